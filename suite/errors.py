@@ -1,0 +1,69 @@
+"""Every error a user can cause, in one tree; the CLI prints them without a traceback.
+
+    AssayError                 exit code 2
+    |-- UnknownName            a slug that nothing answers to; says "did you mean"
+    |-- CardError              card.toml is malformed; lists every problem at once
+    |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
+    |-- DataError              a data file is missing, truncated or has the wrong checksum
+    |-- RecordError            a record cannot be read: corrupt, from the future, or not ours
+    |-- StorageError           the results folder cannot be written: full, read-only
+    `-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AssayError(Exception):
+    """What was given, what was expected and what to do next, in that order."""
+
+    exit_code = 2
+
+
+class UnknownName(AssayError):
+    """A name that nothing answers to."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+        if close:
+            hint = "Did you mean " + " or ".join(close) + "?"
+        elif names:
+            hint = "Known: " + ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        else:
+            hint = f"No {kind} is known here."
+        super().__init__(f"no {kind} is called {given!r}. {hint}")
+
+
+class CardError(AssayError):
+    """A card with problems; `problems` holds one line each, with file and line where known."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class PluginError(AssayError):
+    """A plugin that cannot be loaded or breaks the contract."""
+
+
+class DataError(AssayError):
+    """A data file that is missing, truncated or not the published one."""
+
+
+class RecordError(AssayError):
+    """A record that cannot be read."""
+
+
+class StorageError(AssayError):
+    """The results folder cannot be written."""
+
+    exit_code = 3
+
+
+class WorkerError(AssayError):
+    """A worker or the scorer died in a way that is nobody's plugin."""
+
+    exit_code = 4

@@ -1,0 +1,83 @@
+"""Names for things: ids from content, seeds from names, hashes of source code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tokenize
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ID_LENGTH = 16
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces, NaN and infinities refused.
+
+    Raises:
+        ValueError: `value` holds a NaN or an infinity.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def sha256(data: bytes | str) -> str:
+    """Hexadecimal SHA-256 of `data` (text is encoded as UTF-8)."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def content_id(value: Any) -> str:
+    """The id of a spec: the first 16 hexadecimal digits of its canonical JSON's SHA-256."""
+    return sha256(canonical_json(value))[:ID_LENGTH]
+
+
+def derive_seed(root: str, *name: str | int) -> int:
+    """A 63-bit seed for a named purpose, so that no seed depends on the order of drawing."""
+    path = "/".join(str(part) for part in (root, *name))
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") >> 1
+
+
+def code_hash(files: Iterable[Path]) -> str:
+    """SHA-256 over what the files say: Python without comments and docstrings, others as bytes.
+
+    A reworded comment must not make a recorded result stale; a changed constant must.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files, key=lambda path: path.name):
+        data = path.read_bytes()
+        if path.suffix == ".py":
+            data = _significant(data)
+        digest.update(f"{path.name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _significant(source: bytes) -> bytes:
+    """The tokens of a Python file, layout marked, comments and docstrings dropped."""
+    kept: list[str] = []
+    statement_starts = True
+    try:
+        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return source  # not Python: whatever reads it next will say so
+    for position, token in enumerate(tokens):
+        if token.type in _LAYOUT:
+            continue
+        if token.type == tokenize.INDENT:
+            kept.append("\x01")
+        elif token.type == tokenize.DEDENT:
+            kept.append("\x02")
+        elif token.type == tokenize.NEWLINE:
+            kept.append("\n")
+        else:
+            alone = statement_starts and tokens[position + 1].type == tokenize.NEWLINE
+            if not (token.type == tokenize.STRING and alone):
+                kept.append(token.string + "\x03")
+            statement_starts = False
+            continue
+        statement_starts = True
+    return "".join(kept).encode()
