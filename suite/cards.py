@@ -149,6 +149,8 @@ class TaskCard(_Part):
     family: Family
     tier: Tier
     dataset: Dataset
+    n_classes: Annotated[int, Field(ge=0)] = 0
+    """Classes of a labelled task; 0 for functions."""
     split: dict[str, int | float] = {}
     """Examples per split (train, val, test), as the family reads it."""
     model: Model

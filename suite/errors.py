@@ -1,13 +1,13 @@
 """Every error a user can cause, in one tree; the CLI prints them without a traceback.
 
-    AssayError                 exit code 2
-    |-- UnknownName            a slug that nothing answers to; says "did you mean"
-    |-- CardError              card.toml is malformed; lists every problem at once
-    |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
-    |-- DataError              a data file is missing, truncated or has the wrong checksum
-    |-- RecordError            a record cannot be read: corrupt, from the future, or not ours
-    |-- StorageError           the results folder cannot be written: full, read-only
-    `-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
+AssayError                 exit code 2
+|-- UnknownName            a slug that nothing answers to; says "did you mean"
+|-- CardError              card.toml is malformed; lists every problem at once
+|-- PluginError            task.py or method.py cannot be loaded or breaks the contract
+|-- DataError              a data file is missing, truncated or has the wrong checksum
+|-- RecordError            a record cannot be read: corrupt, from the future, or not ours
+|-- StorageError           the results folder cannot be written: full, read-only
+`-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ class Plan:
     device: device
     generator: Generator
     """The method's own random numbers (CPU generator, seeded per run)."""
+    order_generator: Generator
+    """Random numbers for `sampler` alone; apart, so that a resumed run can replay its stream."""
     access: frozenset[Access]
     """What the task granted and the card asked for."""
     schedule: Callable[[int], float]
@@ -85,6 +87,14 @@ class TrainingSet:
     """(n, ...) as stored."""
     targets: Tensor
     """(n,) given labels."""
+
+    def shuffled(self, generator: Generator, batch_size: int) -> Sequence[Tensor]:
+        """One epoch: every index once in random order, in full batches."""
+        import torch
+
+        n = len(self.targets)
+        order = torch.randperm(n, generator=generator)
+        return order[: n - n % batch_size].split(batch_size)
 
 
 class Calibration(Protocol):
@@ -159,11 +169,12 @@ class Method:
         return plan.schedule(batch)
 
     def sampler(self, dataset: TrainingSet, plan: Plan) -> Iterator[Tensor]:
-        """An endless stream of index tensors, one per batch. Default: shuffled epochs.
+        """An endless stream of index tensors, one per batch, drawn with `plan.order_generator`.
 
-        The engine does not call this default but an equal and faster stream of its own.
+        Default: shuffled epochs without replacement; the last, incomplete batch is dropped.
         """
-        raise NotImplementedError
+        while True:
+            yield from dataset.shuffled(plan.order_generator, plan.batch_size)
 
     def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
         """The batch to train on. Default: the same."""

@@ -118,6 +118,26 @@ class Usage(_Record):
     optimizer_state_bytes: int = 0
 
 
+class SnapshotEntry(_Record):
+    """One snapshot a worker wrote."""
+
+    file: str
+    start: Annotated[int, Field(ge=0)]
+    batch: Annotated[int, Field(ge=1)]
+    passes: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    train_loss: float | None
+
+
+class Outcome(_Record):
+    """What a worker hands over beside its snapshots: a claim, never trusted for a score."""
+
+    status: Literal["completed", "diverged", "failed"]
+    message: str = ""
+    snapshots: list[SnapshotEntry] = []
+    usage: Usage = Usage()
+
+
 class Result(_Record):
     """Scores of a run in the task's metric; see task.Scores."""
 
@@ -214,7 +234,9 @@ class StudyRecord(_Record):
     created_at: str
 
 
-def study_id(task: TaskRef, method: MethodRef, compute: Compute, ruleset: int, k: int, r: int) -> str:
+def study_id(
+    task: TaskRef, method: MethodRef, compute: Compute, ruleset: int, k: int, r: int
+) -> str:
     """Id of the study of one (task, method) at tuning budget `k` and `r` repetitions."""
     return content_id(
         {

@@ -1,9 +1,9 @@
 """Search spaces: a method's hyperparameters with name, type, default and range in one place.
 
-    class Hyperparameters(space.Hyperparameters):
-        lr: Annotated[float, LogUniform(1e-5, 1.0)] = 1e-3
-        nesterov: Annotated[bool, Choice((False, True))] = True
-        eps: float = 1e-8                                  # no range: never tuned
+class Hyperparameters(space.Hyperparameters):
+    lr: Annotated[float, LogUniform(1e-5, 1.0)] = 1e-3
+    nesterov: Annotated[bool, Choice((False, True))] = True
+    eps: float = 1e-8                                  # no range: never tuned
 """
 
 from __future__ import annotations
@@ -208,6 +208,4 @@ def checked_values(model: type[Hyperparameters], values: Mapping[str, Any]) -> H
 
 
 def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

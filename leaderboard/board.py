@@ -1,0 +1,177 @@
+"""Records to a board: one table per task, one summary per family, one overall.
+
+A board is a function of the records and the cards alone; the order of records does not matter,
+and its random numbers are seeded by the ruleset and the names of tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leaderboard import paired
+from leaderboard.contest import Contest, ranks, versus_reference
+from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells, run_command
+from leaderboard.summary import summarise
+from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable
+from suite.cards import FAMILIES
+from suite.ruleset import Ruleset
+
+
+def build(
+    evidence: Evidence,
+    catalogue: Catalogue,
+    tasks: Sequence[str],
+    ruleset: Ruleset,
+    basis: Basis = "tuned",
+) -> Board:
+    """The board of `tasks`, in the order given; tasks without a record are left out."""
+    problems = list(evidence.problems)
+    work: list[Contest] = []
+    for slug in tasks:
+        card = catalogue.tasks[slug][0]
+        found, wrong = cells(card, evidence, catalogue, ruleset)
+        problems += wrong
+        if found:
+            work.append(Contest(card, found, basis, ruleset))
+    present = [family for family in FAMILIES if any(t.card.family == family for t in work)]
+    return Board(
+        ruleset=ruleset.version,
+        basis=basis,
+        confidence=ruleset.confidence,
+        alpha=ruleset.alpha,
+        bootstrap_draws=ruleset.bootstrap_draws,
+        tasks=[_table(task) for task in work],
+        families=[
+            summarise(family, [task for task in work if task.card.family == family])
+            for family in present
+        ],
+        overall=summarise("overall", work) if len(present) > 1 else None,
+        problems=problems,
+    )
+
+
+def _table(task: Contest) -> TaskTable:
+    card, anchors = task.card, task.anchors
+    comparisons = versus_reference(task)
+    rank_of = ranks(task)
+    rows = []
+    for cell in task.cells:
+        repetitions = task.sample(cell)
+        score = None
+        if anchors and cell.method in rank_of:
+            score = float(anchors.normalised(repetitions.values).mean())
+        rows.append(
+            Row(
+                method=cell.method,
+                state=_state(task, cell),
+                note=_note(task, cell),
+                is_reference=cell.method == card.reference,
+                local=cell.local,
+                preset=cell.study.preset,
+                k=len(cell.study.trials),
+                study=cell.study.id,
+                tuned=_sample(cell.tuned, task),
+                defaults=_sample(cell.defaults, task) if cell.defaults.planned else None,
+                score=score,
+                versus_reference=comparisons.get(cell.method),
+                rank=rank_of.get(cell.method),
+            )
+        )
+    return TaskTable(
+        task=card.slug,
+        version=card.version,
+        title=card.title,
+        family=card.family,
+        tier=card.tier,
+        metric=card.metric.name,
+        direction=card.metric.direction,
+        unit=card.metric.unit,
+        chance=card.metric.chance,
+        margin=card.metric.margin,
+        deterministic=card.deterministic,
+        reference=card.reference,
+        anchored=anchors is not None,
+        rows=sorted(rows, key=lambda row: _order(row, task)),
+        notes=_notes(task),
+    )
+
+
+def _state(task: Contest, cell: Cell) -> State:
+    if cell.stale:
+        return "stale"
+    return "ranked" if task.sample(cell).complete else "incomplete"
+
+
+def _note(task: Contest, cell: Cell) -> str:
+    repetitions = task.sample(cell)
+    if cell.stale or repetitions.complete:
+        return cell.stale
+    if not repetitions.planned:
+        return "the defaults were not repeated (--quick leaves them out)"
+    return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
+
+
+def _order(row: Row, task: Contest) -> tuple[bool, bool, float, str]:
+    """Ranked first, those that never completed last of them, then by mean, then by slug."""
+    sample = row.tuned if task.basis == "tuned" else row.defaults
+    if row.state != "ranked" or sample is None or sample.mean is None:
+        return True, True, 0.0, row.method
+    sign = -1.0 if task.card.metric.direction == "maximize" else 1.0
+    return False, sample.completed == 0, sign * sample.mean, row.method
+
+
+def _notes(contest: Contest) -> list[str]:
+    reference = contest.card.reference
+    if contest.reference is None:
+        command = run_command(reference, contest.card.slug)
+        return [
+            f"The reference {reference} has no complete current result here, so there are no "
+            f"verdicts; make one with: {command}"
+        ]
+    if contest.anchors is None:
+        return [f"The reference {reference} is not better than chance, so there are no scores."]
+    return []
+
+
+def _sample(repetitions: Repetitions, task: Contest) -> Sample:
+    values = np.array(repetitions.values, dtype=np.float64)
+    interval = None
+    if len(values):
+        ruleset, slug = task.ruleset, task.card.slug
+        indices = paired.resamples(ruleset.seed_root, slug, len(values), ruleset.bootstrap_draws)
+        interval = paired.bca_interval(values, indices, ruleset.confidence)
+    count = repetitions.statuses.get
+    return Sample(
+        n=len(values),
+        planned=repetitions.planned,
+        completed=count("completed", 0),
+        diverged=count("diverged", 0),
+        out_of_budget=count("out_of_budget", 0),
+        failed=count("failed", 0),
+        missing=repetitions.missing,
+        mean=float(values.mean()) if len(values) else None,
+        interval=interval,
+    )
+
+
+def only(board: Board, methods: Sequence[str]) -> Board:
+    """The same numbers with the rows of `methods` and of the references alone."""
+    tasks = [
+        table.model_copy(
+            update={
+                "rows": [row for row in table.rows if row.is_reference or row.method in methods]
+            }
+        )
+        for table in board.tasks
+    ]
+    shown = {*methods, *(table.reference for table in board.tasks)}
+
+    def cut(summary: Summary) -> Summary:
+        rows = [row for row in summary.rows if row.method in shown]
+        return summary.model_copy(update={"rows": rows})
+
+    overall = cut(board.overall) if board.overall else None
+    families = [cut(summary) for summary in board.families]
+    return board.model_copy(update={"tasks": tasks, "families": families, "overall": overall})

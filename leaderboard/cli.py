@@ -1,0 +1,157 @@
+"""`assay board` and `assay compare`: parsing around library calls, nothing heavy imported early."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from leaderboard.evidence import Catalogue, Evidence
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TASK]...", help="Tasks, families, tiers or glob patterns; all if none is given."
+    ),
+]
+Results = Annotated[
+    Path,
+    typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder that holds the records."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; keys: leaderboard/tables.py.")]
+Defaults = Annotated[
+    bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
+]
+RESULTS = Path("assay-results")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this package's commands to `app` (entry-point group assay.commands)."""
+    app.command()(board)
+    app.command()(compare)
+
+
+def board(
+    names: Names = None,
+    results: Results = RESULTS,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Show these methods and the references alone; repeatable."),
+    ] = None,
+    defaults: Defaults = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the leaderboard made from the records: per task, per family, overall."""
+    from leaderboard.board import build, only
+    from suite.ruleset import RULESET
+
+    catalogue, evidence = _read(names, results)
+    _check_methods(method or [], catalogue, evidence)
+    made = build(
+        evidence,
+        catalogue,
+        list(catalogue.tasks),
+        RULESET,
+        "defaults" if defaults else "tuned",
+    )
+    if method:
+        made = only(made, method)
+    _complain(made.problems)
+    if as_json:
+        typer.echo(made.model_dump_json(indent=1))
+        return
+    from leaderboard.text import console, show_board
+
+    show_board(made, console())
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A method.")],
+    b: Annotated[str, typer.Argument(help="The method to compare it with.")],
+    names: Names = None,
+    results: Results = RESULTS,
+    defaults: Defaults = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two methods task by task: paired difference, interval, p, verdict."""
+    from leaderboard.compare import compare as compare_methods
+    from suite.ruleset import RULESET
+
+    catalogue, evidence = _read(names, results)
+    _check_methods([a, b], catalogue, evidence)
+    report = compare_methods(
+        evidence,
+        catalogue,
+        (a, b),
+        list(catalogue.tasks),
+        RULESET,
+        "defaults" if defaults else "tuned",
+    )
+    _complain(report.problems)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=1))
+        return
+    from leaderboard.text import console, show_report
+
+    show_report(report, console())
+
+
+def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
+    """The selected tasks' cards and hashes, and the records of them.
+
+    Raises:
+        UnknownName: a name matches no task.
+        AssayError: there is no record to show.
+    """
+    from leaderboard.evidence import Catalogue, load
+    from suite import registry
+    from suite.errors import AssayError
+    from suite.records import Store
+
+    known = registry.task_entries()
+    selected = registry.select_tasks(names or known)
+    evidence = load(Store(results), {entry.card.slug for entry in selected}, known)
+    if not evidence.studies:
+        _complain(evidence.problems)
+        what = " for " + " ".join(names) if names else ""
+        raise AssayError(
+            f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
+            "or point --results or ASSAY_RESULTS at a folder that has some"
+        )
+    methods = registry.method_entries()
+    seen = {study.method.slug for study in evidence.studies}
+    catalogue = Catalogue(
+        tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
+        methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
+    )
+    return catalogue, evidence
+
+
+def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evidence) -> None:
+    """Names must have a card or a record.
+
+    Raises:
+        UnknownName: one has neither.
+        AssayError: one has no record among the selected tasks.
+    """
+    from suite import registry
+    from suite.errors import AssayError, UnknownName
+
+    recorded = {study.method.slug for study in evidence.studies}
+    for name in names:
+        if name in recorded:
+            continue
+        known = {*registry.method_entries(), *recorded}
+        if name not in known:
+            raise UnknownName("method", name, known)
+        raise AssayError(f"no results of {name} here; make some with: assay run {name}")
+
+
+def _complain(problems: Collection[str]) -> None:
+    from leaderboard.text import plain
+
+    for problem in problems:
+        typer.echo(f"not shown: {plain(problem)}", err=True)

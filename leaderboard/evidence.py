@@ -1,0 +1,241 @@
+"""What the records say about each (task, method): which study counts, and its repetitions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leaderboard.paired import MAX_REPETITIONS
+from suite.cards import SubmissionCard, TaskCard
+from suite.errors import RecordError
+from suite.records import MethodRef, Purpose, RunRecord, Status, Store, StudyRecord, TaskRef
+from suite.ruleset import Ruleset
+
+MAX_SCORE = 1e100
+"""Larger numbers would overflow in sums of squares; no metric comes near."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The cards of now, and the hashes of the code of now, by slug."""
+
+    tasks: Mapping[str, tuple[TaskCard, TaskRef]]
+    methods: Mapping[str, tuple[SubmissionCard, MethodRef]]
+    """A method that is not here but has records is local: nothing to check its code against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the statistics need of a run record; thousands are held at once."""
+
+    cell: tuple[TaskRef, MethodRef, int]
+    """Task, method and ruleset of its spec."""
+    purpose: Purpose
+    repetition: int
+    status: Status
+    test: float | None
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Run:
+        """The part of `record` that counts."""
+        spec, result = record.spec, record.result
+        return cls(
+            cell=(spec.task, spec.method, spec.ruleset),
+            purpose=spec.purpose,
+            repetition=spec.repetition,
+            status=record.status,
+            test=result.test if result else None,
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Records as read, in no particular order."""
+
+    studies: Sequence[StudyRecord]
+    runs: Mapping[str, Run]
+    """The repetitions that the studies name, by id; one that is absent is missing."""
+    problems: Sequence[str] = ()
+    """What could not be read, one line each."""
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """The planned repetitions of one hyperparameter point, by index."""
+
+    planned: int
+    scores: Mapping[int, float]
+    """Test score of each recorded repetition; the chance level of one without a score."""
+    statuses: Mapping[Status, int] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """Planned repetitions that have no record."""
+        return self.planned - len(self.scores)
+
+    @property
+    def complete(self) -> bool:
+        """Every planned repetition has a record, and there is one."""
+        return self.planned > 0 and self.missing == 0
+
+    @property
+    def values(self) -> list[float]:
+        """Scores in the order of repetitions."""
+        return [self.scores[repetition] for repetition in sorted(self.scores)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task: the study that counts and its repetitions."""
+
+    method: str
+    study: StudyRecord
+    tuned: Repetitions
+    defaults: Repetitions
+    stale: str
+    """Why the study may not be compared with current ones; empty if it may."""
+    local: bool
+    """The method is not among the submissions of this checkout."""
+
+    @property
+    def preliminary(self) -> bool:
+        """The study was made with --quick."""
+        return self.study.preset == "quick"
+
+
+def run_command(method: str, task: str) -> str:
+    """The command that makes (or completes) the records of a cell."""
+    return f"assay run {method} --task {task}"
+
+
+def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Evidence:
+    """Read the studies of `tasks` and the repetitions they name.
+
+    Unreadable files, and studies of tasks that are not among the `known`, are problems.
+    """
+    problems: list[str] = []
+    studies = list(store.studies(problems))
+    lost = Counter(study.task.slug for study in studies if study.task.slug not in known)
+    problems += [
+        f"task {task} is not known here: {n} studies not shown" for task, n in lost.items()
+    ]
+    studies = [study for study in studies if study.task.slug in tasks]
+    runs: dict[str, Run] = {}
+    for study in studies:
+        for run_id in {*study.selected_runs, *study.default_runs} - runs.keys():
+            try:
+                record = store.run(study.task.slug, study.method.slug, run_id)
+            except RecordError as error:
+                problems.append(str(error))
+                continue
+            if record is not None:
+                runs[run_id] = Run.of(record)
+    return Evidence(studies, runs, sorted(set(problems)))
+
+
+def cells(
+    card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
+) -> tuple[list[Cell], list[str]]:
+    """The cell of every method with a study of this task, by slug, and what was wrong."""
+    problems: list[str] = []
+    by_method: dict[str, list[StudyRecord]] = {}
+    for study in evidence.studies:
+        if study.task.slug == card.slug:
+            by_method.setdefault(study.method.slug, []).append(study)
+    found = []
+    for method in sorted(by_method):
+        refs = _current_refs(card.slug, method, by_method[method], catalogue)
+        candidates = []
+        for study in by_method[method]:
+            try:
+                candidates.append(_cell(study, card, evidence, refs, ruleset))
+            except RecordError as error:
+                problems.append(str(error))
+        if candidates:
+            cell = max(candidates, key=_weight)
+            found.append(cell)
+    return found, sorted(problems)
+
+
+@dataclass(frozen=True)
+class _Refs:
+    task: TaskRef
+    method: MethodRef
+    local: bool
+
+
+def _current_refs(
+    task: str, method: str, studies: Iterable[StudyRecord], catalogue: Catalogue
+) -> _Refs:
+    task_ref = catalogue.tasks[task][1]
+    if method in catalogue.methods:
+        return _Refs(task_ref, catalogue.methods[method][1], local=False)
+    newest = max(studies, key=lambda study: (study.created_at, study.id))
+    return _Refs(task_ref, newest.method, local=True)
+
+
+def _weight(cell: Cell) -> tuple[bool, bool, bool, int, int, str, str]:
+    """The study that counts: current, complete, full, most trials and repetitions, newest."""
+    study = cell.study
+    return (
+        not cell.stale,
+        cell.tuned.complete,
+        study.preset == "full",
+        len(study.trials),
+        len(study.selected_runs),
+        study.created_at,
+        study.id,
+    )
+
+
+def _cell(
+    study: StudyRecord, card: TaskCard, evidence: Evidence, refs: _Refs, ruleset: Ruleset
+) -> Cell:
+    stale = ""
+    if study.ruleset != ruleset.version:
+        stale = f"made under ruleset {study.ruleset}, now {ruleset.version}"
+    elif study.task != refs.task:
+        stale = "the task has changed since"
+    elif study.method != refs.method:
+        stale = "the method has changed since"
+    return Cell(
+        method=study.method.slug,
+        study=study,
+        tuned=_repetitions(study, study.selected_runs, card, evidence),
+        defaults=_repetitions(study, study.default_runs, card, evidence),
+        stale=stale,
+        local=refs.local,
+    )
+
+
+def _repetitions(
+    study: StudyRecord, ids: Sequence[str], card: TaskCard, evidence: Evidence
+) -> Repetitions:
+    """The repetitions that a study names, checked to be its own and one per index.
+
+    Raises:
+        RecordError: a run belongs to another cell, two have the same index, or a score is absurd.
+    """
+    where = f"study {study.id} ({study.task.slug}, {study.method.slug})"
+    if len(ids) > MAX_REPETITIONS:
+        raise RecordError(
+            f"{where}: names {len(ids)} repetitions, expected at most {MAX_REPETITIONS}"
+        )
+    scores: dict[int, float] = {}
+    statuses: Counter[Status] = Counter()
+    cell = (study.task, study.method, study.ruleset)
+    for run_id in ids:
+        run = evidence.runs.get(run_id)
+        if run is None:
+            continue
+        if run.cell != cell or run.purpose != "repetition":
+            raise RecordError(f"{where}: run {run_id} is not a repetition of this study")
+        if run.repetition in scores:
+            raise RecordError(f"{where}: repetition {run.repetition} is named twice")
+        score = card.metric.chance if run.test is None else run.test
+        if abs(score) > MAX_SCORE:
+            raise RecordError(f"{where}: run {run_id} has the score {score:g}, which is no score")
+        scores[run.repetition] = score
+        statuses[run.status] += 1
+    return Repetitions(len(ids), scores, dict(statuses))

@@ -1,0 +1,141 @@
+"""What a board holds: the keys of `assay board --json`, each documented under its field.
+
+Keys are stable within `schema_version`, numbers are finite, and what is not known is null.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from leaderboard.paired import Comparison, Interval, Part
+from suite.cards import Family
+from suite.ruleset import Preset, Tier
+
+Basis = Literal["tuned", "defaults"]
+State = Literal["ranked", "incomplete", "stale"]
+
+
+class Sample(Part):
+    """The repetitions of one hyperparameter point on one task."""
+
+    n: int
+    """Repetitions with a record; what the mean is over."""
+    planned: int
+    completed: int
+    diverged: int
+    out_of_budget: int
+    failed: int
+    missing: int
+    mean: float | None
+    """Mean test score in the metric's unit; a recorded repetition without a score (diverged, out
+    of budget, failed) counts as the chance level. None where nothing is recorded."""
+    interval: Interval | None
+    """BCa bootstrap interval of the mean; none where n < 2."""
+
+
+class Row(Part):
+    """One method on one task."""
+
+    method: str
+    state: State
+    """ "ranked"; "incomplete": planned repetitions have no record yet; "stale": made with other
+    code or another ruleset. Only ranked rows take part in tests, ranks and summaries."""
+    note: str
+    """Why the state is not "ranked"; empty if it is."""
+    is_reference: bool
+    local: bool
+    """The method is not among the submissions of this checkout, so its code is not checked."""
+    preset: Preset
+    """"quick" is preliminary."""
+    k: int
+    """Hyperparameter points tried."""
+    study: str
+    """Id of the study record."""
+    tuned: Sample
+    defaults: Sample | None
+    """None where the study planned no repetitions of the defaults."""
+    score: float | None
+    """Normalised: 0 = chance, 1 = the reference's tuned mean on this task."""
+    versus_reference: Comparison | None
+    """Holm-adjusted over the methods of the task; None for the reference itself."""
+    rank: tuple[int, int] | None
+    """1 + methods shown to be better, number ranked - methods shown to be worse; from all pairs,
+    Benjamini-Hochberg. Rows with the same first number are a tie group."""
+
+
+class TaskTable(Part):
+    """One task."""
+
+    task: str
+    version: int
+    title: str
+    family: Family
+    tier: Tier
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    unit: str
+    chance: float
+    margin: float
+    """Differences within +-margin are equivalent in practice."""
+    deterministic: bool
+    """One repetition; rows are compared by the margin, without a test."""
+    reference: str
+    anchored: bool
+    """The reference is complete and better than chance, so scores can be normalised."""
+    rows: list[Row]
+    """Ranked rows from best to worst mean, then the others by slug."""
+    notes: list[str]
+
+
+class SummaryRow(Part):
+    """One method over the tasks of a summary."""
+
+    method: str
+    n_tasks: int
+    """Anchored tasks on which the method is ranked; it is summarised if that is all of them."""
+    n: int
+    """Repetitions behind the numbers."""
+    preliminary: bool
+    iqm: float | None
+    """Interquartile mean of the normalised scores, tasks weighing the same."""
+    iqm_interval: Interval | None
+    """Percentile interval of the bootstrap within tasks; none where each task has one run."""
+    mean: float | None
+    mean_interval: Interval | None
+    defaults_mean: float | None
+    """Mean normalised score of the defaults, where they were run on all tasks."""
+    rank: tuple[int, int] | None
+    """As for a task, from paired bootstrap differences of the interquartile mean."""
+
+
+class Summary(Part):
+    """Several tasks."""
+
+    name: str
+    """A family, or "overall"."""
+    tasks: list[str]
+    """Anchored tasks: those whose reference is complete. They depend on no other entry."""
+    unanchored: list[str]
+    """Tasks left out because their reference is not complete or not better than chance."""
+    margin: float | None
+    """Mean of the tasks' margins in normalised score; ranks count larger differences alone."""
+    rows: list[SummaryRow]
+    """Summarised methods from best to worst interquartile mean, then the others by slug."""
+
+
+class Board(Part):
+    """Everything `assay board` says."""
+
+    schema_version: Literal[1] = 1
+    ruleset: int
+    basis: Basis
+    """Which repetitions are ranked: those of the tuned point or those of the defaults."""
+    confidence: float
+    alpha: float
+    bootstrap_draws: int
+    tasks: list[TaskTable]
+    families: list[Summary]
+    overall: Summary | None
+    """None where there are fewer than two families."""
+    problems: list[str]
+    """Records that were left out, and why."""

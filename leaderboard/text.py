@@ -1,0 +1,265 @@
+"""Boards and comparisons for a terminal: at most 100 columns, no meaning in colour alone."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from leaderboard.compare import Duel, Report
+from leaderboard.evidence import run_command
+from leaderboard.paired import Comparison, Interval
+from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable
+
+MAX_WIDTH = 100
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
+    width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """`text` without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def show_board(board: Board, out: Console) -> None:
+    """Print `board`: tasks, families, overall, then how it was computed."""
+    for table in board.tasks:
+        _show_task(table, board, out)
+    for summary in [*board.families, *([board.overall] if board.overall else [])]:
+        _show_summary(summary, board, out)
+    _show_lines(_board_footer(board), out)
+
+
+def show_report(report: Report, out: Console) -> None:
+    """Print the comparison of two methods."""
+    percent = f"{report.confidence:.0%}"
+    table = _table("task", ">n", ">A", ">B", f">A - B [{percent}]", ">p", ">P(A>B)", "verdict")
+    out.print(plain(f"A = {report.a}, B = {report.b} ({report.basis})"), style="bold")
+    for duel in report.tasks:
+        _add_duel(table, duel)
+    out.print(table)
+    counts = ", ".join(f"{name} {n}" for name, n in report.counts.items())
+    out.print(f"A is, by tasks: {counts}")
+    if report.overall:
+        overall, interval = report.overall, report.overall.interval
+        out.print(
+            f"Overall, {len(overall.tasks)} task(s): normalised difference "
+            f"{overall.difference:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}], "
+            f"P(A beats B) {overall.superiority:.2f}"
+        )
+    _show_lines(_report_footer(report), out)
+
+
+class _Format:
+    """How the scores of one task are printed: shares as percent, digits from the margin."""
+
+    def __init__(self, unit: str, margin: float) -> None:
+        self.scale = 100.0 if unit == "share" else 1.0
+        self.unit = "%" if unit == "share" else unit
+        self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
+
+    def number(self, value: float | None, sign: str = "") -> str:
+        if value is None:
+            return "-"
+        scaled = value * self.scale
+        wide = abs(scaled) >= 1e5
+        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
+
+    def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
+        if interval is None:
+            return self.number(value, sign)
+        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
+        return f"{self.number(value, sign)} [{low}, {high}]"
+
+
+_SCORE = _Format("", 0.01)
+"""Normalised scores: three digits."""
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines; a column whose name starts with ">" is aligned to the right."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(
+            Text(column.removeprefix(">")), justify="right" if right else "left", overflow="fold"
+        )
+    return table
+
+
+def _show_lines(lines: Iterable[str], out: Console) -> None:
+    for line in lines:
+        out.print(plain(line), style="dim")
+
+
+def _show_task(task: TaskTable, board: Board, out: Console) -> None:
+    form = _Format(task.unit, task.margin)
+    better = "higher" if task.direction == "maximize" else "lower"
+    percent = f"{board.confidence:.0%}"
+    out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
+    out.print(
+        plain(
+            f"  {task.family}, {task.tier}; test {task.metric} in {form.unit}, {better} is better; "
+            f"chance {form.number(task.chance)}, margin {form.number(task.margin)}"
+            + ("; deterministic" if task.deterministic else "")
+        )
+    )
+    other = "defaults" if board.basis == "tuned" else "tuned"
+    table = _table(
+        ">rank", "method", f">{board.basis} [{percent}]", "runs", f">{other}",
+        f">gain on {task.reference} [{percent}]", ">p", "verdict",
+    )  # fmt: skip
+    for row in task.rows:
+        _add_row(table, row, board, form)
+    out.print(table)
+    _show_lines((f"  {note}" for note in [*task.notes, *_row_notes(task)]), out)
+    out.print()
+
+
+def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
+    samples: list[Sample | None] = [row.tuned, row.defaults]
+    main, other = samples if board.basis == "tuned" else reversed(samples)
+    versus = row.versus_reference
+    table.add_row(
+        _rank(row.rank),
+        row.method + (" (local)" if row.local else ""),
+        form.span(main.mean, main.interval) if main else "-",
+        _runs(main) + (" prelim." if row.preset == "quick" else "") if main else "-",
+        form.number(other.mean) if other else "-",
+        form.span(versus.difference, versus.interval, "+") if versus else "",
+        _p(versus),
+        _verdict(row),
+        style="" if row.state == "ranked" else "dim",
+    )
+
+
+def _verdict(row: Row) -> str:
+    if row.state != "ranked":
+        return row.state
+    if row.is_reference:
+        return "reference"
+    return row.versus_reference.verdict if row.versus_reference else "-"
+
+
+def _rank(rank: tuple[int, int] | None) -> str:
+    if rank is None:
+        return "-"
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}"
+
+
+def _runs(sample: Sample) -> str:
+    """For example "10/12, 2 diverged"."""
+    parts = [f"{sample.completed}/{sample.planned}"]
+    for name in ("diverged", "out_of_budget", "failed", "missing"):
+        if count := getattr(sample, name):
+            parts.append(f"{count} {name}")
+    return ", ".join(parts)
+
+
+def _p(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.p_adjusted is None:
+        return ""
+    return f"{comparison.p_adjusted:.4f}"
+
+
+def _row_notes(task: TaskTable) -> list[str]:
+    """Why rows are not ranked; methods with the same reason share a line."""
+    methods: dict[str, list[str]] = {}
+    for row in task.rows:
+        if row.note:
+            methods.setdefault(f"{row.state}, {row.note}", []).append(row.method)
+    return [f"{', '.join(names)}: {reason}" for reason, names in methods.items()]
+
+
+def _show_summary(summary: Summary, board: Board, out: Console) -> None:
+    percent = f"{board.confidence:.0%}"
+    out.print(f"{summary.name}: {len(summary.tasks)} task(s)", style="bold")
+    table = _table(
+        ">rank", "method", f">IQM [{percent}]", f">mean [{percent}]", ">defaults", ">tasks", ">n"
+    )
+    for row in summary.rows:
+        _add_summary_row(table, row, len(summary.tasks))
+    out.print(table)
+    if summary.unanchored:
+        _show_lines([f"  Not scored, no reference: {', '.join(summary.unanchored)}"], out)
+    out.print()
+
+
+def _add_summary_row(table: Table, row: SummaryRow, n_tasks: int) -> None:
+    table.add_row(
+        _rank(row.rank) if row.rank else "not ranked",
+        row.method + (" (prelim.)" if row.preliminary else ""),
+        _SCORE.span(row.iqm, row.iqm_interval),
+        _SCORE.span(row.mean, row.mean_interval),
+        _SCORE.number(row.defaults_mean),
+        f"{row.n_tasks}/{n_tasks}",
+        str(row.n),
+        style="" if row.rank else "dim",
+    )
+
+
+def _board_footer(board: Board) -> list[str]:
+    rows = [row for task in board.tasks for row in task.rows]
+    ns = sorted({s.n for r in rows if (s := r.tuned if board.basis == "tuned" else r.defaults)})
+    cells = [(row, task.task) for task in board.tasks for row in task.rows]
+    quick = [(row.method, task) for row, task in cells if row.preset == "quick"]
+    unfinished = [(row.method, task) for row, task in cells if row.state != "ranked"]
+    lines = [
+        f"n = {', '.join(map(str, ns))} paired repetitions a row; mean test score, BCa bootstrap "
+        f"interval ({board.bootstrap_draws:,} draws). A repetition that diverged, failed or ran "
+        "out of budget counts as the chance level.",
+        "gain: mean paired difference, positive is better. p: exact sign-flip test, Holm over the "
+        "methods of the task. equivalent: two one-sided t tests within the margin.",
+        f"rank: 1 + methods shown to be better .. n - shown to be worse; all pairs, "
+        f"Benjamini-Hochberg at {board.alpha:.0%}. Families: 0 = chance, 1 = the tuned reference's "
+        "own mean; IQM = interquartile mean over tasks, stratified bootstrap; ranks there also ask "
+        "for a difference beyond the tasks' mean margin.",
+    ]
+    if any(task.deterministic for task in board.tasks):
+        lines.append("Deterministic tasks: one repetition, compared by the margin, without a test.")
+    if quick:
+        names = ", ".join(sorted({method for method, _ in quick}))
+        lines.append(f"Preliminary (--quick): {names}. Next, in full: {run_command(*quick[0])}")
+    elif unfinished:
+        lines.append(f"Next: {run_command(*unfinished[0])}")
+    else:
+        lines.append("Next: assay compare METHOD METHOD, or assay board --defaults")
+    return lines
+
+
+def _add_duel(table: Table, duel: Duel) -> None:
+    form, found = _Format(duel.unit, duel.margin), duel.comparison
+    name = duel.task + (" (prelim.)" if duel.preliminary else "")
+    if found is None:
+        table.add_row(name, "-", "-", "-", "", "", "", plain(duel.note), style="dim")
+        return
+    verdict = found.verdict + (" (deterministic)" if duel.deterministic else "")
+    table.add_row(
+        name,
+        str(found.n),
+        form.number(duel.mean_a),
+        form.number(duel.mean_b),
+        form.span(found.difference, found.interval, "+"),
+        _p(found),
+        f"{found.superiority:.2f}",
+        verdict,
+    )
+
+
+def _report_footer(report: Report) -> list[str]:
+    return [
+        "A - B: mean paired difference, positive where A is better whatever the metric's direction "
+        f"(BCa, {report.bootstrap_draws:,} draws); shares in %. p: exact sign-flip test, Holm over "
+        "these tasks. P(A>B): share of paired repetitions, ties half.",
+        "equivalent: two one-sided t tests within the task's margin. A repetition that diverged, "
+        "failed or ran out of budget counts as the chance level. prelim.: --quick, or incomplete.",
+        f"Next: assay board --method {report.a} --method {report.b}",
+    ]

@@ -1,0 +1,7 @@
+"""Straight-through training of round-to-nearest quantization: what the task does by itself."""
+
+from suite import method
+
+
+class RoundToNearest(method.Method):
+    """Min-max weights per channel, running-max activations, straight-through gradients."""

@@ -1,0 +1,400 @@
+"""The local pool: long-lived workers and one scorer, and the path of one run through them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import queue
+import select
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from suite import __version__, isolation
+from suite.cards import FAMILIES
+from suite.errors import DataError, PluginError, StorageError, WorkerError
+from suite.identity import derive_seed, sha256
+from suite.records import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Outcome,
+    Result,
+    RunRecord,
+    RunSpec,
+    Status,
+    Usage,
+)
+from suite.registry import MethodEntry, TaskEntry
+from suite.ruleset import RULESET
+from suite.scoring import SCORER_VERSION
+from suite.space import Space
+
+START_SECONDS = 180.0
+GRACE_SECONDS = 20.0
+REFERENCE_PREFIX = "reference."
+
+
+class _Peer:
+    """A child process that answers JSON lines."""
+
+    def __init__(self, module: str, arguments: list[str], compute: Compute, log: Path) -> None:
+        self._log = log
+        with log.open("ab") as file:
+            self._process = isolation.launch(
+                module, arguments, compute=compute, log=file, extra=_passed_on()
+            )
+        self._lock = threading.Lock()
+        self.hello: dict[str, Any] = {}
+
+    def wait_ready(self) -> None:
+        """Block until the child has imported what it needs."""
+        self.hello = self._read(START_SECONDS)["ready"]
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """One request, one answer.
+
+        Raises:
+            WorkerError: the child died or did not answer within `seconds`.
+        """
+        with self._lock:
+            stdin = self._process.stdin
+            assert stdin is not None
+            try:
+                stdin.write(json.dumps(request).encode() + b"\n")
+                stdin.flush()
+            except OSError as error:
+                raise WorkerError(self._epitaph()) from error
+            return self._read(seconds)
+
+    def _read(self, seconds: float) -> dict[str, Any]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        ready, _, _ = select.select([stdout], [], [], seconds)
+        line = stdout.readline() if ready else b""
+        if not line:
+            self.kill()
+            raise WorkerError(self._epitaph())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _epitaph(self) -> str:
+        tail = self._log.read_bytes()[-2000:].decode(errors="replace").strip()
+        code = self._process.poll()
+        said = f"; its last words:\n{tail}" if tail else ""
+        return f"{self._process.args[-1]!s:.40} ended unexpectedly (exit code {code}){said}"  # type: ignore[index]
+
+    def kill(self) -> None:
+        """End the child at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Close its stdin and let it go; kill it if it stays."""
+        if self._process.stdin:
+            try:
+                self._process.stdin.close()
+            except OSError:
+                pass
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+def _passed_on() -> dict[str, str]:
+    """The few variables that data loading needs."""
+    names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+class Description(BaseModel):
+    """A method as the worker describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hooks: list[str]
+    spaces: dict[str, Space]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do."""
+
+    spec: RunSpec
+    task: TaskEntry
+    method: MethodEntry
+
+
+class Pool:
+    """Workers and a scorer; `run` may be called from as many threads as there are workers."""
+
+    def __init__(self, *, n_workers: int, compute: Compute) -> None:
+        self.n_workers, self.compute = n_workers, compute
+        self.gpus: list[int] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="assay-"))
+        try:
+            (self._folder / "problems").mkdir()
+            log = self._folder / "log"
+            problems = [str(self._folder / "problems")]
+            self._scorer = _Peer("suite.scoring", problems, self.compute, log)
+            self._peers = [self._worker() for _ in range(self.n_workers)]
+            for peer in (self._scorer, *self._peers):
+                peer.wait_ready()
+            self._idle: queue.SimpleQueue[_Peer] = queue.SimpleQueue()
+            for peer in self._peers:
+                self._idle.put(peer)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.machine: dict[str, Any] = self._peers[0].hello
+        if self.compute.accelerator == "gpu" and not self.machine["gpus"]:
+            self.__exit__()
+            raise WorkerError("no GPU was found; expected at least one for --accelerator gpu")
+        self._slots = {peer: number for number, peer in enumerate(self._peers)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        for peer in (*getattr(self, "_peers", ()), getattr(self, "_scorer", None)):
+            if peer is not None:
+                peer.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _worker(self) -> _Peer:
+        return _Peer("suite.worker", [], self.compute, self._folder / "log")
+
+    def abort(self) -> None:
+        """Kill every worker at once; runs in flight are lost, nothing else."""
+        self._closed = True
+        for peer in self._peers:
+            peer.kill()
+
+    def describe(self, method: MethodEntry, folder_name: str = "describe") -> Description:
+        """Ask a worker for the method's hooks and search spaces.
+
+        Raises:
+            PluginError: the method cannot be loaded or its space is malformed.
+        """
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=folder_name) as name:
+            folder = Path(name)
+            request = {
+                "command": "describe",
+                "method": str(method.source),
+                "families": list(FAMILIES),
+                "folder": name,
+                "seconds": 60.0,
+                "visible_gpu": None,
+            }
+            ended = self._on_worker(request)
+            try:
+                answer = json.loads((folder / "outcome.json").read_bytes())
+            except (OSError, ValueError, RecursionError) as error:
+                reason = _how_it_ended(ended, folder, 60.0)
+                raise PluginError(f"{method.card.slug}: {reason}") from error
+        if "error" in answer:
+            raise PluginError(f"{method.card.slug}: {answer['error']}")
+        try:
+            return Description.model_validate(answer)
+        except ValidationError as error:
+            raise PluginError(f"{method.card.slug}: described itself wrongly: {error}") from error
+
+    def reference_space(self, task: TaskEntry) -> Space:
+        """The search space of the task's reference optimizer."""
+        answer = self._ask_scorer({"command": "describe_task", "task": str(task.folder)})
+        return Space.model_validate(answer["reference"])
+
+    def run(self, job: Job, reproduce: str) -> RunRecord:
+        """Do one run, from its problem to its record.
+
+        Raises:
+            DataError: the task's data are missing.
+            WorkerError: a process of ours died.
+        """
+        spec, card = job.spec, job.task.card
+        problem = {
+            "task": str(job.task.folder),
+            "purpose": spec.purpose,
+            "repetition": spec.repetition,
+            "seed_root": RULESET.seed_root,
+        }
+        prepared = self._ask_scorer({"command": "prepare", **problem})
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{spec.id}-") as name:
+            folder = Path(name)
+            request = {
+                "command": "run",
+                "folder": name,
+                "method": str(job.method.source),
+                "access": sorted(set(job.method.card.access) & set(card.access)),
+                "seconds": card.budget.seconds,
+                **_split_values(spec),
+                **prepared,
+                "task": str(job.task.folder),
+                "seeds": [_worker_seeds(spec, n) for n in range(len(prepared["starts"]))],
+            }
+            ended = self._on_worker(request)
+            outcome = _read_outcome(folder)
+            status, message = _verdict(ended, outcome, folder, card.budget.seconds)
+            scored: dict[str, Any] = {}
+            if outcome is not None and status == "completed":
+                listed = [entry.model_dump() for entry in outcome.snapshots]
+                request = {"command": "score", **problem, "folder": name, "snapshots": listed}
+                scored = self._ask_scorer(request)
+                if "bad" in scored:
+                    status, message = "failed", scored["bad"]
+        return self._record(job, status, message, ended, outcome, scored, reproduce)
+
+    def _record(
+        self,
+        job: Job,
+        status: Status,
+        message: str,
+        ended: Mapping[str, Any],
+        outcome: Outcome | None,
+        scored: Mapping[str, Any],
+        reproduce: str,
+    ) -> RunRecord:
+        machine = {key: value for key, value in self.machine.items() if key != "gpus"}
+        device = "gpu" if self.compute.accelerator == "gpu" else "cpu"
+        snapshots = outcome.snapshots if outcome else []
+        curve = [
+            CurvePoint(**entry.model_dump(exclude={"file"}), **point)
+            for entry, point in zip(snapshots, scored.get("curve", []), strict=False)
+        ]
+        measured = {key: ended[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}
+        usage = (outcome.usage if outcome else Usage()).model_copy(update=measured)
+        return RunRecord(
+            id=job.spec.id,
+            spec=job.spec,
+            family=job.task.card.family,
+            tier=job.task.card.tier,
+            status=status,
+            message=message[:2000],
+            result=Result(**scored["result"]) if status == "completed" else None,
+            curve=curve,
+            usage=usage,
+            environment=Environment(assay=__version__, device=device, **_source(), **machine),
+            isolation=isolation.LEVEL,
+            scorer_version=SCORER_VERSION,
+            weights_sha256=scored.get("weights_sha256"),
+            reproduce=reproduce,
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def _on_worker(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run a request on a free worker; replace a worker that died."""
+        peer = self._idle.get()
+        request.setdefault("visible_gpu", None)
+        if request["command"] == "run" and self.compute.accelerator == "gpu":
+            request["visible_gpu"] = self._slots[peer] % self.machine["gpus"]
+        try:
+            answer = peer.ask(request, request["seconds"] + GRACE_SECONDS)
+        except WorkerError:
+            if not self._closed:
+                fresh = self._worker()
+                fresh.wait_ready()
+                self._slots[fresh] = self._slots.pop(peer)
+                self._peers[self._peers.index(peer)] = fresh
+                peer = fresh
+            raise
+        finally:
+            self._idle.put(peer)
+        return answer
+
+    def _ask_scorer(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self._scorer.ask(request, 7200.0)
+        if "error" in answer:
+            if "No space left" in answer["error"]:
+                raise StorageError(f"the disk is full ({self._folder.parent}): free some space")
+            kind = {"data": DataError, "task": PluginError}.get(answer["kind"], WorkerError)
+            raise kind(answer["error"])
+        return answer
+
+
+def _split_values(spec: RunSpec) -> dict[str, Any]:
+    """The method's own hyperparameters and the reference optimizer's."""
+    cut = len(REFERENCE_PREFIX)
+    items = spec.hyperparameters.items()
+    return {
+        "hyperparameters": {k: v for k, v in items if not k.startswith(REFERENCE_PREFIX)},
+        "reference": {k[cut:]: v for k, v in items if k.startswith(REFERENCE_PREFIX)},
+    }
+
+
+def _worker_seeds(spec: RunSpec, start: int) -> dict[str, int]:
+    """Seeds that decide batch order, augmentation and the method's own draws: the same for all."""
+    name = (spec.purpose, spec.task.slug, spec.repetition, "worker", start)
+    return {
+        part: derive_seed(RULESET.seed_root, *name, part) for part in ("order", "augment", "method")
+    }
+
+
+def _read_outcome(folder: Path) -> Outcome | None:
+    """What the child left, or None; it is untrusted, so anything odd counts as nothing."""
+    try:
+        return Outcome.model_validate_json((folder / "outcome.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _verdict(
+    ended: Mapping[str, Any], outcome: Outcome | None, folder: Path, seconds: float
+) -> tuple[Status, str]:
+    if ended["timed_out"]:
+        return "out_of_budget", _how_it_ended(ended, folder, seconds)
+    if outcome is None:
+        return "failed", _how_it_ended(ended, folder, seconds)
+    return outcome.status, outcome.message
+
+
+def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:
+    """One line for a run that left no outcome."""
+    if ended["timed_out"]:
+        return f"stopped after {seconds:g} s, the task's limit on wall time"
+    try:
+        tail = (folder / "output.log").read_bytes()[-400:].decode(errors="replace").split("\n")
+    except OSError:
+        tail = []
+    said = " | ".join(line.strip() for line in tail if line.strip())
+    code = ended["exit"]
+    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    return f"the method's process {how} without a result" + (f": {said}" if said else "")
+
+
+_SOURCE: dict[str, Any] = {}
+
+
+def _source() -> dict[str, Any]:
+    """Commit and dirty flag of the checkout this runs from, and its lock file's hash, if any."""
+    if not _SOURCE:
+        root = Path(__file__).resolve().parent.parent
+        lock = root / "constraints.txt"
+        _SOURCE["lock_hash"] = sha256(lock.read_bytes()) if lock.is_file() else None
+        _SOURCE["commit"] = _SOURCE["dirty"] = None
+        if (root / ".git").exists():
+            try:
+                head = _git(root, "rev-parse", "HEAD")
+                changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+                _SOURCE["commit"], _SOURCE["dirty"] = head, bool(changed)
+            except (OSError, subprocess.SubprocessError):
+                pass
+    return _SOURCE
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()

@@ -1,0 +1,383 @@
+"""From a selection of methods and tasks to records: plan, tune, repeat, resume.
+
+A cell is one (task, method). Its tuning runs come first; when all are recorded the best point on
+validation is selected, the study is recorded, and the paired repetitions follow. Whatever already
+has a record is not run again, so a killed command is continued by giving it again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from suite.errors import AssayError, StorageError, WorkerError
+from suite.execution import REFERENCE_PREFIX, Description, Job, Pool
+from suite.identity import derive_seed
+from suite.recording import Mirror
+from suite.records import (
+    Compute,
+    MethodRef,
+    RunRecord,
+    RunSpec,
+    Store,
+    StudyRecord,
+    TaskRef,
+    Trial,
+    study_id,
+)
+from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
+from suite.ruleset import RULESET, Preset
+from suite.space import Space, Value
+from suite.tuning import draw_points, select
+
+MAX_WORKER_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task, under one preset."""
+
+    task: TaskEntry
+    method: MethodEntry
+    task_ref: TaskRef
+    method_ref: MethodRef
+    space: Space
+    compute: Compute
+    preset: Preset
+
+    @property
+    def r(self) -> int:
+        """Repetitions; one where nothing varies between them."""
+        return 1 if self.task.card.deterministic else RULESET.r(self.preset)
+
+    @cached_property
+    def points(self) -> list[dict[str, Value]]:
+        """The hyperparameter points to try, defaults first."""
+        k = RULESET.k(self.task.card.tier, self.preset)
+        family = self.task.card.family
+        seed = derive_seed(RULESET.seed_root, "points", self.method_ref.slug, family)
+        return draw_points(self.space, k, seed)
+
+    @cached_property
+    def study_id(self) -> str:
+        """Id of the study record."""
+        return study_id(
+            self.task_ref, self.method_ref, self.compute, RULESET.version, len(self.points), self.r
+        )
+
+    def spec(self, point: dict[str, Value], purpose: str, repetition: int) -> RunSpec:
+        """One run of this cell."""
+        return RunSpec(
+            ruleset=RULESET.version,
+            task=self.task_ref,
+            method=self.method_ref,
+            hyperparameters=point,
+            purpose=purpose,  # type: ignore[arg-type]
+            repetition=repetition,
+            compute=self.compute,
+        )
+
+    @cached_property
+    def tuning(self) -> list[RunSpec]:
+        """The K tuning runs; all share one split, so that points are compared like with like."""
+        return [self.spec(point, "tuning", 0) for point in self.points]
+
+    def repetitions(self, point: dict[str, Value]) -> list[RunSpec]:
+        """The R repetitions of one point."""
+        return [self.spec(point, "repetition", number) for number in range(self.r)]
+
+    @property
+    def n_runs(self) -> int:
+        """Runs at most: fewer if the defaults win the tuning."""
+        return len(self.points) + self.r * (2 if self.with_defaults else 1)
+
+    @property
+    def with_defaults(self) -> bool:
+        """Whether the defaults are repeated beside the selected point."""
+        return self.preset == "full" and len(self.points) > 1
+
+    def reproduce(self, spec: RunSpec) -> str:
+        """The command that repeats one run and compares the weights."""
+        own = self.method.source.parent if self.method.source.name == "method.py" else None
+        name = self.method.card.slug if own else self.method.source.name
+        parts = ["assay", "run", name, "--task", self.task.card.slug, "--purpose", spec.purpose]
+        parts += ["--repetition", str(spec.repetition)]
+        for key, value in spec.hyperparameters.items():
+            parts += ["--set", f"{key}={json.dumps(value)}"]
+        return shlex.join([*parts, "--again"])
+
+
+def legal_pairs(
+    tasks: Sequence[TaskEntry], methods: Sequence[MethodEntry]
+) -> tuple[list[tuple[TaskEntry, MethodEntry]], list[str]]:
+    """Pairs that may run, and why the others may not."""
+    pairs, refused = [], []
+    for task in tasks:
+        for method in methods:
+            reason = illegal(method.card, task.card)
+            if reason is None:
+                pairs.append((task, method))
+            else:
+                refused.append(reason)
+    return pairs, refused
+
+
+def make_cells(
+    pairs: Sequence[tuple[TaskEntry, MethodEntry]], pool: Pool, preset: Preset
+) -> list[Cell]:
+    """Cells with their search spaces, as workers describe the methods.
+
+    Raises:
+        PluginError: a method cannot be loaded; all such problems at once.
+    """
+    described: dict[str, Description] = {}
+    references: dict[str, Space] = {}
+    problems: list[str] = []
+    for _, method in pairs:
+        if method.card.slug not in described:
+            try:
+                described[method.card.slug] = pool.describe(method)
+            except AssayError as error:
+                problems.append(str(error))
+                described[method.card.slug] = Description(hooks=[], spaces={})
+    if problems:
+        raise AssayError("\n".join(problems))
+    cells = []
+    for task, method in pairs:
+        description = described[method.card.slug]
+        space = description.spaces[task.card.family]
+        if "configure_optimizer" not in description.hooks:
+            if task.card.slug not in references:
+                references[task.card.slug] = pool.reference_space(task)
+            space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
+        cells.append(
+            Cell(task, method, task_ref(task), method_ref(method), space, pool.compute, preset)
+        )
+    return cells
+
+
+@dataclass
+class Progress:
+    """What a command has done so far; handed to the observer after every run."""
+
+    total: int
+    reused: int = 0
+    done: int = 0
+    by_status: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    latest: RunRecord | None = None
+
+
+@dataclass
+class _Study:
+    """A cell on its way."""
+
+    cell: Cell
+    order: tuple[int, int]
+    trials: dict[str, RunRecord] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+
+
+class Pipeline:
+    """Runs cells on a pool into a store."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        store: Store,
+        mirror: Mirror | None,
+        observe: Callable[[Progress], None],
+    ) -> None:
+        self._pool, self._store, self._mirror, self._observe = pool, store, mirror, observe
+        self._pending: list[tuple[tuple[int, int, int, int], str, RunSpec, _Study]] = []
+        self._flying: dict[Future[RunRecord], tuple[RunSpec, _Study]] = {}
+        self._worker_errors = 0
+        self._given_up: set[str] = set()
+
+    def run(self, cells: Sequence[Cell]) -> Progress:
+        """Run whatever has no record yet.
+
+        Raises:
+            StorageError: records cannot be written.
+            WorkerError: our own processes keep dying.
+        """
+        self.progress = Progress(total=sum(cell.n_runs for cell in cells))
+        task_order = {cell.task.card.slug: n for n, cell in enumerate(cells)}
+        with ThreadPoolExecutor(self._pool.n_workers) as threads:
+            try:
+                for number, cell in enumerate(cells):
+                    order = (task_order[cell.task.card.slug], number)
+                    self._begin(_Study(cell, order))
+                self._observe(self.progress)
+                while self._pending or self._flying:
+                    self._launch(threads)
+                    self._collect()
+            except KeyboardInterrupt:
+                self.progress.interrupted = True
+                self._pool.abort()
+            except BaseException:
+                self._pool.abort()
+                raise
+        return self.progress
+
+    def _begin(self, study: _Study) -> None:
+        cell = study.cell
+        for spec in cell.tuning:
+            record = self._existing(spec)
+            if record is not None:
+                study.trials[record.id] = record
+            else:
+                study.waiting.add(spec.id)
+                self._push(spec, study, phase=0)
+        if not study.waiting:
+            self._tuned(study)
+
+    def _push(self, spec: RunSpec, study: _Study, phase: int) -> None:
+        """Order: task, then tuning before repetitions, then repetition by repetition.
+
+        Runs of one repetition stand together, so that methods share its problem in memory.
+        """
+        task_number, number = study.order
+        key = (task_number, phase, spec.repetition, number)
+        heapq.heappush(self._pending, (key, spec.id, spec, study))
+
+    def _existing(self, spec: RunSpec) -> RunRecord | None:
+        record = self._store.run(spec.task.slug, spec.method.slug, spec.id)
+        if record is not None:
+            self.progress.reused += 1
+            self._count(record)
+            self._mirrored(record, record.spec.task.slug)
+        return record
+
+    def _count(self, record: RunRecord) -> None:
+        by_status = self.progress.by_status
+        by_status[record.status] = by_status.get(record.status, 0) + 1
+
+    def _mirrored(self, record: RunRecord | StudyRecord, task: str) -> None:
+        if self._mirror is not None:
+            from suite.registry import task_entries
+
+            entry = task_entries().get(task)
+            self._mirror.put(record, entry.card.metric.direction if entry else "maximize")
+
+    def _tuned(self, study: _Study) -> None:
+        """All trials are in: select, record the study, queue the repetitions."""
+        cell = study.cell
+        record = self._store.study(cell.task_ref.slug, cell.method_ref.slug, cell.study_id)
+        if record is None:
+            record = study_record(cell, [study.trials[spec.id] for spec in cell.tuning])
+            self._store.write(record)
+        self._mirrored(record, cell.task_ref.slug)
+        chosen = cell.repetitions(record.trials[record.selected].hyperparameters)
+        defaults = cell.repetitions(cell.points[0]) if cell.with_defaults else []
+        specs = {spec.id: spec for spec in (*chosen, *defaults)}
+        self.progress.total -= len(chosen) + len(defaults) - len(specs)
+        for spec in specs.values():
+            if self._existing(spec) is None:
+                self._push(spec, study, phase=1)
+
+    def _launch(self, threads: ThreadPoolExecutor) -> None:
+        while self._pending and len(self._flying) < self._pool.n_workers:
+            _, _, spec, study = heapq.heappop(self._pending)
+            cell = study.cell
+            if cell.task.card.slug in self._given_up:
+                continue
+            job = Job(spec, cell.task, cell.method)
+            future = threads.submit(self._pool.run, job, cell.reproduce(spec))
+            self._flying[future] = (spec, study)
+
+    def _collect(self) -> None:
+        finished, _ = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in finished:
+            spec, study = self._flying.pop(future)
+            try:
+                record = future.result()
+            except StorageError:
+                raise
+            except WorkerError as error:
+                self._worker_error(error)
+                continue
+            except AssayError as error:
+                self._give_up(study.cell.task.card.slug, str(error))
+                continue
+            self._worker_errors = 0
+            self._store.write(record)
+            self.progress.done += 1
+            self.progress.latest = record
+            self._count(record)
+            self._mirrored(record, spec.task.slug)
+            if spec.id in study.waiting:
+                study.waiting.discard(spec.id)
+                study.trials[spec.id] = record
+                if not study.waiting:
+                    self._tuned(study)
+            self._observe(self.progress)
+
+    def _worker_error(self, error: WorkerError) -> None:
+        """A run without a record: it is repeated by the next command, unless this goes on."""
+        self.progress.problems.append(str(error))
+        self._worker_errors += 1
+        if self._worker_errors >= MAX_WORKER_ERRORS:
+            raise error
+
+    def _give_up(self, task: str, reason: str) -> None:
+        """A task whose data are missing takes none of the others with it."""
+        if task not in self._given_up:
+            self._given_up.add(task)
+            self.progress.problems.append(f"{task}: {reason}")
+
+
+def study_record(cell: Cell, runs: Sequence[RunRecord]) -> StudyRecord:
+    """The study of a cell from the records of its tuning runs, in the order of its points."""
+    metric = cell.task.card.metric
+    trials = [
+        Trial(
+            number=number,
+            hyperparameters=cell.points[number],
+            run_id=run.id,
+            status=run.status,
+            val=run.result.val if run.result is not None else metric.chance,
+        )
+        for number, run in enumerate(runs)
+    ]
+    selected = select(trials, metric.direction)
+    return StudyRecord(
+        id=cell.study_id,
+        ruleset=RULESET.version,
+        preset=cell.preset,
+        task=cell.task_ref,
+        method=cell.method_ref,
+        family=cell.task.card.family,
+        tier=cell.task.card.tier,
+        compute=cell.compute,
+        space=cell.space,
+        trials=trials,
+        selected=selected,
+        selected_runs=[spec.id for spec in cell.repetitions(cell.points[selected])],
+        default_runs=(
+            [spec.id for spec in cell.repetitions(cell.points[0])] if cell.with_defaults else []
+        ),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def missing_runs(cells: Sequence[Cell], store: Store) -> Iterator[tuple[Cell, int]]:
+    """For each cell, how many runs have no record yet (an upper bound before tuning is done)."""
+    for cell in cells:
+        slugs = (cell.task_ref.slug, cell.method_ref.slug)
+        have = sum(store.run_path(*slugs, spec.id).is_file() for spec in cell.tuning)
+        missing = len(cell.tuning) - have
+        study = store.study(*slugs, cell.study_id)
+        if study is None:
+            yield cell, missing + cell.n_runs - len(cell.tuning)
+        else:
+            ids = {*study.selected_runs, *study.default_runs}
+            done = sum(store.run_path(*slugs, run_id).is_file() for run_id in ids)
+            yield cell, missing + len(ids) - done

@@ -1,0 +1,301 @@
+"""Finds tasks and submissions by folder, tells which pairs are legal, loads a plugin when asked.
+
+Listing reads cards only. `load_task` and `load_method` import code: the first is called in the
+trusted scorer and in workers, the second in workers alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.cards import FAMILIES, SubmissionCard, TaskCard, read_card
+from suite.errors import CardError, PluginError, UnknownName
+from suite.identity import code_hash
+from suite.records import MethodRef, TaskRef
+from suite.ruleset import RULESET
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from suite.method import Method
+    from suite.task import Task
+
+ROOT = Path(__file__).resolve().parent.parent
+TIERS = tuple(RULESET.tuning_points)
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task folder and its card."""
+
+    card: TaskCard
+    folder: Path
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method's card and the file that defines it."""
+
+    card: SubmissionCard
+    source: Path
+    """method.py, or a single file outside the checkout."""
+
+    @property
+    def files(self) -> list[Path]:
+        """What the method's hash covers."""
+        if self.source.name != "method.py":
+            return [self.source]
+        return [path for path in self.source.parent.glob("*") if path.suffix in (".py", ".toml")]
+
+
+def folders(kind: str) -> list[Path]:
+    """Plugin folders of one kind ("tasks" or "submissions"): the checkout's, then installed ones.
+
+    An installed package adds submissions through the entry-point group `assay.submissions`, whose
+    value names a package that holds one folder per method.
+    """
+    roots = [ROOT / kind]
+    if kind == "submissions":
+        for point in entry_points(group="assay.submissions"):
+            spec = importlib.util.find_spec(point.value)
+            roots += [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    return sorted(
+        path.parent for root in roots if root.is_dir() for path in root.glob("*/card.toml")
+    )
+
+
+@cache
+def task_entries() -> dict[str, TaskEntry]:
+    """Every task by slug.
+
+    Raises:
+        CardError: with the problems of all malformed cards at once.
+    """
+    return {
+        card.slug: TaskEntry(card=card, folder=folder) for folder, card in _cards("tasks", TaskCard)
+    }
+
+
+@cache
+def method_entries() -> dict[str, MethodEntry]:
+    """Every submission by slug.
+
+    Raises:
+        CardError: with the problems of all malformed cards at once.
+    """
+    return {
+        card.slug: MethodEntry(card=card, source=folder / "method.py")
+        for folder, card in _cards("submissions", SubmissionCard)
+    }
+
+
+def _cards(kind: str, model: Any) -> list[tuple[Path, Any]]:
+    found, problems = [], []
+    for folder in folders(kind):
+        try:
+            found.append((folder, read_card(folder / "card.toml", model)))
+        except CardError as error:
+            problems += error.problems
+    if problems:
+        raise CardError(problems)
+    return found
+
+
+def find_method(name: str) -> MethodEntry:
+    """A submission by slug, or a method by path: a folder with card.toml, or a single .py file.
+
+    Raises:
+        UnknownName: no submission has this slug.
+        PluginError: the path holds no method.
+        CardError: its card is malformed.
+    """
+    if "/" not in name and os.sep not in name and not name.endswith(".py"):
+        entries = method_entries()
+        if name not in entries:
+            raise UnknownName("method", name, entries)
+        return entries[name]
+    path = Path(name).expanduser().resolve()
+    if path.is_dir():
+        if not (path / "method.py").is_file():
+            raise PluginError(f"{path}: expected a method.py in this folder")
+        if not (path / "card.toml").is_file():
+            raise PluginError(f"{path}: expected a card.toml beside method.py")
+        return MethodEntry(read_card(path / "card.toml", SubmissionCard), path / "method.py")
+    if not path.is_file():
+        raise PluginError(f"{name}: no such file or folder; expected a folder or a .py file")
+    if path.name == "method.py" and (path.parent / "card.toml").is_file():
+        return find_method(str(path.parent))
+    try:
+        card = SubmissionCard(slug=path.stem, title=path.stem)
+    except ValueError as error:
+        raise PluginError(
+            f"{path.name}: a method file needs a name of a-z, 0-9 and _, because it becomes the slug"
+        ) from error
+    return MethodEntry(card, path)
+
+
+def select_tasks(names: Iterable[str]) -> list[TaskEntry]:
+    """Tasks by slug, glob, family or tier, in the order of slugs within families.
+
+    Raises:
+        UnknownName: a name matches nothing.
+    """
+    entries = task_entries()
+    chosen: set[str] = set()
+    for name in names:
+        matched = {
+            slug
+            for slug, entry in entries.items()
+            if fnmatchcase(slug, name) or name in (entry.card.family, entry.card.tier)
+        }
+        if not matched:
+            raise UnknownName("task", name, [*entries, *FAMILIES, *TIERS])
+        chosen |= matched
+    return sorted(
+        (entries[slug] for slug in chosen),
+        key=lambda entry: (FAMILIES.index(entry.card.family), entry.card.slug),
+    )
+
+
+def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
+    """Why `method` cannot enter `task`, or None."""
+    if task.family not in method.families:
+        return f"{method.slug} does not enter the family {task.family}"
+    lacking = sorted(set(method.access) - set(task.access))
+    if lacking:
+        return f"{method.slug} needs {', '.join(lacking)}, which {task.slug} does not grant"
+    if method.binary_only and task.n_classes != 2:
+        return f"{method.slug} is defined for two classes only"
+    return None
+
+
+@cache
+def _task_code_hash(folder: Path) -> str:
+    own = sorted(folder.glob("*.py"))
+    return code_hash([folder / "card.toml", *own, *_suite_code(own)])
+
+
+def _suite_code(files: list[Path]) -> list[Path]:
+    """The suite modules that shape a task's numbers: families, models, quantization, transitively."""
+    shaping: dict[str, Path] = {}
+    pending = list(files)
+    while pending:
+        for node in ast.walk(ast.parse(pending.pop().read_bytes())):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                path = ROOT / (name.replace(".", "/") + ".py")
+                part = name.split(".")[1:2]
+                relevant = part and part[0] in ("families", "models", "quantization")
+                if relevant and name not in shaping and path.is_file():
+                    shaping[name] = path
+                    pending.append(path)
+    return list(shaping.values())
+
+
+def task_ref(entry: TaskEntry) -> TaskRef:
+    """The task as a record names it, with the hash of its code as it is now.
+
+    Raises:
+        PluginError: task.py is missing or not Python.
+    """
+    try:
+        digest = _task_code_hash(entry.folder)
+    except (OSError, SyntaxError) as error:
+        raise PluginError(f"{entry.folder}: cannot read its task.py: {error}") from error
+    return TaskRef(slug=entry.card.slug, version=entry.card.version, code_hash=digest)
+
+
+def method_ref(entry: MethodEntry) -> MethodRef:
+    """The method as a record names it, with the hash of its files as they are now.
+
+    Raises:
+        PluginError: a file is missing.
+    """
+    try:
+        digest = code_hash(entry.files)
+    except OSError as error:
+        raise PluginError(f"{entry.source}: {error.strerror}; expected a method.py") from error
+    return MethodRef(slug=entry.card.slug, version=entry.card.version, code_hash=digest)
+
+
+def load_task(folder: Path) -> Task:
+    """Import task.py and build its one Task.
+
+    Raises:
+        PluginError: it cannot be imported or does not define exactly one Task.
+    """
+    from suite.task import Task
+
+    card = read_card(folder / "card.toml", TaskCard)
+    task: Task = _only_subclass(_load(folder / "task.py", f"assay_task_{card.slug}"), Task)(card)
+    return task
+
+
+def load_method(source: Path) -> type[Method]:
+    """Import a method file and return its one Method class. Runs foreign code: workers only.
+
+    Raises:
+        PluginError: it cannot be imported or does not define exactly one Method.
+    """
+    from suite.method import Method
+
+    found: type[Method] = _only_subclass(
+        _load(source, f"assay_method_{source.parent.name}"), Method
+    )
+    return found
+
+
+def _load(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise PluginError(f"{path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic resolves annotations through it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise PluginError(f"{path.name} cannot be imported: {describe(error, path)}") from error
+    return module
+
+
+def _only_subclass(module: ModuleType, base: type) -> Any:
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+    ]
+    leaves = [c for c in found if not any(c is not d and issubclass(d, c) for d in found)]
+    if len(leaves) != 1:
+        names = ", ".join(c.__name__ for c in leaves) or "none"
+        raise PluginError(
+            f"{Path(str(module.__file__)).name}: expected exactly one subclass of "
+            f"{base.__name__}, found {names}"
+        )
+    return leaves[0]
+
+
+def describe(error: BaseException, source: Path) -> str:
+    """One line for an exception: its type, its text and the line of `source` it came through."""
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(source):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    text = " ".join(str(error).split())[:500]
+    where = f" ({source.name}, line {line})" if line else ""
+    return f"{type(error).__name__}: {text}{where}"

@@ -1,0 +1,385 @@
+"""What `assay run` and `assay quickstart` do: from names to a pool, a pipeline and a summary."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from suite import __version__
+from suite.errors import AssayError, PluginError, StorageError, UnknownName
+from suite.execution import Job, Pool
+from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
+from suite.progress import Bar, duration
+from suite.recording import Mirror, default_uris
+from suite.records import Compute, Purpose, RunRecord, RunSpec, Store, storage_problem
+from suite.registry import MethodEntry, TaskEntry, find_method
+from suite.ruleset import Preset
+from suite.space import Value
+
+INTERRUPTED, INCOMPLETE = 130, 4
+MIRROR_SECONDS = 120.0
+NOMINAL_SECONDS = {"lite": 1.0}
+QUICKSTART_METHODS = ["sgd", "adam", "diffgrad", "adam_half_lr", "adamw"]
+QUICKSTART_TASKS = ["digits_cnn", "rastrigin_10d", "digits_sym40", "digits_lt50", "digits_w2a2"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    methods: Sequence[str]
+    tasks: Sequence[TaskEntry]
+    results: Path
+    preset: str = "full"
+    workers: int | None = None
+    threads: int = 1
+    accelerator: str = "auto"
+    isa: str = "avx2"
+    mlflow: str | None = None
+    as_json: bool = False
+
+
+Pairs = list[tuple[TaskEntry, MethodEntry]]
+
+
+def run(request: Request) -> int:
+    """Run what has no record yet; the exit code."""
+    pairs = _pairs(request)
+    store = Store(request.results)
+    with _locked(store), _mirror(request, store) as mirror:
+        progress = Progress(total=0)
+        try:
+            with _terminable():
+                for compute, n_workers, group in _groups(request, pairs):
+                    _say(request, _headline(group, n_workers, compute))
+                    progress = _run_group(request, store, mirror, compute, n_workers, group)
+                    if progress.interrupted:
+                        break
+        except KeyboardInterrupt:
+            progress.interrupted = True
+        mirror.close(MIRROR_SECONDS if mirror.enabled else None)
+        return _summary(request, progress, mirror)
+
+
+def _run_group(
+    request: Request, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
+) -> Progress:
+    with Pool(n_workers=n, compute=compute) as pool:
+        cells = make_cells(pairs, pool, cast(Preset, request.preset))
+        bar = Bar(quiet=request.as_json)
+        try:
+            return Pipeline(pool, store, mirror.mirror, bar.update).run(cells)
+        finally:
+            bar.close()
+
+
+def dry_run(request: Request) -> int:
+    """Say how many runs are missing and about how long they take."""
+    pairs = _pairs(request)
+    store = Store(request.results)
+    rows: list[dict[str, Any]] = []
+    for compute, n_workers, group in _groups(request, pairs):
+        with Pool(n_workers=1, compute=compute) as pool:
+            cells = make_cells(group, pool, cast(Preset, request.preset))
+        for cell, missing in missing_runs(cells, store):
+            seconds = _seconds_per_run(store, cell)
+            rows.append(
+                {
+                    "task": cell.task.card.slug,
+                    "method": cell.method.card.slug,
+                    "runs": cell.n_runs,
+                    "missing": missing,
+                    "seconds_per_run": seconds,
+                    "workers": n_workers,
+                    "accelerator": compute.accelerator,
+                }
+            )
+    known = [row for row in rows if row["seconds_per_run"] is not None]
+    seconds = sum(row["missing"] * row["seconds_per_run"] / row["workers"] for row in known)
+    unknown = sum(row["missing"] for row in rows) - sum(row["missing"] for row in known)
+    missing = sum(row["missing"] for row in rows)
+    if request.as_json:
+        summary = {"runs": missing, "seconds": seconds, "runs_of_unknown_length": unknown}
+        typer.echo(json.dumps({**summary, "cells": rows}, indent=1))
+        return 0
+    for row in rows:
+        each = row["seconds_per_run"]
+        shown = "length not known yet" if each is None else f"about {each:.1f} s each"
+        typer.echo(f"{row['task']:26} {row['method']:22} {row['missing']:3} runs, {shown}")
+    more = f", and {unknown} runs of unknown length" if unknown else ""
+    typer.echo(f"{missing} runs at most, about {duration(seconds)}{more}; nothing was run")
+    return 0
+
+
+def run_fixed(
+    request: Request,
+    settings: Sequence[str],
+    purpose: str,
+    repetition: int | None,
+    again: bool,
+) -> int:
+    """Runs at given hyperparameters, without tuning; with `again`, compared with their records."""
+    if purpose not in ("repetition", "tuning"):
+        raise UnknownName("purpose", purpose, ["repetition", "tuning"])
+    pairs = _pairs(request)
+    store = Store(request.results)
+    differing = 0
+    with _locked(store), _terminable():
+        for compute, _, group in _groups(request, pairs):
+            with Pool(n_workers=1, compute=compute) as pool:
+                for cell in make_cells(group, pool, "full"):
+                    point = _point(cell, settings)
+                    numbers = range(cell.r) if repetition is None else [repetition]
+                    for number in numbers:
+                        spec = cell.spec(point, cast(Purpose, purpose), number)
+                        differing += not _run_one(request, store, pool, cell, spec, again)
+    return 1 if differing else 0
+
+
+def _run_one(
+    request: Request, store: Store, pool: Pool, cell: Cell, spec: RunSpec, again: bool
+) -> bool:
+    """Run one spec or read its record; False where a second run differs from the first."""
+    known = store.run(spec.task.slug, spec.method.slug, spec.id)
+    if known is not None and not again:
+        _tell_run(request, known, "recorded before")
+        return True
+    record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+    if known is None:
+        store.write(record)
+        _tell_run(request, record, "new")
+        return True
+    same = (record.weights_sha256, record.result) == (known.weights_sha256, known.result)
+    _tell_run(request, record, "bit-identical to its record" if same else "DIFFERS from its record")
+    return same
+
+
+def _tell_run(request: Request, record: RunRecord, remark: str) -> None:
+    if request.as_json:
+        typer.echo(json.dumps({"remark": remark, "record": record.model_dump(mode="json")}))
+        return
+    score = f"test {record.result.test:.6g}" if record.result else record.message
+    spec = record.spec
+    typer.echo(
+        f"{record.id} {spec.method.slug} on {spec.task.slug}, {spec.purpose} {spec.repetition}: "
+        f"{record.status}, {score} ({remark})"
+    )
+
+
+def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
+    """The defaults with the user's settings.
+
+    Raises:
+        AssayError: a setting is not name=value, or the name is not this method's.
+    """
+    point = dict(cell.space.defaults)
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        if not sign:
+            raise AssayError(f"--set {setting}: expected name=value, for example lr=0.01")
+        if name not in point:
+            raise UnknownName(f"hyperparameter of {cell.method.card.slug}", name, point)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(point[name], float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(point[name]):
+            expected = type(point[name]).__name__
+            raise AssayError(f"--set {setting}: expected a value of type {expected}")
+        point[name] = value
+    return point
+
+
+def _pairs(request: Request) -> Pairs:
+    """Legal (task, method) pairs; all problems with names at once."""
+    methods, problems = [], []
+    for name in dict.fromkeys(request.methods):
+        try:
+            methods.append(find_method(name))
+        except AssayError as error:
+            problems.append(str(error))
+    slugs = [method.card.slug for method in methods]
+    problems += [
+        f"two of the methods given are called {slug}"
+        for slug in sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    ]
+    if problems:
+        raise PluginError("\n".join(problems))
+    pairs, refused = legal_pairs(request.tasks, methods)
+    if not pairs:
+        raise AssayError("nothing can be run: " + "; ".join(refused))
+    if refused:
+        _say(request, f"left out: {'; '.join(refused[:3])}"
+             + (f"; and {len(refused) - 3} more pairs" if len(refused) > 3 else ""))  # fmt: skip
+    return pairs
+
+
+def _groups(request: Request, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
+    """Pairs by where they run: under "auto" a GPU takes every tier above lite."""
+    if request.accelerator not in ("auto", "cpu", "gpu"):
+        raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
+    if request.isa not in ("avx2", "native"):
+        raise UnknownName("instruction set", request.isa, ["avx2", "native"])
+    n_gpus = _n_gpus()
+    on_gpu: Pairs = []
+    on_cpu: Pairs = []
+    for pair in pairs:
+        small = pair[0].card.tier == "lite"
+        wants = request.accelerator == "gpu" or (
+            request.accelerator == "auto" and n_gpus and not small
+        )
+        (on_gpu if wants else on_cpu).append(pair)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if on_cpu:
+        n_workers = request.workers or max(1, (cores or 1) // request.threads)
+        yield Compute(threads=request.threads, isa=request.isa), n_workers, on_cpu
+    if on_gpu:
+        compute = Compute(accelerator="gpu", threads=request.threads, isa=request.isa)
+        yield compute, request.workers or max(1, n_gpus), on_gpu
+
+
+def _n_gpus() -> int:
+    """GPUs as the system lists them; torch is not imported here."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
+
+
+def _seconds_per_run(store: Store, cell: Cell) -> float | None:
+    """Median wall time of recorded runs on the task, the method's own first."""
+    folder = store.root / "runs" / cell.task_ref.slug
+    for pattern in (f"{cell.method_ref.slug}/*.json", "*/*.json"):
+        seconds = []
+        for path in sorted(folder.glob(pattern))[:24]:
+            try:
+                seconds.append(json.loads(path.read_text())["usage"]["wall_seconds"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        if seconds:
+            return statistics.median(seconds)
+    return NOMINAL_SECONDS.get(cell.task.card.tier)
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """One command at a time per results folder; the system frees the lock of a killed one."""
+    store.check_writable()
+    try:
+        file = (store.root / ".lock").open("w")
+    except OSError as error:
+        raise StorageError(storage_problem(store.root, error)) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(
+                f"another assay command is running on {store.root}; wait for it, or choose "
+                "another folder with --results"
+            ) from error
+        yield
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as cleanly as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _MaybeMirror:
+    """The mirror, or nothing under `--mlflow off`."""
+
+    def __init__(self, mirror: Mirror | None) -> None:
+        self.mirror = mirror
+        self.enabled = mirror is not None
+
+    def close(self, seconds: float | None) -> None:
+        if self.mirror is not None:
+            self.mirror.close(seconds)
+
+    @property
+    def problem(self) -> str | None:
+        return self.mirror.problem if self.mirror else None
+
+
+@contextmanager
+def _mirror(request: Request, store: Store) -> Iterator[_MaybeMirror]:
+    if request.mlflow == "off":
+        yield _MaybeMirror(None)
+        return
+    mlflow_uri, optuna_url = default_uris(store.root)
+    yield _MaybeMirror(
+        Mirror(store, mlflow_uri=request.mlflow or mlflow_uri, optuna_url=optuna_url)
+    )
+
+
+def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:
+    n_tasks = len({task.card.slug for task, _ in pairs})
+    n_methods = len({method.card.slug for _, method in pairs})
+    where = "GPU" if compute.accelerator == "gpu" else "CPU"
+    return (
+        f"assay {__version__}: {_count(n_methods, 'method')} on {_count(n_tasks, 'task')}, "
+        f"{_count(n_workers, f'{where} worker')} of {_count(compute.threads, 'thread')}"
+    )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _summary(request: Request, progress: Progress, mirror: _MaybeMirror) -> int:
+    if mirror.problem:
+        typer.echo(f"warning: MLflow mirror incomplete ({mirror.problem}); the JSON records are "
+                   "safe, and the next command catches up", err=True)  # fmt: skip
+    for problem in dict.fromkeys(progress.problems):
+        typer.echo(f"assay: {problem}", err=True)
+    if request.as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "done": progress.done,
+                    "reused": progress.reused,
+                    "by_status": progress.by_status,
+                    "problems": progress.problems,
+                    "interrupted": progress.interrupted,
+                    "results": str(request.results),
+                },
+                indent=1,
+            )
+        )
+    else:
+        bad = {k: n for k, n in sorted(progress.by_status.items()) if k != "completed"}
+        shown = "".join(f", {n} {status.replace('_', ' ')}" for status, n in bad.items())
+        again = f" ({progress.reused} were recorded before)" if progress.reused else ""
+        typer.echo(
+            f"{_count(progress.done, 'run')} done{again}{shown}; records in {request.results}"
+        )
+    if progress.interrupted:
+        typer.echo("interrupted: give the same command again to continue", err=True)
+        return INTERRUPTED
+    return INCOMPLETE if progress.problems else 0
+
+
+def _say(request: Request, text: str) -> None:
+    if not request.as_json:
+        typer.echo(text, err=True)

@@ -1,0 +1,128 @@
+"""The weights channel: tensors written by a worker, read by the scorer as hostile bytes.
+
+safetensors accepts duplicate keys, NaN, zero-size tensors, a megabyte of metadata and slow
+headers. So the header is parsed here first: small, without metadata, exactly the names, dtypes and
+shapes that the task's own model has, every byte of the data accounted for once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import _TYPES, load, save_file
+from torch import Tensor
+
+from suite.errors import AssayError
+from suite.identity import sha256
+
+MAX_HEADER_BYTES = 64 * 1024
+Layout = Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+class BadWeights(AssayError):
+    """A snapshot that is not what the task's model needs."""
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write contiguous CPU tensors as one safetensors file."""
+    save_file(dict(tensors), path)
+
+
+def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a snapshot and the SHA-256 of the file.
+
+    Raises:
+        BadWeights: anything but a regular file with exactly `layout` and finite values.
+    """
+    limit = 8 + MAX_HEADER_BYTES + sum(_n_bytes(*entry) for entry in layout.values())
+    data = _read_regular(path, limit)
+    check_header(data, layout)
+    state = load(data)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadWeights(f"{name} holds values that are not finite")
+    return state, sha256(data)
+
+
+def _read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file, not through a link, not while it grows."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadWeights(f"snapshot {path.name} cannot be opened: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadWeights(f"snapshot {path.name} is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BadWeights(f"snapshot {path.name} is larger than the model's {limit:,} bytes")
+    return data
+
+
+def check_header(data: bytes, layout: Layout) -> None:
+    """Check a safetensors header against `layout` without trusting a word of it.
+
+    Raises:
+        BadWeights: see read_snapshot.
+    """
+    length = int.from_bytes(data[:8], "little") if len(data) >= 8 else -1
+    if not 2 <= length <= MAX_HEADER_BYTES or 8 + length > len(data):
+        raise BadWeights(f"snapshot header of {length} bytes, expected 2..{MAX_HEADER_BYTES}")
+    try:
+        pairs = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise BadWeights(f"snapshot header is not valid: {error}") from error
+    if not isinstance(pairs, dict):
+        raise BadWeights("snapshot header is not an object")
+    if set(pairs) != set(layout):
+        extra, missing = sorted(set(pairs) - set(layout)), sorted(set(layout) - set(pairs))
+        parts = [f"unexpected tensors {extra[:5]}"] if extra else []
+        parts += [f"missing tensors {missing[:5]}"] if missing else []
+        raise BadWeights(f"snapshot does not fit the task's model: {'; '.join(parts)}")
+    ends = []
+    for name, (dtype, shape) in layout.items():
+        ends.append(_check_entry(name, pairs[name], dtype, shape))
+    position = 0
+    for begin, end in sorted(ends):
+        if begin != position:
+            raise BadWeights("snapshot data overlap or leave gaps")
+        position = end
+    if position != len(data) - 8 - length:
+        raise BadWeights("snapshot has bytes that belong to no tensor")
+
+
+def _check_entry(name: str, entry: Any, dtype: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The byte range of one tensor."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise BadWeights(f"{name}: malformed header entry")
+    if entry["dtype"] != dtype or entry["shape"] != list(shape):
+        raise BadWeights(
+            f"{name}: is {entry['dtype']} {entry['shape']}, expected {dtype} {list(shape)}"
+        )
+    offsets = entry["data_offsets"]
+    whole = isinstance(offsets, list) and len(offsets) == 2
+    if not whole or not all(type(value) is int and value >= 0 for value in offsets):
+        raise BadWeights(f"{name}: malformed data offsets")
+    if offsets[1] - offsets[0] != _n_bytes(dtype, shape):
+        raise BadWeights(f"{name}: data offsets do not fit its shape")
+    return offsets[0], offsets[1]
+
+
+def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    size = int(_TYPES[dtype].itemsize)
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate keys")
+    return found

@@ -1,0 +1,9 @@
+"""Handwritten digits with binary weights."""
+
+from __future__ import annotations
+
+from suite.families.quantization import Quantization
+
+
+class Digits(Quantization):
+    """All of it is on the card."""

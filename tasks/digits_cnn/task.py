@@ -1,0 +1,9 @@
+"""Handwritten digits, few of them, with a small convolutional network."""
+
+from __future__ import annotations
+
+from suite.families.classification import Classification
+
+
+class Digits(Classification):
+    """All of it is on the card."""

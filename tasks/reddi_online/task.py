@@ -1,0 +1,54 @@
+"""A linear loss whose rare large gradient decides its sign: where Adam can go the wrong way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from suite.families.functions import PointFunctions, PointRecipe
+from suite.task import Tensors
+
+
+class ReddiRecipe(PointRecipe):
+    """The recipe's further constants."""
+
+    period: int
+    """Batches of an epoch; one of them has the rare gradient."""
+    rare: float
+    """The gradient that comes once per period, positive."""
+    common: float
+    """Minus the gradient of all other batches."""
+
+
+class ReddiOnline(PointFunctions):
+    """f_t(x) = rare x once per epoch, -common x else, x in [-1, 1]; the mean falls towards x = -1.
+
+    After Reddi, Kale and Kumar 2018, section 3 and the synthetic experiment of section 5, with two
+    changes that let it end within seconds. The rare gradient comes at a random place of every
+    period, not at a fixed place or by coin flips, whose noise hides the sign of the mean for some
+    10^5 steps. And the constants are larger than the paper's 1010, 10 and 101.
+    """
+
+    recipe_type = ReddiRecipe
+
+    @property
+    def mean_gradient(self) -> float:
+        """Gradient of the mean loss, positive."""
+        recipe: ReddiRecipe = self.recipe
+        return (recipe.rare - (recipe.period - 1) * recipe.common) / recipe.period
+
+    def formula(self, z: Tensor) -> Tensor:
+        """The mean loss."""
+        return self.mean_gradient * z[0]
+
+    def draw_noise(self, instance: Tensors, generator: Generator) -> Tensor:
+        """One epoch (period, 1): each batch's gradient minus the mean gradient."""
+        gradients = torch.full((self.recipe.period, 1), -self.recipe.common)
+        gradients[0] = self.recipe.rare
+        return gradients - self.mean_gradient
+
+    def project(self, model: nn.Module) -> None:
+        """Back into [-1, 1]."""
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.clamp_(-1, 1)

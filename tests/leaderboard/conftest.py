@@ -1,0 +1,210 @@
+"""A builder of records: what the suite would have written, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from leaderboard.evidence import Catalogue, Evidence, Run
+from suite.cards import SubmissionCard, TaskCard
+from suite.identity import sha256
+from suite.records import (
+    Compute,
+    Environment,
+    Isolation,
+    MethodRef,
+    Result,
+    RunRecord,
+    RunSpec,
+    Store,
+    StudyRecord,
+    TaskRef,
+    Trial,
+    study_id,
+)
+from suite.space import Space
+
+Score = float | str | None
+"""A test score, a status other than "completed", or None for a repetition without a record."""
+
+ENVIRONMENT = Environment(
+    python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
+)
+
+
+def task_card(slug: str, **changes: object) -> TaskCard:
+    metric = {"name": "accuracy", "direction": "maximize", "chance": 0.1, "margin": 0.005}
+    values: dict[str, object] = {
+        "slug": slug,
+        "version": 1,
+        "title": f"Task {slug}",
+        "summary": "Made up.",
+        "family": "classification",
+        "tier": "lite",
+        "dataset": {"name": "none", "source": "none", "licence": "none"},
+        "model": {"name": "mlp"},
+        "metric": metric | dict(changes.pop("metric", {})),  # type: ignore[call-overload]
+        "budget": {"batches": 10, "batch_size": 2, "seconds": 10},
+        "reference": "sgd",
+    }
+    return TaskCard.model_validate(values | changes)
+
+
+def task_ref(slug: str, code: str = "now") -> TaskRef:
+    return TaskRef(slug=slug, version=1, code_hash=sha256(f"task {slug} {code}"))
+
+
+def method_ref(slug: str, code: str = "now") -> MethodRef:
+    return MethodRef(slug=slug, version=1, code_hash=sha256(f"method {slug} {code}"))
+
+
+@dataclass
+class Records:
+    """Studies and runs of made-up methods on made-up tasks."""
+
+    cards: dict[str, TaskCard] = field(default_factory=dict)
+    studies: list[StudyRecord] = field(default_factory=list)
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    local: set[str] = field(default_factory=set)
+
+    def task(self, slug: str, **changes: object) -> Records:
+        self.cards[slug] = task_card(slug, **changes)
+        return self
+
+    def add(
+        self,
+        task: str,
+        method: str,
+        scores: Sequence[Score],
+        defaults: Sequence[Score] = (),
+        *,
+        preset: str = "full",
+        k: int = 12,
+        task_code: str = "now",
+        method_code: str = "now",
+        ruleset: int = 1,
+        created_at: str = "2026-01-01T00:00:00Z",
+    ) -> StudyRecord:
+        """Record a study, its tuned repetitions and those of the defaults."""
+        refs = task_ref(task, task_code), method_ref(method, method_code)
+        study = StudyRecord(
+            id=study_id(*refs, Compute(), ruleset, k, len(scores)),
+            ruleset=ruleset,
+            preset=preset,  # type: ignore[arg-type]
+            task=refs[0],
+            method=refs[1],
+            family=self.cards[task].family if task in self.cards else "classification",
+            tier="lite",
+            compute=Compute(),
+            space=Space(),
+            trials=[
+                Trial(number=i, hyperparameters={}, run_id="0" * 16, status="completed", val=0.5)
+                for i in range(k)
+            ],
+            selected=0,
+            selected_runs=self._runs(refs, ruleset, f"tuned {preset} {k}", scores),
+            default_runs=self._runs(refs, ruleset, "defaults", defaults),
+            created_at=created_at,
+        )
+        self.studies.append(study)
+        return study
+
+    def _runs(
+        self, refs: tuple[TaskRef, MethodRef], ruleset: int, point: str, scores: Sequence[Score]
+    ) -> list[str]:
+        ids = []
+        for repetition, score in enumerate(scores):
+            spec = RunSpec(
+                ruleset=ruleset,
+                task=refs[0],
+                method=refs[1],
+                hyperparameters={"point": point},
+                purpose="repetition",
+                repetition=repetition,
+            )
+            ids.append(spec.id)
+            if score is not None:
+                self.runs[spec.id] = self._run(spec, score)
+        return ids
+
+    def _run(self, spec: RunSpec, score: float | str) -> RunRecord:
+        result = None
+        if not isinstance(score, str):
+            values = dict.fromkeys(("val", "test", "test_last", "test_oracle"), score)
+            result = Result(**values, selected=0)
+        return RunRecord(
+            id=spec.id,
+            spec=spec,
+            family="classification",
+            tier="lite",
+            status=score if isinstance(score, str) else "completed",  # type: ignore[arg-type]
+            result=result,
+            environment=ENVIRONMENT,
+            isolation=Isolation(level="L0"),
+            scorer_version=1,
+            reproduce="assay run",
+            created_at="2026-01-01T00:00:00Z",
+        )
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(self.studies, {key: Run.of(run) for key, run in self.runs.items()})
+
+    @property
+    def catalogue(self) -> Catalogue:
+        methods = {study.method.slug for study in self.studies} - self.local
+        return Catalogue(
+            tasks={slug: (card, task_ref(slug)) for slug, card in self.cards.items()},
+            methods={
+                slug: (SubmissionCard(slug=slug, title=slug), method_ref(slug)) for slug in methods
+            },
+        )
+
+    def write(self, store: Store) -> None:
+        for record in [*self.studies, *self.runs.values()]:
+            store.write(record)
+
+
+def noisy(mean: float, seed: int, n: int = 12, sd: float = 0.01) -> list[float]:
+    """Scores around `mean`, rounded as a test set of 1,000 would."""
+    generator = np.random.default_rng(seed)
+    return [round(float(x), 3) for x in generator.normal(mean, sd, n)]
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
+def demo() -> Records:
+    """Two families, every state a row can have; the golden board is made from it."""
+    made = Records()
+    made.task("digits").task("letters")
+    made.task(
+        "valley",
+        family="functions",
+        deterministic=True,
+        metric={"direction": "minimize", "chance": 0.0, "margin": 0.1, "unit": "log10"},
+    )
+    for i, task in enumerate(("digits", "letters")):
+        made.add(task, "sgd", noisy(0.9, i), noisy(0.85, i + 50))
+        made.add(task, "better", noisy(0.95, i), noisy(0.93, i + 60))
+        made.add(task, "same", [s + 0.0005 * (-1) ** j for j, s in enumerate(noisy(0.9, i))])
+        made.add(task, "noisy", noisy(0.9, i + 10, sd=0.05))
+    made.add("digits", "unstable", [*noisy(0.93, 3, n=10), "diverged", "failed"])
+    made.add("digits", "quick", noisy(0.7, 4, n=8), preset="quick", k=4)
+    made.add("digits", "old", noisy(0.99, 5), method_code="before")
+    made.add("digits", "unfinished", [*noisy(0.9, 6, n=9), None, None, None])
+    made.add("digits", "mine", noisy(0.91, 7))
+    made.local.add("mine")
+    for method, value in {"sgd": -3.0, "better": -5.0, "same": -3.05, "noisy": -1.0}.items():
+        made.add("valley", method, [value])
+    return made
+
+
+@pytest.fixture
+def demo_records() -> Records:
+    return demo()

@@ -1,0 +1,14 @@
+"""Ends its process in the third batch, without an exception and with success."""
+
+from __future__ import annotations
+
+import os
+
+from suite.method import Batch, Method, Plan
+
+
+class Exits(Method):
+    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+        if plan.batch == 2:
+            os._exit(0)
+        return batch

@@ -1,0 +1,9 @@
+"""Needs a package that is not installed."""
+
+import a_package_that_is_not_there
+
+from suite.method import Method
+
+
+class NeedsMissingImport(Method):
+    package = a_package_that_is_not_there

@@ -1,0 +1,12 @@
+"""Raises an exception in the third batch."""
+
+from __future__ import annotations
+
+from suite.method import Batch, Method, Plan
+
+
+class Raises(Method):
+    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+        if plan.batch == 2:
+            raise ValueError("the third batch is one too many")
+        return batch

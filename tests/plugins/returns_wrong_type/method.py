@@ -1,0 +1,12 @@
+"""Returns a Python number where the contract asks for a tensor."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from suite.method import Batch, Method, TaskLoss
+
+
+class ReturnsWrongType(Method):
+    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+        return task_loss(outputs, batch.targets).item()

@@ -1,0 +1,7 @@
+"""Is not Python."""
+
+from suite.method import Method
+
+
+class Broken(Method)
+    pass

@@ -1,0 +1,11 @@
+"""Defines two methods, neither of them a refinement of the other."""
+
+from suite.method import Method
+
+
+class First(Method):
+    pass
+
+
+class Second(Method):
+    pass
