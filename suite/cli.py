@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -156,7 +157,8 @@ def new(
 
     for path in write_template(kind, name, folder):
         typer.echo(f"wrote {path}")
-    typer.echo(f"next: edit it, then: assay check {folder / name}")
+    place = folder / name if folder.is_absolute() else f"./{folder / name}"
+    typer.echo(f"next: edit it, then: assay check {shlex.quote(str(place))}")
 
 
 @app.command()
@@ -282,12 +284,16 @@ def data_where(as_json: AsJson = False) -> None:
     """Say for every data set whether its files are there, and where they belong."""
     from suite import data
 
-    rows = [data.status(name) for name in data.names()]
+    found = {name: data.status(name) for name in data.DATASETS}
     if as_json:
-        typer.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=1))
+        rows = [
+            {"name": name, "state": row.state, "path": str(row.path or ""), "advice": row.advice}
+            for name, row in found.items()
+        ]
+        typer.echo(json.dumps(rows, indent=1))
         return
-    for row in rows:
-        typer.echo(f"{row.name:16} {row.state:9} {row.path}")
+    for name, row in found.items():
+        typer.echo(f"{name:16} {row.state:9} {row.path or 'comes with scikit-learn'}")
     typer.echo("elsewhere? set ASSAY_DATA; missing? assay data prepare NAME")
 
 
@@ -299,7 +305,7 @@ def data_prepare(
     from suite import data
 
     for name in names:
-        if name not in data.names():
-            raise UnknownName("data set", name, data.names())
+        if name not in data.DATASETS:
+            raise UnknownName("data set", name, data.DATASETS)
         data.prepare(name)
         typer.echo(f"{name}: ready")

@@ -94,7 +94,8 @@ class TrainingSet:
 
         n = len(self.targets)
         order = torch.randperm(n, generator=generator)
-        return order[: n - n % batch_size].split(batch_size)
+        batches: Sequence[Tensor] = torch.split(order[: n - n % batch_size], batch_size)
+        return batches
 
 
 class Calibration(Protocol):

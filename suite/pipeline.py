@@ -23,6 +23,7 @@ from suite.recording import Mirror
 from suite.records import (
     Compute,
     MethodRef,
+    Purpose,
     RunRecord,
     RunSpec,
     Store,
@@ -71,14 +72,14 @@ class Cell:
             self.task_ref, self.method_ref, self.compute, RULESET.version, len(self.points), self.r
         )
 
-    def spec(self, point: dict[str, Value], purpose: str, repetition: int) -> RunSpec:
+    def spec(self, point: dict[str, Value], purpose: Purpose, repetition: int) -> RunSpec:
         """One run of this cell."""
         return RunSpec(
             ruleset=RULESET.version,
             task=self.task_ref,
             method=self.method_ref,
             hyperparameters=point,
-            purpose=purpose,  # type: ignore[arg-type]
+            purpose=purpose,
             repetition=repetition,
             compute=self.compute,
         )

@@ -66,19 +66,19 @@ def straight_through(values: Tensor, replaced: Tensor) -> Tensor:
 
     Source: Bengio, Leonard & Courville 2013, arXiv 1308.3432, the straight-through estimator.
     """
-    result: Tensor = _StraightThrough.apply(values, replaced)
+    result: Tensor = _StraightThrough.apply(values, replaced)  # type: ignore[no-untyped-call]
     return result
 
 
 def round_straight_through(values: Tensor) -> Tensor:
     """Nearest whole number (ties to even), with the gradient of the identity."""
-    result: Tensor = _Round.apply(values)
+    result: Tensor = _Round.apply(values)  # type: ignore[no-untyped-call]
     return result
 
 
 def scale_gradient(values: Tensor, factor: float) -> Tensor:
     """`values`, bit for bit, with a gradient multiplied by `factor`."""
-    result: Tensor = _ScaleGradient.apply(values, factor)
+    result: Tensor = _ScaleGradient.apply(values, factor)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -129,9 +129,9 @@ def nearest_codes(values: Tensor, grid: Grid, highest: int) -> Tensor:
 class NearestWeights(Quantizer):
     """Symmetric levels per output channel, the straight-through gradient; the suite's default.
 
-    b >= 2 bits: scale = max|w| / (2^(b-1) - 1), levels -2^(b-1)..2^(b-1)-1 times scale (Krishnamoorthi
-    2018, arXiv 1806.08342, section 2.2). One bit: +-mean|w| (Rastegari et al. 2016, arXiv 1603.05279,
-    eq. 6), which are the two levels nearest to the channel in the least-squares sense.
+    b >= 2 bits: scale = max|w| / (2^(b-1) - 1) (Krishnamoorthi 2018, arXiv 1806.08342, section
+    2.2); at 2 bits that leaves three levels in use. One bit: +-mean|w|, the two levels nearest to
+    the channel in the least-squares sense (Rastegari et al. 2016, arXiv 1603.05279, eq. 6).
     """
 
     def grid(self, values: Tensor) -> Grid:
@@ -205,7 +205,7 @@ class QuantizedLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.weight = layer.weight
-        self.register_parameter("bias", layer.bias)
+        self.bias = layer.bias
         self.kernel = kernel_of(layer)
         self.weight_quantizer = weight_quantizer
         self.input_quantizer = input_quantizer

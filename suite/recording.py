@@ -18,6 +18,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from suite.cards import Direction
 from suite.records import RunRecord, Store, StudyRecord
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -28,7 +29,7 @@ class Mirror:
 
     def __init__(self, store: Store, *, mlflow_uri: str, optuna_url: str) -> None:
         self._store, self._uri, self._optuna_url = store, mlflow_uri, optuna_url
-        self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, str] | None]
+        self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, Direction] | None]
         self._queue = queue.SimpleQueue()
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -37,7 +38,7 @@ class Mirror:
         self._experiments: dict[str, str] = {}
         self._thread.start()
 
-    def put(self, record: RunRecord | StudyRecord, direction: str) -> None:
+    def put(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
         """Queue a record; returns at once."""
         self._queue.put((record, direction))
 
@@ -74,7 +75,7 @@ class Mirror:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._client = mlflow.MlflowClient(tracking_uri=self._uri)
 
-    def _mirror(self, record: RunRecord | StudyRecord, direction: str) -> None:
+    def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
         if isinstance(record, StudyRecord):
             from suite.tuning import keep_study
 

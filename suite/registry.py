@@ -119,12 +119,13 @@ def find_method(name: str) -> MethodEntry:
         PluginError: the path holds no method.
         CardError: its card is malformed.
     """
-    if "/" not in name and os.sep not in name and not name.endswith(".py"):
+    if not _is_path(name) and not name.endswith(".py"):
         entries = method_entries()
-        if name not in entries:
+        if name in entries:
+            return entries[name]
+        if not _is_card(name):
             raise UnknownName("method", name, entries)
-        return entries[name]
-    path = Path(name).expanduser().resolve()
+    path = _resolved(name)
     if path.is_dir():
         if not (path / "method.py").is_file():
             raise PluginError(f"{path}: expected a method.py in this folder")
@@ -139,32 +140,89 @@ def find_method(name: str) -> MethodEntry:
         card = SubmissionCard(slug=path.stem, title=path.stem)
     except ValueError as error:
         raise PluginError(
-            f"{path.name}: a method file needs a name of a-z, 0-9 and _, because it becomes the slug"
+            f"{path.name}: expected a file name of a-z, 0-9 and _, because it becomes the slug"
         ) from error
     return MethodEntry(card, path)
 
 
+def find_task(name: str) -> TaskEntry:
+    """A task by slug, or by the path of its folder.
+
+    Raises:
+        UnknownName: no task has this slug.
+        PluginError: the path holds no task.
+        CardError: its card is malformed.
+    """
+    if not _is_path(name):
+        entries = task_entries()
+        if name in entries:
+            return entries[name]
+        if not _is_card(name):
+            raise UnknownName("task", name, entries)
+    path = _resolved(name)
+    missing = [file for file in ("card.toml", "task.py") if not (path / file).is_file()]
+    if missing:
+        raise PluginError(f"{path}: expected a folder with {' and '.join(missing)}")
+    return TaskEntry(card=read_card(path / "card.toml", TaskCard), folder=path)
+
+
 def select_tasks(names: Iterable[str]) -> list[TaskEntry]:
-    """Tasks by slug, glob, family or tier, in the order of slugs within families.
+    """Tasks by slug, glob, family, tier or path of a folder, by slug within families.
 
     Raises:
         UnknownName: a name matches nothing.
+        PluginError: a path holds no task, or two tasks share a slug.
+        CardError: the card at a path is malformed.
     """
-    entries = task_entries()
-    chosen: set[str] = set()
+    chosen: dict[Path, TaskEntry] = {}
     for name in names:
-        matched = {
-            slug
-            for slug, entry in entries.items()
-            if fnmatchcase(slug, name) or name in (entry.card.family, entry.card.tier)
-        }
+        if _is_path(name):
+            matched = [find_task(name)]
+        else:
+            matched = [
+                entry
+                for slug, entry in task_entries().items()
+                if fnmatchcase(slug, name) or name in (entry.card.family, entry.card.tier)
+            ]
+        if not matched and _is_card(name):
+            matched = [find_task(name)]
         if not matched:
-            raise UnknownName("task", name, [*entries, *FAMILIES, *TIERS])
-        chosen |= matched
+            raise UnknownName("task", name, [*task_entries(), *FAMILIES, *TIERS])
+        chosen |= {entry.folder: entry for entry in matched}
+    by_slug: dict[str, TaskEntry] = {}
+    for entry in chosen.values():
+        other = by_slug.setdefault(entry.card.slug, entry)
+        if other is not entry:
+            raise PluginError(
+                f"two tasks are called {entry.card.slug}: {other.folder} and {entry.folder}"
+            )
     return sorted(
-        (entries[slug] for slug in chosen),
-        key=lambda entry: (FAMILIES.index(entry.card.family), entry.card.slug),
+        by_slug.values(), key=lambda entry: (FAMILIES.index(entry.card.family), entry.card.slug)
     )
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or os.sep in name
+
+
+def _is_card(name: str) -> bool:
+    """Whether `name` is a folder here that holds a card."""
+    return bool(name) and os.path.isfile(os.path.join(name, "card.toml"))
+
+
+def _resolved(name: str) -> Path:
+    """The absolute path, with ~ expanded.
+
+    Raises:
+        PluginError: no such place can exist, or it cannot be looked at.
+    """
+    try:
+        path = Path(name).expanduser().resolve()
+        path.stat()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PluginError(f"{name}: {reason}; expected the path of a method or task") from error
+    return path
 
 
 def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
@@ -176,6 +234,10 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
         return f"{method.slug} needs {', '.join(lacking)}, which {task.slug} does not grant"
     if method.binary_only and task.n_classes != 2:
         return f"{method.slug} is defined for two classes only"
+    for key, values in method.requires.items():
+        if task.recipe.get(key) not in values:
+            wanted = " or ".join(map(str, values))
+            return f"{method.slug} is defined for {key} {wanted}, {task.slug} has {task.recipe.get(key)}"
     return None
 
 
@@ -186,7 +248,7 @@ def _task_code_hash(folder: Path) -> str:
 
 
 def _suite_code(files: list[Path]) -> list[Path]:
-    """The suite modules that shape a task's numbers: families, models, quantization, transitively."""
+    """The suite modules that shape a task's numbers, followed through their imports."""
     shaping: dict[str, Path] = {}
     pending = list(files)
     while pending:

@@ -262,10 +262,10 @@ def _seconds_per_run(store: Store, cell: Cell) -> float | None:
     """Median wall time of recorded runs on the task, the method's own first."""
     folder = store.root / "runs" / cell.task_ref.slug
     for pattern in (f"{cell.method_ref.slug}/*.json", "*/*.json"):
-        seconds = []
+        seconds: list[float] = []
         for path in sorted(folder.glob(pattern))[:24]:
             try:
-                seconds.append(json.loads(path.read_text())["usage"]["wall_seconds"])
+                seconds.append(float(json.loads(path.read_text())["usage"]["wall_seconds"]))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         if seconds:

@@ -116,7 +116,7 @@ Marker = Uniform | LogUniform | IntUniform | Choice
 
 
 class Hyperparameters(BaseModel):
-    """What a method lets a tuner choose; every field needs a default (trial 0 runs the defaults)."""
+    """What a tuner may choose; every field needs a default (trial 0 runs the defaults)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

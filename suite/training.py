@@ -80,7 +80,7 @@ class _Calibration:
         self._task, self._inputs, self._batch_size = task, inputs, batch_size
 
     def batches(self, n_batches: int) -> Iterator[Tensor]:
-        for chunk in self._inputs.split(self._batch_size)[:n_batches]:
+        for chunk in torch.split(self._inputs, self._batch_size)[:n_batches]:
             yield self._task.decode(chunk)
 
 
@@ -242,8 +242,7 @@ class Session:
         augment = _own(task, Task, "augment")
         project = _own(task, Task, "project")
         transform_batch, epoch_end = self.hook("transform_batch"), self.hook("on_epoch_end")
-        own_step = self.hook("training_step") or step.automatic
-        own_step_takes_step = self.hook("training_step") is not None
+        training_step = self.hook("training_step")
         inputs, targets, stream, groups = self.inputs, self.targets, self._stream, self._groups
         limit = task.card.budget.passes
         began = time.perf_counter()
@@ -259,10 +258,10 @@ class Session:
             factor = lr_factor(batch_number, plan)
             for group, lr in groups:
                 group["lr"] = lr * factor
-            if own_step_takes_step:
-                own_step(step)
+            if training_step is None:
+                step.automatic()
             else:
-                own_step()
+                training_step(step)
             if project is not None:
                 project(self.model)
             plan.batch = batch_number + 1

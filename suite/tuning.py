@@ -19,6 +19,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from suite.cards import Direction
 from suite.records import StudyRecord, Trial
 from suite.space import ChoiceRange, FloatRange, IntRange, Space, Value
 
@@ -69,13 +70,13 @@ def _decoded(found: FloatRange | IntRange | ChoiceRange, value: Any) -> Value:
     return decoded
 
 
-def select(trials: Sequence[Trial], direction: str) -> int:
+def select(trials: Sequence[Trial], direction: Direction) -> int:
     """Number of the trial that is best on validation; the earliest among equals."""
     sign = 1.0 if direction == "maximize" else -1.0
     return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
 
 
-def keep_study(record: StudyRecord, direction: str, url: str) -> None:
+def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:
     """Keep a finished tuning as an Optuna study in `url`, for Optuna's own tools; once."""
     name = f"{record.task.slug}/{record.method.slug}/{record.id}"
     study = optuna.create_study(

@@ -115,7 +115,8 @@ def _check_entry(name: str, entry: Any, dtype: str, shape: tuple[int, ...]) -> t
 
 
 def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    size = int(_TYPES[dtype].itemsize)
+    kind: torch.dtype = _TYPES[dtype]
+    size = int(kind.itemsize)
     for extent in shape:
         size *= extent
     return size

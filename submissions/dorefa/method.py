@@ -17,9 +17,9 @@ from suite.quantization import (
 
 
 class DorefaWeights(Quantizer):
-    """r_o = 2 quantize_k(tanh(r_i) / (2 max|tanh(r_i)|) + 1/2) - 1 (eq. 9).
+    """r_o = 2 quantize_k(tanh(r_i) / (2 max|tanh(r_i)|) + 1/2) - 1.
 
-    One bit: r_o = sign(r_i) E(|r_i|) with the gradient of the identity (eqs. 7, 8).
+    One bit: r_o = sign(r_i) E(|r_i|) with the gradient of the identity.
     """
 
     def unit(self, values: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class DorefaWeights(Quantizer):
 
 
 class DorefaActivations(Quantizer):
-    """quantize_k(clip(x, 0, 1)) = round((2^k - 1) x) / (2^k - 1) (eqs. 5, 6, 10)."""
+    """quantize_k(clip(x, 0, 1)) = round((2^k - 1) x) / (2^k - 1)."""
 
     def grid(self, values: Tensor) -> Grid:
         """See Quantizer.grid; one fixed grid."""

@@ -48,7 +48,7 @@ class PactActivations(Quantizer):
 class DorefaWeights(Quantizer):
     """2 quantize_k(tanh(w) / (2 max|tanh(w)|) + 1/2) - 1; one bit: sign(w) E(|w|).
 
-    Source: Zhou et al. 2016, arXiv 1606.06160, eqs. 7 to 9, as PACT's experiments use.
+    Source: Zhou et al. 2016, arXiv 1606.06160; the weights of PACT's experiments.
     """
 
     def unit(self, values: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Pact(method.Method):
 
         alpha: Annotated[float, LogUniform(2.0, 10.0)] = 10.0
         """Initial clipping level."""
-        alpha_decay: Annotated[float, LogUniform(1e-5, 1e-2)] = 2e-4
+        alpha_decay: Annotated[float, LogUniform(1e-5, 1e-3)] = 2e-4
         """L2 penalty on the clipping levels, as a weight decay (section 3)."""
 
     def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from suite import method
 from suite.method import Plan
 from suite.quantization import Grid, Quantizer, quantize_layers
-from suite.space import LogUniform, Uniform
+from suite.space import Uniform
 
 
 class RectifiedSign(torch.autograd.Function):
@@ -76,7 +76,7 @@ class Reste(method.Method):
         """Final power o: 1 is the plain straight-through estimator, infinity the sign itself."""
         t: Annotated[float, Uniform(1.0, 2.0)] = 1.5
         """Weights beyond it get no gradient."""
-        m: Annotated[float, LogUniform(0.05, 0.2)] = 0.1
+        m: float = 0.1
         """Weights below it get the secant's slope."""
 
     def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
@@ -89,7 +89,7 @@ class Reste(method.Method):
         )
 
     def on_epoch_end(self, model: nn.Module, plan: Plan) -> None:
-        """o = 1 + (1 - cos(pi/2 e/E)) (o_end - 1) after e of E epochs."""
+        """After e of E epochs: o = 1 + (1 - cos(pi/2 e/E)) (o_end - 1)."""
         growth = 1 - math.cos(math.pi / 2 * plan.epoch / plan.total_epochs)
         for module in model.modules():
             if isinstance(module, ResteWeights):

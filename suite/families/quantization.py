@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
@@ -57,7 +58,7 @@ class Quantization(Classification):
     class Reference(Hyperparameters):
         """SGD with Nesterov momentum 0.9."""
 
-        lr: Annotated[float, LogUniform(1e-3, 0.3)] = 0.02
+        lr: Annotated[float, LogUniform(1e-3, 0.3)] = 0.05
         weight_decay: Annotated[float, LogUniform(1e-6, 1e-3)] = 1e-4
 
     def prepare(self, seeds: Seeds) -> Problem:
@@ -67,9 +68,9 @@ class Quantization(Classification):
             start = self._pretrained(problem, seeds["pretrain"])
         else:
             path = cache_dir() / "pretrained" / f"{self._pretrained_id(seeds)}.safetensors"
-            start = load_file(path) if path.is_file() else {}
-            if not start:
-                start = self._pretrained(problem, seeds["pretrain"])
+            kept = _kept(path)
+            start = kept or self._pretrained(problem, seeds["pretrain"])
+            if kept is None:
                 _publish(start, path)
         return Problem(problem.train, [start], problem.sealed)
 
@@ -152,6 +153,10 @@ class Quantization(Classification):
 class IntegerLayer(nn.Module):
     """A layer on integer codes: sums of products are exact, then one scale per output channel."""
 
+    steps: Tensor
+    """`code - zero` of every weight."""
+    scale: Tensor
+
     def __init__(self, layer: nn.Conv2d | nn.Linear, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.kernel = kernel_of(layer)
@@ -174,9 +179,6 @@ class IntegerLayer(nn.Module):
         exact = self.input_bits == FLOAT_BITS or reach <= EXACT_IN_FLOAT32
         self.carrier = torch.float32 if exact else torch.float64
 
-    steps: Tensor
-    scale: Tensor
-
     def forward(self, inputs: Tensor) -> Tensor:
         """As the float layer: (n, in, ...) to (n, out, ...), float32."""
         if self.input_bits != FLOAT_BITS:
@@ -189,18 +191,16 @@ class IntegerLayer(nn.Module):
 
 def rebuild(model: nn.Module, state: Tensors) -> nn.Module:
     """`model` (float, weights not set) with integer layers made from exported tensors."""
-    names = [key.removesuffix(".weight_codes") for key in state if key.endswith(".weight_codes")]
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and f"{name}.weight_codes" in state
+    }
     floats = {key: value for key, value in state.items() if key in model.state_dict()}
-    own = {f"{name}.weight": model.get_submodule(name).weight.detach() for name in names}
-    model.load_state_dict({**floats, **own})
-    for name in names:
-        layer = model.get_submodule(name)
-        assert isinstance(layer, (nn.Conv2d, nn.Linear))
-        inside = {
-            key.removeprefix(f"{name}."): value
-            for key, value in state.items()
-            if key.startswith(f"{name}.")
-        }
+    unset = {f"{name}.weight": layer.weight.detach() for name, layer in layers.items()}
+    model.load_state_dict({**floats, **unset})
+    for name, layer in layers.items():
+        inside = {key.removeprefix(f"{name}."): value for key, value in state.items()}
         model.set_submodule(name, IntegerLayer(layer, inside))
     return model.eval()
 
@@ -282,7 +282,7 @@ def _epochs(n: int, size: int, generator: Generator) -> Iterator[Tensor]:
     """Batches of indices of shuffled epochs, incomplete last batches dropped, endless."""
     while True:
         order = torch.randperm(n, generator=generator)
-        yield from order[: n - n % size].split(size)
+        yield from torch.split(order[: n - n % size], size)
 
 
 @contextmanager
@@ -294,6 +294,14 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _kept(path: Path) -> dict[str, Tensor] | None:
+    """The tensors in a file; None if there is none or it is damaged."""
+    try:
+        return load_file(path)
+    except (FileNotFoundError, SafetensorError):
+        return None
 
 
 def _publish(tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Handwritten digits, few of them, with a small convolutional network."""
+"""Handwritten digits, a small convolutional network and few steps."""
 
 from __future__ import annotations
 
 from suite.families.classification import Classification
 
 
-class Digits(Classification):
+class DigitsCnn(Classification):
     """All of it is on the card."""

@@ -1,9 +1,9 @@
-"""Handwritten digits, few of them, with a small fully connected network."""
+"""Handwritten digits, a deep and narrow fully connected network and few steps."""
 
 from __future__ import annotations
 
 from suite.families.classification import Classification
 
 
-class Digits(Classification):
+class DigitsMlp(Classification):
     """All of it is on the card."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from leaderboard.evidence import Catalogue, Evidence, Run
 from suite.cards import SubmissionCard, TaskCard
@@ -26,6 +27,9 @@ from suite.records import (
     study_id,
 )
 from suite.space import Space
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 Score = float | str | None
 """A test score, a status other than "completed", or None for a repetition without a record."""

@@ -1,0 +1,9 @@
+"""CIFAR-10 on ResNet-20 with 2-bit weights and activations."""
+
+from __future__ import annotations
+
+from suite.families.quantization import Quantization
+
+
+class Cifar(Quantization):
+    """All of it is on the card."""

@@ -1,0 +1,9 @@
+"""Handwritten digits with labels flipped to the class that looks alike."""
+
+from __future__ import annotations
+
+from suite.families.noisy_labels import NoisyLabels
+
+
+class DigitsAsymmetric(NoisyLabels):
+    """All of it is on the card."""

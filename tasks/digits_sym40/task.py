@@ -1,0 +1,9 @@
+"""Handwritten digits with labels flipped to any other class."""
+
+from __future__ import annotations
+
+from suite.families.noisy_labels import NoisyLabels
+
+
+class DigitsSymmetric(NoisyLabels):
+    """All of it is on the card."""

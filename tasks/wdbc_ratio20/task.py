@@ -1,0 +1,9 @@
+"""Benign and malignant tumours, the malignant ones rare in training."""
+
+from __future__ import annotations
+
+from suite.families.class_imbalance import ClassImbalance
+
+
+class BreastCancer(ClassImbalance):
+    """All of it is on the card."""

@@ -1,0 +1,81 @@
+"""Engine against a hand-written loop: the same steps on the same thread, in alternation.
+
+    python tests/benchmarks/engine.py [TASK ...] [--pairs 7]
+
+Times a whole Session.run (Lightning's set-up and the export of every snapshot included) against the
+bare loop of hand_written.py, in one process, A B A B ..., and prints the median of the ratios.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+import torch
+from hand_written import train
+
+from suite import worker
+from suite.registry import ROOT, load_method, load_task
+from suite.task import Seeds
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", nargs="*", default=["digits_cnn", "digits_mlp", "rosenbrock"])
+    parser.add_argument("--pairs", type=int, default=7)
+    options = parser.parse_args()
+    worker._preload()
+    torch.set_num_threads(1)
+    for name in options.tasks:
+        task = load_task(ROOT / "tasks" / name)
+        problem = task.prepare(Seeds("assay-1", "repetition", name, 0))
+        engine(task, problem), train(task, problem, problem.starts[0], 0.01, 0)
+        ratios, ours, theirs = [], [], []
+        for _ in range(options.pairs):
+            ours.append(timed(engine, task, problem))
+            theirs.append(timed(loops, task, problem))
+            ratios.append(ours[-1] / theirs[-1])
+        print(
+            f"{name:24} engine {statistics.median(ours):7.3f} s   loop "
+            f"{statistics.median(theirs):7.3f} s   ratio {statistics.median(ratios):.3f} "
+            f"(n = {options.pairs} pairs, {min(ratios):.3f}..{max(ratios):.3f})",
+            flush=True,
+        )
+
+
+def timed(function, *arguments):
+    began = time.process_time()
+    function(*arguments)
+    return time.process_time() - began
+
+
+def loops(task, problem):
+    for number, start in enumerate(problem.starts):
+        train(task, problem, start, 0.01, number)
+
+
+def engine(task, problem):
+    from suite.training import Seeds as WorkerSeeds
+    from suite.training import Session
+
+    method = load_method(ROOT / "submissions" / "sgd" / "method.py")
+    values = method.hyperparameters_by_family.get(task.card.family, method.Hyperparameters)()
+    for start in problem.starts:
+        Session(
+            task=task,
+            method=method(values),
+            access=frozenset(),
+            reference={},
+            train=problem.train,
+            start=start,
+            seeds=WorkerSeeds(1, 2, 3),
+            device=torch.device("cpu"),
+        ).run(lambda point: None)
+
+
+if __name__ == "__main__":
+    main()

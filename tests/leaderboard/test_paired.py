@@ -1,0 +1,197 @@
+"""The statistics of one pair of methods against scipy, statsmodels, brute force and algebra."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.weightstats import ttost_paired
+
+from leaderboard import paired
+from suite.ruleset import RULESET
+
+SEEDS = range(5)
+scores = st.lists(
+    st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 3)), min_size=2, max_size=10
+)
+
+
+def draw(seed: int, n: int = 12) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return generator.gamma(1.0, size=n) - 0.7  # skewed: BCa and percentile intervals differ
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bca_is_scipys(seed: int) -> None:
+    values = draw(seed)
+    # scipy draws (resamples, n) at once from the same generator.
+    indices = np.random.default_rng(seed).integers(0, 12, (10_000, 12)).T
+    expected = scipy.stats.bootstrap(
+        (values,),
+        np.mean,
+        method="BCa",
+        n_resamples=10_000,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    found = paired.bca_interval(values, indices, 0.95)
+    assert found is not None
+    # scipy compares a resample that equals the sample without allowing for rounding: half a draw.
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-4)
+
+
+def test_bca_is_not_the_percentile_interval() -> None:
+    values = draw(3)
+    indices = paired.resamples("root", "task", 12, 10_000)
+    plain = np.quantile(values[indices].mean(axis=0), [0.025, 0.975])
+    found = paired.bca_interval(values, indices, 0.95)
+    assert found is not None
+    assert abs(found.low - plain[0]) > 0.005
+
+
+def test_bca_of_one_value_is_nothing_and_of_equal_values_a_point() -> None:
+    indices = paired.resamples("root", "task", 1, 100)
+    assert paired.bca_interval(np.array([1.0]), indices, 0.95) is None
+    indices = paired.resamples("root", "task", 3, 100)
+    found = paired.bca_interval(np.full(3, 0.1), indices, 0.95)
+    assert found == paired.Interval(low=0.1, high=0.1)
+
+
+def test_bca_covers_the_mean_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    indices = paired.resamples("root", "task", 12, 1_000)
+    hits = 0
+    for _ in range(400):
+        interval = paired.bca_interval(generator.normal(size=12), indices, 0.95)
+        assert interval is not None
+        hits += interval.low <= 0 <= interval.high
+    assert 0.86 < hits / 400 < 0.97  # n = 12: bootstrap intervals are a little short
+
+
+@given(scores)
+def test_bca_survives_any_values(values: list[float]) -> None:
+    array = np.array(values)
+    indices = paired.resamples("root", "task", len(array), 200)
+    found = paired.bca_interval(array, indices, 0.95)
+    assert found is not None
+    slack = 1e-9 * max(1, np.abs(array).max())
+    assert array.min() - slack <= found.low <= found.high <= array.max() + slack
+
+
+def brute_force(differences: np.ndarray) -> float:
+    observed = abs(differences.sum())
+    signs = itertools.product((-1, 1), repeat=len(differences))
+    sums = [abs(float(np.dot(s, differences))) for s in signs]
+    return float(np.mean([total >= observed - 1e-9 for total in sums]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sign_flip_is_scipys_permutation_test(seed: int) -> None:
+    differences = draw(seed, n=9)
+    expected = scipy.stats.permutation_test(
+        (differences, np.zeros(9)),
+        lambda x, y, axis: (x - y).mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**9,
+    ).pvalue
+    assert paired.sign_flip_p(differences[np.newaxis])[0] == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
+def test_sign_flip_is_brute_force_with_ties_and_zeros(steps: list[int]) -> None:
+    differences = np.array(steps) * 0.1  # tenths: equal sums differ by rounding
+    assert paired.sign_flip_p(differences[np.newaxis])[0] == brute_force(differences)
+
+
+def test_sign_flip_closed_forms() -> None:
+    assert paired.sign_flip_p(np.ones((1, 12)))[0] == 2 / 2**12
+    assert paired.sign_flip_p(-np.ones((1, 8)))[0] == 2 / 2**8
+    assert paired.sign_flip_p(np.zeros((1, 12)))[0] == 1.0
+    assert paired.sign_flip_p(np.array([[0.0, 0.0, 1.0, 1.0, 1.0]]))[0] == 2 / 2**3
+    assert paired.sign_flip_p(np.ones((1, 16)))[0] == 2 / 2**16
+    with pytest.raises(ValueError, match="expected 1 to 16"):
+        paired.sign_flip_p(np.ones((1, 17)))
+
+
+def test_sign_flip_of_many_rows_is_that_of_each() -> None:
+    rows = np.stack([draw(seed, n=14) for seed in range(300)])  # more than one chunk
+    alone = [paired.sign_flip_p(row[np.newaxis])[0] for row in rows]
+    assert paired.sign_flip_p(rows).tolist() == alone
+
+
+def test_sign_flip_holds_its_level() -> None:
+    rows = np.random.default_rng(1).standard_t(3, size=(4_000, 12))
+    rate = (paired.sign_flip_p(rows) <= 0.05).mean()
+    assert abs(rate - 0.05) < 0.012  # 3.5 standard errors
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("margin", [0.2, 1.0, 3.0])
+def test_equivalence_is_statsmodels_tost(seed: int, margin: float) -> None:
+    differences = draw(seed)
+    expected = ttost_paired(differences, np.zeros(12), -margin, margin)[0]
+    assert paired.equivalence_p(differences, margin) == pytest.approx(expected, abs=1e-12)
+
+
+def test_equivalence_without_spread_or_repetitions() -> None:
+    assert paired.equivalence_p(np.zeros(5), 0.01) == 0.0
+    assert paired.equivalence_p(np.full(5, 0.02), 0.01) == 1.0
+    assert paired.equivalence_p(np.array([0.0]), 0.01) is None
+
+
+@given(scores, scores)
+def test_superiority_of_both_sides_adds_to_one(a: list[float], b: list[float]) -> None:
+    n = min(len(a), len(b))
+    differences = np.array(a[:n]) - np.array(b[:n])
+    total = paired.superiority(differences) + paired.superiority(-differences)
+    assert total == pytest.approx(1.0)
+
+
+def test_superiority_counts_ties_half() -> None:
+    assert paired.superiority(np.array([1.0, 2.0, 0.0, -1.0])) == 2.5 / 4
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "p_equivalence", "expected"),
+    [
+        (0.1, 0.01, 0.9, "better"),
+        (-0.1, 0.01, 0.9, "worse"),
+        (0.1, 0.05, None, "better"),
+        (0.1, 0.2, 0.9, "undecided"),
+        (0.1, 0.2, 0.01, "equivalent"),
+        (0.1, 0.001, 0.01, "equivalent"),
+    ],
+)
+def test_verdict(difference: float, p: float, p_equivalence: float | None, expected: str) -> None:
+    assert paired.verdict(difference, p, p_equivalence, 0.05) == expected
+
+
+@given(scores)
+@settings(max_examples=30)
+def test_swapping_the_methods_mirrors_everything(values: list[float]) -> None:
+    differences = np.array(values)
+    ruleset = RULESET.model_copy(update={"bootstrap_draws": 200})
+    forth = paired.compared(differences, stratum="t", margin=0.1, ruleset=ruleset)
+    back = paired.compared(-differences, stratum="t", margin=0.1, ruleset=ruleset)
+    mirror = {"better": "worse", "worse": "better"}
+    assert back.verdict == mirror.get(forth.verdict, forth.verdict)
+    assert (back.p, back.difference) == (forth.p, -forth.difference)
+    assert forth.interval is not None and back.interval is not None
+    assert forth.interval.low == pytest.approx(-back.interval.high, rel=1e-6, abs=1e-6)
+
+
+def test_deterministic_tasks_go_by_the_margin() -> None:
+    assert paired.deterministic(0.2, 0.1).verdict == "better"
+    assert paired.deterministic(-0.2, 0.1).verdict == "worse"
+    assert paired.deterministic(0.1, 0.1).verdict == "equivalent"
+    assert paired.deterministic(0.2, 0.1).p is None
+
+
+def test_resamples_depend_on_their_names_alone() -> None:
+    again = paired.resamples.__wrapped__("root", "task", 12, 50)
+    assert (paired.resamples("root", "task", 12, 50) == again).all()
+    assert (paired.resamples("root", "other", 12, 50) != again).any()
