@@ -13,6 +13,7 @@ import numpy as np
 from leaderboard import paired
 from leaderboard.contest import Contest, ranks, versus_reference
 from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells, run_command
+from leaderboard.paired import Comparison
 from leaderboard.summary import summarise
 from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable
 from suite.cards import FAMILIES
@@ -52,33 +53,13 @@ def build(
     )
 
 
-def _table(task: Contest) -> TaskTable:
-    card, anchors = task.card, task.anchors
-    comparisons = versus_reference(task)
-    rank_of = ranks(task)
-    rows = []
-    for cell in task.cells:
-        repetitions = task.sample(cell)
-        score = None
-        if anchors and cell.method in rank_of:
-            score = float(anchors.normalised(repetitions.values).mean())
-        rows.append(
-            Row(
-                method=cell.method,
-                state=_state(task, cell),
-                note=_note(task, cell),
-                is_reference=cell.method == card.reference,
-                local=cell.local,
-                preset=cell.study.preset,
-                k=len(cell.study.trials),
-                study=cell.study.id,
-                tuned=_sample(cell.tuned, task),
-                defaults=_sample(cell.defaults, task) if cell.defaults.planned else None,
-                score=score,
-                versus_reference=comparisons.get(cell.method),
-                rank=rank_of.get(cell.method),
-            )
-        )
+def _table(contest: Contest) -> TaskTable:
+    card = contest.card
+    comparisons, rank_of = versus_reference(contest), ranks(contest)
+    rows = [
+        _row(contest, cell, comparisons.get(cell.method), rank_of.get(cell.method))
+        for cell in contest.cells
+    ]
     return TaskTable(
         task=card.slug,
         version=card.version,
@@ -92,20 +73,43 @@ def _table(task: Contest) -> TaskTable:
         margin=card.metric.margin,
         deterministic=card.deterministic,
         reference=card.reference,
-        anchored=anchors is not None,
-        rows=sorted(rows, key=lambda row: _order(row, task)),
-        notes=_notes(task),
+        anchored=contest.anchors is not None,
+        rows=sorted(rows, key=lambda row: _order(row, contest)),
+        notes=_notes(contest),
     )
 
 
-def _state(task: Contest, cell: Cell) -> State:
+def _row(
+    contest: Contest, cell: Cell, versus: Comparison | None, rank: tuple[int, int] | None
+) -> Row:
+    score = None
+    if contest.anchors and rank:
+        score = float(contest.anchors.normalised(contest.sample(cell).values).mean())
+    return Row(
+        method=cell.method,
+        state=_state(contest, cell),
+        note=_note(contest, cell),
+        is_reference=cell.method == contest.card.reference,
+        local=cell.local,
+        preset=cell.study.preset,
+        k=len(cell.study.trials),
+        study=cell.study.id,
+        tuned=_sample(cell.tuned, contest),
+        defaults=_sample(cell.defaults, contest) if cell.defaults.planned else None,
+        score=score,
+        versus_reference=versus,
+        rank=rank,
+    )
+
+
+def _state(contest: Contest, cell: Cell) -> State:
     if cell.stale:
         return "stale"
-    return "ranked" if task.sample(cell).complete else "incomplete"
+    return "ranked" if contest.sample(cell).complete else "incomplete"
 
 
-def _note(task: Contest, cell: Cell) -> str:
-    repetitions = task.sample(cell)
+def _note(contest: Contest, cell: Cell) -> str:
+    repetitions = contest.sample(cell)
     if cell.stale or repetitions.complete:
         return cell.stale
     if not repetitions.planned:
@@ -113,12 +117,12 @@ def _note(task: Contest, cell: Cell) -> str:
     return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
 
 
-def _order(row: Row, task: Contest) -> tuple[bool, bool, float, str]:
+def _order(row: Row, contest: Contest) -> tuple[bool, bool, float, str]:
     """Ranked first, those that never completed last of them, then by mean, then by slug."""
-    sample = row.tuned if task.basis == "tuned" else row.defaults
+    sample = row.tuned if contest.basis == "tuned" else row.defaults
     if row.state != "ranked" or sample is None or sample.mean is None:
         return True, True, 0.0, row.method
-    sign = -1.0 if task.card.metric.direction == "maximize" else 1.0
+    sign = -1.0 if contest.card.metric.direction == "maximize" else 1.0
     return False, sample.completed == 0, sign * sample.mean, row.method
 
 
@@ -135,11 +139,11 @@ def _notes(contest: Contest) -> list[str]:
     return []
 
 
-def _sample(repetitions: Repetitions, task: Contest) -> Sample:
+def _sample(repetitions: Repetitions, contest: Contest) -> Sample:
     values = np.array(repetitions.values, dtype=np.float64)
     interval = None
     if len(values):
-        ruleset, slug = task.ruleset, task.card.slug
+        ruleset, slug = contest.ruleset, contest.card.slug
         indices = paired.resamples(ruleset.seed_root, slug, len(values), ruleset.bootstrap_draws)
         interval = paired.bca_interval(values, indices, ruleset.confidence)
     count = repetitions.statuses.get

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TASK]...", help="Tasks, families, tiers or glob patterns; all if none is given."
+        metavar="TASK", help="Tasks, families, tiers or glob patterns; all if none is given."
     ),
 ]
 Results = Annotated[
@@ -113,7 +113,8 @@ def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
 
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)
-    evidence = load(Store(results), {entry.card.slug for entry in selected}, known)
+    slugs = {entry.card.slug for entry in selected}
+    evidence = load(Store(results), slugs, {*known, *slugs})
     if not evidence.studies:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""

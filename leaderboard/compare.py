@@ -151,7 +151,7 @@ def _why_not(contest: Contest, cell: Cell | None, method: str) -> str:
     if cell.stale:
         return f"{method} is stale: {cell.stale}"
     if not contest.sample(cell).planned:
-        return f"{method}: the defaults were not repeated (--quick)"
+        return f"{method}: the defaults were not repeated (--quick leaves them out)"
     if not contest.sample(cell).scores:
         return f"{method}: no repetition is recorded yet"
     return ""

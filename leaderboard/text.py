@@ -180,29 +180,34 @@ def _row_notes(task: TaskTable) -> list[str]:
 
 
 def _show_summary(summary: Summary, board: Board, out: Console) -> None:
-    percent = f"{board.confidence:.0%}"
-    out.print(f"{summary.name}: {len(summary.tasks)} task(s)", style="bold")
-    table = _table(
-        ">rank", "method", f">IQM [{percent}]", f">mean [{percent}]", ">defaults", ">tasks", ">n"
-    )
-    for row in summary.rows:
-        _add_summary_row(table, row, len(summary.tasks))
-    out.print(table)
+    percent, n_tasks = f"{board.confidence:.0%}", len(summary.tasks)
+    out.print(f"{summary.name}: {n_tasks} task(s)", style="bold")
+    ranked = [row for row in summary.rows if row.rank]
+    if ranked:
+        table = _table(
+            ">rank", "method", f">IQM [{percent}]", f">mean [{percent}]", ">defaults", ">n"
+        )
+        for row in ranked:
+            _add_summary_row(table, row)
+        out.print(table)
+    lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in summary.rows if not row.rank]
+    lines = []
+    if lacking and n_tasks:
+        lines.append(f"  Not ranked, tasks are lacking: {', '.join(lacking)}")
     if summary.unanchored:
-        _show_lines([f"  Not scored, no reference: {', '.join(summary.unanchored)}"], out)
+        lines.append(f"  Not scored, no usable reference: {', '.join(summary.unanchored)}")
+    _show_lines(lines, out)
     out.print()
 
 
-def _add_summary_row(table: Table, row: SummaryRow, n_tasks: int) -> None:
+def _add_summary_row(table: Table, row: SummaryRow) -> None:
     table.add_row(
-        _rank(row.rank) if row.rank else "not ranked",
+        _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
         _SCORE.span(row.iqm, row.iqm_interval),
         _SCORE.span(row.mean, row.mean_interval),
         _SCORE.number(row.defaults_mean),
-        f"{row.n_tasks}/{n_tasks}",
         str(row.n),
-        style="" if row.rank else "dim",
     )
 
 

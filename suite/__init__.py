@@ -3,18 +3,25 @@
 Layers, each importing only from those below it (checked by import-linter):
 
     cli
-    pipeline, testing
-    tuning, execution, scoring, recording      siblings
-    isolation
-    worker
-    training
+    listing, templates, running, testing       what the commands do
+    progress, pipeline
+    recording, execution                       trusted: records; the pool of workers
+    tuning, scoring, isolation, worker
+    probing, auditing                          what `assay check` tries, in a worker
+    findings, toys
+    training, weights
     families                                   shared parts of tasks: data recipe, model, scorer
     registry, data, models, quantization
-    method, task                               the two contracts a plugin sees
+    method                                     the two contracts
+    task                                       a plugin sees
     records
-    cards, ruleset
-    space, identity
+    cards
+    ruleset, space, identity
     errors
+
+Modules in one line do not import each other. What stands in registry's line or below, beside
+models and quantization, imports no torch when it is imported. Templates for new plugins lie in
+`starters`.
 """
 
 __version__ = "0.1.0"

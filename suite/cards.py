@@ -240,7 +240,7 @@ def read_card(path: Path, model: type[Card]) -> Card:
         raise CardError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also digits or brackets without end
         raise CardError([f"{path}: not valid TOML: {error}"]) from error
     try:
         card = model(**data)

@@ -41,6 +41,8 @@ from suite.space import Space
 
 START_SECONDS = 180.0
 GRACE_SECONDS = 20.0
+MIN_FREE_BYTES = 16_000_000
+DESCRIBE_SECONDS = 60.0
 REFERENCE_PREFIX = "reference."
 
 
@@ -72,7 +74,7 @@ class _Peer:
             try:
                 stdin.write(json.dumps(request).encode() + b"\n")
                 stdin.flush()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # it died, or was let go
                 raise WorkerError(self._epitaph()) from error
             return self._read(seconds)
 
@@ -81,34 +83,41 @@ class _Peer:
         assert stdout is not None
         ready, _, _ = select.select([stdout], [], [], seconds)
         line = stdout.readline() if ready else b""
-        if not line:
+        if not line.endswith(b"\n"):
             self.kill()
             raise WorkerError(self._epitaph())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def _epitaph(self) -> str:
-        tail = self._log.read_bytes()[-2000:].decode(errors="replace").strip()
+        tail = _tail(self._log, 2000).strip()
         code = self._process.poll()
         said = f"; its last words:\n{tail}" if tail else ""
         return f"{self._process.args[-1]!s:.40} ended unexpectedly (exit code {code}){said}"  # type: ignore[index]
 
     def kill(self) -> None:
-        """End the child at once."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Close its stdin and let it go; kill it if it stays."""
+        """Close its stdin: a worker kills its run and goes. Kill it if it stays."""
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """End the child; nobody may be waiting for its answer."""
+        self.kill()
         if self._process.stdout:
             self._process.stdout.close()
+
+
+def _tail(path: Path, n_bytes: int) -> str:
+    """The end of a log, which may have grown long."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
+        return file.read(n_bytes).decode(errors="replace")
 
 
 def _passed_on() -> dict[str, str]:
@@ -182,34 +191,46 @@ class Pool:
         for peer in self._peers:
             peer.kill()
 
-    def describe(self, method: MethodEntry, folder_name: str = "describe") -> Description:
+    def describe(self, method: MethodEntry) -> Description:
         """Ask a worker for the method's hooks and search spaces.
 
         Raises:
             PluginError: the method cannot be loaded or its space is malformed.
         """
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=folder_name) as name:
-            folder = Path(name)
-            request = {
-                "command": "describe",
-                "method": str(method.source),
-                "families": list(FAMILIES),
-                "folder": name,
-                "seconds": 60.0,
-                "visible_gpu": None,
-            }
-            ended = self._on_worker(request)
-            try:
-                answer = json.loads((folder / "outcome.json").read_bytes())
-            except (OSError, ValueError, RecursionError) as error:
-                reason = _how_it_ended(ended, folder, 60.0)
-                raise PluginError(f"{method.card.slug}: {reason}") from error
+        request = {
+            "command": "describe",
+            "method": str(method.source),
+            "families": list(FAMILIES),
+        }
+        try:
+            answer = self.answer(request, DESCRIBE_SECONDS)
+        except PluginError as error:
+            raise PluginError(f"{method.card.slug}: {error}") from error
         if "error" in answer:
             raise PluginError(f"{method.card.slug}: {answer['error']}")
         try:
             return Description.model_validate(answer)
         except ValidationError as error:
             raise PluginError(f"{method.card.slug}: described itself wrongly: {error}") from error
+
+    def answer(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """What a worker's child says to a request that is not a run.
+
+        Raises:
+            PluginError: it said nothing; how it ended.
+        """
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="answer-") as name:
+            folder = Path(name)
+            given = {"folder": name, "seconds": seconds, "visible_gpu": None}
+            ended = self._on_worker({**request, **given})
+            try:
+                answer: dict[str, Any] = json.loads((folder / "outcome.json").read_bytes())
+            except (OSError, ValueError, RecursionError) as error:
+                how = f"did not end within {seconds:g} s"
+                raise PluginError(
+                    how if ended["timed_out"] else _how_it_ended(ended, folder, seconds)
+                ) from error
+        return answer
 
     def reference_space(self, task: TaskEntry) -> Space:
         """The search space of the task's reference optimizer."""
@@ -247,6 +268,8 @@ class Pool:
             ended = self._on_worker(request)
             outcome = _read_outcome(folder)
             status, message = _verdict(ended, outcome, folder, card.budget.seconds)
+            if status == "failed":
+                self._check_disk()
             scored: dict[str, Any] = {}
             if outcome is not None and status == "completed":
                 listed = [entry.model_dump() for entry in outcome.snapshots]
@@ -255,6 +278,15 @@ class Pool:
                 if "bad" in scored:
                     status, message = "failed", scored["bad"]
         return self._record(job, status, message, ended, outcome, scored, reproduce)
+
+    def _check_disk(self) -> None:
+        """A run that failed on a full disk says nothing of its method.
+
+        Raises:
+            StorageError: there is no room for what a run writes.
+        """
+        if shutil.disk_usage(self._folder).free < MIN_FREE_BYTES:
+            raise StorageError(f"the disk is full ({self._folder.parent}): free some space")
 
     def _record(
         self,
@@ -364,7 +396,7 @@ def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str
     if ended["timed_out"]:
         return f"stopped after {seconds:g} s, the task's limit on wall time"
     try:
-        tail = (folder / "output.log").read_bytes()[-400:].decode(errors="replace").split("\n")
+        tail = _tail(folder / "output.log", 400).split("\n")
     except OSError:
         tail = []
     said = " | ".join(line.strip() for line in tail if line.strip())

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,13 @@ def _significant(source: bytes) -> bytes:
     """The tokens of a Python file, layout marked, comments and docstrings dropped."""
     kept: list[str] = []
     statement_starts = True
+    source = source.replace(b"\r\n", b"\n")
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
         return source  # not Python: whatever reads it next will say so
+    tokens = [token for token in _whole_strings(tokens, source) if token.type not in _LAYOUT]
     for position, token in enumerate(tokens):
-        if token.type in _LAYOUT:
-            continue
         if token.type == tokenize.INDENT:
             kept.append("\x01")
         elif token.type == tokenize.DEDENT:
@@ -81,3 +81,27 @@ def _significant(source: bytes) -> bytes:
             continue
         statement_starts = True
     return "".join(kept).encode()
+
+
+def _whole_strings(tokens: list[tokenize.TokenInfo], source: bytes) -> Iterator[tokenize.TokenInfo]:
+    """`tokens` with each f-string in one piece, as Python 3.11 gives it; later ones cut it up.
+
+    A file must have the same hash under every Python.
+    """
+    lines = io.StringIO(source.decode(tokens[0].string), newline="").readlines()
+    depth, start = 0, (0, 0)
+    for token in tokens:
+        kind = tokenize.tok_name[token.type]
+        if kind in ("FSTRING_START", "TSTRING_START"):
+            start = start if depth else token.start
+            depth += 1
+        if not depth:
+            yield token
+        if kind in ("FSTRING_END", "TSTRING_END"):
+            depth -= 1
+            if not depth:
+                text = "".join(lines[start[0] - 1 : token.end[0]])
+                tail = len(lines[token.end[0] - 1]) - token.end[1]
+                yield token._replace(
+                    type=tokenize.STRING, string=text[start[1] : len(text) - tail], start=start
+                )

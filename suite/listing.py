@@ -162,7 +162,7 @@ def _method_rows(card: SubmissionCard) -> list[tuple[str, str]]:
     return [
         ("track", card.track + (", a baseline" if card.is_baseline else "")),
         ("families", _families(card)),
-        ("needs", ", ".join([*card.access, *(["two classes"] if card.binary_only else [])])),
+        ("needs", ", ".join(_needs(card))),
         ("authors", ", ".join(card.authors)),
         ("paper", _citation(card.paper) if card.paper else ""),
         ("licence", card.licence),
@@ -184,6 +184,11 @@ def _claims(card: SubmissionCard) -> None:
             "     ",
         )
         _wrapped(f"Source: {claim.source}", "     ")
+
+
+def _needs(card: SubmissionCard) -> list[str]:
+    recipes = [f"{key} {' or '.join(map(str, ok))}" for key, ok in card.requires.items()]
+    return [*card.access, *(["two classes"] if card.binary_only else []), *recipes]
 
 
 def _families(card: SubmissionCard) -> str:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Batch:
-    """One batch of training data."""
+    """One batch of training data (not frozen only because one is made for every step)."""
 
     inputs: Tensor
     """(n, ...) decoded and augmented."""

@@ -34,6 +34,7 @@ class Mirror:
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._known: dict[str, dict[str, str]] = {}
+        self._unfinished: dict[str, str] = {}
         self._parents: dict[tuple[str, str], str] = {}
         self._experiments: dict[str, str] = {}
         self._thread.start()
@@ -110,7 +111,9 @@ class Mirror:
     def _remember(self, task: str, run: Any) -> None:
         tags = run.data.tags
         if "assay.record_id" in tags:
-            self._known[task][tags["assay.record_id"]] = run.info.run_id
+            finished = run.info.end_time is not None  # else a killed command was writing it
+            found = self._known[task] if finished else self._unfinished
+            found[tags["assay.record_id"]] = run.info.run_id
         elif "assay.method" in tags:
             self._parents[(task, tags["assay.method_hash"])] = run.info.run_id
 
@@ -139,9 +142,10 @@ class Mirror:
         begin = end - round(1000 * record.usage.wall_seconds)
         name = f"{spec.method.slug} {spec.purpose} {spec.repetition}"
         tags = {PARENT_TAG: self._parent(record, experiment), **_tags(record)}
-        run_id: str = self._client.create_run(
-            experiment, start_time=begin, tags=tags, run_name=name
-        ).info.run_id
+        run_id = self._unfinished.pop(record.id, "")
+        if not run_id:
+            run = self._client.create_run(experiment, start_time=begin, tags=tags, run_name=name)
+            run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in spec.hyperparameters.items()]
         metrics = [Metric(key, value, end, 0) for key, value in _scalars(record).items()]
         for point in record.curve:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from suite.space import Space, Value
 
 SCHEMA_VERSION = 1
 MAX_RECORD_BYTES = 4_000_000
+TEMPORARY = ".writing-"
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -264,7 +266,7 @@ def parse_record(text: str, model: type[AnyRecord], origin: str) -> AnyRecord:
     """
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise RecordError(f"{origin}: not valid JSON ({error}); the file is damaged") from error
     if not isinstance(data, dict):
         raise RecordError(f"{origin}: expected a JSON object, got {type(data).__name__}")
@@ -289,6 +291,8 @@ def parse_record(text: str, model: type[AnyRecord], origin: str) -> AnyRecord:
         raise RecordError(f"{origin}: {where}: {first['msg']}") from error
     if isinstance(record, RunRecord):
         _check_run(record, origin)
+    else:
+        _check_study(record, origin)
     return record
 
 
@@ -297,6 +301,17 @@ def _check_run(record: RunRecord, origin: str) -> None:
         raise RecordError(f"{origin}: id {record.id} is not its spec's id {record.spec.id}")
     if (record.result is None) == (record.status == "completed"):
         raise RecordError(f"{origin}: status {record.status!r} and result do not fit together")
+
+
+def _check_study(record: StudyRecord, origin: str) -> None:
+    k, r = len(record.trials), len(record.selected_runs)
+    own = study_id(record.task, record.method, record.compute, record.ruleset, k, r)
+    if record.id != own:
+        raise RecordError(f"{origin}: id {record.id} is not its content's id {own}")
+    if [trial.number for trial in record.trials] != list(range(k)) or record.selected not in range(
+        k
+    ):
+        raise RecordError(f"{origin}: trials and the selected one do not fit together")
 
 
 class Store:
@@ -347,6 +362,12 @@ class Store:
         except OSError as error:
             raise StorageError(storage_problem(self.root, error)) from error
 
+    def sweep(self) -> None:
+        """Remove what a killed command was writing; only while no other command writes here."""
+        for folder in ("runs", "studies"):
+            for path in (self.root / folder).glob(f"*/*/{TEMPORARY}*"):
+                path.unlink(missing_ok=True)
+
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
         """The record of a run, or None."""
         return self._read(self.run_path(task, method, run_id), RunRecord)
@@ -389,7 +410,10 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
         FileNotFoundError: there is no such file.
     """
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise RecordError(f"{path}: is not a regular file")
+        size = found.st_size
         if size > MAX_RECORD_BYTES:
             raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
         text = path.read_text(encoding="utf-8")
@@ -405,7 +429,7 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
 
 def _write_once(path: Path, data: bytes) -> bool:
     """Write a temporary file, then link it to its name: whole or not at all, never twice."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

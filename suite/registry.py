@@ -235,9 +235,10 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
     if method.binary_only and task.n_classes != 2:
         return f"{method.slug} is defined for two classes only"
     for key, values in method.requires.items():
-        if task.recipe.get(key) not in values:
+        given = task.recipe.get(key)
+        if given not in values:
             wanted = " or ".join(map(str, values))
-            return f"{method.slug} is defined for {key} {wanted}, {task.slug} has {task.recipe.get(key)}"
+            return f"{method.slug} is defined for {key} {wanted}, {task.slug} has {given}"
     return None
 
 

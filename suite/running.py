@@ -289,6 +289,7 @@ def _locked(store: Store) -> Iterator[None]:
                 f"another assay command is running on {store.root}; wait for it, or choose "
                 "another folder with --results"
             ) from error
+        store.sweep()
         yield
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import traceback
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -101,9 +102,7 @@ class _Scorer:
             request["seed_root"], request["purpose"], task.card.slug, request["repetition"]
         )
         problem = task.prepare(seeds)
-        name = f"{task.card.slug}-{request['purpose']}-{request['repetition']}"
-        folder = self._folder / name
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{task.card.slug}-"))
         write_tensors(problem.train, folder / "train")
         for number, start in enumerate(problem.starts):
             write_tensors(start, folder / f"start{number}")

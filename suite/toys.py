@@ -74,7 +74,11 @@ def toy_card(
         "n_classes": 0 if functions else 2 if binary else 10,
         "reference": "sgd",
         "access": TOY_ACCESS,
-        "dataset": {**_DIGITS, "name": "none"} if functions else _BREAST_CANCER if binary else _DIGITS,
+        "dataset": {**_DIGITS, "name": "none"}
+        if functions
+        else _BREAST_CANCER
+        if binary
+        else _DIGITS,
         "split": {} if functions else {"val": 100, "test": 100},
         "model": {"name": "function"} if functions else _CNN if convolutional else _MLP,
         "recipe": recipe,

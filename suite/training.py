@@ -12,7 +12,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -25,7 +25,7 @@ from suite.errors import PluginError
 from suite.method import Batch, Method, Plan, TrainingSet
 from suite.task import Task
 
-CHUNK = 64
+CHUNK = 256
 DROP_AT, DROP_FACTOR = 0.8, 0.1
 
 
@@ -176,7 +176,8 @@ class Session:
         self.task, self.method, self.device = task, method, device
         self.inputs = train["inputs"].to(device)
         self.targets = train["targets"].to(device)
-        torch.manual_seed(seeds.method)  # for layers such as dropout, which know no generator
+        self._global_seed = seeds.method
+        torch.manual_seed(self._global_seed)
         self._augment_generator = torch.Generator(device).manual_seed(seeds.augment)
         self.plan = _plan(task, method, access, reference, self.targets, seeds, device)
         self.spent = Spent()
@@ -188,7 +189,7 @@ class Session:
         self.optimizers = _optimizers(method.configure_optimizer(self.model, self.plan))
         self._groups = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
         self._stream = method.sampler(TrainingSet(self.inputs, self.targets), self.plan)
-        self._calibration = _Calibration(task, self.inputs, card.budget.batch_size)
+        self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self.evaluation = set(card.evaluation.batches(card.budget.batches))
         self._step = _Step(self)
         self.stopped = False
@@ -212,30 +213,15 @@ class Session:
         self._losses.pending.append(loss.detach())
 
     def run(self, on_point: Callable[[Point], None]) -> None:
-        """Train for the budget; `on_point` gets each evaluation point as it is reached.
-
-        Raises:
-            Diverged: a loss or an exported weight is not finite.
-            PluginError: the method breaks its contract.
-        """
-        callbacks = list(self.method.callbacks())
-        chunk = 1 if callbacks else CHUNK
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
-            trainer = pl.Trainer(
-                max_epochs=1,
-                accelerator="gpu" if self.device.type == "cuda" else "cpu",
-                devices=1,
-                callbacks=callbacks,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-            trainer.fit(_Module(self, on_point), _Chunks(self, chunk))
+        """Train this start alone; see `train`."""
+        train([self], lambda _, point: on_point(point))
 
     def train_batches(self, begin: int, end: int, on_point: Callable[[Point], None]) -> None:
-        """Train batches begin..end-1."""
+        """Train batches begin..end-1, unless the budget of passes is spent."""
+        if self.stopped:
+            return
+        if begin == 0:
+            torch.manual_seed(self._global_seed)  # for layers such as dropout: no generator
         plan, spent, method, step = self.plan, self.spent, self.method, self._step
         task, lr_factor = self.task, method.lr_factor
         decode = _own(task, Task, "decode")
@@ -283,7 +269,7 @@ class Session:
     def _point(self) -> Point:
         self._losses.settle(self.plan.batch)
         training = self.model.training
-        final: Any = self.method.finalize_model(self.model, self._calibration)
+        final: Any = self.method.finalize_model(self.model, self.calibration)
         final = _expect(final, nn.Module, "finalize_model")
         with torch.no_grad():
             # A copy: a file must not change with the training that goes on, nor share memory.
@@ -319,6 +305,7 @@ class Session:
         return copy.deepcopy(
             {
                 "batch": self.plan.batch,
+                "spent": asdict(self.spent),
                 "model": self.model.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "method": self.method.state_dict(),
@@ -340,42 +327,75 @@ class Session:
         for _ in range(saved["batch"]):
             next(self._stream)
         self.method.load_state_dict(saved["method"])
-        self.plan.batch = self.spent.batches = saved["batch"]
+        self.plan.batch = saved["batch"]
+        for name, value in saved["spent"].items():
+            setattr(self.spent, name, value)
         self.plan.generator.set_state(saved["generator"])
         self._augment_generator.set_state(saved["augment"])
         torch.set_rng_state(saved["global"])
 
 
-class _Chunks:
-    """A loader of consecutive batch numbers: (begin, end) pairs covering the budget once."""
+def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -> None:
+    """Train sessions (the starts of one run) one after the other, each for the budget.
 
-    def __init__(self, session: Session, size: int) -> None:
-        first, total = session.plan.batch, session.plan.total_batches
-        self._chunks = [(i, min(i + size, total)) for i in range(first, total, size)]
+    `on_point` gets the session's number and each evaluation point as it is reached. One Lightning
+    fit serves all: setting up a Trainer costs as much as fifty small steps.
+
+    Raises:
+        Diverged: a loss or an exported weight is not finite.
+        PluginError: a method breaks its contract.
+    """
+    callbacks = [callback for session in sessions for callback in session.method.callbacks()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
+        trainer = pl.Trainer(
+            max_epochs=1,
+            accelerator="gpu" if sessions[0].device.type == "cuda" else "cpu",
+            devices=1,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        chunks = _Chunks(sessions, 1 if callbacks else CHUNK)
+        trainer.fit(_Module(sessions, on_point), chunks)
+
+
+class _Chunks:
+    """A loader that covers every session's budget once: (session, first, last + 1) triples."""
+
+    def __init__(self, sessions: Sequence[Session], size: int) -> None:
+        self._chunks = [
+            (number, first, min(first + size, session.plan.total_batches))
+            for number, session in enumerate(sessions)
+            for first in range(session.plan.batch, session.plan.total_batches, size)
+        ]
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
         return iter(self._chunks)
 
 
 class _Module(pl.LightningModule):
-    """What Lightning sees: the model, its optimizers and a step that trains one chunk."""
+    """What Lightning sees: the models, their optimizers and a step that trains one chunk."""
 
-    def __init__(self, session: Session, on_point: Callable[[Point], None]) -> None:
+    def __init__(self, sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model = session.model
-        self._session, self._on_point = session, on_point
+        self.models = nn.ModuleList(session.model for session in sessions)
+        self._sessions, self._on_point = sessions, on_point
 
-    def training_step(self, chunk: tuple[int, int], index: int) -> None:
-        self._session.train_batches(*chunk, self._on_point)
-        if self._session.stopped:
-            self.trainer.should_stop = True
+    def training_step(self, chunk: tuple[int, int, int], index: int) -> None:
+        number, first, end = chunk
+        self._sessions[number].train_batches(
+            first, end, lambda point: self._on_point(number, point)
+        )
 
     def configure_optimizers(self) -> Any:
-        return list(self._session.optimizers)
+        return [optimizer for session in self._sessions for optimizer in session.optimizers]
 
 
 def _own(instance: Any, base: type, name: str) -> Any:

@@ -82,8 +82,7 @@ def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:
     study = optuna.create_study(
         storage=url, study_name=name, direction=direction, load_if_exists=True
     )
-    if study.get_trials(deepcopy=False):
-        return
+    n_kept = len(study.get_trials(deepcopy=False))  # fewer than all after a kill
     distributions = _kept_distributions(record.space)
     states = {
         "completed": optuna.trial.TrialState.COMPLETE,
@@ -102,7 +101,7 @@ def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:
                 user_attrs=dict(attributes),
             )
         )
-    study.add_trials(trials)
+    study.add_trials(trials[n_kept:])
 
 
 def _kept_distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -43,7 +43,10 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
     limit = 8 + MAX_HEADER_BYTES + sum(_n_bytes(*entry) for entry in layout.values())
     data = _read_regular(path, limit)
     check_header(data, layout)
-    state = load(data)
+    try:
+        state = load(data)
+    except Exception as error:  # the file is hostile: whatever its reader says, it is bad
+        raise BadWeights(f"snapshot cannot be read: {error}") from error
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadWeights(f"{name} holds values that are not finite")
@@ -75,7 +78,9 @@ def check_header(data: bytes, layout: Layout) -> None:
     if not 2 <= length <= MAX_HEADER_BYTES or 8 + length > len(data):
         raise BadWeights(f"snapshot header of {length} bytes, expected 2..{MAX_HEADER_BYTES}")
     try:
-        pairs = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
+        # Decoded here: json would guess UTF-16 from bytes, which safetensors does not read.
+        text = data[8 : 8 + length].decode()
+        pairs = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise BadWeights(f"snapshot header is not valid: {error}") from error
     if not isinstance(pairs, dict):
@@ -101,9 +106,11 @@ def _check_entry(name: str, entry: Any, dtype: str, shape: tuple[int, ...]) -> t
     """The byte range of one tensor."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise BadWeights(f"{name}: malformed header entry")
-    if entry["dtype"] != dtype or entry["shape"] != list(shape):
+    given = entry["shape"]
+    whole = isinstance(given, list) and all(type(extent) is int for extent in given)
+    if entry["dtype"] != dtype or not whole or given != list(shape):
         raise BadWeights(
-            f"{name}: is {entry['dtype']} {entry['shape']}, expected {dtype} {list(shape)}"
+            f"{name}: is {entry['dtype']!s:.20} {given!s:.80}, expected {dtype} {list(shape)}"
         )
     offsets = entry["data_offsets"]
     whole = isinstance(offsets, list) and len(offsets) == 2
@@ -115,8 +122,7 @@ def _check_entry(name: str, entry: Any, dtype: str, shape: tuple[int, ...]) -> t
 
 
 def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    kind: torch.dtype = _TYPES[dtype]
-    size = int(kind.itemsize)
+    size = torch.empty(0, dtype=_TYPES[dtype]).element_size()
     for extent in shape:
         size *= extent
     return size

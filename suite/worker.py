@@ -8,6 +8,7 @@ kills. The parent never imports a plugin, so one run leaves nothing behind for t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -31,6 +32,8 @@ PRELOADED = (
     "pytorch_optimizer",
 )
 
+PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
     """Serve requests until stdin closes."""
@@ -40,7 +43,7 @@ def main() -> None:
     channel.write(json.dumps({"ready": describe_machine()}) + "\n")
     for line in sys.stdin:
         request = json.loads(line)
-        channel.write(json.dumps(_forked(request)) + "\n")
+        channel.write(json.dumps(_forked(request, channel.fileno())) + "\n")
 
 
 def _preload() -> None:
@@ -49,15 +52,16 @@ def _preload() -> None:
     import warnings
 
     warnings.filterwarnings("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    logging.getLogger("lightning").setLevel(logging.ERROR)
     import torch
 
     for name in PRELOADED:
         importlib.import_module(name)
+    for name in ("pytorch_lightning", "lightning_fabric"):  # they set their level on import
+        logging.getLogger(name).setLevel(logging.ERROR)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, hides nothing here
+    # Filling fresh memory costs time and would only hide a plugin that reads it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     gc.collect()
     gc.freeze()
@@ -88,21 +92,27 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _forked(request: dict[str, Any]) -> dict[str, Any]:
+def _forked(request: dict[str, Any], channel: int) -> dict[str, Any]:
     """Run a request in a child; how it ended and what it used, measured from outside."""
     began = time.monotonic()
     alive, child_end = os.pipe()
+    worker = os.getpid()
     pid = os.fork()
     if pid == 0:
+        os.close(channel)  # only the worker answers, and its death closes the channel at once
+        _die_with(worker)
         _child(request)  # never returns
     os.close(child_end)
     try:
-        ended, _, _ = select.select([alive], [], [], request["seconds"])
+        # One request at a time: stdin is readable during a run only if the supervisor is gone.
+        ended, _, _ = select.select([alive, sys.stdin], [], [], request["seconds"])
         timed_out = not ended
     finally:
         os.close(alive)
         _kill_group(pid)
     _, status, usage = os.wait4(pid, 0)
+    if ended and alive not in ended:
+        os._exit(0)
     return {
         "timed_out": timed_out,
         "exit": os.waitstatus_to_exitcode(status),
@@ -110,6 +120,14 @@ def _forked(request: dict[str, Any]) -> dict[str, Any]:
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": usage.ru_maxrss * 1024,
     }
+
+
+def _die_with(worker: int) -> None:
+    """A worker that is killed takes its run with it; where Linux is not, the run ends by itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != worker:
+            os._exit(1)
 
 
 def _kill_group(pid: int) -> None:
@@ -134,7 +152,7 @@ def _child(request: dict[str, Any]) -> None:
         if request["visible_gpu"] is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = str(request["visible_gpu"])
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        outcome = {"run": _run, "describe": _describe}[request["command"]](request)
+        outcome = {"run": _run, "describe": _describe, "probe": _probe}[request["command"]](request)
         partial = folder / "outcome.partial"
         partial.write_text(json.dumps(outcome, allow_nan=False))
         partial.rename(folder / "outcome.json")
@@ -166,6 +184,20 @@ def _describe(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+def _probe(request: dict[str, Any]) -> dict[str, Any]:
+    """One of the probes of `assay check`."""
+    from suite import auditing, probing
+
+    probes = {
+        "load": probing.load,
+        "toys": probing.make_toys,
+        "method": probing.probe_method,
+        "resume": probing.probe_resume,
+        "task": auditing.probe_task,
+    }
+    return probes[request["probe"]](request)
+
+
 def _run(request: dict[str, Any]) -> dict[str, Any]:
     """Train; the outcome says how it ended and lists the snapshots."""
     from suite.errors import AssayError
@@ -195,7 +227,7 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     from suite.method import hyperparameters_for
     from suite.registry import load_method, load_task
     from suite.space import checked_values
-    from suite.training import Point, Seeds, Session
+    from suite.training import Point, Seeds, Session, train
     from suite.weights import write_tensors
 
     folder = Path(request["folder"])
@@ -205,43 +237,45 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     values = checked_values(
         hyperparameters_for(method_class, task.card.family), request["hyperparameters"]
     )
-    train = load_file(request["train"])
-    usage: dict[str, Any] = {"batches": 0, "passes": 0, "examples": 0, "train_seconds": 0.0}
-    trace["usage"] = usage
-    for number, start in enumerate(request["starts"]):
-        session = Session(
+    tensors = load_file(request["train"])
+    sessions = [
+        Session(
             task=task,
             method=method_class(values),
             access=frozenset(request["access"]),
             reference=request["reference"],
-            train=train,
+            train=tensors,
             start=load_file(start),
-            seeds=Seeds(**request["seeds"][number]),
+            seeds=Seeds(**seeds),
             device=device,
         )
+        for start, seeds in zip(request["starts"], request["seeds"], strict=True)
+    ]
 
-        def on_point(point: Point, number: int = number) -> None:
-            name = f"start{number}-{point.batch}.safetensors"
-            write_tensors(point.state, folder / name)
-            trace["snapshots"].append(
-                {
-                    "file": name,
-                    "start": number,
-                    "batch": point.batch,
-                    "passes": point.passes,
-                    "seconds": point.seconds,
-                    "train_loss": point.train_loss,
-                }
-            )
+    def on_point(number: int, point: Point) -> None:
+        name = f"start{number}-{point.batch}.safetensors"
+        write_tensors(point.state, folder / name)
+        trace["snapshots"].append(
+            {
+                "file": name,
+                "start": number,
+                "batch": point.batch,
+                "passes": point.passes,
+                "seconds": point.seconds,
+                "train_loss": point.train_loss,
+            }
+        )
 
-        try:
-            session.run(on_point)
-        finally:
-            usage["batches"] += session.spent.batches
-            usage["passes"] += session.spent.passes
-            usage["examples"] += session.spent.examples
-            usage["train_seconds"] += session.spent.seconds
-            usage["optimizer_state_bytes"] = session.optimizer_state_bytes()
+    try:
+        train(sessions, on_point)
+    finally:
+        trace["usage"] = {
+            "batches": sum(session.spent.batches for session in sessions),
+            "passes": sum(session.spent.passes for session in sessions),
+            "examples": sum(session.spent.examples for session in sessions),
+            "train_seconds": sum(session.spent.seconds for session in sessions),
+            "optimizer_state_bytes": sessions[-1].optimizer_state_bytes(),
+        }
 
 
 if __name__ == "__main__":

@@ -33,6 +33,6 @@ class ClassBalanced(Method):
         return batch
 
     def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
-        """Mean over the batch of w_y times the loss (eq. 10)."""
+        """Mean over the batch of w_y times the loss."""
         losses = task_loss(outputs, batch.targets, reduction="none")
         return (self.weights[batch.targets] * losses).mean()

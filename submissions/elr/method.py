@@ -12,7 +12,7 @@ from suite.space import Choice, LogUniform
 
 
 class ELR(Method):
-    """loss = CE + lam mean_i log(1 - <t_i, p_i>); t_i <- beta t_i + (1 - beta) p_i (eqs. 6, 9).
+    """loss = CE + lam mean_i log(1 - <t_i, p_i>); t_i <- beta t_i + (1 - beta) p_i.
 
     t (n_examples, n_classes) holds one target per training sample, zero at the start; it is
     brought up to date before the loss uses it, and no gradient flows through it.

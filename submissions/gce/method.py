@@ -11,7 +11,7 @@ from suite.space import Uniform
 
 
 class GCE(Method):
-    """L_q = (1 - p_y^q) / q (eq. 6), p_y being the probability of the given label."""
+    """L_q = (1 - p_y^q) / q, p_y being the probability of the given label."""
 
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""

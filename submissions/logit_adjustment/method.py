@@ -11,7 +11,7 @@ from suite.space import Uniform
 
 
 class LogitAdjustment(Method):
-    """loss = CE(z + tau log pi, y), pi being the class shares of the training set (eq. 10)."""
+    """loss = CE(z + tau log pi, y), pi being the class shares of the training set."""
 
     # tau = 1 is Bayes-consistent for the balanced error.
     class Hyperparameters(Method.Hyperparameters):

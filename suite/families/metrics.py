@@ -50,8 +50,8 @@ def macro_f1(predicted: Tensor, targets: Tensor) -> float:
     scores = []
     for label in present(targets):
         hits = ((predicted == label) & (targets == label)).sum()
-        claimed, present = (predicted == label).sum(), (targets == label).sum()
-        scores.append(float(2 * hits / (claimed + present)))
+        claimed, actual = (predicted == label).sum(), (targets == label).sum()
+        scores.append(float(2 * hits / (claimed + actual)))
     return sum(scores) / len(scores)
 
 

@@ -66,9 +66,7 @@ def main():
     for repetition in range(n):
         problem = task.prepare(Seeds("assay-1", "repetition", name, repetition))
         model = train(task, problem, problem.starts[0], lr, repetition)
-        score = accuracy(
-            task, model, problem.sealed["test_inputs"], problem.sealed["test_targets"]
-        )
+        score = accuracy(task, model, problem.sealed["test_inputs"], problem.sealed["test_targets"])
         print(f"{name} {repetition} {score:.4f}")
     print(f"{n} trainings in {time.perf_counter() - began:.2f} s")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from leaderboard.evidence import Catalogue, Evidence, Run
+from suite import registry
 from suite.cards import SubmissionCard, TaskCard
 from suite.identity import sha256
 from suite.records import (
@@ -73,6 +75,8 @@ class Records:
     studies: list[StudyRecord] = field(default_factory=list)
     runs: dict[str, RunRecord] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)
+    task_ref: Callable[[str, str], TaskRef] = task_ref
+    method_ref: Callable[[str, str], MethodRef] = method_ref
 
     def task(self, slug: str, **changes: object) -> Records:
         self.cards[slug] = task_card(slug, **changes)
@@ -93,7 +97,7 @@ class Records:
         created_at: str = "2026-01-01T00:00:00Z",
     ) -> StudyRecord:
         """Record a study, its tuned repetitions and those of the defaults."""
-        refs = task_ref(task, task_code), method_ref(method, method_code)
+        refs = self.task_ref(task, task_code), self.method_ref(method, method_code)
         study = StudyRecord(
             id=study_id(*refs, Compute(), ruleset, k, len(scores)),
             ruleset=ruleset,
@@ -172,6 +176,52 @@ class Records:
             store.write(record)
 
 
+TASK_TOML = """
+slug = "{slug}"
+version = 1
+title = "Task {slug} [red]\\u001b[31m"
+summary = "Made up."
+family = "classification"
+tier = "lite"
+reference = "sgd"
+dataset = {{ name = "none", source = "none", licence = "none" }}
+model = {{ name = "mlp" }}
+metric = {{ name = "accuracy", direction = "maximize", chance = 0.1, margin = 0.005 }}
+budget = {{ batches = 10, batch_size = 2, seconds = 10 }}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    """A checkout of two tasks and three methods, and records made with its present code."""
+    for slug in ("digits", "letters"):
+        folder = tmp_path / "tasks" / slug
+        folder.mkdir(parents=True)
+        (folder / "card.toml").write_text(TASK_TOML.format(slug=slug))
+        (folder / "task.py").write_text("raise RuntimeError('a plugin was imported')")
+    for slug in ("sgd", "adam", "unused"):
+        folder = tmp_path / "submissions" / slug
+        folder.mkdir(parents=True)
+        (folder / "card.toml").write_text(f'slug = "{slug}"\ntitle = "{slug}"\n')
+        (folder / "method.py").write_text("raise RuntimeError('a plugin was imported')")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_RESULTS", raising=False)
+    registry.task_entries.cache_clear()
+    registry.method_entries.cache_clear()
+    made = Records(
+        task_ref=lambda slug, _: registry.task_ref(registry.task_entries()[slug]),
+        method_ref=lambda slug, _: registry.method_ref(registry.method_entries()[slug]),
+    )
+    for task in ("digits", "letters"):
+        made.add(task, "sgd", noisy(0.9, 0))
+    made.add("digits", "adam", [*noisy(0.95, 0, n=10), "diverged", "failed"])
+    made.add("letters", "adam", noisy(0.95, 1, n=8), preset="quick", k=4)
+    yield made
+    registry.task_entries.cache_clear()
+    registry.method_entries.cache_clear()
+
+
 def noisy(mean: float, seed: int, n: int = 12, sd: float = 0.01) -> list[float]:
     """Scores around `mean`, rounded as a test set of 1,000 would."""
     generator = np.random.default_rng(seed)
@@ -210,5 +260,15 @@ def demo() -> Records:
 
 
 @pytest.fixture
+def new_records() -> type[Records]:
+    return Records
+
+
+@pytest.fixture
 def demo_records() -> Records:
     return demo()
+
+
+@pytest.fixture
+def scores() -> Callable[..., list[float]]:
+    return noisy

@@ -207,9 +207,7 @@ def test_sums_of_codes_are_exact_in_the_carrier(quantized: nn.Module) -> None:
 def test_large_layers_are_summed_in_float64() -> None:
     model = nn.Sequential(nn.Linear(4000, 2))
     model[0].weight.data.fill_(1.0)
-    state = export_layers(
-        quantize_layers(model, {"weight_bits": 8, "activation_bits": 8}).train()
-    )
+    state = export_layers(quantize_layers(model, {"weight_bits": 8, "activation_bits": 8}).train())
     assert rebuild(nn.Sequential(nn.Linear(4000, 2)), state)[0].carrier is torch.float64
 
 
@@ -379,9 +377,7 @@ def test_export_fits_the_layout_and_scores(slug: str, problem: Problem) -> None:
     model = trained(task, problem)
     state = task.export(model)
     found = {key: (value.dtype, tuple(value.shape)) for key, value in state.items()}
-    expected = {
-        key: (DTYPES[dtype], shape) for key, (dtype, shape) in task.layout(problem).items()
-    }
+    expected = {key: (DTYPES[dtype], shape) for key, (dtype, shape) in task.layout(problem).items()}
     assert found == expected
     scores = task.score(problem, [[Snapshot(batch=40, passes=40, state=state)]])
     assert scores.test > 0.5

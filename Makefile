@@ -1,0 +1,34 @@
+# make quickstart   install Assay into .venv and rank five methods on five tasks
+# make test         the same environment, plus every check that CI runs
+#
+# PYTHON chooses the interpreter (3.11 or later), VENV the folder of the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: quickstart test clean
+.DELETE_ON_ERROR:
+
+quickstart: $(VENV)/installed
+	$(VENV)/bin/assay quickstart
+
+test: $(VENV)/installed-dev
+	ci/check
+
+clean:
+	rm -rf $(VENV)
+
+# Reinstalled only when the list of packages changes: the code itself is used in place.
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' || \
+	    { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,99 @@
+"""What a check found: one line each, shown as it is found, or as JSON at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a report."""
+
+    check: str
+    status: Literal["ok", "failed", "note"]
+    detail: str
+    family: str | None = None
+
+
+def failed(check: str, detail: str, family: str | None = None) -> Finding:
+    """Something that must be changed."""
+    return Finding(check, "failed", detail, family)
+
+
+def note(check: str, detail: str, family: str | None = None) -> Finding:
+    """Something to know."""
+    return Finding(check, "note", detail, family)
+
+
+def fine(check: str, detail: str, family: str | None = None) -> Finding:
+    """A check that passed."""
+    return Finding(check, "ok", detail, family)
+
+
+class Report:
+    """Findings about several methods and tasks."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.passed = True
+        self._as_json = as_json
+        self._checked: list[dict[str, Any]] = []
+
+    def show(self, kind: str, name: str, findings: Iterable[Finding]) -> None:
+        """Show what is found about one method or task, line by line as it comes."""
+        self._say(f"{kind} {name}".strip())
+        kept = []
+        for finding in findings:
+            kept.append(finding)
+            self._say(_line(finding))
+        n_failed = sum(finding.status == "failed" for finding in kept)
+        self._say(f"  {n_failed} of {len(kept)} findings failed" if n_failed else "  passed")
+        self.passed &= not n_failed
+        self._checked.append(
+            {
+                "kind": kind or None,
+                "name": name,
+                "passed": not n_failed,
+                "findings": [asdict(finding) for finding in kept],
+            }
+        )
+
+    def close(self) -> None:
+        """Print the JSON, if that was asked for."""
+        if self._as_json:
+            typer.echo(json.dumps({"passed": self.passed, "checked": self._checked}, indent=1))
+
+    def _say(self, text: str) -> None:
+        if not self._as_json:
+            typer.echo(text)
+
+
+def _line(finding: Finding) -> str:
+    word = "FAILED" if finding.status == "failed" else finding.status
+    where = f"{word:7} {finding.check:18} {finding.family or '':15} "
+    return "  " + where + finding.detail.replace("\n", "\n" + " " * (2 + len(where)))
+
+
+def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[Finding]:
+    """What a child found; `problem` says how it ended if that was not by itself."""
+    begun = "runs"
+    for line in _lines(log):
+        if "begun" in line:
+            begun = str(line["begun"])
+        else:
+            yield Finding(line["check"], line["status"], line["detail"], family)
+    if problem is not None:
+        yield failed(begun, problem, family)
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]

@@ -1,0 +1,9 @@
+"""CIFAR-100 and ResNet-20."""
+
+from __future__ import annotations
+
+from suite.families.classification import Classification
+
+
+class Cifar100Resnet20(Classification):
+    """All of it is on the card."""

@@ -1,0 +1,9 @@
+"""CIFAR-10 with labels flipped to the class that looks alike."""
+
+from __future__ import annotations
+
+from suite.families.noisy_labels import NoisyLabels
+
+
+class Cifar10Asymmetric(NoisyLabels):
+    """All of it is on the card."""

@@ -1,0 +1,9 @@
+"""CIFAR-10 and ResNet-20."""
+
+from __future__ import annotations
+
+from suite.families.classification import Classification
+
+
+class Cifar10Resnet20(Classification):
+    """All of it is on the card."""

@@ -1,0 +1,9 @@
+"""CIFAR-10 and ResNet-8, short enough for one CPU core."""
+
+from __future__ import annotations
+
+from suite.families.classification import Classification
+
+
+class Cifar10Resnet8(Classification):
+    """All of it is on the card."""

@@ -1,0 +1,9 @@
+"""CIFAR-10 with labels flipped to any other class."""
+
+from __future__ import annotations
+
+from suite.families.noisy_labels import NoisyLabels
+
+
+class Cifar10Symmetric(NoisyLabels):
+    """All of it is on the card."""

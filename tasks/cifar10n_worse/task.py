@@ -1,0 +1,9 @@
+"""CIFAR-10 with the worst of three human labels."""
+
+from __future__ import annotations
+
+from suite.families.noisy_labels import NoisyLabels
+
+
+class Cifar10Human(NoisyLabels):
+    """All of it is on the card."""

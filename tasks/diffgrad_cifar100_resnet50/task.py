@@ -1,0 +1,9 @@
+"""The diffGrad paper's protocol on CIFAR-100."""
+
+from __future__ import annotations
+
+from suite.families.classification import Classification
+
+
+class Cifar100Resnet50(Classification):
+    """All of it is on the card."""

@@ -1,0 +1,171 @@
+"""`assay board` and `assay compare` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from leaderboard.cli import register
+from suite import registry
+from suite.errors import AssayError, UnknownName
+from suite.records import Store
+
+app = typer.Typer()
+register(app)
+RESULTS = Path("assay-results")
+
+
+def call(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def results(checkout: Any) -> Any:
+    checkout.write(Store(RESULTS))
+    return checkout
+
+
+@pytest.mark.usefixtures("results")
+class TestBoard:
+    def test_shows_every_task_the_family_and_how_it_was_computed(self) -> None:
+        text = call("board").stdout
+        for part in (
+            "digits v1",
+            "letters v1",
+            "10/12, 1",
+            "diverged",
+            "8/8 prelim.",
+            "reference",
+            "classification: 2 task(s)",
+            "Holm",
+            "10,000 draws",
+            "assay run adam --task letters",
+        ):
+            assert part in text
+
+    def test_fits_100_columns_and_carries_no_escape_codes_when_piped(self) -> None:
+        text = call("board").stdout
+        assert max(map(len, text.splitlines())) <= 100
+        assert "\x1b" not in text
+        assert "Task digits [red]?[31m" in text  # a card cannot steer the terminal
+
+    @pytest.mark.parametrize("columns", ["40", "80", "300"])
+    def test_any_width_will_do(self, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = call("board").stdout.splitlines()
+        assert max(map(len, lines)) <= min(100, int(columns))
+
+    def test_json_is_the_board(self) -> None:
+        board = json.loads(call("board", "--json").stdout)
+        assert [task["task"] for task in board["tasks"]] == ["digits", "letters"]
+        assert board["tasks"][0]["rows"][0]["method"] == "sgd"
+        assert board["schema_version"] == 1
+
+    def test_narrows_to_tasks_and_methods(self) -> None:
+        assert "letters" not in call("board", "digits").stdout
+        assert "adam" not in call("board", "l*", "--method", "sgd").stdout
+
+    def test_a_method_that_lacks_tasks_is_listed_but_not_ranked(self) -> None:
+        for path in (RESULTS / "studies/letters/adam").glob("*.json"):
+            path.unlink()
+        assert "Not ranked, tasks are lacking: adam 1/2" in call("board").stdout
+
+    def test_defaults_without_default_runs(self) -> None:
+        assert "incomplete" in call("board", "--defaults").stdout
+
+    def test_twice_the_same_to_the_last_digit(self) -> None:
+        assert call("board", "--json").stdout == call("board", "--json").stdout
+
+    def test_a_changed_method_is_stale(self) -> None:
+        path = registry.ROOT / "submissions/adam/method.py"
+        path.write_text(path.read_text() + "\nx = 1\n")
+        text = call("board").stdout
+        assert "adam: stale, the method has changed since" in text
+
+    def test_unreadable_records_are_named_and_the_rest_is_shown(self) -> None:
+        damaged = sorted((RESULTS / "runs/digits/adam").glob("*.json"))[0]
+        damaged.write_text("{")
+        broken = sorted((RESULTS / "studies/letters/adam").glob("*.json"))[0]
+        broken.write_text(broken.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+        done = call("board")
+        assert done.exit_code == 0
+        assert "not valid JSON" in done.stderr
+        assert "written by a newer Assay" in done.stderr
+        assert "1 missing" in done.stdout
+        assert "sgd" in done.stdout
+
+    def test_records_of_a_removed_task_are_named(self) -> None:
+        for name in ("card.toml", "task.py"):
+            (registry.ROOT / "tasks/letters" / name).unlink()
+        registry.task_entries.cache_clear()
+        assert "task letters is not known here: 2 studies not shown" in call("board").stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            (["board", "digit"], "Did you mean digits?"),
+            (["board", "--method", "adm"], "Did you mean adam?"),
+            (["compare", "adam", "sdg"], "Did you mean sgd?"),
+        ],
+    )
+    def test_unknown_names_get_a_hint(self, arguments: list[str], hint: str) -> None:
+        with pytest.raises(UnknownName) as caught:
+            call(*arguments)
+        assert hint in str(caught.value)
+
+    def test_a_method_without_records_gets_the_command_that_makes_some(self) -> None:
+        with pytest.raises(AssayError, match="make some with: assay run unused"):
+            call("compare", "adam", "unused")
+
+    def test_results_can_lie_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        RESULTS.rename("other")
+        monkeypatch.setenv("ASSAY_RESULTS", "other")
+        assert call("board").exit_code == 0
+
+    def test_compare_shows_tasks_and_overall(self) -> None:
+        done = call("compare", "adam", "sgd")
+        assert done.exit_code == 0
+        assert "letters (prelim.)" in done.stdout
+        assert "Overall, 2 task(s)" in done.stdout
+        assert "P(A>B)" in done.stdout
+        assert max(map(len, done.stdout.splitlines())) <= 100
+
+    def test_compare_json(self) -> None:
+        report = json.loads(call("compare", "adam", "sgd", "digits", "--json").stdout)
+        assert (report["a"], report["b"], len(report["tasks"])) == ("adam", "sgd", 1)
+        assert report["tasks"][0]["comparison"]["n"] == 12
+
+
+@pytest.mark.usefixtures("checkout")
+def test_without_records_there_is_one_clear_message() -> None:
+    with pytest.raises(AssayError, match="make some with: assay run"):
+        call("board")
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_registering_the_commands_loads_nothing_heavy() -> None:
+    loaded = modules_after("import leaderboard.cli")
+    assert not loaded & {"numpy", "scipy", "torch", "pydantic", "leaderboard.board"}
+
+
+def test_the_whole_package_does_without_torch() -> None:
+    loaded = modules_after("import leaderboard.text, leaderboard.cli, suite.registry")
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "lightning", "pytorch_lightning", "optuna", "mlflow", "sklearn"}
