@@ -4,7 +4,7 @@ Layers, each importing only from those below it (checked by import-linter):
 
     cli
     listing, templates, running, testing       what the commands do
-    progress, pipeline
+    progress, reports, pipeline
     recording, execution                       trusted: records; the pool of workers
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker

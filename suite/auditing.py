@@ -32,8 +32,8 @@ def probe_task(request: Mapping[str, Any]) -> dict[str, Any]:
     with findings.check("loads"):
         task = load_task(Path(request["task"]))
         space = space_of(task.Reference)
-        n = len(space.ranges)
-        findings.add("loads", "ok", f"reference optimizer with {n} tunable hyperparameters")
+        tunable = ", ".join(space.ranges) or "nothing"
+        findings.add("loads", "ok", f"of its reference optimizer, {tunable} can be tuned")
     if task is None:
         return {}
     problem: Problem | None = None
@@ -84,7 +84,7 @@ def _check_prepare(findings: Findings, task: Task, problem: Problem) -> None:
         findings.add("prepare", "failed", text)
     if not problems:
         n = len(problem.train["targets"])
-        findings.add("prepare", "ok", f"repeatable; {n} examples, {len(problem.starts)} starts")
+        findings.add("prepare", "ok", f"repeatable; n={n} examples, n={len(problem.starts)} starts")
 
 
 def _shape_problems(task: Task, problem: Problem) -> list[str]:

@@ -248,7 +248,9 @@ def run(
 @app.command()
 def quickstart(
     results: Results = DEFAULT_RESULTS,
-    workers: Annotated[int | None, typer.Option("--workers", "-j", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Default: cores.")
+    ] = None,
 ) -> None:
     """Rank diffGrad against SGD, Adam and others in five families, in minutes."""
     from suite import running

@@ -46,6 +46,10 @@ DESCRIBE_SECONDS = 60.0
 REFERENCE_PREFIX = "reference."
 
 
+class DidNotEnd(PluginError):
+    """A plugin that was stopped because it took too long."""
+
+
 class _Peer:
     """A child process that answers JSON lines."""
 
@@ -217,6 +221,7 @@ class Pool:
         """What a worker's child says to a request that is not a run.
 
         Raises:
+            DidNotEnd: it was stopped after `seconds`.
             PluginError: it said nothing; how it ended.
         """
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="answer-") as name:
@@ -226,10 +231,9 @@ class Pool:
             try:
                 answer: dict[str, Any] = json.loads((folder / "outcome.json").read_bytes())
             except (OSError, ValueError, RecursionError) as error:
-                how = f"did not end within {seconds:g} s"
-                raise PluginError(
-                    how if ended["timed_out"] else _how_it_ended(ended, folder, seconds)
-                ) from error
+                if ended["timed_out"]:
+                    raise DidNotEnd(f"did not end within {seconds:g} s") from error
+                raise PluginError(_how_it_ended(ended, folder, seconds)) from error
         return answer
 
     def reference_space(self, task: TaskEntry) -> Space:

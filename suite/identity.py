@@ -72,12 +72,13 @@ def _significant(source: bytes) -> bytes:
         elif token.type == tokenize.DEDENT:
             kept.append("\x02")
         elif token.type == tokenize.NEWLINE:
-            kept.append("\n")
+            if not statement_starts:  # else the line was a docstring
+                kept.append("\n")
         else:
             alone = statement_starts and tokens[position + 1].type == tokenize.NEWLINE
             if not (token.type == tokenize.STRING and alone):
                 kept.append(token.string + "\x03")
-            statement_starts = False
+                statement_starts = False
             continue
         statement_starts = True
     return "".join(kept).encode()

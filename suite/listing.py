@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import typer
 
 from suite.cards import FAMILIES, Citation, SubmissionCard, TaskCard
-from suite.errors import AssayError, UnknownName
+from suite.errors import UnknownName
 from suite.registry import (
     TIERS,
     MethodEntry,
@@ -116,18 +117,14 @@ def show_card(name: str, as_json: bool) -> None:
 
 def _find(name: str) -> TaskEntry | MethodEntry:
     """The task or the method called `name`, or at the path `name`."""
-    if name in task_entries():
+    methods = method_entries()
+    here = name not in methods and os.path.isfile(os.path.join(name, "task.py"))
+    if here or name in task_entries():
         return find_task(name)
     try:
         return find_method(name)
     except UnknownName:
-        raise UnknownName("task or method", name, [*task_entries(), *method_entries()]) from None
-    except AssayError:
-        try:
-            return find_task(name)
-        except AssayError:
-            pass
-        raise
+        raise UnknownName("task or method", name, [*task_entries(), *methods]) from None
 
 
 def _task_rows(card: TaskCard) -> list[tuple[str, str]]:

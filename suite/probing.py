@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import random
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from suite.cards import FAMILIES, TaskCard
+from suite.cards import FAMILIES, Family, TaskCard
 from suite.errors import AssayError
 from suite.findings import Findings, first_difference
 from suite.method import Method, hyperparameters_for, method_space, overridden_hooks
@@ -104,21 +105,25 @@ def load(request: Mapping[str, Any]) -> dict[str, Any]:
     except AssayError as error:
         return {"error": str(error)}
     problems: dict[str, str] = {}
-    tunable: dict[str, int] = {}
     for family in request["families"]:
         try:
-            tunable[family] = len(method_space(method, family).ranges)
+            method_space(method, family)
         except AssayError as error:
             problems[family] = str(error)
     unknown = sorted(set(method.hyperparameters_by_family) - set(FAMILIES))
     return {
         "hooks": overridden_hooks(method),
         "spaces": problems,
-        "tunable": tunable,
+        "runnable": [family for family in request["families"] if _has_defaults(method, family)],
         "unknown_families": unknown,
         "keeps_state": method.state_dict is not Method.state_dict,
         "restores_state": method.load_state_dict is not Method.load_state_dict,
     }
+
+
+def _has_defaults(method: type[Method], family: Family) -> bool:
+    fields = hyperparameters_for(method, family).model_fields.values()
+    return not any(field.is_required() for field in fields)
 
 
 def make_toys(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,12 +174,16 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
         _check_snapshot(findings, toy, first, shared)
     with findings.check("finalize_model"):
         _check_finalize(findings, toy.task, first.session)
-    with findings.check("gradients in place"):
-        _check_in_place(findings, subject, toy, first)
-    with findings.check("search space"):
-        _check_corners(findings, subject, toy)
+    if request["corners"]:
+        with findings.check("search space"):
+            _check_corners(findings, subject, toy)
     with findings.check("cost"):
         _check_cost(findings, subject, toy)
+    if findings.failed("repeatable"):
+        findings.add("resume", "note", "cannot be told before the method is repeatable")
+        return {}
+    with findings.check("gradients in place"):
+        _check_in_place(findings, subject, toy, first)
     with findings.check("resume"):
         return _save_halfway(findings, first, shared)
     return {}
@@ -323,7 +332,7 @@ def _thinned(items: list[Any], n: int) -> list[Any]:
 
 
 def _check_cost(findings: Findings, subject: Subject, toy: Toy) -> None:
-    """Seconds per batch as a ratio to the bare task's, measured in alternation."""
+    """CPU seconds per batch as a ratio to the bare task's, measured in alternation."""
     card = toy.task.card
     budget = card.budget.model_copy(update={"passes": None})
     one_point = card.evaluation.model_copy(update={"points": 1})
@@ -333,7 +342,8 @@ def _check_cost(findings: Findings, subject: Subject, toy: Toy) -> None:
     passes = 0.0
     for _ in range(N_ROUNDS):
         pair = [subject.session(toy.changed(timed), bare=bare) for bare in (False, True)]
-        for begin in range(0, card.budget.batches, BLOCK):
+        # The last block would time an evaluation too.
+        for begin in range(0, card.budget.batches - BLOCK, BLOCK):
             seconds = [_timed(session, begin, begin + BLOCK) for session in pair]
             if begin:  # the first block warms up
                 ratios.append(seconds[0] / seconds[1])
@@ -350,9 +360,10 @@ def _check_cost(findings: Findings, subject: Subject, toy: Toy) -> None:
 
 
 def _timed(session: Session, begin: int, end: int) -> float:
-    before = session.spent.seconds
+    """CPU seconds: other processes on the machine count for less than in wall time."""
+    before = time.process_time()
     session.train_batches(begin, end, lambda point: None)
-    return session.spent.seconds - before
+    return time.process_time() - before
 
 
 def _save_halfway(findings: Findings, first: Trained, folder: Path) -> dict[str, Any]:

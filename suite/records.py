@@ -378,9 +378,16 @@ class Store:
 
     def _read(self, path: Path, model: type[AnyRecord]) -> AnyRecord | None:
         try:
-            return read_record(path, model)
+            return self._own(path, model)
         except FileNotFoundError:
             return None
+
+    def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
+        """The record at `path`, which must be its place: a copy elsewhere would count twice."""
+        record = read_record(path, model)
+        if self.path_of(record) != path:
+            raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
+        return record
 
     def runs(self, problems: list[str] | None = None) -> Iterator[RunRecord]:
         """Every run record, in the order of paths; unreadable ones are named in `problems`."""
@@ -395,7 +402,7 @@ class Store:
     ) -> Iterator[AnyRecord]:
         for path in sorted((self.root / folder).glob("*/*/*.json")):
             try:
-                yield read_record(path, model)
+                yield self._own(path, model)
             except (RecordError, FileNotFoundError) as error:
                 if problems is None:
                     raise

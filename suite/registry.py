@@ -237,7 +237,7 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
     for key, values in method.requires.items():
         given = task.recipe.get(key)
         if given not in values:
-            wanted = " or ".join(map(str, values))
+            wanted = ", ".join(map(str, values))
             return f"{method.slug} is defined for {key} {wanted}, {task.slug} has {given}"
     return None
 
@@ -359,6 +359,7 @@ def describe(error: BaseException, source: Path) -> str:
         if trace.tb_frame.f_code.co_filename == str(source):
             line = trace.tb_lineno
         trace = trace.tb_next
-    text = " ".join(str(error).split())[:500]
+    said = error.msg if isinstance(error, SyntaxError) else str(error)  # str has the line again
+    text = " ".join(said.split())[:500]
     where = f" ({source.name}, line {line})" if line else ""
     return f"{type(error).__name__}: {text}{where}"

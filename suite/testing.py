@@ -15,11 +15,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from suite.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
 from suite.errors import AssayError, CardError, PluginError, UnknownName
-from suite.execution import Job, Pool
+from suite.execution import DidNotEnd, Job, Pool
 from suite.records import Compute, RunRecord
 from suite.registry import (
     MethodEntry,
@@ -105,14 +105,13 @@ def check_method(pool: Pool, path: Path) -> Iterator[Finding]:
         if not (path / "method.py").is_file():
             return
         card, source = _stand_in(path), path / "method.py"
-    loadable = yield from _check_code(pool, card, source)
-    if not loadable:
-        return
-    shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
-    try:
-        yield from _check_on_toys(pool, card, source, shared)
-    finally:
-        shutil.rmtree(shared, ignore_errors=True)
+    runnable = yield from _check_code(pool, card, source)
+    if runnable:
+        shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
+        try:
+            yield from _check_on_toys(pool, card, source, shared, runnable)
+        finally:
+            shutil.rmtree(shared, ignore_errors=True)
 
 
 def _stand_in(path: Path) -> SubmissionCard:
@@ -169,25 +168,33 @@ def _check_pairs(card: SubmissionCard) -> Iterator[Finding]:
         tasks = [e.card for e in task_entries().values() if e.card.family in card.families]
     except CardError:
         return  # said by _check_references
-    refused = [reason for task in tasks if (reason := illegal(card, task)) is not None]
-    if tasks and len(refused) == len(tasks):
-        yield failed("tasks", "it may enter none: " + "; ".join(dict.fromkeys(refused)))
+    reasons = [reason for task in tasks if (reason := illegal(card, task)) is not None]
+    different = list(dict.fromkeys(reasons))
+    if tasks and len(reasons) == len(tasks):
+        yield failed("tasks", "it may enter none: " + "; ".join(different))
         return
-    shown = "; ".join(refused[:3]) + (f"; and {len(refused) - 3} more" if len(refused) > 3 else "")
-    yield fine("tasks", f"may enter {len(tasks) - len(refused)}" + (f"; {shown}" if shown else ""))
+    more = [f"and {len(different) - 3} more reasons"] if len(different) > 3 else []
+    entered = f"may enter {len(tasks) - len(reasons)} of {len(tasks)} in its families"
+    yield fine("tasks", "; ".join([entered, *different[:3], *more]))
 
 
-def _check_code(pool: Pool, card: SubmissionCard, source: Path) -> Generator[Finding, None, bool]:
-    """Import, hooks against the track, search spaces; returns whether it can be tried out."""
+def _check_code(
+    pool: Pool, card: SubmissionCard, source: Path
+) -> Generator[Finding, None, dict[str, bool]]:
+    """Import, hooks against the track, search spaces.
+
+    Returns:
+        The families it can be tried out in, and whether its search space there is sound.
+    """
     request = {"probe": "load", "method": str(source), "families": card.families}
     try:
         loaded = pool.answer({"command": "probe", **request}, LOAD_SECONDS)
     except PluginError as error:
         yield failed("import", f"importing {source.name}: {error}")
-        return False
+        return {}
     if "error" in loaded:
         yield failed("import", loaded["error"])
-        return False
+        return {}
     hooks = loaded["hooks"]
     yield fine("import", f"overrides {', '.join(hooks) or 'nothing'}")
     foreign = [hook for hook in hooks if hook not in TRACKS[card.track]]
@@ -206,33 +213,39 @@ def _check_code(pool: Pool, card: SubmissionCard, source: Path) -> Generator[Fin
     for text in dict.fromkeys(problems.values()):
         where = [family for family, problem in problems.items() if problem == text]
         yield failed("search space", text, where[0] if len(where) == 1 else None)
-    return not problems
+    return {family: family not in problems for family in loaded["runnable"]}
 
 
 def _check_on_toys(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
 ) -> Iterator[Finding]:
     common = {
+        "command": "probe",
         "method": str(source),
         "shared": str(shared),
         "access": card.access,
-        "families": card.families,
+        "families": list(families),
         "binary": card.binary_only,
         "requires": card.requires,
     }
-    pool.answer({"command": "probe", "probe": "toys", **common}, TASK_SECONDS)
-    for family in card.families:
-        request = {**common, "command": "probe", "family": family}
-        log = shared / family / "findings.jsonl"
-        problem, answer = None, {}
+    pool.answer({**common, "probe": "toys"}, TASK_SECONDS)
+    tried: list[str] = []
+    for family, sound in families.items():
+        request = {**common, "family": family, "corners": sound}
+        log, problem, hung = shared / family / "findings.jsonl", None, False
         try:
             answer = pool.answer({**request, "probe": "method"}, METHOD_SECONDS)
             if answer.get("resume"):
                 halfway = {"probe": "resume", "batches": answer["resume"]}
                 pool.answer({**request, **halfway}, RESUME_SECONDS)
         except PluginError as error:
-            problem = str(error)
+            problem, hung = str(error), isinstance(error, DidNotEnd)
         yield from read_findings(log, problem, family)
+        tried.append(family)
+        if hung and len(tried) < len(families):
+            left = ", ".join(name for name in families if name not in tried)
+            yield note("runs", f"not tried in {left}: it would take as long again")
+            return
 
 
 def check_task(pool: Pool, folder: Path) -> Iterator[Finding]:

@@ -59,9 +59,10 @@ def _read_regular(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadWeights(f"snapshot {path.name} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BadWeights(f"snapshot {path.name} is not a regular file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BadWeights(f"snapshot {path.name} is not a regular file")
         data = file.read(limit + 1)
     if len(data) > limit:
         raise BadWeights(f"snapshot {path.name} is larger than the model's {limit:,} bytes")

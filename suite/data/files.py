@@ -123,7 +123,7 @@ def _fetch(download: Download, wanted: tuple[File, ...]) -> None:
             shutil.copyfileobj(answer, file)
         _expect(temporary, download.file.digest, download.url)
         if not download.archive:
-            _publish(temporary, root / download.file.path)
+            publish(temporary, root / download.file.path)
             return
         with tarfile.open(temporary, "r:gz") as archive:
             for target in wanted:
@@ -141,7 +141,7 @@ def _extract(archive: tarfile.TarFile, target: File, root: Path) -> None:
     with new_file(root) as temporary:
         _copy(member, temporary)
         _expect(temporary, target.digest, target.path)
-        _publish(temporary, root / target.path)
+        publish(temporary, root / target.path)
 
 
 def _copy(source: IO[bytes], path: Path) -> None:
@@ -155,18 +155,19 @@ def _expect(path: Path, expected: str, origin: str) -> None:
         raise OSError(f"{origin} has the digest {found}, expected {expected}")
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a finished file to its place, readable for all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.chmod(0o644)
     temporary.replace(path)
 
 
 @contextmanager
 def new_file(folder: Path) -> Iterator[Path]:
     """A new file in `folder`, removed at the end unless it has been renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".fetching-")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
     os.close(handle)
     path = Path(name)
-    path.chmod(0o644)
     try:
         yield path
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from suite.data import formats
 from suite.data.catalogue import Dataset, dataset
-from suite.data.files import check, fetch, new_file
+from suite.data.files import check, fetch, new_file, publish
 from suite.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _decode(entry: Dataset, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_file(path.parent) as temporary:
             save_file(tensors, temporary, {"sha256": _digest(tensors)})
-            temporary.replace(path)
+            publish(temporary, path)
     except OSError as error:
         raise DataError(
             f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."
@@ -115,7 +115,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 def _digits() -> dict[str, Tensor]:
     """1,797 images (n, 1, 8, 8) of handwritten digits, values 0..16 as float32."""
     import torch
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     found = load_digits()
     return {

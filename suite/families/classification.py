@@ -216,25 +216,24 @@ def crop_and_flip(images: Tensor, black: Tensor, generator: Generator) -> Tensor
     Args:
         images: (n, channels, h, w).
         black: (channels, 1, 1), the value of the padding.
-        generator: a CPU generator; one draw per image, row, column and mirror.
+        generator: what crops and mirrors are drawn from, on any device.
 
     Returns:
         (n, channels, h, w), channels last in memory.
     """
     n, channels, height, width = images.shape
-    padded = black.expand(n, channels, height + 8, width + 8).clone()
-    padded[:, :, CROP_PADDING:-CROP_PADDING, CROP_PADDING:-CROP_PADDING] = images
-    top, left = torch.randint(2 * CROP_PADDING + 1, (2, n, 1), generator=generator)
-    mirrored = torch.rand((n, 1), generator=generator) < 0.5
-    rows = top + torch.arange(height)
-    columns = torch.arange(width).expand(n, width)
+    margin = CROP_PADDING
+    padded = black.expand(n, channels, height + 2 * margin, width + 2 * margin).clone()
+    padded[:, :, margin:-margin, margin:-margin] = images
+    # One draw for all: the generator may live on another device than the images.
+    draws = torch.rand((3, n, 1), generator=generator, device=generator.device).to(images.device)
+    top, left = (draws[:2] * (2 * margin + 1)).long()
+    mirrored = draws[2] < 0.5
+    rows = top + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device).expand(n, width)
     columns = left + torch.where(mirrored, width - 1 - columns, columns)
-    device = images.device
-    cropped = padded.permute(0, 2, 3, 1)[
-        torch.arange(n, device=device)[:, None, None],
-        rows.to(device)[:, :, None],
-        columns.to(device)[:, None, :],
-    ]
+    image = torch.arange(n, device=images.device)[:, None, None]
+    cropped = padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
     return cropped.permute(0, 3, 1, 2)
 
 

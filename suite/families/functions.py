@@ -23,6 +23,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -141,17 +142,14 @@ class Trace:
 def area(passes: Sequence[int], progress: Sequence[float], budget: int) -> float:
     """Mean of progress over 0..budget passes, 0..1.
 
-    Trapezoids between (0, 0) and the snapshots; the last value holds to the end of the budget.
+    `passes` increase and stay within the budget. Trapezoids between (0, 0) and the snapshots; the
+    last value holds to the end of the budget.
     """
-    times = [0, *passes, budget]
-    heights = [0.0, *progress, progress[-1]]
-    return (
-        sum(
-            (end - begin) * (left + right) / 2
-            for begin, end, left, right in zip(times, times[1:], heights, heights[1:], strict=False)
-        )
-        / budget
+    points = [(0, 0.0), *zip(passes, progress, strict=True), (budget, progress[-1])]
+    doubled = sum(
+        (end - begin) * (left + right) for (begin, left), (end, right) in pairwise(points)
     )
+    return doubled / (2 * budget)
 
 
 class Functions(Task):
@@ -336,7 +334,8 @@ def random_rotation(dimension: int, generator: Generator) -> Tensor:
     """An orthogonal matrix (dimension, dimension), Haar-distributed (Mezzadri 2007, section 5)."""
     normal = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(normal)
-    return (q * r.diagonal().sign()).float().contiguous()
+    rotation: Tensor = (q * r.diagonal().sign()).float()
+    return rotation.contiguous()
 
 
 def _generator(seed: int) -> Generator:

@@ -25,8 +25,10 @@ class ReddiOnline(PointFunctions):
 
     After Reddi, Kale and Kumar 2018, section 3 and the synthetic experiment of section 5, with two
     changes that let it end within seconds. The rare gradient comes at a random place of every
-    period, not at a fixed place or by coin flips, whose noise hides the sign of the mean for some
-    10^5 steps. And the constants are larger than the paper's 1010, 10 and 101.
+    period, neither at a fixed one nor by coin flips, whose noise hides the sign of the mean for
+    some 10^5 steps. And it is 1202 where the paper has 1010 (with the same 10 and 101), so that
+    the mean shows within the budget. A second moment that forgets within a period, as beta2 = 0.99
+    does, meets each rare gradient with a small denominator for the common ones around it.
     """
 
     recipe_type = ReddiRecipe

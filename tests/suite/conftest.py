@@ -1,0 +1,192 @@
+"""One real pool for the whole session, a fake one for what needs no training, and toy tasks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from suite.cards import SubmissionCard, TaskCard, read_card
+from suite.execution import Job, Pool
+from suite.identity import derive_seed, sha256
+from suite.pipeline import Cell
+from suite.records import Compute, CurvePoint, Environment, Isolation, Result, RunRecord, Usage
+from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from suite.ruleset import Preset
+from suite.space import FloatRange, Space
+
+CARD = """\
+slug = "{slug}"
+version = 1
+title = "A toy"
+summary = "For tests."
+family = "{family}"
+tier = "lite"
+n_classes = 10
+reference = "sgd"
+access = ["sample_indices"]
+
+[dataset]
+name = "{dataset}"
+source = "a test"
+licence = "none"
+
+[split]
+{split}
+
+[model]
+name = "{model}"
+{parameters}
+
+[recipe]
+{recipe}
+
+[metric]
+name = "accuracy"
+direction = "maximize"
+chance = 0.1
+margin = 0.01
+
+[budget]
+batches = {batches}
+batch_size = 10
+seconds = {seconds}
+
+[evaluation]
+points = 2
+"""
+SOURCE = """\
+from suite.families.{family} import {base}
+
+
+class Toy({base}):
+    pass
+"""
+BASES = {"classification": "Classification", "noisy_labels": "NoisyLabels"}
+DEFAULTS = {
+    "family": "classification",
+    "dataset": "digits",
+    "split": "train = 200\nval = 100\ntest = 100",
+    "model": "mlp",
+    "parameters": "parameters = { width = 8, depth = 2 }",
+    "recipe": "",
+    "batches": 24,
+    "seconds": 20,
+}
+
+
+def write_task(folder: Path, slug: str = "toy", **changes: object) -> TaskEntry:
+    """A task folder of the smallest kind under `folder`."""
+    facts = DEFAULTS | changes
+    own = folder / slug
+    own.mkdir(parents=True)
+    (own / "card.toml").write_text(CARD.format(slug=slug, **facts))
+    family = str(facts["family"])
+    (own / "task.py").write_text(SOURCE.format(family=family, base=BASES[family]))
+    return TaskEntry(read_card(own / "card.toml", TaskCard), own)
+
+
+def write_method(folder: Path, slug: str, source: str) -> MethodEntry:
+    """A single-file method under `folder`."""
+    path = folder / f"{slug}.py"
+    path.write_text(source)
+    return MethodEntry(SubmissionCard(slug=slug, title=slug), path)
+
+
+@dataclass
+class FakePool:
+    """Answers at once, with scores that are a function of the spec alone, as a real pool's are."""
+
+    n_workers: int = 1
+    compute: Compute = field(default_factory=Compute)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    """What to raise, by the slug of a task."""
+    ran: list[str] = field(default_factory=list)
+    """Ids in the order of running."""
+    aborted: bool = False
+
+    def run(self, job: Job, reproduce: str) -> RunRecord:
+        spec = job.spec
+        if spec.task.slug in self.fails:
+            raise self.fails[spec.task.slug]
+        self.ran.append(spec.id)
+        score = derive_seed("score", spec.id) / 2**63
+        diverged = score < 0.2
+        result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
+        points = [
+            CurvePoint(batch=b, passes=b, seconds=0.1, train_loss=1.5, val=score / b, test=score)
+            for b in (1, 2)
+        ]
+        return RunRecord(
+            id=spec.id,
+            spec=spec,
+            family=job.task.card.family,
+            tier=job.task.card.tier,
+            status="diverged" if diverged else "completed",
+            message="the loss was not finite" if diverged else "",
+            result=None if diverged else result,
+            curve=[] if diverged else points,
+            usage=Usage(batches=2, passes=2, examples=20, wall_seconds=1.5),
+            environment=ENVIRONMENT,
+            isolation=Isolation(level="L0"),
+            scorer_version=1,
+            weights_sha256=sha256(spec.id),
+            reproduce=reproduce,
+            created_at="2026-01-01T00:00:00+00:00",
+        )
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+ENVIRONMENT = Environment(
+    python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
+)
+SPACE = Space(
+    ranges={"lr": FloatRange(low=1e-4, high=1.0, log=True)}, defaults={"lr": 0.1, "nesterov": True}
+)
+
+
+def build_cell(task: TaskEntry, method: MethodEntry, preset: Preset = "quick") -> Cell:
+    return Cell(task, method, task_ref(task), method_ref(method), SPACE, Compute(), preset)
+
+
+@pytest.fixture
+def fake_pool() -> type[FakePool]:
+    return FakePool
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> Callable[..., TaskEntry]:
+    return lambda slug="toy", **changes: write_task(tmp_path / "tasks", slug, **changes)
+
+
+@pytest.fixture
+def make_method(tmp_path: Path) -> Callable[[str, str], MethodEntry]:
+    return lambda slug, source="": write_method(tmp_path, slug, source)
+
+
+@pytest.fixture
+def make_cell() -> Callable[..., Cell]:
+    return build_cell
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """Two real workers and a scorer, on a machine without downloaded data."""
+    names = ("ASSAY_DATA", "ASSAY_CACHE")
+    before = {name: os.environ.get(name) for name in names}
+    for name in names:
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+    try:
+        with Pool(n_workers=2, compute=Compute()) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
