@@ -16,7 +16,7 @@ Layers, each importing only from those below it (checked by import-linter):
     task                                       a plugin sees
     records
     cards
-    ruleset, space, identity
+    ruleset, space, identity, untrusted
     errors
 
 Modules in one line do not import each other. What stands in registry's line or below, beside

@@ -3,6 +3,7 @@
 AssayError                 exit code 2
 |-- UnknownName            a slug that nothing answers to; says "did you mean"
 |-- CardError              card.toml is malformed; lists every problem at once
+|-- BadWeights             what a worker exported is not what the task asks for
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
 |-- RecordError            a record cannot be read: corrupt, from the future, or not ours
@@ -43,6 +44,10 @@ class CardError(AssayError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class BadWeights(AssayError):
+    """Exported weights that are not what the task asks for: the run has failed."""
 
 
 class PluginError(AssayError):

@@ -38,10 +38,12 @@ from suite.registry import MethodEntry, TaskEntry
 from suite.ruleset import RULESET
 from suite.scoring import SCORER_VERSION
 from suite.space import Space
+from suite.untrusted import open_regular, read_regular
 
 START_SECONDS = 180.0
 GRACE_SECONDS = 20.0
 MIN_FREE_BYTES = 16_000_000
+MAX_OUTCOME_BYTES = 16_000_000
 DESCRIBE_SECONDS = 60.0
 REFERENCE_PREFIX = "reference."
 
@@ -119,7 +121,7 @@ class _Peer:
 
 def _tail(path: Path, n_bytes: int) -> str:
     """The end of a log, which may have grown long."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
         return file.read(n_bytes).decode(errors="replace")
 
@@ -229,7 +231,9 @@ class Pool:
             given = {"folder": name, "seconds": seconds, "visible_gpu": None}
             ended = self._on_worker({**request, **given})
             try:
-                answer: dict[str, Any] = json.loads((folder / "outcome.json").read_bytes())
+                answer: dict[str, Any] = json.loads(
+                    read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES)
+                )
             except (OSError, ValueError, RecursionError) as error:
                 if ended["timed_out"]:
                     raise DidNotEnd(f"did not end within {seconds:g} s") from error
@@ -339,6 +343,7 @@ class Pool:
             answer = peer.ask(request, request["seconds"] + GRACE_SECONDS)
         except WorkerError:
             if not self._closed:
+                peer.close()
                 fresh = self._worker()
                 fresh.wait_ready()
                 self._slots[fresh] = self._slots.pop(peer)
@@ -380,7 +385,7 @@ def _worker_seeds(spec: RunSpec, start: int) -> dict[str, int]:
 def _read_outcome(folder: Path) -> Outcome | None:
     """What the child left, or None; it is untrusted, so anything odd counts as nothing."""
     try:
-        return Outcome.model_validate_json((folder / "outcome.json").read_bytes())
+        return Outcome.model_validate_json(read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES))
     except (OSError, ValidationError):
         return None
 

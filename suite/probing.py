@@ -203,11 +203,11 @@ def _check_runs(findings: Findings, trained: Trained) -> None:
 
 def _check_repeatable(findings: Findings, subject: Subject, toy: Toy, first: Trained) -> None:
     """Once more with other global random numbers, and if that differs, with the same."""
-    other = subject.trained(toy.changed(_disturbed(toy.task, 2)))
+    other = _disturbed(subject, toy, 2)
     if _difference(first.points, other.points) is None:
         findings.add("repeatable", "ok", "bit for bit, whatever the global random state")
         return
-    same = [subject.trained(toy.changed(_disturbed(toy.task, 1))) for _ in range(2)]
+    same = [_disturbed(subject, toy, 1) for _ in range(2)]
     difference = _difference(same[0].points, same[1].points)
     if difference is None:
         found = "the weights depend on the global random state of torch, numpy or Python"
@@ -218,10 +218,10 @@ def _check_repeatable(findings: Findings, subject: Subject, toy: Toy, first: Tra
         findings.add("repeatable", "failed", f"{found}; {advice}")
 
 
-def _disturbed(task: Task, seed: int) -> Task:
-    """The same task; when the method's hooks start, global random state has been set."""
+def _disturbed(subject: Subject, toy: Toy, seed: int) -> Trained:
+    """A run whose hooks meet other global random state, when set up and when trained."""
 
-    class Disturbed(type(task)):  # type: ignore[misc]
+    class Disturbed(type(toy.task)):  # type: ignore[misc]
         def build_model(self, train: Tensors) -> nn.Module:
             model: nn.Module = super().build_model(train)
             random.seed(seed)
@@ -229,7 +229,10 @@ def _disturbed(task: Task, seed: int) -> Task:
             torch.manual_seed(seed)
             return model
 
-    return Disturbed(task.card)
+    def reseed(session: Session) -> None:
+        session.global_seed = seed
+
+    return subject.trained(toy.changed(Disturbed(toy.task.card)), reseed)
 
 
 def _check_snapshot(findings: Findings, toy: Toy, trained: Trained, folder: Path) -> None:

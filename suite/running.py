@@ -133,17 +133,34 @@ def run_fixed(
         raise UnknownName("purpose", purpose, ["repetition", "tuning"])
     pairs = _pairs(request)
     store = Store(request.results)
-    differing = 0
-    with _locked(store), _terminable():
-        for compute, _, group in _groups(request, pairs):
-            with Pool(n_workers=1, compute=compute) as pool:
-                for cell in make_cells(group, pool, "full"):
-                    point = _point(cell, settings)
-                    numbers = range(cell.r) if repetition is None else [repetition]
-                    for number in numbers:
-                        spec = cell.spec(point, cast(Purpose, purpose), number)
-                        differing += not _run_one(request, store, pool, cell, spec, again)
-    return 1 if differing else 0
+    try:
+        with _locked(store), _terminable():
+            wanted = (cast(Purpose, purpose), repetition)
+            same = list(_run_points(request, store, pairs, settings, *wanted, again=again))
+    except KeyboardInterrupt:
+        typer.echo("interrupted: give the same command again to continue", err=True)
+        return INTERRUPTED
+    return 0 if all(same) else 1
+
+
+def _run_points(
+    request: Request,
+    store: Store,
+    pairs: Pairs,
+    settings: Sequence[str],
+    purpose: Purpose,
+    repetition: int | None,
+    *,
+    again: bool,
+) -> Iterator[bool]:
+    """Whether each run was like its record, where it had one."""
+    for compute, _, group in _groups(request, pairs):
+        with Pool(n_workers=1, compute=compute) as pool:
+            for cell in make_cells(group, pool, "full"):
+                point = _point(cell, settings)
+                for number in range(cell.r) if repetition is None else [repetition]:
+                    spec = cell.spec(point, purpose, number)
+                    yield _run_one(request, store, pool, cell, spec, again)
 
 
 def _run_one(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from suite.errors import AssayError, DataError
+from suite.errors import AssayError, BadWeights, DataError
 from suite.registry import load_task
 from suite.space import space_of
 from suite.task import Problem, Scores, Seeds, Snapshot, Task
@@ -61,14 +61,12 @@ class _Scorer:
 
     def score(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Scores of a run's snapshots; `bad` says why weights cannot be scored."""
-        from suite.weights import BadWeights
-
         kept, task = self._problem(request), self.task(request["task"])
         try:
             runs, digest = _load(Path(request["folder"]), request["snapshots"], kept, task)
+            scores = task.score(kept.problem, runs)
         except BadWeights as error:
             return {"bad": str(error)}
-        scores = task.score(kept.problem, runs)
         if not _all_finite(scores):
             return {"bad": "the score is not finite"}
         return {
@@ -129,7 +127,7 @@ def _load(
         BadWeights: files, names or batch numbers are not what the budget allows.
     """
     from suite.identity import sha256
-    from suite.weights import BadWeights, read_snapshot
+    from suite.weights import read_snapshot
 
     card = task.card
     expected = card.evaluation.batches(card.budget.batches)

@@ -107,7 +107,11 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, problem: Problem, runs: Sequence[Sequence[Snapshot]]) -> Scores:
-        """Score the snapshots (one sequence per start) against sealed data."""
+        """Score the snapshots (one sequence per start) against sealed data.
+
+        Raises:
+            BadWeights: they break a rule of the task beyond `layout`; the run has failed.
+        """
 
     def layout(self, problem: Problem) -> dict[str, tuple[str, tuple[int, ...]]]:
         """What a snapshot must hold: name -> (safetensors dtype, shape). Default: the weights."""

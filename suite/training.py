@@ -176,8 +176,8 @@ class Session:
         self.task, self.method, self.device = task, method, device
         self.inputs = train["inputs"].to(device)
         self.targets = train["targets"].to(device)
-        self._global_seed = seeds.method
-        torch.manual_seed(self._global_seed)
+        self.global_seed = seeds.method
+        torch.manual_seed(self.global_seed)
         self._augment_generator = torch.Generator(device).manual_seed(seeds.augment)
         self.plan = _plan(task, method, access, reference, self.targets, seeds, device)
         self.spent = Spent()
@@ -221,7 +221,7 @@ class Session:
         if self.stopped:
             return
         if begin == 0:
-            torch.manual_seed(self._global_seed)  # for layers such as dropout: no generator
+            torch.manual_seed(self.global_seed)  # for layers such as dropout: no generator
         plan, spent, method, step = self.plan, self.spent, self.method, self._step
         task, lr_factor = self.task, method.lr_factor
         decode = _own(task, Task, "decode")

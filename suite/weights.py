@@ -8,8 +8,6 @@ shapes that the task's own model has, every byte of the data accounted for once.
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,12 @@ import torch
 from safetensors.torch import _TYPES, load, save_file
 from torch import Tensor
 
-from suite.errors import AssayError
+from suite.errors import BadWeights
 from suite.identity import sha256
+from suite.untrusted import read_regular
 
 MAX_HEADER_BYTES = 64 * 1024
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
-
-
-class BadWeights(AssayError):
-    """A snapshot that is not what the task's model needs."""
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -41,7 +36,10 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
         BadWeights: anything but a regular file with exactly `layout` and finite values.
     """
     limit = 8 + MAX_HEADER_BYTES + sum(_n_bytes(*entry) for entry in layout.values())
-    data = _read_regular(path, limit)
+    try:
+        data = read_regular(path, limit)
+    except OSError as error:
+        raise BadWeights(f"snapshot {path.name} cannot be read: {error.strerror}") from error
     check_header(data, layout)
     try:
         state = load(data)
@@ -51,22 +49,6 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadWeights(f"{name} holds values that are not finite")
     return state, sha256(data)
-
-
-def _read_regular(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file, not through a link, not while it grows."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise BadWeights(f"snapshot {path.name} cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise BadWeights(f"snapshot {path.name} is not a regular file")
-    with os.fdopen(handle, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise BadWeights(f"snapshot {path.name} is larger than the model's {limit:,} bytes")
-    return data
 
 
 def check_header(data: bytes, layout: Layout) -> None:

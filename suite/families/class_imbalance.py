@@ -33,12 +33,7 @@ class ClassImbalance(Classification):
             raise UnknownName("profile", profile, PROFILES)
         if not isinstance(ratio, (int, float)) or ratio < 1:
             raise PluginError(f"task {card.slug}: recipe.ratio must be at least 1, got {ratio!r}")
-        if "largest" not in card.split:
-            raise PluginError(f"task {card.slug}: the card's split has no `largest`")
-        self.counts = class_counts(
-            profile, largest=int(card.split["largest"]), ratio=ratio, n_classes=self.n_classes
-        )
-        """Training examples of the largest class, the second largest, ..."""
+        self.profile, self.ratio = profile, float(ratio)
 
     def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
         """Val and test as in Classification; of the rest, what the profile says of each class.
@@ -48,11 +43,18 @@ class ClassImbalance(Classification):
         """
         targets = published["targets"]
         names = ("val",) if "test_inputs" in published else ("test", "val")
+        self._expect_split((*names, "largest"))
+        counts = class_counts(
+            self.profile,
+            largest=int(self.card.split["largest"]),
+            ratio=self.ratio,
+            n_classes=self.n_classes,
+        )
         order = stratified_order(targets, Generator().manual_seed(seeds["split"]))
         parts = self._slices(order, names)
         rest = order[sum(len(part) for part in parts.values()) :]
         chosen: list[Tensor] = []
-        for label, wanted in zip(self._classes(seeds), self.counts, strict=True):
+        for label, wanted in zip(self._classes(seeds), counts, strict=True):
             members = rest[targets[rest] == label]
             if len(members) < wanted:
                 raise PluginError(

@@ -72,16 +72,19 @@ class Classification(Task):
     def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
         """Positions in the published order of `train`, `val` and, if not official, `test`.
 
-        They are disjoint, and stratified: each class has its share of each to within one example.
+        They are disjoint and stratified (see `stratified_order`).
         """
         names = ("val", "train") if "test_inputs" in published else ("test", "val", "train")
+        self._expect_split(names)
+        order = stratified_order(published["targets"], Generator().manual_seed(seeds["split"]))
+        return self._slices(order, names)
+
+    def _expect_split(self, names: Sequence[str]) -> None:
         if sorted(names) != sorted(self.card.split):
             raise PluginError(
                 f"task {self.card.slug}: the card's split has {sorted(self.card.split)}, "
                 f"expected {sorted(names)}"
             )
-        order = stratified_order(published["targets"], Generator().manual_seed(seeds["split"]))
-        return self._slices(order, names)
 
     def _slices(self, order: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Consecutive parts of `order`, as long as the card's split says."""
@@ -197,8 +200,8 @@ class Classification(Task):
 def stratified_order(targets: Tensor, generator: Generator) -> Tensor:
     """A random order of (n,) labels, every stretch of which has all classes in proportion.
 
-    Each example's place is the quantile of its random rank within its class, so that a stretch
-    holds each class's share of it to within one example.
+    Each example's place is the quantile of its random rank within its class, so that of classes of
+    equal size a stretch holds equal numbers, give or take two.
     """
     places = torch.empty(len(targets), dtype=torch.float64)
     for label in metrics.present(targets):

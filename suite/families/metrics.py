@@ -1,6 +1,6 @@
 """Metrics of labelled tasks: functions of predicted and true labels, all to be maximised.
 
-A prediction of -1 (the network gave something that is not a number) is wrong for every class.
+A prediction of -1 (the network gave something that is not finite) is wrong for every class.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ MAX_SAMPLE_LOSS = 100.0
 
 
 def predictions(logits: Tensor) -> Tensor:
-    """The largest logit's class, (n, classes) to (n,); -1 where a logit is not a number."""
-    chosen = logits.argmax(1)
-    return torch.where(logits.isnan().any(1), -1, chosen)
+    """The largest logit's class, (n, classes) to (n,); -1 where a logit is not finite."""
+    return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
 
 
 def accuracy(predicted: Tensor, targets: Tensor) -> float:

@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 
 from suite import models
 from suite.data.loading import cache_dir
-from suite.errors import PluginError, StorageError
+from suite.errors import BadWeights, StorageError
 from suite.families import classification
 from suite.families.classification import Classification
 from suite.identity import code_hash, content_id
@@ -49,7 +49,7 @@ class Quantization(Classification):
     `recipe.activation_bits` (see quantization.layer_bits), `recipe.pretrain_batches` and
     `recipe.pretrain_lr` (the float training: Nesterov momentum 0.9, weight decay 5e-4, linear
     decay to zero, the task's batch size and augmentation). Beyond the lite tier the float networks
-    are kept on disk, in the cache folder of suite.data.
+    are trained on a GPU where there is one and kept on disk, in the cache folder of suite.data.
 
     Mixed precision is allowed: a layer may have up to 8 bits per weight as long as all layers
     together stay within what the rule gives them. Activations keep to the rule layer by layer.
@@ -65,16 +65,18 @@ class Quantization(Classification):
         """As Classification; the start is trained in float, with the same recipe for everyone."""
         problem = super().prepare(seeds)
         if self.card.tier == "lite":
-            start = self._pretrained(problem, seeds["pretrain"])
+            start = self._pretrained(problem, seeds["pretrain"], torch.device("cpu"))
         else:
-            path = cache_dir() / "pretrained" / f"{self._pretrained_id(seeds)}.safetensors"
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            name = f"{self._pretrained_id(seeds, device)}.safetensors"
+            path = cache_dir() / "pretrained" / name
             kept = _kept(path)
-            start = kept or self._pretrained(problem, seeds["pretrain"])
+            start = kept or self._pretrained(problem, seeds["pretrain"], device)
             if kept is None:
                 _publish(start, path)
         return Problem(problem.train, [start], problem.sealed)
 
-    def _pretrained_id(self, seeds: Seeds) -> str:
+    def _pretrained_id(self, seeds: Seeds, device: torch.device) -> str:
         """Names everything that a pretrained network is a function of."""
         key = {
             "card": self.card.model_dump(mode="json", include={"dataset", "split", "model"}),
@@ -82,18 +84,20 @@ class Quantization(Classification):
             "batch_size": self.card.budget.batch_size,
             "seeds": {name: seeds[name] for name in ("split", "init", "pretrain")},
             "torch": torch.__version__,
+            "device": device.type,
             "code": code_hash(
                 Path(file) for file in (__file__, classification.__file__, models.__file__)
             ),
         }
         return content_id(key)
 
-    def _pretrained(self, problem: Problem, seed: int) -> dict[str, Tensor]:
+    def _pretrained(self, problem: Problem, seed: int, device: torch.device) -> dict[str, Tensor]:
         """Weights of the float network, trained from the problem's start on one thread."""
         n_batches, size = int(self.card.recipe["pretrain_batches"]), self.card.budget.batch_size
         inputs, targets = problem.train["inputs"], problem.train["targets"]
         model = self.build_model(problem.train)
         model.load_state_dict(dict(problem.starts[0]))
+        model.to(device).train()
         optimizer = torch.optim.SGD(
             model.parameters(),
             lr=float(self.card.recipe["pretrain_lr"]),
@@ -104,16 +108,16 @@ class Quantization(Classification):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / n_batches)
         generator = Generator().manual_seed(seed)
         order = _epochs(len(targets), size, generator)
-        model.train()
         with _one_thread():
             for _ in range(n_batches):
                 indices = next(order)
                 batch = self.augment(self.decode(inputs[indices]), generator)
                 optimizer.zero_grad()
-                self.loss(model(batch), targets[indices]).backward()  # type: ignore[no-untyped-call]
+                outputs = model(batch.to(device))
+                self.loss(outputs, targets[indices].to(device)).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-        return {name: value.contiguous() for name, value in model.state_dict().items()}
+        return {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
 
     def transform_model(self, model: nn.Module) -> nn.Module:
         """Round to nearest: quantization.NearestWeights and RunningRange."""
@@ -138,7 +142,7 @@ class Quantization(Classification):
         """The integer network that the exported tensors describe.
 
         Raises:
-            PluginError: codes, bits or grids break the task's rule; every problem is named.
+            BadWeights: codes, bits or grids break the task's rule; every problem is named.
         """
         model = self.build_model(problem.train)
         check_export(state, layer_bits(model, self.card.recipe))
@@ -209,7 +213,7 @@ def check_export(state: Tensors, rule: Mapping[str, LayerBits]) -> None:
     """Check exported tensors, whose names, types and shapes are right, against the task's rule.
 
     Raises:
-        PluginError: more codes or bits than allowed, a grid that is no grid; names every problem.
+        BadWeights: more codes or bits than allowed, a grid that is no grid; names every problem.
     """
     problems: list[str] = []
     spent = allowed = 0
@@ -237,7 +241,7 @@ def check_export(state: Tensors, rule: Mapping[str, LayerBits]) -> None:
     if spent > allowed:
         problems.append(f"weights take {spent} bits, the task allows {allowed}")
     if problems:
-        raise PluginError("the exported network breaks the task's rule: " + "; ".join(problems))
+        raise BadWeights("the exported network breaks the task's rule: " + "; ".join(problems))
 
 
 @torch.inference_mode()

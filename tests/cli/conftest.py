@@ -50,8 +50,12 @@ def assay(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("ASSAY_RESULTS", raising=False)
 
+    own = list(cli.app.registered_commands)
+
     def call(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["assay", *arguments])
+        # main adds the commands of other packages, and would add them again in every call
+        monkeypatch.setattr(cli.app, "registered_commands", list(own))
         code = 0
         try:
             cli.main()

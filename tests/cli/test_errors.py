@@ -9,8 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from suite import registry
-
 Assay = Callable[..., Any]
 
 NONSENSE = [
@@ -97,7 +95,7 @@ WORDS = st.one_of(st.sampled_from(["", *TOKENS.split()]), st.text(string.printab
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(WORDS, min_size=1, max_size=5))
 def test_no_words_make_a_traceback(words: list[str], assay: Assay) -> None:

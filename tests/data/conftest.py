@@ -55,6 +55,5 @@ def publish(
 def cifar10_contents(n: int = 7) -> dict[str, bytes]:
     names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
     return {
-        f"cifar-10-batches-py/{name}": cifar_batch(n, seed=seed)
-        for seed, name in enumerate(names)
+        f"cifar-10-batches-py/{name}": cifar_batch(n, seed=seed) for seed, name in enumerate(names)
     }

@@ -110,9 +110,7 @@ def test_prepare_fetches_single_files(
         (folders / name).write_bytes(content)
         files.append(File(f"fashion-mnist/{name}", sha256(content)))
         downloads.append(Download((folders / name).as_uri(), files[-1]))
-    entry = replace(
-        DATASETS["fashion_mnist"], files=tuple(files), downloads=tuple(downloads)
-    )
+    entry = replace(DATASETS["fashion_mnist"], files=tuple(files), downloads=tuple(downloads))
     monkeypatch.setitem(DATASETS, "fashion_mnist", entry)
     data.prepare("fashion_mnist")
     found = data.load("fashion_mnist")

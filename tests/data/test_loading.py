@@ -38,9 +38,7 @@ def test_digits_and_breast_cancer_need_no_files() -> None:
     assert tumours["targets"].bincount().tolist() == [357, 212]
 
 
-def test_cifar10_keeps_the_published_order(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar10_keeps_the_published_order(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(data_dir, monkeypatch, "cifar10", cifar10_contents(7))
     found = data.load("cifar10")
     assert {name: tuple(value.shape) for name, value in found.items()} == {
@@ -64,9 +62,7 @@ def test_cifar100_has_fine_labels(data_dir: Path, monkeypatch: pytest.MonkeyPatc
     assert found["test_inputs"].shape == (9, 3, 32, 32)
 
 
-def test_human_labels_come_beside_cifar10(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_human_labels_come_beside_cifar10(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(data_dir, monkeypatch, "cifar10", cifar10_contents(7))
     clean = data.load("cifar10")["targets"].numpy()
     human = (clean + 1) % 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from suite.cards import TaskCard, read_card
 from suite.errors import AssayError
 from suite.execution import Job, Pool
 from suite.pipeline import Cell, Pipeline, make_cells
-from suite.records import Compute, RunRecord, Store
+from suite.records import RunRecord, Store
 from suite.registry import TaskEntry, find_method
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,13 +67,7 @@ REFUSED = {
 Run = Callable[..., RunRecord]
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(n_workers=1, compute=Compute()) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TaskEntry]:
     """A real task with a small budget, in a folder of its own."""
 
@@ -92,7 +86,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TaskEntry]:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(pool: Pool, toy: Callable[..., TaskEntry]) -> Run:
     """Run a method's defaults on a task; problems are made once per task."""
     tasks: dict[tuple[str, int], TaskEntry] = {}

@@ -56,9 +56,7 @@ def test_a_cell_is_tuned_then_repeated(fake_pool: Any, store: Store, cells: list
     for cell in cells:
         study = store.study(cell.task_ref.slug, cell.method_ref.slug, cell.study_id)
         assert study is not None
-        runs = [
-            store.run(cell.task_ref.slug, cell.method_ref.slug, t.run_id) for t in study.trials
-        ]
+        runs = [store.run(cell.task_ref.slug, cell.method_ref.slug, t.run_id) for t in study.trials]
         assert [run.spec.hyperparameters for run in runs if run] == cell.points
         assert all(run is not None and run.spec.purpose == "tuning" for run in runs)
         for trial, made in zip(study.trials, runs, strict=True):
@@ -192,7 +190,7 @@ def test_a_full_disk_ends_the_command_and_the_next_one_continues(
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", filling)
         pool = fake_pool()
-        with pytest.raises(StorageError, match="the disk is full.*finished runs are kept"):
+        with pytest.raises(StorageError, match=r"the disk is full.*finished runs are kept"):
             run(pool, store, cells)
     assert pool.aborted
     n_kept = len(list(store.runs()))

@@ -3,7 +3,6 @@
 import functools
 
 import pytest
-import torch
 from pytorch_optimizer import DiffGrad
 from torch.optim import Adam
 
@@ -26,14 +25,14 @@ def trajectory(slug: str, optimizer: str, scale: float = 1.0) -> list[float]:
     problem = task.prepare(Seeds("test", "repetition", slug, 0))
     model = task.build_model(problem.train)
     model.load_state_dict(dict(problem.starts[0]))
-    assert float(model.x) == -1.0
+    assert float(model.x.detach()) == -1.0
     steps = OPTIMIZERS[optimizer](model.parameters())
     xs = []
     for row in problem.train["inputs"]:
         steps.zero_grad()
         (scale * model(row[None])).backward()
         steps.step()
-        xs.append(float(model.x))
+        xs.append(float(model.x.detach()))
     assert len(xs) == 300
     return xs
 
@@ -75,10 +74,11 @@ def test_a_loss_a_thousand_times_larger_ends_diffgrad_where_adam_ends(slug):
 
 @pytest.mark.parametrize("slug", ["diffgrad_f1", "diffgrad_f2"])
 def test_a_loss_a_thousand_times_smaller_makes_diffgrad_adam_at_half_the_lr(slug):
-    # Not exactly: the sigmoid still moves in its fourth digit on the steepest slope.
     small = trajectory(slug, "diffgrad", 1e-3)
     half = trajectory(slug, "adam, half the lr", 1e-3)
-    assert max(abs(a - b) for a, b in zip(small, half, strict=True)) < 0.02
+    # Not exactly: sigmoid(0.04) = 0.51 on the slope of F2, where both start.
+    assert max(abs(a - b) for a, b in zip(small, half, strict=True)) < 0.1
+    assert small[-1] == pytest.approx(half[-1], abs=1e-3)
 
 
 @pytest.mark.parametrize("slug", ["diffgrad_f1", "diffgrad_f2"])

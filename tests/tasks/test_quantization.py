@@ -9,7 +9,7 @@ from safetensors.torch import _TYPES
 from torch import Tensor, nn
 
 from suite.cards import TaskCard, read_card
-from suite.errors import PluginError
+from suite.errors import BadWeights
 from suite.families.quantization import (
     IntegerLayer,
     Quantization,
@@ -47,9 +47,11 @@ def seeds(repetition: int = 0) -> Seeds:
     return Seeds("test", "tuning", "digits", repetition)
 
 
-def short(slug: str) -> Quantization:
-    task = task_of(slug)
-    return task_of(slug, recipe={**task.card.recipe, "pretrain_batches": 120})
+def short(slug: str, **changes: object) -> Quantization:
+    """The task with less float training, and the same network for all of them."""
+    recipe = {**task_of(slug).card.recipe, "pretrain_batches": 120}
+    model = task_of("digits_w2a2").card.model
+    return task_of(slug, **{"recipe": recipe, "model": model} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +309,7 @@ def test_own_export_passes_the_check() -> None:
 def test_broken_exports_are_refused(key: str, value: float, message: str) -> None:
     state = small_export()
     state[key] = torch.full_like(state[key], value)
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(BadWeights, match=message):
         check_export(state, RULE)
 
 
@@ -315,7 +317,7 @@ def test_all_problems_are_named_at_once() -> None:
     state = small_export()
     state["late.weight_scale"].fill_(0)
     state["middle.input_bits"].fill_(8)
-    with pytest.raises(PluginError, match=r"middle: 8 bits per input.*late: a scale is 0"):
+    with pytest.raises(BadWeights, match=r"middle: 8 bits per input.*late: a scale is 0"):
         check_export(state, RULE)
 
 
@@ -329,7 +331,7 @@ def test_mixed_precision_within_the_total_is_legal() -> None:
     assert state["middle.weight_codes"].numel() == 108
     state["late.weight_bits"].fill_(8)
     state["middle.weight_bits"].fill_(4)
-    with pytest.raises(PluginError, match="weights take"):
+    with pytest.raises(BadWeights, match="weights take"):
         check_export(state, RULE)
 
 
@@ -402,9 +404,8 @@ def test_pretrained_networks_are_kept_beyond_lite(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
-    task = short("digits_w2a2")
-    recipe = {**task.card.recipe, "pretrain_batches": 5}
-    task = task_of("digits_w2a2", tier="standard", recipe=recipe)
+    recipe = {**short("digits_w2a2").card.recipe, "pretrain_batches": 5}
+    task = short("digits_w2a2", tier="standard", recipe=recipe)
     first = task.prepare(seeds())
     (kept,) = (tmp_path / "pretrained").glob("*")
     modified = kept.stat().st_mtime_ns
@@ -418,7 +419,7 @@ def test_pretrained_networks_are_kept_beyond_lite(
     assert kept.stat().st_size > 100
 
     task.prepare(seeds(1))
-    other_bits = task_of("digits_w4a4", tier="standard", recipe=recipe | {"weight_bits": 4})
+    other_bits = short("digits_w4a4", tier="standard", recipe=recipe | {"weight_bits": 4})
     other_bits.prepare(seeds())
     assert len(list((tmp_path / "pretrained").iterdir())) == 2
 
