@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from suite import method
-from suite.method import Plan
+from suite.method import Method, Plan
 from suite.quantization import (
     Grid,
     Quantizer,
@@ -64,7 +63,7 @@ class DorefaActivations(Quantizer):
         return round_straight_through(values.clamp(0, 1) / scale) * scale
 
 
-class Dorefa(method.Method):
+class Dorefa(Method):
     """Weights and activations of DoReFa-Net; gradients stay in float."""
 
     def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from suite import method
-from suite.method import Plan
+from suite.method import Method, Plan
 from suite.quantization import (
     Grid,
     Quantizer,
@@ -64,10 +63,10 @@ class LsqQuantizer(Quantizer):
         return round_straight_through((values / step).clamp(-self.q_n, self.q_p)) * step
 
 
-class Lsq(method.Method):
+class Lsq(Method):
     """Weights and activations through LSQ quantizers, one step size per tensor."""
 
-    class Hyperparameters(method.Hyperparameters):
+    class Hyperparameters(Method.Hyperparameters):
         """The optimizer is the task's."""
 
         step_lr: Annotated[float, LogUniform(0.1, 1.0)] = 1.0

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from suite import method
-from suite.method import Plan
+from suite.method import Method, Plan
 from suite.quantization import (
     Grid,
     Quantizer,
@@ -79,10 +78,10 @@ class DorefaWeights(Quantizer):
         return grid.scale * (codes - grid.zero)
 
 
-class Pact(method.Method):
+class Pact(Method):
     """Trained clipping of activations with an L2 penalty on the clipping levels."""
 
-    class Hyperparameters(method.Hyperparameters):
+    class Hyperparameters(Method.Hyperparameters):
         """The optimizer is the task's."""
 
         alpha: Annotated[float, LogUniform(2.0, 10.0)] = 10.0

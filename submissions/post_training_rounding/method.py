@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from suite import method
-from suite.method import Calibration, Plan
+from suite.method import Calibration, Method, Plan
 from suite.quantization import quantize_layers
 
 N_CALIBRATION_BATCHES = 16
 
 
-class PostTrainingRounding(method.Method):
+class PostTrainingRounding(Method):
     """The whole budget goes to the float network; activation ranges come from calibration."""
 
     def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from suite import method
-from suite.method import Plan
+from suite.method import Method, Plan
 from suite.quantization import Grid, Quantizer, quantize_layers
 from suite.space import Uniform
 
@@ -62,14 +61,14 @@ class ResteWeights(Quantizer):
 
     def forward(self, values: Tensor) -> Tensor:
         """Binary weights, any shape."""
-        binary: Tensor = RectifiedSign.apply(values, self.o, self.m, self.t)
+        binary: Tensor = RectifiedSign.apply(values, self.o, self.m, self.t)  # type: ignore[no-untyped-call]
         return self.grid(values).scale / 2 * binary
 
 
-class Reste(method.Method):
+class Reste(Method):
     """Rectified straight-through estimator for binary weights; activations as the task has them."""
 
-    class Hyperparameters(method.Hyperparameters):
+    class Hyperparameters(Method.Hyperparameters):
         """The optimizer is the task's."""
 
         o_end: Annotated[float, Uniform(1.0, 5.0)] = 3.0

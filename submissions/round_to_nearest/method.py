@@ -1,7 +1,7 @@
 """Straight-through training of round-to-nearest quantization: what the task does by itself."""
 
-from suite import method
+from suite.method import Method
 
 
-class RoundToNearest(method.Method):
+class RoundToNearest(Method):
     """Min-max weights per channel, running-max activations, straight-through gradients."""

@@ -8,9 +8,13 @@ from suite.families.functions import PointFunctions
 
 
 class StyblinskiTang(PointFunctions):
-    """Minimum -391.66 at z = -2.9035 in every coordinate; 2^10 minima, the next best 14.137 up."""
+    """Minimum -391.66 at z = -2.9035 / 4 in every coordinate; 2^10 minima, the next 14.137 up.
+
+    The unit is a quarter of the usual one: with wells 5.65 apart no method escapes a well at any
+    usual learning rate, and all of them end alike.
+    """
 
     def formula(self, z: Tensor) -> Tensor:
-        """f(z) = sum(z^4 - 16 z^2 + 5 z) / 2."""
-        square = z * z
-        return (square * (square - 16) + 5 * z).sum() / 2
+        """f(z) = sum(y^4 - 16 y^2 + 5 y) / 2, y = 4 z."""
+        square = (4 * z) ** 2
+        return (square * (square - 16) + 20 * z).sum() / 2

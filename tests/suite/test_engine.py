@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from suite import running
-from suite.errors import WorkerError
+from suite.errors import StorageError, WorkerError
 from suite.execution import Job, Pool
 from suite.pipeline import Pipeline, make_cells
 from suite.records import RunRecord, RunSpec, Store
@@ -62,6 +63,21 @@ from suite.method import Method
 class Kills(Method):
     def on_epoch_end(self, model, plan):
         os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+LEAVES_PIPES = """\
+import os
+from pathlib import Path
+from suite.method import Method
+
+
+class Leaves(Method):
+    def configure_optimizer(self, model, plan):
+        folder = Path(os.readlink("/proc/self/fd/1")).parent
+        (folder / "output.log").unlink()
+        for name in ("output.log", "outcome.json"):
+            {make}
+        os._exit(0)
 """
 
 
@@ -221,6 +237,37 @@ def test_a_worker_that_is_killed_is_replaced(
         run(pool, task, kills)
     records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]
     assert [record.status for record in records] == ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    ["os.mkfifo(folder / name)", '(folder / name).symlink_to("/dev/zero")'],
+    ids=["pipes", "links"],
+)
+def test_pipes_and_links_left_for_the_supervisor_are_a_failed_run(
+    pool: Pool,
+    make_task: Callable[..., TaskEntry],
+    make_method: Callable[..., MethodEntry],
+    make: str,
+) -> None:
+    record = run(pool, make_task(), make_method("leaves", LEAVES_PIPES.format(make=make)))
+    assert record.status == "failed"
+    assert record.message == "the method's process exited with code 0 without a result"
+
+
+def test_a_run_that_fails_on_a_full_disk_is_no_result_of_the_method(
+    pool: Pool,
+    make_task: Callable[..., TaskEntry],
+    make_method: Callable[..., MethodEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fails = make_method("fails", "raise OSError(28, 'No space left on device')\n")
+    task = make_task()
+    assert run(pool, task, fails).status == "failed"
+    full = shutil.disk_usage("/")._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        run(pool, task, fails)
 
 
 def test_a_pool_of_two_gives_a_study_that_is_its_records(
