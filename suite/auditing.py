@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from suite.weights import read_snapshot, write_tensors
 N_NULLS = 3
 """Repetitions over which the score of untrained weights is averaged."""
 MAX_LEAK = 0.01
-"""Share of sealed examples that may also be training examples: published data have duplicates."""
+"""Share of examples that two splits may have in common: published data have duplicates."""
 SEALED_NAMES = ("val_", "test_", "clean", "sealed")
 
 
@@ -115,22 +116,25 @@ def _check_sealed(findings: Findings, problem: Problem) -> None:
         copies = [key for key, given in problem.train.items() if _same(given, tensor)]
         if copies:
             findings.add("sealed", "failed", f"{name} is handed to the worker as train.{copies[0]}")
-    train = _rows(problem.train["inputs"])
     shares = []
-    for name, tensor in problem.sealed.items():
-        if name.endswith("_inputs") and tensor.shape[1:] == problem.train["inputs"].shape[1:]:
-            sealed = _rows(tensor)
-            share = sum(row in train for row in sealed) / len(sealed)
-            shares.append(f"{name.removesuffix('_inputs')} {share:.1%}")
-            if share > MAX_LEAK:
-                findings.add(
-                    "sealed", "failed", f"{share:.1%} of {name} are training examples: split anew"
-                )
+    for (one, rows), (other, others) in combinations(_parts(problem).items(), 2):
+        share = len(rows & others) / min(len(rows), len(others))
+        shares.append(f"{one} and {other} {share:.1%}")
+        if share > MAX_LEAK:
+            findings.add("sealed", "failed", f"{one} and {other} share {share:.1%} of the smaller")
     if not findings.failed("sealed"):
-        seen = f"share of examples that are in train too: {', '.join(shares)}" if shares else (
-            "nothing sealed is in train"
-        )  # fmt: skip
-        findings.add("sealed", "ok", seen)
+        found = f"share of equal examples: {', '.join(shares)}" if shares else "nothing is in train"
+        findings.add("sealed", "ok", found)
+
+
+def _parts(problem: Problem) -> dict[str, set[bytes]]:
+    """The different inputs of train and of every sealed part that has inputs of the same kind."""
+    inputs = problem.train["inputs"]
+    parts = {"train": inputs}
+    for name, tensor in problem.sealed.items():
+        if name.endswith("_inputs") and tensor.shape[1:] == inputs.shape[1:]:
+            parts[name.removesuffix("_inputs")] = tensor
+    return {name: _rows(tensor) for name, tensor in parts.items()} if len(parts) > 1 else {}
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -210,6 +210,7 @@ class Pipeline:
             WorkerError: our own processes keep dying.
         """
         self.progress = Progress(total=sum(cell.n_runs for cell in cells))
+        self._directions = {c.task.card.slug: c.task.card.metric.direction for c in cells}
         task_order = {cell.task.card.slug: n for n, cell in enumerate(cells)}
         with ThreadPoolExecutor(self._pool.n_workers) as threads:
             try:
@@ -263,10 +264,7 @@ class Pipeline:
 
     def _mirrored(self, record: RunRecord | StudyRecord, task: str) -> None:
         if self._mirror is not None:
-            from suite.registry import task_entries
-
-            entry = task_entries().get(task)
-            self._mirror.put(record, entry.card.metric.direction if entry else "maximize")
+            self._mirror.put(record, self._directions[task])
 
     def _tuned(self, study: _Study) -> None:
         """All trials are in: select, record the study, queue the repetitions."""

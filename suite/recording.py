@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.cards import Direction
-from suite.records import RunRecord, Store, StudyRecord
+from suite.records import RunRecord, StudyRecord
 
 PARENT_TAG = "mlflow.parentRunId"
 
@@ -27,8 +27,8 @@ PARENT_TAG = "mlflow.parentRunId"
 class Mirror:
     """A thread that copies records to an MLflow tracking server and an Optuna storage."""
 
-    def __init__(self, store: Store, *, mlflow_uri: str, optuna_url: str) -> None:
-        self._store, self._uri, self._optuna_url = store, mlflow_uri, optuna_url
+    def __init__(self, *, mlflow_uri: str, optuna_url: str) -> None:
+        self._uri, self._optuna_url = mlflow_uri, optuna_url
         self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, Direction] | None]
         self._queue = queue.SimpleQueue()
         self.problem: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import signal
 import statistics
@@ -208,11 +209,12 @@ def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
             raise UnknownName(f"hyperparameter of {cell.method.card.slug}", name, point)
         try:
             value = json.loads(text)
-        except ValueError:
+            if isinstance(point[name], float) and type(value) is int:
+                value = float(value)
+        except (ValueError, OverflowError, RecursionError):
             value = text
-        if isinstance(point[name], float) and type(value) is int:
-            value = float(value)
-        if type(value) is not type(point[name]):
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if type(value) is not type(point[name]) or not finite:
             expected = type(point[name]).__name__
             raise AssayError(f"--set {setting}: expected a value of type {expected}")
         point[name] = value
@@ -346,9 +348,7 @@ def _mirror(request: Request, store: Store) -> Iterator[_MaybeMirror]:
         yield _MaybeMirror(None)
         return
     mlflow_uri, optuna_url = default_uris(store.root)
-    yield _MaybeMirror(
-        Mirror(store, mlflow_uri=request.mlflow or mlflow_uri, optuna_url=optuna_url)
-    )
+    yield _MaybeMirror(Mirror(mlflow_uri=request.mlflow or mlflow_uri, optuna_url=optuna_url))
 
 
 def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:

@@ -35,7 +35,7 @@ from suite.reports import Finding, Report, failed, fine, note, read_findings
 Kind = Literal["method", "task"]
 LOAD_SECONDS, METHOD_SECONDS, RESUME_SECONDS, TASK_SECONDS = 30.0, 30.0, 20.0, 300.0
 SLOW_LITE_SECONDS = 2.0
-"""Training time above which a task is too slow for the lite tier."""
+"""CPU time of a run above which a task is too slow for the lite tier."""
 NULL_SHARE = 0.25
 """Untrained weights may score this share of the way from chance to the reference."""
 
@@ -43,14 +43,15 @@ NULL_SHARE = 0.25
 def check_all(paths: list[str], as_json: bool) -> bool:
     """Check methods and tasks, given by slug or path; False if anything failed."""
     report = Report(as_json=as_json)
-    with Pool(n_workers=1, compute=Compute()) as pool:
-        for name in paths:
-            try:
-                found = _resolve(name)
-            except AssayError as error:
-                report.show("", name, [failed("name", str(error))])
-                continue
-            for kind, path in found:
+    subjects: list[tuple[Kind, str, Path]] = []
+    for name in paths:
+        try:
+            subjects += [(kind, name, path) for kind, path in _resolve(name)]
+        except AssayError as error:
+            report.show("", name, [failed("name", str(error))])
+    if subjects:
+        with Pool(n_workers=1, compute=Compute()) as pool:
+            for kind, name, path in subjects:
                 check = check_method if kind == "method" else check_task
                 report.show(kind, name, check(pool, path))
     report.close()
@@ -228,7 +229,11 @@ def _check_on_toys(
         "binary": card.binary_only,
         "requires": card.requires,
     }
-    pool.answer({**common, "probe": "toys"}, TASK_SECONDS)
+    try:
+        pool.answer({**common, "probe": "toys"}, TASK_SECONDS)
+    except PluginError as error:
+        yield failed("runs", f"no toy can be made for this card: {error}")
+        return
     tried: list[str] = []
     for family, sound in families.items():
         request = {**common, "family": family, "corners": sound}
@@ -347,8 +352,8 @@ def _judge_reference(card: TaskCard, record: RunRecord, null: float) -> Iterator
     else:
         yield fine("null", untrained)
     spent = (
-        f"{usage.train_seconds:.2f} s of training, {usage.wall_seconds:.2f} s a run, "
+        f"{usage.wall_seconds:.2f} s a run ({usage.cpu_seconds:.2f} s of CPU), "
         f"{usage.peak_bytes / 2**20:.0f} MiB; the limit is {card.budget.seconds:g} s"
     )
-    slow = card.tier == "lite" and usage.train_seconds > SLOW_LITE_SECONDS
+    slow = card.tier == "lite" and usage.cpu_seconds > SLOW_LITE_SECONDS
     yield note("cost", f"{spent}: slow for the lite tier") if slow else fine("cost", spent)

@@ -148,6 +148,7 @@ class Classification(Task):
             momentum=0.9,
             nesterov=True,
             weight_decay=reference.weight_decay,
+            fused=True,  # one kernel for all tensors: short steps are mostly overhead otherwise
         )
 
     def score(self, problem: Problem, runs: Sequence[Sequence[Snapshot]]) -> Scores:

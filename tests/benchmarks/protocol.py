@@ -52,7 +52,7 @@ def whole_protocol(task):
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         mlflow_uri, optuna_url = default_uris(store.root)
-        mirror = Mirror(store, mlflow_uri=mlflow_uri, optuna_url=optuna_url)
+        mirror = Mirror(mlflow_uri=mlflow_uri, optuna_url=optuna_url)
         with Pool(n_workers=cores, compute=Compute()) as pool:
             cells = make_cells([(select_tasks([task])[0], find_method("sgd"))], pool, "full")
             began = time.perf_counter()

@@ -105,7 +105,8 @@ def test_control_characters_of_a_card_do_not_reach_the_terminal(
     [
         "suite.listing, suite.templates, suite.isolation, suite.execution, suite.recording",
         "suite.registry, suite.data, suite.method, suite.task, suite.records, suite.cards",
-        "suite.ruleset, suite.space, suite.identity, suite.errors, suite.cli, leaderboard.cli",
+        "suite.ruleset, suite.space, suite.identity, suite.untrusted, suite.errors",
+        "suite.cli, leaderboard.cli",
     ],
 )
 def test_imports_without_frameworks(modules: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from suite.cards import SubmissionCard, TaskCard, read_card
 from suite.execution import Job, Pool
@@ -17,6 +18,10 @@ from suite.records import Compute, CurvePoint, Environment, Isolation, Result, R
 from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from suite.ruleset import Preset
 from suite.space import FloatRange, Space
+
+# The same examples on every machine and day, and no verdict by the clock.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
 
 CARD = """\
 slug = "{slug}"
@@ -46,7 +51,7 @@ name = "{model}"
 
 [metric]
 name = "accuracy"
-direction = "maximize"
+direction = "{direction}"
 chance = 0.1
 margin = 0.01
 
@@ -73,6 +78,7 @@ DEFAULTS = {
     "model": "mlp",
     "parameters": "parameters = { width = 8, depth = 2 }",
     "recipe": "",
+    "direction": "maximize",
     "batches": 24,
     "seconds": 20,
 }

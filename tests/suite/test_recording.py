@@ -27,7 +27,7 @@ class World:
         self.mlflow_uri, self.optuna_url = default_uris(root)
 
     def mirror(self) -> Mirror:
-        return Mirror(self.store, mlflow_uri=self.mlflow_uri, optuna_url=self.optuna_url)
+        return Mirror(mlflow_uri=self.mlflow_uri, optuna_url=self.optuna_url)
 
     def run(self, pool: Any, stop_after: int | None = None) -> None:
         def observe(progress: Any) -> None:
@@ -63,7 +63,7 @@ def world(
     root = tmp_path / "results"
     root.mkdir()
     methods = [make_method("sgd", "a = 1\n"), make_method("adam", "a = 2\n")]
-    tasks = [make_task("one"), make_task("other", batches=12)]
+    tasks = [make_task("one"), make_task("other", direction="minimize")]
     pairs = [(tasks[0], methods[0]), (tasks[0], methods[1]), (tasks[1], methods[0])]
     return World(root, [make_cell(task, method) for task, method in pairs])
 

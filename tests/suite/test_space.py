@@ -23,7 +23,7 @@ from suite.space import (
 )
 from suite.tuning import draw_points
 
-NAMES = st.text("abcdefgh_", min_size=1, max_size=6)
+NAMES = st.text("abcd_", min_size=1, max_size=4)
 FLOATS = st.floats(-1e6, 1e6)
 POSITIVE = st.floats(1e-9, 1e6)
 
@@ -45,7 +45,7 @@ def ranges_with_default(draw: st.DrawFn) -> tuple[Any, Any]:
 @st.composite
 def spaces(draw: st.DrawFn) -> Space:
     found = draw(st.dictionaries(NAMES, ranges_with_default(), max_size=4))
-    fixed = draw(st.dictionaries(NAMES.map(str.upper), st.booleans() | FLOATS, max_size=2))
+    fixed = draw(st.dictionaries(NAMES.map("fixed_{}".format), st.booleans() | FLOATS, max_size=2))
     return Space(
         ranges={name: pair[0] for name, pair in found.items()},
         defaults={**{name: pair[1] for name, pair in found.items()}, **fixed},
