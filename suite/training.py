@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.connectors import callback_connector
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -178,6 +179,11 @@ class Session:
         self.targets = train["targets"].to(device)
         self.global_seed = seeds.method
         torch.manual_seed(self.global_seed)
+        if len(self.targets) < card.budget.batch_size:
+            raise PluginError(
+                f"task {card.slug} has {len(self.targets)} training examples, "
+                f"expected at least one batch of {card.budget.batch_size}"
+            )
         self._augment_generator = torch.Generator(device).manual_seed(seeds.augment)
         self.plan = _plan(task, method, access, reference, self.targets, seeds, device)
         self.spent = Spent()
@@ -231,6 +237,8 @@ class Session:
         training_step = self.hook("training_step")
         inputs, targets, stream, groups = self.inputs, self.targets, self._stream, self._groups
         limit = task.card.budget.passes
+        # The default sampler's batches are all full; asking each for its size is not free.
+        batch_size = None if self.hook("sampler") else task.card.budget.batch_size
         began = time.perf_counter()
         for batch_number in range(begin, end):
             indices = next(stream)
@@ -251,7 +259,7 @@ class Session:
             if project is not None:
                 project(self.model)
             plan.batch = batch_number + 1
-            spent.examples += len(indices)
+            spent.examples += batch_size or len(indices)
             if epoch_end is not None and plan.batch % plan.batches_per_epoch == 0:
                 epoch_end(self.model, plan)
             self.stopped = limit is not None and spent.passes >= limit
@@ -346,6 +354,9 @@ def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -
         PluginError: a method breaks its contract.
     """
     callbacks = [callback for session in sessions for callback in session.method.callbacks()]
+    # Lightning asks every installed package for callbacks to add: none may join a measured run
+    # (and the search takes longer than fifty small steps).
+    setattr(callback_connector, "_load_external_callbacks", lambda group: [])  # noqa: B010
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
         trainer = pl.Trainer(
