@@ -212,7 +212,7 @@ class Pipeline:
         self.progress = Progress(total=sum(cell.n_runs for cell in cells))
         self._directions = {c.task.card.slug: c.task.card.metric.direction for c in cells}
         task_order = {cell.task.card.slug: n for n, cell in enumerate(cells)}
-        with ThreadPoolExecutor(self._pool.n_workers) as threads:
+        with ThreadPoolExecutor(self._pool.n_workers + 1) as threads:
             try:
                 for number, cell in enumerate(cells):
                     order = (task_order[cell.task.card.slug], number)
@@ -283,7 +283,7 @@ class Pipeline:
                 self._push(spec, study, phase=1)
 
     def _launch(self, threads: ThreadPoolExecutor) -> None:
-        while self._pending and len(self._flying) < self._pool.n_workers:
+        while self._pending and len(self._flying) <= self._pool.n_workers:
             _, _, spec, study = heapq.heappop(self._pending)
             cell = study.cell
             if cell.task.card.slug in self._given_up:

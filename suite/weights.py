@@ -25,8 +25,8 @@ Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write contiguous CPU tensors as one safetensors file."""
-    save_file(dict(tensors), path)
+    """Write CPU tensors as one safetensors file."""
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
 def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
