@@ -117,7 +117,7 @@ class Cell:
 def legal_pairs(
     tasks: Sequence[TaskEntry], methods: Sequence[MethodEntry]
 ) -> tuple[list[tuple[TaskEntry, MethodEntry]], list[str]]:
-    """Pairs that may run, and why the others may not."""
+    """Pairs that may run, and why the others may not (each reason once)."""
     pairs, refused = [], []
     for task in tasks:
         for method in methods:
@@ -126,7 +126,7 @@ def legal_pairs(
                 pairs.append((task, method))
             else:
                 refused.append(reason)
-    return pairs, refused
+    return pairs, list(dict.fromkeys(refused))
 
 
 def make_cells(

@@ -22,6 +22,7 @@ from suite.cards import Direction
 from suite.records import RunRecord, StudyRecord
 
 PARENT_TAG = "mlflow.parentRunId"
+_IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
 
 
 class Mirror:
@@ -70,11 +71,12 @@ class Mirror:
         warnings.filterwarnings("ignore", module="mlflow")
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        import mlflow
+        with _IMPORTING:
+            import mlflow
 
+            self._client = mlflow.MlflowClient(tracking_uri=self._uri)
         for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._client = mlflow.MlflowClient(tracking_uri=self._uri)
 
     def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
         if isinstance(record, StudyRecord):

@@ -241,7 +241,7 @@ def _pairs(request: Request) -> Pairs:
         raise AssayError("nothing can be run: " + "; ".join(refused))
     if refused:
         _say(request, f"left out: {'; '.join(refused[:3])}"
-             + (f"; and {len(refused) - 3} more pairs" if len(refused) > 3 else ""))  # fmt: skip
+             + (f"; and {len(refused) - 3} more" if len(refused) > 3 else ""))  # fmt: skip
     return pairs
 
 

@@ -1,6 +1,6 @@
-"""What a researcher would write without Assay: the same trainings in one plain single-thread script.
+"""What a researcher would write without Assay: the same trainings, one plain script, one thread.
 
-    python tests/benchmarks/hand_written.py TASK LR N      trains N repetitions with SGD, scores test
+    python tests/benchmarks/hand_written.py TASK LR N      N repetitions with SGD, scored on test
 
 No tracking, no isolation, no records. Used as the yardstick of engine.py and protocol.py.
 """

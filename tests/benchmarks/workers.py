@@ -34,8 +34,8 @@ def main():
         elapsed[n_workers], records = run_all(options.task, options.runs, n_workers)
         beyond = [r.usage.wall_seconds - r.usage.train_seconds for r in records[1:]]
         print(
-            f"{n_workers} worker(s): {options.runs} runs in {elapsed[n_workers]:.2f} s; wall beyond "
-            f"training, median {statistics.median(beyond):.3f} s (n = {len(beyond)})",
+            f"{n_workers} worker(s): {options.runs} runs in {elapsed[n_workers]:.2f} s; wall "
+            f"beyond training, median {statistics.median(beyond):.3f} s (n = {len(beyond)})",
             flush=True,
         )
     print(f"two workers over one: {elapsed[1] / elapsed[2]:.2f} x (n = {options.runs} runs each)")

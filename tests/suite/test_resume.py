@@ -20,7 +20,11 @@ COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--workers", "1", "--mlflow", 
 
 
 def start(results: Path, *more: str) -> subprocess.Popen[str]:
-    code = "from suite.cli import main; main()"
+    # A shell that starts a command in the background makes it ignore SIGINT, and so its children.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from suite.cli import main; main()"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND, *more, "--results", str(results)],
         stdout=subprocess.PIPE,
