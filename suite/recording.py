@@ -74,9 +74,9 @@ class Mirror:
         with _IMPORTING:
             import mlflow
 
+            for name in ("mlflow", "alembic", "mlflow.store.db.utils"):  # reset by the import
+                logging.getLogger(name).setLevel(logging.ERROR)
             self._client = mlflow.MlflowClient(tracking_uri=self._uri)
-        for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.ERROR)
 
     def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
         if isinstance(record, StudyRecord):

@@ -30,8 +30,12 @@ from suite.space import Value
 INTERRUPTED, INCOMPLETE = 130, 4
 MIRROR_SECONDS = 120.0
 NOMINAL_SECONDS = {"lite": 1.0}
-QUICKSTART_METHODS = ["sgd", "adam", "diffgrad", "adam_half_lr", "adamw"]
-QUICKSTART_TASKS = ["digits_cnn", "rastrigin_10d", "digits_sym40", "digits_lt50", "digits_w2a2"]
+QUICKSTART_METHODS = [
+    *("sgd", "adam", "adamw", "diffgrad", "adam_half_lr"),
+    *("cross_entropy", "round_to_nearest"),  # the references of three families
+    *("elr", "logit_adjustment", "lsq"),
+]
+QUICKSTART_TASKS = ["digits_cnn", "beale", "digits_sym40", "digits_lt50", "digits_w2a2"]
 
 
 @dataclass(frozen=True)
@@ -239,9 +243,11 @@ def _pairs(request: Request) -> Pairs:
     pairs, refused = legal_pairs(request.tasks, methods)
     if not pairs:
         raise AssayError("nothing can be run: " + "; ".join(refused))
-    if refused:
-        _say(request, f"left out: {'; '.join(refused[:3])}"
-             + (f"; and {len(refused) - 3} more" if len(refused) > 3 else ""))  # fmt: skip
+    entered = {method.card.slug for _, method in pairs}
+    for method in methods:
+        if method.card.slug not in entered:
+            reasons = legal_pairs(request.tasks, [method])[1]
+            _say(request, f"left out: {reasons[0]}")
     return pairs
 
 
