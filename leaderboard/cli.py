@@ -109,7 +109,7 @@ def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
     from leaderboard.evidence import Catalogue, load
     from suite import registry
     from suite.errors import AssayError
-    from suite.records import Store
+    from suite.store import Store
 
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)

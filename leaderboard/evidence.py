@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from leaderboard.paired import MAX_REPETITIONS
 from suite.cards import SubmissionCard, TaskCard
 from suite.errors import RecordError
-from suite.records import MethodRef, Purpose, RunRecord, Status, Store, StudyRecord, TaskRef
+from suite.records import MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
+from suite.store import Store
 
 MAX_SCORE = 1e100
 """Larger numbers would overflow in sums of squares; no metric comes near."""

@@ -26,7 +26,6 @@ from suite.records import (
     Purpose,
     RunRecord,
     RunSpec,
-    Store,
     StudyRecord,
     TaskRef,
     Trial,
@@ -35,6 +34,7 @@ from suite.records import (
 from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
 from suite.ruleset import RULESET, Preset
 from suite.space import Space, Value
+from suite.store import Store
 from suite.tuning import draw_points, select
 
 MAX_WORKER_ERRORS = 5

@@ -1,34 +1,23 @@
-"""Run specs, run records and study records, and the write-once files that hold them.
+"""Run specs, run records and study records: what one run or one tuning leaves behind.
 
-    <results>/runs/<task>/<method>/<run id>.json
-    <results>/studies/<task>/<method>/<study id>.json
-
-A file is written once, whole, under the id of its spec, and never edited. Reading an older schema
-upgrades it in memory; a newer one is refused with the side that is old.
+Reading an older schema upgrades it in memory; a newer one is refused with the side that is old.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.cards import Family, Slug
-from suite.errors import RecordError, StorageError
+from suite.errors import RecordError
 from suite.identity import content_id
 from suite.ruleset import Preset, Tier
 from suite.space import Space, Value
 
 SCHEMA_VERSION = 1
-MAX_RECORD_BYTES = 4_000_000
-TEMPORARY = ".writing-"
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -312,152 +301,3 @@ def _check_study(record: StudyRecord, origin: str) -> None:
         k
     ):
         raise RecordError(f"{origin}: trials and the selected one do not fit together")
-
-
-class Store:
-    """The results folder: write-once JSON files, one per run and per study."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def run_path(self, task: str, method: str, run_id: str) -> Path:
-        """Where the record of a run lies."""
-        return self.root / "runs" / task / method / f"{run_id}.json"
-
-    def study_path(self, task: str, method: str, record_id: str) -> Path:
-        """Where the record of a study lies."""
-        return self.root / "studies" / task / method / f"{record_id}.json"
-
-    def path_of(self, record: RunRecord | StudyRecord) -> Path:
-        """Where `record` belongs."""
-        if isinstance(record, RunRecord):
-            return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
-        return self.study_path(record.task.slug, record.method.slug, record.id)
-
-    def write(self, record: RunRecord | StudyRecord) -> bool:
-        """Publish `record`; False if one with its id is already there (the first one stays).
-
-        Raises:
-            StorageError: the folder cannot be written; nothing is left behind.
-        """
-        path = self.path_of(record)
-        text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _write_once(path, text.encode())
-        except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
-
-    def check_writable(self) -> None:
-        """Fail before any work is done rather than after.
-
-        Raises:
-            StorageError: a file cannot be created in the folder.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe-") as probe:
-                probe.write(b"assay")
-                probe.flush()
-        except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
-
-    def sweep(self) -> None:
-        """Remove what a killed command was writing; only while no other command writes here."""
-        for folder in ("runs", "studies"):
-            for path in (self.root / folder).glob(f"*/*/{TEMPORARY}*"):
-                path.unlink(missing_ok=True)
-
-    def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
-        """The record of a run, or None."""
-        return self._read(self.run_path(task, method, run_id), RunRecord)
-
-    def study(self, task: str, method: str, record_id: str) -> StudyRecord | None:
-        """The record of a study, or None."""
-        return self._read(self.study_path(task, method, record_id), StudyRecord)
-
-    def _read(self, path: Path, model: type[AnyRecord]) -> AnyRecord | None:
-        try:
-            return self._own(path, model)
-        except FileNotFoundError:
-            return None
-
-    def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
-        """The record at `path`, which must be its place: a copy elsewhere would count twice."""
-        record = read_record(path, model)
-        if self.path_of(record) != path:
-            raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
-        return record
-
-    def runs(self, problems: list[str] | None = None) -> Iterator[RunRecord]:
-        """Every run record, in the order of paths; unreadable ones are named in `problems`."""
-        return self._all("runs", RunRecord, problems)
-
-    def studies(self, problems: list[str] | None = None) -> Iterator[StudyRecord]:
-        """Every study record, in the order of paths; unreadable ones are named in `problems`."""
-        return self._all("studies", StudyRecord, problems)
-
-    def _all(
-        self, folder: str, model: type[AnyRecord], problems: list[str] | None
-    ) -> Iterator[AnyRecord]:
-        for path in sorted((self.root / folder).glob("*/*/*.json")):
-            try:
-                yield self._own(path, model)
-            except (RecordError, FileNotFoundError) as error:
-                if problems is None:
-                    raise
-                problems.append(str(error))
-
-
-def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
-    """Read one record file.
-
-    Raises:
-        RecordError: see parse_record; also a file that is too large or not UTF-8.
-        FileNotFoundError: there is no such file.
-    """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise RecordError(f"{path}: is not a regular file")
-        size = found.st_size
-        if size > MAX_RECORD_BYTES:
-            raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
-    record = parse_record(text, model, str(path))
-    if record.id != path.stem:
-        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
-    return record
-
-
-def _write_once(path: Path, data: bytes) -> bool:
-    """Write a temporary file, then link it to its name: whole or not at all, never twice."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        os.unlink(temporary)
-
-
-def storage_problem(root: Path, error: OSError) -> str:
-    """What to tell the user about a results folder that cannot be written."""
-    if error.errno == errno.ENOSPC:
-        advice = "the disk is full: free some space"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "it is read-only for you: choose another with --results or ASSAY_RESULTS"
-    else:
-        advice = error.strerror or str(error)
-    return f"cannot write to the results folder {root}: {advice}; finished runs are kept"

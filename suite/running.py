@@ -22,10 +22,11 @@ from suite.execution import Job, Pool
 from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
 from suite.progress import Bar, duration
 from suite.recording import Mirror, default_uris
-from suite.records import Compute, Purpose, RunRecord, RunSpec, Store, storage_problem
+from suite.records import Compute, Purpose, RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method
 from suite.ruleset import Preset
 from suite.space import Value
+from suite.store import Store, storage_problem
 
 INTERRUPTED, INCOMPLETE = 130, 4
 MIRROR_SECONDS = 120.0

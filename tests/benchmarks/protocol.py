@@ -45,8 +45,9 @@ def whole_protocol(task):
     from suite.execution import Pool
     from suite.pipeline import Pipeline, make_cells
     from suite.recording import Mirror, default_uris
-    from suite.records import Compute, Store
+    from suite.records import Compute
     from suite.registry import find_method, select_tasks
+    from suite.store import Store
 
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:

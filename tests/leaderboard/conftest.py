@@ -22,13 +22,13 @@ from suite.records import (
     Result,
     RunRecord,
     RunSpec,
-    Store,
     StudyRecord,
     TaskRef,
     Trial,
     study_id,
 )
 from suite.space import Space
+from suite.store import Store
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")

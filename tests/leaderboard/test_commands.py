@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from leaderboard.cli import register
 from suite import registry
 from suite.errors import AssayError, UnknownName
-from suite.records import Store
+from suite.store import Store
 
 app = typer.Typer()
 register(app)

@@ -12,8 +12,9 @@ from suite.cards import TaskCard, read_card
 from suite.errors import AssayError
 from suite.execution import Job, Pool
 from suite.pipeline import Cell, Pipeline, make_cells
-from suite.records import RunRecord, Store
+from suite.records import RunRecord
 from suite.registry import TaskEntry, find_method
+from suite.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"

@@ -17,9 +17,10 @@ from suite import running
 from suite.errors import StorageError, WorkerError
 from suite.execution import Job, Pool
 from suite.pipeline import Pipeline, make_cells
-from suite.records import RunRecord, RunSpec, Store
+from suite.records import RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method, load_task, method_ref, task_ref
 from suite.ruleset import RULESET
+from suite.store import Store
 from suite.task import Seeds
 
 STILL = """\

@@ -12,8 +12,8 @@ import pytest
 
 from suite.errors import DataError, PluginError, RecordError, StorageError, WorkerError
 from suite.pipeline import MAX_WORKER_ERRORS, Cell, Pipeline, Progress, missing_runs
-from suite.records import Store
 from suite.ruleset import RULESET
+from suite.store import Store
 
 
 @pytest.fixture

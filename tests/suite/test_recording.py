@@ -13,7 +13,8 @@ import pytest
 from suite import running
 from suite.pipeline import Cell, Pipeline
 from suite.recording import Mirror, default_uris
-from suite.records import RunRecord, Store
+from suite.records import RunRecord
+from suite.store import Store
 from suite.tuning import keep_study
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and at exit

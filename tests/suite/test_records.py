@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from suite.errors import RecordError, StorageError
 from suite.identity import canonical_json, content_id, sha256
 from suite.records import (
-    MAX_RECORD_BYTES,
     Compute,
     CurvePoint,
     Environment,
@@ -25,16 +24,15 @@ from suite.records import (
     Result,
     RunRecord,
     RunSpec,
-    Store,
     StudyRecord,
     TaskRef,
     Trial,
     Usage,
     parse_record,
-    read_record,
     study_id,
 )
 from suite.space import Space
+from suite.store import MAX_RECORD_BYTES, Store, read_record
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

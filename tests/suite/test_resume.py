@@ -13,8 +13,9 @@ from typing import Any
 
 from suite.execution import Pool
 from suite.pipeline import Pipeline, make_cells
-from suite.records import RunRecord, Store
+from suite.records import RunRecord
 from suite.registry import find_method, task_entries
+from suite.store import Store
 
 COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--workers", "1", "--mlflow", "off"]
 

@@ -13,7 +13,8 @@ import pytest
 from suite import running
 from suite.errors import AssayError
 from suite.pipeline import Cell
-from suite.records import RunRecord, Store
+from suite.records import RunRecord
+from suite.store import Store
 
 
 class Fixed:
