@@ -59,17 +59,20 @@ class Cell:
 
     @cached_property
     def points(self) -> list[dict[str, Value]]:
-        """The hyperparameter points to try, defaults first."""
+        """The hyperparameter points to try, defaults first.
+
+        The seed is the family's: methods with the same space try the same points, so that no
+        method wins by a luckier draw.
+        """
         k = RULESET.k(self.task.card.tier, self.preset)
-        family = self.task.card.family
-        seed = derive_seed(RULESET.seed_root, "points", self.method_ref.slug, family)
+        seed = derive_seed(RULESET.seed_root, "points", self.task.card.family)
         return draw_points(self.space, k, seed)
 
     @cached_property
     def study_id(self) -> str:
         """Id of the study record."""
         return study_id(
-            self.task_ref, self.method_ref, self.compute, RULESET.version, len(self.points), self.r
+            self.task_ref, self.method_ref, self.compute, RULESET.version, self.points, self.r
         )
 
     def spec(self, point: dict[str, Value], purpose: Purpose, repetition: int) -> RunSpec:

@@ -6,7 +6,7 @@ Reading an older schema upgrades it in memory; a newer one is refused with the s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -226,16 +226,21 @@ class StudyRecord(_Record):
 
 
 def study_id(
-    task: TaskRef, method: MethodRef, compute: Compute, ruleset: int, k: int, r: int
+    task: TaskRef,
+    method: MethodRef,
+    compute: Compute,
+    ruleset: int,
+    points: Sequence[Mapping[str, Value]],
+    r: int,
 ) -> str:
-    """Id of the study of one (task, method) at tuning budget `k` and `r` repetitions."""
+    """Id of the study of one (task, method) over `points`, followed by `r` repetitions."""
     return content_id(
         {
             "task": task.model_dump(mode="json"),
             "method": method.model_dump(mode="json"),
             "compute": compute.model_dump(mode="json"),
             "ruleset": ruleset,
-            "k": k,
+            "points": [dict(point) for point in points],
             "r": r,
         }
     )
@@ -294,7 +299,8 @@ def _check_run(record: RunRecord, origin: str) -> None:
 
 def _check_study(record: StudyRecord, origin: str) -> None:
     k, r = len(record.trials), len(record.selected_runs)
-    own = study_id(record.task, record.method, record.compute, record.ruleset, k, r)
+    points = [trial.hyperparameters for trial in record.trials]
+    own = study_id(record.task, record.method, record.compute, record.ruleset, points, r)
     if record.id != own:
         raise RecordError(f"{origin}: id {record.id} is not its content's id {own}")
     if [trial.number for trial in record.trials] != list(range(k)) or record.selected not in range(

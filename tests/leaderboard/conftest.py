@@ -99,7 +99,7 @@ class Records:
         """Record a study, its tuned repetitions and those of the defaults."""
         refs = self.task_ref(task, task_code), self.method_ref(method, method_code)
         study = StudyRecord(
-            id=study_id(*refs, Compute(), ruleset, k, len(scores)),
+            id=study_id(*refs, Compute(), ruleset, [{}] * k, len(scores)),
             ruleset=ruleset,
             preset=preset,  # type: ignore[arg-type]
             task=refs[0],

@@ -91,7 +91,7 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
 def make_study(**changes: Any) -> StudyRecord:
     task, method, compute = make_spec().task, make_spec().method, Compute()
     facts: dict[str, Any] = {
-        "id": study_id(task, method, compute, 1, 2, 1),
+        "id": study_id(task, method, compute, 1, [{}, {}], 1),
         "ruleset": 1,
         "preset": "full",
         "task": task,
