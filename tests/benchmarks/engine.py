@@ -1,6 +1,6 @@
 """Engine against a hand-written loop: the same steps on the same thread, in alternation.
 
-    python tests/benchmarks/engine.py [TASK ...] [--pairs 7]
+    python tests/benchmarks/engine.py [TASK ...] [--pairs 7] [--batches N]
 
 Times the engine (building the session and Lightning's set-up included, one snapshot at the end)
 against the bare loop of hand_written.py, in one process, A B A B ..., in CPU time, and prints the
@@ -29,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", nargs="*", default=["digits_cnn", "digits_mlp", "rosenbrock"])
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--batches", type=int, help="instead of the card's, for large tasks")
     options = parser.parse_args()
     worker._preload()
     torch.set_num_threads(1)
@@ -36,6 +37,9 @@ def main():
         task = load_task(ROOT / "tasks" / name)
         # The same steps: a script that does not evaluate is compared with an engine that does not.
         task.card = task.card.model_copy(update={"evaluation": Evaluation(points=1)})
+        if options.batches:
+            budget = task.card.budget.model_copy(update={"batches": options.batches})
+            task.card = task.card.model_copy(update={"budget": budget})
         problem = task.prepare(Seeds("assay-1", "repetition", name, 0))
         lr = 1e-4 if task.card.family == "functions" else 0.01
         engine(task, problem, lr), loops(task, problem, lr)
