@@ -70,12 +70,12 @@ class Mirror:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         warnings.filterwarnings("ignore", module="mlflow")
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with _IMPORTING:
             import mlflow
 
             for name in ("mlflow", "alembic", "mlflow.store.db.utils"):  # reset by the import
-                logging.getLogger(name).setLevel(logging.ERROR)
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             self._client = mlflow.MlflowClient(tracking_uri=self._uri)
 
     def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
