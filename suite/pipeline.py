@@ -114,6 +114,10 @@ class Cell:
         parts += ["--repetition", str(spec.repetition)]
         for key, value in spec.hyperparameters.items():
             parts += ["--set", f"{key}={json.dumps(value)}"]
+        usual = Compute().model_dump()
+        for key, value in spec.compute.model_dump().items():
+            if value != usual[key]:
+                parts += [f"--{key}", str(value)]
         return shlex.join([*parts, "--again"])
 
 
