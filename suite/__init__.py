@@ -9,7 +9,8 @@ Layers, each importing only from those below it (checked by import-linter):
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
     findings, toys
-    training, weights
+    training
+    session, weights
     families                                   shared parts of tasks: data recipe, model, scorer
     registry, data, models, quantization
     method                                     the two contracts

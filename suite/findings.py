@@ -15,7 +15,7 @@ from torch import Tensor
 
 from suite.errors import AssayError
 from suite.registry import describe
-from suite.training import Diverged
+from suite.session import Diverged
 
 Status = Literal["ok", "failed", "note"]
 

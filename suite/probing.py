@@ -25,11 +25,12 @@ from suite.errors import AssayError
 from suite.findings import Findings, first_difference
 from suite.method import Method, hyperparameters_for, method_space, overridden_hooks
 from suite.registry import describe, load_method
+from suite.session import Diverged, Point, Session
+from suite.session import Seeds as WorkerSeeds
 from suite.space import ChoiceRange, Range, Value, space_of
 from suite.task import Problem, Seeds, Snapshot, Task, Tensors
 from suite.toys import toy_card, toy_task
-from suite.training import Diverged, Point, Session
-from suite.training import Seeds as WorkerSeeds
+from suite.training import train
 from suite.weights import read_snapshot, write_tensors
 
 BLOCK, N_ROUNDS = 8, 4
@@ -94,7 +95,7 @@ class Subject:
             except Exception as error:
                 trained.checkpoint_problem = describe(error, self.source)
 
-        trained.session.run(on_point)
+        train([trained.session], lambda _, point: on_point(point))
         return trained
 
 
@@ -396,7 +397,7 @@ def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
         session = _subject(request).session(_toy(shared))
         session.resume(saved)
         points: list[Point] = []
-        session.run(points.append)
+        train([session], lambda _, point: points.append(point))
         for point, batch in zip(points, request["batches"], strict=True):
             expected = load_file(shared / f"after-{batch}")
             difference = first_difference(expected, point.state)

@@ -202,7 +202,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     """Train; the outcome says how it ended and lists the snapshots."""
     from suite.errors import AssayError
     from suite.registry import describe
-    from suite.training import Diverged
+    from suite.session import Diverged
 
     trace: dict[str, Any] = {"snapshots": [], "usage": {}}
     source = Path(request["method"])
@@ -226,8 +226,9 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
 
     from suite.method import hyperparameters_for
     from suite.registry import load_method, load_task
+    from suite.session import Point, Seeds, Session
     from suite.space import checked_values
-    from suite.training import Point, Seeds, Session, train
+    from suite.training import train
     from suite.weights import write_tensors
 
     folder = Path(request["folder"])

@@ -69,8 +69,8 @@ def loops(task, problem, lr):
 
 def engine(task, problem, lr):
     from suite import training
-    from suite.training import Seeds as WorkerSeeds
-    from suite.training import Session
+    from suite.session import Seeds as WorkerSeeds
+    from suite.session import Session
 
     method = load_method(ROOT / "submissions" / "sgd" / "method.py")
     values = method.Hyperparameters(lr=lr, weight_decay=5e-4)
