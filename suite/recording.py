@@ -3,18 +3,22 @@
 The records are the truth. Mirroring runs in a thread of its own, catches up with whatever an
 interrupted command left out, and only warns when it fails.
 
-In MLflow: one experiment per task; one parent run per tuned method; one nested run per record, with
-its hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`).
+In MLflow: one experiment per task; one parent run per tuned method, which gets the repetitions'
+mean score when the command ends; one nested run per record, with its hyperparameters, curves (one
+batched call), scores and provenance tags (`assay.*`).
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import os
 import queue
+import statistics
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,8 @@ class Mirror:
         self._unfinished: dict[str, str] = {}
         self._parents: dict[tuple[str, str], str] = {}
         self._experiments: dict[str, str] = {}
+        self._studies: dict[tuple[str, str], StudyRecord] = {}
+        self._tests: dict[str, float] = {}
         self._thread.start()
 
     def put(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
@@ -50,17 +56,19 @@ class Mirror:
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        try:
-            self._connect()
-        except Exception as error:
-            self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        self._try(self._connect)
         while (item := self._queue.get()) is not None:
             if self.problem is not None:
                 continue  # the records are safe; the next command catches up
-            try:
-                self._mirror(*item)
-            except Exception as error:
-                self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self._try(self._mirror, *item)
+        if self.problem is None:
+            self._try(self._summarise)
+
+    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
     def _connect(self) -> None:
         # Set before the import: MLflow reads them once. Records never travel as pickles.
@@ -83,7 +91,10 @@ class Mirror:
             from suite.tuning import keep_study
 
             keep_study(record, direction, self._optuna_url)
+            self._studies[(record.task.slug, record.method.code_hash)] = record
             return
+        if record.result is not None:
+            self._tests[record.id] = record.result.test
         task = record.spec.task.slug
         known = self._runs_of(task)
         if record.id not in known:
@@ -136,6 +147,29 @@ class Mirror:
             self._client.set_terminated(run.info.run_id, end_time=_milliseconds(record))
             self._parents[key] = run.info.run_id
         return self._parents[key]
+
+    def _summarise(self) -> None:
+        """Selected point, its validation score and the repetitions' mean, on the parent runs."""
+        from mlflow.entities import Metric, RunTag
+
+        for key, study in self._studies.items():
+            parent, chosen = self._parents.get(key), study.trials[study.selected]
+            tests = [self._tests[run_id] for run_id in study.selected_runs if run_id in self._tests]
+            if parent is None:
+                continue
+            now = _milliseconds(study)
+            values = {"val.selected": chosen.val, "test.n": float(len(tests))}
+            if tests:
+                values["test.mean"] = statistics.mean(tests)
+            if len(tests) > 1:
+                values["test.sd"] = statistics.stdev(tests)
+            metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+            hyperparameters = json.dumps(chosen.hyperparameters)
+            tags = [
+                RunTag("assay.study_id", study.id),
+                RunTag("assay.selected", hyperparameters),
+            ]
+            self._client.log_batch(parent, metrics, [], tags)
 
     def _log(self, record: RunRecord, experiment: str) -> str:
         from mlflow.entities import Metric, Param
@@ -194,7 +228,7 @@ def _tags(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _milliseconds(record: RunRecord) -> int:
+def _milliseconds(record: RunRecord | StudyRecord) -> int:
     return round(datetime.datetime.fromisoformat(record.created_at).timestamp() * 1000)
 
 

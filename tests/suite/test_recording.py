@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
@@ -139,6 +141,27 @@ def test_the_mirror_says_what_the_records_say_once_after_any_stop(
             check_run(client, run, record)
     assert seen == set(records)
     check_studies(world)
+    check_parents(world, records)
+
+
+def check_parents(world: World, records: dict[str, RunRecord]) -> None:
+    """A parent run carries the selected point and the repetitions' mean."""
+    parents = {
+        run.data.tags["assay.study_id"]: run
+        for runs in world.mirrored().values()
+        for run in runs
+        if "assay.method" in run.data.tags
+    }
+    studies = list(world.store.studies())
+    assert len(studies) == len(parents) == 3
+    for study in studies:
+        run, chosen = parents[study.id], study.trials[study.selected]
+        tests = [records[i].result.test for i in study.selected_runs if records[i].result]  # type: ignore[union-attr]
+        assert run.data.metrics["val.selected"] == chosen.val
+        assert run.data.metrics["test.n"] == len(tests)
+        assert run.data.metrics["test.mean"] == pytest.approx(np.mean(tests))
+        assert run.data.metrics["test.sd"] == pytest.approx(np.std(tests, ddof=1))
+        assert json.loads(run.data.tags["assay.selected"]) == chosen.hyperparameters
 
 
 def check_studies(world: World) -> None:
