@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from suite import landlock, limits, seccomp, selfprobe
+from suite import landlock, limits, seccomp
 from suite.errors import WorkerError
 from suite.identity import sha256
 from suite.records import Compute, Isolation, Mechanism

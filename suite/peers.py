@@ -101,7 +101,13 @@ class Worker(Peer):
     """A worker in its sandbox, with the folders that it shares with the supervisor."""
 
     def __init__(
-        self, box: Box, mechanism: Mechanism, compute: Compute, log: Path, *, with_data: bool = False
+        self,
+        box: Box,
+        mechanism: Mechanism,
+        compute: Compute,
+        log: Path,
+        *,
+        with_data: bool = False,
     ) -> None:
         """Start it.
 
@@ -209,5 +215,3 @@ def _passed_on() -> dict[str, str]:
     """The few variables that data loading needs; no worker that loads a method gets them."""
     names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     return {name: os.environ[name] for name in names if name in os.environ}
-
-

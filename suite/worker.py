@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Place:
     """Descriptor of the folder for what a run left."""
     expected: Mapping[str, Any]
     """See selfprobe.deviations."""
+    rules: int | None = None
+    """Landlock's, which a child enters."""
 
     @property
     def own_namespace(self) -> bool:
@@ -75,15 +77,13 @@ class Place:
 def main() -> None:
     """Serve requests until stdin closes."""
     given = json.loads(sys.stdin.readline())
-    place = Place(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
+    place = _place(given)
     os.set_inheritable(place.results, False)
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
     (place.out / "tmp").mkdir(exist_ok=True)
     _preload()
     _close_to_children()
-    if place.mechanism == "landlock":
-        _confine(place, given)
     channel.write(json.dumps({"ready": describe_machine()}) + "\n")
     for line in sys.stdin:
         channel.write(json.dumps(run_in_child(json.loads(line), place)) + "\n")
@@ -96,15 +96,18 @@ def _close_to_children() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _confine(place: Place, given: Mapping[str, Any]) -> None:
-    devices = [Path("/dev") / name for name in ("null", "zero", "urandom", "random")]
-    landlock.restrict(
-        readable=[*map(Path, given["readable"]), Path(given["in"]), Path("/proc"), *devices[1:]],
-        writable=[place.out, devices[0]],
+def _place(given: Mapping[str, Any]) -> Place:
+    """The configuration as the supervisor gives it (isolation.launch_worker)."""
+    place = Place(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
+    if place.mechanism != "landlock":
+        return place
+    null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
+    rules = landlock.ruleset(
+        readable=[*map(Path, given["readable"]), Path(given["in"]), Path("/proc"), *devices],
+        writable=[place.out, null],
         masked=[Path(path) for path in given["masked"]],
     )
-    landlock.drop_capabilities()
-    landlock.filter_calls(seccomp.program())
+    return replace(place, rules=rules)
 
 
 def _preload() -> None:
@@ -253,6 +256,10 @@ def _child(request: dict[str, Any], place: Place, saw: int, cpu: float) -> None:
     code = 1
     try:
         os.setsid()
+        if place.rules is not None:
+            landlock.enter(place.rules)
+            landlock.drop_capabilities()
+            landlock.filter_calls(seccomp.program())
         _take_over_descriptors(place.folder, saw)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
