@@ -6,6 +6,7 @@ Layers, each importing only from those below it (checked by import-linter):
     listing, templates, running, testing       what the commands do
     progress, reports, pipeline
     recording, execution                       trusted: records; the pool of workers
+    peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
     findings, toys
@@ -18,7 +19,9 @@ Layers, each importing only from those below it (checked by import-linter):
     store                                      write-once files of records
     records
     cards
+    leavings                                   what a run left in its sandbox
     ruleset, space, identity, untrusted
+    limits, seccomp, landlock, selfprobe       parts of the sandbox
     errors
 
 Modules in one line do not import each other. What stands in registry's line or below, beside
