@@ -22,6 +22,7 @@ from suite.identity import derive_seed, sha256
 from suite.limits import TIMES, allowed
 from suite.peers import Scorer, Worker, tail
 from suite.records import (
+    Checks,
     Compute,
     CurvePoint,
     Environment,
@@ -246,7 +247,14 @@ class Pool:
             scored: dict[str, Any] = {}
             if outcome is not None and status == "completed":
                 listed = [entry.model_dump() for entry in outcome.snapshots]
-                request = {"command": "score", **problem, "folder": name, "snapshots": listed}
+                request = {
+                    "command": "score",
+                    **problem,
+                    "folder": name,
+                    "snapshots": listed,
+                    "seeds": request["seeds"],
+                    "accelerator": spec.compute.accelerator,
+                }
                 scored = self._ask_scorer(request)
                 if "bad" in scored:
                     status, message = "failed", scored["bad"]
@@ -294,6 +302,7 @@ class Pool:
             isolation=isolation.describe(self.mechanism, ended["probe_hash"]),
             scorer_version=SCORER_VERSION,
             weights_sha256=scored.get("weights_sha256"),
+            checks=_checks(outcome, scored),
             reproduce=reproduce,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -356,6 +365,7 @@ def _read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+<<<<<<< HEAD
 def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
     """What a child that was not a run left.
 
@@ -372,6 +382,13 @@ def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[s
             raise DidNotEnd(f"did not end within {seconds:g} s") from error
         raise PluginError(_how_it_ended(ended, folder, seconds)) from error
     return answer
+=======
+def _checks(outcome: Outcome | None, scored: Mapping[str, Any]) -> Checks | None:
+    """What the worker said beside what the scorer found."""
+    if outcome is None or "checks" not in scored:
+        return None
+    return Checks(first_losses=outcome.first_losses, **scored["checks"])
+>>>>>>> detectors
 
 
 def _verdict(
