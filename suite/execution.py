@@ -365,7 +365,6 @@ def _read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
-<<<<<<< HEAD
 def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
     """What a child that was not a run left.
 
@@ -382,13 +381,13 @@ def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[s
             raise DidNotEnd(f"did not end within {seconds:g} s") from error
         raise PluginError(_how_it_ended(ended, folder, seconds)) from error
     return answer
-=======
+
+
 def _checks(outcome: Outcome | None, scored: Mapping[str, Any]) -> Checks | None:
     """What the worker said beside what the scorer found."""
     if outcome is None or "checks" not in scored:
         return None
     return Checks(first_losses=outcome.first_losses, **scored["checks"])
->>>>>>> detectors
 
 
 def _verdict(
