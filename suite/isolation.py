@@ -17,6 +17,7 @@ method's source, which suite.detectors looks for.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -48,8 +49,7 @@ PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
 """Of an interpreter's prefix: the rest of the folder may be a checkout or a home."""
 MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
 """Below a packages folder: data sets of tasks, with clean labels and test inputs."""
-WRITABLE = ("/out", "/dev/shm", "/dev/pts", "/proc")
-"""Of these, the kernel protects what matters in /proc: the user has no rights to it."""
+WRITABLE = ("/out", "/dev/shm", "/dev/pts")
 DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
 IN, OUT = Path("/in"), Path("/out")
 ADVICE = (
@@ -210,8 +210,9 @@ def launch_worker(
             )
         assert process.stdin is not None
         configuration = _configuration(mechanism, inside, handle, variables)
-        process.stdin.write(json.dumps(configuration).encode() + b"\n")
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # who waits for it to be ready tells of its end
+            process.stdin.write(json.dumps(configuration).encode() + b"\n")
+            process.stdin.flush()
         return process
     finally:
         os.close(handle)
@@ -328,7 +329,8 @@ def _mounts(inbox: Path) -> list[str]:
     shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
     return [
         *options,
-        *("--proc", "/proc", "--dev", "/dev"),
+        # Read-only: started by root, a process is root to /proc/sys, without any capability.
+        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
         *("--ro-bind", str(inbox), str(IN)),
         *("--size", str(disk), "--tmpfs", str(OUT), "--symlink", f"{OUT}/tmp", "/tmp"),
