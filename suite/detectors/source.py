@@ -251,18 +251,16 @@ def resemblances(source: Source, others: Mapping[str, Source]) -> list[tuple[str
     or the same paper.
     """
     shapes = {slug: shape(other) for slug, other in others.items()}
-    own, card = shape(source), _card(source)
+    own = shape(source)
     if len(own.sequence) < MIN_LABELS:
         return []
     seen = Counter(shingle for one in (own, *shapes.values()) for shingle in one.shingles)
     n = len(shapes) + 1
     weights = {shingle: math.log1p(n / count) for shingle, count in seen.items()}
-    found = [
-        (slug, likeness(own, other, weights))
-        for slug, other in shapes.items()
-        if not _related(card, _card(others[slug]), slug)
-    ]
-    return sorted((pair for pair in found if pair[1] >= NEAR), key=lambda pair: (-pair[1], pair[0]))
+    found = [(slug, likeness(own, other, weights)) for slug, other in shapes.items()]
+    near = sorted((pair for pair in found if pair[1] >= NEAR), key=lambda pair: (-pair[1], pair[0]))
+    card = _card(source)
+    return [pair for pair in near if not _related(card, _card(others[pair[0]]), pair[0])]
 
 
 def _card(source: Source) -> dict[str, Any]:
