@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
 from suite.detectors.cell import MIN_CURVES, Cell, Flag, curves_of, ids, test_of, val_of
@@ -133,8 +133,14 @@ def _lead(key: tuple[int, int], values: Sequence[float], cell: Cell) -> _Lead | 
     if not known:
         return None
     mean, best = fmean(values), max(map(fmean, known), key=lambda one: cell.sign * one)
-    spread = max(cell.card.metric.margin, stdev(values), *map(stdev, known))
+    spread = max(cell.card.metric.margin, _sd(values), *map(_sd, known))
     return _Lead(cell.sign * (mean - best) / spread, key[1], mean, best, spread)
+
+
+def _sd(values: Sequence[float]) -> float:
+    """Of a sample of two or more; the library's is exact and thirty times slower."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def val_test_gap(cell: Cell) -> Iterator[Flag]:
@@ -163,7 +169,7 @@ def val_test_gap(cell: Cell) -> Iterator[Flag]:
     def residual(run: RunRecord) -> float:
         return val_of(run) - chance - slope * (test_of(run) - chance)
 
-    spread = stdev(map(residual, known))
+    spread = _sd([residual(run) for run in known])
     # Repetition r is one split for all methods, so baselines add repetitions, not independence.
     n_known = len({run.spec.repetition for run in known})
     for group in cell.groups:
