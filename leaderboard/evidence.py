@@ -36,6 +36,7 @@ class Run:
     repetition: int
     status: Status
     test: float | None
+    epoch: str | None = None
 
     @classmethod
     def of(cls, record: RunRecord) -> Run:
@@ -47,6 +48,7 @@ class Run:
             repetition=spec.repetition,
             status=record.status,
             test=result.test if result else None,
+            epoch=spec.epoch,
         )
 
 
@@ -110,9 +112,12 @@ def run_command(method: str, task: str) -> str:
     return f"assay run {method} --task {task}"
 
 
-def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Evidence:
-    """Read the studies of `tasks` and the repetitions they name.
+def load(
+    store: Store, tasks: Collection[str], known: Collection[str], epoch: str | None = None
+) -> Evidence:
+    """Read the studies of `tasks` and the repetitions they name, of one epoch (None: public seeds).
 
+    Repetitions are paired by index, which means nothing between epochs: they are never mixed.
     Unreadable files, and studies of tasks that are not among the `known`, are problems.
     """
     problems: list[str] = []
@@ -121,7 +126,7 @@ def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Eviden
     problems += [
         f"task {task} is not known here: {n} studies not shown" for task, n in lost.items()
     ]
-    studies = [study for study in studies if study.task.slug in tasks]
+    studies = [study for study in studies if study.task.slug in tasks and study.epoch == epoch]
     runs: dict[str, Run] = {}
     for study in studies:
         for run_id in {*study.selected_runs, *study.default_runs} - runs.keys():
@@ -230,7 +235,7 @@ def _repetitions(
         run = evidence.runs.get(run_id)
         if run is None:
             continue
-        if run.cell != cell or run.purpose != "repetition":
+        if (run.cell, run.purpose, run.epoch) != (cell, "repetition", study.epoch):
             raise RecordError(f"{where}: run {run_id} is not a repetition of this study")
         if run.repetition in scores:
             raise RecordError(f"{where}: repetition {run.repetition} is named twice")

@@ -3,7 +3,9 @@
 Layers, each importing only from those below it (checked by import-linter):
 
     cli
+    commands                                   the commands of `assay`, a module per part
     listing, templates, running, testing       what the commands do
+    replaying                                  a run against its record
     progress, reports, pipeline
     recording, execution                       trusted: records; the pool of workers
     tuning, scoring, isolation, worker
@@ -14,7 +16,7 @@ Layers, each importing only from those below it (checked by import-linter):
     registry, data, models, quantization
     method                                     the two contracts
     task                                       a plugin sees
-    store                                      write-once files of records
+    store, organising                          write-once files of records; epochs' secrets
     records
     cards
     ruleset, space, identity, untrusted

@@ -7,6 +7,8 @@ AssayError                 exit code 2
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
 |-- RecordError            a record cannot be read: corrupt, from the future, or not ours
+|-- EpochError             an epoch's secret is missing, or is not what was committed to
+|-- SubmissionError        a method that cannot be submitted as it is
 |-- StorageError           the results folder cannot be written: full, read-only
 `-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
 """
@@ -60,6 +62,14 @@ class DataError(AssayError):
 
 class RecordError(AssayError):
     """A record that cannot be read."""
+
+
+class EpochError(AssayError):
+    """An epoch whose secret is missing, or is not the one that was committed to."""
+
+
+class SubmissionError(AssayError):
+    """A method that cannot be submitted as it is."""
 
 
 class StorageError(AssayError):

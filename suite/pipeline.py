@@ -51,6 +51,9 @@ class Cell:
     space: Space
     compute: Compute
     preset: Preset
+    epoch: str | None = None
+    """Whose hidden seeds the repetitions have. Tuning stays public: what it selected cannot
+    have been fitted to seeds that nobody knew, and the K runs are not paid for twice."""
 
     @property
     def r(self) -> int:
@@ -72,7 +75,13 @@ class Cell:
     def study_id(self) -> str:
         """Id of the study record."""
         return study_id(
-            self.task_ref, self.method_ref, self.compute, RULESET.version, self.points, self.r
+            self.task_ref,
+            self.method_ref,
+            self.compute,
+            RULESET.version,
+            self.points,
+            self.r,
+            self.epoch,
         )
 
     def spec(self, point: dict[str, Value], purpose: Purpose, repetition: int) -> RunSpec:
@@ -85,6 +94,7 @@ class Cell:
             purpose=purpose,
             repetition=repetition,
             compute=self.compute,
+            epoch=self.epoch if purpose == "repetition" else None,
         )
 
     @cached_property
@@ -108,17 +118,24 @@ class Cell:
 
     def reproduce(self, spec: RunSpec) -> str:
         """The command that repeats one run and compares the weights."""
-        own = self.method.source.parent if self.method.source.name == "method.py" else None
-        name = self.method.card.slug if own else self.method.source.name
-        parts = ["assay", "run", name, "--task", self.task.card.slug, "--purpose", spec.purpose]
-        parts += ["--repetition", str(spec.repetition)]
-        for key, value in spec.hyperparameters.items():
-            parts += ["--set", f"{key}={json.dumps(value)}"]
-        usual = Compute().model_dump()
-        for key, value in spec.compute.model_dump().items():
-            if value != usual[key]:
-                parts += [f"--{key}", str(value)]
-        return shlex.join([*parts, "--again"])
+        source = self.method.source
+        name = self.method.card.slug if source.name == "method.py" else source.name
+        return reproduce_command(name, spec)
+
+
+def reproduce_command(method: str, spec: RunSpec) -> str:
+    """The command that repeats a run; `method` is a slug or a file's name."""
+    parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
+    parts += ["--repetition", str(spec.repetition)]
+    for key, value in spec.hyperparameters.items():
+        parts += ["--set", f"{key}={json.dumps(value)}"]
+    usual = Compute().model_dump()
+    for key, value in spec.compute.model_dump().items():
+        if value != usual[key]:
+            parts += [f"--{key}", str(value)]
+    if spec.epoch is not None:
+        parts += ["--epoch", spec.epoch]
+    return shlex.join([*parts, "--again"])
 
 
 def legal_pairs(
@@ -164,9 +181,9 @@ def make_cells(
             if task.card.slug not in references:
                 references[task.card.slug] = pool.reference_space(task)
             space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
-        cells.append(
-            Cell(task, method, task_ref(task), method_ref(method), space, pool.compute, preset)
-        )
+        refs = (task_ref(task), method_ref(method))
+        epoch = pool.epoch.name if pool.epoch else None
+        cells.append(Cell(task, method, *refs, space, pool.compute, preset, epoch))
     return cells
 
 
@@ -370,6 +387,7 @@ def study_record(cell: Cell, runs: Sequence[RunRecord]) -> StudyRecord:
         default_runs=(
             [spec.id for spec in cell.repetitions(cell.points[0])] if cell.with_defaults else []
         ),
+        epoch=cell.epoch,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suite.cards import Family, Slug
 from suite.errors import RecordError
@@ -26,6 +26,10 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _absent(value: object) -> bool:
+    return value is None
 
 
 class TaskRef(_Record):
@@ -69,6 +73,15 @@ class RunSpec(_Record):
     repetition: Annotated[int, Field(ge=0)]
     """Pairs runs across methods: the same split, weights, order and noise."""
     compute: Compute = Compute()
+    epoch: Slug | None = Field(default=None, exclude_if=_absent)
+    """Repetitions with the hidden seeds of this epoch (suite.organising); None: the public ones.
+    It is not written where it is None, so that ids from before there were epochs stay."""
+
+    @model_validator(mode="after")
+    def _tuned_in_public(self) -> RunSpec:
+        if self.epoch is not None and self.purpose != "repetition":
+            raise ValueError("only repetitions can have an epoch; tuning uses the public seeds")
+        return self
 
     @property
     def id(self) -> str:
@@ -222,6 +235,8 @@ class StudyRecord(_Record):
     """Ids of the R paired repetitions of the winning point; one without a record is missing."""
     default_runs: list[Id]
     """Ids of the R repetitions of the defaults; empty under --quick."""
+    epoch: Slug | None = Field(default=None, exclude_if=_absent)
+    """Whose hidden seeds the repetitions have; the trials are those of the public tuning."""
     created_at: str
 
 
@@ -232,6 +247,7 @@ def study_id(
     ruleset: int,
     points: Sequence[Mapping[str, Value]],
     r: int,
+    epoch: str | None = None,
 ) -> str:
     """Id of the study of one (task, method) over `points`, followed by `r` repetitions."""
     return content_id(
@@ -242,6 +258,7 @@ def study_id(
             "ruleset": ruleset,
             "points": [dict(point) for point in points],
             "r": r,
+            **({} if epoch is None else {"epoch": epoch}),
         }
     )
 
@@ -300,7 +317,9 @@ def _check_run(record: RunRecord, origin: str) -> None:
 def _check_study(record: StudyRecord, origin: str) -> None:
     k, r = len(record.trials), len(record.selected_runs)
     points = [trial.hyperparameters for trial in record.trials]
-    own = study_id(record.task, record.method, record.compute, record.ruleset, points, r)
+    own = study_id(
+        record.task, record.method, record.compute, record.ruleset, points, r, record.epoch
+    )
     if record.id != own:
         raise RecordError(f"{origin}: id {record.id} is not its content's id {own}")
     if [trial.number for trial in record.trials] != list(range(k)) or record.selected not in range(

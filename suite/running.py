@@ -19,11 +19,13 @@ import typer
 from suite import __version__
 from suite.errors import AssayError, PluginError, StorageError, UnknownName
 from suite.execution import Job, Pool
+from suite.organising import Epoch
 from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
 from suite.progress import Bar, duration
 from suite.recording import Mirror, default_uris
 from suite.records import Compute, Purpose, RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method
+from suite.replaying import Verdict, compare
 from suite.ruleset import Preset
 from suite.space import Value
 from suite.store import Store, storage_problem
@@ -53,8 +55,16 @@ class Request:
     isa: str = "avx2"
     mlflow: str | None = None
     as_json: bool = False
+    epoch: Epoch | None = None
+    """Repetitions with this epoch's hidden seeds instead of the public ones."""
 
 
+REMARKS: dict[Verdict, str] = {
+    "identical": "bit-identical to its record",
+    "within tolerance": "within tolerance of its record",
+    "differs": "DIFFERS from its record",
+    "cannot": "cannot be compared with its record",
+}
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
 
@@ -80,7 +90,7 @@ def run(request: Request) -> int:
 def _run_group(
     request: Request, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
 ) -> Progress:
-    with Pool(n_workers=n, compute=compute) as pool:
+    with Pool(n_workers=n, compute=compute, epoch=request.epoch) as pool:
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
         bar = Bar(quiet=request.as_json)
         try:
@@ -95,7 +105,7 @@ def dry_run(request: Request) -> int:
     store = Store(request.results)
     rows: list[dict[str, Any]] = []
     for compute, n_workers, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute) as pool:
+        with Pool(n_workers=1, compute=compute, epoch=request.epoch) as pool:
             cells = make_cells(group, pool, cast(Preset, request.preset))
         for cell, missing in missing_runs(cells, store):
             seconds = _seconds_per_run(store, cell)
@@ -161,7 +171,7 @@ def _run_points(
 ) -> Iterator[bool]:
     """Whether each run was like its record, where it had one."""
     for compute, _, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute) as pool:
+        with Pool(n_workers=1, compute=compute, epoch=request.epoch) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
                 for number in range(cell.r) if repetition is None else [repetition]:
@@ -182,9 +192,9 @@ def _run_one(
         store.write(record)
         _tell_run(request, record, "new")
         return True
-    same = (record.weights_sha256, record.result) == (known.weights_sha256, known.result)
-    _tell_run(request, record, "bit-identical to its record" if same else "DIFFERS from its record")
-    return same
+    found = compare(known, record, cell.task.card.metric)
+    _tell_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
+    return found.verdict in ("identical", "within tolerance")
 
 
 def _tell_run(request: Request, record: RunRecord, remark: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis import settings
 from suite.cards import SubmissionCard, TaskCard, read_card
 from suite.execution import Job, Pool
 from suite.identity import derive_seed, sha256
+from suite.organising import Epoch
 from suite.pipeline import Cell
 from suite.records import Compute, CurvePoint, Environment, Isolation, Result, RunRecord, Usage
 from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
@@ -108,6 +109,7 @@ class FakePool:
 
     n_workers: int = 1
     compute: Compute = field(default_factory=Compute)
+    epoch: Epoch | None = None
     fails: dict[str, Exception] = field(default_factory=dict)
     """What to raise, by the slug of a task."""
     ran: list[str] = field(default_factory=list)

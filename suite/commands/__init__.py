@@ -1,0 +1,1 @@
+"""Commands of `assay`, one module per part; each has `register(app)`."""
