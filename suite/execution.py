@@ -275,9 +275,7 @@ class Pool:
                 **_split_values(spec),
                 **prepared,
                 "task": str(job.task.folder),
-                "seeds": [
-                    _worker_seeds(seed_root, spec, n) for n in range(len(prepared["starts"]))
-                ],
+                "seeds": [_worker_seeds(seed_root, spec, n) for n in starts],
             }
             ended = self._on_worker(request)
             outcome = _read_outcome(folder)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import datetime
 import heapq
-import json
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     Trial,
+    reproduce_command,
     study_id,
 )
 from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
@@ -121,21 +120,6 @@ class Cell:
         source = self.method.source
         name = self.method.card.slug if source.name == "method.py" else source.name
         return reproduce_command(name, spec)
-
-
-def reproduce_command(method: str, spec: RunSpec) -> str:
-    """The command that repeats a run; `method` is a slug or a file's name."""
-    parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
-    parts += ["--repetition", str(spec.repetition)]
-    for key, value in spec.hyperparameters.items():
-        parts += ["--set", f"{key}={json.dumps(value)}"]
-    usual = Compute().model_dump()
-    for key, value in spec.compute.model_dump().items():
-        if value != usual[key]:
-            parts += [f"--{key}", str(value)]
-    if spec.epoch is not None:
-        parts += ["--epoch", spec.epoch]
-    return shlex.join([*parts, "--again"])
 
 
 def legal_pairs(

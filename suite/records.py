@@ -6,6 +6,7 @@ Reading an older schema upgrades it in memory; a newer one is refused with the s
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -261,6 +262,21 @@ def study_id(
             **({} if epoch is None else {"epoch": epoch}),
         }
     )
+
+
+def reproduce_command(method: str, spec: RunSpec) -> str:
+    """The command that repeats one run of `method` (a slug or a file) and compares the weights."""
+    parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
+    parts += ["--repetition", str(spec.repetition)]
+    for key, value in spec.hyperparameters.items():
+        parts += ["--set", f"{key}={json.dumps(value)}"]
+    usual = Compute().model_dump()
+    for key, value in spec.compute.model_dump().items():
+        if value != usual[key]:
+            parts += [f"--{key}", str(value)]
+    if spec.epoch is not None:
+        parts += ["--epoch", spec.epoch]
+    return shlex.join([*parts, "--again"])
 
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, StudyRecord)

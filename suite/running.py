@@ -25,7 +25,7 @@ from suite.progress import Bar, duration
 from suite.recording import Mirror, default_uris
 from suite.records import Compute, Purpose, RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method
-from suite.replaying import Verdict, compare
+from suite.replaying import Verdict, compare, tolerance
 from suite.ruleset import Preset
 from suite.space import Value
 from suite.store import Store, storage_problem
@@ -192,7 +192,7 @@ def _run_one(
         store.write(record)
         _tell_run(request, record, "new")
         return True
-    found = compare(known, record, cell.task.card.metric)
+    found = compare(known, record, tolerance(cell.task.card))
     _tell_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
     return found.verdict in ("identical", "within tolerance")
 

@@ -92,15 +92,23 @@ def _record(run_id: str, results: Path) -> RunRecord:
     """A record from the results folder or a published bundle.
 
     Raises:
-        UnknownName: there is none with this id.
+        RecordError: there is none with this id.
     """
-    from suite.errors import UnknownName
+    from suite.bundles import read_bundle
+    from suite.errors import RecordError
+    from suite.registry import RESULTS
     from suite.store import Store
 
-    found = Store(results).find_run(run_id)
-    if found is None:
-        raise UnknownName(f"run in {results}", run_id, [])
-    return found
+    found = Store(results).find_run(run_id) or Store(RESULTS).find_run(run_id)
+    if found is not None:
+        return found
+    for path in sorted(RESULTS.glob("*.zip")):
+        for record in read_bundle(path).runs:
+            if record.id == run_id:
+                return record
+    raise RecordError(
+        f"no run is called {run_id!r} in {results} or {RESULTS}; expected the 16 digits of an id"
+    )
 
 
 def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
