@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import datetime
 import heapq
-import json
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,7 +16,6 @@ from functools import cached_property
 
 from suite.errors import AssayError, StorageError, WorkerError
 from suite.execution import REFERENCE_PREFIX, Description, Job, Pool
-from suite.identity import derive_seed
 from suite.recording import Mirror
 from suite.records import (
     Compute,
@@ -29,13 +26,15 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     Trial,
+    reproduce_command,
+    select,
     study_id,
 )
 from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
 from suite.ruleset import RULESET, Preset
 from suite.space import Space, Value
 from suite.store import Store
-from suite.tuning import draw_points, select
+from suite.tuning import study_points
 
 MAX_WORKER_ERRORS = 5
 
@@ -59,14 +58,9 @@ class Cell:
 
     @cached_property
     def points(self) -> list[dict[str, Value]]:
-        """The hyperparameter points to try, defaults first.
-
-        The seed is the family's: methods with the same space try the same points, so that no
-        method wins by a luckier draw.
-        """
-        k = RULESET.k(self.task.card.tier, self.preset)
-        seed = derive_seed(RULESET.seed_root, "points", self.task.card.family)
-        return draw_points(self.space, k, seed)
+        """The hyperparameter points to try, defaults first."""
+        card = self.task.card
+        return study_points(self.space, card.family, card.tier, self.preset)
 
     @cached_property
     def study_id(self) -> str:
@@ -110,15 +104,7 @@ class Cell:
         """The command that repeats one run and compares the weights."""
         own = self.method.source.parent if self.method.source.name == "method.py" else None
         name = self.method.card.slug if own else self.method.source.name
-        parts = ["assay", "run", name, "--task", self.task.card.slug, "--purpose", spec.purpose]
-        parts += ["--repetition", str(spec.repetition)]
-        for key, value in spec.hyperparameters.items():
-            parts += ["--set", f"{key}={json.dumps(value)}"]
-        usual = Compute().model_dump()
-        for key, value in spec.compute.model_dump().items():
-            if value != usual[key]:
-                parts += [f"--{key}", str(value)]
-        return shlex.join([*parts, "--again"])
+        return reproduce_command(name, spec)
 
 
 def legal_pairs(

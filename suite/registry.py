@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from suite.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "leaderboard" / "results"
+"""The published bundles and their log."""
 TIERS = tuple(RULESET.tuning_points)
 
 
