@@ -3,10 +3,11 @@
 Layers, each importing only from those below it (checked by import-linter):
 
     cli
-    commands                                   the commands of `assay`, a module per part
+    commands                                   parsing around the calls below
     listing, templates, running, testing       what the commands do
-    replaying                                  a run against its record
-    progress, reports, pipeline
+    publishing, replaying, submitting, queueing
+    verification, packing, checkout            bundles: checked, made; git
+    progress, reports, pipeline, coherence     coherence: could one record's numbers be?
     recording, execution                       trusted: records; the pool of workers
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
@@ -16,10 +17,12 @@ Layers, each importing only from those below it (checked by import-linter):
     registry, data, models, quantization
     method                                     the two contracts
     task                                       a plugin sees
-    store, organising                          write-once files of records; epochs' secrets
+    store, bundles, publog                     write-once files; what is published, its log
+    organising                                 epochs and their hidden seeds
     records
     cards
-    ruleset, space, identity, untrusted
+    ruleset, space, identity
+    untrusted, archives, strict_json, texts    reading what strangers wrote
     errors
 
 Modules in one line do not import each other. What stands in registry's line or below, beside

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suite.commands import replay
+from suite.commands import publish, replay
 from suite.errors import AssayError, UnknownName
 
 if TYPE_CHECKING:
@@ -325,5 +325,5 @@ def data_prepare(
         typer.echo(f"{name}: ready")
 
 
-for module in (replay,):
+for module in (publish, replay):
     module.register(app)

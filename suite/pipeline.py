@@ -16,7 +16,6 @@ from functools import cached_property
 
 from suite.errors import AssayError, StorageError, WorkerError
 from suite.execution import REFERENCE_PREFIX, Description, Job, Pool
-from suite.identity import derive_seed
 from suite.recording import Mirror
 from suite.records import (
     Compute,
@@ -28,13 +27,14 @@ from suite.records import (
     TaskRef,
     Trial,
     reproduce_command,
+    select,
     study_id,
 )
 from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
 from suite.ruleset import RULESET, Preset
 from suite.space import Space, Value
 from suite.store import Store
-from suite.tuning import draw_points, select
+from suite.tuning import study_points
 
 MAX_WORKER_ERRORS = 5
 
@@ -61,14 +61,9 @@ class Cell:
 
     @cached_property
     def points(self) -> list[dict[str, Value]]:
-        """The hyperparameter points to try, defaults first.
-
-        The seed is the family's: methods with the same space try the same points, so that no
-        method wins by a luckier draw.
-        """
-        k = RULESET.k(self.task.card.tier, self.preset)
-        seed = derive_seed(RULESET.seed_root, "points", self.task.card.family)
-        return draw_points(self.space, k, seed)
+        """The hyperparameter points to try, defaults first."""
+        card = self.task.card
+        return study_points(self.space, card.family, card.tier, self.preset)
 
     @cached_property
     def study_id(self) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suite.cards import Family, Slug
+from suite.cards import Direction, Family, Slug
 from suite.errors import RecordError
 from suite.identity import content_id
 from suite.ruleset import Preset, Tier
@@ -264,6 +264,12 @@ def study_id(
     )
 
 
+def select(trials: Sequence[Trial], direction: Direction) -> int:
+    """Number of the trial that is best on validation; the earliest among equals."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
+
+
 def reproduce_command(method: str, spec: RunSpec) -> str:
     """The command that repeats one run of `method` (a slug or a file) and compares the weights."""
     parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
@@ -295,6 +301,15 @@ def parse_record(text: str, model: type[AnyRecord], origin: str) -> AnyRecord:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise RecordError(f"{origin}: not valid JSON ({error}); the file is damaged") from error
+    return record_from(data, model, origin)
+
+
+def record_from(data: Any, model: type[AnyRecord], origin: str) -> AnyRecord:
+    """A record from what its JSON says.
+
+    Raises:
+        RecordError: see parse_record.
+    """
     if not isinstance(data, dict):
         raise RecordError(f"{origin}: expected a JSON object, got {type(data).__name__}")
     version = data.get("schema_version")

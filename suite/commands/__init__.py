@@ -1,1 +1,1 @@
-"""Commands of `assay`, one module per part; each has `register(app)`."""
+"""Commands of `assay` by theme: parsing and printing around library calls."""
