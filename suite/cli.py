@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.commands import epoch as epochs
 from suite.commands import publish, replay
+from suite.commands import submit as submissions
 from suite.errors import AssayError, UnknownName
 
 if TYPE_CHECKING:
@@ -325,5 +327,5 @@ def data_prepare(
         typer.echo(f"{name}: ready")
 
 
-for module in (publish, replay):
+for module in (publish, replay, submissions, epochs):
     module.register(app)

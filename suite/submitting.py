@@ -10,7 +10,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.bundles import MAX_FILE_BYTES, Bundle, read_bundle
@@ -30,37 +30,31 @@ _GITHUB = re.compile(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 
 
 @dataclass(frozen=True)
-class Submission:
-    """A branch as made, or as it would be made."""
+class Plan:
+    """A branch that can be made."""
 
     slug: str
     branch: str
     base: str
-    commit: str | None
-    """None under --dry-run."""
-    files: list[str]
+    files: dict[str, bytes] = field(repr=False)
+    """What it adds, by path."""
     left_out: list[str]
     """Files in the method's folder that are no part of a submission."""
+    message: str
     steps: list[str]
-    """What is left to do, each a command or a sentence."""
+    """What is left to do afterwards, each a command or a sentence."""
 
 
-def submit(
-    entry: MethodEntry,
-    bundles: Sequence[Path],
-    checkout: Checkout,
-    *,
-    base: str | None = None,
-    dry_run: bool = False,
-) -> Submission:
-    """Commit a method's folder and its bundles on a new branch `submission/<slug>`.
+def plan(
+    entry: MethodEntry, bundles: Sequence[Path], checkout: Checkout, base: str | None = None
+) -> Plan:
+    """Check everything, make nothing.
 
     Args:
-        entry: a method's folder; its code has been checked before.
+        entry: a method's folder.
         bundles: files made by `assay pack`.
-        checkout: where the branch is made.
+        checkout: where the branch is to be made.
         base: the branch to start from; the main one if not given.
-        dry_run: check everything, make nothing.
 
     Raises:
         SubmissionError: why it cannot be submitted; all problems at once.
@@ -79,22 +73,33 @@ def submit(
     files = {f"submissions/{slug}/{name}": data for name, data in source.items()}
     for bundle in found:
         files[f"{PUBLISHED}/{bundle.path.name}"] = read_regular(bundle.path, MAX_FILE_BYTES)
-    branch = BRANCH + slug
-    commit = None
-    if not dry_run:
-        with tempfile.TemporaryDirectory(prefix="assay-submit-") as name:
-            tree = checkout.tree(start, files, f"submissions/{slug}", Path(name) / "index")
-        message = _message(entry.card, found)
-        commit = checkout.make_branch(branch, tree, str(checkout.commit_of(start)), message)
-    return Submission(
+    return Plan(
         slug=slug,
-        branch=branch,
+        branch=BRANCH + slug,
         base=start,
-        commit=commit,
-        files=sorted(files),
+        files=files,
         left_out=left_out,
-        steps=_steps(checkout, branch, start, slug),
+        message=_message(entry.card, found),
+        steps=_steps(checkout, BRANCH + slug, start, slug),
     )
+
+
+def make_branch(made: Plan, checkout: Checkout) -> str:
+    """Commit the plan's files on its new branch; the commit.
+
+    Raises:
+        SubmissionError: git refuses; what it said.
+    """
+    parent = str(checkout.commit_of(made.base))
+    with tempfile.TemporaryDirectory(prefix="assay-submit-") as name:
+        folder = f"submissions/{made.slug}"
+        tree = checkout.tree(parent, made.files, folder, Path(name) / "index")
+    return checkout.make_branch(made.branch, tree, parent, made.message)
+
+
+def bundles_of(entry: MethodEntry, folder: Path) -> list[Path]:
+    """The bundles in `folder` that are named for this method and version."""
+    return sorted(folder.glob(f"*--{entry.card.slug}-v{entry.card.version}--*.zip"))
 
 
 def source_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
@@ -174,7 +179,8 @@ def _bundle_problems(
             problems.append(f"{name}: its source is not the folder's, though it does the same; "
                             "pack again")  # fmt: skip
         if tasks.setdefault(task, name) != name:
-            problems.append(f"{name}: is a second bundle of {task}, beside {tasks[task]}")
+            problems.append(f"{name}: is a second bundle of {task}, beside {tasks[task]}; "
+                            "remove the older one")  # fmt: skip
         if checkout.file(base, f"tasks/{task}/card.toml") is None:
             problems.append(f"{name}: the task {task} is not on {base}")
         problems += [

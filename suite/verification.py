@@ -255,6 +255,7 @@ def _spec(
         purpose=purpose,
         repetition=repetition,
         compute=study.compute,
+        epoch=study.epoch if purpose == "repetition" else None,
     )
 
 

@@ -51,6 +51,7 @@ def replay(
         assay replay digits_cnn--my_opt-v1--0123456789abcdef.zip --sample 5
     """
     from suite import replaying
+    from suite.registry import find_method
 
     if len(what) == 1 and what[0].endswith(".zip"):
         _replay_bundle(Path(what[0]), n_sample, seed, secret, as_json)
@@ -60,7 +61,7 @@ def replay(
     def method_of(ref: Any) -> Any:
         if method is None:
             return replaying.submission_of(ref)
-        return replaying.checked_method(replaying.find_method(method), ref)
+        return replaying.checked_method(find_method(method), ref)
 
     replays = list(_shown(replaying.replay(records, method_of, secret=secret), as_json))
     _end(replays, len(records), {}, as_json)
