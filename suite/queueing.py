@@ -85,7 +85,7 @@ def _published(checkout: Checkout, base: str) -> Iterator[Waiting]:
     unlogged: dict[str, list[str]] = {}
     unplayed: dict[str, list[str]] = {}
     for name in names:
-        slug = name.split("--")[1].rsplit("-v", 1)[0] if name.count("--") >= 3 else name
+        slug = name.split("--")[1].rsplit("-v", 1)[0] if name.count("--") >= 2 else name
         standing = standings.get(name)
         if standing is None:
             unlogged.setdefault(slug, []).append(name)
