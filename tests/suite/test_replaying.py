@@ -95,7 +95,15 @@ def test_the_tolerance_is_the_tasks(make_task: Callable[..., Any]) -> None:
     card = make_task().card
     assert replaying.tolerance(card) == 2 * card.metric.margin
     quantized = card.model_copy(update={"family": "quantization"})
-    assert replaying.tolerance(quantized) == 8 * card.metric.margin
+    assert replaying.tolerance(quantized) is None
+
+
+def test_quantized_runs_of_two_machines_are_comparable_if_the_same(completed: RunRecord) -> None:
+    assert completed.result is not None
+    other = elsewhere(scored(completed, completed.result.test))
+    assert compare(other, completed, None).verdict == "cannot"
+    assert compare(elsewhere(completed), completed, None).verdict == "identical"
+    assert compare(scored(completed, 0.5), completed, None).verdict == "differs"
 
 
 def test_a_gpu_promises_no_bits_even_beside_itself(completed: RunRecord) -> None:
