@@ -42,13 +42,17 @@ def board(
         typer.Option(help="Show these methods and the references alone; repeatable."),
     ] = None,
     defaults: Defaults = False,
+    with_local: Annotated[
+        bool,
+        typer.Option("--with-local", help="The published results, and those of --results beside."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the leaderboard made from the records: per task, per family, overall."""
     from leaderboard.board import build, only
     from suite.ruleset import RULESET
 
-    catalogue, evidence = _read(names, results)
+    catalogue, evidence = _read(names, results, with_local)
     _check_methods(method or [], catalogue, evidence)
     made = build(
         evidence,
@@ -80,7 +84,7 @@ def compare(
     from leaderboard.compare import compare as compare_methods
     from suite.ruleset import RULESET
 
-    catalogue, evidence = _read(names, results)
+    catalogue, evidence = _read(names, results, with_local=False)
     _check_methods([a, b], catalogue, evidence)
     report = compare_methods(
         evidence,
@@ -99,23 +103,25 @@ def compare(
     show_report(report, console())
 
 
-def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
+def _read(names: list[str] | None, results: Path, with_local: bool) -> tuple[Catalogue, Evidence]:
     """The selected tasks' cards and hashes, and the records of them.
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show.
+        AssayError: there is no record to show, or the published log is broken.
     """
-    from leaderboard.evidence import Catalogue, load
+    from leaderboard.evidence import Catalogue
+    from leaderboard.published import load_folder, together
     from suite import registry
     from suite.errors import AssayError
-    from suite.store import Store
 
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)
     slugs = {entry.card.slug for entry in selected}
-    evidence = load(Store(results), slugs, {*known, *slugs})
-    if not evidence.studies:
+    evidence = load_folder(results, slugs, {*known, *slugs})
+    if with_local:
+        evidence = together(load_folder(registry.RESULTS, slugs, {*known, *slugs}), evidence)
+    if not evidence.studies and not evidence.past:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
         raise AssayError(

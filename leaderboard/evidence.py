@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from leaderboard.paired import MAX_REPETITIONS
 from suite.cards import SubmissionCard, TaskCard
 from suite.errors import RecordError
+from suite.publog import Standing, TrustTier
 from suite.records import MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
 from suite.store import Store
@@ -61,6 +62,19 @@ class Evidence:
     """The repetitions that the studies name, by id; one that is absent is missing."""
     problems: Sequence[str] = ()
     """What could not be read, one line each."""
+    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
+    """Of published studies, by id; one that is not here is self-reported (T0)."""
+    past: Sequence[Past] = ()
+    """Bundles that were published and do not count any more."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A bundle that was superseded, corrected or retracted: its values stay visible."""
+
+    standing: Standing
+    evidence: Evidence
+    """What it said."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,8 @@ class Cell:
     """Why the study may not be compared with current ones; empty if it may."""
     local: bool
     """The method is not among the submissions of this checkout."""
+    tier: TrustTier = "T0"
+    """How far the results can be trusted."""
 
     @property
     def preliminary(self) -> bool:
@@ -161,6 +177,8 @@ def cells(
         if candidates:
             cell = max(candidates, key=_weight)
             found.append(cell)
+            if cell.tier != "T0" and any(other.tier == "T0" for other in candidates):
+                problems.append(f"{method} on {card.slug}: local results; the published ones count")
     return found, sorted(problems)
 
 
@@ -181,11 +199,12 @@ def _current_refs(
     return _Refs(task_ref, newest.method, local=True)
 
 
-def _weight(cell: Cell) -> tuple[bool, bool, bool, int, int, str, str]:
-    """The study that counts: current, complete, full, most trials and repetitions, newest."""
+def _weight(cell: Cell) -> tuple[bool, bool, bool, bool, int, int, str, str]:
+    """The study that counts: current, published, complete, full, most trials and runs, newest."""
     study = cell.study
     return (
         not cell.stale,
+        cell.tier != "T0",
         cell.tuned.complete,
         study.preset == "full",
         len(study.trials),
@@ -212,6 +231,7 @@ def _cell(
         defaults=_repetitions(study, study.default_runs, card, evidence),
         stale=stale,
         local=refs.local,
+        tier=evidence.tiers.get(study.id, "T0"),
     )
 
 

@@ -12,7 +12,8 @@ A bundle is read in memory, whole or not at all; see suite.archives for what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -130,8 +131,12 @@ def _run_line(run: RunRecord, index: Mapping[str, int]) -> dict[str, Any]:
     return {**run.model_dump(mode="json"), "environment": number}
 
 
-def _lines(values: Any) -> bytes:
-    return "".join(canonical_json(value) + "\n" for value in values).encode()
+def _lines(values: Iterable[Any]) -> bytes:
+    """One line each; keys stay in the record's order, which its command repeats."""
+    return "".join(
+        json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
+        for value in values
+    ).encode()
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -34,8 +34,14 @@ Kind = Literal["publish", "replay", "supersede", "correct", "retract", "reveal"]
 REPLACING = ("supersede", "correct")
 TrustTier = Literal["T0", "T1", "T2", "T3"]
 """T0 self-reported, T1 bundle valid, T2 replayed, T3 hidden seeds of the organisers."""
-EARNED: dict[Kind, TrustTier] = {"replay": "T2", "reveal": "T3"}
-"""What an entry makes of its bundle's results, if it does not say; others begin with T1."""
+EARNED: dict[Kind, TrustTier] = {
+    "publish": "T1",
+    "supersede": "T1",
+    "correct": "T1",
+    "replay": "T2",
+    "reveal": "T3",
+}
+"""What an entry makes of its bundle's results, if it does not say."""
 
 
 class Entry(BaseModel):
