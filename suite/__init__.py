@@ -10,6 +10,7 @@ Layers, each importing only from those below it (checked by import-linter):
     verification, packing, checkout            bundles: checked, made; git
     progress, reports, pipeline, coherence     coherence: could one record's numbers be?
     recording, execution                       trusted: records; the pool of workers
+    peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
     findings, toys
@@ -22,8 +23,10 @@ Layers, each importing only from those below it (checked by import-linter):
     organising                                 epochs and their hidden seeds
     records
     cards
+    leavings                                   what a run left in its sandbox
     ruleset, space, identity
     untrusted, archives, strict_json, texts    reading what strangers wrote
+    limits, seccomp, landlock, selfprobe       parts of the sandbox
     errors
 
 Modules in one line do not import each other. What stands in registry's line or below, beside

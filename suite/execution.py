@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-import os
 import queue
-import select
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +19,14 @@ from suite import __version__, isolation
 from suite.cards import FAMILIES
 from suite.errors import DataError, EpochError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
+from suite.limits import TIMES, allowed
 from suite.organising import Epoch
+from suite.peers import Scorer, Worker, tail
 from suite.records import (
     Compute,
     CurvePoint,
     Environment,
+    Mechanism,
     Outcome,
     Result,
     RunRecord,
@@ -39,9 +38,8 @@ from suite.registry import MethodEntry, TaskEntry
 from suite.ruleset import RULESET
 from suite.scoring import SCORER_VERSION
 from suite.space import Space
-from suite.untrusted import open_regular, read_regular
+from suite.untrusted import read_regular
 
-START_SECONDS = 180.0
 GRACE_SECONDS = 20.0
 MIN_FREE_BYTES = 16_000_000
 MAX_OUTCOME_BYTES = 16_000_000
@@ -51,86 +49,6 @@ REFERENCE_PREFIX = "reference."
 
 class DidNotEnd(PluginError):
     """A plugin that was stopped because it took too long."""
-
-
-class _Peer:
-    """A child process that answers JSON lines."""
-
-    def __init__(self, module: str, arguments: list[str], compute: Compute, log: Path) -> None:
-        self._log = log
-        with log.open("ab") as file:
-            self._process = isolation.launch(
-                module, arguments, compute=compute, log=file, extra=_passed_on()
-            )
-        self._lock = threading.Lock()
-        self.hello: dict[str, Any] = {}
-
-    def wait_ready(self) -> None:
-        """Block until the child has imported what it needs."""
-        self.hello = self._read(START_SECONDS)["ready"]
-
-    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """One request, one answer.
-
-        Raises:
-            WorkerError: the child died or did not answer within `seconds`.
-        """
-        with self._lock:
-            stdin = self._process.stdin
-            assert stdin is not None
-            try:
-                stdin.write(json.dumps(request).encode() + b"\n")
-                stdin.flush()
-            except (OSError, ValueError) as error:  # it died, or was let go
-                raise WorkerError(self._epitaph()) from error
-            return self._read(seconds)
-
-    def _read(self, seconds: float) -> dict[str, Any]:
-        stdout = self._process.stdout
-        assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], seconds)
-        line = stdout.readline() if ready else b""
-        if not line.endswith(b"\n"):
-            self.kill()
-            raise WorkerError(self._epitaph())
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _epitaph(self) -> str:
-        tail = _tail(self._log, 2000).strip()
-        code = self._process.poll()
-        said = f"; its last words:\n{tail}" if tail else ""
-        return f"{self._process.args[-1]!s:.40} ended unexpectedly (exit code {code}){said}"  # type: ignore[index]
-
-    def kill(self) -> None:
-        """Close its stdin: a worker kills its run and goes. Kill it if it stays."""
-        if self._process.stdin:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def close(self) -> None:
-        """End the child; nobody may be waiting for its answer."""
-        self.kill()
-        if self._process.stdout:
-            self._process.stdout.close()
-
-
-def _tail(path: Path, n_bytes: int) -> str:
-    """The end of a log, which may have grown long."""
-    with open_regular(path) as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
-        return file.read(n_bytes).decode(errors="replace")
-
-
-def _passed_on() -> dict[str, str]:
-    """The few variables that data loading needs."""
-    names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class Description(BaseModel):
@@ -154,22 +72,45 @@ class Job:
 class Pool:
     """Workers and a scorer; `run` may be called from as many threads as there are workers."""
 
-    def __init__(self, *, n_workers: int, compute: Compute, epoch: Epoch | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        n_workers: int,
+        compute: Compute,
+        epoch: Epoch | None = None,
+        allow_weaker: bool = False,
+        mechanism: Mechanism | None = None,
+    ) -> None:
+        """Choose a sandbox; nothing is started before `with`.
+
+        Args:
+            n_workers: how many runs go on at once.
+            compute: what numbers depend on.
+            epoch: whose hidden seeds its repetitions may have.
+            allow_weaker: take `subprocess` where no sandbox works.
+            mechanism: this one, and no other; by default the strongest that works here.
+
+        Raises:
+            WorkerError: there is no sandbox, and `allow_weaker` was not given.
+        """
         self.n_workers, self.compute, self.epoch = n_workers, compute, epoch
+        self.mechanism: Mechanism = mechanism or isolation.choose(
+            compute=compute, allow_weaker=allow_weaker
+        )
         self.gpus: list[int] = []
         self._closed = False
+        self._n_started = 0
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="assay-"))
         try:
             (self._folder / "problems").mkdir()
             log = self._folder / "log"
-            problems = [str(self._folder / "problems")]
-            self._scorer = _Peer("suite.scoring", problems, self.compute, log)
+            self._scorer = Scorer(self._folder / "problems", self.compute, log)
             self._peers = [self._worker() for _ in range(self.n_workers)]
             for peer in (self._scorer, *self._peers):
                 peer.wait_ready()
-            self._idle: queue.SimpleQueue[_Peer] = queue.SimpleQueue()
+            self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
             for peer in self._peers:
                 self._idle.put(peer)
         except BaseException:
@@ -189,8 +130,10 @@ class Pool:
                 peer.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _worker(self) -> _Peer:
-        return _Peer("suite.worker", [], self.compute, self._folder / "log")
+    def _worker(self) -> Worker:
+        self._n_started += 1
+        box = isolation.Box(self._folder / f"worker{self._n_started}")
+        return Worker(box, self.mechanism, self.compute, self._folder / "log")
 
     def abort(self) -> None:
         """Kill every worker at once; runs in flight are lost, nothing else."""
@@ -229,22 +172,46 @@ class Pool:
         """
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="answer-") as name:
             folder = Path(name)
-            given = {"folder": name, "seconds": seconds, "visible_gpu": None}
-            ended = self._on_worker({**request, **given})
-            try:
-                answer: dict[str, Any] = json.loads(
-                    read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES)
-                )
-            except (OSError, ValueError, RecursionError) as error:
-                if ended["timed_out"]:
-                    raise DidNotEnd(f"did not end within {seconds:g} s") from error
-                raise PluginError(_how_it_ended(ended, folder, seconds)) from error
-        return answer
+            given = {**request, "folder": name, "seconds": seconds}
+            ended = self._on_worker(given)
+            return _answer_of(ended, folder, seconds)
 
     def reference_space(self, task: TaskEntry) -> Space:
         """The search space of the task's reference optimizer."""
         answer = self._ask_scorer({"command": "describe_task", "task": str(task.folder)})
         return Space.model_validate(answer["reference"])
+
+    def make_toys(self, request: Mapping[str, Any]) -> None:
+        """Have the toys of `assay check` drawn by the scorer; see probing.make_toys.
+
+        Raises:
+            PluginError: none can be made for the card.
+        """
+        self._ask_scorer({**request, "command": "make_toys"})
+
+    def audit(self, task: Path, shared: Path, seconds: float) -> dict[str, Any]:
+        """What auditing.probe_task says of a task, in a worker that finds data sets.
+
+        Like the scorer, which will import the same file, it stands in no sandbox.
+
+        Raises:
+            DidNotEnd: it was stopped after `seconds`.
+            PluginError: it said nothing; how it ended.
+        """
+        request = {
+            "command": "probe", "probe": "task", "task": str(task), "shared": str(shared),
+            "seconds": seconds, "visible_gpu": None,
+        }  # fmt: skip
+        box = isolation.Box(self._folder / "auditor")
+        auditor = Worker(box, "subprocess", self.compute, self._folder / "log", with_data=True)
+        try:
+            auditor.wait_ready()
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix="audit-") as name:
+                ended = auditor.do(request, Path(name), seconds + GRACE_SECONDS)
+                return _answer_of(ended, Path(name), seconds)
+        finally:
+            auditor.close()
+            shutil.rmtree(box.root)
 
     def run(self, job: Job, reproduce: str) -> RunRecord:
         """Do one run, from its problem to its record.
@@ -338,7 +305,7 @@ class Pool:
             curve=curve,
             usage=usage,
             environment=Environment(assay=__version__, device=device, **_source(), **machine),
-            isolation=isolation.LEVEL,
+            isolation=isolation.describe(self.mechanism, ended["probe_hash"]),
             scorer_version=SCORER_VERSION,
             weights_sha256=scored.get("weights_sha256"),
             reproduce=reproduce,
@@ -352,7 +319,8 @@ class Pool:
         if request["command"] == "run" and self.compute.accelerator == "gpu":
             request["visible_gpu"] = self._slots[peer] % self.machine["gpus"]
         try:
-            answer = peer.ask(request, request["seconds"] + GRACE_SECONDS)
+            seconds = request["seconds"] + GRACE_SECONDS
+            answer = peer.do(request, Path(request["folder"]), seconds)
         except WorkerError:
             if not self._closed:
                 peer.close()
@@ -400,11 +368,30 @@ def _read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
+    """What a child that was not a run left.
+
+    Raises:
+        DidNotEnd: it was stopped after `seconds`.
+        PluginError: it left nothing; how it ended.
+    """
+    try:
+        answer: dict[str, Any] = json.loads(
+            read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES)
+        )
+    except (OSError, ValueError, RecursionError) as error:
+        if ended["limit"] == "wall time":
+            raise DidNotEnd(f"did not end within {seconds:g} s") from error
+        raise PluginError(_how_it_ended(ended, folder, seconds)) from error
+    return answer
+
+
 def _verdict(
     ended: Mapping[str, Any], outcome: Outcome | None, folder: Path, seconds: float
 ) -> tuple[Status, str]:
-    if ended["timed_out"]:
-        return "out_of_budget", _how_it_ended(ended, folder, seconds)
+    if ended["limit"] is not None:
+        status: Status = "out_of_budget" if ended["limit"] in TIMES else "failed"
+        return status, _how_it_ended(ended, folder, seconds)
     if outcome is None:
         return "failed", _how_it_ended(ended, folder, seconds)
     return outcome.status, outcome.message
@@ -412,13 +399,15 @@ def _verdict(
 
 def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:
     """One line for a run that left no outcome."""
-    if ended["timed_out"]:
+    if ended["limit"] == "wall time":
         return f"stopped after {seconds:g} s, the task's limit on wall time"
+    if ended["limit"] is not None:
+        return f"stopped: over the limit on {ended['limit']} ({allowed(ended['limit'], seconds)})"
     try:
-        tail = _tail(folder / "output.log", 400).split("\n")
+        lines = tail(folder / "output.log", 400).split("\n")
     except OSError:
-        tail = []
-    said = " | ".join(line.strip() for line in tail if line.strip())
+        lines = []
+    said = " | ".join(line.strip() for line in lines if line.strip())
     code = ended["exit"]
     how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
     return f"the method's process {how} without a result" + (f": {said}" if said else "")

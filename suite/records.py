@@ -21,6 +21,7 @@ from suite.space import Space, Value
 SCHEMA_VERSION = 1
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
+Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -173,7 +174,11 @@ class Isolation(_Record):
     """How the method was kept from what it is scored on (L0 in process .. L4 micro-VM)."""
 
     level: Literal["L0", "L1", "L2", "L3", "L4"]
+    mechanism: Mechanism | None = None
     profile_hash: str | None = None
+    """Of the sandbox's options, filter and limits (isolation.profile_hash)."""
+    probe_hash: str | None = None
+    """Of what the run found when it looked around itself (selfprobe.look)."""
 
 
 class RunRecord(_Record):

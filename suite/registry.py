@@ -55,9 +55,17 @@ class MethodEntry:
     @property
     def files(self) -> list[Path]:
         """What the method's hash covers."""
-        if self.source.name != "method.py":
-            return [self.source]
-        return [path for path in self.source.parent.glob("*") if path.suffix in (".py", ".toml")]
+        return source_files(self.source)
+
+
+def source_files(source: Path) -> list[Path]:
+    """The files of a method or a task: a single file, or those beside method.py or task.py.
+
+    These and no others are hashed, and these and no others reach a worker.
+    """
+    if source.name not in ("method.py", "task.py"):
+        return [source]
+    return [path for path in source.parent.glob("*") if path.suffix in (".py", ".toml")]
 
 
 def folders(kind: str) -> list[Path]:

@@ -59,6 +59,12 @@ class _Scorer:
         starts = [str(kept.folder / f"start{i}") for i in range(len(kept.problem.starts))]
         return {"train": str(kept.folder / "train"), "starts": starts}
 
+    def make_toys(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Toys for `assay check`, written to a folder."""
+        from suite.probing import make_toys
+
+        return make_toys(request)
+
     def score(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Scores of a run's snapshots; `bad` says why weights cannot be scored."""
         kept, task = self._problem(request), self.task(request["task"])
@@ -173,6 +179,7 @@ def main() -> None:
     commands = {
         "describe_task": scorer.describe_task,
         "prepare": scorer.prepare,
+        "make_toys": scorer.make_toys,
         "score": scorer.score,
     }
     channel.write(json.dumps({"ready": {}}) + "\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from suite.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
-from suite.errors import AssayError, CardError, PluginError, UnknownName
+from suite.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
 from suite.execution import DidNotEnd, Job, Pool
 from suite.records import Compute, RunRecord
 from suite.registry import (
@@ -230,8 +230,8 @@ def _check_on_toys(
         "requires": card.requires,
     }
     try:
-        pool.answer({**common, "probe": "toys"}, TASK_SECONDS)
-    except PluginError as error:
+        pool.make_toys(common)
+    except (PluginError, WorkerError) as error:
         yield failed("runs", f"no toy can be made for this card: {error}")
         return
     tried: list[str] = []
@@ -268,9 +268,8 @@ def check_task(pool: Pool, folder: Path) -> Iterator[Finding]:
     shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
     problem, answer = None, {}
     try:
-        request = {"probe": "task", "task": str(folder), "shared": str(shared)}
         try:
-            answer = pool.answer({"command": "probe", **request}, TASK_SECONDS)
+            answer = pool.audit(folder, shared, TASK_SECONDS)
         except PluginError as error:
             problem = str(error)
         yield from read_findings(shared / "findings.jsonl", problem, None)

@@ -1,0 +1,227 @@
+"""What a run may use of the machine, and who sees to it.
+
+The kernel enforces per process what it can (`apply`); what it only knows per process or not at
+all, the worker watches from outside, over every process of the run (`Watch`): a run that forks
+does not get a second share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Limit = Literal[
+    "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
+]
+TIMES: tuple[Limit, ...] = ("wall time", "CPU time")
+"""Limits that end a run as out_of_budget; the others end it as failed."""
+
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
+POLL_SECONDS = 0.05
+"""How long a run can be over a watched limit unnoticed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Frozen: they are part of the profile whose hash every record carries."""
+
+    memory_bytes: int = 4 * GIBIBYTE
+    """Beyond the worker's own libraries. The largest run measured (CIFAR-10) takes 0.4 GiB."""
+    disk_bytes: int = GIBIBYTE
+    """Snapshots and temporary files together; the largest run measured writes 6 MiB."""
+    file_bytes: int = 512 * MEBIBYTE
+    n_files: int = 20_000
+    """Tasks with many starts write some thousand small snapshots."""
+    output_bytes: int = 16 * MEBIBYTE
+    """What it prints."""
+    n_processes: int = 64
+    """Threads count, as they do for the kernel. Loader workers and pools take a dozen."""
+    n_open_files: int = 1024
+    shared_memory_bytes: int = 256 * MEBIBYTE
+    """/dev/shm, which loader workers pass batches through."""
+    cpu_share: float = 1.25
+    """CPU seconds per wall second and thread: threads beside training take a little."""
+    cpu_slack_seconds: float = 5.0
+
+
+LIMITS = Limits()
+
+
+def as_dict() -> dict[str, Any]:
+    """The limits as data, for the profile's hash."""
+    return asdict(LIMITS)
+
+
+def cpu_seconds(wall_seconds: float, threads: int) -> float:
+    """CPU time a run may use within a wall time."""
+    return LIMITS.cpu_slack_seconds + LIMITS.cpu_share * threads * wall_seconds
+
+
+def allowed(limit: Limit, wall_seconds: float, threads: int = 1) -> str:
+    """What a limit is, for people."""
+    gibibytes = {
+        "memory": LIMITS.memory_bytes,
+        "disk": LIMITS.disk_bytes,
+        "file size": LIMITS.file_bytes,
+        "output": LIMITS.output_bytes,
+    }
+    if limit in gibibytes:
+        return f"{gibibytes[limit] / GIBIBYTE:.3g} GiB"
+    if limit == "files":
+        return f"{LIMITS.n_files:,}"
+    if limit == "processes":
+        return f"{LIMITS.n_processes}, threads included"
+    return f"{cpu_seconds(wall_seconds, threads):.3g} s"
+
+
+def apply(cpu: float, *, own_namespace: bool, address_space: bool) -> None:
+    """Set this process's limits, inherited by what it starts.
+
+    Args:
+        cpu: seconds.
+        own_namespace: whether the kernel counts this run's processes apart from the user's others.
+        address_space: cap it; CUDA reserves more than any machine has.
+    """
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: math.ceil(cpu),
+        resource.RLIMIT_FSIZE: LIMITS.file_bytes,
+        resource.RLIMIT_NOFILE: LIMITS.n_open_files,
+    }
+    if sys.platform == "linux":
+        if own_namespace:
+            wanted[resource.RLIMIT_NPROC] = LIMITS.n_processes
+        if address_space:
+            n_pages = int(Path("/proc/self/statm").read_text().split()[0])
+            wanted[resource.RLIMIT_AS] = n_pages * resource.getpagesize() + LIMITS.memory_bytes
+    for kind, value in wanted.items():
+        _, hard = resource.getrlimit(kind)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (allowed, allowed))
+
+
+class Watch:
+    """Sums over every process of a run; the worker asks while the run goes on, and once after.
+
+    Processes that end between two looks count for nothing: a run can hide the CPU time of many
+    short children whose ends it ignores, but not from the wall clock.
+    """
+
+    def __init__(self, folder: Path, *, cpu: float, own_namespace: bool) -> None:
+        """Begin; `folder` is where the run writes."""
+        self._folder, self._cpu, self.own_namespace = folder, cpu, own_namespace
+        self._base_bytes = _resident(os.getpid()) if sys.platform == "linux" else 0
+        self._before = _children_seconds()
+        disk = os.statvfs(folder)
+        self._free_before = (disk.f_bfree * disk.f_frsize, disk.f_ffree)
+
+    def exceeded(self) -> Limit | None:
+        """The first limit that the run is over, or None."""
+        return self._over_disk() or (self._over_processes() if sys.platform == "linux" else None)
+
+    def cpu_seconds(self) -> float:
+        """CPU time of what has ended and was waited for since the beginning."""
+        return _children_seconds() - self._before
+
+    def _over_disk(self) -> Limit | None:
+        with contextlib.suppress(OSError):
+            if os.lstat(self._folder / "output.log").st_size > LIMITS.output_bytes:
+                return "output"
+        n_bytes, n_files = self._used()
+        if n_files > LIMITS.n_files:
+            return "files"
+        return "disk" if n_bytes > 0.98 * LIMITS.disk_bytes else None
+
+    def _used(self) -> tuple[int, int]:
+        """Bytes and files: of the file system where it is the run's alone, else by looking."""
+        if self.own_namespace:
+            disk = os.statvfs(self._folder)
+            free_bytes, free_files = self._free_before
+            return free_bytes - disk.f_bfree * disk.f_frsize, free_files - disk.f_ffree
+        n_bytes = n_files = 0
+        pending = [self._folder]
+        while pending and n_files <= LIMITS.n_files:
+            with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    n_files += 1
+                    n_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+        return n_bytes, n_files
+
+    def _over_processes(self) -> Limit | None:
+        n_threads, resident, seconds = 0, 0, self.cpu_seconds()
+        for pid in processes(own_namespace=self.own_namespace):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                resident += _resident(pid)
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                seconds += sum(int(field) for field in fields[11:15]) / _TICKS
+                n_threads += int(fields[17])
+        if resident > self._base_bytes + LIMITS.memory_bytes:
+            return "memory"
+        if n_threads > LIMITS.n_processes:
+            return "processes"
+        return "CPU time" if seconds > self._cpu else None
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _resident(pid: int) -> int:
+    """Bytes; pages shared with the worker count too, so that none can hide behind them."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def processes(*, own_namespace: bool) -> list[int]:
+    """Every process of a run, as its worker sees them: its namespace, or its descendants."""
+    if own_namespace:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    return list(_descendants(os.getpid()))
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    pending = [pid]
+    while pending:
+        folder = Path(f"/proc/{pending.pop()}/task")
+        with contextlib.suppress(OSError):
+            for task in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    words = (folder / task / "children").read_text().split()
+                    pending += map(int, words)
+                    yield from map(int, words)
+
+
+def kill_all(*, own_namespace: bool) -> None:
+    """Send SIGKILL to every process of a run, until none is left to send it to."""
+    if own_namespace:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)  # all in the namespace but its first process, at once
+        return
+    for pid in processes(own_namespace=False):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_all(*, own_namespace: bool) -> None:
+    """Kill and wait for whatever a run has left: nothing that a run starts outlives it."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            kill_all(own_namespace=own_namespace)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(0.001)
