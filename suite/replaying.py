@@ -13,8 +13,9 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -211,6 +212,7 @@ def replay(
     method_of: Callable[[MethodRef], MethodEntry] = submission_of,
     *,
     secret: Path | None = None,
+    allow_weaker: bool = False,
     make_pool: Callable[..., Any] = Pool,
 ) -> Iterator[Replay]:
     """Do every run once more, one after the other, and tell how it came out.
@@ -219,6 +221,7 @@ def replay(
         records: runs of any tasks, methods and machines.
         method_of: finds a method's source; raises AssayError where it cannot.
         secret: the organisers' master secret, for runs of epochs that are not revealed.
+        allow_weaker: replay outside of a sandbox where there is none; it earns no tier.
         make_pool: where the runs are done.
     """
     groups: dict[tuple[Compute, Epoch | None], list[tuple[RunRecord, Job]]] = {}
@@ -230,19 +233,19 @@ def replay(
             continue
         groups.setdefault((record.spec.compute, epoch), []).append((record, job))
     for (compute, epoch), jobs in groups.items():
-        yield from _on_pool(make_pool, compute, epoch, jobs)
+        start = partial(
+            make_pool, n_workers=1, compute=compute, epoch=epoch, allow_weaker=allow_weaker
+        )
+        yield from _on_pool(start, jobs)
 
 
 def _on_pool(
-    make_pool: Callable[..., Any],
-    compute: Compute,
-    epoch: Epoch | None,
-    jobs: Sequence[tuple[RunRecord, Job]],
+    start: Callable[[], AbstractContextManager[Pool]], jobs: Sequence[tuple[RunRecord, Job]]
 ) -> Iterator[Replay]:
     """Runs that need the same pool. Without a pool (no GPU, no sandbox) none can be done."""
     waiting = list(jobs)
     try:
-        with make_pool(n_workers=1, compute=compute, epoch=epoch) as pool:
+        with start() as pool:
             while waiting:
                 record, job = waiting[0]
                 answer = _again(pool, record, job)

@@ -38,6 +38,9 @@ def replay(
     secret: Annotated[
         Path | None, typer.Option(help="The organisers' secret, for epochs not revealed yet.")
     ] = None,
+    allow_weaker: Annotated[
+        bool, typer.Option("--allow-weaker", help="Replay without a sandbox; earns no tier.")
+    ] = False,
     results: Annotated[
         Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
     ] = Path("assay-results"),
@@ -53,8 +56,9 @@ def replay(
     from suite import replaying
     from suite.registry import find_method
 
+    options: dict[str, Any] = {"secret": secret, "allow_weaker": allow_weaker}
     if len(what) == 1 and what[0].endswith(".zip"):
-        _replay_bundle(Path(what[0]), n_sample, seed, secret, as_json)
+        _replay_bundle(Path(what[0]), n_sample, seed, options, as_json)
         return
     records = [_record(run_id, results) for run_id in dict.fromkeys(what)]
 
@@ -63,12 +67,12 @@ def replay(
             return replaying.submission_of(ref)
         return replaying.checked_method(find_method(method), ref)
 
-    replays = list(_shown(replaying.replay(records, method_of, secret=secret), as_json))
+    replays = list(_shown(replaying.replay(records, method_of, **options), as_json))
     _end(replays, len(records), {}, as_json)
 
 
 def _replay_bundle(
-    path: Path, n_sample: int, seed: int | None, secret: Path | None, as_json: bool
+    path: Path, n_sample: int, seed: int | None, options: dict[str, Any], as_json: bool
 ) -> None:
     import secrets
 
@@ -83,7 +87,7 @@ def _replay_bundle(
         typer.echo(f"{path.name}: {len(records)} of {len(bundle.runs)} runs, seed {seed}")
     with replaying.unpacked(bundle.source, bundle.manifest.method.slug) as entry:
         found = replaying.replay(
-            records, lambda ref: replaying.checked_method(entry, ref), secret=secret
+            records, lambda ref: replaying.checked_method(entry, ref), **options
         )
         replays = list(_shown(found, as_json))
     _end(replays, len(records), about, as_json)
