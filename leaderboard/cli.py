@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,9 @@ def board(
         bool,
         typer.Option("--with-local", help="The published results, and those of --results beside."),
     ] = False,
+    epoch: Annotated[
+        str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the leaderboard made from the records: per task, per family, overall."""
@@ -53,6 +57,7 @@ def board(
     from suite.ruleset import RULESET
 
     catalogue, evidence = _read(names, results, with_local)
+    evidence = replace(evidence, epoch=epoch)
     _check_methods(method or [], catalogue, evidence)
     made = build(
         evidence,

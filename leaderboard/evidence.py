@@ -66,6 +66,9 @@ class Evidence:
     """Of published studies, by id; one that is not here is self-reported (T0)."""
     past: Sequence[Past] = ()
     """Bundles that were published and do not count any more."""
+    epoch: str | None = None
+    """Whose hidden seeds count; None: the public ones. Repetitions are paired by index, which
+    means nothing between epochs: the studies of others are left out."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,9 @@ def run_command(method: str, task: str) -> str:
     return f"assay run {method} --task {task}"
 
 
-def load(
-    store: Store, tasks: Collection[str], known: Collection[str], epoch: str | None = None
-) -> Evidence:
-    """Read the studies of `tasks` and the repetitions they name, of one epoch (None: public seeds).
+def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Evidence:
+    """Read the studies of `tasks` and the repetitions they name.
 
-    Repetitions are paired by index, which means nothing between epochs: they are never mixed.
     Unreadable files, and studies of tasks that are not among the `known`, are problems.
     """
     problems: list[str] = []
@@ -142,7 +142,7 @@ def load(
     problems += [
         f"task {task} is not known here: {n} studies not shown" for task, n in lost.items()
     ]
-    studies = [study for study in studies if study.task.slug in tasks and study.epoch == epoch]
+    studies = [study for study in studies if study.task.slug in tasks]
     runs: dict[str, Run] = {}
     for study in studies:
         for run_id in {*study.selected_runs, *study.default_runs} - runs.keys():
@@ -163,7 +163,7 @@ def cells(
     problems: list[str] = []
     by_method: dict[str, list[StudyRecord]] = {}
     for study in evidence.studies:
-        if study.task.slug == card.slug:
+        if study.task.slug == card.slug and study.epoch == evidence.epoch:
             by_method.setdefault(study.method.slug, []).append(study)
     found = []
     for method in sorted(by_method):

@@ -5,7 +5,7 @@ Layers, each importing only from those below it (checked by import-linter):
     cli
     commands                                   parsing around the calls below
     listing, templates, running, testing       what the commands do
-    publishing, replaying, queueing
+    publishing, replaying, queueing, gating
     submitting
     verification, packing, checkout            bundles: checked, made; git
     progress, reports, pipeline, coherence     coherence: could one record's numbers be?

@@ -5,12 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from suite.errors import SubmissionError
 
 BASES = ("origin/HEAD", "origin/main", "main", "master", "HEAD")
 GIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file that differs between two commits."""
+
+    path: str
+    status: str
+    """A added, M modified, D deleted, T another type."""
+    mode: str
+    """Of the newer side: 100644 is an ordinary file, 100755 may be run, 120000 is a link."""
 
 
 class Checkout:
@@ -92,6 +104,27 @@ class Checkout:
         """Paths of the files under `folder` in a commit."""
         listed = self._run("ls-tree", "-r", "-z", "--name-only", ref, "--", f"{folder}/")
         return [name.decode("utf-8", "replace") for name in listed.split(b"\0") if name]
+
+    def changes(self, base: str, head: str) -> list[Change]:
+        """What `head` changed since it left `base`; a renamed file is one removed and one added.
+
+        Raises:
+            SubmissionError: one of them is no commit.
+        """
+        said = self._run("diff", "--raw", "-z", "--no-renames", f"{base}...{head}", "--")
+        parts = said.decode("utf-8", "replace").split("\0")
+        return [
+            Change(path=path, status=facts.split(" ")[4][:1], mode=facts.split(" ")[1])
+            for facts, path in zip(parts[::2], parts[1::2], strict=False)
+        ]
+
+    def size(self, ref: str, path: str) -> int:
+        """Bytes of a file in a commit.
+
+        Raises:
+            SubmissionError: it is not there.
+        """
+        return int(self.git("cat-file", "-s", f"{ref}:{path}"))
 
     def changed(self, *folders: str) -> list[str]:
         """Files in `folders` of the working tree that are not as committed, untracked ones too."""

@@ -139,11 +139,11 @@ def _place_problems(checkout: Checkout, base: str, card: SubmissionCard) -> list
         )
     taken = checkout.file(base, f"submissions/{card.slug}/card.toml")
     if taken is not None:
-        problems += _taken(card, taken, base)
+        problems += taken_by(card, taken, base)
     return problems
 
 
-def _taken(card: SubmissionCard, text: bytes, base: str) -> list[str]:
+def taken_by(card: SubmissionCard, text: bytes, base: str) -> list[str]:
     """Whether a folder of this name in `base` may be replaced: by a newer version of its own."""
     try:
         other = SubmissionCard(**tomllib.loads(text.decode()))
