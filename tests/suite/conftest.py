@@ -117,6 +117,12 @@ class FakePool:
     aborted: bool = False
     mechanism: str = "bubblewrap"
 
+    def __enter__(self) -> FakePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def run(self, job: Job, reproduce: str) -> RunRecord:
         spec = job.spec
         if spec.task.slug in self.fails:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ class Fixed:
         patch.setattr(running, "make_cells", lambda *_: [cell])
 
     def run(self, pool: Any, *settings: str, again: bool = False) -> int:
-        self.patch.setattr(running, "Pool", lambda **_: contextlib.nullcontext(pool))
+        self.patch.setattr(running, "Pool", lambda **_: pool)
         request = running.Request(
             methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
         )
