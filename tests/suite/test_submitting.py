@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,29 +10,13 @@ from typing import Any
 import pytest
 
 from suite import publog, submitting
-from suite.bundles import pack
-from suite.cards import SubmissionCard, read_card
 from suite.checkout import Checkout
 from suite.errors import BundleError, SubmissionError
-from suite.pipeline import Pipeline
 from suite.queueing import queue
 from suite.registry import MethodEntry
-from suite.store import Store
 from suite.submitting import bundles_of, make_branch, plan
 
 CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
-
-
-@pytest.fixture(autouse=True)
-def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No configuration but ours."""
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    values = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-    for part in ("AUTHOR", "COMMITTER"):
-        values |= {f"GIT_{part}_NAME": "A", f"GIT_{part}_EMAIL": "a@example.org"}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -44,59 +27,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """A benchmark of one task and one method, on main."""
-    root = tmp_path / "repo"
-    for path, text in {
-        "suite/engine.py": "a = 1\n",
-        "tasks/toy/card.toml": "",
-        "submissions/sgd/card.toml": CARD.format(slug="sgd", version=1),
-        "README.md": "read me\n",
-    }.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    git(tmp_path, "init", "-q", "-b", "main", str(root))
-    git(root, "add", "-A")
-    git(root, "commit", "-q", "-m", "Begin")
-    return root
-
-
-class Author:
-    """Somebody's method and its bundles, made without training."""
-
-    def __init__(self, folder: Path, make_cell: Any, task: Any, fake_pool: Any) -> None:
-        self.folder, self.make_cell, self.task, self.fake_pool = folder, make_cell, task, fake_pool
-        self.out = folder / "bundles"
-        self.out.mkdir(parents=True)
-
-    def method(self, slug: str = "mine", version: int = 1, source: str = "a = 1\n") -> MethodEntry:
-        own = self.folder / slug
-        own.mkdir(exist_ok=True)
-        (own / "card.toml").write_text(CARD.format(slug=slug, version=version))
-        (own / "method.py").write_text(source)
-        return MethodEntry(read_card(own / "card.toml", SubmissionCard), own / "method.py")
-
-    def bundle(self, entry: MethodEntry) -> Path:
-        store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
-        cell = self.make_cell(self.task, entry)
-        Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
-        source = {path.name: path.read_bytes() for path in entry.files}
-        name, data = pack(list(store.runs()), list(store.studies()), source)
-        (self.out / name).write_bytes(data)
-        return self.out / name
-
-
-@pytest.fixture
-def author(
-    tmp_path: Path, make_cell: Any, make_task: Any, fake_pool: Any, monkeypatch: pytest.MonkeyPatch
-) -> Author:
+def author(make_author: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     # A pool that trains nothing makes numbers that would not pass for T1.
     monkeypatch.setattr(submitting, "verify", lambda bundle: [])
-    return Author(tmp_path / "author", make_cell, make_task(), fake_pool)
+    return make_author()
 
 
 def test_a_branch_adds_one_folder_and_its_bundles_and_disturbs_nothing(
-    repo: Path, author: Author
+    repo: Path, author: Any
 ) -> None:
     entry = author.method()
     (entry.source.parent / "notes.txt").write_text("mine")
@@ -127,7 +65,7 @@ def test_a_branch_adds_one_folder_and_its_bundles_and_disturbs_nothing(
     assert "submission/mine" in "\n".join(made.steps)
 
 
-def test_the_steps_name_the_remote(repo: Path, author: Author) -> None:
+def test_the_steps_name_the_remote(repo: Path, author: Any) -> None:
     entry = author.method()
     author.bundle(entry)
     git(repo, "remote", "add", "origin", "git@github.com:who/assay.git")
@@ -136,14 +74,14 @@ def test_the_steps_name_the_remote(repo: Path, author: Author) -> None:
     assert any("github.com/who/assay/compare/main...submission/mine" in step for step in steps)
 
 
-def refusal(repo: Path, author: Author, entry: MethodEntry) -> str:
+def refusal(repo: Path, author: Any, entry: MethodEntry) -> str:
     with pytest.raises(SubmissionError) as caught:
         plan(entry, bundles_of(entry, author.out), Checkout(repo))
     assert git(repo, "branch", "--list", "submission/*") in ("", "submission/mine")
     return str(caught.value)
 
 
-def test_every_problem_is_told_at_once(repo: Path, author: Author) -> None:
+def test_every_problem_is_told_at_once(repo: Path, author: Any) -> None:
     git(repo, "branch", "submission/mine")
     (repo / "suite" / "engine.py").write_text("a = 2\n")
     (repo / "tasks" / "mine").mkdir()
@@ -154,7 +92,7 @@ def test_every_problem_is_told_at_once(repo: Path, author: Author) -> None:
     assert "there is no bundle of mine version 1" in said
 
 
-def test_bundles_of_other_code_are_refused(repo: Path, author: Author) -> None:
+def test_bundles_of_other_code_are_refused(repo: Path, author: Any) -> None:
     author.bundle(author.method())
     said = refusal(repo, author, author.method(source="a = 2\n"))
     assert "was made with other code" in said
@@ -162,9 +100,7 @@ def test_bundles_of_other_code_are_refused(repo: Path, author: Author) -> None:
     assert "its source is not the folder's" in said
 
 
-def test_a_task_that_is_not_there_and_a_second_bundle_are_refused(
-    repo: Path, author: Author
-) -> None:
+def test_a_task_that_is_not_there_and_a_second_bundle_are_refused(repo: Path, author: Any) -> None:
     entry = author.method()
     author.bundle(entry)
     git(repo, "rm", "-q", "-r", "tasks")
@@ -172,7 +108,7 @@ def test_a_task_that_is_not_there_and_a_second_bundle_are_refused(
     assert "the task toy is not on main" in refusal(repo, author, entry)
 
 
-def test_an_unsound_bundle_is_refused(repo: Path, author: Author) -> None:
+def test_an_unsound_bundle_is_refused(repo: Path, author: Any) -> None:
     entry = author.method()
     path = author.bundle(entry)
     path.write_bytes(path.read_bytes()[:-1])
@@ -181,7 +117,7 @@ def test_an_unsound_bundle_is_refused(repo: Path, author: Author) -> None:
 
 
 def test_what_verification_finds_is_refused(
-    repo: Path, author: Author, monkeypatch: pytest.MonkeyPatch
+    repo: Path, author: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from suite.verification import Finding
 
@@ -194,9 +130,7 @@ def test_what_verification_finds_is_refused(
     assert "slow" not in said
 
 
-def test_a_slug_belongs_to_its_authors_who_may_raise_the_version(
-    repo: Path, author: Author
-) -> None:
+def test_a_slug_belongs_to_its_authors_who_may_raise_the_version(repo: Path, author: Any) -> None:
     taken = repo / "submissions" / "mine"
     taken.mkdir()
     (taken / "old.py").write_text("")
@@ -216,7 +150,7 @@ def test_a_slug_belongs_to_its_authors_who_may_raise_the_version(
     assert listed.split() == ["submissions/mine/card.toml", "submissions/mine/method.py"]
 
 
-def test_a_link_in_the_folder_is_refused(repo: Path, author: Author, tmp_path: Path) -> None:
+def test_a_link_in_the_folder_is_refused(repo: Path, author: Any, tmp_path: Path) -> None:
     entry = author.method()
     (tmp_path / "elsewhere.py").write_text("secret = 1\n")
     (entry.source.parent / "helper.py").symlink_to(tmp_path / "elsewhere.py")
@@ -236,13 +170,13 @@ def test_what_is_no_checkout_is_told(tmp_path: Path, repo: Path) -> None:
 
 
 def test_a_single_file_is_no_submission(
-    repo: Path, author: Author, make_method: Callable[..., Any]
+    repo: Path, author: Any, make_method: Callable[..., Any]
 ) -> None:
     assert "assay new method sgd" in refusal(repo, author, make_method("sgd", "a = 1\n"))
 
 
 def test_the_queue_follows_a_submission_from_branch_to_replay(
-    repo: Path, author: Author, tmp_path: Path
+    repo: Path, author: Any, tmp_path: Path
 ) -> None:
     def now() -> tuple[str, str]:
         (waiting,) = queue(Checkout(repo))
