@@ -7,6 +7,7 @@ Layers, each importing only from those below it:
     board, compare
     summary
     contest
+    published
     evidence, aggregate, tables
     paired, multiple
 """

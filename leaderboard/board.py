@@ -15,8 +15,8 @@ from leaderboard.contest import Contest, ranks, versus_reference
 from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells, run_command
 from leaderboard.paired import Comparison
 from leaderboard.summary import summarise
-from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable
-from suite.cards import FAMILIES
+from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable, Withdrawn
+from suite.cards import FAMILIES, TaskCard
 from suite.ruleset import Ruleset
 
 
@@ -30,11 +30,13 @@ def build(
     """The board of `tasks`, in the order given; tasks without a record are left out."""
     problems = list(evidence.problems)
     work: list[Contest] = []
+    withdrawn: dict[str, list[Withdrawn]] = {}
     for slug in tasks:
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        if found:
+        withdrawn[slug] = _withdrawn(card, evidence, catalogue, ruleset)
+        if found or withdrawn[slug]:
             work.append(Contest(card, found, basis, ruleset))
     present = [family for family in FAMILIES if any(t.card.family == family for t in work)]
     return Board(
@@ -43,7 +45,7 @@ def build(
         confidence=ruleset.confidence,
         alpha=ruleset.alpha,
         bootstrap_draws=ruleset.bootstrap_draws,
-        tasks=[_table(task) for task in work],
+        tasks=[_table(task, withdrawn[task.card.slug]) for task in work],
         families=[
             summarise(family, [task for task in work if task.card.family == family])
             for family in present
@@ -53,7 +55,30 @@ def build(
     )
 
 
-def _table(contest: Contest) -> TaskTable:
+def _withdrawn(
+    card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
+) -> list[Withdrawn]:
+    """What was published of a task and does not count any more, oldest first."""
+    found = []
+    for past in evidence.past:
+        standing = past.standing
+        for cell in cells(card, past.evidence, catalogue, ruleset)[0]:
+            values = cell.tuned.values
+            found.append(
+                Withdrawn(
+                    method=cell.method,
+                    state=standing.state,
+                    since=standing.since,
+                    reason=standing.reason,
+                    bundle=standing.file,
+                    n=len(values),
+                    mean=float(np.mean(values)) if values else None,
+                )
+            )
+    return sorted(found, key=lambda item: (item.since, item.bundle))
+
+
+def _table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
     card = contest.card
     comparisons, rank_of = versus_reference(contest), ranks(contest)
     rows = [
@@ -75,6 +100,7 @@ def _table(contest: Contest) -> TaskTable:
         reference=card.reference,
         anchored=contest.anchors is not None,
         rows=sorted(rows, key=lambda row: _order(row, contest)),
+        withdrawn=withdrawn,
         notes=_notes(contest),
     )
 
@@ -91,6 +117,7 @@ def _row(
         note=_note(contest, cell),
         is_reference=cell.method == contest.card.reference,
         local=cell.local,
+        trust=cell.tier,
         preset=cell.study.preset,
         k=len(cell.study.trials),
         study=cell.study.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,13 +45,21 @@ def board(
         typer.Option(help="Show these methods and the references alone; repeatable."),
     ] = None,
     defaults: Defaults = False,
+    with_local: Annotated[
+        bool,
+        typer.Option("--with-local", help="The published results, and those of --results beside."),
+    ] = False,
+    epoch: Annotated[
+        str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the leaderboard made from the records: per task, per family, overall."""
     from leaderboard.board import build, only
     from suite.ruleset import RULESET
 
-    catalogue, evidence = _read(names, results, flagged=True)
+    catalogue, evidence = _read(names, results, with_local, flagged=True)
+    evidence = replace(evidence, epoch=epoch)
     _check_methods(method or [], catalogue, evidence)
     made = build(
         evidence,
@@ -82,7 +91,7 @@ def compare(
     from leaderboard.compare import compare as compare_methods
     from suite.ruleset import RULESET
 
-    catalogue, evidence = _read(names, results)
+    catalogue, evidence = _read(names, results, with_local=False)
     _check_methods([a, b], catalogue, evidence)
     report = compare_methods(
         evidence,
@@ -102,25 +111,28 @@ def compare(
 
 
 def _read(
-    names: list[str] | None, results: Path, *, flagged: bool = False
+    names: list[str] | None, results: Path, with_local: bool, *, flagged: bool = False
 ) -> tuple[Catalogue, Evidence]:
     """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show.
+        AssayError: there is no record to show, or the published log is broken.
     """
-    from leaderboard.evidence import Catalogue, load
+    from leaderboard.evidence import Catalogue
+    from leaderboard.published import load_folder, together
     from suite import registry
     from suite.errors import AssayError
-    from suite.store import Store
 
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)
     slugs = {entry.card.slug for entry in selected}
     suspicions = _suspicions(selected) if flagged else None
-    evidence = load(Store(results), slugs, {*known, *slugs}, suspicions)
-    if not evidence.studies:
+    evidence = load_folder(results, slugs, {*known, *slugs}, suspicions)
+    if with_local:
+        published = load_folder(registry.RESULTS, slugs, {*known, *slugs}, suspicions)
+        evidence = together(published, evidence)
+    if not evidence.studies and not evidence.past:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
         raise AssayError(

@@ -12,6 +12,7 @@ from leaderboard.suspicions import Suspicions
 from suite.cards import SubmissionCard, TaskCard
 from suite.detectors import Flag
 from suite.errors import RecordError
+from suite.publog import Standing, TrustTier
 from suite.records import MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
 from suite.store import Store
@@ -39,6 +40,7 @@ class Run:
     repetition: int
     status: Status
     test: float | None
+    epoch: str | None = None
 
     @classmethod
     def of(cls, record: RunRecord) -> Run:
@@ -50,6 +52,7 @@ class Run:
             repetition=spec.repetition,
             status=record.status,
             test=result.test if result else None,
+            epoch=spec.epoch,
         )
 
 
@@ -64,6 +67,22 @@ class Evidence:
     """What could not be read, one line each."""
     flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
     """Signs that a result may be false, by the id of its study."""
+    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
+    """Of published studies, by id; one that is not here is self-reported (T0)."""
+    past: Sequence[Past] = ()
+    """Bundles that were published and do not count any more."""
+    epoch: str | None = None
+    """Whose hidden seeds count; None: the public ones. Repetitions are paired by index, which
+    means nothing between epochs: the studies of others are left out."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A bundle that was superseded, corrected or retracted: its values stay visible."""
+
+    standing: Standing
+    evidence: Evidence
+    """What it said."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,8 @@ class Cell:
     """The method is not among the submissions of this checkout."""
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change nothing."""
+    tier: TrustTier = "T0"
+    """How far the results can be trusted."""
 
     @property
     def preliminary(self) -> bool:
@@ -169,7 +190,7 @@ def cells(
     problems: list[str] = []
     by_method: dict[str, list[StudyRecord]] = {}
     for study in evidence.studies:
-        if study.task.slug == card.slug:
+        if study.task.slug == card.slug and study.epoch == evidence.epoch:
             by_method.setdefault(study.method.slug, []).append(study)
     found = []
     for method in sorted(by_method):
@@ -183,6 +204,8 @@ def cells(
         if candidates:
             cell = max(candidates, key=_weight)
             found.append(cell)
+            if cell.tier != "T0" and any(other.tier == "T0" for other in candidates):
+                problems.append(f"{method} on {card.slug}: local results; the published ones count")
     return found, sorted(problems)
 
 
@@ -203,11 +226,12 @@ def _current_refs(
     return _Refs(task_ref, newest.method, local=True)
 
 
-def _weight(cell: Cell) -> tuple[bool, bool, bool, int, int, str, str]:
-    """The study that counts: current, complete, full, most trials and repetitions, newest."""
+def _weight(cell: Cell) -> tuple[bool, bool, bool, bool, int, int, str, str]:
+    """The study that counts: current, published, complete, full, most trials and runs, newest."""
     study = cell.study
     return (
         not cell.stale,
+        cell.tier != "T0",
         cell.tuned.complete,
         study.preset == "full",
         len(study.trials),
@@ -235,6 +259,7 @@ def _cell(
         stale=stale,
         local=refs.local,
         flags=evidence.flags.get(study.id, ()),
+        tier=evidence.tiers.get(study.id, "T0"),
     )
 
 
@@ -258,7 +283,7 @@ def _repetitions(
         run = evidence.runs.get(run_id)
         if run is None:
             continue
-        if run.cell != cell or run.purpose != "repetition":
+        if (run.cell, run.purpose, run.epoch) != (cell, "repetition", study.epoch):
             raise RecordError(f"{where}: run {run_id} is not a repetition of this study")
         if run.repetition in scores:
             raise RecordError(f"{where}: repetition {run.repetition} is named twice")

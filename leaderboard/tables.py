@@ -10,10 +10,26 @@ from typing import Literal
 from leaderboard.paired import Comparison, Interval, Part
 from suite.cards import Family
 from suite.detectors import Flag
+from suite.publog import TrustTier
 from suite.ruleset import Preset, Tier
 
 Basis = Literal["tuned", "defaults"]
 State = Literal["ranked", "incomplete", "stale"]
+
+
+class Withdrawn(Part):
+    """A published result that does not count any more."""
+
+    method: str
+    state: Literal["superseded", "corrected", "retracted"]
+    since: str
+    """UTC, ISO 8601."""
+    reason: str
+    bundle: str
+    """File name of the bundle, which is still there."""
+    n: int
+    mean: float | None
+    """Mean test score of the tuned point, as it stood."""
 
 
 class Sample(Part):
@@ -46,6 +62,8 @@ class Row(Part):
     is_reference: bool
     local: bool
     """The method is not among the submissions of this checkout, so its code is not checked."""
+    trust: TrustTier
+    """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
     preset: Preset
     """"quick" is preliminary."""
     k: int
@@ -87,6 +105,8 @@ class TaskTable(Part):
     """The reference is complete and better than chance, so scores can be normalised."""
     rows: list[Row]
     """Ranked rows from best to worst mean, then the others by slug."""
+    withdrawn: list[Withdrawn]
+    """What was superseded, corrected or retracted, oldest first; its rows are not above."""
     notes: list[str]
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
 from leaderboard.paired import Comparison, Interval
-from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable
+from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
 
 MAX_WIDTH = 100
 
@@ -120,7 +120,9 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     for row in task.rows:
         _add_row(table, row, board, form)
     out.print(table)
-    _show_lines((f"  {note}" for note in [*task.notes, *_row_notes(task), *_flag_notes(task)]), out)
+    past = [_past(item, form) for item in task.withdrawn]
+    notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past]
+    _show_lines((f"  {note}" for note in notes), out)
     out.print()
 
 
@@ -130,7 +132,7 @@ def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
     versus = row.versus_reference
     table.add_row(
         _rank(row.rank),
-        row.method + (" (local)" if row.local else "") + (" (flagged)" if row.flags else ""),
+        row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
         form.span(main.mean, main.interval) if main else "-",
         _runs(main) + (" prelim." if row.preset == "quick" else "") if main else "-",
         form.number(other.mean) if other else "-",
@@ -139,6 +141,17 @@ def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
         _verdict(row),
         style="" if row.state == "ranked" else "dim",
     )
+
+
+def _published(board: Board) -> bool:
+    return any(row.trust != "T0" for task in board.tasks for row in task.rows)
+
+
+def _mark(row: Row, published: bool) -> str:
+    """Beside published rows the tier of each; alone, whose code is not in the checkout."""
+    if row.trust != "T0":
+        return f" {row.trust}"
+    return " (local)" if row.local or published else ""
 
 
 def _verdict(row: Row) -> str:
@@ -186,6 +199,11 @@ def _flag_notes(task: TaskTable) -> list[str]:
         for row in task.rows
         for flag in row.flags
     ]
+
+
+def _past(item: Withdrawn, form: _Format) -> str:
+    value = f"{form.number(item.mean)}, n = {item.n}"
+    return f"{item.method}: {item.state} {item.since[:10]} (was {value}): {item.reason}"
 
 
 def _show_summary(summary: Summary, board: Board, out: Console) -> None:
@@ -237,6 +255,11 @@ def _board_footer(board: Board) -> list[str]:
         "own mean; IQM = interquartile mean over tasks, stratified bootstrap; ranks there also ask "
         "for a difference beyond the tasks' mean margin.",
     ]
+    if _published(board):
+        lines.append(
+            "T1: the bundle hangs together. T2: runs of it were repeated by others. T3: hidden "
+            "seeds of the organisers. local: your own results (T0), published nowhere."
+        )
     if any(task.deterministic for task in board.tasks):
         lines.append("Deterministic tasks: one repetition, compared by the margin, without a test.")
     if any(row.flags for row in rows):

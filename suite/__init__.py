@@ -3,8 +3,12 @@
 Layers, each importing only from those below it (checked by import-linter):
 
     cli
+    commands                                   parsing around the calls below
     listing, templates, running, testing       what the commands do
-    progress, reports, pipeline
+    publishing, replaying, queueing, gating
+    submitting
+    verification, packing, checkout            bundles: checked, made; git
+    progress, reports, pipeline, coherence     coherence: could one record's numbers be?
     recording, execution                       trusted: records; the pool of workers
     peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
@@ -16,11 +20,14 @@ Layers, each importing only from those below it (checked by import-linter):
     registry, data, models, quantization
     method                                     the two contracts
     task                                       a plugin sees
-    detectors, store                           signs of a false result; write-once files of records
+    detectors                                  signs of a false result
+    store, bundles, publog                     write-once files; what is published, its log
+    organising                                 epochs and their hidden seeds
     records
     cards
     leavings                                   what a run left in its sandbox
-    ruleset, space, identity, untrusted
+    ruleset, space, identity
+    untrusted, archives, strict_json, texts    reading what strangers wrote
     limits, seccomp, landlock, selfprobe       parts of the sandbox
     errors
 

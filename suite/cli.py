@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.commands import epoch as epochs
+from suite.commands import publish, replay
+from suite.commands import submit as submissions
 from suite.errors import AssayError, UnknownName
 
 if TYPE_CHECKING:
@@ -214,6 +217,13 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="With --set: run once more and compare the weights.")
     ] = False,
+    epoch: Annotated[
+        str | None, typer.Option(help="Repeat with the hidden seeds of this epoch.")
+    ] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(help="With --epoch: the organisers' secret."),
+    ] = None,
     mlflow: Annotated[
         str | None, typer.Option(help="MLflow tracking URI, or off. Default: SQLite in --results.")
     ] = None,
@@ -230,7 +240,10 @@ def run(
         assay run adam --task diffgrad_f1 --set lr=0.05 --repetition 0
     """
     from suite import running
+    from suite.organising import epochs_folder, open_epoch
 
+    if secret is not None and epoch is None:
+        raise AssayError("--secret was given without --epoch; expected the name of its epoch too")
     request = running.Request(
         methods=methods,
         tasks=chosen_tasks(tasks, family, tier),
@@ -243,6 +256,7 @@ def run(
         results=results,
         mlflow=mlflow,
         as_json=as_json,
+        epoch=open_epoch(epoch, epochs_folder(), secret) if epoch else None,
     )
     if settings or again or repetition is not None:
         code = running.run_fixed(request, settings or [], purpose, repetition, again)
@@ -322,3 +336,7 @@ def data_prepare(
             raise UnknownName("data set", name, data.DATASETS)
         data.prepare(name)
         typer.echo(f"{name}: ready")
+
+
+for module in (publish, replay, submissions, epochs):
+    module.register(app)

@@ -7,6 +7,10 @@ AssayError                 exit code 2
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
 |-- RecordError            a record cannot be read: corrupt, from the future, or not ours
+|-- BundleError            a bundle cannot be read or made; nothing of it is used
+|-- LogError               the results log is broken, or an entry does not fit it
+|-- EpochError             an epoch's secret is missing, or is not what was committed to
+|-- SubmissionError        a method that cannot be submitted as it is
 |-- StorageError           the results folder cannot be written: full, read-only
 `-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
 """
@@ -60,6 +64,22 @@ class DataError(AssayError):
 
 class RecordError(AssayError):
     """A record that cannot be read."""
+
+
+class BundleError(AssayError):
+    """A bundle that cannot be read or made."""
+
+
+class LogError(AssayError):
+    """A results log that is broken, or an entry that does not fit it."""
+
+
+class EpochError(AssayError):
+    """An epoch whose secret is missing, or is not the one that was committed to."""
+
+
+class SubmissionError(AssayError):
+    """A method that cannot be submitted as it is."""
 
 
 class StorageError(AssayError):

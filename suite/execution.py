@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite import __version__, isolation
 from suite.cards import FAMILIES
-from suite.errors import DataError, PluginError, StorageError, WorkerError
+from suite.errors import DataError, EpochError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
 from suite.limits import TIMES, allowed, explained
+from suite.organising import Epoch
 from suite.peers import Scorer, Worker, tail
 from suite.records import (
     Checks,
@@ -77,6 +78,7 @@ class Pool:
         *,
         n_workers: int,
         compute: Compute,
+        epoch: Epoch | None = None,
         allow_weaker: bool = False,
         mechanism: Mechanism | None = None,
     ) -> None:
@@ -85,13 +87,14 @@ class Pool:
         Args:
             n_workers: how many runs go on at once.
             compute: what numbers depend on.
+            epoch: whose hidden seeds its repetitions may have.
             allow_weaker: take `subprocess` where no sandbox works.
             mechanism: this one, and no other; by default the strongest that works here.
 
         Raises:
             WorkerError: there is no sandbox, and `allow_weaker` was not given.
         """
-        self.n_workers, self.compute = n_workers, compute
+        self.n_workers, self.compute, self.epoch = n_workers, compute, epoch
         self.mechanism: Mechanism = mechanism or isolation.choose(
             compute=compute, allow_weaker=allow_weaker
         )
@@ -216,18 +219,21 @@ class Pool:
 
         Raises:
             DataError: the task's data are missing.
+            EpochError: the spec has hidden seeds that this pool was not given.
             WorkerError: a process of ours died.
         """
         spec, card = job.spec, job.task.card
+        seed_root = self._seed_root(spec)
         problem = {
             "task": str(job.task.folder),
             "purpose": spec.purpose,
             "repetition": spec.repetition,
-            "seed_root": RULESET.seed_root,
+            "seed_root": seed_root,
         }
         prepared = self._ask_scorer({"command": "prepare", **problem})
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{spec.id}-") as name:
             folder = Path(name)
+            starts = range(len(prepared["starts"]))
             request = {
                 "command": "run",
                 "folder": name,
@@ -237,7 +243,7 @@ class Pool:
                 **_split_values(spec),
                 **prepared,
                 "task": str(job.task.folder),
-                "seeds": [_worker_seeds(spec, n) for n in range(len(prepared["starts"]))],
+                "seeds": [_worker_seeds(seed_root, spec, n) for n in starts],
             }
             ended = self._on_worker(request)
             outcome = _read_outcome(folder)
@@ -259,6 +265,14 @@ class Pool:
                 if "bad" in scored:
                     status, message = "failed", scored["bad"]
         return self._record(job, status, message, ended, outcome, scored, reproduce)
+
+    def _seed_root(self, spec: RunSpec) -> str:
+        """The root of the run's seeds. It goes to the scorer alone; a worker gets seeds."""
+        if spec.epoch is None:
+            return RULESET.seed_root
+        if self.epoch is None or self.epoch.name != spec.epoch:
+            raise EpochError(f"run {spec.id} has the hidden seeds of the epoch {spec.epoch}")
+        return self.epoch.seed_root
 
     def _check_disk(self) -> None:
         """A run that failed on a full disk says nothing of its method.
@@ -349,12 +363,10 @@ def _split_values(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def _worker_seeds(spec: RunSpec, start: int) -> dict[str, int]:
+def _worker_seeds(seed_root: str, spec: RunSpec, start: int) -> dict[str, int]:
     """Seeds that decide batch order, augmentation and the method's own draws: the same for all."""
     name = (spec.purpose, spec.task.slug, spec.repetition, "worker", start)
-    return {
-        part: derive_seed(RULESET.seed_root, *name, part) for part in ("order", "augment", "method")
-    }
+    return {part: derive_seed(seed_root, *name, part) for part in ("order", "augment", "method")}
 
 
 def _read_outcome(folder: Path) -> Outcome | None:

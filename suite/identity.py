@@ -46,12 +46,16 @@ def code_hash(files: Iterable[Path]) -> str:
 
     A reworded comment must not make a recorded result stale; a changed constant must.
     """
+    return source_hash((path.name, path.read_bytes()) for path in files)
+
+
+def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
+    """The same for files in memory, as (name without folders, content)."""
     digest = hashlib.sha256()
-    for path in sorted(files, key=lambda path: path.name):
-        data = path.read_bytes()
-        if path.suffix == ".py":
+    for name, data in sorted(files, key=lambda file: file[0]):
+        if name.endswith(".py"):
             data = _significant(data)
-        digest.update(f"{path.name}\0{len(data)}\0".encode())
+        digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
 
@@ -63,8 +67,8 @@ def _significant(source: bytes) -> bytes:
     source = source.replace(b"\r\n", b"\n")
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
-    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
-        return source  # not Python: whatever reads it next will say so
+    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
+        return source  # not Python, or not text: whatever reads it next will say so
     tokens = [token for token in _whole_strings(tokens, source) if token.type not in _LAYOUT]
     for position, token in enumerate(tokens):
         if token.type == tokenize.INDENT:

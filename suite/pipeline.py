@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import datetime
 import heapq
-import json
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,7 +16,6 @@ from functools import cached_property
 
 from suite.errors import AssayError, StorageError, WorkerError
 from suite.execution import REFERENCE_PREFIX, Description, Job, Pool
-from suite.identity import derive_seed
 from suite.recording import Mirror
 from suite.records import (
     Compute,
@@ -29,13 +26,15 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     Trial,
+    reproduce_command,
+    select,
     study_id,
 )
 from suite.registry import MethodEntry, TaskEntry, illegal, method_ref, task_ref
 from suite.ruleset import RULESET, Preset
 from suite.space import Space, Value
 from suite.store import Store
-from suite.tuning import draw_points, select
+from suite.tuning import study_points
 
 MAX_WORKER_ERRORS = 5
 
@@ -51,6 +50,9 @@ class Cell:
     space: Space
     compute: Compute
     preset: Preset
+    epoch: str | None = None
+    """Whose hidden seeds the repetitions have. Tuning stays public: what it selected cannot
+    have been fitted to seeds that nobody knew, and the K runs are not paid for twice."""
 
     @property
     def r(self) -> int:
@@ -59,20 +61,21 @@ class Cell:
 
     @cached_property
     def points(self) -> list[dict[str, Value]]:
-        """The hyperparameter points to try, defaults first.
-
-        The seed is the family's: methods with the same space try the same points, so that no
-        method wins by a luckier draw.
-        """
-        k = RULESET.k(self.task.card.tier, self.preset)
-        seed = derive_seed(RULESET.seed_root, "points", self.task.card.family)
-        return draw_points(self.space, k, seed)
+        """The hyperparameter points to try, defaults first."""
+        card = self.task.card
+        return study_points(self.space, card.family, card.tier, self.preset)
 
     @cached_property
     def study_id(self) -> str:
         """Id of the study record."""
         return study_id(
-            self.task_ref, self.method_ref, self.compute, RULESET.version, self.points, self.r
+            self.task_ref,
+            self.method_ref,
+            self.compute,
+            RULESET.version,
+            self.points,
+            self.r,
+            self.epoch,
         )
 
     def spec(self, point: dict[str, Value], purpose: Purpose, repetition: int) -> RunSpec:
@@ -85,6 +88,7 @@ class Cell:
             purpose=purpose,
             repetition=repetition,
             compute=self.compute,
+            epoch=self.epoch if purpose == "repetition" else None,
         )
 
     @cached_property
@@ -108,19 +112,9 @@ class Cell:
 
     def reproduce(self, spec: RunSpec) -> str:
         """The command that repeats one run and compares the weights."""
-        own = self.method.source.parent if self.method.source.name == "method.py" else None
-        name = self.method.card.slug if own else self.method.source.name
-        parts = ["assay", "run", name, "--task", self.task.card.slug, "--purpose", spec.purpose]
-        parts += ["--repetition", str(spec.repetition)]
-        for key, value in spec.hyperparameters.items():
-            parts += ["--set", f"{key}={json.dumps(value)}"]
-        usual = Compute().model_dump()
-        for key, value in spec.compute.model_dump().items():
-            if value != usual[key]:
-                parts += [f"--{key}", str(value)]
-        if spec.compute.accelerator == "gpu":  # no sandbox has one
-            parts.append("--allow-weaker")
-        return shlex.join([*parts, "--again"])
+        source = self.method.source
+        name = self.method.card.slug if source.name == "method.py" else source.name
+        return reproduce_command(name, spec)
 
 
 def legal_pairs(
@@ -166,9 +160,9 @@ def make_cells(
             if task.card.slug not in references:
                 references[task.card.slug] = pool.reference_space(task)
             space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
-        cells.append(
-            Cell(task, method, task_ref(task), method_ref(method), space, pool.compute, preset)
-        )
+        refs = (task_ref(task), method_ref(method))
+        epoch = pool.epoch.name if pool.epoch else None
+        cells.append(Cell(task, method, *refs, space, pool.compute, preset, epoch))
     return cells
 
 
@@ -372,6 +366,7 @@ def study_record(cell: Cell, runs: Sequence[RunRecord]) -> StudyRecord:
         default_runs=(
             [spec.id for spec in cell.repetitions(cell.points[0])] if cell.with_defaults else []
         ),
+        epoch=cell.epoch,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

@@ -6,12 +6,13 @@ Reading an older schema upgrades it in memory; a newer one is refused with the s
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suite.cards import Family, Slug
+from suite.cards import Direction, Family, Slug
 from suite.errors import RecordError
 from suite.identity import content_id
 from suite.ruleset import Preset, Tier
@@ -27,6 +28,10 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _absent(value: object) -> bool:
+    return value is None
 
 
 class TaskRef(_Record):
@@ -70,6 +75,15 @@ class RunSpec(_Record):
     repetition: Annotated[int, Field(ge=0)]
     """Pairs runs across methods: the same split, weights, order and noise."""
     compute: Compute = Compute()
+    epoch: Slug | None = Field(default=None, exclude_if=_absent)
+    """Repetitions with the hidden seeds of this epoch (suite.organising); None: the public ones.
+    It is not written where it is None, so that ids from before there were epochs stay."""
+
+    @model_validator(mode="after")
+    def _tuned_in_public(self) -> RunSpec:
+        if self.epoch is not None and self.purpose != "repetition":
+            raise ValueError("only repetitions can have an epoch; tuning uses the public seeds")
+        return self
 
     @property
     def id(self) -> str:
@@ -244,6 +258,8 @@ class StudyRecord(_Record):
     """Ids of the R paired repetitions of the winning point; one without a record is missing."""
     default_runs: list[Id]
     """Ids of the R repetitions of the defaults; empty under --quick."""
+    epoch: Slug | None = Field(default=None, exclude_if=_absent)
+    """Whose hidden seeds the repetitions have; the trials are those of the public tuning."""
     created_at: str
 
 
@@ -254,6 +270,7 @@ def study_id(
     ruleset: int,
     points: Sequence[Mapping[str, Value]],
     r: int,
+    epoch: str | None = None,
 ) -> str:
     """Id of the study of one (task, method) over `points`, followed by `r` repetitions."""
     return content_id(
@@ -264,8 +281,32 @@ def study_id(
             "ruleset": ruleset,
             "points": [dict(point) for point in points],
             "r": r,
+            **({} if epoch is None else {"epoch": epoch}),
         }
     )
+
+
+def select(trials: Sequence[Trial], direction: Direction) -> int:
+    """Number of the trial that is best on validation; the earliest among equals."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
+
+
+def reproduce_command(method: str, spec: RunSpec) -> str:
+    """The command that repeats one run of `method` (a slug or a file) and compares the weights."""
+    parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
+    parts += ["--repetition", str(spec.repetition)]
+    for key, value in spec.hyperparameters.items():
+        parts += ["--set", f"{key}={json.dumps(value)}"]
+    usual = Compute().model_dump()
+    for key, value in spec.compute.model_dump().items():
+        if value != usual[key]:
+            parts += [f"--{key}", str(value)]
+    if spec.epoch is not None:
+        parts += ["--epoch", spec.epoch]
+    if spec.compute.accelerator == "gpu":  # no sandbox has one
+        parts.append("--allow-weaker")
+    return shlex.join([*parts, "--again"])
 
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, StudyRecord)
@@ -284,6 +325,15 @@ def parse_record(text: str, model: type[AnyRecord], origin: str) -> AnyRecord:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise RecordError(f"{origin}: not valid JSON ({error}); the file is damaged") from error
+    return record_from(data, model, origin)
+
+
+def record_from(data: Any, model: type[AnyRecord], origin: str) -> AnyRecord:
+    """A record from what its JSON says.
+
+    Raises:
+        RecordError: see parse_record.
+    """
     if not isinstance(data, dict):
         raise RecordError(f"{origin}: expected a JSON object, got {type(data).__name__}")
     version = data.get("schema_version")
@@ -322,7 +372,9 @@ def _check_run(record: RunRecord, origin: str) -> None:
 def _check_study(record: StudyRecord, origin: str) -> None:
     k, r = len(record.trials), len(record.selected_runs)
     points = [trial.hyperparameters for trial in record.trials]
-    own = study_id(record.task, record.method, record.compute, record.ruleset, points, r)
+    own = study_id(
+        record.task, record.method, record.compute, record.ruleset, points, r, record.epoch
+    )
     if record.id != own:
         raise RecordError(f"{origin}: id {record.id} is not its content's id {own}")
     if [trial.number for trial in record.trials] != list(range(k)) or record.selected not in range(

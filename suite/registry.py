@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from suite.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "leaderboard" / "results"
+"""What is published: bundles, their log, epochs."""
 TIERS = tuple(RULESET.tuning_points)
 
 

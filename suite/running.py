@@ -19,11 +19,13 @@ import typer
 from suite import __version__
 from suite.errors import AssayError, PluginError, StorageError, UnknownName
 from suite.execution import Job, Pool
+from suite.organising import Epoch
 from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
 from suite.progress import Bar, duration
 from suite.recording import Mirror, default_uris
 from suite.records import Compute, Purpose, RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method
+from suite.replaying import Verdict, compare, tolerance
 from suite.ruleset import Preset
 from suite.space import Value
 from suite.store import Store, storage_problem
@@ -58,8 +60,16 @@ class Request:
     allow_weaker: bool = False
     mlflow: str | None = None
     as_json: bool = False
+    epoch: Epoch | None = None
+    """Repetitions with this epoch's hidden seeds instead of the public ones."""
 
 
+REMARKS: dict[Verdict, str] = {
+    "identical": "bit-identical to its record",
+    "within tolerance": "within tolerance of its record",
+    "differs": "DIFFERS from its record",
+    "cannot": "cannot be compared with its record",
+}
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
 
@@ -100,7 +110,12 @@ def _pool(request: Request, compute: Compute, n_workers: int) -> Pool:
     Raises:
         WorkerError: none works, and the user did not allow less.
     """
-    pool = Pool(n_workers=n_workers, compute=compute, allow_weaker=request.allow_weaker)
+    pool = Pool(
+        n_workers=n_workers,
+        compute=compute,
+        epoch=request.epoch,
+        allow_weaker=request.allow_weaker,
+    )
     if pool.mechanism == "subprocess":
         _say(request, NO_SANDBOX)
     return pool
@@ -199,9 +214,9 @@ def _run_one(
         store.write(record)
         _tell_run(request, record, "new")
         return True
-    same = (record.weights_sha256, record.result) == (known.weights_sha256, known.result)
-    _tell_run(request, record, "bit-identical to its record" if same else "DIFFERS from its record")
-    return same
+    found = compare(known, record, tolerance(cell.task.card))
+    _tell_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
+    return found.verdict in ("identical", "within tolerance")
 
 
 def _tell_run(request: Request, record: RunRecord, remark: str) -> None:

@@ -118,7 +118,8 @@ class _Scorer:
         }
 
     def _problem(self, request: Mapping[str, Any]) -> _Kept:
-        key = f"{request['task']}|{request['purpose']}|{request['repetition']}"
+        parts = ("task", "purpose", "repetition", "seed_root")
+        key = "|".join(str(request[part]) for part in parts)
         if key not in self._problems:
             self._evict()
             self._problems[key] = self._make(request)

@@ -81,6 +81,17 @@ class Store:
         """The record of a run, or None."""
         return self._read(self.run_path(task, method, run_id), RunRecord)
 
+    def find_run(self, run_id: str) -> RunRecord | None:
+        """The record of a run of any task and method, or None.
+
+        Raises:
+            RecordError: its file cannot be read.
+        """
+        wanted = f"{run_id}.json"
+        found = (p for p in sorted((self.root / "runs").glob("*/*/*.json")) if p.name == wanted)
+        path = next(found, None)
+        return None if path is None else self._own(path, RunRecord)
+
     def study(self, task: str, method: str, record_id: str) -> StudyRecord | None:
         """The record of a study, or None."""
         return self._read(self.study_path(task, method, record_id), StudyRecord)

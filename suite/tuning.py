@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -19,11 +19,25 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from suite.cards import Direction
-from suite.records import StudyRecord, Trial
+from suite.cards import Direction, Family
+from suite.identity import derive_seed
+from suite.records import StudyRecord
+from suite.ruleset import RULESET, Preset, Tier
 from suite.space import ChoiceRange, FloatRange, IntRange, Space, Value
 
 optuna.logging.set_verbosity(logging.ERROR)
+
+
+def study_points(
+    space: Space, family: Family, tier: Tier, preset: Preset
+) -> list[dict[str, Value]]:
+    """The points of a study under the ruleset, defaults first.
+
+    The seed is the family's: methods with the same space try the same points, so that no method
+    wins by a luckier draw.
+    """
+    seed = derive_seed(RULESET.seed_root, "points", family)
+    return draw_points(space, RULESET.k(tier, preset), seed)
 
 
 def draw_points(space: Space, k: int, seed: int) -> list[dict[str, Value]]:
@@ -68,12 +82,6 @@ def _encoded(found: FloatRange | IntRange | ChoiceRange, value: Value) -> Any:
 def _decoded(found: FloatRange | IntRange | ChoiceRange, value: Any) -> Value:
     decoded: Value = found.options[value] if isinstance(found, ChoiceRange) else value
     return decoded
-
-
-def select(trials: Sequence[Trial], direction: Direction) -> int:
-    """Number of the trial that is best on validation; the earliest among equals."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
 
 
 def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:

@@ -1,11 +1,171 @@
-"""MLflow is imported before any test, outside pytest's rule that warnings are errors.
+"""Records that could be real, for tests of bundles; and MLflow is imported before any test.
 
-The mirror imports it in a thread. A warning turned into an error there would leave half of its
-modules behind, for whichever test comes next.
+It is imported outside pytest's rule that warnings are errors: the mirror does it in a thread, where
+a warning turned into an error would leave half of its modules behind, for whichever test is next.
 """
 
+from __future__ import annotations
+
+import random
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from suite.cards import TaskCard
+from suite.identity import sha256
+from suite.packing import pack_method
+from suite.pipeline import Cell, study_record
+from suite.records import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Isolation,
+    Result,
+    RunRecord,
+    RunSpec,
+    StudyRecord,
+    Usage,
+)
+from suite.registry import MethodEntry, find_method, find_task, method_ref, task_ref
+from suite.ruleset import Preset
+from suite.space import ChoiceRange, FloatRange, IntRange, Space
+from suite.store import Store
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+@dataclass
+class Submission:
+    """A method's folder outside the checkout, and records of it that could be real."""
+
+    folder: Path
+    store: Store
+
+    @property
+    def method(self) -> MethodEntry:
+        return find_method(str(self.folder))
+
+    def cell(self, task: str, preset: Preset = "quick") -> Cell:
+        found = find_task(task)
+        refs = task_ref(found), method_ref(self.method)
+        return Cell(found, self.method, *refs, SPACE, Compute(), preset)
+
+    def record(self, task: str, preset: Preset = "quick", salt: str = "") -> StudyRecord:
+        """Write what `assay run` would have written of one task; `salt` changes the scores."""
+        cell = self.cell(task, preset)
+        trials = [coherent_run(cell, spec, salt) for spec in cell.tuning]
+        study = study_record(cell, trials)
+        points = [study.trials[study.selected].hyperparameters]
+        points += [cell.points[0]] if cell.with_defaults else []
+        specs = [spec for point in points for spec in cell.repetitions(point)]
+        runs = {run.id: run for run in (coherent_run(cell, spec, salt) for spec in specs)}
+        for record in [*trials, *runs.values(), study]:
+            self.store.write(record)
+        return study
+
+    def bundle(self, out: Path) -> Path:
+        (path,) = pack_method(self.method, self.store, out).written
+        return path
+
+
+SPACE = Space(
+    ranges={
+        "lr": FloatRange(low=1e-4, high=1.0, log=True),
+        "steps": IntRange(low=1, high=9),
+        "nesterov": ChoiceRange(options=(True, False)),
+    },
+    defaults={"lr": 0.1, "steps": 3, "nesterov": True, "eps": 1e-8},
+)
+
+
+def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
+    """A record whose numbers fit each other and the task's card."""
+    card = cell.task.card
+    draw = random.Random(f"{spec.id}{salt}")
+    batches = card.evaluation.batches(card.budget.batches)
+    curve = [
+        CurvePoint(
+            batch=batch,
+            passes=batch,
+            seconds=0.001 * batch,
+            train_loss=draw.random(),
+            start=start,
+            val=(val := round(draw.random(), 3)),
+            test=val if card.family == "functions" else round(draw.random(), 3),
+        )
+        for start in range(2 if card.family == "functions" else 1)
+        for batch in batches
+    ]
+    return RunRecord(
+        id=spec.id,
+        spec=spec,
+        family=card.family,
+        tier=card.tier,
+        status="completed",
+        result=_result(curve, len(batches), card),
+        curve=curve,
+        usage=Usage(batches=batches[-1] * (len(curve) // len(batches)), wall_seconds=1.5),
+        environment=Environment(
+            python="3.11",
+            torch="2",
+            platform="Linux x86_64",
+            cpu="fake",
+            cpu_flags_hash="0",
+            assay="0.1.0",
+        ),
+        isolation=Isolation(level="L2"),
+        scorer_version=1,
+        weights_sha256=sha256(f"{spec.id}{salt}"),
+        reproduce=cell.reproduce(spec),
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+def _result(curve: list[CurvePoint], n: int, card: TaskCard) -> Result:
+    if card.family != "functions":
+        best = max(range(n), key=lambda index: (curve[index].val, index))
+        return Result(
+            val=curve[best].val,
+            test=curve[best].test,
+            test_last=curve[-1].test,
+            test_oracle=max(point.test for point in curve),
+            selected=best,
+        )
+    from suite.families.functions import area
+
+    budget = card.budget.passes or card.budget.batches
+    starts = [curve[:n], curve[n:]]
+    areas = [area([p.passes for p in part], [p.test for p in part], budget) for part in starts]
+    score = sum(areas) / len(areas)
+    return Result(val=score, test=score, test_last=score, test_oracle=score, selected=n - 1)
+
+
+CARD = 'slug = "my_opt"\ntitle = "Mine"\nauthors = ["A. Nobody"]\n'
+
+
+def make_submission(root: Path) -> Submission:
+    folder = root / "my_opt"
+    folder.mkdir()
+    (folder / "card.toml").write_text(CARD)
+    (folder / "method.py").write_text('raise RuntimeError("a plugin was imported")\n')
+    return Submission(folder, Store(root / "records"))
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Submission:
+    return make_submission(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One sound bundle for each of two tasks, not to be changed where it lies."""
+    root = tmp_path_factory.mktemp("bundles")
+    made = make_submission(root)
+    for task in ("digits_step", "beale"):
+        made.record(task)
+    written = pack_method(made.method, made.store, root / "out").written
+    return {path.name.split("--")[0]: path for path in written}

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from suite.bundles import pack
 from suite.cards import SubmissionCard, TaskCard, read_card
 from suite.execution import Job, Pool
 from suite.identity import derive_seed, sha256
-from suite.pipeline import Cell
+from suite.organising import Epoch
+from suite.pipeline import Cell, Pipeline
 from suite.records import Compute, CurvePoint, Environment, Isolation, Result, RunRecord, Usage
 from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from suite.ruleset import Preset
 from suite.space import FloatRange, Space
+from suite.store import Store
 
 # The same examples on every machine and day, and no verdict by the clock.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -108,12 +113,19 @@ class FakePool:
 
     n_workers: int = 1
     compute: Compute = field(default_factory=Compute)
+    epoch: Epoch | None = None
     fails: dict[str, Exception] = field(default_factory=dict)
     """What to raise, by the slug of a task."""
     ran: list[str] = field(default_factory=list)
     """Ids in the order of running."""
     aborted: bool = False
     mechanism: str = "bubblewrap"
+
+    def __enter__(self) -> FakePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def run(self, job: Job, reproduce: str) -> RunRecord:
         spec = job.spec
@@ -197,3 +209,75 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
+
+
+@pytest.fixture
+def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration but ours."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    values = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    for part in ("AUTHOR", "COMMITTER"):
+        values |= {f"GIT_{part}_NAME": "A", f"GIT_{part}_EMAIL": "a@example.org"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path, plain_git: None) -> Path:
+    """A benchmark of one task and one method, on main."""
+    root = tmp_path / "repo"
+    for path, text in {
+        "suite/engine.py": "a = 1\n",
+        "tasks/toy/card.toml": "",
+        "submissions/sgd/card.toml": METHOD_CARD.format(slug="sgd", version=1),
+        "README.md": "read me\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    git(tmp_path, "init", "-q", "-b", "main", str(root))
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "Begin")
+    return root
+
+
+class Author:
+    """Somebody's method and its bundles, made without training."""
+
+    def __init__(self, folder: Path, make_cell: Any, task: Any, fake_pool: Any) -> None:
+        self.folder, self.make_cell, self.task, self.fake_pool = folder, make_cell, task, fake_pool
+        self.out = folder / "bundles"
+        self.out.mkdir(parents=True)
+
+    def method(self, slug: str = "mine", version: int = 1, source: str = "a = 1\n") -> MethodEntry:
+        own = self.folder / slug
+        own.mkdir(exist_ok=True)
+        (own / "card.toml").write_text(METHOD_CARD.format(slug=slug, version=version))
+        (own / "method.py").write_text(source)
+        return MethodEntry(read_card(own / "card.toml", SubmissionCard), own / "method.py")
+
+    def bundle(self, entry: MethodEntry) -> Path:
+        store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
+        cell = self.make_cell(self.task, entry)
+        Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
+        source = {path.name: path.read_bytes() for path in entry.files}
+        name, data = pack(list(store.runs()), list(store.studies()), source)
+        (self.out / name).write_bytes(data)
+        return self.out / name
+
+
+@pytest.fixture
+def make_author(
+    tmp_path: Path, make_cell: Any, make_task: Any, fake_pool: Any
+) -> Callable[[], Author]:
+    return lambda: Author(tmp_path / "author", make_cell, make_task(), fake_pool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ class Fixed:
         patch.setattr(running, "make_cells", lambda *_: [cell])
 
     def run(self, pool: Any, *settings: str, again: bool = False) -> int:
-        self.patch.setattr(running, "Pool", lambda **_: contextlib.nullcontext(pool))
+        self.patch.setattr(running, "Pool", lambda **_: pool)
         request = running.Request(
             methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
         )
@@ -70,7 +69,7 @@ def test_a_fixed_run_is_recorded_once_and_compared_on_request(
             return made.model_copy(update={"weights_sha256": "0" * 64})
 
     assert fixed.run(Other(), "lr=1.0", again=True) == 1
-    assert remark() == "DIFFERS from its record"
+    assert remark() == "DIFFERS from its record: weights"
     assert fixed.records() == [record]
 
 

@@ -1,0 +1,296 @@
+"""The results log: what was published, replayed, corrected or withdrawn, chained by hash.
+
+    <published folder>/log.jsonl       append only, one entry a line, in canonical JSON
+    <published folder>/<bundle>.zip    every bundle the log names, also superseded ones
+
+Each entry holds the hash of the one before and its own, so that an edited, removed or reordered
+line breaks the chain. Whoever remembers a head (the last hash) also notices a rewritten chain.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from suite import strict_json, texts
+from suite.archives import MAX_ARCHIVE_BYTES
+from suite.errors import LogError, StorageError
+from suite.identity import canonical_json, sha256
+from suite.records import Hash
+from suite.untrusted import read_regular
+
+LOG = "log.jsonl"
+MAX_LOG_BYTES = 50_000_000
+NOTHING = "0" * 64
+"""What the first entry has before it."""
+Kind = Literal["publish", "replay", "supersede", "correct", "retract", "reveal"]
+REPLACING = ("supersede", "correct")
+TrustTier = Literal["T0", "T1", "T2", "T3"]
+"""T0 self-reported, T1 bundle valid, T2 replayed, T3 hidden seeds of the organisers."""
+EARNED: dict[Kind, TrustTier] = {
+    "publish": "T1",
+    "supersede": "T1",
+    "correct": "T1",
+    "replay": "T2",
+    "reveal": "T3",
+}
+"""What an entry makes of its bundle's results, if it does not say."""
+
+
+class Entry(BaseModel):
+    """One line of the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    n: Annotated[int, Field(ge=1)]
+    at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
+    """UTC, ISO 8601."""
+    kind: Kind
+    file: Annotated[str, Field(pattern=r"^[a-z0-9_]+--[a-z0-9_]+-v\d+--[0-9a-f]{16}\.zip$")]
+    """The bundle it is about."""
+    sha256: Hash
+    """Of that file."""
+    replaces: Hash | None = None
+    """Of the bundle that it takes the place of: for supersede and correct."""
+    tier: TrustTier | None = None
+    """What the bundle's results are worth from now on; None: what they were before."""
+    note: Annotated[str, Field(max_length=1000)] = ""
+    """Why; required wherever a published value changes."""
+    previous: Hash
+    hash: Hash
+    """Of this entry without its hash."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Entry:
+        if texts.unsafe(self.note) or texts.active(self.note):
+            raise ValueError("the note holds control characters, markup or a link that runs")
+        if self.sha256[:16] != self.file.removesuffix(".zip")[-16:]:
+            raise ValueError("the file is not named by its hash")
+        return self
+
+    @property
+    def own_hash(self) -> str:
+        """What its hash must be."""
+        return sha256(canonical_json(self.model_dump(exclude={"hash"})))
+
+
+State = Literal["current", "superseded", "corrected", "retracted"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the log says of one bundle."""
+
+    file: str
+    sha256: str
+    tier: TrustTier
+    since: str
+    """When it got this state."""
+    state: State = "current"
+    reason: str = ""
+
+
+def read(folder: Path) -> list[Entry]:
+    """The entries; none where there is no log.
+
+    Raises:
+        LogError: it cannot be read, or its chain is broken; the first problem.
+    """
+    entries, problems = _read(folder)
+    if problems:
+        raise LogError(f"{folder / LOG}: {problems[0]}")
+    return entries
+
+
+def check(folder: Path, head: str | None = None) -> list[str]:
+    """Everything that is wrong with a published folder.
+
+    Args:
+        folder: holds the log and the bundles.
+        head: a hash that was the last one at an earlier time; the log must still hold it.
+    """
+    entries, problems = _read(folder)
+    if head is not None and head not in [NOTHING, *(entry.hash for entry in entries)]:
+        problems.append(
+            f"no entry has the remembered hash {head[:16]}...: the log was cut or written anew"
+        )
+    named = {entry.file: entry.sha256 for entry in entries}
+    for name, digest in sorted(named.items()):
+        try:
+            data = read_regular(folder / name, MAX_ARCHIVE_BYTES)
+        except OSError as error:
+            problems.append(f"{name}: the log names it, but it cannot be read ({error.strerror})")
+            continue
+        if sha256(data) != digest:
+            problems.append(f"{name}: is not the file that the log names: it was replaced")
+    for path in sorted(folder.glob("*.zip")):
+        if path.name not in named:
+            problems.append(f"{path.name}: no entry of the log names it")
+    return problems
+
+
+def append(
+    folder: Path,
+    kind: Kind,
+    file: Path,
+    *,
+    replaces: str | None = None,
+    tier: TrustTier | None = None,
+    note: str = "",
+) -> Entry:
+    """Add an entry about the bundle `file`, which must lie in `folder` already.
+
+    Raises:
+        LogError: the chain is broken, or the entry does not fit it.
+        StorageError: the log cannot be written.
+    """
+    path = folder / LOG
+    try:
+        digest = sha256(read_regular(folder / file.name, MAX_ARCHIVE_BYTES))
+        with path.open("a+b") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            entries = read(folder)
+            tier = tier or EARNED.get(kind)
+            entry = _made(entries, kind, file.name, digest, replaces, tier, note)
+            if problem := _misfit(entry, standings(entries)):
+                raise LogError(f"{kind} {file.name}: {problem}")
+            log.write(canonical_json(entry.model_dump()).encode() + b"\n")
+            log.flush()
+            os.fsync(log.fileno())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+    return entry
+
+
+def standings(entries: Iterable[Entry]) -> dict[str, Standing]:
+    """What the log says of every bundle, by the hash of its file."""
+    found: dict[str, Standing] = {}
+    for entry in entries:
+        _advance(found, entry)
+    return found
+
+
+def _advance(known: dict[str, Standing], entry: Entry) -> None:
+    before = known.get(entry.sha256)
+    tier = entry.tier or (before.tier if before else "T1")
+    own = Standing(entry.file, entry.sha256, tier, entry.at)
+    if entry.kind == "retract":
+        own = replace(own, state="retracted", reason=entry.note)
+    if entry.replaces is not None:
+        state: State = "corrected" if entry.kind == "correct" else "superseded"
+        old = known[entry.replaces]
+        known[entry.replaces] = replace(old, since=entry.at, state=state, reason=entry.note)
+    known[entry.sha256] = own
+
+
+def _read(folder: Path) -> tuple[list[Entry], list[str]]:
+    """The entries up to the first broken one, and what is wrong."""
+    path = folder / LOG
+    try:
+        data = read_regular(path, MAX_LOG_BYTES)
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [f"cannot be read: {error.strerror}"]
+    if data and not data.endswith(b"\n"):
+        return [], ["its last line is cut off"]
+    entries: list[Entry] = []
+    known: dict[str, Standing] = {}
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        entry = _entry(line)
+        problem = entry if isinstance(entry, str) else _broken(entry, line, entries)
+        if problem is None and isinstance(entry, Entry):
+            problem = _misfit(entry, known)
+        if problem is not None or isinstance(entry, str):
+            return entries, [f"line {number}: {problem}"]
+        entries.append(entry)
+        _advance(known, entry)
+    return entries, []
+
+
+def _entry(line: bytes) -> Entry | str:
+    try:
+        return Entry.model_validate(strict_json.parse(line))
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))[:60]}: {first['msg'][:200]}"
+    except strict_json.NotStrict as error:
+        return str(error)
+
+
+def _broken(entry: Entry, line: bytes, before: Sequence[Entry]) -> str | None:
+    """Why `line` does not continue the chain."""
+    if entry.hash != entry.own_hash or canonical_json(entry.model_dump()).encode() + b"\n" != line:
+        return "was edited: its content does not have its hash"
+    if entry.n != len(before) + 1 or entry.previous != (before[-1].hash if before else NOTHING):
+        return "does not follow the line before: a line was removed, added or moved"
+    return None
+
+
+def _made(
+    entries: Sequence[Entry],
+    kind: Kind,
+    file: str,
+    digest: str,
+    replaces: str | None,
+    tier: TrustTier | None,
+    note: str,
+) -> Entry:
+    values = {
+        "n": len(entries) + 1,
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "kind": kind,
+        "file": file,
+        "sha256": digest,
+        "replaces": replaces,
+        "tier": tier,
+        "note": note,
+        "previous": entries[-1].hash if entries else NOTHING,
+    }
+    try:
+        return Entry.model_validate({**values, "hash": sha256(canonical_json(values))})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise LogError(f"{kind} {file}: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def _misfit(entry: Entry, known: Mapping[str, Standing]) -> str | None:
+    """Why the entry makes no sense after those that led to `known`, or None."""
+    own = known.get(entry.sha256)
+    if entry.kind in ("publish", *REPLACING):
+        if own is not None:
+            return "is in the log already; a change needs a new bundle"
+    elif own is None or own.state != "current":
+        return f"is {own.state if own else 'not published'}; only a current bundle can be named"
+    if (entry.replaces is not None) != (entry.kind in REPLACING):
+        return f"kind {entry.kind} goes {'without' if entry.replaces else 'with'} `replaces`"
+    if entry.kind == "publish" and (rival := _rival(entry, known)):
+        return f"{rival.file} is current for the same task and method; supersede or correct it"
+    if entry.replaces is not None:
+        old = known.get(entry.replaces)
+        if old is None or old.state != "current":
+            return "what it replaces is not a current bundle of the log"
+        if _cell(old.file)[0] != _cell(entry.file)[0]:
+            return f"replaces {old.file}, which is of another task"
+    if entry.kind in (*REPLACING, "retract") and not entry.note.strip():
+        return "a reason is missing; say why in the note"
+    return None
+
+
+def _rival(entry: Entry, known: Mapping[str, Standing]) -> Standing | None:
+    same = (s for s in known.values() if _cell(s.file) == _cell(entry.file))
+    return next((standing for standing in same if standing.state == "current"), None)
+
+
+def _cell(file: str) -> tuple[str, str]:
+    """Task and method of a bundle, from its name."""
+    task, method, _ = file.split("--")
+    return task, method.rsplit("-v", 1)[0]
