@@ -13,14 +13,17 @@ from suite.records import RunRecord
 
 LOSS_TOLERANCE = {"cpu": 1e-4, "gpu": 1e-2}
 """Relative. The same CPU gives the same bits; GPUs may multiply in TF32."""
-COST_RATIO = (0.5, 3.0)
-"""CPU seconds per pass over the reference's."""
+COST_RATIO = (0.4, 3.0)
+"""CPU seconds per pass over the reference's. Honest: 0.61 (post_training_rounding, which trains in
+float where the reference quantizes) to 1.48 (elr)."""
 CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
+"""CPU seconds over threads x wall seconds. Honest: at most 0.99."""
 CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
+"""The same over threads x training seconds. Honest: at most 0.12 s more than these."""
 MAX_DISTANCE_RATIO = 10.0
-"""Weight distance over the largest of the baselines'."""
+"""Weight distance over the largest of the baselines'. Honest: at most 2.4 (sgd on digits_cnn)."""
 MIN_DISTANCE_RATIO = 0.01
-"""The same for runs with a score: below this share of the smallest of baselines as good."""
+"""The same for runs with a score, over the smallest of baselines as good."""
 _CHANGES_FIRST_LOSS = frozenset(
     {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
 )
@@ -93,11 +96,7 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
 
 
 def cost(cell: Cell) -> Iterator[Flag]:
-    """CPU time, measured outside the worker, against passes and seconds, which the worker counts.
-
-    Of 384 honest lite runs of 11 methods: CPU over wall time at most 0.98; CPU less training time
-    at most 0.12 s.
-    """
+    """CPU time, measured outside the worker, against passes and seconds, which it counts."""
     threaded, hidden = [], []
     for run in cell.runs:
         usage, threads = run.usage, run.spec.compute.threads
