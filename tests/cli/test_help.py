@@ -28,8 +28,9 @@ COMMANDS = commands()
 
 
 def test_the_commands_are_those_that_the_documents_name() -> None:
-    expected = "list show new check run quickstart board compare data"
-    assert {*expected.split(), "", "data where", "data prepare"} == set(COMMANDS)
+    expected = "list show new check run quickstart board compare data pack verify log"
+    parts = {"data where", "data prepare", "log show", "log add"}
+    assert {*expected.split(), "", *parts} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
