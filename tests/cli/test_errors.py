@@ -103,7 +103,8 @@ def test_nonsense_ends_with_one_message(line: str, assay: Assay, tmp_path: Path)
 
 TOKENS = """
 list show new data where prepare board compare run pack verify log add
-publish --task --set --json --family --tier --results --dry-run --help adam digits_cnn lr=1 / . .. ~ * -1 0 %s {} [a-z]
+publish --task --set --json --family --tier --results --dry-run
+--help adam digits_cnn lr=1 / . .. ~ * -1 0 %s {} [a-z]
 """
 WORDS = st.one_of(st.sampled_from(["", *TOKENS.split()]), st.text(string.printable, max_size=12))
 
