@@ -276,7 +276,9 @@ def test_cards_that_do_not_fit_or_act(good: Bundle, card: str, code: str) -> Non
     [
         ("method.py", "x = '\u202e'".encode(), "text"),
         ("method.py", b"\xff", "source"),
-        ("method.py", b"# coding: rot13\nk = 1\n", None),
+        ("method.py", b"# coding: rot13\nk = 1\n", "source"),
+        ("method.py", b"#!x\n# -*- coding: utf-7 -*-\n# +AAo-k = 1\n", "source"),
+        ("method.py", b"# -*- coding: utf-8 -*-\nk = 1\n", None),
         ("data.bin", b"abc", "source"),
     ],
 )
