@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from suite.errors import BundleError
 
 MAX_ARCHIVE_BYTES = 8_000_000
-MAX_MEMBER_BYTES = 16_000_000
-MAX_TOTAL_BYTES = 32_000_000
+MAX_MEMBER_BYTES = 8_000_000
+MAX_TOTAL_BYTES = 16_000_000
 MAX_MEMBERS = 64
 NAME = re.compile(r"(?:[a-z][a-z0-9_-]{0,47}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 

@@ -1,6 +1,6 @@
 """Mutated bundles, cards, logs and weights: an AssayError or a sound value, never anything else.
 
-A quick share runs with the other tests. All of it, about a quarter of an hour on one core:
+A quick share runs with the other tests. All of it, minutes on a free core:
 
     ASSAY_FUZZ=20000 pytest tests/suite/test_fuzz_formats.py
 """
