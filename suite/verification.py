@@ -8,6 +8,7 @@ The submission's code is read as text, never imported; tasks are read from this 
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from suite.space import ChoiceRange, Space, Value
 CARD, METHOD = "card.toml", "method.py"
 MAX_DIMENSIONS, MAX_OPTIONS, MAX_WHOLE = 64, 256, 2**53
 MAX_TEXT = 10_000
+_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+"""PEP 263."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,11 @@ def _source(bundle: Bundle) -> Findings:
             continue
         if reason := texts.unsafe(text, lines=True):
             yield _error("text", f"source/{name} {reason}")
+        for line in text.splitlines()[:2] if name.endswith(".py") else ():
+            cookie = _COOKIE.match(line)
+            if cookie and cookie[1].lower().replace("_", "-") not in ("utf-8", "utf8"):
+                yield _error("source", f"source/{name} declares the encoding {cookie[1][:40]}: "
+                             "Python would read another text than a reader sees")  # fmt: skip
     if source_hash(files.items()) != method.code_hash:
         yield _error("source", "the source is not the one the records were made with (its hash)")
 

@@ -67,7 +67,7 @@ def flagged(bit: int) -> Callable[[bytes], bytes]:
 
 
 def bomb() -> bytes:
-    """16 kB that inflate to 16 MB and say they hold one byte."""
+    """8 kB that inflate to 8 MB and say they hold one byte."""
     data = bytearray(write_archive({"runs.jsonl": b"\0" * MAX_MEMBER_BYTES}))
     at = data.index(b"PK\x01\x02")
     struct.pack_into("<L", data, 22, 1)
