@@ -8,7 +8,6 @@ does not get a second share.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import resource
 import signal
@@ -103,18 +102,19 @@ def explained(message: str) -> str:
     return message
 
 
-def apply(cpu: float, *, own_namespace: bool, address_space: bool) -> None:
+def apply(*, own_namespace: bool, address_space: bool) -> None:
     """Set this process's limits, inherited by what it starts.
 
+    CPU time is left to the watch: under RLIMIT_CPU Linux updates a process's own CPU clock at
+    ticks alone, some milliseconds apart, and `assay check` times shorter pieces.
+
     Args:
-        cpu: seconds.
         own_namespace: whether the kernel counts this run's processes apart from the user's others.
         address_space: cap it; CUDA reserves more than any machine has.
     """
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     wanted = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: math.ceil(cpu),
         resource.RLIMIT_FSIZE: LIMITS.file_bytes,
         resource.RLIMIT_NOFILE: LIMITS.n_open_files,
     }

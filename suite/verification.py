@@ -20,9 +20,10 @@ from suite import texts
 from suite.bundles import Bundle
 from suite.cards import SubmissionCard, TaskCard
 from suite.coherence import run_problems
+from suite.detectors import detect
 from suite.identity import source_hash
 from suite.records import RunRecord, RunSpec, StudyRecord, reproduce_command, select
-from suite.registry import illegal, task_entries, task_ref
+from suite.registry import illegal, method_entries, task_entries, task_ref
 from suite.ruleset import RULESET
 from suite.space import ChoiceRange, Space, Value
 
@@ -68,7 +69,26 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[Finding]:
     found += _strays(bundle)
     for run in bundle.runs:
         found += [_error(code, f"run {run.id}: {said}") for code, said in _run(run, entry.card)]
-    return [*found, *_isolation(bundle.runs)]
+    return [*found, *_isolation(bundle.runs), *_suspicions(bundle, entry.card, published)]
+
+
+def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> Findings:
+    """What the detectors say, beside the baselines' published runs and this checkout's methods."""
+    own, entries = bundle.manifest.method.slug, method_entries()
+    baselines = {slug for slug, entry in entries.items() if entry.card.is_baseline}
+    baseline = [
+        run
+        for other in published
+        if other.manifest.task == bundle.manifest.task and other.manifest.method.slug in baselines
+        for run in other.runs
+    ]
+    others = {
+        slug: {path.name: path.read_bytes() for path in entry.files}
+        for slug, entry in entries.items()
+        if slug != own
+    }
+    flags = detect(bundle.runs, bundle.studies, bundle.source, card, baseline, others=others)
+    return (_flag(flag.code, flag.message) for flag in flags)
 
 
 def _error(code: str, message: str) -> Finding:

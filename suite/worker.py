@@ -166,7 +166,7 @@ def run_in_child(request: dict[str, Any], place: Place) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         _die_with(worker)
-        _child(request, place, child_end, cpu)  # never returns
+        _child(request, place, child_end)  # never returns
     os.close(child_end)
     try:
         facts = _read_facts(saw, began + request["seconds"])
@@ -238,9 +238,8 @@ def _has_ended(pid: int) -> bool:
 
 
 def _limit_of_signal(code: int) -> Limit | None:
-    """Limits that the kernel enforces by a signal."""
-    signals: dict[int, Limit] = {-signal.SIGXCPU: "CPU time", -signal.SIGXFSZ: "file size"}
-    return signals.get(code)
+    """The limit that the kernel enforces by a signal."""
+    return "file size" if code == -signal.SIGXFSZ else None
 
 
 def _die_with(worker: int) -> None:
@@ -251,7 +250,7 @@ def _die_with(worker: int) -> None:
             os._exit(1)
 
 
-def _child(request: dict[str, Any], place: Place, saw: int, cpu: float) -> None:
+def _child(request: dict[str, Any], place: Place, saw: int) -> None:
     """The forked process: look around, do what is asked, leave outcome.json, exit."""
     code = 1
     try:
@@ -264,7 +263,7 @@ def _child(request: dict[str, Any], place: Place, saw: int, cpu: float) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         on_gpu = request["visible_gpu"] is not None
-        limits.apply(cpu, own_namespace=place.own_namespace, address_space=not on_gpu)
+        limits.apply(own_namespace=place.own_namespace, address_space=not on_gpu)
         facts = selfprobe.look(kept=KEPT, own_namespace=place.own_namespace)
         if selfprobe.deviations(facts, place.expected):
             code = DEVIATES
