@@ -15,7 +15,7 @@ Layers, each importing only from those below it (checked by import-linter):
     registry, data, models, quantization
     method                                     the two contracts
     task                                       a plugin sees
-    store                                      write-once files of records
+    detectors, store                           signs of a false result; write-once files of records
     records
     cards
     leavings                                   what a run left in its sandbox

@@ -21,6 +21,7 @@ from suite.cards import FAMILIES
 from suite.errors import DataError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
 from suite.records import (
+    Checks,
     Compute,
     CurvePoint,
     Environment,
@@ -249,7 +250,14 @@ class Pool:
             scored: dict[str, Any] = {}
             if outcome is not None and status == "completed":
                 listed = [entry.model_dump() for entry in outcome.snapshots]
-                request = {"command": "score", **problem, "folder": name, "snapshots": listed}
+                request = {
+                    "command": "score",
+                    **problem,
+                    "folder": name,
+                    "snapshots": listed,
+                    "seeds": request["seeds"],
+                    "accelerator": spec.compute.accelerator,
+                }
                 scored = self._ask_scorer(request)
                 if "bad" in scored:
                     status, message = "failed", scored["bad"]
@@ -297,6 +305,7 @@ class Pool:
             isolation=isolation.describe(self.mechanism, ended["probe_hash"]),
             scorer_version=SCORER_VERSION,
             weights_sha256=scored.get("weights_sha256"),
+            checks=_checks(outcome, scored),
             reproduce=reproduce,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -375,6 +384,13 @@ def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[s
             raise DidNotEnd(f"did not end within {seconds:g} s") from error
         raise PluginError(_how_it_ended(ended, folder, seconds)) from error
     return answer
+
+
+def _checks(outcome: Outcome | None, scored: Mapping[str, Any]) -> Checks | None:
+    """What the worker said beside what the scorer found."""
+    if outcome is None or "checks" not in scored:
+        return None
+    return Checks(first_losses=outcome.first_losses, **scored["checks"])
 
 
 def _verdict(

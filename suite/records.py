@@ -128,6 +128,21 @@ class Outcome(_Record):
     message: str = ""
     snapshots: list[SnapshotEntry] = []
     usage: Usage = Usage()
+    first_losses: list[float | None] = []
+    """Loss of the first batch, per start; None where the method noted none."""
+
+
+class Checks(_Record):
+    """Facts that no score needs and the detectors do (suite.detectors); one entry per start."""
+
+    first_losses: list[float | None] = []
+    """Loss of the first batch as the worker reports it (a claim); None where it noted none."""
+    reference_first_losses: list[float | None] = []
+    """The same as the scorer computes it from its own initial weights and the issued seeds; None
+    where the batch cannot be made again (a GPU draws other augmentations)."""
+    weight_distances: list[float | None] = []
+    """|w_T - w_0| / |w_0| of the trainable tensors that were handed over in float; None where
+    there is none or |w_0| = 0."""
 
 
 class Result(_Record):
@@ -188,6 +203,8 @@ class RunRecord(_Record):
     scorer_version: int
     weights_sha256: Hash | None = None
     """Of the last snapshot's tensors."""
+    checks: Checks | None = None
+    """None for runs that were not scored, or by an older Assay."""
     reproduce: str
     """The exact command that repeats this run."""
     created_at: str

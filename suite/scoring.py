@@ -15,15 +15,15 @@ import sys
 import tempfile
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from suite.errors import AssayError, BadWeights, DataError
 from suite.registry import load_task
 from suite.space import space_of
-from suite.task import Problem, Scores, Seeds, Snapshot, Task
+from suite.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
 SCORER_VERSION = 1
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
@@ -36,6 +36,10 @@ class _Kept:
     folder: Path
     n_bytes: int
     layout: dict[str, tuple[str, tuple[int, ...]]]
+    trainable: frozenset[str]
+    """Names of the model's parameters; what else a snapshot holds is no weight."""
+    first_losses: dict[str, list[float | None]] = field(default_factory=dict)
+    """Reference first losses by the seeds they belong to: every method is issued the same."""
 
 
 class _Scorer:
@@ -86,6 +90,31 @@ class _Scorer:
             },
             "curve": [{"val": point["val"], "test": point["test"]} for point in scores.curve],
             "weights_sha256": digest,
+            "checks": self._checks(request, kept, task, runs),
+        }
+
+    def _checks(
+        self,
+        request: Mapping[str, Any],
+        kept: _Kept,
+        task: Task,
+        runs: Sequence[Sequence[Snapshot]],
+    ) -> dict[str, Any]:
+        """What the detectors compare with a worker's claims (records.Checks)."""
+        from suite.weights import relative_distance
+
+        key = json.dumps([request["seeds"], request["accelerator"]])
+        if key not in kept.first_losses:
+            kept.first_losses[key] = [
+                _first_loss(task, kept.problem, start, seeds, request["accelerator"])
+                for start, seeds in zip(kept.problem.starts, request["seeds"], strict=True)
+            ]
+        return {
+            "reference_first_losses": kept.first_losses[key],
+            "weight_distances": [
+                relative_distance(run[-1].state, start, kept.trainable) if run else None
+                for run, start in zip(runs, kept.problem.starts, strict=True)
+            ],
         }
 
     def _problem(self, request: Mapping[str, Any]) -> _Kept:
@@ -113,7 +142,9 @@ class _Scorer:
         # From here on the training data are in memory once for all processes: a mapped file.
         problem = replace(problem, train=load_file(folder / "train"))
         n_bytes = sum(path.stat().st_size for path in folder.iterdir())
-        return _Kept(problem, folder, n_bytes, task.layout(problem))
+        model = task.build_model(problem.train)
+        trainable = frozenset(name for name, _ in model.named_parameters())
+        return _Kept(problem, folder, n_bytes, task.layout(problem), trainable)
 
     def _evict(self) -> None:
         while (
@@ -122,6 +153,33 @@ class _Scorer:
         ):
             _, kept = self._problems.popitem(last=False)
             shutil.rmtree(kept.folder)
+
+
+def _first_loss(
+    task: Task, problem: Problem, start: Tensors, seeds: Mapping[str, int], accelerator: str
+) -> float | None:
+    """Loss of the first batch, as training.Session reaches it where a method changes nothing.
+
+    None on a GPU where the task augments: its generators draw other numbers.
+    """
+    import torch
+
+    from suite.method import TrainingSet
+
+    inputs, targets = problem.train["inputs"], problem.train["targets"]
+    order, augment = (torch.Generator().manual_seed(seeds[n]) for n in ("order", "augment"))
+    indices = TrainingSet(inputs, targets).shuffled(order, task.card.budget.batch_size)[0]
+    before = augment.get_state()
+    batch = task.augment(task.decode(inputs[indices]), augment)
+    if accelerator != "cpu" and not torch.equal(before, augment.get_state()):
+        return None
+    model = task.build_model(problem.train)
+    model.load_state_dict(dict(start))
+    model = task.transform_model(model.train())
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seeds["method"])
+        loss = float(task.loss(model(batch), targets[indices]))
+    return loss if math.isfinite(loss) else None
 
 
 def _load(

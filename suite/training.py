@@ -140,6 +140,7 @@ class _Losses:
     pending: list[Tensor] = field(default_factory=list)
     total: float = 0.0
     n: int = 0
+    first: float | None = None
 
     def settle(self, batch: int) -> None:
         if not self.pending:
@@ -148,6 +149,8 @@ class _Losses:
         self.pending.clear()
         if not bool(torch.isfinite(values).all()):
             raise Diverged(f"the loss was not finite at or before batch {batch}")
+        if self.first is None:
+            self.first = float(values[0])
         self.total += float(values.sum())
         self.n += len(values)
 
@@ -296,6 +299,11 @@ class Session:
             train_loss=self._losses.mean(),
             state=state,
         )
+
+    @property
+    def first_loss(self) -> float | None:
+        """The first loss that was noted; None if there was none."""
+        return self._losses.first
 
     def optimizer_state_bytes(self) -> int:
         """Bytes of tensors in the optimizers' state."""

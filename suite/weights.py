@@ -8,7 +8,8 @@ shapes that the task's own model has, every byte of the data accounted for once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadWeights(f"{name} holds values that are not finite")
     return state, sha256(data)
+
+
+def relative_distance(
+    state: Mapping[str, Tensor], start: Mapping[str, Tensor], names: Collection[str]
+) -> float | None:
+    """|w - w_0| / |w_0| over the tensors `names` that both hold; None without any or |w_0| = 0."""
+    moved = origin = 0.0
+    for name in names:
+        if name in state and name in start:
+            begin = start[name].double()
+            moved += float((state[name].double() - begin).square().sum())
+            origin += float(begin.square().sum())
+    ratio = math.sqrt(moved / origin) if origin else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def check_header(data: bytes, layout: Layout) -> None:

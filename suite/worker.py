@@ -408,6 +408,7 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     try:
         train(sessions, on_point)
     finally:
+        trace["first_losses"] = [session.first_loss for session in sessions]
         trace["usage"] = {
             "batches": sum(session.spent.batches for session in sessions),
             "passes": sum(session.spent.passes for session in sessions),

@@ -1,0 +1,120 @@
+"""What detectors look at: one method's runs on one task, and the baselines' runs beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from suite.cards import TaskCard
+from suite.detectors.source import Source
+from suite.records import RunRecord, TaskRef
+
+Code = Literal[
+    "first_loss",
+    "repeated_result",
+    "above_ceiling",
+    "fast_convergence",
+    "cost",
+    "weight_distance",
+    "val_test_gap",
+    "source",
+    "duplicate",
+]
+
+MIN_CURVES, MIN_BASELINES = 4, 2
+"""Repetitions of one point, and methods, below which baselines say too little of a spread."""
+
+
+class Flag(BaseModel):
+    """One sign, with its numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: Code
+    message: str
+    runs: list[str] = []
+    """Ids of the runs concerned; none for what concerns the source."""
+
+
+Group = Sequence[RunRecord]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Completed runs of other methods on the same task."""
+
+    runs: Sequence[RunRecord]
+    groups: Sequence[Group]
+    """Repetitions by method and hyperparameters."""
+    reference: str
+    """The method that the task's card names."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether several methods have repetitions enough to show how much honest runs differ."""
+        methods = {g[0].spec.method.slug for g in self.groups if len(g) >= MIN_CURVES}
+        return len(methods) >= MIN_BASELINES
+
+    @classmethod
+    def of(cls, runs: Sequence[RunRecord], task: TaskRef, method: str, card: TaskCard) -> Baseline:
+        own = [
+            run
+            for run in runs
+            if run.result and run.spec.task == task and run.spec.method.slug != method
+        ]
+        return cls(own, by_point(own), card.reference)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task."""
+
+    card: TaskCard
+    runs: Sequence[RunRecord]
+    """Completed."""
+    named: frozenset[str]
+    """Ids of the runs that its studies call repetitions."""
+    source: Source
+    baseline: Baseline
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Repetitions by hyperparameters: those the studies name, or all where there is none."""
+        return by_point([run for run in self.runs if not self.named or run.id in self.named])
+
+    @property
+    def sign(self) -> float:
+        """Factor that makes larger scores better."""
+        return 1.0 if self.card.metric.direction == "maximize" else -1.0
+
+
+def by_point(runs: Sequence[RunRecord]) -> list[Group]:
+    """Repetitions by method and hyperparameters."""
+    found: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        if run.spec.purpose == "repetition":
+            point = json.dumps([run.spec.method.slug, run.spec.hyperparameters], sort_keys=True)
+            found.setdefault(point, []).append(run)
+    return list(found.values())
+
+
+def ids(runs: Sequence[RunRecord]) -> list[str]:
+    """Their ids, sorted."""
+    return sorted(run.id for run in runs)
+
+
+def val_of(run: RunRecord) -> float:
+    """Validation score of a completed run."""
+    assert run.result is not None
+    return run.result.val
+
+
+def test_of(run: RunRecord) -> float:
+    """Test score of a completed run."""
+    assert run.result is not None
+    return run.result.test

@@ -1,0 +1,189 @@
+"""Signs in how runs went: first loss, repeated results, cost, how far the weights moved."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from suite.detectors.cell import Cell, Flag, ids, val_of
+from suite.detectors.source import defined_hooks
+from suite.records import RunRecord
+
+LOSS_TOLERANCE = {"cpu": 1e-4, "gpu": 1e-2}
+"""Relative. The same CPU gives the same bits; GPUs may multiply in TF32."""
+COST_RATIO = (0.5, 4.0)
+"""CPU seconds per pass over the reference's."""
+CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
+CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
+MAX_DISTANCE_RATIO = 10.0
+"""Weight distance over the largest of the baselines'."""
+MIN_DISTANCE_RATIO = 0.01
+"""The same for runs with a score: below this share of the smallest of baselines as good."""
+_CHANGES_FIRST_LOSS = frozenset(
+    {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
+)
+
+
+def first_loss(cell: Cell) -> Iterator[Flag]:
+    """The first batch's loss under weights and data that the suite issued, whatever the method."""
+    if not cell.source or defined_hooks(cell.source) & _CHANGES_FIRST_LOSS:
+        return
+    off: list[RunRecord] = []
+    silent: list[RunRecord] = []
+    worst = (0.0, 0.0, 0.0)
+    for run in cell.runs:
+        if run.checks is None:
+            continue
+        expected, claimed = run.checks.reference_first_losses, run.checks.first_losses
+        tolerance = LOSS_TOLERANCE[run.spec.compute.accelerator]
+        for number, value in enumerate(expected):
+            said = claimed[number] if number < len(claimed) else None
+            if value is None:
+                continue
+            if said is None:
+                silent.append(run)
+                break
+            error = abs(said - value) / max(abs(value), 1e-6)
+            if error > tolerance:
+                off.append(run)
+                worst = max(worst, (error, said, value))
+                break
+    if off:
+        yield Flag(
+            code="first_loss",
+            message=f"{len(off)} of {len(cell.runs)} runs began with a loss that the issued "
+            f"weights and batch do not have: {worst[1]:.4g} instead of {worst[2]:.4g}",
+            runs=ids(off),
+        )
+    if silent:
+        yield Flag(
+            code="first_loss",
+            message=f"{len(silent)} of {len(cell.runs)} runs reported no first loss",
+            runs=ids(silent),
+        )
+
+
+def repeated_result(cell: Cell) -> Iterator[Flag]:
+    """Two different problems never end in the same weights or the same curve."""
+    if cell.card.deterministic:
+        return
+    hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
+    curves: dict[str, dict[tuple[str, int], RunRecord]] = {}
+    for run in cell.runs:
+        problem = (run.spec.purpose, run.spec.repetition)
+        points = [(point.val, point.test) for point in run.curve]
+        # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose
+        # share is the same in every split, and a solved function is solved from every start.
+        if len(set(points)) >= 3:
+            curves.setdefault(json.dumps(points), {}).setdefault(problem, run)
+        if run.weights_sha256 and not all(value == points[-1][0] for value, _ in points[-2:]):
+            hashes.setdefault(run.weights_sha256, {}).setdefault(problem, run)
+    for what, found in (("weights", hashes), ("curve", curves)):
+        for same in found.values():
+            if len(same) > 1:
+                yield Flag(
+                    code="repeated_result",
+                    message=f"{len(same)} runs with different seeds have the same {what}",
+                    runs=ids(list(same.values())),
+                )
+
+
+def cost(cell: Cell) -> Iterator[Flag]:
+    """CPU time, measured outside the worker, against passes and seconds, which the worker counts.
+
+    Of 384 honest lite runs of 11 methods: CPU over wall time at most 0.98; CPU less training time
+    at most 0.12 s.
+    """
+    threaded, hidden = [], []
+    for run in cell.runs:
+        usage, threads = run.usage, run.spec.compute.threads
+        wall = threads * usage.wall_seconds
+        if usage.cpu_seconds > CPU_OVER_WALL * wall + CPU_SLACK_SECONDS:
+            threaded.append(run)
+        training = threads * usage.train_seconds
+        if usage.cpu_seconds > CPU_OVER_TRAINING * training + TRAINING_SLACK_SECONDS:
+            hidden.append(run)
+    for found, what in (
+        (threaded, "more CPU time than their threads have in their wall time"),
+        (hidden, "more than twice the CPU time that their training time explains"),
+    ):
+        if found:
+            most = max(found, key=lambda run: run.usage.cpu_seconds).usage
+            yield Flag(
+                code="cost",
+                message=f"{len(found)} runs used {what}: up to {most.cpu_seconds:.2f} s of CPU in "
+                f"{most.wall_seconds:.2f} s, {most.train_seconds:.2f} s of it training",
+                runs=ids(found),
+            )
+    yield from _cost_ratio(cell)
+
+
+def _cost_ratio(cell: Cell) -> Iterator[Flag]:
+    """CPU seconds per pass over the reference method's on the same kind of machine."""
+    environment, compute = cell.runs[0].environment, cell.runs[0].spec.compute
+    kind = (environment.cpu, environment.torch, environment.device)
+    reference = [
+        run
+        for run in cell.baseline.runs
+        if run.spec.method.slug == cell.baseline.reference
+        and (run.environment.cpu, run.environment.torch, run.environment.device) == kind
+        and run.spec.compute == compute
+    ]
+    own, theirs = _cpu_per_pass(cell.runs), _cpu_per_pass(reference)
+    if not own or not theirs:
+        return
+    ratio = median(own) / median(theirs)
+    low, high = COST_RATIO
+    if not low <= ratio <= high:
+        yield Flag(
+            code="cost",
+            message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
+            f"{median(theirs) * 1e3:.3g} (n={len(theirs)}): ratio {ratio:.2f}, expected "
+            f"{low:g} to {high:g}",
+            runs=ids(cell.runs),
+        )
+
+
+def _cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
+    return [run.usage.cpu_seconds / run.usage.passes for run in runs if run.usage.passes]
+
+
+def weight_distance(cell: Cell) -> Iterator[Flag]:
+    """How far the weights moved, against baselines that took as many steps."""
+    known = [(d, run) for run in cell.baseline.runs if (d := _distance(run)) is not None]
+    metric = cell.card.metric
+    useful = metric.chance + cell.sign * metric.margin
+    largest = max((distance for distance, _ in known), default=math.inf)
+    far, still = [], []
+    for run in cell.runs:
+        distance = _distance(run)
+        if distance is None:
+            continue
+        if distance > MAX_DISTANCE_RATIO * largest:
+            far.append(run)
+        # A quantization task starts from a trained network: it scores without a step.
+        if cell.card.family == "quantization" or cell.sign * (val_of(run) - useful) <= 0:
+            continue
+        as_good = [d for d, one in known if cell.sign * (val_of(one) - val_of(run)) >= 0]
+        if distance <= MIN_DISTANCE_RATIO * min(as_good, default=0.0):
+            still.append(run)
+    for found, what in (
+        (far, f"the largest of {len(known)} baseline runs is {largest:.3g}"),
+        (still, "less than a hundredth of any baseline run as good"),
+    ):
+        if found:
+            distances = [d for run in found if (d := _distance(run)) is not None]
+            yield Flag(
+                code="weight_distance",
+                message=f"{len(found)} runs moved their weights by {min(distances):.3g} to "
+                f"{max(distances):.3g} times their norm; {what}",
+                runs=ids(found),
+            )
+
+
+def _distance(run: RunRecord) -> float | None:
+    """The largest over the starts."""
+    distances = run.checks.weight_distances if run.checks else []
+    return max((d for d in distances if d is not None), default=None)

@@ -1,0 +1,167 @@
+"""Signs in scores and curves: above what is possible, far from what the baselines show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import fmean, linear_regression, stdev
+
+from suite.detectors.cell import MIN_CURVES, Cell, Flag, Group, ids, test_of, val_of
+
+CEILING_SIGMA = 4.5
+"""Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
+MAX_CHANCE = 1e-4
+"""A perfect score is odd where a run as good as the best baseline has this chance of one."""
+OFFICIAL_TEST = 10_000
+"""Test examples where the card names none: those of CIFAR-10, CIFAR-100 and Fashion-MNIST."""
+CONVERGENCE_SIGMA = 6.0
+GAP_SIGMA = 5.0
+
+
+def above_ceiling(cell: Cell) -> Iterator[Flag]:
+    """Scores that no method can have, or none that knows no more than the clean labels."""
+    card = cell.card
+    if card.metric.unit == "share":
+        outside = [
+            r for r in cell.runs if min(val_of(r), test_of(r)) < 0 or max(val_of(r), test_of(r)) > 1
+        ]
+        if outside:
+            yield Flag(
+                code="above_ceiling",
+                message=f"{len(outside)} runs have a score outside 0..1",
+                runs=ids(outside),
+            )
+    if card.family == "functions":
+        yield from _above_area(cell)
+    elif card.family == "noisy_labels" and card.recipe.get("noise") != "human":
+        yield from _above_noise(cell)
+    yield from _perfect(cell)
+
+
+def _above_area(cell: Cell) -> Iterator[Flag]:
+    """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
+    budget = cell.card.budget.passes or cell.card.budget.batches
+    first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
+    ceiling = 1 - first / (2 * budget)
+    floor = cell.card.recipe.get("gap_floor")
+    lowest = math.log10(floor) if isinstance(floor, float) else -math.inf
+    found = [
+        run
+        for run in cell.runs
+        if max(val_of(run), test_of(run)) > ceiling + 1e-9
+        or (run.result and run.result.secondary.get("log10_gap", 0.0) < lowest - 1e-9)
+    ]
+    if found:
+        yield Flag(
+            code="above_ceiling",
+            message=f"{len(found)} runs are above {ceiling:.4f}, what an oracle that stands on the "
+            "minimum from the first snapshot on would have, or below the minimum",
+            runs=ids(found),
+        )
+
+
+def _above_noise(cell: Cell) -> Iterator[Flag]:
+    """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
+    rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
+    for group in cell.groups:
+        mean = fmean(val_of(run) for run in group)
+        sd = math.sqrt(rate * (1 - rate) / (n_val * len(group)))
+        if mean > 1 - rate + CEILING_SIGMA * sd:
+            yield Flag(
+                code="above_ceiling",
+                message=f"mean accuracy {mean:.4f} on noisy validation labels (n={len(group)}); "
+                f"the true labels themselves have {1 - rate:.4f} +- {sd:.4f}",
+                runs=ids(group),
+            )
+
+
+def _perfect(cell: Cell) -> Iterator[Flag]:
+    """No error at all in most repetitions, where the best baseline makes many."""
+    groups = [group for group in cell.baseline.groups if len(group) >= MIN_CURVES]
+    if not groups or cell.card.family == "functions" or cell.card.metric.unit != "share":
+        return
+    best = max(fmean(test_of(run) for run in group) for group in groups)
+    n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
+    chance = best**n_test
+    for group in cell.groups:
+        perfect = [run for run in group if test_of(run) == 1.0]
+        if 2 * len(perfect) >= len(group) and chance < MAX_CHANCE:
+            yield Flag(
+                code="above_ceiling",
+                message=f"{len(perfect)} of {len(group)} runs make no error on {n_test} test "
+                f"examples; the best baseline has {best:.4f}, chance {chance:.1e} for one run",
+                runs=ids(perfect),
+            )
+
+
+def fast_convergence(cell: Cell) -> Iterator[Flag]:
+    """Validation curves that lie many standard deviations of a run above every baseline's."""
+    if not cell.baseline.enough:
+        return
+    sign, margin = cell.sign, cell.card.metric.margin
+    for group in cell.groups:
+        worst = (0.0, 0, 0.0, 0.0, 0.0)
+        for key, values in _curves(group, sign).items():
+            known = [
+                curve[key]
+                for other in cell.baseline.groups
+                if len(other) >= MIN_CURVES and key in (curve := _curves(other, sign))
+            ]
+            if len(values) < MIN_CURVES or not known:
+                continue
+            best = max(known, key=fmean)
+            spread = max(margin, stdev(values), *(stdev(one) for one in known))
+            sigmas = (fmean(values) - fmean(best)) / spread
+            worst = max(worst, (sigmas, key[1], fmean(values), fmean(best), spread))
+        if worst[0] > CONVERGENCE_SIGMA:
+            yield Flag(
+                code="fast_convergence",
+                message=f"after {worst[1]} batches {sign * worst[2]:.4g} on validation "
+                f"(n={len(group)}), the best baseline {sign * worst[3]:.4g}: {worst[0]:.1f} "
+                f"standard deviations of {worst[4]:.2g}",
+                runs=ids(group),
+            )
+
+
+def _curves(group: Group, sign: float) -> dict[tuple[int, int], list[float]]:
+    """Signed validation scores by start and batch."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for run in group:
+        for point in run.curve:
+            found.setdefault((point.start, point.batch), []).append(sign * point.val)
+    return found
+
+
+def val_test_gap(cell: Cell) -> Iterator[Flag]:
+    """Validation against what baselines with the same test score have there.
+
+    A line, because noisy validation labels take more off a good score than off a poor one.
+    """
+    if cell.card.family == "functions":
+        unequal = [run for run in cell.runs if val_of(run) != test_of(run)]
+        if unequal:
+            yield Flag(
+                code="val_test_gap",
+                message=f"val and test differ in {len(unequal)} runs; on functions they are one",
+                runs=ids(unequal),
+            )
+        return
+    known = [run for group in cell.baseline.groups for run in group]
+    if not cell.baseline.enough or len({test_of(run) for run in known}) < 3:
+        return
+    slope, intercept = linear_regression([test_of(r) for r in known], [val_of(r) for r in known])
+    spread = stdev(val_of(run) - intercept - slope * test_of(run) for run in known)
+    # Repetition r is one split for all methods, so baselines add repetitions, not independence.
+    n_known = len({run.spec.repetition for run in known})
+    for group in cell.groups:
+        excess = fmean(val_of(run) - intercept - slope * test_of(run) for run in group)
+        band = (
+            GAP_SIGMA * spread * math.sqrt(1 / len(group) + 1 / n_known) + cell.card.metric.margin
+        )
+        if abs(excess) > band:
+            yield Flag(
+                code="val_test_gap",
+                message=f"validation is {excess:+.4f} from what baselines of this test score have "
+                f"(n={len(group)}), expected within {band:.4f}",
+                runs=ids(group),
+            )
