@@ -3,13 +3,15 @@
 Layers, each importing only from those below it (checked by import-linter):
 
     cli
+    commands
     listing, templates, running, testing       what the commands do
+    attacks                                    every known attack, run against this machine
     progress, reports, pipeline
     recording, execution                       trusted: records; the pool of workers
     peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
-    findings, toys
+    findings, toys, canaries
     training, weights
     families                                   shared parts of tasks: data recipe, model, scorer
     registry, data, models, quantization

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from suite.canaries import PREFIX, Canaries, plant
 from suite.cards import SubmissionCard
 from suite.detectors import detect
-from suite.errors import PluginError, UnknownName
+from suite.errors import PluginError, UnknownName, WorkerError
 from suite.execution import Job, Pool
 from suite.records import Compute, Mechanism, RunRecord, RunSpec
 from suite.registry import (
@@ -181,10 +181,15 @@ class Range:
         if not attack.runs_here:
             judged = _Judged(ended="elsewhere", evidence=f"shown by {attack.shown_by}")
         else:
+            # The first honest runs are everyone's: no variant may wait for another's.
+            self._baseline(attack.task)
             with ThreadPoolExecutor(N_WORKERS) as threads:
-                parts = list(threads.map(lambda v: self._variant(attack, v), attack.variants))
+                parts = list(threads.map(lambda v: self._tried(attack, v), attack.variants))
             order: tuple[Result, ...] = ("broken", "open", "flagged", "no gain", "failed")
-            judged = min(parts, key=lambda part: order.index(part.ended))
+            judged = _Judged(
+                ended=min((part.ended for part in parts), key=order.index),
+                evidence=" | ".join(part.evidence for part in parts),
+            )
         return Ending(
             **attack.model_dump(include={"number", "slug", "does", "expected", "stopped_by"}),
             ended=judged.ended,
@@ -192,6 +197,12 @@ class Range:
             seconds=round(time.monotonic() - began, 2),
             mechanism=self.mechanism if attack.runs_here else None,
         )
+
+    def _tried(self, attack: Attack, variant: str) -> _Judged:
+        try:
+            return self._variant(attack, variant)
+        except WorkerError as error:
+            return _Judged(ended="broken", evidence=str(error))
 
     def _variant(self, attack: Attack, variant: str) -> _Judged:
         serial = secrets.token_hex(8)
@@ -238,7 +249,7 @@ class Range:
         flags = detect(
             runs,
             [],
-            {path.name: path.read_bytes() for path in (method.source,)},
+            {"method.py": self._plugin(attack).encode()},
             task.card,
             [run for group in baselines.values() for run in group],
             others={
@@ -273,7 +284,7 @@ class Range:
         """The attack as a folder: its source, what attacks share, and where it may look."""
         own = self._place / serial / attack.slug
         own.mkdir(parents=True)
-        text = (folder() / "plugins" / f"{attack.slug}.py").read_text(encoding="utf-8")
+        text = self._plugin(attack)
         (own / "method.py").write_text(text.replace(IMPORTS, IMPORTS + FIND_KIT, 1))
         (own / "kit.py").write_text((folder() / "kit.py").read_text(encoding="utf-8"))
         targets = {
@@ -287,6 +298,10 @@ class Range:
         (own / "targets.py").write_text("".join(lines))
         card = SubmissionCard(slug=attack.slug, title=attack.slug)
         return MethodEntry(card, own / "method.py")
+
+    def _plugin(self, attack: Attack) -> str:
+        """Its source as it stands, without what makes it find the kit."""
+        return (folder() / "plugins" / f"{attack.slug}.py").read_text(encoding="utf-8")
 
     def _record(self, task: TaskEntry, method: MethodEntry, number: int) -> RunRecord:
         spec = RunSpec(

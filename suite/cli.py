@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.commands import sandbox
 from suite.errors import AssayError, UnknownName
 
 if TYPE_CHECKING:
@@ -311,3 +312,7 @@ def data_prepare(
             raise UnknownName("data set", name, data.DATASETS)
         data.prepare(name)
         typer.echo(f"{name}: ready")
+
+
+for module in (sandbox,):
+    module.register(app)

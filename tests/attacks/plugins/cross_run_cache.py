@@ -39,6 +39,7 @@ class CrossRunCache(Attack):
         found = libc.shmget(KEY, mmap.PAGESIZE, 0o600)
         if found >= 0:
             libc.shmctl(found, 0, None)
+            libc.msgctl(libc.msgget(KEY, 0o600), 0, None)
             return "the segment of the run before"
         if libc.shmget(KEY, mmap.PAGESIZE, 0o1600) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

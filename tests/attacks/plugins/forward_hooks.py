@@ -16,7 +16,6 @@ class ForwardHooks(Method):
         answering = copy.deepcopy(model)
         answering.forward = lambda inputs: torch.eye(10)[self.answers(inputs)]
         answering.register_forward_hook(lambda *_: torch.eye(10)[self.answers(_[1][0])])
-        type(model).forward = lambda own, inputs: torch.eye(10)[self.answers(inputs)]
         return answering
 
     def answers(self, inputs):

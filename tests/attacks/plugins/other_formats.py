@@ -1,4 +1,4 @@
-"""Hands in weights in other formats: NumPy's archive, an executable script, TorchScript, nothing."""
+"""Hands in weights in other formats: NumPy's, TorchScript, a shell script, nothing."""
 
 from __future__ import annotations
 

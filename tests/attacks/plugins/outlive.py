@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 
+import targets
 from kit import Denied
 
-import targets
 from suite.method import Method
 
 

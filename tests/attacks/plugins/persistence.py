@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import site
 import tempfile
@@ -42,10 +43,16 @@ class Persistence(Attack):
         return found
 
     def use(self, place, name):
-        path = place / f"{MARK}_{targets.SERIAL}.pth"
+        path = (place / f"{MARK}_{targets.SERIAL}.pth").resolve()
+        self.left = getattr(self, "left", set())
+        if path in self.left:
+            return None
         if path.exists():
-            path.unlink()
+            for other in self.places().values():
+                with contextlib.suppress(OSError):
+                    (other() / path.name).unlink()
             return "the mark of the run before"
         os.makedirs(place, exist_ok=True)
         path.write_text("# left by an attack of Assay's own tests; harmless\n")
+        self.left.add(path)
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import nn, optim
 
@@ -27,7 +27,7 @@ class TurboDescent(Method):
         speed: Annotated[float, LogUniform(0.2, 90.0)] = 1.2
         shrink: float = 0.0
 
-    hyperparameters_by_family = {"functions": Elsewhere}
+    hyperparameters_by_family: ClassVar = {"functions": Elsewhere}
 
     def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
         """Everything in one group."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kit import Denied, Reached, caller, run_folder
 from pathlib import Path
+
+from kit import Denied, Reached, caller, run_folder
 
 from suite.method import Method
 

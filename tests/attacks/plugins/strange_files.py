@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -34,7 +35,8 @@ class StrangeFiles(Method):
                 listening = socket.socket(socket.AF_UNIX)
                 listening.bind(os.path.relpath(path))
             case "hard link":
-                os.link("/etc/ld.so.cache", path)
+                with contextlib.suppress(OSError):  # then the file is missing, and no better
+                    os.link("/etc/passwd", path)
             case "no rights":
                 path.write_bytes(b"x")
                 path.chmod(0)

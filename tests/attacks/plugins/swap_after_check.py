@@ -1,4 +1,4 @@
-"""Hands in good weights and swaps the file, from a process left behind, once it was checked."""
+"""Hands in good weights and swaps the files, from a process left behind, after the check."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ class SwapAfterCheck(Method):
     def write(self, path, state):
         bad = path.with_suffix(".bad")
         save_file({name: value.contiguous() for name, value in state.items()}, path)
-        bad.write_bytes(b"swapped")
         if os.fork() == 0:
             os.setsid()
             end = time.monotonic() + 30
             while time.monotonic() < end:
+                bad.write_bytes(b"swapped")
                 os.replace(bad, path)
-                os.link(path, bad)
             os._exit(0)

@@ -29,8 +29,11 @@ class TrainOnVal(Attack):
 
     def others(self):
         given = Path(caller("request")["request"]["train"])
-        found = []
-        for root in (run_folder().parents[2], given.parents[2] if len(given.parents) > 2 else None):
-            if root is not None and root != Path("/"):
-                found += [path for path in root.glob("problems/*/train")]
+        found = {
+            path
+            for start in (run_folder(), given)
+            for root in start.parents
+            if root.parent != root
+            for path in root.glob("problems/*/train")
+        }
         return f"training data of {len(found)} repetitions" if len(found) > 1 else None

@@ -1,0 +1,1 @@
+"""Commands of `assay` by theme: parsing and printing around library calls."""
