@@ -20,8 +20,11 @@ class SwapAfterCheck(Method):
     def write(self, path, state):
         bad = path.with_suffix(".bad")
         save_file({name: value.contiguous() for name, value in state.items()}, path)
+        parent = os.getpid()
         if os.fork() == 0:
             os.setsid()
+            while os.getppid() == parent:
+                time.sleep(0.001)
             end = time.monotonic() + 30
             while time.monotonic() < end:
                 bad.write_bytes(b"swapped")
