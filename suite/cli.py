@@ -41,6 +41,12 @@ Results = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AllowWeaker = Annotated[
+    bool,
+    typer.Option(
+        "--allow-weaker", help="Run methods unprotected where no sandbox works; recorded as L1."
+    ),
+]
 DEFAULT_RESULTS = Path("assay-results")
 
 
@@ -165,12 +171,13 @@ def new(
 @app.command()
 def check(
     paths: Annotated[list[str], typer.Argument(help="Methods or tasks: slugs or paths.")],
+    allow_weaker: AllowWeaker = False,
     as_json: AsJson = False,
 ) -> None:
     """Say in one go everything that is wrong with a task or a submission, on toys, in a minute."""
     from suite.testing import check_all
 
-    if not check_all(paths, as_json):
+    if not check_all(paths, as_json, allow_weaker=allow_weaker):
         raise typer.Exit(1)
 
 
@@ -191,6 +198,7 @@ def run(
         str, typer.Option(help="auto (a GPU for tiers above lite), cpu or gpu.")
     ] = "auto",
     isa: Annotated[str, typer.Option(help="Cap on the instruction set: avx2 or native.")] = "avx2",
+    allow_weaker: AllowWeaker = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many runs and about how long; run nothing.")
     ] = False,
@@ -232,6 +240,7 @@ def run(
         threads=threads,
         accelerator=accelerator,
         isa=isa,
+        allow_weaker=allow_weaker,
         results=results,
         mlflow=mlflow,
         as_json=as_json,
@@ -252,6 +261,7 @@ def quickstart(
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", min=1, help="Default: cores.")
     ] = None,
+    allow_weaker: AllowWeaker = False,
 ) -> None:
     """Rank diffGrad against SGD, Adam and others in five families, in minutes."""
     from suite import running
@@ -264,6 +274,7 @@ def quickstart(
         preset="quick",
         workers=workers,
         results=results,
+        allow_weaker=allow_weaker,
     )
     code = running.run(request)
     if code:

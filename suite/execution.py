@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import queue
 import shutil
 import subprocess
@@ -20,6 +19,8 @@ from suite import __version__, isolation
 from suite.cards import FAMILIES
 from suite.errors import DataError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
+from suite.limits import TIMES, allowed, explained
+from suite.peers import Scorer, Worker, tail
 from suite.records import (
     Checks,
     Compute,
@@ -33,8 +34,6 @@ from suite.records import (
     Status,
     Usage,
 )
-from suite.limits import TIMES, allowed
-from suite.peers import Scorer, Worker, tail
 from suite.registry import MethodEntry, TaskEntry
 from suite.ruleset import RULESET
 from suite.scoring import SCORER_VERSION
@@ -202,9 +201,7 @@ class Pool:
             "seconds": seconds, "visible_gpu": None,
         }  # fmt: skip
         box = isolation.Box(self._folder / "auditor")
-        auditor = Worker(
-            box, "subprocess", self.compute, self._folder / "log", with_data=True
-        )
+        auditor = Worker(box, "subprocess", self.compute, self._folder / "log", with_data=True)
         try:
             auditor.wait_ready()
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="audit-") as name:
@@ -401,7 +398,8 @@ def _verdict(
         return status, _how_it_ended(ended, folder, seconds)
     if outcome is None:
         return "failed", _how_it_ended(ended, folder, seconds)
-    return outcome.status, outcome.message
+    failed = outcome.status == "failed"
+    return outcome.status, explained(outcome.message) if failed else outcome.message
 
 
 def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:

@@ -56,10 +56,10 @@ def abi() -> int:
     return max(0, int(_libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ABI_VERSION)))
 
 
-def restrict(
+def ruleset(
     *, readable: Iterable[Path], writable: Iterable[Path], masked: Iterable[Path] = ()
-) -> None:
-    """From now on, this process reads below `readable`, writes below `writable`, nothing else.
+) -> int:
+    """A descriptor of rules: reading below `readable`, writing below `writable`, nothing else.
 
     Paths that do not exist are passed over. What lies below `masked` stays unreadable, except to
     be listed.
@@ -70,18 +70,26 @@ def restrict(
     handled = ALL_OF_ABI_4 | (IOCTL_DEV if abi() >= 5 else 0)
     attributes = _Ruleset(handled, NETWORK, SCOPES if abi() >= 6 else 0)
     size = ctypes.sizeof(attributes) if abi() >= 6 else 16
-    ruleset = _checked(
+    rules = _checked(
         _libc().syscall(CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
     )
     hidden = [path.resolve() for path in masked]
     for path in readable:
         for part, access in _around(path.resolve(), hidden):
-            _allow(ruleset, part, access & handled)
+            _allow(rules, part, access & handled)
     for path in writable:
-        _allow(ruleset, path, handled)
+        _allow(rules, path, handled)
+    return rules
+
+
+def enter(rules: int) -> None:
+    """From now on and for good, `ruleset`'s rules hold for this process and its children.
+
+    Raises:
+        OSError: the kernel refused.
+    """
     no_new_privileges()
-    _checked(_libc().syscall(RESTRICT_SELF, ruleset, 0))
-    os.close(ruleset)
+    _checked(_libc().syscall(RESTRICT_SELF, rules, 0))
 
 
 def _around(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, int]]:
@@ -96,14 +104,14 @@ def _around(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, int]]:
         yield from _around(child, hidden)
 
 
-def _allow(ruleset: int, path: Path, access: int) -> None:
+def _allow(rules: int, path: Path, access: int) -> None:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
     try:
         rule = _PathBeneath(access if path.is_dir() else access & OF_FILES, handle)
-        _checked(_libc().syscall(ADD_RULE, ruleset, PATH_BENEATH, ctypes.byref(rule), 0))
+        _checked(_libc().syscall(ADD_RULE, rules, PATH_BENEATH, ctypes.byref(rule), 0))
     finally:
         os.close(handle)
 

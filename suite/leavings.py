@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import stat
 from pathlib import Path
 

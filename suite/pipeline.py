@@ -118,6 +118,8 @@ class Cell:
         for key, value in spec.compute.model_dump().items():
             if value != usual[key]:
                 parts += [f"--{key}", str(value)]
+        if spec.compute.accelerator == "gpu":  # no sandbox has one
+            parts.append("--allow-weaker")
         return shlex.join([*parts, "--again"])
 
 

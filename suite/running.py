@@ -30,6 +30,10 @@ from suite.store import Store, storage_problem
 
 INTERRUPTED, INCOMPLETE = 130, 4
 MIRROR_SECONDS = 120.0
+NO_SANDBOX = (
+    "warning: methods run WITHOUT A SANDBOX, with your rights and within reach of the test data; "
+    "every record says level L1"
+)
 NOMINAL_SECONDS = {"lite": 1.0}
 QUICKSTART_METHODS = [
     *("sgd", "adam", "adamw", "diffgrad", "adam_half_lr"),
@@ -51,6 +55,7 @@ class Request:
     threads: int = 1
     accelerator: str = "auto"
     isa: str = "avx2"
+    allow_weaker: bool = False
     mlflow: str | None = None
     as_json: bool = False
 
@@ -80,7 +85,7 @@ def run(request: Request) -> int:
 def _run_group(
     request: Request, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
 ) -> Progress:
-    with Pool(n_workers=n, compute=compute) as pool:
+    with _pool(request, compute, n) as pool:
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
         bar = Bar(quiet=request.as_json)
         try:
@@ -89,13 +94,26 @@ def _run_group(
             bar.close()
 
 
+@contextmanager
+def _pool(request: Request, compute: Compute, n_workers: int) -> Iterator[Pool]:
+    """A pool in the strongest sandbox that works here; says so where that is none.
+
+    Raises:
+        WorkerError: none works, and the user did not allow less.
+    """
+    with Pool(n_workers=n_workers, compute=compute, allow_weaker=request.allow_weaker) as pool:
+        if pool.mechanism == "subprocess":
+            _say(request, NO_SANDBOX)
+        yield pool
+
+
 def dry_run(request: Request) -> int:
     """Say how many runs are missing and about how long they take."""
     pairs = _pairs(request)
     store = Store(request.results)
     rows: list[dict[str, Any]] = []
     for compute, n_workers, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute) as pool:
+        with _pool(request, compute, 1) as pool:
             cells = make_cells(group, pool, cast(Preset, request.preset))
         for cell, missing in missing_runs(cells, store):
             seconds = _seconds_per_run(store, cell)
@@ -161,7 +179,7 @@ def _run_points(
 ) -> Iterator[bool]:
     """Whether each run was like its record, where it had one."""
     for compute, _, group in _groups(request, pairs):
-        with Pool(n_workers=1, compute=compute) as pool:
+        with _pool(request, compute, 1) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
                 for number in range(cell.r) if repetition is None else [repetition]:

@@ -64,13 +64,17 @@ def deviations(facts: Facts, expected: Mapping[str, Any]) -> list[str]:
     found += [
         f"unexpected mount {point}"
         for point, _, _ in facts.get("mounts", ())
-        if not any(point in ("/", place) or point.startswith(f"{place}/") for place in wanted["mounted"])
+        if not any(_at_or_below(point, place) for place in ("/", *wanted["mounted"]))
     ]
     return found + [
         f"{name}: found {facts[name]!r:.300}, expected {value!r:.300}"
         for name, value in wanted.items()
         if name not in ("writable", "mounted") and facts[name] != value
     ]
+
+
+def _at_or_below(point: str, place: str) -> bool:
+    return point == place or (place != "/" and point.startswith(f"{place}/"))
 
 
 def _status() -> dict[str, str]:
@@ -148,4 +152,3 @@ def _open_parts_of_worker() -> list[str]:
             open_parts.append("fd")
             break
     return open_parts
-

@@ -40,7 +40,7 @@ NULL_SHARE = 0.25
 """Untrained weights may score this share of the way from chance to the reference."""
 
 
-def check_all(paths: list[str], as_json: bool) -> bool:
+def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) -> bool:
     """Check methods and tasks, given by slug or path; False if anything failed."""
     report = Report(as_json=as_json)
     subjects: list[tuple[Kind, str, Path]] = []
@@ -50,7 +50,7 @@ def check_all(paths: list[str], as_json: bool) -> bool:
         except AssayError as error:
             report.show("", name, [failed("name", str(error))])
     if subjects:
-        with Pool(n_workers=1, compute=Compute()) as pool:
+        with Pool(n_workers=1, compute=Compute(), allow_weaker=allow_weaker) as pool:
             for kind, name, path in subjects:
                 check = check_method if kind == "method" else check_task
                 report.show(kind, name, check(pool, path))

@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Place:
     """Descriptor of the folder for what a run left."""
     expected: Mapping[str, Any]
     """See selfprobe.deviations."""
+    rules: int | None = None
+    """Landlock's, which a child enters."""
 
     @property
     def own_namespace(self) -> bool:
@@ -75,15 +77,13 @@ class Place:
 def main() -> None:
     """Serve requests until stdin closes."""
     given = json.loads(sys.stdin.readline())
-    place = Place(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
+    place = _place(given)
     os.set_inheritable(place.results, False)
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
     (place.out / "tmp").mkdir(exist_ok=True)
     _preload()
     _close_to_children()
-    if place.mechanism == "landlock":
-        _confine(place, given)
     channel.write(json.dumps({"ready": describe_machine()}) + "\n")
     for line in sys.stdin:
         channel.write(json.dumps(run_in_child(json.loads(line), place)) + "\n")
@@ -96,15 +96,18 @@ def _close_to_children() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _confine(place: Place, given: Mapping[str, Any]) -> None:
-    devices = [Path("/dev") / name for name in ("null", "zero", "urandom", "random")]
-    landlock.restrict(
-        readable=[*map(Path, given["readable"]), Path(given["in"]), Path("/proc"), *devices[1:]],
-        writable=[place.out, devices[0]],
+def _place(given: Mapping[str, Any]) -> Place:
+    """The configuration as the supervisor gives it (isolation.launch_worker)."""
+    place = Place(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
+    if place.mechanism != "landlock":
+        return place
+    null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
+    rules = landlock.ruleset(
+        readable=[*map(Path, given["readable"]), Path(given["in"]), Path("/proc"), *devices],
+        writable=[place.out, null],
         masked=[Path(path) for path in given["masked"]],
     )
-    landlock.drop_capabilities()
-    landlock.filter_calls(seccomp.program())
+    return replace(place, rules=rules)
 
 
 def _preload() -> None:
@@ -163,7 +166,7 @@ def run_in_child(request: dict[str, Any], place: Place) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         _die_with(worker)
-        _child(request, place, child_end, cpu)  # never returns
+        _child(request, place, child_end)  # never returns
     os.close(child_end)
     try:
         facts = _read_facts(saw, began + request["seconds"])
@@ -235,9 +238,8 @@ def _has_ended(pid: int) -> bool:
 
 
 def _limit_of_signal(code: int) -> Limit | None:
-    """Limits that the kernel enforces by a signal."""
-    signals: dict[int, Limit] = {-signal.SIGXCPU: "CPU time", -signal.SIGXFSZ: "file size"}
-    return signals.get(code)
+    """The limit that the kernel enforces by a signal."""
+    return "file size" if code == -signal.SIGXFSZ else None
 
 
 def _die_with(worker: int) -> None:
@@ -248,16 +250,20 @@ def _die_with(worker: int) -> None:
             os._exit(1)
 
 
-def _child(request: dict[str, Any], place: Place, saw: int, cpu: float) -> None:
+def _child(request: dict[str, Any], place: Place, saw: int) -> None:
     """The forked process: look around, do what is asked, leave outcome.json, exit."""
     code = 1
     try:
         os.setsid()
+        if place.rules is not None:
+            landlock.enter(place.rules)
+            landlock.drop_capabilities()
+            landlock.filter_calls(seccomp.program())
         _take_over_descriptors(place.folder, saw)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         on_gpu = request["visible_gpu"] is not None
-        limits.apply(cpu, own_namespace=place.own_namespace, address_space=not on_gpu)
+        limits.apply(own_namespace=place.own_namespace, address_space=not on_gpu)
         facts = selfprobe.look(kept=KEPT, own_namespace=place.own_namespace)
         if selfprobe.deviations(facts, place.expected):
             code = DEVIATES

@@ -234,8 +234,13 @@ def test_a_worker_that_is_killed_is_replaced(
     pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry]
 ) -> None:
     task, kills = make_task(), make_method("kills", KILLS_ITS_WORKER)
-    with pytest.raises(WorkerError, match=r"suite\.worker ended unexpectedly \(exit code -9\)"):
-        run(pool, task, kills)
+    if pool.mechanism == "bubblewrap":  # nobody inside can kill the first process of a namespace
+        assert run(pool, task, kills).status == "completed"
+    for peer in pool._peers:
+        peer._process.kill()
+    for _ in pool._peers:
+        with pytest.raises(WorkerError, match=r"suite\.worker ended unexpectedly"):
+            run(pool, task, kills)
     records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]
     assert [record.status for record in records] == ["completed"] * 3
 

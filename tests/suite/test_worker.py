@@ -17,11 +17,15 @@ import pytest
 # A worker's loop without its imports: this is about processes, not about training.
 WORKER = """\
 import json, os, sys
+from pathlib import Path
 from suite import worker
 
 channel = os.fdopen(os.dup(1), "w", buffering=1)
+results = os.open(sys.argv[2], os.O_RDONLY)
+place = worker.Place("subprocess", Path(sys.argv[1]), results, {})
+worker._close_to_children()
 for line in sys.stdin:
-    channel.write(json.dumps(worker._forked(json.loads(line), channel.fileno())) + "\\n")
+    channel.write(json.dumps(worker.run_in_child(json.loads(line), place)) + "\\n")
 """
 HANGS = """\
 import os, subprocess, sys
@@ -38,9 +42,12 @@ while True:
 
 class Worker:
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.out, self.results = folder / "out", folder / "results"
+        self.out.mkdir()
+        self.results.mkdir()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [sys.executable, "-c", WORKER, str(self.out), str(self.results)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -56,7 +63,6 @@ class Worker:
             "command": "describe",
             "method": str(method),
             "families": ["functions"],
-            "folder": str(self.folder),
             "seconds": seconds,
             "visible_gpu": None,
         }
@@ -129,7 +135,7 @@ def test_a_run_that_takes_too_long_ends_with_all_it_started(worker: Worker, tmp_
     method.write_text(HANGS)
     worker.send(method, 3.0)
     answer = worker.answer()
-    assert answer["timed_out"]
+    assert answer["limit"] == "wall time"
     assert 3.0 <= answer["wall_seconds"] < 20.0
     assert until(lambda: all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split()))
 
@@ -146,7 +152,9 @@ def test_a_method_cannot_answer_for_the_worker(worker: Worker, tmp_path: Path) -
     )
     worker.send(method, 20.0)
     answer = worker.answer()
-    assert set(answer) == {"timed_out", "exit", "wall_seconds", "cpu_seconds", "peak_bytes"}
+    assert set(answer) == {
+        "limit", "exit", "wall_seconds", "cpu_seconds", "peak_bytes", "probe_hash", "deviations"
+    }  # fmt: skip
     worker.send(method, 20.0)
     assert "forged" not in worker.answer()
 
@@ -156,7 +164,7 @@ def test_what_a_method_prints_stays_in_the_runs_folder(worker: Worker, tmp_path:
     method.write_text("import os, sys\nprint('to stdout')\nos.system('echo from a shell')\n")
     worker.send(method, 20.0)
     worker.answer()
-    log = (tmp_path / "output.log").read_text()
+    log = (worker.results / "output.log").read_text()
     assert "to stdout" in log
     assert "from a shell" in log
     worker.stdin.close()

@@ -1,0 +1,419 @@
+"""What a method can see, reach and use up in the sandbox, tried from inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite import isolation, limits, selfprobe
+from suite.cards import SubmissionCard
+from suite.errors import PluginError, WorkerError
+from suite.execution import Job, Pool
+from suite.leavings import empty, hand_over
+from suite.records import Compute, Isolation, RunRecord, RunSpec
+from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from suite.ruleset import RULESET
+
+needs_bubblewrap = pytest.mark.skipif(
+    isolation.bubblewrap_problem() is not None, reason=str(isolation.bubblewrap_problem())
+)
+needs_landlock = pytest.mark.skipif(
+    isolation.landlock_problem() is not None, reason=str(isolation.landlock_problem())
+)
+
+
+def seen(pool: Pool, folder: Path, source: str, seconds: float = 30.0) -> Any:
+    """The value of `found` after `source` ran as a method's module in a worker's child."""
+    path = folder / "looks.py"
+    path.write_text(f"{source}\nimport json\nraise RuntimeError('FOUND' + json.dumps(found))\n")
+    request = {"command": "describe", "method": str(path), "families": []}
+    text = pool.answer(request, seconds)["error"]
+    assert "FOUND" in text, text
+    return json.JSONDecoder().raw_decode(text.partition("FOUND")[2])[0]
+
+
+def tries(*expressions: str) -> str:
+    """Source that evaluates each expression; `found` has the name of each one's exception."""
+    return f"""
+found = []
+for text in {list(expressions)!r}:
+    try:
+        exec(text)
+        found.append("worked")
+    except BaseException as error:
+        found.append(type(error).__name__)
+"""
+
+
+@needs_bubblewrap
+def test_a_method_sees_nothing_of_this_machine(pool: Pool, tmp_path: Path) -> None:
+    source = """
+import os
+from pathlib import Path
+found = {
+    "root": sorted(os.listdir("/")),
+    "home": os.path.expanduser("~"),
+    "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+    "descriptors": len(os.listdir("/proc/self/fd")),
+    "user": [os.getuid(), os.getgid(), os.uname().nodename],
+    "suite": sorted(os.listdir(%r)),
+    "inbox": sorted(os.listdir("/in")),
+}
+"""
+    found = seen(pool, tmp_path, source % str(isolation.PACKAGE.parent))
+    assert set(found["root"]) <= {
+        "bin", "dev", "etc", "in", "lib", "lib32", "lib64", "libx32", "out", "proc", "tmp", "usr",
+        *(path.parts[1] for path in isolation.readable()),
+    }  # fmt: skip
+    assert found["home"] == "/out"
+    assert len(found["processes"]) == 2  # the worker and this
+    assert found["descriptors"] == 4  # three streams, and the one that lists
+    assert found["user"] == [65534, 65534, "assay"]
+    assert found["suite"] == ["suite"]  # of the checkout, this package alone
+    assert found["inbox"] == ["method"]
+
+
+@needs_bubblewrap
+def test_what_would_leave_the_sandbox_is_refused(pool: Pool, tmp_path: Path) -> None:
+    attempts = [
+        "import socket; socket.socket(socket.AF_INET)",
+        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        "import socket; socket.socket(40, socket.SOCK_STREAM)",  # AF_VSOCK
+        "open('/proc/1/mem', 'rb').read(1)",
+        "open('/proc/1/environ', 'rb').read(1)",
+        "import os; os.readlink('/proc/1/fd/0')",
+        "open('/in/x', 'w')",
+        "open('/x', 'w')",
+        f"open({str(isolation.PACKAGE / 'x.py')!r}, 'w')",
+        "open('/dev/x', 'w')",
+        "open('/proc/sys/kernel/core_pattern', 'w')",
+        "import os; os.mkfifo('/usr/bin/x')",
+        "from sklearn.datasets import load_digits; load_digits()",
+        "from sklearn.datasets import load_breast_cancer; load_breast_cancer()",
+    ]
+    found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
+    assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
+
+
+@needs_bubblewrap
+def test_denied_calls_answer_with_an_error_live(pool: Pool, tmp_path: Path) -> None:
+    source = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+from suite.seccomp import MACHINES
+import platform
+numbers = MACHINES[platform.machine()].numbers
+found = []
+for name, arguments in {
+    "keyctl": (0, -3, 1), "io_uring_setup": (1, 0), "ptrace": (16, 1), "bpf": (0, 0, 0),
+    "perf_event_open": (0, 0, -1, -1, 0), "userfaultfd": (0,), "unshare": (0x10000000,),
+    "shmget": (0, 4096, 0o1600), "mq_open": (b"/x", 0o102, 0o600, 0), "mount": (0, 0, 0, 0),
+    "process_vm_readv": (1, 0, 0, 0, 0, 0), "clone": (0x10000011, 0, 0, 0, 0),
+}.items():
+    ctypes.set_errno(0)
+    result = libc.syscall(numbers[name], *arguments)
+    if (result, ctypes.get_errno()) != (-1, errno.EPERM):
+        found.append([name, result, ctypes.get_errno()])
+"""
+    assert seen(pool, tmp_path, source) == []
+
+
+@needs_bubblewrap
+def test_nothing_passes_from_one_run_to_the_next(pool: Pool, tmp_path: Path) -> None:
+    leave = """
+import os, subprocess, sys
+places = ["/out/kept", "/tmp/kept", "/dev/shm/kept", "/out/run/kept"]
+for place in places:
+    open(place, "w").write("x")
+os.makedirs("/out/" + "deep/" * 200)
+os.chmod("/out/deep", 0)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
+found = 1
+"""
+    look = """
+import os
+found = [sorted(os.listdir(place)) for place in ("/out", "/tmp", "/dev/shm", "/out/run")]
+found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
+"""
+    for _ in range(pool.n_workers):  # workers take turns
+        assert seen(pool, tmp_path, leave) == 1
+    for _ in range(pool.n_workers):
+        assert seen(pool, tmp_path, look) == [["run", "tmp"], [], [], ["output.log"], 2]
+
+
+MEMORY = "kept = []\nwhile True:\n    kept.append(bytearray(2**28))\n"
+MANY_MEMORIES = """
+import os, time
+for _ in range(12):
+    if os.fork() == 0:
+        kept = bytearray(b"x" * 2**29)
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)
+"""
+DISK = """
+number = 0
+while True:
+    with open(f"/tmp/{number}", "wb") as file:
+        file.write(bytes(2**26))
+    number += 1
+"""
+UNLINKED = """
+import os, time
+kept = []
+for number in range(40):
+    kept.append(open(f"/tmp/{number}", "wb"))
+    os.unlink(f"/tmp/{number}")
+    try:
+        kept[-1].write(bytes(2**26))
+    except OSError:
+        time.sleep(60)
+"""
+ONE_FILE = "file = open('/tmp/x', 'wb')\nwhile True:\n    file.write(bytes(2**24))\n"
+FILES = "import os\nfor n in range(100_000):\n    os.close(os.open(f'/tmp/{n}', os.O_CREAT))\n"
+PROCESSES = """
+import subprocess, time
+while True:
+    try:
+        subprocess.Popen(["/bin/sleep", "1000"])
+    except OSError:
+        time.sleep(0.1)
+"""
+FORKS = """
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.1)
+"""
+OUTPUT = "while True:\n    print('x' * 2**20)\n"
+BOMBS = {
+    "one process's memory": (MEMORY, "memory"),
+    "many processes' memory": (MANY_MEMORIES, "memory"),
+    "disk": (DISK, "disk"),
+    "deleted files": (UNLINKED, "disk"),
+    "one file": (ONE_FILE, "file size"),
+    "files": (FILES, "files"),
+    "processes": (PROCESSES, "processes"),
+    "forks": (FORKS, "memory"),  # each counts the libraries again
+    "output": (OUTPUT, "output"),
+    "wall time": ("import time\ntime.sleep(1000)\n", "wall time"),
+}
+"""Modules that never end by themselves, and the limit that has to end each."""
+
+
+def run_module(
+    pool: Pool, task: TaskEntry, folder: Path, source: str, slug: str = "bomb"
+) -> RunRecord:
+    path = folder / f"{slug}.py"
+    path.write_text(source)
+    method = MethodEntry(SubmissionCard(slug=slug, title=slug), path)
+    spec = RunSpec(
+        ruleset=RULESET.version, task=task_ref(task), method=method_ref(method),
+        hyperparameters={}, purpose="repetition", repetition=0,
+    )  # fmt: skip
+    return pool.run(Job(spec, task, method), "assay run")
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_at_its_limit_and_the_worker_goes_on(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path, name: str
+) -> None:  # fmt: skip
+    source, limit = BOMBS[name]
+    seconds = 2 if name == "wall time" else 60
+    task = make_task(seconds=seconds)
+    peers = list(pool._peers)
+    record = run_module(pool, task, tmp_path, source)
+    assert limit in record.message, record.message
+    assert record.status == ("out_of_budget" if limit in limits.TIMES else "failed")
+    assert record.usage.wall_seconds < seconds + 5
+    assert pool._peers == peers
+    assert seen(pool, tmp_path, "found = 7") == 7
+
+
+@needs_bubblewrap
+def test_a_record_says_in_which_sandbox_it_was_made(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    records = [
+        run_module(pool, make_task(f"toy{n}"), tmp_path, "from suite.method import Method\n"
+                   "class Plain(Method):\n    pass\n", slug="plain")
+        for n in range(3)
+    ]  # fmt: skip
+    assert {record.status for record in records} == {"completed"}
+    assert len({record.isolation for record in records}) == 1
+    found = records[0].isolation
+    assert (found.level, found.mechanism) == ("L2", "bubblewrap")
+    assert found.profile_hash == isolation.profile_hash("bubblewrap")
+    assert found.probe_hash is not None
+
+
+@needs_landlock
+def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
+    attempts = [
+        "import socket; socket.socket(socket.AF_INET)",
+        f"open({str(isolation.PACKAGE.parent / 'pyproject.toml')!r}).read()",
+        f"open({str(isolation.PACKAGE / 'x.py')!r}, 'w')",
+        "open('/etc/passwd').read()",
+        "open('/tmp/x', 'w')",
+        "import os; open(f'/proc/{os.getppid()}/mem', 'rb')",
+        f"open('/proc/{os.getpid()}/environ', 'rb').read()",
+        "from sklearn.datasets import load_digits; load_digits()",
+    ]
+    with Pool(n_workers=1, compute=Compute(), mechanism="landlock") as pool:
+        found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
+        assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
+        assert seen(
+            pool, tmp_path, "import os; found = open(os.environ['TMPDIR'] + '/x', 'w') and 1"
+        )
+        worker = pool._peers[0]
+        assert seen(pool, tmp_path, "import os; os.fork() or __import__('time').sleep(99)\nfound=1")
+        assert pool._peers == [worker]
+
+
+def test_no_sandbox_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "bubblewrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(isolation, "landlock_problem", lambda: "Landlock has ABI 0 here")
+    with pytest.raises(WorkerError, match="apt-get install bubblewrap.*--allow-weaker"):
+        isolation.choose(compute=Compute(), allow_weaker=False)
+    assert isolation.choose(compute=Compute(), allow_weaker=True) == "subprocess"
+    monkeypatch.setattr(isolation, "landlock_problem", lambda: None)
+    assert isolation.choose(compute=Compute(), allow_weaker=False) == "landlock"
+
+
+def test_a_gpu_needs_to_be_allowed_to_go_without() -> None:
+    gpu = Compute(accelerator="gpu")
+    with pytest.raises(WorkerError, match="--accelerator cpu.*--allow-weaker"):
+        isolation.choose(compute=gpu, allow_weaker=False)
+    assert isolation.choose(compute=gpu, allow_weaker=True) == "subprocess"
+
+
+def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    options = isolation._namespaces
+
+    def careless(handle: int) -> list[str]:
+        return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
+
+    monkeypatch.setattr(isolation, "_namespaces", careless)
+    if pool.mechanism != "bubblewrap":
+        pytest.skip("needs bubblewrap")
+    request = {"command": "describe", "method": str(tmp_path / "method.py"), "families": []}
+    with (
+        Pool(n_workers=1, compute=Compute()) as loose,
+        pytest.raises(WorkerError, match="seccomp: found"),
+    ):
+        loose.answer(request, 30.0)
+
+
+def test_deviations_are_named() -> None:
+    expected = {"seccomp": 2, "writable": ["/out"], "mounted": ["/usr", "/out"]}
+    facts = {
+        "seccomp": 0,
+        "mounts": [["/", "tmpfs", "ro"], ["/home", "ext4", "ro"], ["/usr/x", "ext4", "rw"]],
+    }
+    assert selfprobe.deviations(facts, expected) == [
+        "the mount /usr/x can be written to",
+        "unexpected mount /home",
+        "seccomp: found 0, expected 2",
+    ]
+    fine = {"seccomp": 2, "mounts": [["/out", "tmpfs", "rw"], ["/usr", "ext4", "ro"]]}
+    assert selfprobe.deviations(fine, expected) == []
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    handle = os.open(folder, os.O_RDONLY)
+    yield folder, handle
+    os.close(handle)
+
+
+def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, int]) -> None:
+    left = tmp_path / "left"
+    (left / "shared" / "family" / "deeper").mkdir(parents=True)
+    (left / "outcome.json").write_text("{}")
+    (left / "shared" / "family" / "findings.jsonl").write_text("x")
+    (left / "shared" / "family" / "deeper" / "hidden").write_text("x")
+    (left / "link").symlink_to("/etc/passwd")
+    os.mkfifo(left / "pipe")
+    (left / ".hidden").write_text("x")
+    (left / "new\nline").write_text("x")
+    with (left / "sparse").open("wb") as file:
+        file.truncate(2 * limits.LIMITS.disk_bytes)
+    hand_over(left, results[1])
+    found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
+    assert found == {"outcome.json", "shared/family/findings.jsonl"}
+
+
+def test_any_tree_can_be_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    before = os.getcwd()
+    os.chdir(left)
+    try:
+        for _ in range(1500):  # longer than any path may be
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(left)
+    finally:
+        os.chdir(before)
+    (left / "locked").mkdir()
+    (left / "locked" / "file").write_text("x")
+    (left / "locked").chmod(0)
+    (left / "dangling").symlink_to("nowhere")
+    empty(left)
+    assert list(left.iterdir()) == []
+
+
+def test_old_records_without_a_mechanism_stay_valid() -> None:
+    assert Isolation.model_validate({"level": "L1"}).mechanism is None
+
+
+def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
+    pool: Pool, tmp_path: Path
+) -> None:
+    """The pipe that carries what a child saw is closed before a method's first line runs."""
+    assert seen(pool, tmp_path, tries("import os; os.write(3, b'x')")) == ["OSError"]
+    with pytest.raises(PluginError, match="exited with code 97"):
+        path = tmp_path / "ends.py"
+        path.write_text("import os\nos._exit(97)\n")
+        pool.answer({"command": "describe", "method": str(path), "families": []}, 30.0)
+
+
+WATCHED = """
+import os, sys, time
+from pathlib import Path
+from suite.limits import Watch, end_all
+
+folder = Path(sys.argv[1])
+watch = Watch(folder, cpu=0.4, own_namespace=False)
+for _ in range(2):  # neither is over the limit alone
+    if os.fork() == 0:
+        while True:
+            pass
+while (limit := watch.exceeded()) is None:
+    time.sleep(0.01)
+end_all(own_namespace=False)
+print(limit, 0.4 <= watch.cpu_seconds() < 10)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lets others look")
+def test_cpu_time_of_all_processes_counts(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WATCHED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "CPU time True\n"
