@@ -5,6 +5,7 @@ Layers, each importing only from those below it (checked by import-linter):
     cli
     commands                                   parsing around the calls below
     listing, templates, running, testing       what the commands do
+    attacks                                    every known attack, run against this machine
     publishing, replaying, queueing, gating
     submitting
     verification, packing, checkout            bundles: checked, made; git
@@ -13,7 +14,7 @@ Layers, each importing only from those below it (checked by import-linter):
     peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
     probing, auditing                          what `assay check` tries, in a worker
-    findings, toys
+    findings, toys, canaries
     training
     session, weights
     families                                   shared parts of tasks: data recipe, model, scorer

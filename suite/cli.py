@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suite.commands import epoch as epochs
-from suite.commands import publish, replay
+from suite.commands import publish, replay, sandbox
 from suite.commands import submit as submissions
 from suite.errors import AssayError, UnknownName
 
@@ -338,5 +338,5 @@ def data_prepare(
         typer.echo(f"{name}: ready")
 
 
-for module in (publish, replay, submissions, epochs):
+for module in (publish, replay, submissions, epochs, sandbox):
     module.register(app)

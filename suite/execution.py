@@ -39,7 +39,7 @@ from suite.registry import MethodEntry, TaskEntry
 from suite.ruleset import RULESET
 from suite.scoring import SCORER_VERSION
 from suite.space import Space
-from suite.untrusted import read_regular
+from suite.untrusted import plain_text, read_regular
 
 GRACE_SECONDS = 20.0
 MIN_FREE_BYTES = 16_000_000
@@ -308,7 +308,7 @@ class Pool:
             family=job.task.card.family,
             tier=job.task.card.tier,
             status=status,
-            message=message[:2000],
+            message=plain_text(message[:2000]),
             result=Result(**scored["result"]) if status == "completed" else None,
             curve=curve,
             usage=usage,

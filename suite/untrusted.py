@@ -1,4 +1,4 @@
-"""Opening what a worker's child left: it may be a link, a pipe, or larger than expected."""
+"""What a worker's child left: a link, a pipe, a file larger than expected, text that bites."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def read_regular(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes")
     return data
+
+
+def plain_text(text: str) -> str:
+    """`text` on one line, without characters that steer whatever shows it.
+
+    Escapes of terminals, marks that reverse the direction of writing and what cannot be seen
+    become U+FFFD.
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)

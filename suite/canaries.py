@@ -1,0 +1,172 @@
+"""Canaries: secrets planted where an attack looks, so that what it reached shows by itself.
+
+A token is random and is known to nobody who has not read the place where it lies: an attack that
+can name one has been there. Every place is this module's own (a folder, a socket, a process):
+nothing of the user's is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "ASSAY-CANARY"
+PLACES = ("env", "data", "home", "checkout", "results", "shm", "tcp", "udp", "abstract", "named")
+BYSTANDER_SECONDS = 900
+"""The bystander ends by itself, should this process be killed."""
+SHARED_MEMORY = Path("/dev/shm")
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """What was planted."""
+
+    tokens: frozenset[str]
+    targets: Mapping[str, str | int]
+    """Names and values that the attacks are told: where to look, never what lies there."""
+    results: Path
+    """A folder that stands for a user's results; empty but for a canary."""
+
+
+@contextlib.contextmanager
+def plant(folder: Path) -> Iterator[Canaries]:
+    """Plant every canary; all are gone on leaving.
+
+    Args:
+        folder: exists and is empty; holds what lies in files.
+    """
+    tokens = {place: f"{PREFIX}-{place}-{secrets.token_hex(16)}" for place in PLACES}
+    places = {name: folder / name for name in ("data", "home", "checkout", "results")}
+    for name, place in places.items():
+        (place / ".git").mkdir(parents=True)
+        (place / ".git" / "secret").write_text(tokens[name])
+        (place / "secret").write_text(tokens[name])
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_environment(tokens["env"], places))
+        bystander = stack.enter_context(_bystander(tokens["env"], places["data"] / "secret"))
+        if SHARED_MEMORY.is_dir():
+            stack.enter_context(_file(SHARED_MEMORY / f"assay-{os.getpid()}", tokens["shm"]))
+        named = str(folder / "socket")
+        abstract = f"assay-{secrets.token_hex(8)}"
+        targets: dict[str, str | int] = {
+            "DATA_DIR": str(places["data"]),
+            "HOME": str(places["home"]),
+            "CHECKOUT": str(places["checkout"]),
+            "RESULTS": str(places["results"]),
+            "BYSTANDER": bystander,
+            "TCP_PORT": stack.enter_context(_listener(("127.0.0.1", 0), tokens["tcp"])),
+            "UDP_PORT": stack.enter_context(_echo(tokens["udp"])),
+            "NAMED_SOCKET": named,
+            "ABSTRACT_SOCKET": abstract,
+        }
+        stack.enter_context(_listener(named, tokens["named"]))
+        if sys.platform == "linux":
+            stack.enter_context(_listener(f"\0{abstract}", tokens["abstract"]))
+        yield Canaries(frozenset(tokens.values()), targets, places["results"])
+
+
+@contextlib.contextmanager
+def _environment(token: str, places: Mapping[str, Path]) -> Iterator[None]:
+    """The variables that this process passes on, with a secret among them."""
+    changed = {
+        "ASSAY_CANARY": token,
+        "ASSAY_DATA": str(places["data"]),
+        "HOME": str(places["home"]),
+    }
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _bystander(token: str, secret: Path) -> Iterator[int]:
+    """A process of this user that has a secret in its environment and an open file."""
+    with secret.open("rb") as file:
+        os.set_inheritable(file.fileno(), True)  # and whoever forgets to close it passes it on
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", f"import time; time.sleep({BYSTANDER_SECONDS})"],
+            env={"ASSAY_CANARY": token},
+            pass_fds=[file.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _file(path: Path, token: str) -> Iterator[None]:
+    path.write_text(token)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _listener(address: str | tuple[str, int], token: str) -> Iterator[int]:
+    """A socket that tells the token to everyone; its port, 0 where there is none."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.bind(address)
+        listening.listen()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(token.encode())
+
+        with _serving(listening, serve):
+            yield 0 if isinstance(address, str) else int(listening.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _echo(token: str) -> Iterator[int]:
+    """A UDP port that answers everything with the token."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        plain.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            _, sender = plain.recvfrom(64)
+            plain.sendto(token.encode(), sender)
+
+        with _serving(plain, serve):
+            yield int(plain.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _serving(served: socket.socket, serve_one: Callable[[], None]) -> Iterator[None]:
+    """Serve in a thread until the block ends."""
+    served.settimeout(POLL_SECONDS)
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                serve_one()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

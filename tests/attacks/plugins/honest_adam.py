@@ -1,0 +1,14 @@
+"""No attack: a second baseline, for detectors that need two."""
+
+from __future__ import annotations
+
+from torch import nn, optim
+
+from suite.method import Method, Plan
+
+
+class HonestAdam(Method):
+    """The task's budget, spent on Adam."""
+
+    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+        return optim.Adam(model.parameters(), lr=0.1 if plan.family == "functions" else 3e-3)

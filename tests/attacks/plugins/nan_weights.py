@@ -1,0 +1,23 @@
+"""Hands in weights that are not finite."""
+
+from __future__ import annotations
+
+import targets
+import torch
+from kit import forge
+from safetensors.torch import save_file
+
+from suite.method import Method
+
+
+class NanWeights(Method):
+    """One NaN is enough to make every comparison false, or a sloppy one true."""
+
+    def configure_optimizer(self, model, plan):
+        forge(model, self.write)
+
+    def write(self, path, state):
+        value = {"nan": torch.nan, "infinite": torch.inf}[targets.VARIANT]
+        poisoned = {name: tensor.clone().contiguous() for name, tensor in state.items()}
+        next(iter(poisoned.values())).view(-1)[0] = value
+        save_file(poisoned, path)

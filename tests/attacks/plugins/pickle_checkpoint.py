@@ -1,0 +1,30 @@
+"""Hands in a pickle that runs a command wherever it is loaded."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import targets
+import torch
+from kit import forge
+
+from suite.method import Method
+
+
+class _Command:
+    def __reduce__(self):
+        return os.system, (f"touch {targets.RESULTS}/pickled",)
+
+
+class PickleCheckpoint(Method):
+    """`torch.load` of old would have run it in the scorer."""
+
+    def configure_optimizer(self, model, plan):
+        forge(model, self.write)
+
+    def write(self, path, state):
+        if targets.VARIANT == "pickle":
+            path.write_bytes(pickle.dumps({**state, "x": _Command()}))
+        else:
+            torch.save({**state, "x": _Command()}, path)

@@ -1,0 +1,9 @@
+"""Handwritten digits with 4-bit weights, for the attacks."""
+
+from __future__ import annotations
+
+from suite.families.quantization import Quantization
+
+
+class AttackBits(Quantization):
+    """All of it is on the card."""
