@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -78,7 +79,8 @@ class Peer:
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what stands around it
             self._process.wait()
 
     def close(self) -> None:

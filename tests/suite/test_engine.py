@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,7 +239,7 @@ def test_a_worker_that_is_killed_is_replaced(
     if pool.mechanism == "bubblewrap":  # nobody inside can kill the first process of a namespace
         assert run(pool, task, kills).status == "completed"
     for peer in pool._peers:
-        peer._process.kill()
+        os.killpg(peer._process.pid, signal.SIGKILL)
     for _ in pool._peers:
         with pytest.raises(WorkerError, match=r"suite\.worker ended unexpectedly"):
             run(pool, task, kills)
