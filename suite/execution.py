@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -104,6 +105,8 @@ class Pool:
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="assay-"))
+        # A sandbox dies with the thread that started it, so one that stays as long as we do.
+        self._launcher = ThreadPoolExecutor(1)
         try:
             (self._folder / "problems").mkdir()
             log = self._folder / "log"
@@ -129,12 +132,14 @@ class Pool:
         for peer in (*getattr(self, "_peers", ()), getattr(self, "_scorer", None)):
             if peer is not None:
                 peer.close()
+        self._launcher.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _worker(self) -> Worker:
         self._n_started += 1
         box = isolation.Box(self._folder / f"worker{self._n_started}")
-        return Worker(box, self.mechanism, self.compute, self._folder / "log")
+        log = self._folder / "log"
+        return self._launcher.submit(Worker, box, self.mechanism, self.compute, log).result()
 
     def abort(self) -> None:
         """Kill every worker at once; runs in flight are lost, nothing else."""
