@@ -19,7 +19,7 @@ from suite import __version__, isolation
 from suite.cards import FAMILIES
 from suite.errors import DataError, EpochError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
-from suite.limits import TIMES, allowed
+from suite.limits import TIMES, allowed, explained
 from suite.organising import Epoch
 from suite.peers import Scorer, Worker, tail
 from suite.records import (
@@ -394,7 +394,8 @@ def _verdict(
         return status, _how_it_ended(ended, folder, seconds)
     if outcome is None:
         return "failed", _how_it_ended(ended, folder, seconds)
-    return outcome.status, outcome.message
+    failed = outcome.status == "failed"
+    return outcome.status, explained(outcome.message) if failed else outcome.message
 
 
 def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:

@@ -17,6 +17,7 @@ method's source, which suite.detectors looks for.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -48,15 +49,14 @@ PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
 """Of an interpreter's prefix: the rest of the folder may be a checkout or a home."""
 MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
 """Below a packages folder: data sets of tasks, with clean labels and test inputs."""
-WRITABLE = ("/out", "/dev/shm", "/dev/pts", "/proc")
-"""Of these, the kernel protects what matters in /proc: the user has no rights to it."""
+WRITABLE = ("/out", "/dev/shm", "/dev/pts")
 DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
 IN, OUT = Path("/in"), Path("/out")
 ADVICE = (
     "install bubblewrap (Debian: apt-get install bubblewrap), or accept results that cannot be "
     "trusted with --allow-weaker"
 )
-TRIAL_SECONDS = 10.0
+TRIAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Box:
         """Create the folders."""
         for folder in (self.inbox, self.scratch, self.results):
             folder.mkdir(parents=True)
+        if os.geteuid() == 0:  # the worker is another user then
+            os.chown(self.results, USER, USER)
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
         """Inbox and writable folder as the worker names them."""
@@ -121,11 +123,13 @@ def bubblewrap_problem() -> str | None:
         return "bubblewrap is not installed"
     if not seccomp.supported():
         return f"the seccomp filter is not known for {os.uname().machine}"
-    program = next(str(path) for path in map(Path, ("/usr/bin/true", "/bin/true")) if path.exists())
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "bubblewrap is there, but setpriv (Debian: util-linux), which root needs, is not"
     try:
         with _Filter() as handle:
+            sandbox = [*_as_ordinary_user(PACKAGE), *_namespaces(handle), *_mounts(PACKAGE)]
             tried = subprocess.run(
-                [*_namespaces(handle), *_mounts(PACKAGE), "--", program],
+                [*sandbox, "--", sys.executable, "-I", "-S", "-c", ""],
                 pass_fds=(handle,), capture_output=True, text=True, timeout=TRIAL_SECONDS,
             )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
@@ -159,7 +163,7 @@ def profile_hash(mechanism: Mechanism) -> str:
     """SHA-256 of the sandbox's options, paths left out, its filter and its limits."""
     options: list[str] = []
     if mechanism == "bubblewrap":
-        options = [*_namespaces(0), *_mounts(Path("inbox"))]
+        options = [*_as_ordinary_user(Path("inbox")), *_namespaces(0), *_mounts(Path("inbox"))]
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
     profile = {
@@ -197,7 +201,7 @@ def launch_worker(
             if mechanism == "bubblewrap":
                 settings = [part for item in variables.items() for part in ("--setenv", *item)]
                 sandbox = [*_namespaces(filter_handle), *settings, *_mounts(box.inbox)]
-                command = [*sandbox, "--", *command]
+                command = [*_as_ordinary_user(box.inbox), *sandbox, "--", *command]
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -210,8 +214,9 @@ def launch_worker(
             )
         assert process.stdin is not None
         configuration = _configuration(mechanism, inside, handle, variables)
-        process.stdin.write(json.dumps(configuration).encode() + b"\n")
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # who waits for it to be ready tells of its end
+            process.stdin.write(json.dumps(configuration).encode() + b"\n")
+            process.stdin.flush()
         return process
     finally:
         os.close(handle)
@@ -305,6 +310,40 @@ def _configuration(
     }
 
 
+def _as_ordinary_user(inbox: Path) -> list[str]:
+    """What goes before bwrap where root starts it; nothing for others.
+
+    In its own user namespace root is still the owner of the machine's files and of /proc/sys, and
+    no limit on processes holds for it. So root becomes `nobody` first, in a mount namespace where
+    what the sandbox is made of lies open, whatever the rights of the folders above.
+    """
+    if os.geteuid() != 0:
+        return []
+    places = [*readable(), inbox.absolute()]
+    above = {folder for place in places for folder in place.parents} - {Path("/")}
+    above.add(Path("/tmp"))  # where the next bwrap builds
+    folders = [("--perms", "0755", "--dir", str(folder)) for folder in sorted(above)]
+    return [
+        *(shutil.which("bwrap") or "bwrap", "--die-with-parent"),
+        *(part for options in folders for part in options),
+        *_binds(),
+        *("--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"),
+        *("--ro-bind", str(inbox), str(inbox), "--chdir", "/", "--"),
+        *("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"),
+        *("--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL"),
+    ]
+
+
+def _binds() -> list[str]:
+    options: list[str] = []
+    for path in readable():
+        if path.is_symlink():
+            options += ["--symlink", os.readlink(path), str(path)]
+        else:
+            options += ["--ro-bind", str(path), str(path)]
+    return options
+
+
 def _namespaces(filter_handle: int) -> list[str]:
     return [
         shutil.which("bwrap") or "bwrap",
@@ -317,18 +356,14 @@ def _namespaces(filter_handle: int) -> list[str]:
 
 def _mounts(inbox: Path) -> list[str]:
     """Binds and file systems in their order: a later one covers an earlier one's folder."""
-    options: list[str] = []
-    for path in readable():
-        if path.is_symlink():
-            options += ["--symlink", os.readlink(path), str(path)]
-        else:
-            options += ["--ro-bind", str(path), str(path)]
+    options = _binds()
     for path in masked():
         options += ["--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path)]
     shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
     return [
         *options,
-        *("--proc", "/proc", "--dev", "/dev"),
+        # Read-only: started by root, a process is root to /proc/sys, without any capability.
+        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
         *("--ro-bind", str(inbox), str(IN)),
         *("--size", str(disk), "--tmpfs", str(OUT), "--symlink", f"{OUT}/tmp", "/tmp"),

@@ -35,7 +35,8 @@ class Limits:
     """Frozen: they are part of the profile whose hash every record carries."""
 
     memory_bytes: int = 4 * GIBIBYTE
-    """Beyond the worker's own libraries. The largest run measured (CIFAR-10) takes 0.4 GiB."""
+    """Beyond the worker's own libraries, 0.35 GiB, which each process that it forks counts again:
+    ten loader workers fit. The largest run measured (CIFAR-10) takes 0.4 GiB."""
     disk_bytes: int = GIBIBYTE
     """Snapshots and temporary files together; the largest run measured writes 6 MiB."""
     file_bytes: int = 512 * MEBIBYTE
@@ -44,7 +45,7 @@ class Limits:
     output_bytes: int = 16 * MEBIBYTE
     """What it prints."""
     n_processes: int = 64
-    """Threads count, as they do for the kernel. Loader workers and pools take a dozen."""
+    """Threads count, as they do for the kernel. Thread pools take a dozen."""
     n_open_files: int = 1024
     shared_memory_bytes: int = 256 * MEBIBYTE
     """/dev/shm, which loader workers pass batches through."""
@@ -83,6 +84,25 @@ def allowed(limit: Limit, wall_seconds: float, threads: int = 1) -> str:
     return f"{cpu_seconds(wall_seconds, threads):.3g} s"
 
 
+_SYMPTOMS: tuple[tuple[str, Limit], ...] = (
+    ("MemoryError", "memory"),
+    ("not enough memory", "memory"),
+    ("[Errno 12]", "memory"),
+    ("[Errno 28]", "disk"),
+    ("[Errno 27]", "file size"),
+    ("[Errno 11]", "processes"),
+    ("can't start new thread", "processes"),
+)
+
+
+def explained(message: str) -> str:
+    """A failed run's own words, with the limit that they may come from."""
+    for symptom, limit in _SYMPTOMS:
+        if symptom in message:
+            return f"{message} (a run's limit on {limit} is {allowed(limit, 0)})"
+    return message
+
+
 def apply(cpu: float, *, own_namespace: bool, address_space: bool) -> None:
     """Set this process's limits, inherited by what it starts.
 
@@ -100,7 +120,8 @@ def apply(cpu: float, *, own_namespace: bool, address_space: bool) -> None:
     }
     if sys.platform == "linux":
         if own_namespace:
-            wanted[resource.RLIMIT_NPROC] = LIMITS.n_processes
+            # The watch names the limit; the kernel's, a little later, only stops the flood.
+            wanted[resource.RLIMIT_NPROC] = 2 * LIMITS.n_processes
         if address_space:
             n_pages = int(Path("/proc/self/statm").read_text().split()[0])
             wanted[resource.RLIMIT_AS] = n_pages * resource.getpagesize() + LIMITS.memory_bytes
@@ -118,7 +139,13 @@ class Watch:
     """
 
     def __init__(self, folder: Path, *, cpu: float, own_namespace: bool) -> None:
-        """Begin; `folder` is where the run writes."""
+        """Begin.
+
+        Args:
+            folder: what the run can write to, with its output in `run/output.log`.
+            cpu: seconds.
+            own_namespace: whether every other process in sight belongs to the run.
+        """
         self._folder, self._cpu, self.own_namespace = folder, cpu, own_namespace
         self._base_bytes = _resident(os.getpid()) if sys.platform == "linux" else 0
         self._before = _children_seconds()
@@ -135,7 +162,7 @@ class Watch:
 
     def _over_disk(self) -> Limit | None:
         with contextlib.suppress(OSError):
-            if os.lstat(self._folder / "output.log").st_size > LIMITS.output_bytes:
+            if os.lstat(self._folder / "run" / "output.log").st_size > LIMITS.output_bytes:
                 return "output"
         n_bytes, n_files = self._used()
         if n_files > LIMITS.n_files:
@@ -169,7 +196,7 @@ class Watch:
                 n_threads += int(fields[17])
         if resident > self._base_bytes + LIMITS.memory_bytes:
             return "memory"
-        if n_threads > LIMITS.n_processes:
+        if n_threads >= LIMITS.n_processes:
             return "processes"
         return "CPU time" if seconds > self._cpu else None
 

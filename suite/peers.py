@@ -21,6 +21,8 @@ from suite.registry import source_files
 from suite.untrusted import open_regular
 
 START_SECONDS = 180.0
+READABLE = 0o644
+"""The worker may be another user; who it is not meant for cannot reach the folder above."""
 
 
 class Peer:
@@ -166,15 +168,15 @@ class Worker(Peer):
             _copy(source_files(task / "task.py"), inbox / "task" / task.name)
             staged["task"] = str(inside / "task" / task.name)
         if "train" in request:
-            os.link(request["train"], inbox / "train")
+            _link(request["train"], inbox / "train")
             staged["train"] = str(inside / "train")
         if "starts" in request:
             for number, start in enumerate(request["starts"]):
-                os.link(start, inbox / f"start{number}")
+                _link(start, inbox / f"start{number}")
             n = len(request["starts"])
             staged["starts"] = [str(inside / f"start{number}") for number in range(n)]
         if "shared" in request:
-            shutil.copytree(request["shared"], inbox / "shared")
+            shutil.copytree(request["shared"], inbox / "shared", copy_function=_copy_readable)
             staged["shared"] = str(inside / "shared")
         return staged
 
@@ -192,7 +194,18 @@ def _copy(files: list[Path], folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in files:
         with contextlib.suppress(FileNotFoundError):  # its absence is told by who loads it
-            shutil.copyfile(path, folder / path.name)
+            _copy_readable(path, folder / path.name)
+
+
+def _copy_readable(source: str | Path, target: str | Path) -> None:
+    shutil.copyfile(source, target)
+    os.chmod(target, READABLE)
+
+
+def _link(source: str, target: Path) -> None:
+    """The same file under another name: a data set is in memory once for all workers."""
+    os.link(source, target)
+    target.chmod(READABLE)
 
 
 def _clear(folder: Path) -> None:
