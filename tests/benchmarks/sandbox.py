@@ -1,0 +1,93 @@
+"""What the sandbox costs a run: pairs in alternation, sandboxed and not.
+
+    python tests/benchmarks/sandbox.py [--pairs 15] [--rounds 1500]
+
+Prints, with n and the range: the difference in a run's time from request to answer for a method
+that does nothing (what a run costs beside its training), and the ratio for a method that computes
+for about two seconds, in CPU time.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from suite import isolation
+from suite.execution import Pool
+from suite.records import Compute
+
+BUSY = """
+import time
+import torch
+
+torch.manual_seed(0)
+matrix = torch.randn(256, 256)
+for _ in range({rounds}):
+    matrix = torch.tanh(matrix @ matrix)
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=1500, help="matrix products; about 2 s")
+    options = parser.parse_args()
+    strongest = isolation.choose(compute=Compute(), allow_weaker=False)
+    names = list(dict.fromkeys((strongest, "landlock", "subprocess")))
+    with tempfile.TemporaryDirectory() as folder:
+        sources = {"nothing": "", "busy": BUSY.format(rounds=options.rounds)}
+        for name, source in sources.items():
+            (Path(folder) / f"{name}.py").write_text(source)
+        pools = {name: Pool(n_workers=1, compute=Compute(), mechanism=name) for name in names}
+        try:
+            for pool in pools.values():
+                pool.__enter__()
+            for source in sources:
+                compare(pools, Path(folder) / f"{source}.py", options.pairs)
+        finally:
+            for pool in pools.values():
+                pool.__exit__()
+
+
+def compare(pools, method, n_pairs):
+    """Wall and CPU time of each mechanism against `subprocess`, the unsandboxed worker."""
+    walls = {name: [] for name in pools}
+    cpus = {name: [] for name in pools}
+    for number in range(n_pairs + 1):
+        for name, pool in pools.items():
+            wall, cpu = timed(pool, method)
+            if number:  # the first warms up
+                walls[name].append(wall)
+                cpus[name].append(cpu)
+    for name in pools:
+        more = [a - b for a, b in zip(walls[name], walls["subprocess"], strict=True)]
+        ratios = [a / b for a, b in zip(cpus[name], cpus["subprocess"], strict=True)]
+        print(
+            f"{method.stem:8} {name:11} wall {statistics.median(walls[name]) * 1e3:7.1f} ms, more "
+            f"than unsandboxed {statistics.median(more) * 1e3:6.1f} ms; CPU "
+            f"{statistics.median(cpus[name]) * 1e3:7.1f} ms, ratio {statistics.median(ratios):.3f} "
+            f"({min(ratios):.3f}..{max(ratios):.3f}, n = {n_pairs} pairs)",
+            flush=True,
+        )
+
+
+def timed(pool, method):
+    """Seconds from request to answer, and of CPU time."""
+    ended = {}
+    do = pool._peers[0].do
+
+    def noting(*arguments):
+        ended.update(do(*arguments))
+        return ended
+
+    pool._peers[0].do = noting
+    began = time.perf_counter()
+    pool.answer({"command": "describe", "method": str(method), "families": []}, 120.0)
+    wall = time.perf_counter() - began
+    pool._peers[0].do = do
+    return wall, ended["cpu_seconds"]
+
+
+if __name__ == "__main__":
+    main()
