@@ -113,8 +113,13 @@ def read_archive(data: bytes) -> dict[str, bytes]:
         offset = begin + entry.n_packed_bytes
     if not entries:
         raise BundleError("is not a bundle: it does not begin with a file of a zip archive")
-    if data[offset:] != _directory(entries, offset):
-        raise BundleError(_difference(data, offset))
+    if data[offset:] != (directory := _directory(entries, offset)):
+        if len(data) < offset + len(directory):
+            raise BundleError("is cut off: the directory at its end is missing or incomplete")
+        raise BundleError(
+            "its directory is not that of its files: links, modes, dates, comments, extra fields "
+            "and bytes before, between or behind the files are refused; make it with: assay pack"
+        )
     return members
 
 
@@ -170,13 +175,3 @@ def _inflated(entry: _Entry, packed: bytes) -> bytes:
     if zlib.crc32(found) != entry.crc:
         raise BundleError(f"{name}: is damaged (its CRC differs)")
     return found
-
-
-def _difference(data: bytes, offset: int) -> str:
-    """Why the part behind the files is not the directory that belongs there."""
-    if b"PK\x05\x06" not in data[offset:]:
-        return "is cut off: the directory at its end is missing or incomplete"
-    return (
-        "its directory is not that of its files: links, modes, dates, comments, extra fields and "
-        "bytes before, between or behind the files are refused; make it with: assay pack"
-    )

@@ -136,10 +136,14 @@ def _valid(findings: list[Finding]) -> bool:
 def _tell(path: Path, findings: list[Finding]) -> None:
     verdict = "valid (tier T1)" if _valid(findings) else "NOT valid"
     n_flags = sum(finding.severity == "flag" for finding in findings)
-    typer.echo(f"{path}: {verdict}" + (f", {n_flags} flag(s)" if n_flags else ""))
+    typer.echo(f"{_plain(str(path))}: {verdict}" + (f", {n_flags} flag(s)" if n_flags else ""))
     for finding in findings:
-        said = "".join(c if c.isprintable() else "?" for c in finding.message)
-        typer.echo(f"  {finding.severity}: {finding.code}: {said}")
+        typer.echo(f"  {finding.severity}: {finding.code}: {_plain(finding.message)}")
+
+
+def _plain(text: str) -> str:
+    """`text` without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @log_app.command("show")
