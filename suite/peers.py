@@ -21,7 +21,7 @@ from suite.registry import source_files
 from suite.untrusted import open_regular
 
 START_SECONDS = 180.0
-READABLE = 0o644
+READABLE, READABLE_FOLDER = 0o644, 0o755
 """The worker may be another user; who it is not meant for cannot reach the folder above."""
 
 
@@ -177,6 +177,9 @@ class Worker(Peer):
             staged["starts"] = [str(inside / f"start{number}") for number in range(n)]
         if "shared" in request:
             shutil.copytree(request["shared"], inbox / "shared", copy_function=_copy_readable)
+            for folder in (inbox / "shared", *(inbox / "shared").iterdir()):
+                if folder.is_dir():
+                    folder.chmod(READABLE_FOLDER)
             staged["shared"] = str(inside / "shared")
         return staged
 

@@ -104,21 +104,18 @@ def _run_group(
             bar.close()
 
 
-def _pool(request: Request, compute: Compute, n_workers: int) -> Pool:
+@contextmanager
+def _pool(request: Request, compute: Compute, n_workers: int) -> Iterator[Pool]:
     """A pool in the strongest sandbox that works here; says so where that is none.
 
     Raises:
         WorkerError: none works, and the user did not allow less.
     """
-    pool = Pool(
-        n_workers=n_workers,
-        compute=compute,
-        epoch=request.epoch,
-        allow_weaker=request.allow_weaker,
-    )
-    if pool.mechanism == "subprocess":
-        _say(request, NO_SANDBOX)
-    return pool
+    weaker, epoch = request.allow_weaker, request.epoch
+    with Pool(n_workers=n_workers, compute=compute, epoch=epoch, allow_weaker=weaker) as pool:
+        if pool.mechanism == "subprocess":
+            _say(request, NO_SANDBOX)
+        yield pool
 
 
 def dry_run(request: Request) -> int:
