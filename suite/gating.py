@@ -135,8 +135,11 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
     if not found.bundles:
         found.problems.append(f"there is no bundle; expected one a task: assay pack {slug}")
     published = _readable(checkout.root / PUBLISHED)
+    before = publog.attempts(publog.read(checkout.root / PUBLISHED))
     for name in found.bundles:
         bundle = read_bundle(scratch / name)
+        if n := before[bundle.manifest.task.slug, slug]:
+            found.flags.append(f"{name}: {n} bundle(s) of this task and method came before it")
         if bundle.source != source:
             found.problems.append(f"{name}: its source is not that of submissions/{slug}")
         for finding in verify(bundle, published):

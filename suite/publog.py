@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,6 +176,14 @@ def standings(entries: Iterable[Entry]) -> dict[str, Standing]:
     for entry in entries:
         _advance(found, entry)
     return found
+
+
+def attempts(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
+    """How many bundles of each (task, method) were ever published, over all versions.
+
+    Who tries often enough gets a lucky draw: the count stands beside the result.
+    """
+    return Counter(_cell(entry.file) for entry in entries if entry.kind in ("publish", *REPLACING))
 
 
 def _advance(known: dict[str, Standing], entry: Entry) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from suite import gating
+from suite import gating, publishing, publog
 from suite.checkout import Change, Checkout
 from suite.gating import gate, rule
 from suite.submitting import bundles_of, make_branch, plan
@@ -191,3 +193,71 @@ def test_every_script_has_help_and_tells_of_a_bad_place(name: str, tmp_path: Pat
     assert (done.returncode, done.stdout) == (1, "")
     assert "is not a git checkout" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Published:
+    """`ci/publish` after a merge, with a bundle of real form whose numbers are nobody's."""
+
+    def __init__(self, repo: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        loader = SourceFileLoader("ci_publish", str(ROOT / "ci" / "publish"))
+        spec = spec_from_loader("ci_publish", loader)
+        assert spec is not None
+        self.module: Any = module_from_spec(spec)
+        loader.exec_module(self.module)
+        patch.setattr(publishing, "verify", lambda bundle, others: [])
+        self.base = git(repo, "rev-parse", "main")
+        git(repo, "merge", "-q", "--no-ff", "-m", "Merge", "submission/mine")
+        self.repo, self.folder = repo, repo / "leaderboard" / "results"
+        (self.name,) = [path.name for path in self.folder.glob("*.zip")]
+
+    def __call__(self, report: Any) -> int:
+        refused: int = self.module.publish(Checkout(self.repo), self.base, "HEAD", report)
+        return refused
+
+    def entries(self) -> list[tuple[str, str | None]]:
+        return [(entry.kind, entry.tier) for entry in publog.read(self.folder)]
+
+
+@pytest.fixture
+def published(submitted: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    return Published(submitted, monkeypatch)
+
+
+def test_what_was_merged_is_logged_once_with_the_tier_it_earned(published: Published) -> None:
+    runs = [{"verdict": "identical"}]
+    report = {"replays": {published.name: {"tier": "T2", "runs": runs}}}
+    assert published(report) == 0
+    assert published.entries() == [("publish", "T1"), ("replay", "T2")]
+    assert published(report) == 0
+    assert len(published.entries()) == 2
+    assert publog.check(published.folder) == []
+
+
+@pytest.mark.parametrize(
+    "report",
+    [None, [], {}, {"replays": []}, {"replays": {"other.zip": {"tier": "T2"}}},
+     {"replays": {"NAME": None}}, {"replays": {"NAME": {"tier": "T2"}}},
+     {"replays": {"NAME": {"tier": "T3", "runs": [{"verdict": "identical"}]}}},
+     {"replays": {"NAME": {"tier": None, "runs": [{"verdict": "cannot"}]}}}],
+)  # fmt: skip
+def test_a_report_that_says_nothing_earns_nothing(published: Published, report: Any) -> None:
+    text = json.dumps(report).replace("NAME", published.name)
+    assert published(json.loads(text)) == 0
+    assert published.entries() == [("publish", "T1")]
+
+
+def test_a_bundle_that_a_replay_contradicts_is_not_logged(published: Published) -> None:
+    runs = [{"verdict": "identical"}, {"verdict": "differs"}]
+    assert published({"replays": {published.name: {"tier": None, "runs": runs}}}) == 1
+    assert published.entries() == []
+
+
+def test_attempts_are_counted_over_versions(published: Published, tmp_path: Path) -> None:
+    assert published(None) == 0
+    entries = publog.read(published.folder)
+    assert publog.attempts(entries) == {("toy", "mine"): 1}
+    replayed = entries[0].model_copy(update={"kind": "replay"})
+    newer = entries[0].model_copy(update={"kind": "supersede", "file": entries[0].file.replace(
+        "-v1-", "-v2-")})  # fmt: skip
+    assert publog.attempts([*entries, replayed, newer]) == {("toy", "mine"): 2}
