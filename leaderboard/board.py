@@ -99,6 +99,7 @@ def _row(
         score=score,
         versus_reference=versus,
         rank=rank,
+        flags=list(cell.flags),
     )
 
 

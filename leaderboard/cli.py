@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from leaderboard.evidence import Catalogue, Evidence
+    from leaderboard.suspicions import Suspicions
+    from suite.registry import TaskEntry
 
 Names = Annotated[
     list[str] | None,
@@ -48,7 +50,7 @@ def board(
     from leaderboard.board import build, only
     from suite.ruleset import RULESET
 
-    catalogue, evidence = _read(names, results)
+    catalogue, evidence = _read(names, results, flagged=True)
     _check_methods(method or [], catalogue, evidence)
     made = build(
         evidence,
@@ -99,8 +101,10 @@ def compare(
     show_report(report, console())
 
 
-def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
-    """The selected tasks' cards and hashes, and the records of them.
+def _read(
+    names: list[str] | None, results: Path, *, flagged: bool = False
+) -> tuple[Catalogue, Evidence]:
+    """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
 
     Raises:
         UnknownName: a name matches no task.
@@ -114,7 +118,8 @@ def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)
     slugs = {entry.card.slug for entry in selected}
-    evidence = load(Store(results), slugs, {*known, *slugs})
+    suspicions = _suspicions(selected) if flagged else None
+    evidence = load(Store(results), slugs, {*known, *slugs}, suspicions)
     if not evidence.studies:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
@@ -129,6 +134,22 @@ def _read(names: list[str] | None, results: Path) -> tuple[Catalogue, Evidence]:
         methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
     )
     return catalogue, evidence
+
+
+def _suspicions(tasks: Iterable[TaskEntry]) -> Suspicions:
+    """What the detectors need of the submissions of this checkout."""
+    from leaderboard.suspicions import Suspicions
+    from suite import registry
+
+    methods = registry.method_entries().values()
+    return Suspicions(
+        cards={entry.card.slug: entry.card for entry in tasks},
+        sources={
+            registry.method_ref(entry): {path.name: path.read_bytes() for path in entry.files}
+            for entry in methods
+        },
+        baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),
+    )
 
 
 def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evidence) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from leaderboard.paired import MAX_REPETITIONS
+from leaderboard.suspicions import Suspicions
 from suite.cards import SubmissionCard, TaskCard
+from suite.detectors import Flag
 from suite.errors import RecordError
 from suite.records import MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
@@ -59,6 +62,8 @@ class Evidence:
     """The repetitions that the studies name, by id; one that is absent is missing."""
     problems: Sequence[str] = ()
     """What could not be read, one line each."""
+    flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
+    """Signs that a result may be false, by the id of its study."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Cell:
     """Why the study may not be compared with current ones; empty if it may."""
     local: bool
     """The method is not among the submissions of this checkout."""
+    flags: Sequence[Flag] = ()
+    """Signs that the result may be false; they change nothing."""
 
     @property
     def preliminary(self) -> bool:
@@ -110,8 +117,13 @@ def run_command(method: str, task: str) -> str:
     return f"assay run {method} --task {task}"
 
 
-def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Evidence:
-    """Read the studies of `tasks` and the repetitions they name.
+def load(
+    store: Store,
+    tasks: Collection[str],
+    known: Collection[str],
+    suspicions: Suspicions | None = None,
+) -> Evidence:
+    """Read the studies of `tasks` and the repetitions they name, and what looks odd in them.
 
     Unreadable files, and studies of tasks that are not among the `known`, are problems.
     """
@@ -123,16 +135,31 @@ def load(store: Store, tasks: Collection[str], known: Collection[str]) -> Eviden
     ]
     studies = [study for study in studies if study.task.slug in tasks]
     runs: dict[str, Run] = {}
+    flags: dict[str, Sequence[Flag]] = {}
+    for _, group in groupby(studies, lambda study: study.task.slug):
+        own = list(group)
+        records = _records(store, own, problems)
+        runs |= {run_id: Run.of(record) for run_id, record in records.items()}
+        if suspicions:
+            flags |= suspicions.flags(own, records)
+    return Evidence(studies, runs, sorted(set(problems)), flags)
+
+
+def _records(
+    store: Store, studies: Iterable[StudyRecord], problems: list[str]
+) -> dict[str, RunRecord]:
+    """The repetitions that the studies of one task name; unreadable ones are problems."""
+    found: dict[str, RunRecord] = {}
     for study in studies:
-        for run_id in {*study.selected_runs, *study.default_runs} - runs.keys():
+        for run_id in {*study.selected_runs, *study.default_runs} - found.keys():
             try:
                 record = store.run(study.task.slug, study.method.slug, run_id)
             except RecordError as error:
                 problems.append(str(error))
                 continue
             if record is not None:
-                runs[run_id] = Run.of(record)
-    return Evidence(studies, runs, sorted(set(problems)))
+                found[run_id] = record
+    return found
 
 
 def cells(
@@ -207,6 +234,7 @@ def _cell(
         defaults=_repetitions(study, study.default_runs, card, evidence),
         stale=stale,
         local=refs.local,
+        flags=evidence.flags.get(study.id, ()),
     )
 
 

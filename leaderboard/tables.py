@@ -9,6 +9,7 @@ from typing import Literal
 
 from leaderboard.paired import Comparison, Interval, Part
 from suite.cards import Family
+from suite.detectors import Flag
 from suite.ruleset import Preset, Tier
 
 Basis = Literal["tuned", "defaults"]
@@ -61,6 +62,8 @@ class Row(Part):
     rank: tuple[int, int] | None
     """1 + methods shown to be better, number ranked - methods shown to be worse; from all pairs,
     Benjamini-Hochberg. Rows with the same first number are a tie group."""
+    flags: list[Flag]
+    """Signs that the result may be false (suite.detectors); they change no number."""
 
 
 class TaskTable(Part):

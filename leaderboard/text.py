@@ -120,7 +120,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     for row in task.rows:
         _add_row(table, row, board, form)
     out.print(table)
-    _show_lines((f"  {note}" for note in [*task.notes, *_row_notes(task)]), out)
+    _show_lines((f"  {note}" for note in [*task.notes, *_row_notes(task), *_flag_notes(task)]), out)
     out.print()
 
 
@@ -130,7 +130,7 @@ def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
     versus = row.versus_reference
     table.add_row(
         _rank(row.rank),
-        row.method + (" (local)" if row.local else ""),
+        row.method + (" (local)" if row.local else "") + (" (flagged)" if row.flags else ""),
         form.span(main.mean, main.interval) if main else "-",
         _runs(main) + (" prelim." if row.preset == "quick" else "") if main else "-",
         form.number(other.mean) if other else "-",
@@ -177,6 +177,15 @@ def _row_notes(task: TaskTable) -> list[str]:
         if row.note:
             methods.setdefault(f"{row.state}, {row.note}", []).append(row.method)
     return [f"{', '.join(names)}: {reason}" for reason, names in methods.items()]
+
+
+def _flag_notes(task: TaskTable) -> list[str]:
+    """What the detectors found, a line each."""
+    return [
+        f"{row.method}: flagged, {flag.code}: {flag.message}"
+        for row in task.rows
+        for flag in row.flags
+    ]
 
 
 def _show_summary(summary: Summary, board: Board, out: Console) -> None:
@@ -230,6 +239,10 @@ def _board_footer(board: Board) -> list[str]:
     ]
     if any(task.deterministic for task in board.tasks):
         lines.append("Deterministic tasks: one repetition, compared by the margin, without a test.")
+    if any(row.flags for row in rows):
+        lines.append(
+            "flagged: the records are unusual in the way that is named; it changes no number here."
+        )
     if quick:
         names = ", ".join(sorted({method for method, _ in quick}))
         lines.append(f"Preliminary (--quick): {names}. Next, in full: {run_command(*quick[0])}")

@@ -223,6 +223,8 @@ class SubmissionCard(_Part):
     is_baseline: bool = False
     claims: list[Claim] = []
     supersedes: Slug | None = None
+    derived_from: list[Slug] = []
+    """Submissions whose code this one starts from; likeness to these is not flagged."""
 
 
 Card = TypeVar("Card", TaskCard, SubmissionCard)

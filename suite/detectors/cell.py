@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -42,6 +42,8 @@ class Flag(BaseModel):
 
 
 Group = Sequence[RunRecord]
+Curves = Mapping[tuple[int, int], Sequence[float]]
+"""Validation scores of a group by start and batch."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Baseline:
     """Repetitions by method and hyperparameters."""
     reference: str
     """The method that the task's card names."""
+
+    @cached_property
+    def curves(self) -> list[Curves]:
+        """Of every group with repetitions enough."""
+        return [curves_of(group) for group in self.groups if len(group) >= MIN_CURVES]
 
     @property
     def enough(self) -> bool:
@@ -101,6 +108,15 @@ def by_point(runs: Sequence[RunRecord]) -> list[Group]:
             point = json.dumps([run.spec.method.slug, run.spec.hyperparameters], sort_keys=True)
             found.setdefault(point, []).append(run)
     return list(found.values())
+
+
+def curves_of(group: Group) -> Curves:
+    """The validation curves of a group, point by point."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for run in group:
+        for point in run.curve:
+            found.setdefault((point.start, point.batch), []).append(point.val)
+    return found
 
 
 def ids(runs: Sequence[RunRecord]) -> list[str]:

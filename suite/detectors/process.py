@@ -13,14 +13,17 @@ from suite.records import RunRecord
 
 LOSS_TOLERANCE = {"cpu": 1e-4, "gpu": 1e-2}
 """Relative. The same CPU gives the same bits; GPUs may multiply in TF32."""
-COST_RATIO = (0.5, 4.0)
-"""CPU seconds per pass over the reference's."""
+COST_RATIO = (0.4, 3.0)
+"""CPU seconds per pass over the reference's. Honest: 0.61 (post_training_rounding, which trains in
+float where the reference quantizes) to 1.48 (elr)."""
 CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
+"""CPU seconds over threads x wall seconds. Honest: at most 0.99."""
 CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
+"""The same over threads x training seconds. Honest: at most 0.12 s more than these."""
 MAX_DISTANCE_RATIO = 10.0
-"""Weight distance over the largest of the baselines'."""
+"""Weight distance over the largest of the baselines'. Honest: at most 2.4 (sgd on digits_cnn)."""
 MIN_DISTANCE_RATIO = 0.01
-"""The same for runs with a score: below this share of the smallest of baselines as good."""
+"""The same for runs with a score, over the smallest of baselines as good."""
 _CHANGES_FIRST_LOSS = frozenset(
     {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
 )
@@ -75,10 +78,12 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
         problem = (run.spec.purpose, run.spec.repetition)
         points = [(point.val, point.test) for point in run.curve]
         # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose
-        # share is the same in every split, and a solved function is solved from every start.
+        # share is the same in every split. Nor are the weights where a function is solved.
         if len(set(points)) >= 3:
             curves.setdefault(json.dumps(points), {}).setdefault(problem, run)
-        if run.weights_sha256 and not all(value == points[-1][0] for value, _ in points[-2:]):
+        last = {point.start: point.val for point in run.curve}
+        solved = cell.card.family == "functions" and min(last.values(), default=0.0) >= 1.0
+        if run.weights_sha256 and not solved:
             hashes.setdefault(run.weights_sha256, {}).setdefault(problem, run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
@@ -91,11 +96,7 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
 
 
 def cost(cell: Cell) -> Iterator[Flag]:
-    """CPU time, measured outside the worker, against passes and seconds, which the worker counts.
-
-    Of 384 honest lite runs of 11 methods: CPU over wall time at most 0.98; CPU less training time
-    at most 0.12 s.
-    """
+    """CPU time, measured outside the worker, against passes and seconds, which it counts."""
     threaded, hidden = [], []
     for run in cell.runs:
         usage, threads = run.usage, run.spec.compute.threads
@@ -153,8 +154,9 @@ def _cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
 def weight_distance(cell: Cell) -> Iterator[Flag]:
     """How far the weights moved, against baselines that took as many steps."""
     known = [(d, run) for run in cell.baseline.runs if (d := _distance(run)) is not None]
-    metric = cell.card.metric
-    useful = metric.chance + cell.sign * metric.margin
+    chance, sign = cell.card.metric.chance, cell.sign
+    # Untrained networks scatter around the chance level; half of the way up they never are.
+    useful = max((sign * (val_of(run) - chance) for _, run in known), default=math.inf) / 2
     largest = max((distance for distance, _ in known), default=math.inf)
     far, still = [], []
     for run in cell.runs:
@@ -164,9 +166,9 @@ def weight_distance(cell: Cell) -> Iterator[Flag]:
         if distance > MAX_DISTANCE_RATIO * largest:
             far.append(run)
         # A quantization task starts from a trained network: it scores without a step.
-        if cell.card.family == "quantization" or cell.sign * (val_of(run) - useful) <= 0:
+        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < useful:
             continue
-        as_good = [d for d, one in known if cell.sign * (val_of(one) - val_of(run)) >= 0]
+        as_good = [d for d, one in known if sign * (val_of(one) - val_of(run)) >= 0]
         if distance <= MIN_DISTANCE_RATIO * min(as_good, default=0.0):
             still.append(run)
     for found, what in (

@@ -20,6 +20,8 @@ from typing import Any
 from suite.cards import HOOKS
 
 Source = Mapping[str, bytes]
+_Files = tuple[tuple[str, bytes], ...]
+"""A source that can be a key: a board asks of one submission once per task."""
 
 MAX_BYTES = 40_000
 """All files together. The largest of the 25 submissions of this checkout has 5.3 kB."""
@@ -80,7 +82,12 @@ def _trees(source: Source) -> dict[str, ast.Module]:
 
 def oddities(source: Source) -> list[str]:
     """What looks like data rather than code, one line each with the number and its limit."""
-    found = []
+    return list(_oddities(_frozen(source)))
+
+
+@lru_cache(maxsize=1024)
+def _oddities(files: _Files) -> tuple[str, ...]:
+    source, found = dict(files), []
     total = sum(map(len, source.values()))
     if total > MAX_BYTES:
         found.append(f"the source has {total:,} bytes, expected at most {MAX_BYTES:,}")
@@ -102,7 +109,7 @@ def oddities(source: Source) -> list[str]:
     found += [f"{name}: cannot be parsed as Python" for name in unread]
     for name, tree in trees.items():
         found += [f"{name}, line {line}: {text}" for line, text in _literals(tree)]
-    return found
+    return tuple(found)
 
 
 def max_entropy(data: bytes) -> float:
@@ -164,11 +171,11 @@ def shape(source: Source) -> Shape:
     """The normalised code of all Python files. What a file binds itself is erased, so renaming
     changes nothing; names from torch and the suite stay, because they are what the code does.
     """
-    return _shape(tuple(sorted(source.items())))
+    return _shape(_frozen(source))
 
 
 @lru_cache(maxsize=1024)
-def _shape(files: tuple[tuple[str, bytes], ...]) -> Shape:
+def _shape(files: _Files) -> Shape:
     labels: list[str] = []
     for tree in _trees(dict(files)).values():
         docstrings = {id(node) for node in _docstrings(tree)}
@@ -250,19 +257,34 @@ def resemblances(source: Source, others: Mapping[str, Source]) -> list[tuple[str
     are the submission itself and relatives that the cards declare: `supersedes`, `derived_from`,
     or the same paper.
     """
-    shapes = {slug: shape(other) for slug, other in others.items()}
-    own, card = shape(source), _card(source)
+    frozen = tuple((slug, _frozen(other)) for slug, other in sorted(others.items()))
+    return list(_resemblances(_frozen(source), frozen))
+
+
+@lru_cache(maxsize=1024)
+def _resemblances(
+    source: _Files, others: tuple[tuple[str, _Files], ...]
+) -> tuple[tuple[str, float], ...]:
+    own = _shape(source)
     if len(own.sequence) < MIN_LABELS:
-        return []
+        return ()
+    shapes = {slug: _shape(other) for slug, other in others}
+    cards = {slug: _card(dict(other)) for slug, other in others}
     seen = Counter(shingle for one in (own, *shapes.values()) for shingle in one.shingles)
     n = len(shapes) + 1
     weights = {shingle: math.log1p(n / count) for shingle, count in seen.items()}
+    card = _card(dict(source))
     found = [
         (slug, likeness(own, other, weights))
         for slug, other in shapes.items()
-        if not _related(card, _card(others[slug]), slug)
+        if not _related(card, cards[slug], slug)
     ]
-    return sorted((pair for pair in found if pair[1] >= NEAR), key=lambda pair: (-pair[1], pair[0]))
+    near = (pair for pair in found if pair[1] >= NEAR)
+    return tuple(sorted(near, key=lambda pair: (-pair[1], pair[0])))
+
+
+def _frozen(source: Source) -> _Files:
+    return tuple(sorted(source.items()))
 
 
 def _card(source: Source) -> dict[str, Any]:

@@ -32,6 +32,19 @@ def results(checkout: Any) -> Any:
     return checkout
 
 
+def test_a_flagged_row_says_why_and_keeps_its_numbers(checkout: Any) -> None:
+    checkout.add("digits", "unused", [1.2] * 12)
+    checkout.write(Store(RESULTS))
+    text = " ".join(call("board", "digits").stdout.split())
+    assert text.count("(flagged)") == 1
+    assert "unused: flagged, above_ceiling: 12 runs have a score outside 0..1" in text
+    assert "it changes no number" in text
+    rows = json.loads(call("board", "digits", "--json").stdout)["tasks"][0]["rows"]
+    flagged = {row["method"]: [flag["code"] for flag in row["flags"]] for row in rows}
+    assert flagged == {"unused": ["above_ceiling"], "sgd": [], "adam": []}
+    assert rows[0]["method"] == "unused" and rows[0]["rank"] == [1, 1]
+
+
 @pytest.mark.usefixtures("results")
 class TestBoard:
     def test_shows_every_task_the_family_and_how_it_was_computed(self) -> None:

@@ -1,0 +1,46 @@
+"""What the detectors say of the results on a board: shown beside a row, changing no number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from suite.cards import TaskCard
+from suite.detectors import Flag, Source, detect
+from suite.records import MethodRef, RunRecord, StudyRecord
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """What the detectors need beside the records."""
+
+    cards: Mapping[str, TaskCard]
+    """Of the tasks, by slug."""
+    sources: Mapping[MethodRef, Source]
+    """Of the submissions as they are now; results of other code are judged without."""
+    baselines: frozenset[str]
+    """Slugs of the methods that the others are compared with."""
+
+    def flags(
+        self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
+    ) -> dict[str, Sequence[Flag]]:
+        """Signs by the id of the study, for the studies and repetitions of one task."""
+        baseline = [
+            record for record in records.values() if record.spec.method.slug in self.baselines
+        ]
+        others = {ref.slug: source for ref, source in self.sources.items()}
+        return {
+            study.id: detect(
+                [
+                    records[run_id]
+                    for run_id in (*study.selected_runs, *study.default_runs)
+                    if run_id in records
+                ],
+                [study],
+                self.sources.get(study.method, {}),
+                self.cards[study.task.slug],
+                baseline,
+                others=others,
+            )
+            for study in studies
+        }

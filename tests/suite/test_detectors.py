@@ -1,0 +1,508 @@
+"""Each detector: a planted cheat is flagged, honest records are not."""
+
+from __future__ import annotations
+
+import random
+import string
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suite import registry
+from suite.cards import Metric, TaskCard
+from suite.detectors import Flag, detect
+from suite.detectors.source import defined_hooks, max_entropy, oddities, resemblances, shape
+from suite.execution import Job, Pool
+from suite.identity import sha256
+from suite.records import (
+    Checks,
+    Compute,
+    CurvePoint,
+    Environment,
+    Isolation,
+    MethodRef,
+    Result,
+    RunRecord,
+    RunSpec,
+    TaskRef,
+    Usage,
+)
+from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
+
+TASK = TaskRef(slug="digits", version=1, code_hash=sha256("task"))
+BATCHES = (20, 40, 60, 80, 100)
+LIFT = (0.5, 0.8, 0.92, 0.98, 1.0)
+"""Share of the final score that a curve has at BATCHES."""
+OPTIMIZER = (
+    b"from suite.method import Method\nclass A(Method):\n    def configure_optimizer(s): ...\n"
+)
+ENVIRONMENT = Environment(
+    python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
+)
+
+
+def card_of(**changes: Any) -> TaskCard:
+    values: dict[str, Any] = {
+        "slug": "digits",
+        "version": 1,
+        "title": "Digits",
+        "summary": "Made up.",
+        "family": "classification",
+        "tier": "lite",
+        "dataset": {"name": "none", "source": "none", "licence": "none"},
+        "n_classes": 10,
+        "split": {"train": 800, "val": 300, "test": 700},
+        "model": {"name": "mlp"},
+        "metric": {"name": "accuracy", "direction": "maximize", "chance": 0.1, "margin": 0.01},
+        "budget": {"batches": 100, "batch_size": 2, "seconds": 10},
+        "evaluation": {"points": 5},
+        "reference": "sgd",
+    }
+    return TaskCard.model_validate(values | changes)
+
+
+def run_of(
+    method: str,
+    repetition: int,
+    *,
+    val: float,
+    test: float,
+    lift: Sequence[float] = LIFT,
+    weights: str | None = None,
+    cpu: float = 0.5,
+    train: float = 0.5,
+    wall: float = 0.6,
+    checks: Checks | None = None,
+    purpose: str = "repetition",
+    **result: Any,
+) -> RunRecord:
+    spec = RunSpec(
+        ruleset=1,
+        task=TASK,
+        method=MethodRef(slug=method, version=1, code_hash=sha256(method)),
+        hyperparameters={"lr": 0.1},
+        purpose=purpose,  # type: ignore[arg-type]
+        repetition=repetition,
+        compute=Compute(),
+    )
+    scores = {"val": val, "test": test, "test_last": test, "test_oracle": test, "selected": 4}
+    return RunRecord(
+        id=spec.id,
+        spec=spec,
+        family="classification",
+        tier="lite",
+        status="completed",
+        result=Result(**(scores | result)),
+        curve=[
+            CurvePoint(batch=b, passes=b, seconds=0.1, train_loss=1.0, val=val * s, test=test * s)
+            for b, s in zip(BATCHES, lift, strict=True)
+        ],
+        usage=Usage(
+            batches=100, passes=100, train_seconds=train, wall_seconds=wall, cpu_seconds=cpu
+        ),
+        environment=ENVIRONMENT,
+        isolation=Isolation(level="L2"),
+        scorer_version=1,
+        weights_sha256=sha256(weights or spec.id),
+        checks=checks
+        or Checks(first_losses=[2.3], reference_first_losses=[2.3], weight_distances=[1.5]),
+        reproduce="assay run",
+        created_at="2026-01-01T00:00:00Z",
+    )
+
+
+def runs_of(
+    method: str,
+    level: float = 0.95,
+    *,
+    gap: float = 0.0,
+    seed: int = 0,
+    n: int = 8,
+    **changes: Any,
+) -> list[RunRecord]:
+    """Repetitions around a test score of `level`, with the sampling noise of real splits."""
+    draw = random.Random(f"{method}/{seed}")
+    made, shares = [], changes.pop("lift", LIFT)
+    for repetition in range(n):
+        test = round(700 * min(0.995, draw.gauss(level, 0.008))) / 700
+        val = round(300 * min(0.995, test + gap + draw.gauss(0, 0.01))) / 300
+        lift = [share * draw.gauss(1, 0.01) for share in shares]
+        made.append(run_of(method, repetition, val=val, test=test, lift=lift, **changes))
+    return made
+
+
+@pytest.fixture
+def baseline() -> list[RunRecord]:
+    """Three honest methods on one task."""
+    return [*runs_of("sgd", 0.95), *runs_of("adam", 0.94), *runs_of("adamw", 0.93)]
+
+
+def codes(flags: Sequence[Flag]) -> list[str]:
+    return [flag.code for flag in flags]
+
+
+def found(
+    runs: Sequence[RunRecord], baseline: Sequence[RunRecord], card: TaskCard | None = None
+) -> list[Flag]:
+    return detect(runs, [], {"method.py": OPTIMIZER}, card or card_of(), baseline)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("level", [0.6, 0.9, 0.95, 0.965])
+def test_honest_records_are_not_flagged(level: float, seed: int, baseline: list[RunRecord]) -> None:
+    assert found(runs_of("mine", level, seed=seed), baseline) == []
+
+
+def test_nothing_is_said_without_runs_or_baselines() -> None:
+    assert detect([], [], {}, card_of(), []) == []
+    assert detect(runs_of("mine"), [], {}, card_of(), []) == []
+
+
+def test_records_of_another_task_version_are_no_baseline(baseline: list[RunRecord]) -> None:
+    other = TaskRef(slug="digits", version=2, code_hash=sha256("other"))
+    moved = [
+        run.model_copy(update={"spec": run.spec.model_copy(update={"task": other})})
+        for run in baseline
+    ]
+    cheat = runs_of("mine", 0.95, cpu=5.0, train=5.0, wall=6.0)
+    assert codes(found(cheat, baseline)) == ["cost"]
+    assert found(cheat, moved) == []
+
+
+def test_a_first_loss_of_other_weights_is_flagged(baseline: list[RunRecord]) -> None:
+    checks = Checks(first_losses=[0.02], reference_first_losses=[2.31], weight_distances=[1.5])
+    (flag,) = found(runs_of("mine", checks=checks), baseline)
+    assert flag.code == "first_loss" and "0.02 instead of 2.31" in flag.message
+    assert len(flag.runs) == 8
+
+
+def test_a_missing_first_loss_is_flagged(baseline: list[RunRecord]) -> None:
+    checks = Checks(first_losses=[None], reference_first_losses=[2.31], weight_distances=[1.5])
+    (flag,) = found(runs_of("mine", checks=checks), baseline)
+    assert flag.code == "first_loss" and "reported no first loss" in flag.message
+
+
+def test_a_method_with_its_own_loss_may_begin_anywhere(baseline: list[RunRecord]) -> None:
+    checks = Checks(first_losses=[0.02], reference_first_losses=[2.31], weight_distances=[1.5])
+    source = {"method.py": OPTIMIZER.replace(b"configure_optimizer", b"compute_loss")}
+    assert detect(runs_of("mine", checks=checks), [], source, card_of(), baseline) == []
+
+
+def test_records_without_checks_are_not_flagged(baseline: list[RunRecord]) -> None:
+    old = [run.model_copy(update={"checks": None}) for run in runs_of("mine")]
+    assert found(old, baseline) == []
+
+
+def test_the_same_weights_for_other_seeds_are_flagged(baseline: list[RunRecord]) -> None:
+    runs = runs_of("mine")
+    twice = runs[3].model_copy(update={"weights_sha256": runs[5].weights_sha256})
+    (flag,) = found([*runs[:3], twice, *runs[4:]], baseline)
+    assert flag.code == "repeated_result" and flag.runs == sorted([twice.id, runs[5].id])
+
+
+def test_the_same_curve_for_other_seeds_is_flagged(baseline: list[RunRecord]) -> None:
+    runs = [run_of("mine", r, val=0.95, test=0.95) for r in range(8)]
+    assert "curve" in found(runs, baseline)[0].message
+    assert found(runs, baseline, card_of(deterministic=True)) == []
+
+
+def test_networks_that_predict_one_class_are_not_copies(baseline: list[RunRecord]) -> None:
+    collapsed = [run_of("mine", r, val=0.1, test=0.1, lift=(1, 1, 1, 1, 1)) for r in range(8)]
+    assert found(collapsed, baseline) == []
+
+
+NOISY = card_of(family="noisy_labels", recipe={"noise": "symmetric", "noise_rate": 0.4})
+
+
+def noisy(method: str, level: float, above: float = 0.0) -> list[RunRecord]:
+    """Validation labels of which 40 % are wrong: acc 0.6 + (1 - acc) 0.4 / 9 of them agree."""
+    draw = random.Random(method)
+    runs = []
+    for repetition in range(8):
+        test = draw.gauss(level, 0.01)
+        val = 0.6 * test + (1 - test) * 0.4 / 9 + above + draw.gauss(0, 0.015)
+        runs.append(run_of(method, repetition, val=val, test=test))
+    return runs
+
+
+def test_more_agreement_with_noisy_labels_than_the_truth_has_is_flagged() -> None:
+    others = [*noisy("sgd", 0.9), *noisy("adam", 0.92), *noisy("elr", 0.7)]
+    assert found(noisy("mine", 0.96), others, NOISY) == []
+    flags = found(noisy("mine", 0.96, above=0.15), others, NOISY)
+    assert {"above_ceiling", "val_test_gap"} <= set(codes(flags))
+    assert "have 0.6000" in flags[0].message
+
+
+def test_a_perfect_score_where_the_best_make_errors_is_flagged(baseline: list[RunRecord]) -> None:
+    runs = [
+        run_of("mine", r, val=0.98 + r / 1000, test=1.0, lift=(0.5, 0.8, 0.9, 0.97 + r / 999, 1))
+        for r in range(8)
+    ]
+    assert "above_ceiling" in codes(found(runs, baseline))
+    near = [*runs_of("sgd", 0.9985), *runs_of("adam", 0.9985)]
+    assert "above_ceiling" not in codes(found(runs, near))
+
+
+FUNCTION = card_of(
+    family="functions",
+    split={},
+    recipe={"minimum": 0.0, "gap_floor": 1e-8},
+    budget={"batches": 100, "passes": 100, "batch_size": 1, "seconds": 10},
+)
+
+
+def test_more_area_than_an_oracle_has_is_flagged() -> None:
+    honest = [run_of("mine", r, val=v, test=v) for r, v in enumerate((0.3, 0.5, 0.89))]
+    assert found(honest, [], FUNCTION) == []
+    assert codes(found([run_of("mine", 0, val=0.91, test=0.91)], [], FUNCTION)) == ["above_ceiling"]
+    below = run_of("mine", 0, val=0.5, test=0.5, secondary={"log10_gap": -9.0})
+    assert codes(found([below], [], FUNCTION)) == ["above_ceiling"]
+    unequal = run_of("mine", 0, val=0.5, test=0.6)
+    assert codes(found([unequal], [], FUNCTION)) == ["val_test_gap"]
+
+
+def test_a_score_outside_its_range_is_flagged() -> None:
+    assert codes(found([run_of("mine", 0, val=0.9, test=1.2)], [])) == ["above_ceiling"]
+
+
+def test_a_network_that_begins_trained_is_flagged(baseline: list[RunRecord]) -> None:
+    (flag,) = found(runs_of("mine", 0.95, lift=(0.98, 0.985, 0.99, 0.995, 1.0)), baseline)
+    assert flag.code == "fast_convergence" and "after 20 batches" in flag.message
+    assert len(flag.runs) == 8
+
+
+def test_faster_is_faster_in_a_metric_to_minimise(baseline: list[RunRecord]) -> None:
+    metric = Metric(name="error", direction="minimize", chance=1.0, margin=0.01)
+    card, falling = card_of(metric=metric), {"lift": (3, 2, 1.5, 1.2, 1)}
+    others = [*runs_of("sgd", 0.3, **falling), *runs_of("adam", 0.31, **falling)]
+    assert found(runs_of("mine", 0.3, **falling), others, card) == []
+    flags = found(runs_of("mine", 0.3, lift=(1.1, 1.1, 1, 1, 1)), others, card)
+    assert codes(flags) == ["fast_convergence"]
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"),
+    [
+        ({"cpu": 2.0, "wall": 0.6}, "more CPU time than their threads have"),
+        ({"cpu": 2.3, "train": 0.5, "wall": 2.4}, "their training time explains"),
+        ({"cpu": 1.8, "train": 1.8, "wall": 2.0}, "ratio 3.60"),
+        ({"cpu": 0.15, "train": 0.15, "wall": 0.3}, "ratio 0.30"),
+    ],
+)
+def test_odd_costs_are_flagged(
+    spent: dict[str, float], said: str, baseline: list[RunRecord]
+) -> None:
+    flags = found(runs_of("mine", **spent), baseline)
+    assert set(codes(flags)) == {"cost"}
+    assert any(said in flag.message for flag in flags)
+
+
+def test_costs_on_another_machine_are_not_compared(baseline: list[RunRecord]) -> None:
+    slow = [
+        run.model_copy(update={"environment": ENVIRONMENT.model_copy(update={"cpu": "old"})})
+        for run in runs_of("mine", cpu=5.0, train=5.0, wall=6.0)
+    ]
+    assert found(slow, baseline) == []
+
+
+@pytest.mark.parametrize(("distance", "said"), [(40.0, "the largest"), (0.0, "a hundredth")])
+def test_odd_weight_distances_are_flagged(
+    distance: float, said: str, baseline: list[RunRecord]
+) -> None:
+    checks = Checks(first_losses=[2.3], reference_first_losses=[2.3], weight_distances=[distance])
+    (flag,) = found(runs_of("mine", checks=checks), baseline)
+    assert flag.code == "weight_distance" and said in flag.message
+
+
+def test_weights_that_never_moved_and_score_by_chance_are_honest(
+    baseline: list[RunRecord],
+) -> None:
+    checks = Checks(first_losses=[2.3], reference_first_losses=[2.3], weight_distances=[0.0])
+    assert found(runs_of("mine", 0.15, checks=checks), baseline) == []
+
+
+@pytest.mark.parametrize("gap", [0.06, -0.06])
+def test_a_gap_that_no_baseline_has_is_flagged(gap: float, baseline: list[RunRecord]) -> None:
+    (flag,) = found(runs_of("mine", 0.93, gap=gap), baseline)
+    assert flag.code == "val_test_gap" and f"is {gap:+f}"[:4] in flag.message
+
+
+def sources_here() -> dict[str, dict[str, bytes]]:
+    """Every submission of this checkout."""
+    return {
+        slug: {path.name: path.read_bytes() for path in entry.files}
+        for slug, entry in registry.method_entries().items()
+    }
+
+
+def test_no_submission_of_this_checkout_is_flagged() -> None:
+    here = sources_here()
+    assert len(here) >= 25
+    for source in here.values():
+        assert detect([], [], source, card_of(), [], others=here) == []
+
+
+def random_text(n: int, alphabet: str) -> str:
+    return "".join(random.Random(0).choices(alphabet, k=n))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("table = [" + "0.123, " * 100 + "]", "100 numbers in one literal"),
+        ("labels = " + "7" * 200, "a whole number of"),
+        ("labels = " + repr("x y " * 200), "a literal of 800 characters"),
+        ("labels = b'" + "x y " * 200 + "'", "a literal of 800 characters"),
+        ('"""' + random_text(90, string.ascii_letters + "+/") + '"""', "look encoded"),
+        ("# " + random_text(4000, string.printable[:94]), "bits per byte"),
+        ("x = 1\n" * 10_000, "expected at most 40,000"),
+        ("x = (", "cannot be parsed"),
+    ],
+)
+def test_data_in_source_is_flagged(code: str, said: str) -> None:
+    assert any(said in text for text in oddities({"method.py": code.encode()}))
+
+
+def test_a_file_that_is_no_source_is_flagged() -> None:
+    assert oddities({"weights.bin": bytes(10)}) == [
+        "weights.bin: neither Python nor TOML (10 bytes)"
+    ]
+
+
+@given(st.binary(max_size=3000))
+def test_no_bytes_break_the_source_detectors(data: bytes) -> None:
+    source = {"method.py": data, "card.toml": data}
+    oddities(source)
+    assert defined_hooks(source) <= {"compute_loss"} or data
+    assert 0 <= max_entropy(data or b"x") <= 8
+    resemblances(source, {"other": source})
+
+
+def renamed(source: str) -> str:
+    """diffgrad_alias as a thief would hand it in."""
+    names = {
+        "AliasedDiffGrad": "Momentous",
+        "DiffGradAlias": "MyOwn",
+        "correction1": "c_one",
+        "correction2": "c_two",
+        "_update": "_apply",
+        "step_size": "reach",
+        "1e-3": "2e-3",
+        "0.999": "0.99",
+    }
+    for old, new in names.items():
+        source = source.replace(old, new)
+    return source.replace('"""Control arm', '"""My own idea')
+
+
+def test_a_renamed_copy_is_flagged() -> None:
+    here = sources_here()
+    stolen = renamed(here["diffgrad_alias"]["method.py"].decode()).encode()
+    copy = {"card.toml": b'slug = "mine"', "method.py": stolen}
+    (flag,) = detect([], [], copy, card_of(), [], others=here)
+    assert flag.code == "duplicate" and "diffgrad_alias: the same code" in flag.message
+    changed = stolen.replace(b"xi = grad.abs()", b"grad.clamp_(-1, 1)\n        xi = grad.abs()")
+    (flag,) = detect([], [], copy | {"method.py": changed}, card_of(), [], others=here)
+    assert "diffgrad_alias: likeness 0.9" in flag.message
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        b'slug = "mine"\nsupersedes = "diffgrad_alias"',
+        b'slug = "mine"\nderived_from = ["diffgrad_alias"]',
+        b'slug = "mine"\n[paper]\nidentifier = "arXiv:1909.11015"',
+        b'slug = "diffgrad_alias"',
+    ],
+)
+def test_a_declared_relative_is_not_flagged(card: bytes) -> None:
+    here = sources_here()
+    source = {"card.toml": card, "method.py": here["diffgrad_alias"]["method.py"]}
+    assert resemblances(source, here) == []
+
+
+def test_what_a_method_calls_is_part_of_its_shape() -> None:
+    one, other = (b"from torch import optim\nx = optim.%s(1)" % n for n in (b"Adam", b"SGD"))
+    assert shape({"m.py": one}) != shape({"m.py": other})
+    assert shape({"m.py": one}) == shape({"m.py": one.replace(b"x =", b"y =")})
+
+
+def test_detectors_import_no_torch() -> None:
+    code = "import sys, suite.detectors; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+HONEST = """
+from suite.method import Method
+
+
+class Honest(Method):
+    pass
+"""
+PRETRAINED = """
+import torch
+
+from suite.method import Method
+
+
+class Pretrained(Method):
+    def configure_optimizer(self, model, plan):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(3.0)
+        return super().configure_optimizer(model, plan)
+"""
+
+
+def real_run(pool: Pool, task: TaskEntry, method: MethodEntry) -> RunRecord:
+    spec = RunSpec(
+        ruleset=1,
+        task=task_ref(task),
+        method=method_ref(method),
+        hyperparameters={"reference.lr": 0.05, "reference.weight_decay": 5e-4},
+        purpose="repetition",
+        repetition=0,
+    )
+    return pool.run(Job(spec, task, method), "assay run")
+
+
+def test_a_real_run_agrees_with_the_scorer_and_other_weights_do_not(
+    pool: Pool,
+    make_task: Callable[..., TaskEntry],
+    make_method: Callable[[str, str], MethodEntry],
+) -> None:
+    task = make_task()
+    for slug, source, expected in (("honest", HONEST, []), ("cheat", PRETRAINED, ["first_loss"])):
+        record = real_run(pool, task, make_method(slug, source))
+        assert record.status == "completed", record.message
+        assert record.checks is not None
+        flags = detect([record], [], {f"{slug}.py": source.encode()}, task.card, [])
+        assert codes(flags) == expected
+        (distance,) = record.checks.weight_distances
+        assert distance is not None and distance > 0
+        if not expected:
+            assert record.checks.first_losses == record.checks.reference_first_losses
+
+
+def test_functions_have_a_first_loss_per_start(
+    pool: Pool, make_method: Callable[[str, str], MethodEntry]
+) -> None:
+    task = registry.find_task(str(Path("tasks/beale").resolve()))
+    method = make_method("honest", HONEST)
+    spec = RunSpec(
+        ruleset=1,
+        task=task_ref(task),
+        method=method_ref(method),
+        hyperparameters={"reference.lr": 0.05},
+        purpose="repetition",
+        repetition=0,
+    )
+    record = pool.run(Job(spec, task, method), "assay run")
+    assert record.checks is not None and len(record.checks.first_losses) == 3
+    assert record.checks.first_losses == record.checks.reference_first_losses
