@@ -22,7 +22,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.canaries import PREFIX, Canaries, plant
+from suite.canaries import Canaries, plant
 from suite.cards import SubmissionCard
 from suite.detectors import detect
 from suite.errors import PluginError, UnknownName, WorkerError
@@ -372,7 +372,7 @@ class _Judge:
 
     def _loot(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         for record in records:
-            if "REACHED" in record.message and PREFIX not in record.message:
+            if "REACHED" in record.message:
                 return True, _after(record.message, "REACHED")
         message = records[-1].message
         if "DENIED" not in message:

@@ -28,7 +28,7 @@ COMMANDS = commands()
 
 
 def test_the_commands_are_those_that_the_documents_name() -> None:
-    expected = "list show new check run quickstart board compare data"
+    expected = "list show new check run quickstart board compare data sandbox"
     assert {*expected.split(), "", "data where", "data prepare"} == set(COMMANDS)
 
 
