@@ -22,7 +22,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.canaries import PREFIX, Canaries, plant
+from suite.canaries import Canaries, plant
 from suite.cards import SubmissionCard
 from suite.detectors import detect
 from suite.errors import PluginError, UnknownName, WorkerError
@@ -179,7 +179,9 @@ class Range:
         """Run one attack, every variant of it; the worst of their endings."""
         began = time.monotonic()
         if not attack.runs_here:
-            judged = _Judged(ended="elsewhere", evidence=f"shown by {attack.shown_by}")
+            # What nothing stops is open, whoever shows it.
+            ended: Result = "open" if attack.expected == "open" else "elsewhere"
+            judged = _Judged(ended=ended, evidence=f"shown by {attack.shown_by}")
         else:
             # The first honest runs are everyone's: no variant may wait for another's.
             self._baseline(attack.task)
@@ -219,7 +221,11 @@ class Range:
         else:
             # Free workers take turns: only after a full turn does a run follow another's.
             n = attack.n_runs if attack.n_runs == 1 else 1 + N_WORKERS * (attack.n_runs - 1)
-            records = [self._record(task, method, number) for number in range(n)]
+            records = []
+            for number in range(n):
+                records.append(self._record(task, method, number))
+                if "REACHED" in records[-1].message:
+                    break
         seconds = time.monotonic() - before
         judge = _Judge(attack, self._canaries, honest, task, serial, seconds)
         gained, evidence = judge.judge(records)
@@ -366,7 +372,7 @@ class _Judge:
 
     def _loot(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         for record in records:
-            if "REACHED" in record.message and PREFIX not in record.message:
+            if "REACHED" in record.message:
                 return True, _after(record.message, "REACHED")
         message = records[-1].message
         if "DENIED" not in message:

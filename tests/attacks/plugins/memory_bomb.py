@@ -14,16 +14,16 @@ MOST = 32
 
 
 class MemoryBomb(Method):
-    """Three processes share the work."""
+    """Four processes share the work."""
 
     def configure_optimizer(self, model, plan):
         os.fork()
         os.fork()
-        kept = []
+        kept, filling = [], b"\1" * STEP
         while len(kept) < MOST:
             try:
                 block = mmap.mmap(-1, STEP)
-                block.write(b"\1" * STEP)
+                block.write(filling)
                 kept.append(block)
             except OSError:
                 time.sleep(0.01)
