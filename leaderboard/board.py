@@ -118,6 +118,7 @@ def _row(
         is_reference=cell.method == contest.card.reference,
         local=cell.local,
         trust=cell.tier,
+        isolation=contest.sample(cell).level,
         preset=cell.study.preset,
         k=len(cell.study.trials),
         study=cell.study.id,

@@ -13,7 +13,7 @@ from suite.cards import SubmissionCard, TaskCard
 from suite.detectors import Flag
 from suite.errors import RecordError
 from suite.publog import Standing, TrustTier
-from suite.records import MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
+from suite.records import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
 from suite.store import Store
 
@@ -40,6 +40,7 @@ class Run:
     repetition: int
     status: Status
     test: float | None
+    level: Level
     epoch: str | None = None
 
     @classmethod
@@ -52,6 +53,7 @@ class Run:
             repetition=spec.repetition,
             status=record.status,
             test=result.test if result else None,
+            level=record.isolation.level,
             epoch=spec.epoch,
         )
 
@@ -93,6 +95,8 @@ class Repetitions:
     scores: Mapping[int, float]
     """Test score of each recorded repetition; the chance level of one without a score."""
     statuses: Mapping[Status, int] = field(default_factory=dict)
+    level: Level | None = None
+    """Of the weakest sandbox among those recorded."""
 
     @property
     def missing(self) -> int:
@@ -278,6 +282,7 @@ def _repetitions(
         )
     scores: dict[int, float] = {}
     statuses: Counter[Status] = Counter()
+    levels: list[Level] = []
     cell = (study.task, study.method, study.ruleset)
     for run_id in ids:
         run = evidence.runs.get(run_id)
@@ -292,4 +297,5 @@ def _repetitions(
             raise RecordError(f"{where}: run {run_id} has the score {score:g}, which is no score")
         scores[run.repetition] = score
         statuses[run.status] += 1
-    return Repetitions(len(ids), scores, dict(statuses))
+        levels.append(run.level)
+    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None))

@@ -11,6 +11,7 @@ from leaderboard.paired import Comparison, Interval, Part
 from suite.cards import Family
 from suite.detectors import Flag
 from suite.publog import TrustTier
+from suite.records import Level
 from suite.ruleset import Preset, Tier
 
 Basis = Literal["tuned", "defaults"]
@@ -64,6 +65,8 @@ class Row(Part):
     """The method is not among the submissions of this checkout, so its code is not checked."""
     trust: TrustTier
     """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
+    isolation: Level | None
+    """The weakest level of sandbox among its repetitions (records.Isolation); None without any."""
     preset: Preset
     """"quick" is preliminary."""
     k: int

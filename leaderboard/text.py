@@ -134,7 +134,7 @@ def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
         _rank(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
         form.span(main.mean, main.interval) if main else "-",
-        _runs(main) + (" prelim." if row.preset == "quick" else "") if main else "-",
+        _runs(main, row) if main else "-",
         form.number(other.mean) if other else "-",
         form.span(versus.difference, versus.interval, "+") if versus else "",
         _p(versus),
@@ -168,13 +168,13 @@ def _rank(rank: tuple[int, int] | None) -> str:
     return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}"
 
 
-def _runs(sample: Sample) -> str:
-    """For example "10/12, 2 diverged"."""
-    parts = [f"{sample.completed}/{sample.planned}"]
+def _runs(sample: Sample, row: Row) -> str:
+    """For example "10/12 L2, 2 diverged"."""
+    parts = [f"{sample.completed}/{sample.planned} {row.isolation or ''}".rstrip()]
     for name in ("diverged", "out_of_budget", "failed", "missing"):
         if count := getattr(sample, name):
             parts.append(f"{count} {name}")
-    return ", ".join(parts)
+    return ", ".join(parts) + (" prelim." if row.preset == "quick" else "")
 
 
 def _p(comparison: Comparison | None) -> str:
@@ -259,6 +259,10 @@ def _board_footer(board: Board) -> list[str]:
         lines.append(
             "T1: the bundle hangs together. T2: runs of it were repeated by others. T3: hidden "
             "seeds of the organisers. local: your own results (T0), published nowhere."
+        )
+    if any(row.isolation for row in rows):
+        lines.append(
+            "L2: the method ran in a sandbox. L1: in a process of its own, weakly guarded."
         )
     if any(task.deterministic for task in board.tasks):
         lines.append("Deterministic tasks: one repetition, compared by the margin, without a test.")

@@ -60,6 +60,42 @@ def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
+def bare(source: bytes) -> bytes:
+    """Python `source` without the comments and docstrings that `code_hash` leaves out.
+
+    A method is run so: it cannot read from its own file what its hash does not cover. Every line
+    stays where it was. What is not Python comes back as it is.
+    """
+    source = source.replace(b"\r\n", b"\n")
+    try:
+        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
+    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
+        return source
+    lines = io.StringIO(source.decode(tokens[0].string), newline="").readlines()
+    for token in reversed(list(_left_out(list(_whole_strings(tokens, source))))):
+        (first, begin), (last, end) = token.start, token.end
+        kept = "" if token.type == tokenize.COMMENT else '""' + "\n" * (last - first)
+        whole = lines[first - 1][:begin] + kept + lines[last - 1][end:]
+        lines[first - 1 : last] = whole.splitlines(keepends=True)
+    return "".join(lines).encode()
+
+
+def _left_out(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+    """Comments and docstrings: strings that are a statement of their own."""
+    statement_starts = True
+    for position, token in enumerate(tokens):
+        if token.type == tokenize.COMMENT:
+            yield token
+        elif token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE):
+            statement_starts = True
+        elif token.type not in _LAYOUT:
+            following = (t.type for t in tokens[position + 1 :] if t.type not in _LAYOUT)
+            alone = token.type == tokenize.STRING and statement_starts
+            if alone and next(following) == tokenize.NEWLINE:
+                yield token
+            statement_starts = False
+
+
 def _significant(source: bytes) -> bytes:
     """The tokens of a Python file, layout marked, comments and docstrings dropped."""
     kept: list[str] = []

@@ -16,6 +16,7 @@ from typing import Any
 
 from suite import isolation
 from suite.errors import WorkerError
+from suite.identity import bare
 from suite.isolation import Box
 from suite.records import Compute, Mechanism
 from suite.registry import source_files
@@ -164,6 +165,8 @@ class Worker(Peer):
         if "method" in request:
             source = Path(request["method"])
             _copy(source_files(source), inbox / "method")
+            for path in (inbox / "method").glob("*.py"):
+                path.write_bytes(bare(path.read_bytes()))
             staged["method"] = str(inside / "method" / source.name)
         if "task" in request:
             task = Path(request["task"])

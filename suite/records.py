@@ -19,6 +19,7 @@ from suite.ruleset import Preset, Tier
 from suite.space import Space, Value
 
 SCHEMA_VERSION = 1
+Level = Literal["L0", "L1", "L2", "L3", "L4"]
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
@@ -188,7 +189,7 @@ class Environment(_Record):
 class Isolation(_Record):
     """How the method was kept from what it is scored on (L0 in process .. L4 micro-VM)."""
 
-    level: Literal["L0", "L1", "L2", "L3", "L4"]
+    level: Level
     mechanism: Mechanism | None = None
     profile_hash: str | None = None
     """Of the sandbox's options, filter and limits (isolation.profile_hash)."""

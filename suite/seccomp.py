@@ -2,10 +2,11 @@
 
 A deny list: torch, threads and loader workers need most of the kernel, and a list of what they
 need would break with the next version of either. Denied is what reaches past the namespaces
-(keyrings, sockets other than AF_UNIX, performance counters), what outlives a run inside them
-(System V IPC, POSIX queues), what has been a way into the kernel (io_uring, bpf, userfaultfd, new
-namespaces) and what reads another process (ptrace, process_vm_*). clone3 answers ENOSYS: its
-flags lie behind a pointer that no filter can read, and the C library then falls back on clone.
+(keyrings, sockets other than AF_UNIX, performance counters, locks on files that all runs can
+read), what outlives a run inside them (System V IPC, POSIX queues), what has been a way into the
+kernel (io_uring, bpf, userfaultfd, new namespaces) and what reads another process (ptrace,
+process_vm_*). clone3 answers ENOSYS: its flags lie behind a pointer that no filter can read, and
+the C library then falls back on clone.
 
 Numbers: Linux's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h;
 instructions: linux/bpf_common.h, linux/seccomp.h, linux/audit.h.
@@ -28,6 +29,8 @@ X32_BIT = 0x40000000
 AF_UNIX = 1
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Put characters into a terminal's input: they would be typed after the sandbox is gone."""
+LOCKS = (5, 6, 7, 36, 37, 38, 1024, 1025)
+"""F_GETLK, F_SETLK, F_SETLKW, the same for open file descriptions, F_SETLEASE, F_GETLEASE."""
 NEW_NAMESPACES = 0x02000000 | 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 \
     | 0x40000000 | 0x00000080  # fmt: skip
 """CLONE_NEWCGROUP, NS, UTS, IPC, USER, PID, NET, TIME."""
@@ -39,6 +42,7 @@ _NEW = {  # numbers that all architectures share
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448, "open_tree_attr": 467,
 }  # fmt: skip
 _X86_64 = {
+    "fcntl": 72, "flock": 73,
     "socket": 41, "clone": 56, "ioctl": 16, "ptrace": 101, "personality": 135, "ustat": 136,
     "pivot_root": 155, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165,
     "umount2": 166, "swapon": 167, "swapoff": 168, "reboot": 169, "sethostname": 170,
@@ -55,6 +59,7 @@ _X86_64 = {
     **_NEW,
 }  # fmt: skip
 _AARCH64 = {
+    "fcntl": 25, "flock": 32,
     "socket": 198, "clone": 220, "ioctl": 29, "ptrace": 117, "personality": 92,
     "pivot_root": 41, "chroot": 51, "acct": 89, "settimeofday": 170, "mount": 40, "umount2": 39,
     "swapon": 224, "swapoff": 225, "reboot": 142, "sethostname": 161, "setdomainname": 162,
@@ -104,6 +109,7 @@ class _When:
 
 _CONDITIONAL: Mapping[str, Sequence[_When]] = {
     "socket": (_When(0, EQUAL, AF_UNIX, errno.EAFNOSUPPORT, unless=True),),
+    "fcntl": tuple(_When(1, EQUAL, command, errno.EPERM) for command in LOCKS),
     "clone": (_When(0, ANY_BIT, NEW_NAMESPACES, errno.EPERM),),
     "ioctl": (
         _When(1, EQUAL, TIOCSTI, errno.EPERM),

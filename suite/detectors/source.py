@@ -34,6 +34,9 @@ MAX_DIGITS = 30
 """Digits of one whole number: 100 bits and more are data. Of 25 submissions: at most 5."""
 MAX_NUMBERS = 64
 """Numbers in one literal list, tuple, set or dict. Of 25 submissions: at most 4."""
+MAX_CHARACTERS = 500
+"""Characters of all literals of a file together. The labels of 1,797 digits need 995 in base64. Of
+25 submissions: at most 168."""
 _ENCODED = re.compile(rb"[A-Za-z0-9+/_=-]{64,}")
 _LINES = re.compile(rb"^[-=_#]+$")
 
@@ -128,6 +131,7 @@ def _literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Long strings, long numbers and tables of numbers: line and what it is."""
     docstrings = {id(node) for node in _docstrings(tree)}
     inside: set[int] = set()
+    total = 0
     for node in ast.walk(tree):
         if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)) and id(node) not in inside:
             parts = list(ast.walk(node))
@@ -138,11 +142,23 @@ def _literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.Constant) or id(node) in docstrings:
             continue
         value = node.value
+        total += _characters(value)
         if isinstance(value, (str, bytes)) and len(value) > MAX_LITERAL:
             yield node.lineno, f"a literal of {len(value):,} characters, expected {MAX_LITERAL}"
         # bit_length, because writing out a number of a million digits takes minutes.
         if isinstance(value, int) and value.bit_length() > MAX_DIGITS * math.log2(10):
             yield node.lineno, f"a whole number of {value.bit_length():,} bits"
+    if total > MAX_CHARACTERS:
+        yield 1, f"{total:,} characters in all literals, expected at most {MAX_CHARACTERS}"
+
+
+def _characters(value: object) -> int:
+    """How much a literal can hold."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, complex)):
+        return 0
+    return value.bit_length() // 3 if isinstance(value, int) else len(repr(value))
 
 
 def _is_number(value: object) -> bool:

@@ -52,9 +52,9 @@ class TestBoard:
         for part in (
             "digits v1",
             "letters v1",
-            "10/12, 1",
+            "10/12 L0, 1",
             "diverged",
-            "8/8 prelim.",
+            "8/8 L0 prelim.",
             "reference",
             "classification: 2 task(s)",
             "Holm",

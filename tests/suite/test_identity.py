@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import io
 import tokenize
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.identity import canonical_json, code_hash, content_id, derive_seed
+from suite.identity import bare, canonical_json, code_hash, content_id, derive_seed
+from suite.registry import ROOT
 
 SOURCE = '''"""What the module is about."""
 
@@ -171,3 +173,36 @@ def test_code_hash_is_that_of_a_set_of_files(folder: Path) -> None:
     other.write_text("y = 2\n")
     assert code_hash([one, other]) == code_hash([other, one])
     assert code_hash([one, other]) != code_hash([one])
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Bare strings as statements, emptied."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value.value = ""
+        return node
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("s*/**/*.py")), ids=lambda p: p.parent.name)
+def test_a_bare_source_does_the_same_has_the_same_hash_and_nothing_beside(
+    path: Path, folder: Path
+) -> None:
+    source = path.read_bytes()
+    left = bare(source)
+    expected = _WithoutDocstrings().visit(ast.parse(source))
+    assert ast.dump(expected, include_attributes=False) == ast.dump(ast.parse(left))
+    assert len(left.splitlines()) == len(source.splitlines())
+    assert bare(left) == left
+    kinds = [t.type for t in tokenize.tokenize(io.BytesIO(left).readline)]
+    assert tokenize.COMMENT not in kinds
+    (folder / path.name).write_bytes(left)
+    assert code_hash([folder / path.name]) == code_hash([path])
+
+
+def test_a_bare_source_keeps_lines_and_reads_as_utf_8() -> None:
+    source = b'# coding: latin-1\ndef f():\n    """A\n    B."""  # C\nx = "\xe9"\r\ny = """#1"""\n'
+    left = bare(source).decode()
+    assert left == '\ndef f():\n    ""\n  \nx = "\u00e9"\ny = """#1"""\n'
+    assert bare(b"def (:\n") == b"def (:\n"
+    assert bare(b"\xff\xfe # not text") == b"\xff\xfe # not text"

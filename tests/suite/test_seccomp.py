@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import struct
 
 import pytest
@@ -57,6 +58,7 @@ def test_every_listed_call_is_denied(machine: tuple[str, Machine, bytes]) -> Non
     for name, number in facts.numbers.items():
         arguments = {
             "socket": (2,), "clone": (0x10000000,), "ioctl": (0, 0x5412), "personality": (8,),
+            "fcntl": (3, 6),
         }.get(name, ())  # fmt: skip
         expected = {"clone3": errno.ENOSYS, "socket": errno.EAFNOSUPPORT}.get(name, errno.EPERM)
         assert verdict(program, facts.audit, number, arguments) == error(expected), name
@@ -71,6 +73,15 @@ def test_ordinary_calls_are_allowed(machine: tuple[str, Machine, bytes]) -> None
     assert verdict(program, facts.audit, numbers["clone"], (0x003D0F00,)) == seccomp.ALLOW
     assert verdict(program, facts.audit, numbers["ioctl"], (1, 0x5401)) == seccomp.ALLOW
     assert verdict(program, facts.audit, numbers["personality"], (0xFFFFFFFF,)) == seccomp.ALLOW
+    for command in (fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_SETFL):
+        assert verdict(program, facts.audit, numbers["fcntl"], (3, command)) == seccomp.ALLOW
+
+
+def test_no_lock_is_allowed(machine: tuple[str, Machine, bytes]) -> None:
+    _, facts, program = machine
+    for command in (fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK):
+        found = verdict(program, facts.audit, facts.numbers["fcntl"], (3, command))
+        assert found == error(errno.EPERM)
 
 
 def test_the_high_half_of_an_argument_hides_nothing(machine: tuple[str, Machine, bytes]) -> None:
