@@ -122,13 +122,46 @@ def _preload() -> None:
         importlib.import_module(name)
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set their level on import
         logging.getLogger(name).setLevel(logging.ERROR)
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_num_threads(1)  # more would start a pool of threads, which a fork does not survive
+    _warm_up()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     # Filling fresh memory costs time and would only hide a plugin that reads it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     gc.collect()
     gc.freeze()
+
+
+def _warm_up() -> None:
+    """Train a toy for two batches on noise.
+
+    The first backward pass and the first Trainer of a process take some 40 ms longer than the
+    next ones; without this every run would pay for that again.
+    """
+    import torch
+
+    from suite.method import Method
+    from suite.session import Seeds, Session
+    from suite.toys import toy_card, toy_task
+    from suite.training import train
+
+    card = toy_card("class_imbalance")
+    budget = card.budget.model_copy(update={"batches": 2})
+    task = toy_task(card.model_copy(update={"budget": budget}))
+    n = budget.batch_size
+    tensors = {"inputs": torch.rand(n, 1, 8, 8), "targets": torch.arange(n) % card.n_classes}
+    session = Session(
+        task=task,
+        method=Method(Method.Hyperparameters()),
+        access=frozenset(),
+        reference={},
+        train=tensors,
+        start=task.build_model(tensors).state_dict(),
+        seeds=Seeds(order=1, augment=2, method=3),
+        device=torch.device("cpu"),
+    )
+    train([session], lambda _, point: None)
 
 
 def describe_machine() -> dict[str, Any]:
