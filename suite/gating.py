@@ -143,7 +143,9 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
         if bundle.source != source:
             found.problems.append(f"{name}: its source is not that of submissions/{slug}")
         for finding in verify(bundle, published):
-            kept = found.problems if finding.severity == "error" else found.flags
+            # A new submission is measured with the tasks and the rules of now.
+            refused = finding.severity == "error" or finding.code == "stale"
+            kept = found.problems if refused else found.flags
             kept.append(f"{name}: {finding.message}")
 
 

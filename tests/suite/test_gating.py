@@ -16,6 +16,7 @@ from suite import gating, publishing, publog
 from suite.checkout import Change, Checkout
 from suite.gating import gate, rule
 from suite.submitting import bundles_of, make_branch, plan
+from suite.verification import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "toy--mine-v1--0123456789abcdef.zip"
@@ -261,3 +262,22 @@ def test_attempts_are_counted_over_versions(published: Published, tmp_path: Path
     newer = entries[0].model_copy(update={"kind": "supersede", "file": entries[0].file.replace(
         "-v1-", "-v2-")})  # fmt: skip
     assert publog.attempts([*entries, replayed, newer]) == {("toy", "mine"): 2}
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "refused"),
+    [("error", "ids", True), ("flag", "stale", True), ("flag", "duplicate", False)],
+)
+def test_errors_and_stale_numbers_are_refused_other_flags_are_shown(
+    submitted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    severity: Any,
+    code: str,
+    refused: bool,
+) -> None:
+    finding = Finding(severity, code, "what was found")
+    monkeypatch.setattr(gating, "verify", lambda bundle, published: [finding])
+    found = gated(submitted, tmp_path)
+    assert any("what was found" in line for line in found.problems) == refused
+    assert any("what was found" in line for line in found.flags) != refused
