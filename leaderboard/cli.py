@@ -59,6 +59,7 @@ def board(
     from suite.ruleset import RULESET
 
     catalogue, evidence = _read(names, results, with_local, flagged=True)
+    _check_epoch(epoch, evidence)
     evidence = replace(evidence, epoch=epoch)
     _check_methods(method or [], catalogue, evidence)
     made = build(
@@ -162,6 +163,19 @@ def _suspicions(tasks: Iterable[TaskEntry]) -> Suspicions:
         },
         baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),
     )
+
+
+def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
+    """There must be results with the epoch's seeds.
+
+    Raises:
+        UnknownName: there are none.
+    """
+    from suite.errors import UnknownName
+
+    known = {study.epoch for study in evidence.studies if study.epoch is not None}
+    if epoch is not None and epoch not in known:
+        raise UnknownName("epoch with results here", epoch, known)
 
 
 def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evidence) -> None:

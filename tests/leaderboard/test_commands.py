@@ -75,6 +75,10 @@ class TestBoard:
         lines = call("board").stdout.splitlines()
         assert max(map(len, lines)) <= min(100, int(columns))
 
+    def test_an_epoch_without_results_is_named(self) -> None:
+        with pytest.raises(UnknownName, match="no epoch with results here is called 'spring'"):
+            call("board", "--epoch", "spring")
+
     def test_json_is_the_board(self) -> None:
         board = json.loads(call("board", "--json").stdout)
         assert [task["task"] for task in board["tasks"]] == ["digits", "letters"]
