@@ -76,7 +76,11 @@ found = {
     assert len(found["processes"]) == 2  # the worker and this
     assert found["descriptors"] == 4  # three streams, and the one that lists
     assert found["user"] == [65534, 65534, "assay"]
-    assert found["suite"] == ["suite"]  # of the checkout, this package alone
+    # Of the checkout, this package alone, and what the interpreter needs if it lies there too.
+    here = isolation.PACKAGE.parent
+    inside = [path for path in isolation.readable() if path.is_relative_to(here)]
+    assert found["suite"] == sorted({path.relative_to(here).parts[0] for path in inside})
+    assert not {".git", "tasks", "tests", "submissions", "leaderboard"} & set(found["suite"])
     assert found["inbox"] == ["method"]
 
 
