@@ -38,7 +38,7 @@ NO_SANDBOX = (
 )
 NOMINAL_SECONDS = {"lite": 1.0}
 QUICKSTART_METHODS = [
-    *("sgd", "adam", "adamw", "diffgrad", "adam_half_lr"),
+    *("sgd", "adam", "diffgrad", "adam_half_lr"),
     *("cross_entropy", "round_to_nearest"),  # the references of three families
     *("elr", "logit_adjustment", "lsq"),
 ]
