@@ -112,13 +112,15 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
             + ("; deterministic" if task.deterministic else "")
         )
     )
-    other = "defaults" if board.basis == "tuned" else "tuned"
+    # Under --quick no defaults are repeated: a column of dashes would cost the others their width.
+    both = any(row.tuned and row.defaults for row in task.rows)
+    other = [">defaults" if board.basis == "tuned" else ">tuned"] if both else []
     table = _table(
-        ">rank", "method", f">{board.basis} [{percent}]", "runs", f">{other}",
+        ">rank", "method", f">{board.basis} [{percent}]", "runs", *other,
         f">gain on {task.reference} [{percent}]", ">p", "verdict",
     )  # fmt: skip
     for row in task.rows:
-        _add_row(table, row, board, form)
+        _add_row(table, row, board, form, both)
     out.print(table)
     past = [_past(item, form) for item in task.withdrawn]
     notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past]
@@ -126,7 +128,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print()
 
 
-def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
+def _add_row(table: Table, row: Row, board: Board, form: _Format, both: bool) -> None:
     samples: list[Sample | None] = [row.tuned, row.defaults]
     main, other = samples if board.basis == "tuned" else reversed(samples)
     versus = row.versus_reference
@@ -135,7 +137,7 @@ def _add_row(table: Table, row: Row, board: Board, form: _Format) -> None:
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
         form.span(main.mean, main.interval) if main else "-",
         _runs(main, row) if main else "-",
-        form.number(other.mean) if other else "-",
+        *([form.number(other.mean) if other else "-"] if both else []),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         _p(versus),
         _verdict(row),
