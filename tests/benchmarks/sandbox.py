@@ -1,6 +1,6 @@
 """What the sandbox costs a run: pairs in alternation, sandboxed and not.
 
-    python tests/benchmarks/sandbox.py [--pairs 15] [--rounds 1500]
+    python tests/benchmarks/sandbox.py [--pairs 15] [--rounds 3000]
 
 Prints, with n and the range: the difference in a run's time from request to answer for a method
 that does nothing (what a run costs beside its training), and the ratio for a method that computes
@@ -31,7 +31,7 @@ for _ in range({rounds}):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--rounds", type=int, default=1500, help="matrix products; about 2 s")
+    parser.add_argument("--rounds", type=int, default=3000, help="matrix products; about 2 s")
     options = parser.parse_args()
     strongest = isolation.choose(compute=Compute(), allow_weaker=False)
     names = list(dict.fromkeys((strongest, "landlock", "subprocess")))
