@@ -11,8 +11,10 @@ Layers, each importing only from those below it (checked by import-linter):
     verification, packing, checkout            bundles: checked, made; git
     progress, reports, pipeline, coherence     coherence: could one record's numbers be?
     recording, execution                       trusted: records; the pool of workers
+    outcomes                                   how a run ended
     peers                                      the supervisor's side of worker and scorer
     tuning, scoring, isolation, worker
+    answering                                  what a worker's child does: plugins are imported
     probing, auditing                          what `assay check` tries, in a worker
     findings, toys, canaries
     training

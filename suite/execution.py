@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import queue
 import shutil
 import subprocess
@@ -20,11 +19,10 @@ from suite import __version__, isolation
 from suite.cards import FAMILIES
 from suite.errors import DataError, EpochError, PluginError, StorageError, WorkerError
 from suite.identity import derive_seed, sha256
-from suite.limits import TIMES, allowed, explained
 from suite.organising import Epoch
-from suite.peers import Scorer, Worker, tail
+from suite.outcomes import answer_of, checks, read_outcome, verdict
+from suite.peers import Scorer, Worker
 from suite.records import (
-    Checks,
     Compute,
     CurvePoint,
     Environment,
@@ -40,17 +38,12 @@ from suite.registry import MethodEntry, TaskEntry
 from suite.ruleset import RULESET
 from suite.scoring import SCORER_VERSION
 from suite.space import Space
-from suite.untrusted import plain_text, read_regular
+from suite.untrusted import plain_text
 
 GRACE_SECONDS = 20.0
 MIN_FREE_BYTES = 16_000_000
-MAX_OUTCOME_BYTES = 16_000_000
 DESCRIBE_SECONDS = 60.0
 REFERENCE_PREFIX = "reference."
-
-
-class DidNotEnd(PluginError):
-    """A plugin that was stopped because it took too long."""
 
 
 class Description(BaseModel):
@@ -180,7 +173,7 @@ class Pool:
             folder = Path(name)
             given = {**request, "folder": name, "seconds": seconds}
             ended = self._on_worker(given)
-            return _answer_of(ended, folder, seconds)
+            return answer_of(ended, folder, seconds)
 
     def reference_space(self, task: TaskEntry) -> Space:
         """The search space of the task's reference optimizer."""
@@ -214,7 +207,7 @@ class Pool:
             auditor.wait_ready()
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="audit-") as name:
                 ended = auditor.do(request, Path(name), seconds + GRACE_SECONDS)
-                return _answer_of(ended, Path(name), seconds)
+                return answer_of(ended, Path(name), seconds)
         finally:
             auditor.close()
             shutil.rmtree(box.root)
@@ -251,8 +244,8 @@ class Pool:
                 "seeds": [_worker_seeds(seed_root, spec, n) for n in starts],
             }
             ended = self._on_worker(request)
-            outcome = _read_outcome(folder)
-            status, message = _verdict(ended, outcome, folder, card.budget.seconds)
+            outcome = read_outcome(folder)
+            status, message = verdict(ended, outcome, folder, card.budget.seconds)
             if status == "failed":
                 self._check_disk()
             scored: dict[str, Any] = {}
@@ -321,7 +314,7 @@ class Pool:
             isolation=isolation.describe(self.mechanism, ended["probe_hash"]),
             scorer_version=SCORER_VERSION,
             weights_sha256=scored.get("weights_sha256"),
-            checks=_checks(outcome, scored),
+            checks=checks(outcome, scored),
             reproduce=reproduce,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -372,67 +365,6 @@ def _worker_seeds(seed_root: str, spec: RunSpec, start: int) -> dict[str, int]:
     """Seeds that decide batch order, augmentation and the method's own draws: the same for all."""
     name = (spec.purpose, spec.task.slug, spec.repetition, "worker", start)
     return {part: derive_seed(seed_root, *name, part) for part in ("order", "augment", "method")}
-
-
-def _read_outcome(folder: Path) -> Outcome | None:
-    """What the child left, or None; it is untrusted, so anything odd counts as nothing."""
-    try:
-        return Outcome.model_validate_json(read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES))
-    except (OSError, ValidationError):
-        return None
-
-
-def _answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-    """What a child that was not a run left.
-
-    Raises:
-        DidNotEnd: it was stopped after `seconds`.
-        PluginError: it left nothing; how it ended.
-    """
-    try:
-        answer: dict[str, Any] = json.loads(
-            read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES)
-        )
-    except (OSError, ValueError, RecursionError) as error:
-        if ended["limit"] == "wall time":
-            raise DidNotEnd(f"did not end within {seconds:g} s") from error
-        raise PluginError(_how_it_ended(ended, folder, seconds)) from error
-    return answer
-
-
-def _checks(outcome: Outcome | None, scored: Mapping[str, Any]) -> Checks | None:
-    """What the worker said beside what the scorer found."""
-    if outcome is None or "checks" not in scored:
-        return None
-    return Checks(first_losses=outcome.first_losses, **scored["checks"])
-
-
-def _verdict(
-    ended: Mapping[str, Any], outcome: Outcome | None, folder: Path, seconds: float
-) -> tuple[Status, str]:
-    if ended["limit"] is not None:
-        status: Status = "out_of_budget" if ended["limit"] in TIMES else "failed"
-        return status, _how_it_ended(ended, folder, seconds)
-    if outcome is None:
-        return "failed", _how_it_ended(ended, folder, seconds)
-    failed = outcome.status == "failed"
-    return outcome.status, explained(outcome.message) if failed else outcome.message
-
-
-def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:
-    """One line for a run that left no outcome."""
-    if ended["limit"] == "wall time":
-        return f"stopped after {seconds:g} s, the task's limit on wall time"
-    if ended["limit"] is not None:
-        return f"stopped: over the limit on {ended['limit']} ({allowed(ended['limit'], seconds)})"
-    try:
-        lines = tail(folder / "output.log", 400).split("\n")
-    except OSError:
-        lines = []
-    said = " | ".join(line.strip() for line in lines if line.strip())
-    code = ended["exit"]
-    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-    return f"the method's process {how} without a result" + (f": {said}" if said else "")
 
 
 _SOURCE: dict[str, Any] = {}

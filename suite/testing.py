@@ -19,7 +19,8 @@ from typing import Literal, get_args
 
 from suite.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
 from suite.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
-from suite.execution import DidNotEnd, Job, Pool
+from suite.execution import Job, Pool
+from suite.outcomes import DidNotEnd
 from suite.records import Compute, RunRecord
 from suite.registry import (
     MethodEntry,

@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import select
-import shutil
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import landlock, limits, seccomp, selfprobe
+from suite.answering import answer
 from suite.identity import sha256
 from suite.leavings import empty, hand_over
 from suite.limits import Limit, Watch
@@ -306,7 +306,7 @@ def _child(request: dict[str, Any], place: Place, saw: int) -> None:
             return
         if on_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = str(request["visible_gpu"])
-        outcome = _answer(request, place.folder)
+        outcome = answer(request, place.folder)
         partial = place.folder / "outcome.partial"
         partial.write_text(json.dumps(outcome, allow_nan=False))
         partial.rename(place.folder / "outcome.json")
@@ -333,129 +333,6 @@ def _take_over_descriptors(folder: Path, saw: int) -> None:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    given = {**request, "folder": str(folder)}
-    if "shared" in given:  # a probe continues what an earlier one began
-        shutil.copytree(given["shared"], folder / "shared")
-        given["shared"] = str(folder / "shared")
-    commands = {"run": _run, "describe": _describe, "probe": _probe}
-    return commands[request["command"]](given)
-
-
-def _describe(request: dict[str, Any]) -> dict[str, Any]:
-    """A method as data: its hooks, and its search space in every family."""
-    from suite.errors import AssayError
-    from suite.method import method_space, overridden_hooks
-    from suite.registry import load_method
-
-    try:
-        method = load_method(Path(request["method"]))
-        return {
-            "hooks": overridden_hooks(method),
-            "spaces": {
-                family: method_space(method, family).model_dump(mode="json")
-                for family in request["families"]
-            },
-        }
-    except AssayError as error:
-        return {"error": str(error)}
-
-
-def _probe(request: dict[str, Any]) -> dict[str, Any]:
-    """One of the probes of `assay check`."""
-    from suite import auditing, probing
-
-    probes = {
-        "load": probing.load,
-        "method": probing.probe_method,
-        "resume": probing.probe_resume,
-        "task": auditing.probe_task,
-    }
-    return probes[request["probe"]](request)
-
-
-def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """Train; the outcome says how it ended and lists the snapshots."""
-    from suite.errors import AssayError
-    from suite.registry import describe
-    from suite.session import Diverged
-
-    trace: dict[str, Any] = {"snapshots": [], "usage": {}}
-    source = Path(request["method"])
-    try:
-        _train(request, trace)
-        return {"status": "completed", "message": "", **trace}
-    except Diverged as error:
-        return {"status": "diverged", "message": str(error), **trace}
-    except AssayError as error:
-        return {"status": "failed", "message": str(error), **trace}
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        return {"status": "failed", "message": describe(error, source), **trace}
-
-
-def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
-    import torch
-    from safetensors.torch import load_file
-
-    from suite.method import hyperparameters_for
-    from suite.registry import load_method, load_task
-    from suite.session import Point, Seeds, Session
-    from suite.space import checked_values
-    from suite.training import train
-    from suite.weights import write_tensors
-
-    folder = Path(request["folder"])
-    device = torch.device("cuda" if request["visible_gpu"] is not None else "cpu")
-    task = load_task(Path(request["task"]))
-    method_class = load_method(Path(request["method"]))
-    values = checked_values(
-        hyperparameters_for(method_class, task.card.family), request["hyperparameters"]
-    )
-    tensors = load_file(request["train"])
-    sessions = [
-        Session(
-            task=task,
-            method=method_class(values),
-            access=frozenset(request["access"]),
-            reference=request["reference"],
-            train=tensors,
-            start=load_file(start),
-            seeds=Seeds(**seeds),
-            device=device,
-        )
-        for start, seeds in zip(request["starts"], request["seeds"], strict=True)
-    ]
-
-    def on_point(number: int, point: Point) -> None:
-        name = f"start{number}-{point.batch}.safetensors"
-        write_tensors(point.state, folder / name)
-        trace["snapshots"].append(
-            {
-                "file": name,
-                "start": number,
-                "batch": point.batch,
-                "passes": point.passes,
-                "seconds": point.seconds,
-                "train_loss": point.train_loss,
-            }
-        )
-
-    try:
-        train(sessions, on_point)
-    finally:
-        trace["first_losses"] = [session.first_loss for session in sessions]
-        trace["usage"] = {
-            "batches": sum(session.spent.batches for session in sessions),
-            "passes": sum(session.spent.passes for session in sessions),
-            "examples": sum(session.spent.examples for session in sessions),
-            "train_seconds": sum(session.spent.seconds for session in sessions),
-            "optimizer_state_bytes": sessions[-1].optimizer_state_bytes(),
-        }
 
 
 if __name__ == "__main__":
