@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import random
-import string
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from suite import registry
 from suite.cards import Metric, TaskCard
 from suite.detectors import Flag, detect
-from suite.detectors.source import defined_hooks, max_entropy, oddities, resemblances, shape
-from suite.execution import Job, Pool
 from suite.identity import sha256
 from suite.records import (
     Checks,
@@ -33,7 +26,6 @@ from suite.records import (
     TaskRef,
     Usage,
 )
-from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
 
 TASK = TaskRef(slug="digits", version=1, code_hash=sha256("task"))
 BATCHES = (20, 40, 60, 80, 100)
@@ -333,176 +325,6 @@ def test_a_gap_that_no_baseline_has_is_flagged(gap: float, baseline: list[RunRec
     assert flag.code == "val_test_gap" and f"is {gap:+f}"[:4] in flag.message
 
 
-def sources_here() -> dict[str, dict[str, bytes]]:
-    """Every submission of this checkout."""
-    return {
-        slug: {path.name: path.read_bytes() for path in entry.files}
-        for slug, entry in registry.method_entries().items()
-    }
-
-
-def test_no_submission_of_this_checkout_is_flagged() -> None:
-    here = sources_here()
-    assert len(here) >= 25
-    for source in here.values():
-        assert detect([], [], source, card_of(), [], others=here) == []
-
-
-def random_text(n: int, alphabet: str) -> str:
-    return "".join(random.Random(0).choices(alphabet, k=n))
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("table = [" + "0.123, " * 100 + "]", "100 numbers in one literal"),
-        ("labels = " + "7" * 200, "a whole number of"),
-        ("labels = " + repr("x y " * 200), "a literal of 800 characters"),
-        ("labels = b'" + "x y " * 200 + "'", "a literal of 800 characters"),
-        ('"""' + random_text(90, string.ascii_letters + "+/") + '"""', "look encoded"),
-        ("# " + random_text(4000, string.printable[:94]), "bits per byte"),
-        ("x = 1\n" * 10_000, "expected at most 40,000"),
-        ("x = (", "cannot be parsed"),
-    ],
-)
-def test_data_in_source_is_flagged(code: str, said: str) -> None:
-    assert any(said in text for text in oddities({"method.py": code.encode()}))
-
-
-def test_a_file_that_is_no_source_is_flagged() -> None:
-    assert oddities({"weights.bin": bytes(10)}) == [
-        "weights.bin: neither Python nor TOML (10 bytes)"
-    ]
-
-
-@given(st.binary(max_size=3000))
-def test_no_bytes_break_the_source_detectors(data: bytes) -> None:
-    source = {"method.py": data, "card.toml": data}
-    oddities(source)
-    assert defined_hooks(source) <= {"compute_loss"} or data
-    assert 0 <= max_entropy(data or b"x") <= 8
-    resemblances(source, {"other": source})
-
-
-def renamed(source: str) -> str:
-    """diffgrad_alias as a thief would hand it in."""
-    names = {
-        "AliasedDiffGrad": "Momentous",
-        "DiffGradAlias": "MyOwn",
-        "correction1": "c_one",
-        "correction2": "c_two",
-        "_update": "_apply",
-        "step_size": "reach",
-        "1e-3": "2e-3",
-        "0.999": "0.99",
-    }
-    for old, new in names.items():
-        source = source.replace(old, new)
-    return source.replace('"""Control arm', '"""My own idea')
-
-
-def test_a_renamed_copy_is_flagged() -> None:
-    here = sources_here()
-    stolen = renamed(here["diffgrad_alias"]["method.py"].decode()).encode()
-    copy = {"card.toml": b'slug = "mine"', "method.py": stolen}
-    (flag,) = detect([], [], copy, card_of(), [], others=here)
-    assert flag.code == "duplicate" and "diffgrad_alias: the same code" in flag.message
-    changed = stolen.replace(b"xi = grad.abs()", b"grad.clamp_(-1, 1)\n        xi = grad.abs()")
-    (flag,) = detect([], [], copy | {"method.py": changed}, card_of(), [], others=here)
-    assert "diffgrad_alias: likeness 0.9" in flag.message
-
-
-@pytest.mark.parametrize(
-    "card",
-    [
-        b'slug = "mine"\nsupersedes = "diffgrad_alias"',
-        b'slug = "mine"\nderived_from = ["diffgrad_alias"]',
-        b'slug = "mine"\n[paper]\nidentifier = "arXiv:1909.11015"',
-        b'slug = "diffgrad_alias"',
-    ],
-)
-def test_a_declared_relative_is_not_flagged(card: bytes) -> None:
-    here = sources_here()
-    source = {"card.toml": card, "method.py": here["diffgrad_alias"]["method.py"]}
-    assert resemblances(source, here) == []
-
-
-def test_what_a_method_calls_is_part_of_its_shape() -> None:
-    one, other = (b"from torch import optim\nx = optim.%s(1)" % n for n in (b"Adam", b"SGD"))
-    assert shape({"m.py": one}) != shape({"m.py": other})
-    assert shape({"m.py": one}) == shape({"m.py": one.replace(b"x =", b"y =")})
-
-
 def test_detectors_import_no_torch() -> None:
     code = "import sys, suite.detectors; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-HONEST = """
-from suite.method import Method
-
-
-class Honest(Method):
-    pass
-"""
-PRETRAINED = """
-import torch
-
-from suite.method import Method
-
-
-class Pretrained(Method):
-    def configure_optimizer(self, model, plan):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.mul_(3.0)
-        return super().configure_optimizer(model, plan)
-"""
-
-
-def real_run(pool: Pool, task: TaskEntry, method: MethodEntry) -> RunRecord:
-    spec = RunSpec(
-        ruleset=1,
-        task=task_ref(task),
-        method=method_ref(method),
-        hyperparameters={"reference.lr": 0.05, "reference.weight_decay": 5e-4},
-        purpose="repetition",
-        repetition=0,
-    )
-    return pool.run(Job(spec, task, method), "assay run")
-
-
-def test_a_real_run_agrees_with_the_scorer_and_other_weights_do_not(
-    pool: Pool,
-    make_task: Callable[..., TaskEntry],
-    make_method: Callable[[str, str], MethodEntry],
-) -> None:
-    task = make_task()
-    for slug, source, expected in (("honest", HONEST, []), ("cheat", PRETRAINED, ["first_loss"])):
-        record = real_run(pool, task, make_method(slug, source))
-        assert record.status == "completed", record.message
-        assert record.checks is not None
-        flags = detect([record], [], {f"{slug}.py": source.encode()}, task.card, [])
-        assert codes(flags) == expected
-        (distance,) = record.checks.weight_distances
-        assert distance is not None and distance > 0
-        if not expected:
-            assert record.checks.first_losses == record.checks.reference_first_losses
-
-
-def test_functions_have_a_first_loss_per_start(
-    pool: Pool, make_method: Callable[[str, str], MethodEntry]
-) -> None:
-    task = registry.find_task(str(Path("tasks/beale").resolve()))
-    method = make_method("honest", HONEST)
-    spec = RunSpec(
-        ruleset=1,
-        task=task_ref(task),
-        method=method_ref(method),
-        hyperparameters={"reference.lr": 0.05},
-        purpose="repetition",
-        repetition=0,
-    )
-    record = pool.run(Job(spec, task, method), "assay run")
-    assert record.checks is not None and len(record.checks.first_losses) == 3
-    assert record.checks.first_losses == record.checks.reference_first_losses
