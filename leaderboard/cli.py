@@ -157,10 +157,7 @@ def _suspicions(tasks: Iterable[TaskEntry]) -> Suspicions:
     methods = registry.method_entries().values()
     return Suspicions(
         cards={entry.card.slug: entry.card for entry in tasks},
-        sources={
-            registry.method_ref(entry): {path.name: path.read_bytes() for path in entry.files}
-            for entry in methods
-        },
+        sources={registry.method_ref(entry): entry.contents for entry in methods},
         baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),
     )
 

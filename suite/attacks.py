@@ -34,7 +34,6 @@ from suite.registry import (
     find_task,
     method_entries,
     method_ref,
-    source_files,
     task_ref,
 )
 from suite.ruleset import RULESET
@@ -258,10 +257,7 @@ class Range:
             {"method.py": self._plugin(attack).encode()},
             task.card,
             [run for group in baselines.values() for run in group],
-            others={
-                slug: {path.name: path.read_bytes() for path in source_files(entry.source)}
-                for slug, entry in method_entries().items()
-            },
+            others={slug: entry.contents for slug, entry in method_entries().items()},
         )
         return sorted({flag.code for flag in flags})
 

@@ -39,7 +39,7 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
             f"{method.source.name}: is a single file; what is published is a folder with "
             f"method.py and card.toml. Make one with: assay new method {method.card.slug}"
         )
-    source = {path.name: path.read_bytes() for path in method.files}
+    source = method.contents
     names = texts.own_names()
     for name, data in source.items():
         _check_source(name, data)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +164,7 @@ class Worker(Peer):
         staged.pop("folder", None)
         if "method" in request:
             source = Path(request["method"])
-            _copy(source_files(source), inbox / "method")
-            for path in (inbox / "method").glob("*.py"):
-                path.write_bytes(bare(path.read_bytes()))
+            _copy(source_files(source), inbox / "method", bare)
             staged["method"] = str(inside / "method" / source.name)
         if "task" in request:
             task = Path(request["task"])
@@ -198,11 +196,14 @@ class Worker(Peer):
                 (results / name).rename(folder / name)
 
 
-def _copy(files: list[Path], folder: Path) -> None:
+def _copy(files: list[Path], folder: Path, of_python: Callable[[bytes], bytes] = bytes) -> None:
+    """Put files into a new folder, Python files as `of_python` leaves them."""
     folder.mkdir(parents=True)
     for path in files:
         with contextlib.suppress(FileNotFoundError):  # its absence is told by who loads it
-            _copy_readable(path, folder / path.name)
+            data, target = path.read_bytes(), folder / path.name
+            target.write_bytes(of_python(data) if path.suffix == ".py" else data)
+            target.chmod(READABLE)
 
 
 def _copy_readable(source: str | Path, target: str | Path) -> None:

@@ -57,6 +57,11 @@ class MethodEntry:
         """What the method's hash covers."""
         return source_files(self.source)
 
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """Those files by name, as they are now."""
+        return {path.name: path.read_bytes() for path in self.files}
+
 
 def source_files(source: Path) -> list[Path]:
     """The files of a method or a task: a single file, or those beside method.py or task.py.

@@ -82,11 +82,7 @@ def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> 
         if other.manifest.task == bundle.manifest.task and other.manifest.method.slug in baselines
         for run in other.runs
     ]
-    others = {
-        slug: {path.name: path.read_bytes() for path in entry.files}
-        for slug, entry in entries.items()
-        if slug != own
-    }
+    others = {slug: entry.contents for slug, entry in entries.items() if slug != own}
     flags = detect(bundle.runs, bundle.studies, bundle.source, card, baseline, others=others)
     return (_flag(flag.code, flag.message) for flag in flags)
 
