@@ -97,6 +97,8 @@ def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCar
         return "it is missing, or its starts are not 0, 1, 2, ... in order"
     if len(starts) > 1 and card.family != "functions":
         return f"{len(starts)} starts, expected one"
+    if card.family != "functions" and any((p.x, p.y) != (None, None) for p in run.curve):
+        return "its points have coordinates, which only those of functions have"
     expected = card.evaluation.batches(card.budget.batches)
     for points in starts:
         batches = [point.batch for point in points]

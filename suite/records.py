@@ -105,6 +105,10 @@ class CurvePoint(_Record):
     test: float
     start: int = 0
     """Which start, on tasks with several."""
+    x: float | None = Field(default=None, exclude_if=_absent)
+    """Where the weights lie, on functions of one or two unknowns (Functions.position). Not
+    written where there is no such place, so that other records stay as they are."""
+    y: float | None = Field(default=None, exclude_if=_absent)
 
 
 class Usage(_Record):

@@ -88,7 +88,10 @@ class _Scorer:
                 "selected": scores.selected,
                 "secondary": dict(scores.secondary),
             },
-            "curve": [{"val": point["val"], "test": point["test"]} for point in scores.curve],
+            "curve": [
+                {key: point[key] for key in ("val", "test", "x", "y") if key in point}
+                for point in scores.curve
+            ],
             "weights_sha256": digest,
             "checks": self._checks(request, kept, task, runs),
         }

@@ -70,7 +70,8 @@ class Scores:
     selected: int
     """Index of the selected snapshot."""
     curve: Sequence[Mapping[str, float]]
-    """One mapping per snapshot: at least `batch`, `val`, `test`."""
+    """One mapping per snapshot: at least `batch`, `val`, `test`; `x`, `y` where a function of one
+    or two unknowns was evaluated."""
     secondary: Mapping[str, float] = field(default_factory=dict)
     """Further metrics on test at the selected snapshot."""
 

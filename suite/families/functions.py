@@ -193,6 +193,10 @@ class Functions(Task):
     def build_model(self, train: Tensors) -> Objective:
         """The function, unknowns not yet set."""
 
+    def position(self, model: Any, state: Tensors) -> dict[str, float]:
+        """Where `state` lies in a picture of the function, as x and y. Default: nowhere."""
+        return {}
+
     def draw_noise(self, instance: Tensors, generator: Generator) -> Tensor:
         """Noise rows (n, k), one per batch of an epoch. Default: a row of nothing per batch."""
         return torch.zeros(self.card.budget.batches, 0)
@@ -258,7 +262,13 @@ class Functions(Task):
             progress = trace.progress(self.recipe.gap_floor)
             areas.append(area(trace.passes, progress, budget))
             curve += [
-                {"start": number, "batch": snapshot.batch, "val": share, "test": share}
+                {
+                    "start": number,
+                    "batch": snapshot.batch,
+                    "val": share,
+                    "test": share,
+                    **self.position(model, snapshot.state),
+                }
                 for snapshot, share in zip(snapshots, progress, strict=True)
             ]
         anytime = _mean(areas)
@@ -311,6 +321,17 @@ class PointFunctions(Functions):
     def build_model(self, train: Tensors) -> PointObjective:
         """The function, `x` at zero."""
         return PointObjective(self.formula, train)
+
+    def position(self, model: PointObjective, state: Tensors) -> dict[str, float]:
+        """The function's own coordinates z, which every instance shares, of one or two unknowns.
+
+        A point that is not finite lies nowhere.
+        """
+        if self.recipe.dimension > 2:
+            return {}
+        moved = state["x"].double() - model.shift
+        z = moved if model.rotation is None else model.rotation @ moved
+        return dict(zip("xy", z.tolist(), strict=False)) if z.isfinite().all() else {}
 
     def draw_instance(self, generator: Generator) -> dict[str, Tensor]:
         """A uniform `shift` and, if the recipe says so, a Haar-distributed `rotation`."""

@@ -1,5 +1,7 @@
 """The synthetic functions as mathematics: formulas, minima, gradients, instances."""
 
+import itertools
+import json
 import math
 from pathlib import Path
 
@@ -305,3 +307,38 @@ def test_starts_that_all_lie_in_the_basin_are_refused():
     task = kind(card_with(start_low=1.0, start_high=1.0))
     with pytest.raises(CardError, match="every start lies in the global basin"):
         task.prepare(seeds("rosenbrock"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tasks").glob("*/landscape.json")), ids=lambda p: p.parent.name
+)
+def test_landscape_is_the_function_within_the_plot_bounds(path):
+    task, drawn = load_task(path.parent), json.loads(path.read_text())
+    recipe, axes = task.recipe, drawn["axes"]
+    bounds = [(recipe.plot_x_low, recipe.plot_x_high), (recipe.plot_y_low, recipe.plot_y_high)]
+    assert [(axis[0], axis[-1]) for axis in axes] == bounds[: recipe.dimension]
+    points = list(itertools.product(*axes))
+    assert len(points) == len(drawn["values"])
+    for z, value in list(zip(points, drawn["values"], strict=True))[::7]:
+        formula = float(task.formula(torch.tensor(z, dtype=torch.float64)))
+        assert value == pytest.approx(formula, rel=1e-3, abs=1e-3)
+
+
+def test_every_function_with_plot_bounds_has_a_landscape():
+    bounded = {
+        p.parent for p in (ROOT / "tasks").glob("*/card.toml") if "plot_x_low" in p.read_text()
+    }
+    assert bounded == {path.parent for path in (ROOT / "tasks").glob("*/landscape.json")}
+
+
+def test_curve_holds_the_place_of_small_functions_alone():
+    two = load_task(folder("beale"))
+    problem = two.prepare(seeds("beale"))
+    model = two.build_model(problem.train).double()
+    state = {"x": torch.tensor([3.0, 0.5]) + problem.train["shift"]}
+    assert two.position(model, state) == pytest.approx({"x": 3.0, "y": 0.5}, abs=1e-6)
+    assert two.position(model, {"x": torch.tensor([math.nan, 0.0])}) == {}
+    ten = load_task(folder("ackley_10d"))
+    many = ten.prepare(seeds("ackley_10d"))
+    start = many.starts[0]
+    assert ten.position(ten.build_model(many.train).double(), start) == {}
