@@ -1,13 +1,15 @@
-"""Records to statistics to tables: reads JSON and TOML only, never torch, never a plugin.
+"""Records to statistics to pages: reads JSON and TOML only, never torch, never a plugin.
 
 Layers, each importing only from those below it:
 
     cli
-    text
-    board, compare
+    text, site
+    claims, controls
+    board, compare, dossier
     summary
     contest
     published
-    evidence, aggregate, tables
+    evidence, aggregate, tables, details
+    profiles, budgets, survival, sensitivity
     paired, multiple
 """

@@ -132,6 +132,39 @@ class SummaryRow(Part):
     """Mean normalised score of the defaults, where they were run on all tasks."""
     rank: tuple[int, int] | None
     """As for a task, from paired bootstrap differences of the interquartile mean."""
+    iqm_interval_tasks: Interval | None = None
+    """The same as `iqm_interval` with the tasks resampled too: what other tasks of this kind would
+    have shown; None for fewer than three tasks."""
+    optimality_gap: float | None = None
+    """Mean shortfall from the reference's score: mean of max(0, 1 - score) over all runs."""
+    optimality_gap_interval: Interval | None = None
+    rank_without_task: tuple[int, int] | None = None
+    """Smallest and largest first rank if any one task is left out; None for one task."""
+    rank_without_method: tuple[int, int] | None = None
+    """The same if any one other method is left out."""
+
+
+class Improvement(Part):
+    """Probability that a run of `a` beats a run of `b` on a task of the summary."""
+
+    a: str
+    b: str
+    probability: float
+    """Mann-Whitney share over all pairs of runs of a task, mean over tasks (Agarwal et al.)."""
+    interval: Interval | None
+
+
+class CriticalDifference(Part):
+    """Friedman's test and Nemenyi's critical difference over the tasks: a view, not the ranking."""
+
+    mean_ranks: dict[str, float]
+    """Per method, 1 is best, ties share; by increasing rank."""
+    n_tasks: int
+    friedman_p: float
+    difference: float
+    """Mean ranks closer than this are not told apart at the ruleset's alpha."""
+    groups: list[list[str]]
+    """Maximal sets of methods, in order of rank, that are not told apart."""
 
 
 class Summary(Part):
@@ -147,6 +180,13 @@ class Summary(Part):
     """Mean of the tasks' margins in normalised score; ranks count larger differences alone."""
     rows: list[SummaryRow]
     """Summarised methods from best to worst interquartile mean, then the others by slug."""
+    improvements: list[Improvement] = []
+    """All ordered pairs of summarised methods, `a` above `b` in the rows."""
+    profile: dict[str, list[tuple[float, float]]] = {}
+    """Performance profile per summarised method: (tau, share of runs with a normalised score above
+    tau), tasks weighing the same."""
+    critical: CriticalDifference | None = None
+    """None for fewer than two tasks or three methods."""
 
 
 class Board(Part):

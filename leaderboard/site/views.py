@@ -1,0 +1,108 @@
+"""What the pages are made from: plain values, nothing left to compute or to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from leaderboard.claims import Ledger
+from leaderboard.details import Detail, TaskDetail
+from leaderboard.paired import Interval, Part
+from leaderboard.tables import Board, Row, TaskTable
+from suite.cards import SubmissionCard, TaskCard
+from suite.publog import Entry
+from suite.records import RunRecord, StudyRecord
+from suite.ruleset import Ruleset
+
+
+class BudgetRow(Part):
+    """One method at one tuning budget."""
+
+    method: str
+    score: float
+    """Interquartile mean of the normalised scores."""
+    interval: Interval | None
+    rank: tuple[int, int]
+
+
+class BudgetTable(Part):
+    """A family, or "overall", at one tuning budget: one position of the slider."""
+
+    name: str
+    k: int
+    basis: Literal["defaults", "trials", "tuned"]
+    """Repetitions of the defaults (k = 0), expectation over the stored trials, repetitions of the
+    tuned point (k = K)."""
+    rows: list[BudgetRow]
+    """From best to worst; methods that lack a task are not here."""
+
+
+class Landscape(Part):
+    """A function of one or two unknowns on a grid (tasks/<slug>/landscape.json)."""
+
+    schema_version: Literal[1] = 1
+    axes: list[list[float]]
+    values: list[float]
+    """Row by row: the last axis runs fastest."""
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task: /task/<slug>/."""
+
+    card: TaskCard
+    tuned: TaskTable
+    defaults: TaskTable
+    """The same ranked by the defaults; its rows are not ranked where defaults were not run."""
+    detail: TaskDetail
+    landscape: Landscape | None
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One method on one task, with every run behind it: /run/<task>/<method>/, #<run id> each."""
+
+    card: TaskCard
+    row: Row
+    detail: Detail
+    study: StudyRecord
+    runs: Sequence[RunRecord]
+    """Tuning runs by trial, then repetitions of the tuned point, then those of the defaults."""
+    mlflow: Mapping[str, str] = field(default_factory=dict)
+    """MLflow's run ids by record id, where the local mirror knows them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: /method/<slug>/."""
+
+    slug: str
+    card: SubmissionCard | None
+    """None for a local one, whose card is not in this checkout."""
+    details: Mapping[str, Detail]
+    """By task, where it has records."""
+
+
+@dataclass(frozen=True)
+class SiteView:
+    """Everything that is not about one task alone."""
+
+    board: Board
+    defaults: Board
+    budgets: Sequence[BudgetTable]
+    ledger: Ledger
+    methods: Mapping[str, Method]
+    """Those with records and those of the checkout that have none yet, by slug."""
+    tasks: Mapping[str, TaskCard]
+    """Every task of the checkout, also those without records."""
+    log: Sequence[Entry]
+    scorecard: Mapping[str, object] | None
+    """What `assay sandbox --json` printed; None if no file of it was given."""
+    controls: Mapping[str, object]
+    """What `assay audit` and `assay aa` found (leaderboard.controls), as JSON."""
+    queue: Sequence[Mapping[str, object]]
+    ruleset: Ruleset
+    with_local: bool
+    version: str
+    problems: Sequence[str]
