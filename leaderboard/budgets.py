@@ -6,8 +6,8 @@ validation counts with the share of subsets in which it is the best, C(i-1, k-1)
 mean is unbiased (a U-statistic), where picking the best of all and pretending that it took k is
 not.
 Sources: Dodge, Gururangan, Card, Schwartz and Smith, "Show your work: improved reporting of
-experimental results", EMNLP 2019 (drawn with replacement, hence biased); Tang, Lee, Xin, Liu, Yu and
-Lin, "Showing your work doesn't always work", ACL 2020 (the bias).
+experimental results", EMNLP 2019 (drawn with replacement, hence biased); Tang, Lee, Xin, Liu, Yu
+and Lin, "Showing your work doesn't always work", ACL 2020 (the bias).
 """
 
 from __future__ import annotations
