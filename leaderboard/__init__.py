@@ -3,13 +3,15 @@
 Layers, each importing only from those below it:
 
     cli
-    text, site
-    claims, controls
+    text, claims_text, site
+    formats
+    claims
+    hearing
     board, compare, dossier
     summary
     contest
     published
-    evidence, aggregate, tables, details
+    evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
     paired, multiple
 """

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Iterable
-
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
-from leaderboard.paired import Comparison, Interval
+from leaderboard.formats import SCORE as _SCORE
+from leaderboard.formats import Format as _Format
+from leaderboard.formats import p_value, plain
+from leaderboard.formats import show_lines as _show_lines
+from leaderboard.formats import table as _table
+from leaderboard.paired import Comparison
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
-
-MAX_WIDTH = 100
-
-
-def console() -> Console:
-    """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
-    width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
-    return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-def plain(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -56,48 +43,6 @@ def show_report(report: Report, out: Console) -> None:
             f"P(A beats B) {overall.superiority:.2f}"
         )
     _show_lines(_report_footer(report), out)
-
-
-class _Format:
-    """How the scores of one task are printed: shares as percent, digits from the margin."""
-
-    def __init__(self, unit: str, margin: float) -> None:
-        self.scale = 100.0 if unit == "share" else 1.0
-        self.unit = "%" if unit == "share" else unit
-        self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
-
-    def number(self, value: float | None, sign: str = "") -> str:
-        if value is None:
-            return "-"
-        scaled = value * self.scale
-        wide = abs(scaled) >= 1e5
-        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
-
-    def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
-        if interval is None:
-            return self.number(value, sign)
-        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
-        return f"{self.number(value, sign)} [{low}, {high}]"
-
-
-_SCORE = _Format("", 0.01)
-"""Normalised scores: three digits."""
-
-
-def _table(*columns: str) -> Table:
-    """A table without lines; a column whose name starts with ">" is aligned to the right."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(
-            Text(column.removeprefix(">")), justify="right" if right else "left", overflow="fold"
-        )
-    return table
-
-
-def _show_lines(lines: Iterable[str], out: Console) -> None:
-    for line in lines:
-        out.print(plain(line), style="dim")
 
 
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
@@ -180,9 +125,7 @@ def _runs(sample: Sample, row: Row) -> str:
 
 
 def _p(comparison: Comparison | None) -> str:
-    if comparison is None or comparison.p_adjusted is None:
-        return ""
-    return f"{comparison.p_adjusted:.4f}"
+    return p_value(comparison.p_adjusted if comparison else None)
 
 
 def _row_notes(task: TaskTable) -> list[str]:
