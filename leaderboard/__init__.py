@@ -11,5 +11,6 @@ Layers, each importing only from those below it:
     published
     evidence, aggregate, tables, details
     profiles, budgets, survival, sensitivity
+    format
     paired, multiple
 """

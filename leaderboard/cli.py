@@ -196,7 +196,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
-    from leaderboard.text import plain
+    from leaderboard.format import plain
 
     for problem in problems:
         typer.echo(f"not shown: {plain(problem)}", err=True)

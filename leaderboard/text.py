@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable
 
@@ -12,7 +11,8 @@ from rich.text import Text
 
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
-from leaderboard.paired import Comparison, Interval
+from leaderboard.format import NORMALISED, Format, plain
+from leaderboard.paired import Comparison
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
 
 MAX_WIDTH = 100
@@ -22,11 +22,6 @@ def console() -> Console:
     """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
     width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-def plain(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -58,32 +53,6 @@ def show_report(report: Report, out: Console) -> None:
     _show_lines(_report_footer(report), out)
 
 
-class _Format:
-    """How the scores of one task are printed: shares as percent, digits from the margin."""
-
-    def __init__(self, unit: str, margin: float) -> None:
-        self.scale = 100.0 if unit == "share" else 1.0
-        self.unit = "%" if unit == "share" else unit
-        self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
-
-    def number(self, value: float | None, sign: str = "") -> str:
-        if value is None:
-            return "-"
-        scaled = value * self.scale
-        wide = abs(scaled) >= 1e5
-        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
-
-    def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
-        if interval is None:
-            return self.number(value, sign)
-        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
-        return f"{self.number(value, sign)} [{low}, {high}]"
-
-
-_SCORE = _Format("", 0.01)
-"""Normalised scores: three digits."""
-
-
 def _table(*columns: str) -> Table:
     """A table without lines; a column whose name starts with ">" is aligned to the right."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
@@ -101,7 +70,7 @@ def _show_lines(lines: Iterable[str], out: Console) -> None:
 
 
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
-    form = _Format(task.unit, task.margin)
+    form = Format(task.unit, task.margin)
     better = "higher" if task.direction == "maximize" else "lower"
     percent = f"{board.confidence:.0%}"
     out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
@@ -128,7 +97,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print()
 
 
-def _add_row(table: Table, row: Row, board: Board, form: _Format, both: bool) -> None:
+def _add_row(table: Table, row: Row, board: Board, form: Format, both: bool) -> None:
     samples: list[Sample | None] = [row.tuned, row.defaults]
     main, other = samples if board.basis == "tuned" else reversed(samples)
     versus = row.versus_reference
@@ -203,7 +172,7 @@ def _flag_notes(task: TaskTable) -> list[str]:
     ]
 
 
-def _past(item: Withdrawn, form: _Format) -> str:
+def _past(item: Withdrawn, form: Format) -> str:
     value = f"{form.number(item.mean)}, n = {item.n}"
     return f"{item.method}: {item.state} {item.since[:10]} (was {value}): {item.reason}"
 
@@ -233,9 +202,9 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
     table.add_row(
         _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
-        _SCORE.span(row.iqm, row.iqm_interval),
-        _SCORE.span(row.mean, row.mean_interval),
-        _SCORE.number(row.defaults_mean),
+        NORMALISED.span(row.iqm, row.iqm_interval),
+        NORMALISED.span(row.mean, row.mean_interval),
+        NORMALISED.number(row.defaults_mean),
         str(row.n),
     )
 
@@ -283,7 +252,7 @@ def _board_footer(board: Board) -> list[str]:
 
 
 def _add_duel(table: Table, duel: Duel) -> None:
-    form, found = _Format(duel.unit, duel.margin), duel.comparison
+    form, found = Format(duel.unit, duel.margin), duel.comparison
     name = duel.task + (" (prelim.)" if duel.preliminary else "")
     if found is None:
         table.add_row(name, "-", "-", "-", "", "", "", plain(duel.note), style="dim")
