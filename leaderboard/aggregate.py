@@ -7,12 +7,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.multiple import benjamini_hochberg
-from leaderboard.paired import Floats, Interval, resampled_means, resamples
+from leaderboard.paired import Floats, Interval, percentiles, resampled_means, resamples
 from suite.ruleset import Ruleset
 
 
@@ -33,6 +34,18 @@ class Anchors:
     def gap(self) -> float:
         """What a difference of one normalised unit is in the metric's unit."""
         return abs(self.one - self.zero)
+
+
+class Drawn(Protocol):
+    """An interquartile mean with the bootstrap behind it."""
+
+    @property
+    def iqm(self) -> float:
+        """The mean of the middle half."""
+
+    @property
+    def iqm_draws(self) -> Floats:
+        """Its (draws,) bootstrap values; draw i of two methods holds the same resamples."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +80,8 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
     return Aggregate(
         iqm=interquartile_mean(values),
         mean=float(np.mean([value.mean() for value in values])),
-        iqm_interval=_percentiles(iqm_draws, ruleset.confidence),
-        mean_interval=_percentiles(mean_draws, ruleset.confidence),
+        iqm_interval=percentiles(iqm_draws, ruleset.confidence),
+        mean_interval=percentiles(mean_draws, ruleset.confidence),
         iqm_draws=iqm_draws,
     )
 
@@ -119,13 +132,7 @@ def _counts(root: str, task: str, n: int, draws: int) -> NDArray[np.int32]:
     return counts
 
 
-def _percentiles(draws: Floats, confidence: float) -> Interval:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(low=float(low), high=float(high))
-
-
-def beats(aggregates: Sequence[Aggregate], margin: float, alpha: float) -> NDArray[np.bool_]:
+def beats(aggregates: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
     """(m, m): whose interquartile mean is shown to be larger, over all pairs.
 
     Two-sided p from the paired bootstrap of the difference, Benjamini-Hochberg over all pairs.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from leaderboard.paired import MAX_REPETITIONS
-from leaderboard.suspicions import Suspicions
 from suite.cards import SubmissionCard, TaskCard
 from suite.detectors import Flag
 from suite.errors import RecordError
 from suite.publog import Standing, TrustTier
 from suite.records import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
-from suite.store import Store
 
 MAX_SCORE = 1e100
 """Larger numbers would overflow in sums of squares; no metric comes near."""
@@ -140,51 +137,6 @@ class Cell:
 def run_command(method: str, task: str) -> str:
     """The command that makes (or completes) the records of a cell."""
     return f"assay run {method} --task {task}"
-
-
-def load(
-    store: Store,
-    tasks: Collection[str],
-    known: Collection[str],
-    suspicions: Suspicions | None = None,
-) -> Evidence:
-    """Read the studies of `tasks` and the repetitions they name, and what looks odd in them.
-
-    Unreadable files, and studies of tasks that are not among the `known`, are problems.
-    """
-    problems: list[str] = []
-    studies = list(store.studies(problems))
-    lost = Counter(study.task.slug for study in studies if study.task.slug not in known)
-    problems += [
-        f"task {task} is not known here: {n} studies not shown" for task, n in lost.items()
-    ]
-    studies = [study for study in studies if study.task.slug in tasks]
-    runs: dict[str, Run] = {}
-    flags: dict[str, Sequence[Flag]] = {}
-    for _, group in groupby(studies, lambda study: study.task.slug):
-        own = list(group)
-        records = _records(store, own, problems)
-        runs |= {run_id: Run.of(record) for run_id, record in records.items()}
-        if suspicions:
-            flags |= suspicions.flags(own, records)
-    return Evidence(studies, runs, sorted(set(problems)), flags)
-
-
-def _records(
-    store: Store, studies: Iterable[StudyRecord], problems: list[str]
-) -> dict[str, RunRecord]:
-    """The repetitions that the studies of one task name; unreadable ones are problems."""
-    found: dict[str, RunRecord] = {}
-    for study in studies:
-        for run_id in {*study.selected_runs, *study.default_runs} - found.keys():
-            try:
-                record = store.run(study.task.slug, study.method.slug, run_id)
-            except RecordError as error:
-                problems.append(str(error))
-                continue
-            if record is not None:
-                found[run_id] = record
-    return found
 
 
 def cells(

@@ -85,6 +85,13 @@ def resampled_means(values: Floats, indices: NDArray[np.int64]) -> Floats:
     return mean
 
 
+def percentiles(draws: Floats, confidence: float) -> Interval:
+    """Percentile interval of bootstrap values (draws,)."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(low=float(low), high=float(high))
+
+
 def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
     """Bias-corrected and accelerated bootstrap interval of the mean of values (n,).
 

@@ -189,6 +189,28 @@ class Summary(Part):
     """None for fewer than two tasks or three methods."""
 
 
+class BudgetRow(Part):
+    """One method at one tuning budget."""
+
+    method: str
+    score: float
+    """Interquartile mean of the normalised scores."""
+    interval: Interval | None
+    rank: tuple[int, int]
+
+
+class BudgetTable(Part):
+    """A family, or "overall", at one tuning budget: one position of the slider."""
+
+    name: str
+    k: int
+    basis: Literal["defaults", "trials", "tuned"]
+    """Repetitions of the defaults (k = 0), expectation over the stored trials, repetitions of the
+    tuned point (k = K)."""
+    rows: list[BudgetRow]
+    """From best to worst; methods that lack a task are not here."""
+
+
 class Board(Part):
     """Everything `assay board` says."""
 

@@ -1,0 +1,120 @@
+"""What a smaller tuning budget would have given, from the stored trials of a study.
+
+Tuning with k points keeps the one that is best on validation; its score on **test** is what it is
+worth. Averaged over all subsets of k of the K stored trials, the trial that is i-th from below on
+validation counts with the share of subsets in which it is the best, C(i-1, k-1) / C(K, k). The
+mean is unbiased (a U-statistic), where picking the best of all and pretending that it took k is
+not.
+Sources: Dodge, Gururangan, Card, Schwartz and Smith, "Show your work: improved reporting of
+experimental results", EMNLP 2019 (drawn with replacement, hence biased); Tang, Lee, Xin, Liu, Yu
+and Lin, "Showing your work doesn't always work", ACL 2020 (the bias).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaderboard.paired import Floats, Interval, percentiles, resamples
+from suite.cards import Direction
+from suite.ruleset import Ruleset
+
+DRAWS = 2_000
+"""Resamples of the trials. Fewer than the ruleset's: every method at every budget needs its own,
+and the ends of a 95 % interval rest on 50 draws each."""
+MAX_TRIALS = 64
+"""Trials up to which a study has a budget curve; no ruleset has as many."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The stored trials of one study in the order of selection, the winner last."""
+
+    numbers: tuple[int, ...]
+    tests: Floats
+    """(K,) test scores."""
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self.numbers)
+
+
+def ordered(vals: Sequence[float], tests: Sequence[float], direction: Direction) -> Trials:
+    """Trials by their scores on validation and test; the earlier of equals wins, as in select.
+
+    Args:
+        vals: validation scores (K,) by number of the trial.
+        tests: test scores (K,) likewise.
+        direction: of both.
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    numbers = sorted(range(len(vals)), key=lambda number: (sign * vals[number], -number))
+    return Trials(tuple(numbers), np.array([tests[number] for number in numbers]))
+
+
+def budgets(n: int) -> list[int]:
+    """Positions of the slider for n trials: the powers of two below n, and n."""
+    return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
+
+
+def chances(n: int, k: int) -> list[int]:
+    """In how many of the C(n, k) subsets of n trials each of them is the best, worst first."""
+    return [math.comb(i, k - 1) for i in range(n)]
+
+
+def expected(trials: Trials, k: int) -> float:
+    """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
+    total = math.comb(trials.n, k)
+    shares = (subsets / total for subsets in chances(trials.n, k))
+    return math.fsum(share * float(test) for share, test in zip(shares, trials.tests, strict=True))
+
+
+def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int64]:
+    """(K, DRAWS): how many copies of the first i trials, worst first, each resample holds.
+
+    All methods of a task resample the same numbers: methods with one space tried the same points.
+    """
+    counts = _counts(ruleset.seed_root, task, trials.n)[list(trials.numbers)]
+    for before, row in zip(counts, counts[1:], strict=False):
+        row += before
+    return counts
+
+
+def resampled_chances(cumulative: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """(K, DRAWS): in how many subsets of k of a resample a copy of each trial is the best.
+
+    Copies lie side by side in the order of selection, so that the trial whose copies are those
+    from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
+    """
+    n = len(cumulative)
+    table = np.array([math.comb(i, k) for i in range(n + 1)], dtype=np.int64)
+    below: NDArray[np.int64] = table[cumulative]
+    return np.diff(below, axis=0, prepend=np.int64(0))
+
+
+def interval(
+    trials: Trials, cumulative: NDArray[np.int64], k: int, confidence: float
+) -> Interval | None:
+    """Percentile interval of `expected` over resamples of the trials; None for a single trial."""
+    if trials.n < 2:
+        return None
+    total = np.zeros(cumulative.shape[1])
+    shares = resampled_chances(cumulative, k) / math.comb(trials.n, k)
+    for test, share in zip(trials.tests, shares, strict=True):  # in order: see resampled_means
+        total += test * share
+    return percentiles(total, confidence)
+
+
+@functools.lru_cache(maxsize=64)
+def _counts(root: str, task: str, n: int) -> NDArray[np.int64]:
+    """How often each of n trials appears in each resample, (n, DRAWS)."""
+    indices = resamples(root, f"{task}/trials", n, DRAWS)
+    counts = np.stack([(indices == number).sum(axis=0) for number in range(n)])
+    counts.setflags(write=False)
+    return counts
