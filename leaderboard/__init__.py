@@ -13,5 +13,6 @@ Layers, each importing only from those below it:
     published
     evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
+    format
     paired, multiple
 """

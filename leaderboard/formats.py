@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable
 
@@ -10,7 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leaderboard.paired import Interval
+from leaderboard.format import NORMALISED as SCORE
+from leaderboard.format import Format, plain
+
+__all__ = ["SCORE", "Format", "console", "p_value", "plain", "show_lines", "table"]
 
 MAX_WIDTH = 100
 
@@ -19,37 +21,6 @@ def console() -> Console:
     """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
     width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-def plain(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-class Format:
-    """How the scores of one task are printed: shares as percent, digits from the margin."""
-
-    def __init__(self, unit: str, margin: float) -> None:
-        self.scale = 100.0 if unit == "share" else 1.0
-        self.unit = "%" if unit == "share" else unit
-        self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
-
-    def number(self, value: float | None, sign: str = "") -> str:
-        if value is None:
-            return "-"
-        scaled = value * self.scale
-        wide = abs(scaled) >= 1e5
-        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
-
-    def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
-        if interval is None:
-            return self.number(value, sign)
-        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
-        return f"{self.number(value, sign)} [{low}, {high}]"
-
-
-SCORE = Format("", 0.01)
-"""Normalised scores: three digits."""
 
 
 def table(*columns: str) -> Table:

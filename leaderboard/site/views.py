@@ -35,6 +35,8 @@ class TaskView:
     """The same ranked by the defaults; its rows are not ranked where defaults were not run."""
     detail: TaskDetail
     landscape: Landscape | None
+    methods: Mapping[str, SubmissionCard] = field(default_factory=dict)
+    """Cards of the submissions of this checkout, by slug; for what the table can be filtered by."""
 
 
 @dataclass(frozen=True)
