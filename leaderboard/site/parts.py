@@ -8,25 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 
-from leaderboard.board import table, withdrawn
-from leaderboard.contest import Contest
+from leaderboard.board import past, table
+from leaderboard.contest import pairs
+from leaderboard.depth import detail as task_detail
 from leaderboard.details import Detail
-from leaderboard.dossier import Dossier, dossier
-from leaderboard.dossier import detail as detail_of
-from leaderboard.evidence import Catalogue, Cell, Evidence, cells
+from leaderboard.dossier import Dossier, of_shelves
+from leaderboard.evidence import Catalogue, Cell
 from leaderboard.paired import Part
-from leaderboard.published import Shelf, TaskRecords, read_task, together
+from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
 from leaderboard.site.folder import File, write
-from leaderboard.site.links import DATA, Links
+from leaderboard.site.links import Links
 from leaderboard.site.pages import cell_pages, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
-from suite.cards import SubmissionCard
+from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
 
 LONG_TABLE = "long"
@@ -55,6 +54,9 @@ class TaskPart(Part):
     tuned: TaskTable
     defaults: TaskTable
     cells: list[Cell]
+    trials: dict[str, tuple[list[int], list[float]]]
+    """Per method with a budget curve: numbers of the trials in the order of selection, and their
+    test scores."""
     details: list[Detail]
     compared: dict[str, str]
     """What the compare page says of each method here, as JSON."""
@@ -68,43 +70,37 @@ class TaskPart(Part):
 
 def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]:
     """Read the records of a task, write its pages and twins below `root`, and say what it found."""
-    card = context.catalogue.tasks[slug][0]
-    records = [
-        found
-        for shelf in context.shelves
-        for found in read_task(shelf, slug, context.suspicions, trials=True)
-    ]
-    evidence = reduce(together, (found.evidence for found in records))
-    own, wrong = cells(card, evidence, context.catalogue, context.ruleset)
-    past = withdrawn(card, evidence, context.catalogue, context.ruleset)
-    contest = Contest(card, own, "tuned", context.ruleset)
-    known = dossier(card, own, records)
-    tables = [table(contest, past)]
-    tables.append(table(Contest(card, own, "defaults", context.ruleset), past))
-    methods = {name: found[0] for name, found in context.catalogue.methods.items()}
+    known = of_shelves(
+        slug, context.shelves, context.catalogue, context.ruleset, context.suspicions
+    )
+    withdrawn = past(known.card, known.evidence, context.catalogue, context.ruleset)
+    contest = known.contest()
+    tuned = table(contest, withdrawn)
     view = TaskView(
-        card=card,
-        tuned=tables[0],
-        defaults=tables[1],
-        detail=detail_of(known, contest),
+        card=known.card,
+        tuned=tuned,
+        defaults=table(known.contest("defaults"), withdrawn),
+        detail=task_detail(known, tuned, pairs(contest)),
         landscape=landscape(context.folders[slug]),
-        methods=methods,
+        methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
     files = [write(root, path, text) for path, text in _files(view, known, context)]
     part = TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
-        cells=own,
+        cells=list(known.cells),
+        trials={
+            method: (list(trials.numbers), trials.tests.tolist())
+            for method, trials in known.all_trials.items()
+        },
         details=view.detail.details,
         compared=task_entries(view.tuned, view.detail.pairs),
-        problems=sorted({*evidence.problems, *wrong}),
+        problems=list(known.problems),
     )
     return part, files
 
 
-def _files(
-    view: TaskView, known: Dossier, cells_: Sequence[Cell], context: Context
-) -> Iterator[tuple[str, str]]:
+def _files(view: TaskView, known: Dossier, context: Context) -> Iterator[tuple[str, str]]:
     """Path and text of everything that the site has of one task."""
     yield from task_pages(view, context.links).items()
     yield from twins.of_task(view)
@@ -112,7 +108,7 @@ def _files(
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
     lines = []
-    for cell in cells_:
+    for cell in known.cells:
         runs = runs_of(cell.study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
         row = rows[cell.method]
