@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from leaderboard.site.links import paper_links
 from suite.cards import Citation, SubmissionCard, TaskCard
 
 _SPECIAL = {
@@ -19,33 +19,48 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
-_ARXIV = re.compile(r"\barXiv:(\d{4}\.\d{4,5})\b")
-_DOI = re.compile(r"\b(?:doi:|DOI )?(10\.\d{4,9}/[A-Za-z0-9._/:()-]+)")
 
 
 def of_task(card: TaskCard) -> str:
-    """Entries of the papers that a task is taken from; empty if its card names none."""
-    return "\n".join(
-        _entry(f"{card.slug}_{number}", paper, ()) for number, paper in enumerate(card.citation, 1)
+    """The task itself, then the papers that it is taken from."""
+    own = _own(f"task {card.slug}, version {card.version}", f"assay_{card.slug}", card.title)
+    papers = (
+        _entry(f"{card.slug}_{number}", paper, ())
+        for number, paper in enumerate(card.citation, 1)
     )
+    return "\n".join([own, *papers])
 
 
-def of_method(card: SubmissionCard) -> str:
-    """The entry of a method's paper; empty if its card names none."""
-    return _entry(card.slug, card.paper, card.authors) if card.paper else ""
+def of_method(slug: str, card: SubmissionCard | None) -> str:
+    """The results here, then the method's paper if its card names one."""
+    own = _own(f"method {slug}", f"assay_{slug}", card.title if card else slug)
+    if card is None or card.paper is None:
+        return own
+    return "\n".join([own, _entry(slug, card.paper, card.authors)])
+
+
+def _own(what: str, key: str, title: str) -> str:
+    fields = {"title": "{Assay: " + _escaped(title) + "}", "note": _escaped(f"Assay, {what}")}
+    return _bibtex(key, fields)
 
 
 def _entry(key: str, paper: Citation, authors: Sequence[str]) -> str:
     fields = {"title": "{" + _escaped(paper.title) + "}", "year": str(paper.year)}
     if authors:
         fields["author"] = " and ".join("{" + _escaped(name) + "}" for name in authors)
-    if found := _ARXIV.search(paper.identifier):
-        fields |= {"eprint": found[1], "archiveprefix": "arXiv"}
-    if found := _DOI.search(paper.identifier):
-        fields["doi"] = _escaped(found[1])
+    for text, _ in paper_links(paper.identifier):
+        kind, _, found = text.partition(":")
+        if kind == "arXiv":
+            fields |= {"eprint": found, "archiveprefix": kind}
+        else:
+            fields[kind] = _escaped(found)
     fields["note"] = _escaped(paper.identifier)
+    return _bibtex(f"{key}_{paper.year}", fields)
+
+
+def _bibtex(key: str, fields: Mapping[str, str]) -> str:
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    return f"@misc{{{key}_{paper.year},\n{lines}\n}}\n"
+    return f"@misc{{{key},\n{lines}\n}}\n"
 
 
 def _escaped(text: str) -> str:

@@ -43,10 +43,10 @@ def feeds(
         of_task.setdefault(task, []).append(entry)
         of_method.setdefault(method, []).append(entry)
     for kind, titles, groups in (("task", tasks, of_task), ("method", methods, of_method)):
-        for slug in sorted(groups.keys() & titles.keys()):
-            title = f"Assay: {titles[slug]}"
-            place = f"{kind}/{slug}"
-            found[f"{place}/feed.xml"] = _feed(title, f"{place}/", groups[slug], tasks)
+        for slug in sorted(titles):
+            place = f"{kind}/{slug}/"
+            own = groups.get(slug, [])
+            found[f"{place}feed.xml"] = _feed(f"Assay: {titles[slug]}", place, own, tasks)
     return found
 
 
@@ -70,7 +70,7 @@ def _feed(title: str, place: str, log: Sequence[Entry], tasks: Mapping[str, str]
 
 def _entry(entry: Entry, up: str, tasks: Mapping[str, str]) -> Iterable[str]:
     task, method = cell_of(entry.file)
-    page = f"{up}run/{task}/{method}/index.html" if task in tasks else f"{up}log/index.html"
+    page = f"{up}task/{task}/index.html" if task in tasks else f"{up}log/index.html"
     says = _SAYS[entry.kind]
     return (
         "<entry>",

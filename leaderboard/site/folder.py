@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -53,6 +54,13 @@ def write(root: Path, path: str, content: str | bytes) -> File:
     except OSError as error:
         raise storage_error(place, error) from error
     return made
+
+
+def described(root: Path, path: str) -> File:
+    """A file below `root` that was written otherwise."""
+    with (root / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(path=path, n_bytes=(root / path).stat().st_size, sha256=digest)
 
 
 def storage_error(place: Path, error: OSError) -> StorageError:

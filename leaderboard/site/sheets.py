@@ -145,36 +145,35 @@ def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[l
         ]
 
 
-def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> None:
-    """Both forms of the long table from the lines of each task, one task in memory at a time."""
+def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:
+    """Both forms of the long table from the lines of each task, one task in memory at a time.
+
+    Returns:
+        The number of runs in it.
+    """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     from pyarrow import parquet
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in LONG.items()])
-    read = arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False)
-    convert = arrow_csv.ConvertOptions(
-        column_types=schema,
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-    )
-    parse = arrow_csv.ParseOptions(newlines_in_values=True)
+    options = {
+        "read_options": arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False),
+        "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=schema, null_values=[""], strings_can_be_null=True
+        ),
+    }
     csv_path.parent.mkdir(parents=True, exist_ok=True)
+    n_runs = 0
     with (
         csv_path.open("xb") as out,
         parquet.ParquetWriter(parquet_path, schema, compression="zstd") as writer,
     ):
         out.write(long_header().encode())
         for part in parts:
-            data = part.read_bytes()
-            out.write(data)
-            if data:
-                writer.write_table(
-                    arrow_csv.read_csv(
-                        pa.BufferReader(data),
-                        read_options=read,
-                        parse_options=parse,
-                        convert_options=convert,
-                    )
-                )
+            if data := part.read_bytes():
+                out.write(data)
+                rows = arrow_csv.read_csv(pa.BufferReader(data), **options)
+                writer.write_table(rows)
+                n_runs += rows.num_rows
+    return n_runs
