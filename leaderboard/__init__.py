@@ -7,10 +7,11 @@ Layers, each importing only from those below it:
     formats
     claims
     hearing
-    board, compare, dossier
+    depth
+    board, compare, dossier, slider
     summary
     contest
-    published
+    published, trajectories
     evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
     format

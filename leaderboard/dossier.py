@@ -1,4 +1,4 @@
-"""Everything that is known of one task: the cells that count, with the whole records behind them."""
+"""What is known of one task: the cells that count, with the whole records behind them."""
 
 from __future__ import annotations
 
