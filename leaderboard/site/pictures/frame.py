@@ -101,12 +101,15 @@ class Plot:
 
     def drawn(self) -> str:
         """The axes."""
+        return self.drawn_vertically() + horizontal(self, self.bottom)
+
+    def drawn_vertically(self) -> str:
+        """The vertical axis, its title above."""
         parts = [svg.text((0, 12), svg.shortened(self.y.title, 60), "axis")]
         for value, words in zip(self.y.ticks, self.y.texts, strict=True):
             y = self.up(value)
             parts.append(svg.line((self.left, y), (self.right, y), "grid"))
             parts.append(svg.text((self.left - 5, y + 4), words, "tick", "end"))
-        parts.append(horizontal(self, self.bottom))
         return "".join(parts)
 
 

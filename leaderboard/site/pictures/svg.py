@@ -116,6 +116,13 @@ def dot(at: Point, size: float, style: str) -> str:
     return f'<circle class="{style}" {centre} r="{coordinate(size)}"/>'
 
 
+def clipped(body: str, left: float, top: float, right: float, bottom: float) -> str:
+    """`body` cut off outside a rectangle, in the same coordinates."""
+    box = [coordinate(value) for value in (left, top, right - left, bottom - top)]
+    place = f'x="{box[0]}" y="{box[1]}" width="{box[2]}" height="{box[3]}"'
+    return f'<svg class="clip" {place} viewBox="{" ".join(box)}">{body}</svg>'
+
+
 def _outline(shape: Sequence[Point] | None, x: float, y: float, size: float) -> str:
     if shape is None:
         r = coordinate(size)
