@@ -5,10 +5,11 @@ Layers, each importing only from those below it:
     cli
     text, site
     claims, controls
-    board, compare, dossier
+    depth
+    board, compare, dossier, slider
     summary
     contest
-    published
+    published, trajectories
     evidence, aggregate, tables, details
     profiles, budgets, survival, sensitivity
     format

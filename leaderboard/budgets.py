@@ -13,6 +13,7 @@ and Lin, "Showing your work doesn't always work", ACL 2020 (the bias).
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.
     All methods of a task resample the same numbers: methods with one space tried the same points.
     """
     counts = _counts(ruleset.seed_root, task, trials.n)[list(trials.numbers)]
-    for before, row in zip(counts, counts[1:], strict=False):
+    for before, row in itertools.pairwise(counts):
         row += before
     return counts
 

@@ -16,6 +16,11 @@ def shortfalls(vals: Sequence[float], direction: Direction) -> list[float]:
     return [best - sign * val for val in vals]
 
 
+def near_best(shortfalls: Sequence[float], margin: float) -> list[bool]:
+    """Which scores lie within `margin` of the best."""
+    return [shortfall <= margin * (1 + 1e-9) for shortfall in shortfalls]  # 0.95 - 0.94 > 0.01
+
+
 def learning_rate(names: Collection[str]) -> str | None:
     """Which of the tuned hyperparameters is the learning rate; None if none is called one.
 
