@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from leaderboard.format import NORMALISED, Format
-from leaderboard.site.views import BudgetTable, SiteView
+from leaderboard.site.views import SiteView
 from leaderboard.site.words import span
-from leaderboard.tables import Board, Row, TaskTable
+from leaderboard.tables import Board, BudgetTable, Row, TaskTable
 
 SHOWN = 3
 """Methods and tasks that a card names; the others are counted."""

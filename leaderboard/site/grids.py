@@ -22,6 +22,8 @@ class Column:
     """Unit and direction, or what else explains it."""
     text: bool = False
     """Aligned to the left and sorted as text."""
+    low: bool = False
+    """Small numbers first is how one wants them sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,11 @@ class Grid:
 
     def _head(self, column: Column) -> Markup:
         css = "" if column.text else Markup(' class="n"')
+        low = Markup(" data-low") if column.low else ""
         order = Markup(' aria-sort="{}"').format(self.order) if column.key == self.by else ""
         unit = Markup("<small>{}</small>").format(column.unit) if column.unit else ""
-        return Markup('<th scope="col" data-c="{}"{}{}><span>{}</span>{}</th>').format(
-            column.key, css, order, column.title, unit
+        return Markup('<th scope="col" data-c="{}"{}{}{}><span>{}</span>{}</th>').format(
+            column.key, css, low, order, column.title, unit
         )
 
     def _line(self, line: Line) -> Markup:

@@ -8,7 +8,7 @@ from leaderboard.format import Format, plain
 from leaderboard.paired import Interval
 from leaderboard.tables import Row, Sample
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
 """Beside the word, so that a glance along a column is enough; never alone."""
 
@@ -20,7 +20,7 @@ def said(text: object) -> Markup:
 
 def minus(text: str) -> str:
     """A number with a minus sign in place of the hyphen."""
-    return text.replace("-", "−")
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def number(form: Format, value: float | None, sign: str = "") -> str:
@@ -39,10 +39,10 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
-    """ "4" or "1–6"."""
+    """One number, or two with a dash between."""
     if rank is None:
         return NONE
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}{NONE}{rank[1]}"
 
 
 def p_text(p: float | None) -> str:
@@ -72,7 +72,7 @@ def verdict_word(row: Row) -> str:
 
 
 def runs_text(sample: Sample) -> str:
-    """ "10 of 12; 2 diverged"."""
+    """How many completed, and what became of the others."""
     parts = [f"{sample.completed} of {sample.planned}"]
     for name in ("diverged", "out_of_budget", "failed", "missing"):
         if count := getattr(sample, name):

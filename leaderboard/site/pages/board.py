@@ -12,9 +12,9 @@ from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
 from leaderboard.site.pages.task import EMPTY, facets, linked, method_cell
 from leaderboard.site.rendering import human, page
-from leaderboard.site.views import BudgetTable, Method, SiteView
+from leaderboard.site.views import Method, SiteView
 from leaderboard.site.words import NONE, minus, number, rank_text, said, span, verdict, verdict_word
-from leaderboard.tables import Board, Row, Summary, SummaryRow
+from leaderboard.tables import Board, BudgetTable, Row, Summary, SummaryRow
 from suite.cards import SubmissionCard, TaskCard
 
 
@@ -78,7 +78,7 @@ def _budget_grid(view: SiteView, table: BudgetTable, place: Place) -> Grid:
     """A family at one budget."""
     columns = [
         Column("method", "Method", text=True),
-        Column("rank", "Rank", "interval"),
+        Column("rank", "Rank", "interval", low=True),
         Column("iqm", "Score", "interquartile mean, higher is better"),
     ]
     lines = [
@@ -112,17 +112,18 @@ def _summary_grid(view: SiteView, summary: Summary, place: Place) -> Grid | None
         return None
     columns = [
         Column("method", "Method", text=True),
-        Column("rank", "Rank", "interval"),
+        Column("rank", "Rank", "interval", low=True),
         Column("iqm", "Score", "interquartile mean, higher is better"),
         Column("n", "n", "runs"),
         Column("tasks", "Other tasks", "interval with tasks resampled"),
         Column("mean", "Mean", "higher is better"),
-        Column("gap", "Optimality gap", "lower is better"),
+        Column("gap", "Optimality gap", "lower is better", low=True),
         Column("defaults", "Defaults", "mean, no tuning"),
         Column("notask", "Without a task", "first rank, leave one out"),
         Column("nomethod", "Without a method", "first rank, leave one out"),
     ]
-    lines, last = [], 0
+    lines: list[Line] = []
+    last = 0
     for row in ranked:
         first = row.rank[0] if row.rank else 0
         css = "group" if lines and first != last else ""
@@ -247,7 +248,7 @@ def _method_index(view: SiteView, place: Place) -> Grid:
         Column("access", "Access", "beyond inputs and labels", text=True),
         Column("year", "Year"),
         Column("tasks", "Tasks", "with results"),
-        *(Column(s.name, human(s.name), "rank, tuned") for s in view.board.families),
+        *(Column(s.name, human(s.name), "rank, tuned", low=True) for s in view.board.families),
     ]
     ranks: Mapping[str, Mapping[str, tuple[int, int] | None]] = {
         summary.name: {row.method: row.rank for row in summary.rows}

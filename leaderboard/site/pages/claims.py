@@ -62,7 +62,7 @@ def claim_grid(rows: Sequence[ClaimRow], place: Place, *, ids: bool = False) -> 
         Column("method", "Method", text=True),
         Column("verdict", "Verdict", "at the highest tier tested", text=True),
         Column("effect", "Effect", "positive where it holds"),
-        Column("p", "p", "sign-flip, Holm"),
+        Column("p", "p", "sign-flip, Holm", low=True),
         Column("n", "n", "paired repetitions"),
         Column("tasks", "Tasks", "tested of named"),
         Column("against", "Against", text=True),

@@ -105,11 +105,11 @@ def _results(rows: Sequence[tuple[TaskTable, Row]], place: Place) -> Grid:
     """Against the reference of each task."""
     columns = [
         Column("task", "Task", text=True),
-        Column("rank", "Rank", "interval"),
+        Column("rank", "Rank", "interval", low=True),
         Column("tuned", "Tuned", "test score, n"),
         Column("defaults", "Defaults", "test score, n"),
         Column("gain", "Gain on the reference", "positive is better"),
-        Column("p", "p", "sign-flip, Holm"),
+        Column("p", "p", "sign-flip, Holm", low=True),
         Column("verdict", "Verdict", "against the reference", text=True),
         Column("reference", "Reference", text=True),
         Column("score", "Score", "0 chance, 1 reference"),

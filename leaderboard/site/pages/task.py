@@ -117,20 +117,21 @@ def results(
     unit = f"{form.unit}, {direction(table)}"
     columns = [
         Column("method", "Method", text=True),
-        Column("rank", "Rank", "interval"),
+        Column("rank", "Rank", "interval", low=True),
         Column("tuned", f"Test {said_metric(table)}", unit),
         Column("gain", f"Gain on {table.reference}", f"{form.unit}, positive is better"),
         Column("verdict", "Verdict", f"against {table.reference}", text=True),
-        Column("p", "p", "sign-flip, Holm"),
+        Column("p", "p", "sign-flip, Holm", low=True),
         Column("superiority", "Wins", "share of pairs"),
         Column("defaults", "Defaults", unit),
         Column("score", "Score", "0 chance, 1 reference"),
-        Column("time", "Time", "× reference"),
+        Column("time", "Time", "of the reference's", low=True),
         Column("runs", "Runs", "completed", text=True),
         Column("trust", "Trust", "and isolation", text=True),
         Column("command", "Command", text=True),
     ]
-    lines, last = [], 0
+    lines: list[Line] = []
+    last = 0
     for row in table.rows:
         first = row.rank[0] if row.rank else 0
         css = "" if row.state == "ranked" else "dim"
@@ -198,11 +199,11 @@ def _defaults(view: TaskView, place: Place) -> Grid | None:
         return None
     columns = [
         Column("method", "Method", text=True),
-        Column("rank", "Rank", "interval"),
+        Column("rank", "Rank", "interval", low=True),
         Column("defaults", f"Test {said_metric(table)}", f"{form.unit}, {direction(table)}"),
         Column("gain", f"Gain on {table.reference}", f"{form.unit}, positive is better"),
         Column("verdict", "Verdict", f"against {table.reference}", text=True),
-        Column("p", "p", "sign-flip, Holm"),
+        Column("p", "p", "sign-flip, Holm", low=True),
     ]
     lines = []
     for row in rows:
@@ -262,7 +263,7 @@ def _costs(view: TaskView, place: Place) -> Grid | None:
         Column("method", "Method", text=True),
         Column("passes", "Passes", "forward-backward"),
         Column("seconds", "Training", "median"),
-        Column("ratio", "Time", "× reference, same machine"),
+        Column("ratio", "Time", "of the reference's, same machine"),
         Column("memory", "Memory", "largest resident set"),
         Column("state", "Optimizer state"),
         Column("near", "Near the best", "share of trials, %"),
