@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.multiple import benjamini_hochberg
-from leaderboard.paired import Floats, Interval, percentiles, resampled_means, resamples
+from leaderboard.paired import Floats, Interval, percentiles, resample_counts, resampled_rows
 from suite.ruleset import Ruleset
 
 
@@ -72,10 +71,10 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
     tasks = sorted(scores)
     values = [scores[task] for task in tasks]
     keys = [(ruleset.seed_root, task, len(scores[task]), ruleset.bootstrap_draws) for task in tasks]
-    iqm_draws = _iqm_draws(values, [_counts(*key) for key in keys])
+    iqm_draws = _iqm_draws(values, [resample_counts(*key) for key in keys])
     mean_draws = np.zeros(ruleset.bootstrap_draws)
     for value, key in zip(values, keys, strict=True):
-        mean_draws += resampled_means(value, resamples(*key))
+        mean_draws += resampled_rows(value[np.newaxis], resample_counts(*key))[0]
     mean_draws /= len(tasks)
     return Aggregate(
         iqm=interquartile_mean(values),
@@ -91,11 +90,11 @@ def interquartile_mean(values: Sequence[Floats]) -> float:
 
     Runs at the two edges of the middle half count by the share of them that lies inside.
     """
-    ones = [np.ones((len(value), 1), dtype=np.int32) for value in values]
+    ones = [np.ones((len(value), 1), dtype=np.int8) for value in values]
     return float(_iqm_draws(values, ones)[0])
 
 
-def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int32]]) -> Floats:
+def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int8]]) -> Floats:
     """Interquartile means (draws,) given how often each draw holds each run, (n, draws) a task.
 
     Each draw is the same sorted runs under other whole-number weights, so one sort serves all.
@@ -107,7 +106,7 @@ def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int32]]) ->
     ordered = pooled[order]
     weights = np.concatenate(
         [
-            count * np.int32(4 * unit // len(value))
+            count.astype(np.int32) * np.int32(4 * unit // len(value))
             for value, count in zip(values, counts, strict=True)
         ]
     )
@@ -120,16 +119,6 @@ def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int32]]) ->
     total = np.einsum("n,nd->d", ordered, inside)  # no BLAS: the same on every machine
     draws: Floats = total / (high - low)
     return draws
-
-
-@functools.lru_cache(maxsize=64)
-def _counts(root: str, task: str, n: int, draws: int) -> NDArray[np.int32]:
-    """How often each of n repetitions appears in each resample, (n, draws)."""
-    indices = resamples(root, task, n, draws)
-    counts = np.zeros((n, draws), dtype=np.int32)
-    for repetition in range(n):
-        counts[repetition] = (indices == repetition).sum(axis=0)
-    return counts
 
 
 def beats(aggregates: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:

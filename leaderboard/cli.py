@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leaderboard.site import commands as site
+
 if TYPE_CHECKING:
     from leaderboard.evidence import Catalogue, Evidence
     from leaderboard.suspicions import Suspicions

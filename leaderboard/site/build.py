@@ -140,9 +140,7 @@ class _Build:
         n_runs = self.long_table(list(parts))
         self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
         n_bytes = sum(file.n_bytes for file in self.files)
-        return Built(
-            out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems
-        )
+        return Built(out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems)
 
     def write(self, content: Iterable[tuple[str, str | bytes]]) -> None:
         """Write files by their paths."""
@@ -177,7 +175,7 @@ class _Build:
     def groups(self, parts: Mapping[str, TaskPart]) -> dict[str, GroupPart]:
         """What tasks say together, by family and "overall"."""
         cards = {slug: self.context.catalogue.tasks[slug][0] for slug in parts}
-        named = groups(list(cards.values()))
+        named = groups(list(cards.values()), lambda card: card.family)
         members = {name: [card.slug for card in found] for name, found in named.items()}
         keys = {
             name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})

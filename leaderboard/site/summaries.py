@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leaderboard.board import assembled
 from leaderboard.budgets import Trials
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
 from leaderboard.paired import Part
 from leaderboard.site.parts import TaskPart
+from leaderboard.slider import budget_tables
 from leaderboard.summary import summarise
-from leaderboard.tables import Basis, BudgetTable, Summary
+from leaderboard.tables import Basis, Board, BudgetTable, Summary, TaskTable
 from suite.cards import TaskCard
 from suite.ruleset import Ruleset
 
@@ -33,6 +35,8 @@ class Member:
     card: TaskCard
     cells: Sequence[Cell]
     trials: Mapping[str, Trials]
+    tuned: TaskTable
+    """With the reference's row alone."""
 
     @classmethod
     def of(cls, card: TaskCard, part: TaskPart) -> Member:
@@ -41,19 +45,22 @@ class Member:
             method: Trials(tuple(numbers), np.array(tests))
             for method, (numbers, tests) in part.trials.items()
         }
-        return cls(card, part.cells, trials)
-
-    def contest(self, basis: Basis, ruleset: Ruleset) -> Contest:
-        """The task under work."""
-        return Contest(self.card, self.cells, basis, ruleset)
+        rows = [row for row in part.tuned.rows if row.is_reference]
+        return cls(card, part.cells, trials, part.tuned.model_copy(update={"rows": rows}))
 
 
 def make(name: str, members: Sequence[Member], ruleset: Ruleset) -> GroupPart:
     """Rank the methods of a group at every tuning budget."""
-    contests = {
-        basis: [member.contest(basis, ruleset) for member in members]
-        for basis in ("tuned", "defaults")
-    }
-    tuned = summarise(name, contests["tuned"])
-    defaults = summarise(name, contests["defaults"])
-    return GroupPart(tuned=tuned, defaults=defaults, budgets=[])
+
+    def board(basis: Basis) -> Board:
+        work = [Contest(member.card, member.cells, basis, ruleset) for member in members]
+        tables = [member.tuned for member in members]
+        return assembled(tables, [summarise(name, work)], [], ruleset, basis)
+
+    tuned, defaults = board("tuned"), board("defaults")
+    trials = {member.card.slug: member.trials for member in members}
+    return GroupPart(
+        tuned=tuned.overall or tuned.families[0],
+        defaults=defaults.overall or defaults.families[0],
+        budgets=budget_tables(tuned, defaults, trials, ruleset),
+    )
