@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.multiple import benjamini_hochberg
-from leaderboard.paired import Floats, Interval, percentiles, resample_counts, resampled_rows
+from leaderboard.paired import (
+    Floats,
+    Interval,
+    percentile_interval,
+    resample_counts,
+    resampled_rows,
+)
 from suite.ruleset import Ruleset
 
 
@@ -79,8 +85,8 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
     return Aggregate(
         iqm=interquartile_mean(values),
         mean=float(np.mean([value.mean() for value in values])),
-        iqm_interval=percentiles(iqm_draws, ruleset.confidence),
-        mean_interval=percentiles(mean_draws, ruleset.confidence),
+        iqm_interval=percentile_interval(iqm_draws, ruleset.confidence),
+        mean_interval=percentile_interval(mean_draws, ruleset.confidence),
         iqm_draws=iqm_draws,
     )
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.paired import Floats, Interval, percentiles, resamples
+from leaderboard.paired import Floats, Interval, percentile_interval, resamples
 from suite.cards import Direction
 from suite.ruleset import Ruleset
 
@@ -109,7 +109,7 @@ def interval(
     shares = resampled_chances(cumulative, k) / math.comb(trials.n, k)
     for test, share in zip(trials.tests, shares, strict=True):  # in order: see resampled_means
         total += test * share
-    return percentiles(total, confidence)
+    return percentile_interval(total, confidence)
 
 
 @functools.lru_cache(maxsize=64)

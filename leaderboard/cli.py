@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add this package's commands to `app` (entry-point group assay.commands)."""
     app.command()(board)
     app.command()(compare)
+    app.add_typer(site.app, name="site")
 
 
 def board(

@@ -98,13 +98,6 @@ def resampled_means(values: Floats, indices: NDArray[np.int64]) -> Floats:
     return means
 
 
-def percentiles(draws: Floats, confidence: float) -> Interval:
-    """Percentile interval of bootstrap values (draws,)."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(low=float(low), high=float(high))
-
-
 def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
     """Means (m, draws) of m rows of values (m, n) under `resample_counts` (n, draws)."""
     n, draws = counts.shape
@@ -174,6 +167,11 @@ def percentiles(draws: Floats, confidence: float) -> list[Interval]:
     levels = np.array([tail, 1 - tail])
     found = quantiles(np.sort(draws, axis=1), levels).tolist()
     return [Interval(low=low, high=high) for low, high in found]
+
+
+def percentile_interval(draws: Floats, confidence: float) -> Interval:
+    """The middle `confidence` of draws (draws,)."""
+    return percentiles(draws[np.newaxis], confidence)[0]
 
 
 def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
