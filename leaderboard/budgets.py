@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,16 +65,19 @@ def budgets(n: int) -> list[int]:
     return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
 
 
-def chances(n: int, k: int) -> list[int]:
-    """In how many of the C(n, k) subsets of n trials each of them is the best, worst first."""
-    return [math.comb(i, k - 1) for i in range(n)]
+def chances(n: int, k: int, unit: int) -> Floats:
+    """(n, 1): chance of each of n trials, worst first, to be the best of k, times `unit`.
+
+    Where `unit` is a multiple of C(n, k) they are whole numbers.
+    """
+    won = [Fraction(math.comb(i, k - 1) * unit, math.comb(n, k)) for i in range(n)]
+    return np.array([[float(share)] for share in won])
 
 
 def expected(trials: Trials, k: int) -> float:
     """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
-    total = math.comb(trials.n, k)
-    shares = (subsets / total for subsets in chances(trials.n, k))
-    return math.fsum(share * float(test) for share, test in zip(shares, trials.tests, strict=True))
+    shares = chances(trials.n, k, 1)[:, 0]
+    return math.fsum(float(share * test) for share, test in zip(shares, trials.tests, strict=True))
 
 
 def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int64]:
@@ -87,16 +91,19 @@ def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.
     return counts
 
 
-def resampled_chances(cumulative: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """(K, DRAWS): in how many subsets of k of a resample a copy of each trial is the best.
+def resampled_chances(cumulative: NDArray[np.int64], k: int, unit: int) -> Floats:
+    """(K, DRAWS): chance that a copy of each trial is the best of k of a resample, times `unit`.
 
     Copies lie side by side in the order of selection, so that the trial whose copies are those
     from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
     """
     n = len(cumulative)
-    table = np.array([math.comb(i, k) for i in range(n + 1)], dtype=np.int64)
-    below: NDArray[np.int64] = table[cumulative]
-    return np.diff(below, axis=0, prepend=np.int64(0))
+    won = [Fraction(math.comb(i, k) * unit, math.comb(n, k)) for i in range(n + 1)]
+    table = np.array([float(share) for share in won])
+    below = table.take(cumulative)
+    chances: Floats = below.copy()
+    chances[1:] -= below[:-1]
+    return chances
 
 
 def interval(
@@ -106,9 +113,9 @@ def interval(
     if trials.n < 2:
         return None
     total = np.zeros(cumulative.shape[1])
-    shares = resampled_chances(cumulative, k) / math.comb(trials.n, k)
-    for test, share in zip(trials.tests, shares, strict=True):  # in order: see resampled_means
-        total += test * share
+    chances = resampled_chances(cumulative, k, 1)
+    for test, chance in zip(trials.tests, chances, strict=True):  # in order: see resampled_means
+        total += test * chance
     return percentile_interval(total, confidence)
 
 

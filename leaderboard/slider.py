@@ -96,9 +96,7 @@ def _between(
         for method in methods
     }
     return [
-        _ranked(
-            summary, k, dict(zip(methods, [found[i] for found in positions], strict=True)), ruleset
-        )
+        _ranked(summary, k, {m: found[i] for m, found in positions.items()}, ruleset)
         for i, k in enumerate(ks)
     ]
 
@@ -135,17 +133,12 @@ def _positions(
     positions = []
     for k in ks:
         used = [min(k, trials.n) for _, trials in found]
-        totals = [math.comb(trials.n, n) for (_, trials), n in zip(found, used, strict=True)]
         # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
-        unit = math.lcm(*totals)
-        scales = [float(unit // total) for total in totals]
-        once = [
-            np.array(budgets.chances(trials.n, n), dtype=np.float64)[:, np.newaxis] * scale
-            for (_, trials), n, scale in zip(found, used, scales, strict=True)
-        ]
-        drawn: list[Floats] = [
-            budgets.resampled_chances(cumulative, n) * scale
-            for cumulative, n, scale in zip(resampled, used, scales, strict=True)
+        unit = math.lcm(*(math.comb(t.n, n) for (_, t), n in zip(found, used, strict=True)))
+        once = [budgets.chances(t.n, n, unit) for (_, t), n in zip(found, used, strict=True)]
+        drawn = [
+            budgets.resampled_chances(cumulative, n, unit)
+            for cumulative, n in zip(resampled, used, strict=True)
         ]
         size = float(unit) * len(found)
         positions.append(
@@ -172,13 +165,18 @@ def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
     """
     low, high = size / 4, size * 3 / 4
     rows = [row for part in parts for row in part]
-    reached = np.zeros_like(rows[0])
-    below = np.full_like(reached, low)
-    total = np.zeros_like(reached)
+    reached, inside = np.zeros_like(rows[0]), np.empty_like(rows[0])
+    below, total = np.full_like(reached, low), np.zeros_like(reached)
     for index in np.argsort(values, kind="stable"):  # row by row: it stays in the fast memory
         reached += rows[index]
-        inside = np.clip(reached, low, high)
-        total += values[index] * (inside - below)
-        below = inside
+        if reached.max() <= low:
+            continue
+        np.clip(reached, low, high, out=inside)
+        below -= inside
+        below *= values[index]
+        total -= below
+        below, inside = inside, below
+        if below.min() >= high:
+            break
     mean: Floats = total / (high - low)
     return mean
