@@ -19,6 +19,8 @@ WIDTH = 440.0
 by the width of the figure, and nothing has to scroll."""
 LETTER = 6.9
 """Width to keep free for a character at the largest size of letters (13 units)."""
+SAMPLE = 32.0
+"""Width to keep free for the sample of a line before its name, and around it."""
 LINE = 15.0
 """Height of a line of text at that size."""
 

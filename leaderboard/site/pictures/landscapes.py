@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import contourpy
 import numpy as np
@@ -15,6 +16,7 @@ from leaderboard.site.pictures import scales, svg
 from leaderboard.site.pictures.frame import (
     LETTER,
     LINE,
+    SAMPLE,
     Plot,
     Table,
     Words,
@@ -22,12 +24,12 @@ from leaderboard.site.pictures.frame import (
     figure,
     horizontal,
 )
-from leaderboard.site.pictures.scales import number_text
+from leaderboard.site.pictures.scales import number_text, power_text
 
 _NAME = 15
 _N_LEVELS = 10
-_DECADES = 6.0
-"""Contour lines reach this far below the largest value."""
+_FINEST = 0.03
+"""Share of the grid inside the lowest contour line."""
 _MOST = 3
 """Paths drawn of one method."""
 _APART = 2.0
@@ -68,14 +70,18 @@ def trajectories(
         f"{drawing} n = {n} path(s); open circle: start, marker with the method's name: end."
         + (f" {rest} more not drawn." if rest else ""),
     )
-    rows = [
-        [name, str(path.repetition), str(path.start), str(step), _place(point)]
-        for name, own in drawn.items()
-        for path in own
-        for step, point in enumerate(path.points)
-    ]
-    columns = ["method", "repetition", "start", "point", "x" if len(axes) == 1 else "x, y"]
-    return figure(key, "trajectories", words, plot.height, body, Table(columns, rows))
+    return figure(key, "trajectories", words, plot.height, body, _numbers(drawn))
+
+
+def _numbers(drawn: Mapping[str, Sequence[Path]]) -> Table:
+    """A column for each path, a row for each point."""
+    paths = [(name, path) for name, own in drawn.items() for path in own]
+    columns = [f"{name} ({path.repetition}, {path.start})" for name, path in paths]
+    places = zip_longest(
+        *([_place(point) for point in path.points] for _, path in paths), fillvalue=""
+    )
+    rows = [[str(step), *row] for step, row in enumerate(places)]
+    return Table(["point (repetition, start)", *columns], rows)
 
 
 def _usable(paths: Sequence[Path], dimensions: int) -> list[Path]:
@@ -89,7 +95,7 @@ def _usable(paths: Sequence[Path], dimensions: int) -> list[Path]:
 
 
 def _aside(names: Mapping[str, object]) -> float:
-    return 26 + LETTER * max(min(_NAME, len(name)) for name in names)
+    return SAMPLE + LETTER * max(min(_NAME, len(name)) for name in names)
 
 
 def _contour(
@@ -99,16 +105,15 @@ def _contour(
     x, y = (scales.linear(name, axis, pad=0.0) for name, axis in zip("xy", axes, strict=True))
     plot = Plot.fit(x, y, aside=_aside(drawn), height=240.0)
     above = grid - grid.min()
-    top = math.log10(float(above.max()) or 1.0)
-    floor = 10 ** (top - _DECADES)
-    heights = np.log10(above + floor)
-    generator = contourpy.contour_generator(axes[0], axes[1], heights.T)
-    levels = [top - _DECADES * (i + 1) / (_N_LEVELS + 1) for i in range(_N_LEVELS)]
+    levels = _levels(above)
     parts = [plot.drawn()]
-    for level in levels:
-        for line in _lines_at(generator, level):
-            points = _sparse([plot.at(float(x), float(y)) for x, y in line])
-            parts.append(svg.polyline(points, "contour"))
+    if levels:
+        heights = np.log10(above + levels[0] / 10)  # lines between powers are smoother in logs
+        generator = contourpy.contour_generator(axes[0], axes[1], heights.T)
+        for level in levels:
+            for line in generator.lines(math.log10(level + levels[0] / 10)):
+                points = _sparse([plot.at(x, y) for x, y in np.asarray(line).tolist()])
+                parts.append(svg.polyline(points, "contour"))
     for index, own in enumerate(drawn.values()):
         for path in own:
             points = [plot.at(x, y) for x, y in path.points]
@@ -118,23 +123,26 @@ def _contour(
     inside = svg.clipped("".join(parts[1:]), plot.left, plot.top, plot.right, plot.bottom)
     names = []
     for index, name in enumerate(drawn):
-        y_name = plot.top + 8 + LINE * index
-        sample = (plot.right + 6, y_name), (plot.right + 20, y_name)
-        names.append(svg.line(*sample, f"line {svg.series(index)}"))
-        names.append(svg.markers([(plot.right + 13, y_name)], index))
-        names.append(svg.name((plot.right + 24, y_name + 4), name, _NAME))
-    drawing = (
-        f"Contour lines of f above its minimum on the grid, at {_N_LEVELS} equal ratios from "
-        f"{10 ** levels[-1]:.1g} to {10 ** levels[0]:.1g}."
-    )
+        at = plot.right + 8, plot.top + 8 + LINE * index
+        names.append(svg.sample(at, index, name, _NAME))
+    drawing = "The function is constant on the grid."
+    if levels:
+        low, high = (power_text(float(f"{level:.1g}")) for level in (levels[0], levels[-1]))
+        drawing = (
+            f"Contour lines of f above its minimum on the grid, at {_N_LEVELS} levels of equal "
+            f"ratio from {low} to {high}."
+        )
     return plot, parts[0] + inside + "".join(names), drawing
 
 
-def _lines_at(
-    generator: contourpy.ContourGenerator, level: float
-) -> Iterator[Sequence[Sequence[float]]]:
-    for found in generator.lines(level):
-        yield np.asarray(found).tolist()
+def _levels(above: NDArray[np.float64]) -> list[float]:
+    """Levels of equal ratio up to half the largest value; the grid resolves nothing finer."""
+    high = float(above.max()) / 2
+    low = max(float(np.quantile(above, _FINEST)), 1e-12 * high)
+    if high <= 0 or low >= high:
+        return []
+    ratio = (high / low) ** (1 / (_N_LEVELS - 1))
+    return [low * ratio**i for i in range(_N_LEVELS)]
 
 
 def _sparse(points: Sequence[svg.Point]) -> list[svg.Point]:
@@ -160,8 +168,8 @@ def _curve(
     names = []
     for index, (name, own) in enumerate(drawn.items()):
         lane = floor + 4 + LINE * (index + 0.5)
-        names.append(svg.markers([(plot.right + 12, lane)], index))
-        names.append(svg.name((plot.right + 20, lane + 4), name, _NAME))
+        names.append(svg.markers([(plot.right + 14, lane)], index))
+        names.append(svg.name((plot.right + 22, lane + 4), name, _NAME))
         for path in own:
             places = [plot.across(point[0]) for point in path.points]
             visited = _sparse([(place, lane) for place in places])

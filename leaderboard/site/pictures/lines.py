@@ -14,6 +14,7 @@ from leaderboard.site.pictures import scales, svg
 from leaderboard.site.pictures.frame import (
     LETTER,
     LINE,
+    SAMPLE,
     Measure,
     Plot,
     Table,
@@ -62,11 +63,8 @@ def learning_curves(
         _Series(name, [(p.passes, p.test) for p in points], [p.interval for p in points])
         for name, points in full.items()
     ]
-    rows: list[list[str]] = []
-    for index, (name, points) in enumerate(full.items()):
-        for p in points if index < svg.N_STYLES else points[-1:]:
-            score = measure.format.span(p.test, p.interval)
-            rows.append([name, number_text(p.passes), score, str(p.n)])
+    span = measure.format.span
+    cells = [[f"{span(p.test, p.interval)}, n = {p.n}" for p in own] for own in full.values()]
     words = Words(
         f"Learning curves: test {measure.title}",
         _ends(series, measure.format.number),
@@ -76,10 +74,8 @@ def learning_curves(
         + _left_out(len(full)),
     )
     x = scales.linear("forward-backward passes", [0, *_across(series)], pad=0.01)
-    columns = ["method", "passes", f"test {measure.title} [{measure.percent}]", "n"]
-    return _lines(
-        key, "curves", words, series, (x, measure.axis(_heights(series))), Table(columns, rows)
-    )
+    table = _numbers("passes", series, cells)
+    return _lines(key, "curves", words, series, (x, measure.axis(_heights(series))), table)
 
 
 def budget_curves(
@@ -99,11 +95,8 @@ def budget_curves(
         _Series(name, [(_doublings(p.k), p.expected) for p in points], [p.interval for p in points])
         for name, points in full.items()
     ]
-    rows = [
-        [name, str(p.k), measure.format.span(p.expected, p.interval)]
-        for index, (name, points) in enumerate(full.items())
-        for p in (points if index < svg.N_STYLES else points[-1:])
-    ]
+    span = measure.format.span
+    cells = [[span(p.expected, p.interval) for p in points] for points in full.values()]
     ks = sorted({p.k for points in full.values() for p in points})
     places = [_doublings(k) for k in ks]
     room = scales.linear("", places)
@@ -115,10 +108,8 @@ def budget_curves(
         f"the stored trials (at most k = {ks[-1]}), with the {measure.percent} bootstrap interval."
         + _left_out(len(full)),
     )
-    columns = ["method", "k", f"expected test {measure.title} [{measure.percent}]"]
-    return _lines(
-        key, "budget", words, series, (x, measure.axis(_heights(series))), Table(columns, rows)
-    )
+    table = _numbers("k", series, cells, dict(zip(places, _defaults_named(ks), strict=True)))
+    return _lines(key, "budget", words, series, (x, measure.axis(_heights(series))), table)
 
 
 def performance_profile(
@@ -200,12 +191,7 @@ def _shares(
         return absent(reason)
     x = scales.linear(titles[0], [x for points in full.values() for x, _ in points], pad=0.01)
     series = [_Series(name, _thinned(points, x)) for name, points in full.items()]
-    rows = [
-        [one.name, number_text(x), _percent(y)]
-        for index, one in enumerate(series)
-        for x, y in (one.points if index < svg.N_STYLES else one.points[-1:])
-    ]
-    table = Table(["method", titles[0], titles[1]], rows)
+    table = _numbers(titles[0], series, [[_percent(y) for _, y in one.points] for one in series])
     words = Words(
         words.title, _ends(series, _percent, " %"), words.caption + _left_out(len(series))
     )
@@ -225,17 +211,17 @@ def _lines(
     """The figure with the first eight of `series`, each named at its right end."""
     drawn = series[: svg.N_STYLES]
     longest = max(min(_NAME, len(one.name)) for one in drawn)
-    plot = Plot.fit(*axes, aside=26 + LETTER * longest)
+    plot = Plot.fit(*axes, aside=SAMPLE + LETTER * longest)
     bands, curves = [], []
     for index, one in enumerate(drawn):
         bands.append(_band(plot, one, index))
         points = [plot.at(*point) for point in one.points]
+        marked = svg.markers(_marked(points, index), index)
         if stepped:
             points.append((plot.right, points[-1][1]))
         draw = svg.steps if stepped else svg.polyline
         curves.append(draw(points, f"line {svg.series(index)}") if len(points) > 1 else "")
-        if not stepped:
-            curves.append(svg.markers(_marked(points, index), index))
+        curves.append(marked)
     body = "".join([plot.drawn(), *bands, *curves, _names(plot, drawn, stepped)])
     return figure(key, kind, words, plot.height, body, table)
 
@@ -261,7 +247,7 @@ def _marked(points: Sequence[svg.Point], index: int) -> list[svg.Point]:
 
 
 def _names(plot: Plot, drawn: Sequence[_Series], stepped: bool) -> str:
-    """Marker and name of each curve to the right, at the height of its end where there is room."""
+    """A sample and the name of each curve to the right, near the height of its end."""
     ends = [plot.at(*one.points[-1]) for one in drawn]
     # Curves that end at the same height stand in the order of the caller.
     order = sorted(range(len(drawn)), key=lambda index: (ends[index][1], index))
@@ -270,9 +256,8 @@ def _names(plot: Plot, drawn: Sequence[_Series], stepped: bool) -> str:
     for index, y in zip(order, heights, strict=True):
         x = plot.right if stepped else ends[index][0]
         style = f"leader {svg.series(index)}"
-        parts.append(svg.line((x, ends[index][1]), (plot.right + 11, y), style))
-        parts.append(svg.markers([(plot.right + 15, y)], index))
-        parts.append(svg.name((plot.right + 22, y + 4), drawn[index].name, _NAME))
+        parts.append(svg.line((x, ends[index][1]), (plot.right + 9, y), style))
+        parts.append(svg.sample((plot.right + 10, y), index, drawn[index].name, _NAME))
     return "".join(parts)
 
 
@@ -297,6 +282,43 @@ def _thinned(points: Sequence[svg.Point], axis: Axis) -> list[svg.Point]:
         else:
             found.append((x, y))
     return found
+
+
+def _numbers(
+    title: str,
+    series: Sequence[_Series],
+    cells: Sequence[Sequence[str]],
+    names: Mapping[float, str] | None = None,
+) -> Table:
+    """The values of each curve; of those that are not drawn the last ones.
+
+    Curves over (nearly) the same x become rows with a column for each x; others a row a point.
+
+    Args:
+        title: what x is.
+        series: the curves.
+        cells: a text for each point of each curve.
+        names: how x is written, where not as a number.
+    """
+    found = [
+        [(x, cell) for (x, _), cell in zip(one.points, own, strict=True)]
+        for one, own in zip(series, cells, strict=True)
+    ]
+    found[svg.N_STYLES :] = [own[-1:] for own in found[svg.N_STYLES :]]
+    across = sorted({x for own in found for x, _ in own})
+    texts = {x: names[x] if names else number_text(x) for x in across}
+    if len(across) <= 2 * max(map(len, found)):
+        rows = [
+            [one.name, *(dict(own).get(x, "") for x in across)]
+            for one, own in zip(series, found, strict=True)
+        ]
+        return Table(["method", *(f"{title}: {texts[x]}" for x in across)], rows)
+    long = [
+        [one.name, texts[x], cell]
+        for one, own in zip(series, found, strict=True)
+        for x, cell in own
+    ]
+    return Table(["method", title, "value"], long)
 
 
 def _across(series: Sequence[_Series]) -> list[float]:

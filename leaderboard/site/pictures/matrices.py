@@ -32,6 +32,18 @@ _OPPOSITE: dict[Verdict, Verdict] = {
     "equivalent": "equivalent",
     "undecided": "undecided",
 }
+_GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
+    "better": [[(0, -1), (1, 0.8), (-1, 0.8)]],
+    "worse": [[(0, 1), (1, -0.8), (-1, -0.8)]],
+    "equivalent": [
+        [(-1, -0.55), (1, -0.55), (1, -0.2), (-1, -0.2)],
+        [(-1, 0.2), (1, 0.2), (1, 0.55), (-1, 0.55)],
+    ],
+    "undecided": [[(0, -0.4), (0.4, 0), (0, 0.4), (-0.4, 0)]],
+}
+"""Shapes, as fonts differ: triangles, two bars, a dot."""
+_Cell = tuple[int, int, Verdict, float | None]
+"""Row, column, the row's verdict, p."""
 _LANE = 6.0
 _ROW = 16.0
 
@@ -53,9 +65,11 @@ def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure:
         return absent("No win matrix: fewer than two methods are ranked.")
     left = 30 + LETTER * max(min(_NAME, len(name)) for name in drawn)
     size = min(40.0, (WIDTH - left - 6) / len(drawn))
-    parts = [_matrix_names(drawn, left, size)]
+    cells: list[_Cell] = []
     for pair in own:
-        parts.append(_cells(pair, place[pair.a], place[pair.b], left, size))
+        cells.append((place[pair.a], place[pair.b], pair.verdict, pair.p))
+        cells.append((place[pair.b], place[pair.a], _OPPOSITE[pair.verdict], pair.p))
+    parts = [_matrix_names(drawn, left, size), *_drawn_cells(cells, left, size)]
     height = 24 + size * len(drawn) + 4
     wins = {v: sum(pair.verdict == v for pair in own) for v in _OPPOSITE}
     decided = wins["better"] + wins["worse"]
@@ -107,34 +121,21 @@ def _matrix_names(drawn: Sequence[str], left: float, size: float) -> str:
     return "".join(parts)
 
 
-def _cells(pair: Pair, a: int, b: int, left: float, size: float) -> str:
-    """Both cells of a pair: seen from either method."""
+def _drawn_cells(cells: Sequence[_Cell], left: float, size: float) -> list[str]:
+    """The cells, all of one verdict in two shapes; p below the glyph where there is room."""
     parts = []
-    for row, column, verdict in ((a, b, pair.verdict), (b, a, _OPPOSITE[pair.verdict])):
-        x, y = left + size * column, 24 + size * row
-        roomy = size >= 30 and pair.p is not None
-        centre = x + (size - 1) / 2, y + (size - 1) * (0.34 if roomy else 0.5)
-        parts.append(svg.rectangle(x, y, size - 1, size - 1, f"cell {verdict}"))
-        parts.append(_glyph(centre, verdict, min(5.0, size / 4)))
-        if roomy and pair.p is not None:
-            at = x + size / 2, y + size - 6
-            parts.append(svg.text(at, _short_p(pair.p), "small", "middle"))
-    return "".join(parts)
-
-
-def _glyph(at: svg.Point, verdict: Verdict, size: float) -> str:
-    """A triangle up or down, two bars, or a dot: shapes, as fonts differ."""
-    x, y = at
-    if verdict == "undecided":
-        return svg.dot(at, size / 4, "glyph undecided")
-    if verdict == "equivalent":
-        return "".join(
-            svg.line((x - size, y + dy), (x + size, y + dy), "glyph equivalent")
-            for dy in (-size / 2.5, size / 2.5)
-        )
-    tip = -size if verdict == "better" else size
-    corners = [(x, y + tip), (x + size, y - 0.8 * tip), (x - size, y - 0.8 * tip)]
-    return svg.polygon(corners, f"glyph {verdict}")
+    roomy = size >= 30
+    for verdict in _OPPOSITE:
+        own = [(left + size * j, 24 + size * i, p) for i, j, found, p in cells if found == verdict]
+        parts.append(svg.squares([(x, y) for x, y, _ in own], size - 1, f"cell {verdict}"))
+        middle = (size - 1) * (0.34 if roomy else 0.5)
+        centres = [(x + (size - 1) / 2, y + middle) for x, y, _ in own]
+        parts.append(svg.glyphs(centres, _GLYPHS[verdict], min(5.0, size / 4), f"glyph {verdict}"))
+        for x, y, p in own:
+            if roomy and p is not None:
+                at = x + (size - 1) / 2, y + size - 6
+                parts.append(svg.text(at, _short_p(p), "small", "middle"))
+    return parts
 
 
 def _short_p(p: float) -> str:
@@ -179,9 +180,9 @@ def _rank_plot(found: CriticalDifference) -> tuple[Plot, list[int]]:
     ranks = found.mean_ranks
     side = 10 + LETTER * max(min(_NAME, len(method)) for method in ranks)
     n = max(2, len(ranks))
-    ticks = [float(tick) for tick in scales.nice_ticks(1, n, 6) if tick == int(tick)]
+    ticks = sorted({1.0, *(tick for tick in scales.nice_ticks(1, n, 8) if tick == int(tick))})
     axis = Axis("", 1, n, ticks, [number_text(tick) for tick in ticks])
-    plot = Plot(axis, Axis("", 0, 1, [], []), side, WIDTH - side, 46, 46)
+    plot = Plot(axis, Axis("", 0, 1, [], []), side, WIDTH - side, 62, 62)
     lanes: list[int] = []
     ends: list[float] = []
     for group in _drawn_groups(found):
@@ -204,10 +205,10 @@ def _rank_axis(plot: Plot, difference: float) -> str:
         parts.append(svg.line((x, plot.top - 4), (x, plot.top), "base"))
         parts.append(svg.text((x, plot.top - 8), words, "tick", "middle"))
     length = min(plot.across(1 + difference), plot.right) - plot.left
-    ends = (plot.left, 14.0), (plot.left + length, 14.0)
-    parts.append(svg.line(*ends, "clique"))
-    parts += [svg.line((x, 10), (x, 18), "base") for x, _ in ends]
-    parts.append(svg.text((0, 18), f"CD = {difference:.2f}", "tick"))
+    ends = (plot.left, 22.0), (plot.left + length, 22.0)
+    parts.append(svg.line(*ends, "base"))
+    parts += [svg.line((x, 18), (x, 26), "base") for x, _ in ends]
+    parts.append(svg.text((plot.left, 12), f"critical difference {difference:.2f}", "tick"))
     return "".join(parts)
 
 

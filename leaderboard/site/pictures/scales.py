@@ -68,7 +68,7 @@ def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
     if len(ticks) < 3:
         every = [m * 10.0**power for power in range(first - 1, last + 1) for m in (1, 2, 5)]
         ticks = [tick for tick in every if low <= math.log10(tick) <= high]
-    return Axis(title, 10**low, 10**high, ticks, [_power_text(tick) for tick in ticks], log=True)
+    return Axis(title, 10**low, 10**high, ticks, [power_text(tick) for tick in ticks], log=True)
 
 
 def fitting(title: str, values: Iterable[float], *, factor: float = 1.0, n: int = 5) -> Axis:
@@ -106,7 +106,7 @@ def tick_texts(ticks: Sequence[float]) -> list[str]:
     size = 1e3 if prefix == "k" else size
     step = (ticks[1] - ticks[0] if len(ticks) > 1 else largest or 1.0) / size
     digits = min(9, max(0, -math.floor(math.log10(step) + 1e-9)))
-    return [minus(f"{tick / size:.{digits}f}") + (prefix if tick else "") for tick in ticks]
+    return [minus(f"{tick / size:.{digits}f}") + prefix if tick else "0" for tick in ticks]
 
 
 def number_text(value: float) -> str:
@@ -122,7 +122,8 @@ def minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _power_text(value: float) -> str:
+def power_text(value: float) -> str:
+    """A power of ten, or 2 or 5 times one, as a tick's label."""
     return f"{value:g}" if 1e-3 <= value < 1e4 else _scientific(value)
 
 

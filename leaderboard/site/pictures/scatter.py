@@ -27,6 +27,11 @@ _NAME = 15
 _RATES = ("lr", "learning_rate")
 """Last part of the name of a hyperparameter that is a learning rate."""
 
+_Box = tuple[float, float, float]
+"""Left end, middle height and width of something a line of text high."""
+_LIFTS = (0.0, -9.0, 9.0)
+"""Heights at which a name is tried beside its point."""
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -57,12 +62,13 @@ def cost_against_score(key: str, points: Sequence[Spent], measure: Measure, cost
     costs = [v for p in points for i in [p.cost_interval] if i for v in (i.low, i.high)]
     x = scales.fitting(f"{cost}, lower is better", costs + [p.cost for p in points])
     y = measure.axis(ends + [p.score for p in points])
-    longest = max(min(_NAME, len(points[index].name)) for index in front)
+    longest = max(min(_NAME, len(p.name)) for p in points)
     plot = Plot.fit(x, y, aside=16 + LETTER * longest)
     parts = [plot.drawn(), _front_line(plot, [points[index] for index in front])]
     for index, p in enumerate(points):
         parts.append(_crosshair(plot, p, index in front))
-    parts.append(_front_names(plot, [points[index] for index in front]))
+    rest = [p for index, p in enumerate(points) if index not in front]
+    parts.append(_point_names(plot, [points[index] for index in front], rest))
     names = [points[index].name for index in front]
     words = Words(
         f"Cost against score: {measure.title}",
@@ -159,10 +165,10 @@ def _crosshair(plot: Plot, p: Spent, on_front: bool) -> str:
     parts = [svg.hint(p.name)]
     if p.interval:
         low, high = plot.up(p.interval.low), plot.up(p.interval.high)
-        parts.append(svg.line((x, low), (x, high), "bar s0"))
+        parts.append(svg.line((x, low), (x, high), "cross"))
     if p.cost_interval:
         low, high = plot.across(p.cost_interval.low), plot.across(p.cost_interval.high)
-        parts.append(svg.line((low, y), (high, y), "bar s0"))
+        parts.append(svg.line((low, y), (high, y), "cross"))
     parts.append(svg.dot((x, y), 3.2, "dot" if on_front else "dot open"))
     return f"<g>{''.join(parts)}</g>"
 
@@ -172,21 +178,33 @@ def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
     return svg.polyline(points, "front") if len(points) > 1 else ""
 
 
-def _front_names(plot: Plot, front: Sequence[Spent]) -> str:
-    """Names beside the points of the front, where the one before leaves room."""
+def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
+    """Names to the right of the points, those of the front first, as far as there is room."""
     parts: list[str] = []
-    taken: list[svg.Point] = []
-    for p in front:
+    taken: list[_Box] = [_around(plot, p) for p in (*front, *rest)]
+    for p in (*front, *rest):
         x, y = plot.at(p.cost, p.score)
-        place = next((spot for spot in (y + 4, y - 8, y + 16) if _free((x, spot), taken)), None)
-        if place is not None:
-            taken.append((x, place))
-            parts.append(svg.name((x + 8, place), p.name, _NAME, "halo"))
+        width = LETTER * min(_NAME, len(p.name))
+        box = next((own for dy in _LIFTS if _free(own := (x + 6, y + dy, width), taken)), None)
+        if box is not None:
+            taken.append(box)
+            style = "halo" if p in front else "halo quiet"
+            parts.append(svg.name((box[0], box[1] + 4), p.name, _NAME, style))
     return "".join(parts)
 
 
-def _free(spot: svg.Point, taken: Sequence[svg.Point]) -> bool:
-    return all(abs(spot[1] - y) >= LINE - 2 or abs(spot[0] - x) > LETTER * _NAME for x, y in taken)
+def _around(plot: Plot, p: Spent) -> _Box:
+    x, y = plot.at(p.cost, p.score)
+    return x - 3, y, 6
+
+
+def _free(box: _Box, taken: Sequence[_Box]) -> bool:
+    """Whether no other box on the same line of text overlaps."""
+    x, y, width = box
+    return not any(
+        abs(y - other) < LINE - 4 and x < left + wide and left < x + width
+        for left, other, wide in taken
+    )
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:

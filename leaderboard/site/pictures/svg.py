@@ -49,6 +49,13 @@ def line(start: Point, end: Point, style: str) -> str:
     )
 
 
+def squares(corners: Iterable[Point], size: float, style: str) -> str:
+    """Equal squares, each with its upper left corner at one of `corners`."""
+    side = coordinate(size)
+    moves = [f"M{pairs([corner])}h{side}v{side}h-{side}z" for corner in corners]
+    return f'<path class="{style}" d="{"".join(moves)}"/>' if moves else ""
+
+
 def rectangle(x: float, y: float, width: float, height: float, style: str) -> str:
     """A filled rectangle with its corner at (x, y)."""
     return (
@@ -109,6 +116,16 @@ def markers(points: Iterable[Point], index: int, size: float = 3.2, style: str =
     return f'<path class="{style} {series(index)}" d="{"".join(parts)}"/>' if parts else ""
 
 
+def sample(at: Point, index: int, words: str, limit: int) -> str:
+    """A piece of the line of series `index` with its marker, and its name to the right."""
+    x, y = at
+    return (
+        line((x, y), (x + 16, y), f"line {series(index)}")
+        + markers([(x + 8, y)], index)
+        + name((x + 20, y + 4), words, limit)
+    )
+
+
 def dot(at: Point, size: float, style: str) -> str:
     """A filled circle."""
     x, y = at
@@ -121,6 +138,15 @@ def clipped(body: str, left: float, top: float, right: float, bottom: float) -> 
     box = [coordinate(value) for value in (left, top, right - left, bottom - top)]
     place = f'x="{box[0]}" y="{box[1]}" width="{box[2]}" height="{box[3]}"'
     return f'<svg class="clip" {place} viewBox="{" ".join(box)}">{body}</svg>'
+
+
+def glyphs(
+    points: Iterable[Point], shape: Iterable[Sequence[Point]], size: float, style: str
+) -> str:
+    """The same shape, of one or several outlines, around each of `points`."""
+    outlines = list(shape)
+    parts = [_outline(own, x, y, size) for x, y in points for own in outlines]
+    return f'<path class="{style}" d="{"".join(parts)}"/>' if parts else ""
 
 
 def _outline(shape: Sequence[Point] | None, x: float, y: float, size: float) -> str:
