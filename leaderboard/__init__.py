@@ -3,14 +3,16 @@
 Layers, each importing only from those below it:
 
     cli
-    text, site
-    claims, controls
+    text, claims_text, site
+    formats
+    claims
+    hearing
     depth
     board, compare, dossier, slider
     summary
     contest
     published, trajectories
-    evidence, aggregate, tables, details
+    evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
     format
     paired, multiple

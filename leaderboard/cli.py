@@ -75,7 +75,8 @@ def board(
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
         return
-    from leaderboard.text import console, show_board
+    from leaderboard.formats import console
+    from leaderboard.text import show_board
 
     show_board(made, console())
 
@@ -106,7 +107,8 @@ def compare(
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
         return
-    from leaderboard.text import console, show_report
+    from leaderboard.formats import console
+    from leaderboard.text import show_report
 
     show_report(report, console())
 
@@ -196,7 +198,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
-    from leaderboard.format import plain
+    from leaderboard.formats import plain
 
     for problem in problems:
         typer.echo(f"not shown: {plain(problem)}", err=True)

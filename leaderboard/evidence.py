@@ -39,6 +39,8 @@ class Run:
     test: float | None
     level: Level
     epoch: str | None = None
+    secondary: Mapping[str, float] = field(default_factory=dict)
+    """Metrics beside the score, by name."""
 
     @classmethod
     def of(cls, record: RunRecord) -> Run:
@@ -52,6 +54,7 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             epoch=spec.epoch,
+            secondary=result.secondary if result else {},
         )
 
 
@@ -94,6 +97,8 @@ class Repetitions:
     statuses: Mapping[Status, int] = field(default_factory=dict)
     level: Level | None = None
     """Of the weakest sandbox among those recorded."""
+    secondary: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Metrics beside the score, of the repetitions that have one."""
 
     @property
     def missing(self) -> int:
@@ -233,6 +238,7 @@ def _repetitions(
             f"{where}: names {len(ids)} repetitions, expected at most {MAX_REPETITIONS}"
         )
     scores: dict[int, float] = {}
+    secondary: dict[int, Mapping[str, float]] = {}
     statuses: Counter[Status] = Counter()
     levels: list[Level] = []
     cell = (study.task, study.method, study.ruleset)
@@ -245,9 +251,14 @@ def _repetitions(
         if run.repetition in scores:
             raise RecordError(f"{where}: repetition {run.repetition} is named twice")
         score = card.metric.chance if run.test is None else run.test
-        if abs(score) > MAX_SCORE:
-            raise RecordError(f"{where}: run {run_id} has the score {score:g}, which is no score")
+        for value in (score, *run.secondary.values()):
+            if abs(value) > MAX_SCORE:
+                raise RecordError(
+                    f"{where}: run {run_id} has the score {value:g}, which is no score"
+                )
         scores[run.repetition] = score
+        if run.test is not None:
+            secondary[run.repetition] = run.secondary
         statuses[run.status] += 1
         levels.append(run.level)
-    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None))
+    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None), secondary)

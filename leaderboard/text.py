@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
-
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
-from leaderboard.format import NORMALISED, Format, plain
+from leaderboard.formats import SCORE as _SCORE
+from leaderboard.formats import Format as _Format
+from leaderboard.formats import p_value, plain
+from leaderboard.formats import show_lines as _show_lines
+from leaderboard.formats import table as _table
 from leaderboard.paired import Comparison
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
-
-MAX_WIDTH = 100
-
-
-def console() -> Console:
-    """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
-    width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
-    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -53,24 +45,8 @@ def show_report(report: Report, out: Console) -> None:
     _show_lines(_report_footer(report), out)
 
 
-def _table(*columns: str) -> Table:
-    """A table without lines; a column whose name starts with ">" is aligned to the right."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(
-            Text(column.removeprefix(">")), justify="right" if right else "left", overflow="fold"
-        )
-    return table
-
-
-def _show_lines(lines: Iterable[str], out: Console) -> None:
-    for line in lines:
-        out.print(plain(line), style="dim")
-
-
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
-    form = Format(task.unit, task.margin)
+    form = _Format(task.unit, task.margin)
     better = "higher" if task.direction == "maximize" else "lower"
     percent = f"{board.confidence:.0%}"
     out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
@@ -97,7 +73,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print()
 
 
-def _add_row(table: Table, row: Row, board: Board, form: Format, both: bool) -> None:
+def _add_row(table: Table, row: Row, board: Board, form: _Format, both: bool) -> None:
     samples: list[Sample | None] = [row.tuned, row.defaults]
     main, other = samples if board.basis == "tuned" else reversed(samples)
     versus = row.versus_reference
@@ -149,9 +125,7 @@ def _runs(sample: Sample, row: Row) -> str:
 
 
 def _p(comparison: Comparison | None) -> str:
-    if comparison is None or comparison.p_adjusted is None:
-        return ""
-    return f"{comparison.p_adjusted:.4f}"
+    return p_value(comparison.p_adjusted if comparison else None)
 
 
 def _row_notes(task: TaskTable) -> list[str]:
@@ -172,7 +146,7 @@ def _flag_notes(task: TaskTable) -> list[str]:
     ]
 
 
-def _past(item: Withdrawn, form: Format) -> str:
+def _past(item: Withdrawn, form: _Format) -> str:
     value = f"{form.number(item.mean)}, n = {item.n}"
     return f"{item.method}: {item.state} {item.since[:10]} (was {value}): {item.reason}"
 
@@ -202,9 +176,9 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
     table.add_row(
         _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
-        NORMALISED.span(row.iqm, row.iqm_interval),
-        NORMALISED.span(row.mean, row.mean_interval),
-        NORMALISED.number(row.defaults_mean),
+        _SCORE.span(row.iqm, row.iqm_interval),
+        _SCORE.span(row.mean, row.mean_interval),
+        _SCORE.number(row.defaults_mean),
         str(row.n),
     )
 
@@ -252,7 +226,7 @@ def _board_footer(board: Board) -> list[str]:
 
 
 def _add_duel(table: Table, duel: Duel) -> None:
-    form, found = Format(duel.unit, duel.margin), duel.comparison
+    form, found = _Format(duel.unit, duel.margin), duel.comparison
     name = duel.task + (" (prelim.)" if duel.preliminary else "")
     if found is None:
         table.add_row(name, "-", "-", "-", "", "", "", plain(duel.note), style="dim")

@@ -295,7 +295,12 @@ class Pool:
         device = "gpu" if self.compute.accelerator == "gpu" else "cpu"
         snapshots = outcome.snapshots if outcome else []
         curve = [
-            CurvePoint(**entry.model_dump(exclude={"file"}), **point)
+            # Microseconds: more digits are noise that fills a bundle.
+            CurvePoint(
+                **entry.model_dump(exclude={"file", "seconds"}),
+                seconds=round(entry.seconds, 6),
+                **point,
+            )
             for entry, point in zip(snapshots, scored.get("curve", []), strict=False)
         ]
         measured = {key: ended[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}

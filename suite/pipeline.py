@@ -56,8 +56,8 @@ class Cell:
 
     @property
     def r(self) -> int:
-        """Repetitions; one where nothing varies between them."""
-        return 1 if self.task.card.deterministic else RULESET.r(self.preset)
+        """Repetitions of the selected point."""
+        return RULESET.r(self.preset, deterministic=self.task.card.deterministic)
 
     @cached_property
     def points(self) -> list[dict[str, Value]]:
@@ -103,12 +103,13 @@ class Cell:
     @property
     def n_runs(self) -> int:
         """Runs at most: fewer if the defaults win the tuning."""
-        return len(self.points) + self.r * (2 if self.with_defaults else 1)
+        return len(self.points) + self.r + self.r_defaults
 
     @property
-    def with_defaults(self) -> bool:
-        """Whether the defaults are repeated beside the selected point."""
-        return self.preset == "full" and len(self.points) > 1
+    def r_defaults(self) -> int:
+        """Repetitions of the defaults beside those of the selected point."""
+        fixed = self.task.card.deterministic
+        return RULESET.r_defaults(self.preset, len(self.points), deterministic=fixed)
 
     def reproduce(self, spec: RunSpec) -> str:
         """The command that repeats one run and compares the weights."""
@@ -278,7 +279,7 @@ class Pipeline:
             self._store.write(record)
         self._mirrored(record, cell.task_ref.slug)
         chosen = cell.repetitions(record.trials[record.selected].hyperparameters)
-        defaults = cell.repetitions(cell.points[0]) if cell.with_defaults else []
+        defaults = cell.repetitions(cell.points[0]) if cell.r_defaults else []
         specs = {spec.id: spec for spec in (*chosen, *defaults)}
         self.progress.total -= len(chosen) + len(defaults) - len(specs)
         for spec in specs.values():
@@ -364,7 +365,7 @@ def study_record(cell: Cell, runs: Sequence[RunRecord]) -> StudyRecord:
         selected=selected,
         selected_runs=[spec.id for spec in cell.repetitions(cell.points[selected])],
         default_runs=(
-            [spec.id for spec in cell.repetitions(cell.points[0])] if cell.with_defaults else []
+            [spec.id for spec in cell.repetitions(cell.points[0])] if cell.r_defaults else []
         ),
         epoch=cell.epoch,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

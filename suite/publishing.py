@@ -51,7 +51,8 @@ def add(
 
 
 def _check(bundle: Bundle, folder: Path) -> None:
-    others = [read_bundle(path) for path in sorted(folder.glob("*.zip"))]
+    same_task = sorted(folder.glob(f"{bundle.manifest.task.slug}--*.zip"))  # all that it looks at
+    others = [read_bundle(path) for path in same_task]
     errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
     if errors:
         raise BundleError(

@@ -4,8 +4,9 @@ The records are the truth. Mirroring runs in a thread of its own, catches up wit
 interrupted command left out, and only warns when it fails.
 
 In MLflow: one experiment per task; one parent run per tuned method, which gets the repetitions'
-mean score when the command ends; one nested run per record, with its hyperparameters, curves (one
-batched call), scores and provenance tags (`assay.*`).
+mean score and the pictures of its cell when the command ends; one nested run per record, with its
+hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). The way back,
+from a record to its MLflow run, stands in the results folder (Store.mlflow_runs).
 """
 
 from __future__ import annotations
@@ -18,22 +19,34 @@ import queue
 import statistics
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from suite.cards import Direction
 from suite.records import RunRecord, StudyRecord
+from suite.store import Store
 
+Draw = Callable[[StudyRecord], Mapping[str, str]]
+"""The pictures of a study's cell: SVG by file name."""
 PARENT_TAG = "mlflow.parentRunId"
 _IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
 
 
 class Mirror:
-    """A thread that copies records to an MLflow tracking server and an Optuna storage."""
+    """A thread that copies records to an MLflow tracking server and an Optuna storage.
 
-    def __init__(self, *, mlflow_uri: str, optuna_url: str) -> None:
-        self._uri, self._optuna_url = mlflow_uri, optuna_url
+    Args:
+        store: the records' folder; keeps which MLflow run a record became.
+        mlflow_uri: another tracking server than the SQLite file in that folder.
+        draw: what draws the pictures of a cell, if anything does.
+    """
+
+    def __init__(
+        self, store: Store, *, mlflow_uri: str | None = None, draw: Draw | None = None
+    ) -> None:
+        own_uri, self._optuna_url = default_uris(store.root)
+        self._uri, self._store, self._draw = mlflow_uri or own_uri, store, draw
         self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, Direction] | None]
         self._queue = queue.SimpleQueue()
         self.problem: str | None = None
@@ -63,6 +76,7 @@ class Mirror:
             self._try(self._mirror, *item)
         if self.problem is None:
             self._try(self._summarise)
+        self._try(self._keep_index)
 
     def _try(self, action: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -106,7 +120,7 @@ class Mirror:
             name = f"assay/{task}"
             found = self._client.get_experiment_by_name(name)
             self._experiments[task] = (
-                found.experiment_id if found else self._client.create_experiment(name)
+                found.experiment_id if found else self._create_experiment(name)
             )
             self._known[task] = {}
             token: str | None = None
@@ -120,6 +134,15 @@ class Mirror:
                 if not token:
                     break
         return self._known[task]
+
+    def _create_experiment(self, name: str) -> str:
+        """Beside an SQLite file MLflow would put pictures into the folder one happens to be in."""
+        folder = self._store.root.resolve() / "mlflow-artifacts" / name
+        own = self._uri.startswith("sqlite:")
+        created: str = self._client.create_experiment(
+            name, artifact_location=folder.as_uri() if own else None
+        )
+        return created
 
     def _remember(self, task: str, run: Any) -> None:
         tags = run.data.tags
@@ -163,13 +186,22 @@ class Mirror:
                 values["test.mean"] = statistics.mean(tests)
             if len(tests) > 1:
                 values["test.sd"] = statistics.stdev(tests)
-            metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+            # Of two values at one time and step MLflow shows the larger, not the later one.
+            metrics = [Metric(name, value, now, len(tests)) for name, value in values.items()]
             hyperparameters = json.dumps(chosen.hyperparameters)
             tags = [
                 RunTag("assay.study_id", study.id),
                 RunTag("assay.selected", hyperparameters),
             ]
             self._client.log_batch(parent, metrics, [], tags)
+            for name, text in (self._draw(study) if self._draw else {}).items():
+                self._client.log_text(parent, text, f"pictures/{name}")
+
+    def _keep_index(self) -> None:
+        """Which MLflow run each record became."""
+        self._store.keep_mlflow_runs(
+            {record: run for known in self._known.values() for record, run in known.items()}
+        )
 
     def _log(self, record: RunRecord, experiment: str) -> str:
         from mlflow.entities import Metric, Param

@@ -39,9 +39,17 @@ class Ruleset(BaseModel):
         full = self.tuning_points[tier]
         return min(full, self.quick_tuning_points) if preset == "quick" else full
 
-    def r(self, preset: Preset = "full") -> int:
-        """Paired repetitions of the selected point."""
+    def r(self, preset: Preset = "full", *, deterministic: bool = False) -> int:
+        """Paired repetitions of the selected point; one where nothing varies between them."""
+        if deterministic:
+            return 1
         return self.quick_repetitions if preset == "quick" else self.repetitions
+
+    def r_defaults(self, preset: Preset, k: int, *, deterministic: bool = False) -> int:
+        """Repetitions of the defaults of a study with `k` points: none where they are the only
+        point, which is repeated anyway, and none under --quick.
+        """
+        return self.r(preset, deterministic=deterministic) if preset == "full" and k > 1 else 0
 
 
 RULESET = Ruleset()

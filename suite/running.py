@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from suite.execution import Job, Pool
 from suite.organising import Epoch
 from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
 from suite.progress import Bar, duration
-from suite.recording import Mirror, default_uris
+from suite.recording import Draw, Mirror
 from suite.records import Compute, Purpose, RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method
 from suite.replaying import Verdict, compare, tolerance
@@ -387,8 +388,15 @@ def _mirror(request: Request, store: Store) -> Iterator[_MaybeMirror]:
     if request.mlflow == "off":
         yield _MaybeMirror(None)
         return
-    mlflow_uri, optuna_url = default_uris(store.root)
-    yield _MaybeMirror(Mirror(mlflow_uri=request.mlflow or mlflow_uri, optuna_url=optuna_url))
+    yield _MaybeMirror(Mirror(store, mlflow_uri=request.mlflow, draw=_drawing(store)))
+
+
+def _drawing(store: Store) -> Draw | None:
+    """What draws the pictures of a cell: an installed package may (entry-point group
+    assay.pictures, one function of the store and a study).
+    """
+    found = sorted(entry_points(group="assay.pictures"), key=lambda entry: entry.name)
+    return (lambda study: found[0].load()(store, study)) if found else None
 
 
 def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:

@@ -2,8 +2,9 @@
 
     <results>/runs/<task>/<method>/<run id>.json
     <results>/studies/<task>/<method>/<study id>.json
+    <results>/mlflow-runs.json    which MLflow run mirrors which record
 
-A file is written once, whole, under the id of its spec, and never edited.
+A record is written once, whole, under the id of its spec, and never edited.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.errors import RecordError, StorageError
 from suite.records import AnyRecord, RunRecord, StudyRecord, parse_record
 
 MAX_RECORD_BYTES = 4_000_000
+MLFLOW_RUNS = "mlflow-runs.json"
 TEMPORARY = ".writing-"
 
 
@@ -122,6 +124,27 @@ class Store:
     def tasks(self) -> list[str]:
         """Names of the folders that hold the studies of a task."""
         return sorted(path.name for path in (self.root / "studies").glob("*/"))
+
+    def mlflow_runs(self) -> dict[str, str]:
+        """MLflow's run ids by record id, as far as the mirror noted them; a damaged note is none:
+        the mirror writes it again.
+        """
+        try:
+            found = json.loads((self.root / MLFLOW_RUNS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        return {record: run for record, run in found.items() if isinstance(run, str)}
+
+    def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
+        """Add to what `mlflow_runs` says."""
+        together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
+        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=TEMPORARY)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(together + "\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, self.root / MLFLOW_RUNS)
 
     def _all(
         self,

@@ -251,12 +251,13 @@ def _study(study: StudyRecord, bundle: Bundle, card: TaskCard) -> Findings:
             yield _error("study", f"{name}: trial {trial.number} is not what its run says")
     if study.selected != select(study.trials, card.metric.direction):
         yield _error("selection", f"{name}: trial {study.selected} is not the best on validation")
-    r = 1 if card.deterministic else RULESET.r(study.preset)
+    k, fixed = len(study.trials), card.deterministic
+    r = RULESET.r(study.preset, deterministic=fixed)
+    r_defaults = RULESET.r_defaults(study.preset, k, deterministic=fixed)
     best = study.trials[study.selected].hyperparameters
-    with_defaults = study.preset == "full" and len(study.trials) > 1
     for what, given, point, n in (
         ("selected", study.selected_runs, best, r),
-        ("default", study.default_runs, study.trials[0].hyperparameters, r * with_defaults),
+        ("default", study.default_runs, study.trials[0].hyperparameters, r_defaults),
     ):
         planned = [_spec(study, point, "repetition", number).id for number in range(n)]
         if given != planned:

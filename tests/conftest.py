@@ -60,7 +60,7 @@ class Submission:
         trials = [coherent_run(cell, spec, salt) for spec in cell.tuning]
         study = study_record(cell, trials)
         points = [study.trials[study.selected].hyperparameters]
-        points += [cell.points[0]] if cell.with_defaults else []
+        points += [cell.points[0]] if cell.r_defaults else []
         specs = [spec for point in points for spec in cell.repetitions(point)]
         runs = {run.id: run for run in (coherent_run(cell, spec, salt) for spec in specs)}
         for record in [*trials, *runs.values(), study]:

@@ -325,13 +325,15 @@ class PointFunctions(Functions):
     def position(self, model: PointObjective, state: Tensors) -> dict[str, float]:
         """The function's own coordinates z, which every instance shares, of one or two unknowns.
 
-        A point that is not finite lies nowhere.
+        Rounded to what a picture can show; a point that is not finite lies nowhere.
         """
         if self.recipe.dimension > 2:
             return {}
         moved = state["x"].double() - model.shift
         z = moved if model.rotation is None else model.rotation @ moved
-        return dict(zip("xy", z.tolist(), strict=False)) if z.isfinite().all() else {}
+        if not z.isfinite().all():
+            return {}
+        return {axis: float(f"{place:.6g}") for axis, place in zip("xy", z.tolist(), strict=False)}
 
     def draw_instance(self, generator: Generator) -> dict[str, Tensor]:
         """A uniform `shift` and, if the recipe says so, a Haar-distributed `rotation`."""

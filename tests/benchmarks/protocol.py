@@ -44,7 +44,7 @@ def whole_protocol(task):
     """Seconds from workers up to all records and the mirror written; and the number of runs."""
     from suite.execution import Pool
     from suite.pipeline import Pipeline, make_cells
-    from suite.recording import Mirror, default_uris
+    from suite.recording import Mirror
     from suite.records import Compute
     from suite.registry import find_method, select_tasks
     from suite.store import Store
@@ -52,8 +52,7 @@ def whole_protocol(task):
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        mlflow_uri, optuna_url = default_uris(store.root)
-        mirror = Mirror(mlflow_uri=mlflow_uri, optuna_url=optuna_url)
+        mirror = Mirror(store)
         with Pool(n_workers=cores, compute=Compute()) as pool:
             cells = make_cells([(select_tasks([task])[0], find_method("sgd"))], pool, "full")
             began = time.perf_counter()

@@ -14,7 +14,7 @@ import pytest
 
 from suite import running
 from suite.pipeline import Cell, Pipeline
-from suite.recording import Mirror, default_uris
+from suite.recording import Draw, Mirror, default_uris
 from suite.records import RunRecord
 from suite.store import Store
 from suite.tuning import keep_study
@@ -28,9 +28,10 @@ class World:
     def __init__(self, root: Path, cells: list[Cell]) -> None:
         self.store, self.cells = Store(root), cells
         self.mlflow_uri, self.optuna_url = default_uris(root)
+        self.draw: Draw | None = None
 
     def mirror(self) -> Mirror:
-        return Mirror(mlflow_uri=self.mlflow_uri, optuna_url=self.optuna_url)
+        return Mirror(self.store, draw=self.draw)
 
     def run(self, pool: Any, stop_after: int | None = None) -> None:
         def observe(progress: Any) -> None:
@@ -140,8 +141,43 @@ def test_the_mirror_says_what_the_records_say_once_after_any_stop(
             assert parent.data.tags["assay.method"] == record.spec.method.slug
             check_run(client, run, record)
     assert seen == set(records)
+    check_index(world, client, set(records))
     check_studies(world)
     check_parents(world, records)
+
+
+def check_index(world: World, client: Any, records: set[str]) -> None:
+    """From a record to its MLflow run and back."""
+    index = world.store.mlflow_runs()
+    assert set(index) == records
+    for record, run in index.items():
+        assert client.get_run(run).data.tags["assay.record_id"] == record
+
+
+def test_pictures_of_a_cell_are_artifacts_of_its_parent_run(world: World, fake_pool: Any) -> None:
+    world.draw = lambda study: {"curve.svg": f"<svg><title>{study.id}</title></svg>"}
+    world.run(fake_pool())
+    client = world.client()
+    parents = [
+        r for runs in world.mirrored().values() for r in runs if "assay.study_id" in r.data.tags
+    ]
+    assert len(parents) == 3
+    for run in parents:
+        (found,) = client.list_artifacts(run.info.run_id, "pictures")
+        assert found.path == "pictures/curve.svg"
+        local = client.download_artifacts(run.info.run_id, found.path, str(world.store.root))
+        assert run.data.tags["assay.study_id"] in Path(local).read_text()
+    assert (world.store.root / "mlflow-artifacts").is_dir()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', "\xff"])
+def test_a_damaged_index_of_mlflow_runs_is_none(tmp_path: Path, text: str) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "mlflow-runs.json").write_bytes(text.encode("latin-1"))
+    assert store.mlflow_runs() == {}
+    store.keep_mlflow_runs({"a": "1"})
+    store.keep_mlflow_runs({"b": "2"})
+    assert store.mlflow_runs() == {"a": "1", "b": "2"}
 
 
 def check_parents(world: World, records: dict[str, RunRecord]) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from leaderboard.details import Pair, TaskDetail
+from leaderboard.details import Pair
 from leaderboard.format import NORMALISED, Format
 from leaderboard.paired import Interval
 from leaderboard.site.links import DATA, Links
@@ -34,27 +34,39 @@ def _compared(view: SiteView) -> list[str]:
     return sorted({row.method for row in rows if row.state == "ranked"})
 
 
-def compare_data(view: SiteView, details: Mapping[str, TaskDetail]) -> Iterator[tuple[str, str]]:
+def compare_data(
+    view: SiteView, entries: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, str]]:
     """(path, script) of each method; the scripts call assayCompare(slug, data).
 
     data: {"tasks": {slug: {title, family, unit, text, rank, vs: {other: [verdict, difference, p,
     n, wins]}}}, "families": {name: {text, rank, vs: {other: [verdict, probability]}}}}.
+
+    Args:
+        view: the site.
+        entries: what task_entries says of each task, by slug.
     """
-    tables = {table.task: table for table in view.board.tasks}
-    found: dict[str, dict[str, dict[str, Any]]] = {
-        method: {"tasks": {}, "families": {}} for method in _compared(view)
+    families = {
+        summary.name: _family_entries(summary)
+        for summary in [*view.board.families, view.board.overall]
+        if summary
     }
-    for slug, table in tables.items():
-        detail = details.get(slug)
-        for method, entry in _task_entries(table, detail.pairs if detail else ()).items():
-            found[method]["tasks"][slug] = entry
-    for summary in [*view.board.families, view.board.overall]:
-        if summary:
-            for method, entry in _family_entries(summary).items():
-                found[method]["families"][summary.name] = entry
-    for method in list(found):
-        text = json.dumps(found.pop(method), separators=(",", ":"))
-        yield f"{DATA}/compare/{method}.js", f"assayCompare({json.dumps(method)},{text});\n"
+    for method in _compared(view):
+        tasks = {slug: own[method] for slug, own in entries.items() if method in own}
+        parts = ",".join(f"{json.dumps(slug)}:{text}" for slug, text in tasks.items())
+        own = {name: found[method] for name, found in families.items() if method in found}
+        data = f'{{"tasks":{{{parts}}},"families":{_compact(own)}}}'
+        yield f"{DATA}/compare/{method}.js", f"assayCompare({json.dumps(method)},{data});\n"
+
+
+def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
+    """What compare_data needs of one task: an entry per ranked method, as JSON."""
+    entries = _task_entries(table, pairs)
+    return {method: _compact(entry) for method, entry in entries.items()}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, dict[str, Any]]:
