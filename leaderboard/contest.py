@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard import aggregate, multiple, paired
-from leaderboard.evidence import Cell, Repetitions
+from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells
 from leaderboard.paired import Comparison
 from leaderboard.tables import Basis
 from suite.cards import TaskCard
@@ -66,6 +66,19 @@ class Contest:
         return paired.compared(
             differences, stratum=self.card.slug, margin=margin, ruleset=self.ruleset
         )
+
+
+def contests(
+    evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
+) -> tuple[list[Contest], list[str]]:
+    """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
+    found, problems = [], list(evidence.problems)
+    for card, _ in catalogue.tasks.values():
+        members, wrong = cells(card, evidence, catalogue, ruleset)
+        problems += wrong
+        if members:
+            found.append(Contest(card, members, basis, ruleset))
+    return found, problems
 
 
 def versus_reference(contest: Contest) -> dict[str, Comparison]:
