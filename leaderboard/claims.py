@@ -39,7 +39,7 @@ class Finding(Part):
     p: float | None
     """Exact sign-flip test of the repetitions' means over tasks, Holm over the method's claims."""
     tasks: list[TaskFinding]
-    note: str = ""
+    note: str
     """What the verdict rests on beside the test; empty if on nothing."""
 
 
@@ -64,7 +64,10 @@ class ClaimRow(Part):
     findings: list[Finding]
     """Tiers that were tested, the highest first."""
     untested: list[str]
-    """Tasks that the claim names and that have no comparison."""
+    """Tasks that the claim names and that have no comparison, the smallest tier first; a pattern
+    that means no task stays as it is."""
+    reasons: dict[str, str]
+    """Why, for those of them that have records."""
 
 
 class Ledger(Part):
@@ -168,21 +171,27 @@ def _judge(
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
     """The claims of one card; Holm over them at each tier."""
-    trials: list[list[_Trial]] = []
-    untested: list[list[str]] = []
-    for claim in claims:
-        named = named_tasks(claim, sorted(tasks))
-        heard = [hear(method, claim, contests[slug]) for slug in named if slug in contests]
-        compared = {h.finding.task for h in heard if h.finding.comparison}
-        trials.append(_trials(claim, heard, ruleset))
-        untested.append([slug for slug in named or claim.tasks if slug not in compared])
+    tiers = list(ruleset.tuning_points)
+    order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
+    heard = [
+        [hear(method, claim, contests[slug]) for slug in named_tasks(claim, order)
+         if slug in contests]
+        for claim in claims
+    ]  # fmt: skip
+    trials = [
+        _trials(claim, tasks_of, ruleset) for claim, tasks_of in zip(claims, heard, strict=True)
+    ]
     p = _corrected(trials)
     rows = []
     for number, claim in enumerate(claims):
         findings = [
             _finding(trial, p.get((number, trial.tier)), ruleset) for trial in trials[number]
         ]
-        rows.append(_row(method, number + 1, claim, findings, untested[number]))
+        reasons = {h.finding.task: h.finding.note for h in heard[number] if h.finding.note}
+        compared = {h.finding.task for h in heard[number]} - reasons.keys()
+        named = named_tasks(claim, order) or claim.tasks
+        untested = [slug for slug in named if slug not in compared]
+        rows.append(_row(method, number + 1, claim, findings, untested, reasons))
     return rows
 
 
@@ -203,7 +212,12 @@ def _corrected(trials: Sequence[Sequence[_Trial]]) -> dict[tuple[int, Tier], flo
 
 
 def _row(
-    method: str, number: int, claim: Claim, findings: list[Finding], untested: list[str]
+    method: str,
+    number: int,
+    claim: Claim,
+    findings: list[Finding],
+    untested: list[str],
+    reasons: dict[str, str],
 ) -> ClaimRow:
     return ClaimRow(
         method=method,
@@ -219,6 +233,7 @@ def _row(
         tier=findings[0].tier if findings else None,
         findings=findings,
         untested=untested,
+        reasons=reasons,
     )
 
 

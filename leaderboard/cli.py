@@ -1,4 +1,4 @@
-"""`assay board` and `assay compare`: parsing around library calls, nothing heavy imported early."""
+"""`assay board`, `compare` and `claims`: parsing around library calls, nothing heavy imported."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from leaderboard.site import commands as site
 if TYPE_CHECKING:
     from leaderboard.evidence import Catalogue, Evidence
     from leaderboard.suspicions import Suspicions
+    from suite.cards import SubmissionCard
     from suite.registry import TaskEntry
 
 Names = Annotated[
@@ -30,6 +31,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; keys: leaderbo
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
 ]
+WithLocal = Annotated[
+    bool, typer.Option("--with-local", help="The published results, and those of --results beside.")
+]
 RESULTS = Path("assay-results")
 
 
@@ -37,6 +41,7 @@ def register(app: typer.Typer) -> None:
     """Add this package's commands to `app` (entry-point group assay.commands)."""
     app.command()(board)
     app.command()(compare)
+    app.command()(claims)
     app.add_typer(site.app, name="site")
 
 
@@ -48,10 +53,7 @@ def board(
         typer.Option(help="Show these methods and the references alone; repeatable."),
     ] = None,
     defaults: Defaults = False,
-    with_local: Annotated[
-        bool,
-        typer.Option("--with-local", help="The published results, and those of --results beside."),
-    ] = False,
+    with_local: WithLocal = False,
     epoch: Annotated[
         str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
     ] = None,
@@ -114,6 +116,71 @@ def compare(
     from leaderboard.text import show_report
 
     show_report(report, console())
+
+
+def claims(
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METHOD", help="Methods; all that claim something if none."),
+    ] = None,
+    results: Results = RESULTS,
+    with_local: WithLocal = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; keys: leaderboard/claims.py.")
+    ] = False,
+) -> None:
+    """Judge what methods claim by the records: supported, contradicted, inconclusive, not tested.
+
+    Example: `assay claims diffgrad`
+    """
+    from leaderboard.claims import evaluate
+    from leaderboard.contest import contests
+    from leaderboard.hearing import named_tasks
+    from suite import registry
+    from suite.ruleset import RULESET
+
+    cards = _claiming(methods or [])
+    known = {slug: entry.card for slug, entry in registry.task_entries().items()}
+    named = {
+        slug
+        for card in cards.values()
+        for claim in card.claims
+        for slug in named_tasks(claim, known)
+    }
+    catalogue, evidence = _read(sorted(named), results, with_local)
+    work, problems = contests(evidence, catalogue, RULESET)
+    ledger = evaluate(work, cards, known, RULESET, problems)
+    _complain(ledger.problems)
+    if as_json:
+        typer.echo(ledger.model_dump_json(indent=1))
+        return
+    from leaderboard.claims_text import show_ledger
+    from leaderboard.formats import console
+
+    show_ledger(ledger, console())
+
+
+def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
+    """The cards of the named submissions, or of all, that claim something.
+
+    Raises:
+        UnknownName: there is no such submission.
+        AssayError: none of their cards claims anything.
+    """
+    from suite import registry
+    from suite.errors import AssayError, UnknownName
+
+    known = {slug: entry.card for slug, entry in registry.method_entries().items()}
+    for name in names:
+        if name not in known:
+            raise UnknownName("method", name, known)
+    found = {slug: known[slug] for slug in sorted(names or known) if known[slug].claims}
+    if not found:
+        raise AssayError(
+            f"nothing is claimed on the card of {', '.join(names) or 'any method'}; "
+            "expected [[claims]] in its card.toml"
+        )
+    return found
 
 
 def _read(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from leaderboard import aggregate, multiple, paired
 from leaderboard.details import Pair
-from leaderboard.evidence import Cell, Repetitions
+from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells
 from leaderboard.paired import Comparison, Floats, Interval
 from leaderboard.tables import Basis
 from suite.cards import TaskCard
@@ -143,6 +143,19 @@ class Contest:
         return paired.compared_rows(
             rows, stratum=self.card.slug, margin=margin, ruleset=self.ruleset
         )
+
+
+def contests(
+    evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
+) -> tuple[list[Contest], list[str]]:
+    """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
+    found, problems = [], list(evidence.problems)
+    for card, _ in catalogue.tasks.values():
+        members, wrong = cells(card, evidence, catalogue, ruleset)
+        problems += wrong
+        if members:
+            found.append(Contest(card, members, basis, ruleset))
+    return found, problems
 
 
 def versus_reference(contest: Contest) -> dict[str, Comparison]:
