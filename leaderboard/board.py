@@ -19,6 +19,9 @@ from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTa
 from suite.cards import FAMILIES, TaskCard
 from suite.ruleset import Ruleset
 
+OVERALL = "overall"
+"""The summary of all families."""
+
 
 def build(
     evidence: Evidence,
@@ -35,34 +38,53 @@ def build(
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        withdrawn[slug] = _withdrawn(card, evidence, catalogue, ruleset)
+        withdrawn[slug] = past(card, evidence, catalogue, ruleset)
         if found or withdrawn[slug]:
             work.append(Contest(card, found, basis, ruleset))
-    present = [family for family in FAMILIES if any(t.card.family == family for t in work)]
+    tables = [table(task, withdrawn[task.card.slug]) for task in work]
+    summaries = [summarise(name, members) for name, members in groups(work).items()]
+    return assembled(tables, summaries, problems, ruleset, basis)
+
+
+def groups(work: Sequence[Contest]) -> dict[str, list[Contest]]:
+    """What is summarised: each family that has tasks here; where there are several, "overall"."""
+    found: dict[str, list[Contest]] = {
+        family: members
+        for family in FAMILIES
+        if (members := [task for task in work if task.card.family == family])
+    }
+    return {**found, OVERALL: list(work)} if len(found) > 1 else found
+
+
+def assembled(
+    tables: Sequence[TaskTable],
+    summaries: Sequence[Summary],
+    problems: Sequence[str],
+    ruleset: Ruleset,
+    basis: Basis,
+) -> Board:
+    """A board from its parts, in the order given."""
     return Board(
         ruleset=ruleset.version,
         basis=basis,
         confidence=ruleset.confidence,
         alpha=ruleset.alpha,
         bootstrap_draws=ruleset.bootstrap_draws,
-        tasks=[_table(task, withdrawn[task.card.slug]) for task in work],
-        families=[
-            summarise(family, [task for task in work if task.card.family == family])
-            for family in present
-        ],
-        overall=summarise("overall", work) if len(present) > 1 else None,
-        problems=problems,
+        tasks=list(tables),
+        families=[summary for summary in summaries if summary.name != OVERALL],
+        overall=next((summary for summary in summaries if summary.name == OVERALL), None),
+        problems=list(problems),
     )
 
 
-def _withdrawn(
+def past(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> list[Withdrawn]:
     """What was published of a task and does not count any more, oldest first."""
     found = []
-    for past in evidence.past:
-        standing = past.standing
-        for cell in cells(card, past.evidence, catalogue, ruleset)[0]:
+    for bundle in evidence.past:
+        standing = bundle.standing
+        for cell in cells(card, bundle.evidence, catalogue, ruleset)[0]:
             values = cell.tuned.values
             found.append(
                 Withdrawn(
@@ -78,7 +100,8 @@ def _withdrawn(
     return sorted(found, key=lambda item: (item.since, item.bundle))
 
 
-def _table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
+def table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
+    """The table of one task: ranked rows from best to worst, then the others."""
     card = contest.card
     comparisons, rank_of = versus_reference(contest), ranks(contest)
     others = [cell for cell in contest.cells if cell not in contest.ranked]
