@@ -1,4 +1,4 @@
-"""Across tasks: normalised scores, their interquartile mean and stratified bootstrap."""
+"""Across tasks: normalised scores, their interquartile mean, and the bootstraps behind it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ from leaderboard.multiple import benjamini_hochberg
 from leaderboard.paired import (
     Floats,
     Interval,
-    percentile_interval,
+    percentile_intervals,
     resample_counts,
     resampled_rows,
 )
+from suite.identity import derive_seed
 from suite.ruleset import Ruleset
+
+STABILITY_DRAWS = 1_000
+"""First draws of the bootstrap, for ranks with each task left out in turn."""
+MIN_TASKS = 3
+"""Fewest tasks that are resampled."""
+_SLICE = 1_000
+"""Draws worked on at once, for the cache."""
+
+Weights = NDArray[np.signedinteger]
 
 
 @dataclass(frozen=True)
@@ -59,36 +69,131 @@ class Aggregate:
 
     iqm: float
     mean: float
+    gap: float
+    """Optimality gap: mean of max(0, 1 - score)."""
     iqm_interval: Interval
     mean_interval: Interval
+    gap_interval: Interval
+    iqm_interval_tasks: Interval | None
+    """With the tasks resampled too; None for fewer than three."""
     iqm_draws: Floats
     """(draws,) bootstrap values of the interquartile mean; draw i resamples every method of a
     task by the same repetitions, so draws of two methods are paired."""
+    iqm_without: Floats
+    """(tasks,) interquartile mean with each task left out, in the order of their slugs; empty for
+    one task."""
+    draws_without: Floats
+    """(tasks, STABILITY_DRAWS) the same in each of the first draws."""
 
 
 def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
-    """Aggregate normalised scores {task: (n,)} with percentile intervals.
+    """Aggregate normalised scores {task: (n,)}: see `aggregates`."""
+    return aggregates([scores], ruleset)[0]
+
+
+def aggregates(methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset) -> list[Aggregate]:
+    """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
 
     The bootstrap resamples repetitions within each task (stratified), so an interval says how
-    far the score would move under other seeds on these same tasks.
+    far the score would move under other seeds on these same tasks; that over tasks draws the
+    tasks first, then repetitions of each task drawn.
     Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice", NeurIPS 2021, section 4.1.
     """
-    tasks = sorted(scores)
-    values = [scores[task] for task in tasks]
-    keys = [(ruleset.seed_root, task, len(scores[task]), ruleset.bootstrap_draws) for task in tasks]
-    iqm_draws = _iqm_draws(values, [resample_counts(*key) for key in keys])
-    mean_draws = np.zeros(ruleset.bootstrap_draws)
-    for value, key in zip(values, keys, strict=True):
-        mean_draws += resampled_rows(value[np.newaxis], resample_counts(*key))[0]
-    mean_draws /= len(tasks)
-    return Aggregate(
-        iqm=interquartile_mean(values),
-        mean=float(np.mean([value.mean() for value in values])),
-        iqm_interval=percentile_interval(iqm_draws, ruleset.confidence),
-        mean_interval=percentile_interval(mean_draws, ruleset.confidence),
-        iqm_draws=iqm_draws,
+    values = [[scores[task] for task in sorted(scores)] for scores in methods]
+    designs: dict[_Design, list[int]] = {}
+    for i, (scores, found) in enumerate(zip(methods, values, strict=True)):
+        sizes = tuple(len(value) for value in found)
+        design = _Design(tuple(sorted(scores)), sizes, ruleset.seed_root, ruleset.bootstrap_draws)
+        designs.setdefault(design, []).append(i)
+    results: dict[int, Aggregate] = {}
+    for design, members in designs.items():
+        alike = _alike([values[i] for i in members], design, ruleset.confidence)
+        results |= zip(members, alike, strict=True)
+    return [results[i] for i in range(len(methods))]
+
+
+@dataclass(frozen=True)
+class _Design:
+    """What methods must share to be resampled together."""
+
+    tasks: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Repetitions of each task."""
+    root: str
+    """Of the seeds."""
+    draws: int
+
+    @property
+    def unit(self) -> int:
+        """A quarter of the weight of a task; the runs of each share it in whole numbers."""
+        return math.lcm(*self.sizes)
+
+    @property
+    def counts(self) -> list[NDArray[np.int8]]:
+        """How often each draw holds each run, (n, draws) a task."""
+        return [
+            resample_counts(self.root, task, n, self.draws)
+            for task, n in zip(self.tasks, self.sizes, strict=True)
+        ]
+
+    def weights(self, counts: Sequence[NDArray[np.int8]]) -> Weights:
+        """The weight of each run in each draw, (runs, draws), from the counts of each task."""
+        return np.concatenate(
+            [
+                np.multiply(count, 4 * self.unit // n, dtype=self.dtype)
+                for count, n in zip(counts, self.sizes, strict=True)
+            ]
+        )
+
+    @property
+    def dtype(self) -> type[np.int16] | type[np.int64]:
+        """Holds the weight of all runs; the narrower, the faster."""
+        return np.int16 if 4 * self.unit * len(self.tasks) < 1 << 15 else np.int64
+
+
+def _alike(
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float
+) -> list[Aggregate]:
+    """The aggregates of methods of one design; values (n,) a task."""
+    counts = design.counts
+    mean, mean_draws = _means(methods, counts)
+    short = [[np.maximum(0.0, 1 - value) for value in found] for found in methods]
+    gap, gap_draws = _means(short, counts)
+    middles = [_Middle(found, design.unit) for found in methods]
+    plain = design.weights([np.ones((n, 1), dtype=np.int8) for n in design.sizes])
+    weights = design.weights(counts)
+    within = [middle.draws(weights) for middle in middles]
+    over: Sequence[Interval | None] = [None] * len(methods)
+    if len(design.tasks) >= MIN_TASKS:
+        resampled = _task_weights(design)
+        over = percentile_intervals(
+            np.stack([middle.draws(resampled) for middle in middles]), confidence
+        )
+    columns = (
+        [float(middle.draws(plain)[0]) for middle in middles],
+        mean,
+        gap,
+        percentile_intervals(np.stack(within), confidence),
+        percentile_intervals(mean_draws, confidence),
+        percentile_intervals(gap_draws, confidence),
+        over,
+        within,
+        [middle.without(plain)[:, 0] for middle in middles],
+        [middle.without(weights[:, :STABILITY_DRAWS]) for middle in middles],
     )
+    return [Aggregate(*each) for each in zip(*columns, strict=True)]
+
+
+def _means(
+    methods: Sequence[Sequence[Floats]], counts: Sequence[NDArray[np.int8]]
+) -> tuple[list[float], Floats]:
+    """Mean over tasks of each method, and its draws (methods, draws)."""
+    draws = np.zeros((len(methods), counts[0].shape[1]))
+    for task, count in enumerate(counts):
+        draws += resampled_rows(np.stack([found[task] for found in methods]), count)
+    draws /= len(counts)
+    return [float(np.mean([value.mean() for value in found])) for found in methods], draws
 
 
 def interquartile_mean(values: Sequence[Floats]) -> float:
@@ -96,54 +201,143 @@ def interquartile_mean(values: Sequence[Floats]) -> float:
 
     Runs at the two edges of the middle half count by the share of them that lies inside.
     """
-    ones = [np.ones((len(value), 1), dtype=np.int8) for value in values]
-    return float(_iqm_draws(values, ones)[0])
-
-
-def _iqm_draws(values: Sequence[Floats], counts: Sequence[NDArray[np.int8]]) -> Floats:
-    """Interquartile means (draws,) given how often each draw holds each run, (n, draws) a task.
-
-    Each draw is the same sorted runs under other whole-number weights, so one sort serves all.
-    A run outside the middle half has weight zero there, however extreme its score.
-    """
     unit = math.lcm(*(len(value) for value in values))
-    pooled = np.concatenate(values)
-    order = np.argsort(pooled, kind="stable")
-    ordered = pooled[order]
-    weights = np.concatenate(
-        [
-            count.astype(np.int32) * np.int32(4 * unit // len(value))
-            for value, count in zip(values, counts, strict=True)
-        ]
-    )
-    low, high = unit * len(values), 3 * unit * len(values)
-    cumulative = weights[order]
-    for before, row in itertools.pairwise(cumulative):  # ten times as fast as np.cumsum(axis=0)
-        row += before
-    np.clip(cumulative, low, high, out=cumulative)
-    inside = np.diff(cumulative, axis=0, prepend=np.int32(low))
-    total = np.einsum("n,nd->d", ordered, inside)  # no BLAS: the same on every machine
-    draws: Floats = total / (high - low)
-    return draws
+    weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
+    return float(_Middle(values, unit).draws(weights)[0])
 
 
-def beats(aggregates: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
-    """(m, m): whose interquartile mean is shown to be larger, over all pairs.
+class _Middle:
+    """Interquartile means of one method's runs under whole-number weights.
 
-    Two-sided p from the paired bootstrap of the difference, Benjamini-Hochberg over all pairs.
-    Differences up to `margin` are not counted: a deterministic task has no spread, so the
-    bootstrap alone would call any difference on it certain.
+    Every draw is the same sorted runs under other weights, so one sort serves all. A run outside
+    the middle half has weight zero there, however extreme its score.
     """
-    m = len(aggregates)
-    found = np.zeros((m, m), dtype=np.bool_)
-    pairs = [(i, j) for i in range(m) for j in range(i + 1, m)]
-    p = []
-    for i, j in pairs:
-        draws = aggregates[i].iqm_draws - aggregates[j].iqm_draws
-        below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-        p.append(min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws))))
-    for (i, j), value in zip(pairs, benjamini_hochberg(p), strict=True):
-        difference = aggregates[i].iqm - aggregates[j].iqm
-        if value <= alpha and abs(difference) > margin:
-            found[i, j], found[j, i] = difference > 0, difference < 0
-    return found
+
+    def __init__(self, values: Sequence[Floats], unit: int) -> None:
+        """Values (n,) a task; a task's runs weigh 4 `unit` together."""
+        pooled = np.concatenate(values)
+        self.order = np.argsort(pooled, kind="stable")
+        self.ordered = pooled[self.order]
+        task_of = np.repeat(np.arange(len(values)), [len(value) for value in values])
+        self.task_of = task_of[self.order]
+        self.unit, self.n_tasks = unit, len(values)
+
+    def draws(self, weights: Weights) -> Floats:
+        """Interquartile means (draws,) under weights (runs, draws)."""
+        found = np.empty(weights.shape[1])
+        for start in range(0, len(found), _SLICE):
+            part = slice(start, start + _SLICE)
+            found[part] = self._mean(self._cumulative(weights[:, part]), self.n_tasks)
+        return found
+
+    def without(self, weights: Weights) -> Floats:
+        """The same (tasks, draws) with each task left out; (0, draws) for one task."""
+        n_tasks, n_draws = self.n_tasks, weights.shape[1]
+        if n_tasks < 2:
+            return np.empty((0, n_draws))
+        cumulative = self._cumulative(weights)
+        # A task weighs 4 units: outside these rows no draw reaches the middle half without it.
+        start, end = self._reach(
+            cumulative, self.unit * (n_tasks - 1), self.unit * (3 * n_tasks + 1)
+        )
+        found = np.empty((n_tasks, n_draws))
+        for task in range(n_tasks):
+            rows = np.flatnonzero(self.task_of == task)
+            own = np.cumsum(weights[self.order[rows]], axis=0, dtype=weights.dtype)
+            rest = cumulative[start:end].copy()
+            edges = [*np.clip(rows, start, end) - start, end - start]
+            for held, (first, last) in zip(own, itertools.pairwise(edges), strict=True):
+                rest[first:last] -= held
+            found[task] = self._mean(rest, n_tasks - 1, start)
+        return found
+
+    def _cumulative(self, weights: Weights) -> Weights:
+        cumulative: Weights = weights[self.order]
+        for before, row in itertools.pairwise(cumulative):  # faster than np.cumsum(axis=0)
+            row += before
+        return cumulative
+
+    def _reach(self, cumulative: Weights, low: int, high: int) -> tuple[int, int]:
+        """Rows between which some draw's cumulative weight lies between `low` and `high`."""
+        start = int(cumulative.max(axis=1).searchsorted(low, "right"))
+        end = int(cumulative.min(axis=1).searchsorted(high)) + 1
+        return start, min(end, len(cumulative))
+
+    def _mean(self, cumulative: Weights, n_tasks: int, first: int = 0) -> Floats:
+        """Means (draws,) of the middle half of `n_tasks` tasks; its rows begin at run `first`."""
+        low, high = self.unit * n_tasks, 3 * self.unit * n_tasks
+        start, end = self._reach(cumulative, low, high)
+        kept = np.clip(cumulative[start:end], low, high)
+        inside = np.diff(kept, axis=0, prepend=kept.dtype.type(low))
+        ordered = self.ordered[first + start : first + end]
+        total = np.einsum("n,nd->d", ordered, inside)  # no BLAS: the same on every machine
+        means: Floats = total / (high - low)
+        return means
+
+
+def _task_weights(design: _Design) -> Weights:
+    """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
+    n_tasks, n_draws = len(design.tasks), design.draws
+    seed = derive_seed(design.root, "bootstrap tasks", *design.tasks, *design.sizes)
+    generator = np.random.default_rng(seed)
+    sizes = np.array(design.sizes)
+    offsets = np.cumsum(sizes) - sizes
+    weights = np.zeros((int(sizes.sum()), n_draws), dtype=design.dtype)
+    columns = np.arange(n_draws)
+    for _ in range(n_tasks):
+        task = generator.integers(0, n_tasks, n_draws)
+        share = (4 * design.unit // sizes[task]).astype(design.dtype)
+        for repetition in range(int(sizes.max())):
+            drawn = generator.integers(0, design.unit, n_draws) * sizes[task] // design.unit
+            weights[offsets[task] + drawn, columns] += share * (repetition < sizes[task])
+    return weights
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """All pairs of m methods by their interquartile means."""
+
+    iqm: Floats
+    """(m,)"""
+    p: Floats
+    """(m, m) two-sided, from the paired bootstrap of the difference; not corrected."""
+
+    @classmethod
+    def of(cls, iqm: Floats, draws: Floats) -> Contrasts:
+        """From the means (m,) and their paired draws (m, draws)."""
+        m = len(iqm)
+        p = np.ones((m, m))
+        for i in range(m - 1):
+            above = np.count_nonzero(draws[i] >= draws[i + 1 :], axis=1)
+            below = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
+            p[i, i + 1 :] = np.minimum(
+                1.0, 2 * (1 + np.minimum(below, above)) / (1 + draws.shape[1])
+            )
+            p[i + 1 :, i] = p[i, i + 1 :]
+        return cls(iqm, p)
+
+    def without(self, place: int) -> Contrasts:
+        """With one method left out: the others keep their p, with fewer to correct for."""
+        kept = np.delete(np.arange(len(self.iqm)), place)
+        return Contrasts(self.iqm[kept], self.p[np.ix_(kept, kept)])
+
+    def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
+        """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
+
+        Differences up to `margin` are not counted: a deterministic task has no spread, so the
+        bootstrap alone would call any difference on it certain.
+        """
+        first, second = np.triu_indices(len(self.iqm), 1)
+        difference = self.iqm[first] - self.iqm[second]
+        adjusted = benjamini_hochberg(self.p[first, second])
+        shown = (adjusted <= alpha) & (np.abs(difference) > margin)
+        found = np.zeros(self.p.shape, dtype=np.bool_)
+        found[first, second] = shown & (difference > 0)
+        found[second, first] = shown & (difference < 0)
+        return found
+
+
+def beats(drawn: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
+    """(m, m): whose interquartile mean is shown to be larger: see `Contrasts.beats`."""
+    iqm, draws = [each.iqm for each in drawn], [each.iqm_draws for each in drawn]
+    return Contrasts.of(np.array(iqm), np.array(draws)).beats(margin, alpha)

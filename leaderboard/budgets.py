@@ -22,7 +22,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.paired import Floats, Interval, percentile_interval, resamples
+from leaderboard.paired import Floats, Interval, percentiles, resamples
 from suite.cards import Direction
 from suite.ruleset import Ruleset
 
@@ -116,7 +116,7 @@ def interval(
     chances = resampled_chances(cumulative, k, 1)
     for test, chance in zip(trials.tests, chances, strict=True):  # in order: see resampled_means
         total += test * chance
-    return percentile_interval(total, confidence)
+    return percentiles(total, confidence)
 
 
 @functools.lru_cache(maxsize=64)

@@ -161,17 +161,16 @@ def quantiles(ordered: Floats, levels: Floats) -> Floats:
     return np.asarray(low + (position - below) * (high - low))
 
 
-def percentiles(draws: Floats, confidence: float) -> list[Interval]:
-    """The middle `confidence` of each row of draws (m, draws)."""
+def percentiles(draws: Floats, confidence: float) -> Interval:
+    """Percentile interval of bootstrap values (draws,)."""
+    return percentile_intervals(draws[np.newaxis], confidence)[0]
+
+
+def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
+    """The same for each row of bootstrap values (m, draws)."""
     tail = (1 - confidence) / 2
-    levels = np.array([tail, 1 - tail])
-    found = quantiles(np.sort(draws, axis=1), levels).tolist()
+    found = quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail])).tolist()
     return [Interval(low=low, high=high) for low, high in found]
-
-
-def percentile_interval(draws: Floats, confidence: float) -> Interval:
-    """The middle `confidence` of draws (draws,)."""
-    return percentiles(draws[np.newaxis], confidence)[0]
 
 
 def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:

@@ -21,7 +21,7 @@ from leaderboard import aggregate, budgets
 from leaderboard.aggregate import Anchors
 from leaderboard.budgets import Trials
 from leaderboard.multiple import rank_intervals
-from leaderboard.paired import Floats, percentile_interval
+from leaderboard.paired import Floats, percentiles
 from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
 from suite.ruleset import Ruleset
 
@@ -109,7 +109,7 @@ def _ranked(
         BudgetRow(
             method=method,
             score=position.iqm,
-            interval=percentile_interval(position.iqm_draws, ruleset.confidence),
+            interval=percentiles(position.iqm_draws, ruleset.confidence),
             rank=rank,
         )
         for (method, position), rank in zip(positions.items(), rank_intervals(beats), strict=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from leaderboard.paired import Comparison, Interval, Part
 from suite.cards import Family
 from suite.detectors import Flag
@@ -141,7 +143,7 @@ class SummaryRow(Part):
     rank_without_task: tuple[int, int] | None = None
     """Smallest and largest first rank if any one task is left out; None for one task."""
     rank_without_method: tuple[int, int] | None = None
-    """The same if any one other method is left out."""
+    """The same if any one other method is left out of the correction; it keeps its own place."""
 
 
 class Improvement(Part):
@@ -180,9 +182,9 @@ class Summary(Part):
     """Mean of the tasks' margins in normalised score; ranks count larger differences alone."""
     rows: list[SummaryRow]
     """Summarised methods from best to worst interquartile mean, then the others by slug."""
-    improvements: list[Improvement] = []
+    improvements: list[Improvement] = Field(default_factory=list)
     """All ordered pairs of summarised methods, `a` above `b` in the rows."""
-    profile: dict[str, list[tuple[float, float]]] = {}
+    profile: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
     """Performance profile per summarised method: (tau, share of runs with a normalised score above
     tau), tasks weighing the same."""
     critical: CriticalDifference | None = None
