@@ -94,13 +94,14 @@ class Keys:
     def task(self, slug: str) -> str:
         """Of one task: its card, its code, its landscape, and every file of its records."""
         card, ref = self._context.catalogue.tasks[slug]
-        files = [_state(self._context.folders[slug] / "landscape.json")]
+        files: list[tuple[str, list[int]]] = []
         for shelf in self._context.shelves:
             standings = shelf.standings.get(slug, ())
-            files += [[str(s), *_state(shelf.folder / s.file)] for s in standings]
+            files += [(str(s), _state(shelf.folder / s.file)) for s in standings]
             for kind in ("studies", "runs"):
                 found = (shelf.folder / kind / slug).glob("*/*.json")
-                files += [[str(path), *_state(path)] for path in sorted(found)]
+                files += [(str(path), _state(path)) for path in sorted(found)]
+        files.append(("landscape", _state(self._context.folders[slug] / "landscape.json")))
         own = [self._common, card.model_dump(mode="json"), ref.model_dump(mode="json"), files]
         return sha256(json.dumps(own, sort_keys=True))
 

@@ -16,7 +16,7 @@ from leaderboard.site.folder import File
 from leaderboard.site.parts import Context
 from suite.errors import WorkerError
 
-Item = TypeVar("Item")
+Rest = TypeVar("Rest")
 Result = TypeVar("Result")
 
 
@@ -49,23 +49,22 @@ class Workers:
     def tasks(self, slugs: Sequence[str], root: Path) -> Iterator[tuple[str, str, list[File]]]:
         """Slug, part (parts.TaskPart as JSON) and files of each task, as they get ready."""
         for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs]):
-            yield str(slug), text, files
+            yield slug, text, files
 
     def groups(
         self, groups: Sequence[tuple[str, Sequence[summaries.Member]]]
     ) -> Iterator[tuple[str, str]]:
         """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
-        for name, text in self._each(_group, groups):
-            yield str(name), text
+        yield from self._each(_group, groups)
 
     def _each(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Iterator[tuple[object, Result]]:
-        """The first entry of each item, and what the function makes of the item."""
+        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]]
+    ) -> Iterator[tuple[str, Result]]:
+        """The name of each item, and what the function makes of it."""
         if min(self._n, len(items)) < 2:
             _begin(self._context)
             for item in items:
-                yield item[0], function(item)
+                yield item[0], function(*item)
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -74,7 +73,7 @@ class Workers:
                 initializer=_begin,
                 initargs=(self._context,),
             )
-        names = {self._pool.submit(function, item): item[0] for item in items}
+        names = {self._pool.submit(function, *item): item[0] for item in items}
         try:
             for done in as_completed(names):
                 yield names[done], done.result()
@@ -92,12 +91,12 @@ def _begin(context: Context) -> None:
     _context = context
 
 
-def _task(item: tuple[str, Path]) -> tuple[str, list[File]]:
+def _task(slug: str, root: Path) -> tuple[str, list[File]]:
     assert _context is not None
-    part, files = parts.make(_context, *item)
+    part, files = parts.make(_context, slug, root)
     return part.model_dump_json(), files
 
 
-def _group(item: tuple[str, Sequence[summaries.Member]]) -> str:
+def _group(name: str, members: Sequence[summaries.Member]) -> str:
     assert _context is not None
-    return summaries.make(*item, _context.ruleset).model_dump_json()
+    return summaries.make(name, members, _context.ruleset).model_dump_json()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from leaderboard.claims import ClaimRow, Finding, TaskFinding
+from leaderboard.claims import ClaimRow, Finding
 from leaderboard.evidence import run_command
 from leaderboard.format import NORMALISED, Format
+from leaderboard.hearing import TaskFinding
 from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
 from leaderboard.site.rendering import human, page
