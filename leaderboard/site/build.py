@@ -140,9 +140,7 @@ class _Build:
         n_runs = self.long_table(list(parts))
         self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
         n_bytes = sum(file.n_bytes for file in self.files)
-        return Built(
-            out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems
-        )
+        return Built(out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems)
 
     def write(self, content: Iterable[tuple[str, str | bytes]]) -> None:
         """Write files by their paths."""

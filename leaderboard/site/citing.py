@@ -25,8 +25,7 @@ def of_task(card: TaskCard) -> str:
     """The task itself, then the papers that it is taken from."""
     own = _own(f"task {card.slug}, version {card.version}", f"assay_{card.slug}", card.title)
     papers = (
-        _entry(f"{card.slug}_{number}", paper, ())
-        for number, paper in enumerate(card.citation, 1)
+        _entry(f"{card.slug}_{number}", paper, ()) for number, paper in enumerate(card.citation, 1)
     )
     return "\n".join([own, *papers])
 

@@ -121,9 +121,7 @@ def of_summary(summary: Summary) -> Sequence[Markup]:
     ]
     drawn = [pictures.intervals("intervals", estimates, measure)]
     if summary.profile:
-        drawn.append(
-            pictures.performance_profile("profile", summary.profile, len(summary.tasks))
-        )
+        drawn.append(pictures.performance_profile("profile", summary.profile, len(summary.tasks)))
     if summary.critical:
         drawn.append(pictures.critical_difference("critical", summary.critical, summary.name))
     return drawn

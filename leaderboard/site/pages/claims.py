@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from leaderboard.claims import ClaimRow, Finding, TaskFinding
+from leaderboard.claims import ClaimRow, Finding
+from leaderboard.hearing import TaskFinding
 from leaderboard.evidence import run_command
 from leaderboard.format import NORMALISED, Format
 from leaderboard.site.grids import Cell, Column, Grid, Line
