@@ -15,7 +15,7 @@ MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
 
 def said(text: object) -> Markup:
     """A text of a card or a record: its direction stays its own, and it controls nothing."""
-    return Markup("<bdi>{}</bdi>").format(plain(str(text)))
+    return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
 
 
 def minus(text: str) -> str:

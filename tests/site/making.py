@@ -13,7 +13,7 @@ from leaderboard.contest import Contest
 from leaderboard.details import Cost, Detail, Pair, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
 from leaderboard.paired import Comparison, Interval
-from leaderboard.site.pages import Links, board_pages, cell_pages, compare_data, task_pages
+from leaderboard.site.pages import Links, board_pages, cell_pages, compare_data, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
 from leaderboard.tables import Board, BudgetRow, BudgetTable, TaskTable
 from suite.cards import SubmissionCard
@@ -173,7 +173,8 @@ def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[
         files |= task_pages(task, links)
     for cell in cell_views:
         files |= cell_pages(cell, links)
-    files |= compare_data(view, {task.card.slug: task.detail for task in tasks})
+    entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
+    files |= compare_data(view, entries)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -271,9 +271,13 @@ function startTables() {
   });
 }
 
-// Before the slider if there is one, so that the bar stays while the tables change.
+// Before the slider if there is one, so that the bar stays while the tables change; else in one
+// line with the tools of the table.
 function place(bar, table) {
-  (table.closest(".budgets") ?? table.closest(".scroll").previousElementSibling).before(bar);
+  const budgets = table.closest(".budgets");
+  const tools = table.closest(".scroll").previousElementSibling;
+  (budgets ?? tools).before(bar);
+  if (!budgets) bar.append(tools);
 }
 
 function makeSelect(name, tables) {
