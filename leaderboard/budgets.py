@@ -70,8 +70,7 @@ def chances(n: int, k: int, unit: int) -> Floats:
 
     Where `unit` is a multiple of C(n, k) they are whole numbers.
     """
-    won = [Fraction(math.comb(i, k - 1) * unit, math.comb(n, k)) for i in range(n)]
-    return np.array([[float(share)] for share in won])
+    return np.diff(_shares(n, k, unit))[:, np.newaxis]
 
 
 def expected(trials: Trials, k: int) -> float:
@@ -98,9 +97,7 @@ def resampled_chances(cumulative: NDArray[np.int64], k: int, unit: int) -> Float
     from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
     """
     n = len(cumulative)
-    won = [Fraction(math.comb(i, k) * unit, math.comb(n, k)) for i in range(n + 1)]
-    table = np.array([float(share) for share in won])
-    below = table.take(cumulative)
+    below = _shares(n, k, unit).take(cumulative)
     chances: Floats = below.copy()
     chances[1:] -= below[:-1]
     return chances
@@ -117,6 +114,15 @@ def interval(
     for test, chance in zip(trials.tests, chances, strict=True):  # in order: see resampled_means
         total += test * chance
     return percentiles(total, confidence)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shares(n: int, k: int, unit: int) -> Floats:
+    """C(i, k) / C(n, k) * unit for i = 0..n: how often k trials are all among the i worst."""
+    total = math.comb(n, k)
+    shares = np.array([float(Fraction(math.comb(i, k) * unit, total)) for i in range(n + 1)])
+    shares.setflags(write=False)
+    return shares
 
 
 @functools.lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ are held within MAX_SCORE of zero, and places beyond it are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,15 @@ from leaderboard.details import (
 )
 from leaderboard.dossier import Dossier
 from leaderboard.evidence import MAX_SCORE, Cell
+from leaderboard.paired import Interval
 from leaderboard.survival import Attempt, Steps
 from leaderboard.tables import TaskTable
 from leaderboard.trajectories import (
     bounded,
+    half_widths,
+    means,
     n_starts,
     reached_at,
-    t_interval,
     trajectory,
 )
 from suite.cards import TaskCard
@@ -67,7 +70,7 @@ class _Method:
     """One method on one task, its tuned repetitions read once."""
 
     def __init__(self, dossier: Dossier, cell: Cell, machines: Mapping[Any, float]) -> None:
-        card = dossier.card
+        self.card = card = dossier.card
         self.dossier, self.cell, self.machines = dossier, cell, machines
         self.runs = dossier.tuned(cell)
         self.completed = [run for run in self.runs if run.result]
@@ -88,50 +91,64 @@ class _Method:
         )
 
     def curve(self) -> list[CurvePoint]:
+        """Means over what completed."""
         found = [t for t in self.trajectories.values() if t is not None]
-        points = []
-        for index in range(max((t.end for t in found), default=0)):
-            here = [t for t in found if not np.isnan(t.val[index])]
-            if not here:
-                continue
-            passes, seconds, val, test = (
-                np.array([getattr(t, name)[index] for t in here])
-                for name in ("passes", "seconds", "val", "test")
+        if not found:
+            return []
+        passes, seconds, val, test = (
+            np.stack([getattr(t, name) for t in found])[:, : max(t.end for t in found)]
+            for name in ("passes", "seconds", "val", "test")
+        )
+        n = (~np.isnan(val)).sum(axis=0)
+        seen = n > 0  # a curve may begin after the first evaluation point
+        columns = [means(values[:, seen]).tolist() for values in (passes, seconds, val, test)]
+        halves = half_widths(test[:, seen], self.dossier.ruleset.confidence).tolist()
+        batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
+        return [
+            CurvePoint(
+                batch=batch,
+                passes=passes_so_far,
+                seconds=seconds_so_far,
+                n=known,
+                val=val_mean,
+                test=test_mean,
+                interval=Interval(low=test_mean - half, high=test_mean + half)
+                if known > 1
+                else None,
             )
-            points.append(
-                CurvePoint(
-                    batch=self.grid[index],
-                    passes=float(passes.mean()),
-                    seconds=float(seconds.mean()),
-                    n=len(here),
-                    val=float(val.mean()),
-                    test=float(test.mean()),
-                    interval=t_interval(test, self.dossier.ruleset.confidence),
-                )
+            for batch, known, passes_so_far, seconds_so_far, val_mean, test_mean, half in zip(
+                batches, n[seen].tolist(), *columns, halves, strict=True
             )
-        return points
+        ]
 
-    def attempts(self, target: float) -> list[tuple[Attempt, Attempt]]:
-        """Passes and seconds of each repetition on the way to a target, per start."""
-        sign = 1.0 if self.dossier.card.metric.direction == "maximize" else -1.0
-        found = []
-        for run in self.runs:
-            curve = self.trajectories.get(run.id)
-            if run.result and curve is None:
-                continue  # nothing says whether it got there
-            index = None if curve is None else reached_at(curve, target, sign)
-            if curve is None or index is None:
-                spent, reached = _spent(run, self.dossier.card), False
-            else:
-                spent, reached = (curve.passes[index], curve.seconds[index]), True
-            passes, seconds = (Attempt(max(0.0, float(cost)), reached) for cost in spent)
-            found.append((passes, seconds))
-        return found
+    @cached_property
+    def attempts(self) -> list[list[tuple[Attempt, Attempt]]]:
+        """Per target: passes and seconds of each repetition on the way to it, per start."""
+        sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
+        return [
+            [
+                self._attempt(run, target.value, sign)
+                for run in self.runs
+                # Nothing says whether one that completed and has no curve got there.
+                if not run.result or self.trajectories[run.id]
+            ]
+            for target in self.card.targets
+        ]
+
+    def _attempt(self, run: RunRecord, target: float, sign: float) -> tuple[Attempt, Attempt]:
+        curve = self.trajectories.get(run.id)
+        index = reached_at(curve, target, sign) if curve else None
+        if curve is None or index is None:
+            spent, reached = _spent(run, self.card), False
+        else:
+            spent, reached = (curve.passes[index], curve.seconds[index]), True
+        passes, seconds = (Attempt(max(0.0, float(cost)), reached) for cost in spent)
+        return passes, seconds
 
     def targets(self) -> list[Target]:
+        """Of the card, where there is a repetition."""
         found = []
-        for target in self.dossier.card.targets:
-            attempts = self.attempts(target.value)
+        for target, attempts in zip(self.card.targets, self.attempts, strict=True):
             if not attempts:
                 continue
             passes, seconds = ([pair[i] for pair in attempts] for i in (0, 1))
@@ -152,18 +169,15 @@ class _Method:
 
     def ecdf(self) -> Steps:
         """Over all targets; empty without a target or a repetition."""
-        pairs = [
-            passes
-            for target in self.dossier.card.targets
-            for passes, _ in self.attempts(target.value)
-        ]
+        pairs = [passes for attempts in self.attempts for passes, _ in attempts]
         return survival.ecdf(pairs) if pairs else []
 
     def budget(self) -> list[BudgetPoint]:
+        """At the positions of the slider that the study has trials for."""
         trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
         if trials is None:
             return []
-        cumulative = budgets.resampled_counts(trials, self.dossier.card.slug, ruleset)
+        cumulative = budgets.resampled_counts(trials, self.card.slug, ruleset)
         return [
             BudgetPoint(
                 k=k,
@@ -174,7 +188,8 @@ class _Method:
         ]
 
     def sensitivity(self) -> Sensitivity:
-        study, metric = self.cell.study, self.dossier.card.metric
+        """From the trials, on validation."""
+        study, metric = self.cell.study, self.card.metric
         vals = [bounded(trial.val) for trial in study.trials]
         shortfalls = sensitivity.shortfalls(vals, metric.direction)
         near = sensitivity.near_best(shortfalls, metric.margin)
@@ -205,6 +220,7 @@ class _Method:
         )
 
     def cost(self) -> Cost | None:
+        """Medians over what completed."""
         if not self.completed:
             return None
         ratios = [
@@ -223,6 +239,7 @@ class _Method:
         )
 
     def selection(self) -> Selection | None:
+        """Means over what completed."""
         results = [run.result for run in self.completed if run.result]
         if not results:
             return None

@@ -169,14 +169,14 @@ def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
     below, total = np.full_like(reached, low), np.zeros_like(reached)
     for index in np.argsort(values, kind="stable"):  # row by row: it stays in the fast memory
         reached += rows[index]
-        if reached.max() <= low:
+        if reached[0] <= low and reached.max() <= low:
             continue
         np.clip(reached, low, high, out=inside)
         below -= inside
         below *= values[index]
         total -= below
         below, inside = inside, below
-        if below.min() >= high:
+        if below[0] >= high and below.min() >= high:
             break
     mean: Floats = total / (high - low)
     return mean

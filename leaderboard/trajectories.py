@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from leaderboard.evidence import MAX_SCORE
-from leaderboard.paired import Floats, Interval
+from leaderboard.paired import Floats
 from suite.cards import TaskCard
 from suite.records import CurvePoint, RunRecord
 
@@ -83,16 +83,22 @@ def reached_at(found: Trajectory, target: float, sign: float) -> int | None:
     return int(good.argmax()) if good.any() else None
 
 
-def t_interval(values: Floats, confidence: float) -> Interval | None:
-    """Student's interval of the mean of values (n,); None where n < 2."""
-    n = len(values)
-    if n < 2:
-        return None
-    mean = float(values.mean())
-    spread = float(np.abs(values - mean).max())
-    if spread == 0.0:
-        return Interval(low=mean, high=mean)
-    unit = (values - mean) / spread  # squares of absurd scores would overflow
-    error = spread * float(np.sqrt((unit**2).sum() / (n - 1) / n))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    return Interval(low=mean - half, high=mean + half)
+def means(values: Floats) -> Floats:
+    """Mean (g,) over the rows of values (n, g) that have one; every column must have one."""
+    known = ~np.isnan(values)
+    mean: Floats = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    return mean
+
+
+def half_widths(values: Floats, confidence: float) -> Floats:
+    """Half of Student's interval of `means` of values (n, g); infinite where only one is known."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    deviations = np.where(known, values - means(values), 0.0)
+    spread = np.abs(deviations).max(axis=0)
+    # Squares of absurd scores would overflow.
+    unit = deviations / np.where(spread > 0, spread, 1.0)
+    freedom = np.maximum(n - 1, 1)
+    error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
+    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
+    return half

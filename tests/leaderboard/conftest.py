@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from leaderboard.dossier import Dossier, of_records
 from leaderboard.evidence import Catalogue, Evidence, Run
+from leaderboard.published import TaskRecords
 from suite import registry
 from suite.cards import SubmissionCard, TaskCard
 from suite.identity import sha256
@@ -25,9 +27,11 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     Trial,
+    select,
     study_id,
 )
-from suite.space import Space
+from suite.ruleset import RULESET
+from suite.space import Space, Value
 from suite.store import Store
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -156,6 +160,54 @@ class Records:
             reproduce="assay run",
             created_at="2026-01-01T00:00:00Z",
         )
+
+    def tune(
+        self,
+        study: StudyRecord,
+        vals: Sequence[float],
+        tests: Sequence[Score],
+        points: Sequence[dict[str, Value]] = (),
+        space: Space | None = None,
+    ) -> StudyRecord:
+        """Give a study that was added trials with records of their own."""
+        trials = []
+        for number, (val, test) in enumerate(zip(vals, tests, strict=True)):
+            point = points[number] if points else {"point": number}
+            spec = RunSpec(
+                ruleset=study.ruleset,
+                task=study.task,
+                method=study.method,
+                hyperparameters=point,
+                purpose="tuning",
+                repetition=0,
+            )
+            if test is not None:
+                self.runs[spec.id] = self._run(spec, test)
+            status = test if isinstance(test, str) else "completed"
+            trials.append(
+                Trial(
+                    number=number,
+                    hyperparameters=point,
+                    run_id=spec.id,
+                    status=status,  # type: ignore[arg-type]
+                    val=val,
+                )
+            )
+        direction = self.cards[study.task.slug].metric.direction
+        changes = {"trials": trials, "selected": select(trials, direction)}
+        if space:
+            changes["space"] = space
+        tuned = study.model_copy(update=changes)
+        self.studies[self.studies.index(study)] = tuned
+        return tuned
+
+    def change(self, run_id: str, **changes: object) -> None:
+        """Give a run other contents."""
+        self.runs[run_id] = self.runs[run_id].model_copy(update=changes)
+
+    def dossier(self, task: str) -> Dossier:
+        """What `leaderboard.dossier` makes of the records."""
+        return of_records(task, [TaskRecords(self.studies, self.runs)], self.catalogue, RULESET)
 
     @property
     def evidence(self) -> Evidence:
