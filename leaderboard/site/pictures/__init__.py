@@ -10,7 +10,7 @@ Layers, each importing only from those below it:
     scales, svg
 """
 
-from leaderboard.site.pictures.frame import Measure
+from leaderboard.site.pictures.frame import Measure, standalone
 from leaderboard.site.pictures.landscapes import trajectories
 from leaderboard.site.pictures.lines import (
     budget_curves,
@@ -36,6 +36,7 @@ __all__ = [
     "performance_profile",
     "reached",
     "sensitivity_strip",
+    "standalone",
     "survival",
     "trajectories",
     "win_matrix",

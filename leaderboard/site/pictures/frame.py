@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from typing import Literal
 
 from markupsafe import Markup
@@ -58,7 +59,7 @@ class Measure:
     @property
     def percent(self) -> str:
         """The level of the intervals."""
-        return f"{100 * self.confidence:g} %"
+        return f"{self.confidence:.0%}"
 
     def axis(self, values: Iterable[float], prefix: str = "test ", n: int = 5) -> Axis:
         """An axis that holds `values`."""
@@ -189,6 +190,18 @@ def figure(key: str, kind: str, words: Words, height: float, body: str, table: T
         f'<div class="picture-numbers" tabindex="0" role="region" aria-label="Numbers: {title}">'
         f"{table.html(words.title)}</div></details></figure>"
     )
+
+
+def standalone(picture: Markup) -> str:
+    """The drawing of a figure as an SVG file of its own, styles included; "" if it has none."""
+    start, end = picture.find("<svg "), picture.find("</svg><figcaption>")
+    if start < 0:
+        return ""
+    styles = resources.files("leaderboard.site").joinpath("static/pictures.css").read_text("utf-8")
+    head = '<svg xmlns="http://www.w3.org/2000/svg" class="picture" '
+    head += f'font-family="sans-serif" width="{WIDTH * 1.5:g}" '
+    drawing = head + str(picture[start + len("<svg ") : end]) + "</svg>\n"
+    return drawing.replace("<title ", f"<style>{styles}</style><title ", 1)
 
 
 def absent(reason: str) -> Markup:

@@ -105,11 +105,12 @@ def budget_curves(
         f"Tuning budget: expected test {measure.title}",
         _ends(series, measure.format.number),
         f"Expected test {measure.name} of the point that is best on validation among k drawn from "
-        f"the stored trials (at most k = {ks[-1]}), with the {measure.percent} bootstrap interval."
-        + _left_out(len(full)),
+        f"a study's stored trials (n = {ks[-1]} at most), with the {measure.percent} bootstrap "
+        "interval." + _left_out(len(full)),
     )
     table = _numbers("k", series, cells, dict(zip(places, _defaults_named(ks), strict=True)))
-    return _lines(key, "budget", words, series, (x, measure.axis(_heights(series))), table)
+    y = measure.axis(_heights(series), "expected test ")
+    return _lines(key, "budget", words, series, (x, y), table)
 
 
 def performance_profile(
@@ -277,7 +278,7 @@ def _thinned(points: Sequence[svg.Point], axis: Axis) -> list[svg.Point]:
     """Steps at least _STEP_WIDTH apart; of closer ones the last counts."""
     found = [points[0]]
     for x, y in points[1:]:
-        if len(found) > 1 and (axis.at(x) - axis.at(found[-1][0])) * 300 < _STEP_WIDTH:
+        if len(found) > 1 and (axis.at(x) - axis.at(found[-2][0])) * 300 < _STEP_WIDTH:
             found[-1] = (x, y)
         else:
             found.append((x, y))
@@ -292,7 +293,8 @@ def _numbers(
 ) -> Table:
     """The values of each curve; of those that are not drawn the last ones.
 
-    Curves over (nearly) the same x become rows with a column for each x; others a row a point.
+    Curves over (nearly) the same x become rows with a column for each x; others,
+    and a single one, get a row for each point.
 
     Args:
         title: what x is.
@@ -307,7 +309,7 @@ def _numbers(
     found[svg.N_STYLES :] = [own[-1:] for own in found[svg.N_STYLES :]]
     across = sorted({x for own in found for x, _ in own})
     texts = {x: names[x] if names else number_text(x) for x in across}
-    if len(across) <= 2 * max(map(len, found)):
+    if len(found) > 1 and len(across) <= 2 * max(map(len, found)):
         rows = [
             [one.name, *(dict(own).get(x, "") for x in across)]
             for one, own in zip(series, found, strict=True)

@@ -78,7 +78,7 @@ def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure:
         f"{len(own)} pairs: {decided} decided, {wins['equivalent']} equivalent, "
         f"{wins['undecided']} undecided.",
         f"Row against column: ▲ the row is better, ▼ worse, = equivalent within the margin, "
-        f"· undecided; columns are numbered as the rows. Exact sign-flip tests, "
+        f"dot undecided; columns are numbered as the rows. Exact sign-flip tests, "
         f"Benjamini-Hochberg over all pairs; {repetitions(pair.n for pair in own)}."
         + (f" The first {_MOST} of {len(compared)} methods." if len(compared) > _MOST else ""),
     )

@@ -58,8 +58,8 @@ def intervals(
     zone = [] if anchor is None else [anchor - measure.margin, anchor + measure.margin]
     known = [one.interval for one in estimates if one.interval]
     values = [one.value for one in estimates] + [v for i in known for v in (i.low, i.high)]
-    ranks = [_first_ranks(estimates), *(one.name for one in estimates)]
-    plot = _rows(measure.axis(values + _worth_showing(zone, values)), ranks, len(estimates))
+    axis = measure.axis(values + _worth_showing(zone, values))
+    plot = _rows(axis, [one.name for one in estimates])
     parts = [_zone(plot, zone), _grid(plot)]
     for index, one in enumerate(estimates):
         parts.append(_estimate(plot, estimates, index))
@@ -100,7 +100,7 @@ def sensitivity_strip(key: str, studies: Mapping[str, Sensitivity], measure: Mea
     if not full:
         return absent("No sensitivity strip: no trial has a score.")
     axis = measure.axis([t.val for trials in full.values() for t in trials], "validation ")
-    plot = _rows(axis, list(full), len(full))
+    plot = _rows(axis, list(full))
     parts = [_grid(plot)]
     for index, (name, trials) in enumerate(full.items()):
         parts.append(svg.name((4, _centre(index) + 4), name, _NAME + 3))
@@ -122,11 +122,11 @@ def sensitivity_strip(key: str, studies: Mapping[str, Sensitivity], measure: Mea
     return figure(key, "sensitivity", words, plot.height, "".join(parts), Table(columns, rows))
 
 
-def _rows(axis: Axis, names: Sequence[str], n: int) -> Plot:
-    """Room for `n` rows with names on the left."""
+def _rows(axis: Axis, names: Sequence[str]) -> Plot:
+    """Room for a row for each of `names`, which stand on the left."""
     longest = max(min(_NAME + 3, len(name)) for name in names)
     left = min(34 + LETTER * longest, WIDTH / 2.4)
-    bottom = _TOP + _ROW * n + 4
+    bottom = _TOP + _ROW * len(names) + 4
     # The rows are the vertical axis; nothing is placed along a scale there.
     return Plot(axis, Axis("", 0, 1, [], []), left, WIDTH - 14, _TOP, bottom)
 
@@ -154,10 +154,6 @@ def _worth_showing(zone: Sequence[float], values: Sequence[float]) -> list[float
     """The zone, unless it would dwarf what is compared or is off a logarithmic axis."""
     wide = bool(zone) and zone[1] - zone[0] > 2 * (max(values) - min(values))
     return [] if wide or (zone and zone[0] <= 0 < min(values)) else list(zone)
-
-
-def _first_ranks(estimates: Sequence[Estimate]) -> str:
-    return max((_rank(one.rank) for one in estimates), key=len)
 
 
 def _estimate(plot: Plot, estimates: Sequence[Estimate], index: int) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")]
 """From which size on ticks are written with a prefix; thousands only from five digits on."""
+_TINY = 1e-250
+"""Smaller numbers and differences are drawn as this: their ratios would overflow."""
 _LOG_RATIO = 1000.0
 """Positive numbers spread further than this get a logarithmic axis where one is allowed."""
 
@@ -29,7 +31,7 @@ class Axis:
         """Where `value` lies: 0 at the low end, 1 at the high one; beyond for what is outside."""
         if self.log:
             bottom = math.log(self.low)
-            return (math.log(max(value, 1e-300)) - bottom) / (math.log(self.high) - bottom)
+            return (math.log(max(value, _TINY)) - bottom) / (math.log(self.high) - bottom)
         return (value - self.low) / (self.high - self.low)
 
 
@@ -47,7 +49,7 @@ def linear(
     """
     found = [float(value) for value in values]
     low, high = min(found), max(found)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), _TINY):
         half = abs(high) * 0.05 or 0.5
         low, high = low - half, high + half
     low, high = low - pad * (high - low), high + pad * (high - low)
@@ -57,7 +59,7 @@ def linear(
 
 def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
     """A logarithmic axis that holds the positive `values`, at least one."""
-    found = [float(value) for value in values]
+    found = [min(1 / _TINY, max(_TINY, float(value))) for value in values]
     low, high = math.log10(min(found)), math.log10(max(found))
     if high - low < 0.1:
         low, high = low - 0.5, high + 0.5
@@ -74,7 +76,7 @@ def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
 def fitting(title: str, values: Iterable[float], *, factor: float = 1.0, n: int = 5) -> Axis:
     """A linear axis, or a logarithmic one for positive values over several orders of magnitude."""
     found = [float(value) for value in values]
-    if factor == 1 and min(found) > 0 and max(found) > _LOG_RATIO * min(found):
+    if factor == 1 and min(found) > _TINY and max(found) > _LOG_RATIO * min(found):
         return logarithmic(title, found, n=n)
     return linear(title, found, factor=factor, n=n)
 

@@ -29,8 +29,9 @@ _RATES = ("lr", "learning_rate")
 
 _Box = tuple[float, float, float]
 """Left end, middle height and width of something a line of text high."""
+_SIDES: dict[bool, svg.Anchor] = {True: "start", False: "end"}
 _LIFTS = (0.0, -9.0, 9.0)
-"""Heights at which a name is tried beside its point."""
+"""Heights at which a name is tried beside its point, first to the right, then to the left."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -
         f"{len(drawn)} trials between {number_text(min(drawn, key=_first)[0])} and "
         f"{number_text(max(drawn, key=_first)[0])}.",
         f"Validation score of each trial over its learning rate, the other hyperparameters varying "
-        f"too (n = {len(drawn)}, {len(rated) - len(drawn)} more without a score). Diamond: the "
-        "defaults. Filled: the selected point.",
+        f"too; n = {len(drawn)} trials of {len(rated)} have a score. Diamond: the defaults. "
+        "Filled: the selected point.",
     )
     rows = [
         [str(t.number), number_text(rate), measure.format.number(t.val), t.status]
@@ -179,17 +180,20 @@ def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
 
 
 def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
-    """Names to the right of the points, those of the front first, as far as there is room."""
+    """Names beside the points, those of the front first, as far as there is room."""
     parts: list[str] = []
     taken: list[_Box] = [_around(plot, p) for p in (*front, *rest)]
     for p in (*front, *rest):
         x, y = plot.at(p.cost, p.score)
         width = LETTER * min(_NAME, len(p.name))
-        box = next((own for dy in _LIFTS if _free(own := (x + 6, y + dy, width), taken)), None)
+        spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
+        box = next((own for own in spots if own[0] > plot.left and _free(own, taken)), None)
         if box is not None:
             taken.append(box)
             style = "halo" if p in front else "halo quiet"
-            parts.append(svg.name((box[0], box[1] + 4), p.name, _NAME, style))
+            right = box[0] > x
+            at, side = (x + 6 if right else x - 6), _SIDES[right]
+            parts.append(svg.name((at, box[1] + 4), p.name, _NAME, style, side))
     return "".join(parts)
 
 

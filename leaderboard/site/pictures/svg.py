@@ -101,7 +101,7 @@ def shortened(words: str, limit: int) -> str:
     if len(words) <= limit:
         return words
     tail = (limit - 1) * 2 // 5
-    return f"{words[: limit - 1 - tail]}…{words[-tail:]}"
+    return f"{words[: limit - 1 - tail]}…{words[len(words) - tail :]}"
 
 
 def series(index: int) -> str:
