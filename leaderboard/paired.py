@@ -202,16 +202,17 @@ def sign_flip_p(differences: Floats) -> Floats:
         raise ValueError(f"expected 1 to {MAX_REPETITIONS} paired repetitions, got {n}")
     p = np.empty(m)
     half = (n - 1) // 2
+    # The first sign stays: the other half mirrors this one.
+    left = differences[:, :1] + _signed_sums(differences[:, 1 : 1 + half])
+    right = _signed_sums(differences[:, 1 + half :])
+    # Equal sums reached by different additions differ by rounding.
+    slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
     for start in range(0, m, _ROWS):
-        part = differences[start : start + _ROWS]
-        # The first sign stays: the other half mirrors this one.
-        left, right = _signed_sums(part[:, 1 : 1 + half]), _signed_sums(part[:, 1 + half :])
-        left += part[:, :1]
-        sums = np.abs(left[:, :, np.newaxis] + right[:, np.newaxis, :]).reshape(len(part), -1)
-        # Equal sums reached by different additions differ by rounding.
-        slack = 1e-9 * np.abs(part).sum(axis=1)
-        extreme = sums >= (sums[:, 0] - slack)[:, np.newaxis]
-        p[start : start + _ROWS] = [np.count_nonzero(row) for row in extreme]
+        part = slice(start, start + _ROWS)
+        sums = left[part, :, np.newaxis] + right[part, np.newaxis, :]
+        sums = np.abs(sums, out=sums).reshape(len(sums), -1)
+        extreme = sums >= sums[:, :1] - slack[part]
+        p[part] = [np.count_nonzero(row) for row in extreme]
     p /= 1 << (n - 1)
     return p
 

@@ -85,9 +85,11 @@ def _wins(values: Sequence[Sequence[Floats]], pairs: Sequence[tuple[int, int]]) 
 
 def _folded(square: NDArray[np.int8]) -> NDArray[np.int8]:
     """Of (pairs, n, n), entries (i, j) and (j, i) added: they have the same weight in a draw."""
-    rows, columns = np.triu_indices(square.shape[1])
-    mirrored = np.where(rows == columns, np.int8(0), square[:, columns, rows])
-    folded: NDArray[np.int8] = square[:, rows, columns] + mirrored
+    n = square.shape[1]
+    rows, columns = np.triu_indices(n)
+    flat = square.reshape(len(square), n * n)
+    folded: NDArray[np.int8] = flat.take(rows * n + columns, axis=1)
+    folded += flat.take(columns * n + rows, axis=1) * (rows != columns).astype(np.int8)
     return folded
 
 

@@ -63,7 +63,7 @@ class _Field:
         return [float(np.mean(np.delete(self.margins, i))) for i in range(len(self.margins))]
 
     def _without(self, task: int) -> Contrasts:
-        return Contrasts.of(
+        return Contrasts.normal(
             np.array([result.iqm_without[task] for result in self.results]),
             np.array([result.draws_without[task] for result in self.results]),
         )
