@@ -3,14 +3,15 @@
 Layers, each importing only from those below it:
 
     cli
-    text, claims_text, site
+    text, claims_text, audit_text, site
     formats
-    claims
-    hearing
+    claims, controls
+    hearing, calibration
     board, compare, dossier
     summary
     contest
     published
+    aa
     evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
     paired, multiple
