@@ -9,7 +9,7 @@ part of one: they are independent, and the interval rests on them alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from leaderboard import paired
 from leaderboard.evidence import Catalogue
 from leaderboard.paired import Floats, Interval, Part
 from suite.cards import TaskCard
+from suite.errors import RecordError
 from suite.identity import canonical_json, derive_seed
 from suite.records import RunRecord
 from suite.ruleset import Ruleset
@@ -84,7 +85,7 @@ def control_runs(
             continue
         method = catalogue.methods[card.reference][1]
         groups: dict[str, dict[int, float]] = {}
-        for run in store.runs(problems, task=slug, method=card.reference):
+        for run in _runs(store, slug, card.reference, problems):
             spec = run.spec
             current = (spec.task, spec.method, spec.ruleset) == (task, method, ruleset.version)
             if current and _of_control(run, ruleset):
@@ -96,6 +97,18 @@ def control_runs(
             chosen = max(groups.values(), key=len)
             found[slug] = [chosen[repetition] for repetition in sorted(chosen)]
     return found
+
+
+def _runs(store: Store, task: str, method: str, problems: list[str]) -> Iterator[RunRecord]:
+    """What is recorded of a method on a task; what cannot be read is a problem."""
+    for path in sorted(store.run_path(task, method, "").parent.glob("*.json")):
+        try:
+            run = store.run(task, method, path.stem)
+        except RecordError as error:
+            problems.append(str(error))
+            continue
+        if run is not None:
+            yield run
 
 
 def _of_control(run: RunRecord, ruleset: Ruleset) -> bool:

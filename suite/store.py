@@ -109,23 +109,18 @@ class Store:
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
         return record
 
-    def runs(
-        self, problems: list[str] | None = None, *, task: str = "*", method: str = "*"
-    ) -> Iterator[RunRecord]:
-        """Every run record, of one task or method where named, in the order of paths.
-
-        Unreadable ones are named in `problems`.
-        """
-        return self._all(f"runs/{task}/{method}", RunRecord, problems)
+    def runs(self, problems: list[str] | None = None) -> Iterator[RunRecord]:
+        """Every run record, in the order of paths; unreadable ones are named in `problems`."""
+        return self._all("runs", RunRecord, problems)
 
     def studies(self, problems: list[str] | None = None) -> Iterator[StudyRecord]:
         """Every study record, in the order of paths; unreadable ones are named in `problems`."""
-        return self._all("studies/*/*", StudyRecord, problems)
+        return self._all("studies", StudyRecord, problems)
 
     def _all(
-        self, folders: str, model: type[AnyRecord], problems: list[str] | None
+        self, folder: str, model: type[AnyRecord], problems: list[str] | None
     ) -> Iterator[AnyRecord]:
-        for path in sorted(self.root.glob(f"{folders}/*.json")):
+        for path in sorted((self.root / folder).glob("*/*/*.json")):
             try:
                 yield self._own(path, model)
             except (RecordError, FileNotFoundError) as error:
