@@ -178,7 +178,7 @@ def audit(
     from suite.ruleset import RULESET
     from suite.store import Store
 
-    catalogue, evidence = _read(names, results, with_local)
+    catalogue, evidence = _read(names, results, with_local, empty=True)
     work, problems = contests(evidence, catalogue, RULESET)
     cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     scores = aa.control_runs(Store(results), catalogue, RULESET, problems)
@@ -238,13 +238,19 @@ def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
 
 
 def _read(
-    names: list[str] | None, results: Path, with_local: bool, *, flagged: bool = False
+    names: list[str] | None,
+    results: Path,
+    with_local: bool,
+    *,
+    flagged: bool = False,
+    empty: bool = False,
 ) -> tuple[Catalogue, Evidence]:
     """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show, or the published log is broken.
+        AssayError: there is no record to show and it may not be `empty`, or the published log is
+            broken.
     """
     from leaderboard.evidence import Catalogue
     from leaderboard.published import load_folder, together
@@ -259,7 +265,7 @@ def _read(
     if with_local:
         published = load_folder(registry.RESULTS, slugs, {*known, *slugs}, suspicions)
         evidence = together(published, evidence)
-    if not evidence.studies and not evidence.past:
+    if not evidence.studies and not evidence.past and not empty:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
         raise AssayError(
@@ -268,6 +274,7 @@ def _read(
         )
     methods = registry.method_entries()
     seen = {study.method.slug for study in evidence.studies}
+    seen |= {entry.card.reference for entry in selected}
     catalogue = Catalogue(
         tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
         methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
