@@ -3,15 +3,16 @@
 Layers, each importing only from those below it:
 
     cli
-    text, claims_text, site
+    text, claims_text, audit_text, site
     formats
-    claims
-    hearing
+    claims, controls
+    hearing, calibration
     depth
     board, compare, dossier, slider
     summary
     contest
     published, trajectories
+    aa
     evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
     format

@@ -1,4 +1,4 @@
-"""`assay board`, `compare` and `claims`: parsing around library calls, nothing heavy imported."""
+"""`assay board`, `compare`, `claims`, `audit`: parsing around library calls, all imported late."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command()(board)
     app.command()(compare)
     app.command()(claims)
+    app.command()(audit)
     app.add_typer(site.app, name="site")
 
 
@@ -160,6 +161,62 @@ def claims(
     show_ledger(ledger, console())
 
 
+def audit(
+    names: Names = None,
+    results: Results = RESULTS,
+    with_local: WithLocal = False,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the audit to this file as JSON too.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; keys: leaderboard/controls.py.")
+    ] = False,
+) -> None:
+    """Check the suite itself: do its tasks tell methods apart, do its tests err as rarely as said?
+
+    The false-positive rate needs runs of the control: `assay aa`.
+    """
+    from leaderboard import aa, controls
+    from leaderboard.contest import contests
+    from suite.ruleset import RULESET
+    from suite.store import Store
+
+    catalogue, evidence = _read(names, results, with_local, empty=True)
+    work, problems = contests(evidence, catalogue, RULESET)
+    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
+    scores = aa.control_runs(Store(results), catalogue, RULESET, problems)
+    made = controls.audit(
+        work, cards.values(), {}, aa.control(scores, cards, RULESET), RULESET, problems
+    )
+    _complain(made.problems)
+    text = made.model_dump_json(indent=1)
+    if write:
+        _write(write, text + "\n")
+    if as_json:
+        typer.echo(text)
+        return
+    from leaderboard.audit_text import show_audit
+    from leaderboard.formats import console
+
+    show_audit(made, console())
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace `path` as a whole.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from suite.errors import StorageError
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
     """The cards of the named submissions, or of all, that claim something.
 
@@ -184,13 +241,19 @@ def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
 
 
 def _read(
-    names: list[str] | None, results: Path, with_local: bool, *, flagged: bool = False
+    names: list[str] | None,
+    results: Path,
+    with_local: bool,
+    *,
+    flagged: bool = False,
+    empty: bool = False,
 ) -> tuple[Catalogue, Evidence]:
     """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show, or the published log is broken.
+        AssayError: there is no record to show and it may not be `empty`, or the published log is
+            broken.
     """
     from leaderboard.evidence import Catalogue
     from leaderboard.published import load_folder, together
@@ -205,7 +268,7 @@ def _read(
     if with_local:
         published = load_folder(registry.RESULTS, slugs, {*known, *slugs}, suspicions)
         evidence = together(published, evidence)
-    if not evidence.studies and not evidence.past:
+    if not evidence.studies and not evidence.past and not empty:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
         raise AssayError(
@@ -214,6 +277,7 @@ def _read(
         )
     methods = registry.method_entries()
     seen = {study.method.slug for study in evidence.studies}
+    seen |= {entry.card.reference for entry in selected}
     catalogue = Catalogue(
         tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
         methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
