@@ -210,7 +210,7 @@ class _Method:
                     number=trial.number,
                     hyperparameters=trial.hyperparameters,
                     val=val,
-                    test=self.dossier.test_of(trial),
+                    test=self.dossier.test_of(self.cell, trial),
                     status=trial.status,
                     selected=trial.number == study.selected,
                     run=trial.run_id,

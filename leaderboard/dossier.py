@@ -26,8 +26,8 @@ class Dossier:
     cells: Sequence[Cell]
     """Those of the board, by slug of the method."""
     runs: Mapping[str, RunRecord] = field(repr=False)
-    """By id: tuning runs and repetitions of the studies of the cells, each in its right place. One
-    that a study names and that is not here is missing."""
+    """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
+    is missing."""
     evidence: Evidence = field(repr=False)
     """Of this task alone, as for board.build and compare."""
     problems: Sequence[str] = ()
@@ -42,10 +42,10 @@ class Dossier:
         found = [self.runs[i] for i in cell.study.selected_runs if i in self.runs]
         return sorted(found, key=lambda run: run.spec.repetition)
 
-    def test_of(self, trial: Trial) -> float | None:
+    def test_of(self, cell: Cell, trial: Trial) -> float | None:
         """Test score of a trial; the chance level of one without; None if its record is missing."""
         run = self.runs.get(trial.run_id)
-        if run is None:
+        if run is None or _misfit(cell, trial, run):
             return None
         return run.result.test if run.result else self.card.metric.chance
 
@@ -55,8 +55,9 @@ class Dossier:
         None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
         """
         stored = cell.study.trials
-        known = [score for trial in stored if (score := self.test_of(trial)) is not None]
-        if len(known) < len(stored) or not 1 <= len(stored) <= budgets.MAX_TRIALS:
+        scores = (self.test_of(cell, trial) for trial in stored)
+        known = [score for score in scores if score is not None]
+        if len(known) < len(stored) or len(stored) > budgets.MAX_TRIALS:
             return None
         vals = [trial.val for trial in stored]
         return budgets.ordered(vals, known, self.card.metric.direction)
@@ -131,11 +132,10 @@ def of_records(
         own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
-            if run is None:
-                continue
-            if wrong := _misfit(cell, trial, run):
+            wrong = _misfit(cell, trial, run) if run else ""
+            if wrong:
                 problems.append(wrong)
-            else:
+            elif run:
                 own[run.id] = run
     return Dossier(card, ruleset, kept, own, evidence, sorted({*evidence.problems, *problems}))
 
