@@ -37,4 +37,6 @@ NORMALISED = Format("", 0.01)
 
 def plain(text: str) -> str:
     """`text` without characters that could steer a terminal or the text around it on a page."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "?" for c in text)
