@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,11 +80,7 @@ def test_shortened_names_keep_both_ends(words: str, limit: int) -> None:
 
 def test_colours_keep_their_contrast_in_both_themes() -> None:
     """WCAG 2.2, 1.4.11: 3 to 1 for what carries meaning; 1.4.3: 4.5 to 1 for words."""
-    themes: list[dict[str, str]] = [{}, {}]
-    for name, *pair_ in re.findall(r"--picture-(\w+): light-dark\((#\w{6}), (#\w{6})\)", _CSS):
-        for theme, colour in zip(themes, pair_, strict=True):
-            theme[name] = colour
-    for theme in themes:
+    for theme in _themes():
         words = {"ink", "soft"}
         marks = {f"s{i}" for i in range(svg.N_STYLES)} | {"better", "worse", "equal", "base"}
         assert words | marks <= theme.keys()
@@ -100,12 +98,46 @@ def test_series_differ_in_colour_dashes_and_marker() -> None:
     assert len(shapes) == svg.N_STYLES
 
 
+# Complete loss of one kind of cone, on linear RGB: Machado, Oliveira and Fernandes, "A
+# Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 2009.
+_EYES = {
+    "usual": np.eye(3),
+    "protanopia": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]],
+    "deuteranopia": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.043, 0.9689]],
+    "tritanopia": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}  # fmt: skip
+_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+@pytest.mark.parametrize("eyes", _EYES)
+def test_colours_of_series_stay_apart_for_all_eyes(eyes: str) -> None:
+    """CIE 1976 distances; about 2 is the least that is noticed side by side."""
+    for theme in _themes():
+        seen = [_lab(np.array(_EYES[eyes]) @ _linear(theme[f"s{i}"])) for i in range(svg.N_STYLES)]
+        assert min(math.dist(a, b) for a, b in itertools.combinations(seen, 2)) > 10
+
+
+def _themes() -> list[dict[str, str]]:
+    """Colours by name, light and dark."""
+    found = re.findall(r"--picture-(\w+): light-dark\((#\w{6}), (#\w{6})\)", _CSS)
+    return [{name: light for name, light, _ in found}, {name: dark for name, _, dark in found}]
+
+
+def _lab(linear: np.ndarray) -> np.ndarray:
+    ratios = _XYZ @ np.clip(linear, 0, 1) / _XYZ.sum(axis=1)
+    x, y, z = np.where(ratios > 0.008856, np.cbrt(ratios), 7.787 * ratios + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
 def _contrast(a: str, b: str) -> float:
     bright, dark = sorted((_luminance(a), _luminance(b)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
 
 def _luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return float(_XYZ[1] @ _linear(colour))
+
+
+def _linear(colour: str) -> np.ndarray:
+    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)

@@ -270,7 +270,7 @@ def test_the_numbers_of_rows_points_pairs_and_ranks() -> None:
     assert {"1.00", "1.90", "4.60", "1, 2"} <= set(cells(checked(ALL["critical"]())))
     assert {"1 [0.7, 1.3]", "82.0 [89.0, 91.0]", "yes", "no"} <= set(cells(checked(ALL["cost"]())))
     table = cells(checked(ALL["sensitivity"]()))
-    assert table[10:15] == ["adam #1", "selected", "90.0", "completed", "reference.lr 0.002"]
+    assert table[5:10] == ["adam", "50.0", "90.0", "50.0, 90.0, 70.0", "3"]
 
 
 def test_every_point_of_a_path_is_among_the_numbers() -> None:

@@ -187,7 +187,7 @@ def figure(key: str, kind: str, words: Words, height: float, body: str, table: T
         f'<desc id="{root}-desc">{svg.safe(words.description)}</desc>'
         f"{body}</svg><figcaption>{svg.safe(words.caption)}</figcaption>"
         f"<details><summary>Numbers behind this picture</summary>"
-        f'<div class="picture-numbers" tabindex="0" role="region" aria-label="Numbers: {title}">'
+        f'<div class="picture-numbers" tabindex="0" role="group" aria-label="Numbers: {title}">'
         f"{table.html(words.title)}</div></details></figure>"
     )
 

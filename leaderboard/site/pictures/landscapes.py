@@ -173,7 +173,7 @@ def _curve(
         for path in own:
             places = [plot.across(point[0]) for point in path.points]
             visited = _sparse([(place, lane) for place in places])
-            parts += [svg.line((p, lane - 4), (p, lane + 4), "trial") for p, _ in visited]
+            parts.append(svg.ticks([place for place, _ in visited], lane, 4, "trial"))
             parts.append(svg.dot((places[0], lane), 3.2, "dot open"))
             parts.append(svg.markers([(places[-1], lane)], index))
             end = float(np.interp(path.points[-1][0], axis, grid))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from leaderboard.details import Sensitivity, TrialPoint
+from leaderboard.format import Format
 from leaderboard.paired import Interval
 from leaderboard.site.pictures import svg
 from leaderboard.site.pictures.frame import (
@@ -113,12 +114,8 @@ def sensitivity_strip(key: str, studies: Mapping[str, Sensitivity], measure: Mea
         f"Validation score of every trial (n = {n}): a tick each, a diamond for the defaults, a "
         "dot for the selected point. Trials without a score are among the numbers only.",
     )
-    rows = [
-        [f"{name} #{t.number}", _role(t), measure.format.number(t.val), t.status, _point(t)]
-        for name in full
-        for t in studies[name].trials
-    ]
-    columns = ["trial", "role", f"validation {measure.title}", "status", "hyperparameters"]
+    rows = [[name, *_trial_texts(studies[name].trials, measure.format)] for name in full]
+    columns = ["method", "defaults", "selected", f"all trials in order: {measure.title}", "n"]
     return figure(key, "sensitivity", words, plot.height, "".join(parts), Table(columns, rows))
 
 
@@ -190,9 +187,7 @@ def _scored(found: Sensitivity) -> list[TrialPoint]:
 
 def _strip(plot: Plot, trials: Sequence[TrialPoint], y: float) -> str:
     """A tick for each trial; defaults and selected point on top of it."""
-    parts = [
-        svg.line((plot.across(t.val), y - 5), (plot.across(t.val), y + 5), "trial") for t in trials
-    ]
+    parts = [svg.ticks([plot.across(t.val) for t in trials], y, 5, "trial")]
     for t in trials:
         if t.number == 0:
             parts.append(svg.markers([(plot.across(t.val), y)], 3, 4.2, "mark open"))
@@ -201,14 +196,8 @@ def _strip(plot: Plot, trials: Sequence[TrialPoint], y: float) -> str:
     return "".join(parts)
 
 
-def _role(trial: TrialPoint) -> str:
-    names = ["defaults"] if trial.number == 0 else []
-    return ", ".join([*names, *(["selected"] if trial.selected else [])]) or "-"
-
-
-def _point(trial: TrialPoint) -> str:
-    """The hyperparameters in one line."""
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in sorted(trial.hyperparameters.items())
-    )
+def _trial_texts(trials: Sequence[TrialPoint], form: Format) -> list[str]:
+    """Score of the defaults and of the selected point, all scores (or why there is none), n."""
+    texts = {t.number: form.number(t.val) if t.status == "completed" else t.status for t in trials}
+    selected = next((texts[t.number] for t in trials if t.selected), "-")
+    return [texts.get(0, "-"), selected, ", ".join(texts.values()), str(len(trials))]

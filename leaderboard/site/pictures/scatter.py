@@ -30,7 +30,7 @@ _RATES = ("lr", "learning_rate")
 _Box = tuple[float, float, float]
 """Left end, middle height and width of something a line of text high."""
 _SIDES: dict[bool, svg.Anchor] = {True: "start", False: "end"}
-_LIFTS = (0.0, -9.0, 9.0)
+_LIFTS = (0.0, -9.0, 9.0, -13.0, 13.0)
 """Heights at which a name is tried beside its point, first to the right, then to the left."""
 
 
@@ -187,7 +187,7 @@ def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> s
         x, y = plot.at(p.cost, p.score)
         width = LETTER * min(_NAME, len(p.name))
         spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
-        box = next((own for own in spots if own[0] > plot.left and _free(own, taken)), None)
+        box = next((own for own in spots if _inside(plot, own) and _free(own, taken)), None)
         if box is not None:
             taken.append(box)
             style = "halo" if p in front else "halo quiet"
@@ -200,6 +200,10 @@ def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> s
 def _around(plot: Plot, p: Spent) -> _Box:
     x, y = plot.at(p.cost, p.score)
     return x - 3, y, 6
+
+
+def _inside(plot: Plot, box: _Box) -> bool:
+    return box[0] > plot.left and plot.top <= box[1] <= plot.bottom
 
 
 def _free(box: _Box, taken: Sequence[_Box]) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Literal
-
-from markupsafe import escape
 
 from leaderboard.format import plain
 
@@ -56,6 +55,12 @@ def squares(corners: Iterable[Point], size: float, style: str) -> str:
     return f'<path class="{style}" d="{"".join(moves)}"/>' if moves else ""
 
 
+def ticks(places: Iterable[float], y: float, half: float, style: str) -> str:
+    """Short upright lines through height `y`, `half` up and down."""
+    moves = [f"M{coordinate(x)},{coordinate(y - half)}v{coordinate(2 * half)}" for x in places]
+    return f'<path class="{style}" d="{"".join(moves)}"/>' if moves else ""
+
+
 def rectangle(x: float, y: float, width: float, height: float, style: str) -> str:
     """A filled rectangle with its corner at (x, y)."""
     return (
@@ -93,7 +98,7 @@ def hint(words: str) -> str:
 
 def safe(words: str) -> str:
     """`words` as text of a page."""
-    return str(escape(plain(words)))
+    return escape(plain(words))
 
 
 def shortened(words: str, limit: int) -> str:
