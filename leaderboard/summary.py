@@ -31,7 +31,7 @@ class _Field:
     @property
     def margin(self) -> float:
         """Mean of the tasks' margins."""
-        return float(np.mean(self.margins))
+        return float(np.mean(self.margins)) if self.margins else 0.0
 
     @cached_property
     def contrasts(self) -> Contrasts:
