@@ -20,7 +20,7 @@ from leaderboard.contest import Contest
 from leaderboard.details import Detail
 from leaderboard.published import unread
 from leaderboard.site import citing, feeds, sheets, twins
-from leaderboard.site.cache import Cache
+from leaderboard.site.cache import Cache, Model
 from leaderboard.site.folder import File, described, staged, write
 from leaderboard.site.gathering import Keys, gather
 from leaderboard.site.links import DATA, STATIC
@@ -151,22 +151,23 @@ class _Build:
         cards = {slug: self.context.catalogue.tasks[slug][0] for slug in self.context.links.tasks}
         order = sorted(cards, key=lambda slug: (FAMILIES.index(cards[slug].family), slug))
         self.task_keys = {slug: self.keys.task(slug) for slug in order}
-        found = {slug: text for slug in order if (text := self.kept(slug)) is not None}
+        found: dict[str, TaskPart] = {}
+        for slug in order:
+            if kept := self.kept(f"task-{slug}", self.task_keys[slug], TaskPart):
+                found[slug] = kept
         self.n_kept = len(found)
         missing = [slug for slug in order if slug not in found]
         for done, (slug, text, files) in enumerate(self.workers.tasks(missing, self.root)):
-            found[slug] = text
+            found[slug] = TaskPart.model_validate_json(text)
             self.files += files
             if self.cache:
                 self.cache.keep(f"task-{slug}", self.task_keys[slug], self.root, text, files)
             self.say(f"read and drawn: {done + 1} of {len(missing)} tasks")
-        return {slug: TaskPart.model_validate_json(found[slug]) for slug in order}
+        return {slug: found[slug] for slug in order}
 
-    def kept(self, slug: str) -> str | None:
-        """The part of a task from an earlier build, if nothing it depends on has changed."""
-        if self.cache is None:
-            return None
-        kept = self.cache.restore(f"task-{slug}", self.task_keys[slug], self.root)
+    def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
+        """A part of an earlier build, if nothing it depends on has changed."""
+        kept = self.cache.restore(name, key, self.root, model) if self.cache else None
         if kept is None:
             return None
         self.files += kept[1]
@@ -181,11 +182,10 @@ class _Build:
             name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})
             for name, slugs in members.items()
         }
-        found: dict[str, str] = {}
+        found: dict[str, GroupPart] = {}
         for name, key in keys.items():
-            kept = self.cache.restore(f"group-{name}", key, self.root) if self.cache else None
-            if kept is not None:
-                found[name] = kept[0]
+            if kept := self.kept(f"group-{name}", key, GroupPart):
+                found[name] = kept
         missing = [
             (name, [Member.of(cards[slug], parts[slug]) for slug in members[name]])
             for name in sorted(members, key=lambda name: -len(members[name]))
@@ -194,10 +194,10 @@ class _Build:
         if missing:
             self.say(f"ranking {len(missing)} groups of tasks")
         for name, text in self.workers.groups(missing):
-            found[name] = text
+            found[name] = GroupPart.model_validate_json(text)
             if self.cache:
                 self.cache.keep(f"group-{name}", keys[name], self.root, text, [])
-        return {name: GroupPart.model_validate_json(found[name]) for name in members}
+        return {name: found[name] for name in members}
 
     def view(
         self,

@@ -16,10 +16,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from leaderboard.site.folder import File
 
 FOLDER = ".site-cache"
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Cache:
@@ -39,8 +43,10 @@ class Cache:
         except OSError:
             return None
 
-    def restore(self, name: str, key: str, root: Path) -> tuple[str, list[File]] | None:
-        """The text that was kept with the part, and its files, now below `root` too."""
+    def restore(
+        self, name: str, key: str, root: Path, model: type[Model]
+    ) -> tuple[Model, list[File]] | None:
+        """What the part said, and its files, now below `root` too; None if it cannot be used."""
         place = self._folder / name / key
         done: list[Path] = []
         try:
@@ -54,7 +60,7 @@ class Cache:
                 found = target.stat()
                 if (found.st_size, found.st_mtime_ns) != (file.n_bytes, time):
                     raise ValueError("was touched")
-            return str(kept["text"]), files
+            return model.model_validate_json(kept["text"]), files
         except (OSError, ValueError, KeyError, TypeError):
             for target in done:
                 target.unlink()

@@ -68,7 +68,7 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
         if (cost := known.get(row.method)) and row.tuned.mean is not None
     ]
     title = "seconds of training, times the reference's" if relative else "passes"
-    return pictures.cost_against_score("cost", spent, measure, title)
+    return pictures.cost_against_score("cost-and-score", spent, measure, title)
 
 
 def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> list[Markup]:
