@@ -349,8 +349,13 @@ def test_frozen_records_give_the_frozen_ledger(demo_records: Any) -> None:
         claim(tasks=["digits"], better_than="old"),
         method="noisy",
     )
-    made = json.loads(ledger.model_dump_json())
-    assert made == json.loads(GOLDEN.read_text(encoding="utf-8"))
+    made, frozen = ledger.model_dump_json(), GOLDEN.read_text(encoding="utf-8")
+    assert _rounded(made) == _rounded(frozen)
+
+
+def _rounded(text: str) -> Any:
+    """Last digits may differ between processors."""
+    return json.loads(text, parse_float=lambda number: round(float(number), 9))
 
 
 def test_problems_are_passed_on(records: Any) -> None:
