@@ -13,7 +13,14 @@ from leaderboard.contest import Contest
 from leaderboard.details import Cost, Detail, Pair, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
 from leaderboard.paired import Comparison, Interval
-from leaderboard.site.pages import Links, board_pages, cell_pages, compare_data, task_entries, task_pages
+from leaderboard.site.pages import (
+    Links,
+    board_pages,
+    cell_pages,
+    compare_data,
+    task_entries,
+    task_pages,
+)
 from leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
 from leaderboard.tables import Board, BudgetRow, BudgetTable, TaskTable
 from suite.cards import SubmissionCard
