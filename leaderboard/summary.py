@@ -31,7 +31,7 @@ class _Field:
     @property
     def margin(self) -> float:
         """Mean of the tasks' margins."""
-        return float(np.mean(self.margins))
+        return float(np.mean(self.margins)) if self.margins else 0.0
 
     @cached_property
     def contrasts(self) -> Contrasts:
@@ -49,6 +49,8 @@ class _Field:
 
     def without_task(self) -> list[tuple[int, int] | None]:
         """Smallest and largest first rank of each method with any one task left out."""
+        if not self.methods:
+            return []
         found = np.array(
             [
                 1 + self._without(task).beats(margin, self.alpha).sum(axis=0)

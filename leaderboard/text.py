@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +14,7 @@ from leaderboard.formats import Format as _Format
 from leaderboard.formats import p_value, plain
 from leaderboard.formats import show_lines as _show_lines
 from leaderboard.formats import table as _table
-from leaderboard.paired import Comparison
+from leaderboard.paired import Comparison, Interval
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
 
 
@@ -157,13 +159,13 @@ def _show_summary(summary: Summary, board: Board, out: Console) -> None:
     ranked = [row for row in summary.rows if row.rank]
     if ranked:
         table = _table(
-            ">rank", "method", f">IQM [{percent}]", f">mean [{percent}]", ">defaults", ">n"
+            ">rank", "method", f">IQM [{percent}]", ">other tasks", f">gap [{percent}]", ">n"
         )
         for row in ranked:
             _add_summary_row(table, row)
         out.print(table)
     lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in summary.rows if not row.rank]
-    lines = []
+    lines = [f"  {line}" for line in _unstable(ranked)]
     if lacking and n_tasks:
         lines.append(f"  Not ranked, tasks are lacking: {', '.join(lacking)}")
     if summary.unanchored:
@@ -177,10 +179,31 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
         _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
         _SCORE.span(row.iqm, row.iqm_interval),
-        _SCORE.span(row.mean, row.mean_interval),
-        _SCORE.number(row.defaults_mean),
+        _ends(row.iqm_interval_tasks),
+        _SCORE.span(row.optimality_gap, row.optimality_gap_interval),
         str(row.n),
     )
+
+
+def _ends(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    return f"[{_SCORE.number(interval.low)}, {_SCORE.number(interval.high)}]"
+
+
+def _unstable(rows: Iterable[SummaryRow]) -> Iterator[str]:
+    """Whose first rank changes when something else is left out, a line for tasks and methods."""
+    found: dict[str, list[str]] = {"task": [], "method": []}
+    for row in rows:
+        for left_out, rank in (
+            ("task", row.rank_without_task),
+            ("method", row.rank_without_method),
+        ):
+            if row.rank and rank and rank != (row.rank[0],) * 2:
+                found[left_out].append(f"{row.method} {_rank(rank)}")
+    for left_out, names in found.items():
+        if names:
+            yield f"First rank with any one {left_out} left out: {', '.join(names)}"
 
 
 def _board_footer(board: Board) -> list[str]:
@@ -198,7 +221,8 @@ def _board_footer(board: Board) -> list[str]:
         f"rank: 1 + methods shown to be better .. n - shown to be worse; all pairs, "
         f"Benjamini-Hochberg at {board.alpha:.0%}. Families: 0 = chance, 1 = the tuned reference's "
         "own mean; IQM = interquartile mean over tasks, stratified bootstrap; ranks there also ask "
-        "for a difference beyond the tasks' mean margin.",
+        "for a difference beyond the tasks' mean margin. other tasks: the interval of the IQM with "
+        "tasks resampled too. gap: mean shortfall from 1.",
     ]
     if _published(board):
         lines.append(
