@@ -80,9 +80,8 @@ class Baselines:
         """Those of this version of the task that are not of `method` itself."""
         key = task, method if method in self._methods else ""
         if key not in self._known:
-            own = [
-                run for run in self._runs if run.spec.task == task and run.spec.method.slug != method
-            ]
+            others = [run for run in self._runs if run.spec.method.slug != method]
+            own = [run for run in others if run.spec.task == task]
             self._known[key] = Baseline(own, by_point(own), card.reference)
         return self._known[key]
 

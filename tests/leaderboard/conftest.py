@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -324,3 +327,59 @@ def demo_records() -> Records:
 @pytest.fixture
 def scores() -> Callable[..., list[float]]:
     return noisy
+
+
+def simulation() -> ModuleType:
+    """The benchmark's generator: a checkout with bundles and a log, made up and in full form."""
+    path = Path(__file__).parent.parent / "benchmarks" / "site.py"
+    spec = importlib.util.spec_from_file_location("simulated_site", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def forget() -> None:
+    """Let the registry look at its folders again."""
+    registry.task_entries.cache_clear()
+    registry.method_entries.cache_clear()
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A made-up checkout of three tasks and four methods, its results published."""
+
+    root: Path
+    made: ModuleType
+
+    @property
+    def results(self) -> Path:
+        return self.root / "leaderboard" / "results"
+
+
+@pytest.fixture(scope="session")
+def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """Not to be changed where it lies."""
+    root, made = tmp_path_factory.mktemp("simulated"), simulation()
+    before = registry.ROOT, registry.RESULTS
+    forget()
+    made.make(root, 4, 3)
+    registry.ROOT, registry.RESULTS = before
+    forget()
+    yield Simulated(root, made)
+
+
+@pytest.fixture
+def simulated(
+    simulated_once: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Simulated]:
+    """A copy that is this process's checkout."""
+    root = tmp_path / "checkout"
+    shutil.copytree(simulated_once.root, root)
+    monkeypatch.setattr(registry, "ROOT", root)
+    monkeypatch.setattr(registry, "RESULTS", root / "leaderboard" / "results")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_RESULTS", raising=False)
+    forget()
+    yield Simulated(root, simulated_once.made)
+    forget()
