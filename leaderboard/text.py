@@ -14,7 +14,7 @@ from leaderboard.formats import Format as _Format
 from leaderboard.formats import p_value, plain
 from leaderboard.formats import show_lines as _show_lines
 from leaderboard.formats import table as _table
-from leaderboard.paired import Comparison
+from leaderboard.paired import Comparison, Interval
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
 
 

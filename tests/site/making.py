@@ -8,12 +8,20 @@ from pathlib import Path
 
 import leaderboard.site
 from leaderboard.board import build
-from leaderboard.claims import ClaimRow, Finding, Ledger, TaskFinding
+from leaderboard.claims import ClaimRow, Finding, Ledger
 from leaderboard.contest import Contest
 from leaderboard.details import Cost, Detail, Pair, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
+from leaderboard.hearing import TaskFinding
 from leaderboard.paired import Comparison, Interval
-from leaderboard.site.pages import Links, board_pages, cell_pages, compare_data, task_entries, task_pages
+from leaderboard.site.pages import (
+    Links,
+    board_pages,
+    cell_pages,
+    compare_data,
+    task_entries,
+    task_pages,
+)
 from leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
 from leaderboard.tables import Board, BudgetRow, BudgetTable, TaskTable
 from suite.cards import SubmissionCard
@@ -86,7 +94,7 @@ def ledger(board: Board) -> Ledger:
     )  # fmt: skip
     finding = Finding(
         tier="lite", verdict="supported", preliminary=False, n_tasks=1, n=12, difference=0.05,
-        unit="share", interval=comparison.interval, p=0.0005, tasks=[task],
+        unit="share", interval=comparison.interval, p=0.0005, tasks=[task], note="",
     )  # fmt: skip
     claim = ClaimRow(
         method="better", number=1, text="It is better than plain SGD.", source="Table 1",

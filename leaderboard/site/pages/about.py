@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
+from leaderboard.site.pages.controls import controls
 from leaderboard.site.pages.task import EMPTY
 from leaderboard.site.rendering import human, page
 from leaderboard.site.views import SiteView
@@ -30,7 +31,7 @@ def about_pages(view: SiteView, links: Links) -> dict[str, str]:
             "how.html",
             rules=rules(view.ruleset),
             ruleset=view.ruleset,
-            controls=view.controls,
+            **controls(view.controls, links.at("how")),
             tracks=[
                 (track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()
             ],

@@ -15,7 +15,7 @@ from leaderboard.site.rendering import human, page
 from leaderboard.site.views import Method, SiteView
 from leaderboard.site.words import NONE, minus, number, rank_text, said, span, verdict, verdict_word
 from leaderboard.tables import Board, BudgetTable, Row, Summary, SummaryRow
-from suite.cards import SubmissionCard, TaskCard
+from suite.cards import FAMILIES, SubmissionCard, TaskCard
 
 
 def home(view: SiteView, links: Links) -> dict[str, str]:
@@ -243,12 +243,12 @@ def _some(names: Sequence[str]) -> str:
 def _method_index(view: SiteView, place: Place) -> Grid:
     columns = [
         Column("method", "Method", text=True),
-        Column("track", "Track", text=True),
-        Column("families", "Enters", text=True),
-        Column("access", "Access", "beyond inputs and labels", text=True),
-        Column("year", "Year"),
-        Column("tasks", "Tasks", "with results"),
         *(Column(s.name, human(s.name), "rank, tuned", low=True) for s in view.board.families),
+        Column("tasks", "Tasks", "with results"),
+        Column("track", "Track", text=True),
+        Column("year", "Year"),
+        Column("access", "Access", "beyond inputs and labels", text=True),
+        Column("families", "Enters", text=True),
     ]
     ranks: Mapping[str, Mapping[str, tuple[int, int] | None]] = {
         summary.name: {row.method: row.rank for row in summary.rows}
@@ -256,8 +256,9 @@ def _method_index(view: SiteView, place: Place) -> Grid:
     }
     lines = []
     for slug, method in sorted(view.methods.items()):
-        cells = [*_about(place, slug, method), Cell(str(len(method.details)), len(method.details))]
-        cells += [_stable(ranks[s.name].get(slug)) for s in view.board.families]
+        head, *about = _about(place, slug, method)
+        cells = [head, *(_stable(ranks[s.name].get(slug)) for s in view.board.families)]
+        cells += [Cell(str(len(method.details)), len(method.details)), *about]
         families = " ".join(method.card.families) if method.card else "unknown"
         lines.append(Line(cells, {**facets(method.card), "family": families}))
     return Grid("methods", "All methods", columns, lines)
@@ -270,10 +271,11 @@ def _about(place: Place, slug: str, method: Method) -> list[Cell]:
         tag = Markup(' <span class="tag local">local</span>')
         return [Cell(Markup(head.content) + tag), *[EMPTY] * 4]
     year = card.paper.year if card.paper else None
+    every = len(card.families) == len(FAMILIES)
     return [
         Cell(Markup("{} <small>{}</small>").format(head.content, said(card.title))),
         Cell(human(card.track)),
-        Cell(", ".join(human(family) for family in card.families)),
-        Cell(", ".join(human(name) for name in card.access) or "none"),
         Cell(NONE if year is None else str(year), year),
+        Cell(", ".join(human(name) for name in card.access) or "none"),
+        Cell("every family" if every else ", ".join(human(family) for family in card.families)),
     ]
