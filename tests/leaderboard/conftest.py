@@ -356,6 +356,10 @@ class Simulated:
     def results(self) -> Path:
         return self.root / "leaderboard" / "results"
 
+    def forget(self) -> None:
+        """Let the registry look at its folders again."""
+        forget()
+
 
 @pytest.fixture(scope="session")
 def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
