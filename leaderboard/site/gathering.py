@@ -23,7 +23,6 @@ from suite.identity import canonical_json, sha256
 from suite.ruleset import RULESET
 from suite.store import Store
 
-
 _SLUG = re.compile(r"[a-z0-9_]{1,48}")
 
 

@@ -51,6 +51,7 @@ LONG: dict[str, str] = {
 }
 """Columns of the long table and their Arrow types. `trial` counts within the study; `tuned` and
 `defaults` say whether the run is a repetition of that point."""
+_MAX_COUNT = (1 << 63) - 1
 _COMPUTED = ("=", "+", "-", "@")
 
 
@@ -126,19 +127,16 @@ def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[l
             run.id,
             spec.purpose,
             trials.get(run.id),
-            spec.repetition,
+            _count(spec.repetition),
             run.id in tuned,
             run.id in defaults,
             run.status,
             *scores,
-            usage.passes,
-            usage.batches,
-            usage.examples,
+            *map(_count, (usage.passes, usage.batches, usage.examples)),
             usage.train_seconds,
             usage.wall_seconds,
             usage.cpu_seconds,
-            usage.peak_bytes,
-            usage.optimizer_state_bytes,
+            *map(_count, (usage.peak_bytes, usage.optimizer_state_bytes)),
             run.isolation.level,
             row.trust,
             row.state,
@@ -146,6 +144,11 @@ def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[l
             spec.epoch,
             run.created_at,
         ]
+
+
+def _count(value: int) -> int | None:
+    """A count, or nothing where it is more than the column holds and than any run can have."""
+    return value if abs(value) <= _MAX_COUNT else None
 
 
 def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:
