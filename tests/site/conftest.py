@@ -68,6 +68,10 @@ def visit(site: Path, browser: Browser) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith((site.as_uri(), "blob:", "data:")):
             wrong.append(f"request: {request.url}")
 
+    def lost(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # leaving a page cuts its icon short
+            wrong.append(f"lost: {request.url}")
+
     def open_page(path: str = "", state: str = "", **options: object) -> Page:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
@@ -76,7 +80,7 @@ def visit(site: Path, browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", heard)
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("request", asked)
-        page.on("requestfailed", lambda request: wrong.append(f"lost: {request.url}"))
+        page.on("requestfailed", lost)
         page.goto(address(site, path) + (f"#{state}" if state else ""))
         return page
 
