@@ -211,6 +211,7 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     menu = page.locator(".table-tools summary").first
     menu.focus()
     page.keyboard.press("Enter")
+    page.locator(".table-tools fieldset").first.wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     assert not head(page, "rank").is_visible()
