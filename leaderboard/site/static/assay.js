@@ -373,7 +373,7 @@ function startCopying() {
 function openTarget() {
   if (location.hash.includes("=")) return;
   const target = document.getElementById(location.hash.slice(1));
-  target?.querySelector("details")?.setAttribute("open", "");
+  if (target?.matches(".run")) target.querySelector("details").open = true;
 }
 
 startTheme();
