@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -164,6 +165,19 @@ def test_home_names_the_tie_group_of_each_family_and_budget(
     assert row.versus_reference
     assert gains["digits"].verdict == row.versus_reference.verdict
     assert gains["digits"].n == row.versus_reference.n
+
+
+def test_with_several_references_none_of_them_is_said_to_be_unbeaten(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view = made[0]
+    tasks = [table.model_copy(update={"reference": table.task}) for table in view.board.tasks]
+    tasks[0] = tasks[0].model_copy(update={"reference": "better"})
+    mixed = replace(view, board=view.board.model_copy(update={"tasks": tasks}))
+    (overall,) = (a for a in answers.by_budget(mixed)[12] if a.name == "overall")
+    assert "better" in overall.top
+    assert len(overall.references) == 3
+    assert not overall.reference_on_top
 
 
 def test_a_budget_without_repetitions_shows_no_gains(
