@@ -46,6 +46,7 @@ class Answer:
     n_tasks: int
     references: Sequence[str]
     reference_on_top: bool
+    """All its tasks have one reference, and nobody is shown to beat it."""
     gains: Sequence[Gain]
     """Of the first method, where repetitions were made at this budget."""
     n_gains: int
@@ -74,9 +75,9 @@ def budgets(view: SiteView) -> list[int]:
 def basis_text(k: int, largest: int) -> str:
     """A position of the slider in words."""
     if k == 0:
-        return "published defaults, no tuning"
+        return "Published defaults, no tuning"
     trials = "1 trial" if k == 1 else f"{k} trials"
-    return f"tuned with {trials}" if k == largest else f"best of {trials}, expected"
+    return f"Tuned with {trials}" if k == largest else f"Best of {trials}, expected"
 
 
 def answer(view: SiteView, table: BudgetTable) -> Answer | None:
@@ -96,7 +97,7 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         n_methods=len(table.rows),
         n_tasks=len(tasks),
         references=references,
-        reference_on_top=any(row.method in references for row in top),
+        reference_on_top=len(references) == 1 and any(row.method in references for row in top),
         gains=gains[:SHOWN],
         n_gains=len(gains),
     )
