@@ -64,8 +64,12 @@ def parsed(path: Path) -> Any:
 
 
 def check_harmless(site: Path) -> None:
-    """Nothing on any page runs or steers, and no cell computes."""
-    for path in site.rglob("*.html"):
+    """Nothing on any page of the attacker, or of the whole board, runs or steers; no cell computes.
+
+    The whole syntax is looked at where harm could be; characters and CSV everywhere.
+    """
+    pages = ("run/*/m003", "method/m00[13]", "task/t00", "log", "claims", "method", "task", ".")
+    for path in {found for name in pages for found in site.glob(f"{name}/index.html")}:
         for element in parsed(path).iter():
             if not isinstance(element.tag, str):
                 continue
@@ -75,6 +79,7 @@ def check_harmless(site: Path) -> None:
                 assert not str(name).startswith("on") and name != "style", path
                 if name in ("href", "src"):
                     assert not value.strip().lower().startswith(("javascript", "vbscript")), path
+    for path in site.rglob("*.html"):
         text = path.read_text()
         assert not {"\u202e", "\u2066", "\u0007", "\x1b"} & set(text), path
     for path in site.rglob("*.csv"):
