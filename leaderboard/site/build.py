@@ -28,7 +28,7 @@ from leaderboard.site.pages import board_pages, compare_data
 from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
 from leaderboard.site.summaries import GroupPart, Member
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Workers, cores
+from leaderboard.site.workers import Workers, cores, uncollected
 from leaderboard.tables import Basis, Board
 from suite import publog, registry, strict_json
 from suite.cards import FAMILIES, SubmissionCard
@@ -106,7 +106,7 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
         controls=read_report(audit) if audit.exists() else None,
     )
     cache = Cache.beside(results) if request.cache else None
-    with staged(request.out) as root:
+    with uncollected(), staged(request.out) as root:
         work = _Build(context, root, cache, request.jobs or cores(), say)
         return work.build(request.out, reports)
 
