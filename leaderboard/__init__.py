@@ -3,13 +3,18 @@
 Layers, each importing only from those below it:
 
     cli
-    text, site
+    text, claims_text, audit_text, site
+    formats
     claims, controls
-    board, compare, dossier
+    hearing, calibration
+    depth
+    board, compare, dossier, slider
     summary
     contest
-    published
-    evidence, aggregate, tables, details
+    published, trajectories
+    aa
+    evidence, aggregate, tables, details, secondary
     profiles, budgets, survival, sensitivity
+    format
     paired, multiple
 """

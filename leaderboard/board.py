@@ -6,18 +6,23 @@ and its random numbers are seeded by the ruleset and the names of tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from leaderboard import paired
 from leaderboard.contest import Contest, ranks, versus_reference
 from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells, run_command
-from leaderboard.paired import Comparison
+from leaderboard.paired import Comparison, Interval
 from leaderboard.summary import summarise
 from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable, Withdrawn
-from suite.cards import FAMILIES, TaskCard
+from suite.cards import FAMILIES, Family, TaskCard
 from suite.ruleset import Ruleset
+
+Item = TypeVar("Item")
+OVERALL = "overall"
+"""The summary of all families."""
 
 
 def build(
@@ -35,34 +40,56 @@ def build(
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        withdrawn[slug] = _withdrawn(card, evidence, catalogue, ruleset)
+        withdrawn[slug] = past(card, evidence, catalogue, ruleset)
         if found or withdrawn[slug]:
             work.append(Contest(card, found, basis, ruleset))
-    present = [family for family in FAMILIES if any(t.card.family == family for t in work)]
+    tables = [table(task, withdrawn[task.card.slug]) for task in work]
+    summaries = [summarise(name, members) for name, members in groups(work, _family).items()]
+    return assembled(tables, summaries, problems, ruleset, basis)
+
+
+def groups(work: Sequence[Item], family: Callable[[Item], Family]) -> dict[str, list[Item]]:
+    """What is summarised: each family that has tasks here; where there are several, "overall"."""
+    found: dict[str, list[Item]] = {}
+    for name in FAMILIES:
+        if members := [task for task in work if family(task) == name]:
+            found[name] = members
+    return {**found, OVERALL: list(work)} if len(found) > 1 else found
+
+
+def _family(contest: Contest) -> Family:
+    return contest.card.family
+
+
+def assembled(
+    tables: Sequence[TaskTable],
+    summaries: Sequence[Summary],
+    problems: Sequence[str],
+    ruleset: Ruleset,
+    basis: Basis,
+) -> Board:
+    """A board from its parts, in the order given."""
     return Board(
         ruleset=ruleset.version,
         basis=basis,
         confidence=ruleset.confidence,
         alpha=ruleset.alpha,
         bootstrap_draws=ruleset.bootstrap_draws,
-        tasks=[_table(task, withdrawn[task.card.slug]) for task in work],
-        families=[
-            summarise(family, [task for task in work if task.card.family == family])
-            for family in present
-        ],
-        overall=summarise("overall", work) if len(present) > 1 else None,
-        problems=problems,
+        tasks=list(tables),
+        families=[summary for summary in summaries if summary.name != OVERALL],
+        overall=next((summary for summary in summaries if summary.name == OVERALL), None),
+        problems=list(problems),
     )
 
 
-def _withdrawn(
+def past(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> list[Withdrawn]:
     """What was published of a task and does not count any more, oldest first."""
     found = []
-    for past in evidence.past:
-        standing = past.standing
-        for cell in cells(card, past.evidence, catalogue, ruleset)[0]:
+    for bundle in evidence.past:
+        standing = bundle.standing
+        for cell in cells(card, bundle.evidence, catalogue, ruleset)[0]:
             values = cell.tuned.values
             found.append(
                 Withdrawn(
@@ -78,12 +105,17 @@ def _withdrawn(
     return sorted(found, key=lambda item: (item.since, item.bundle))
 
 
-def _table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
+def table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
+    """The table of one task: ranked rows from best to worst, then the others."""
     card = contest.card
     comparisons, rank_of = versus_reference(contest), ranks(contest)
+    others = [cell for cell in contest.cells if cell not in contest.ranked]
+    shown = [*contest.ranked, *sorted(others, key=lambda cell: cell.method)]
+    tuned = _samples(contest, [cell.tuned for cell in shown])
+    defaults = _samples(contest, [cell.defaults for cell in shown])
     rows = [
-        _row(contest, cell, comparisons.get(cell.method), rank_of.get(cell.method))
-        for cell in contest.cells
+        _row(contest, cell, samples, comparisons.get(cell.method), rank_of.get(cell.method))
+        for cell, *samples in zip(shown, tuned, defaults, strict=True)
     ]
     return TaskTable(
         task=card.slug,
@@ -99,15 +131,20 @@ def _table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
         deterministic=card.deterministic,
         reference=card.reference,
         anchored=contest.anchors is not None,
-        rows=sorted(rows, key=lambda row: _order(row, contest)),
+        rows=rows,
         withdrawn=withdrawn,
         notes=_notes(contest),
     )
 
 
 def _row(
-    contest: Contest, cell: Cell, versus: Comparison | None, rank: tuple[int, int] | None
+    contest: Contest,
+    cell: Cell,
+    samples: Sequence[Sample],
+    versus: Comparison | None,
+    rank: tuple[int, int] | None,
 ) -> Row:
+    tuned, defaults = samples
     score = None
     if contest.anchors and rank:
         score = float(contest.anchors.normalised(contest.sample(cell).values).mean())
@@ -122,8 +159,8 @@ def _row(
         preset=cell.study.preset,
         k=len(cell.study.trials),
         study=cell.study.id,
-        tuned=_sample(cell.tuned, contest),
-        defaults=_sample(cell.defaults, contest) if cell.defaults.planned else None,
+        tuned=tuned,
+        defaults=defaults if cell.defaults.planned else None,
         score=score,
         versus_reference=versus,
         rank=rank,
@@ -146,15 +183,6 @@ def _note(contest: Contest, cell: Cell) -> str:
     return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
 
 
-def _order(row: Row, contest: Contest) -> tuple[bool, bool, float, str]:
-    """Ranked first, those that never completed last of them, then by mean, then by slug."""
-    sample = row.tuned if contest.basis == "tuned" else row.defaults
-    if row.state != "ranked" or sample is None or sample.mean is None:
-        return True, True, 0.0, row.method
-    sign = -1.0 if contest.card.metric.direction == "maximize" else 1.0
-    return False, sample.completed == 0, sign * sample.mean, row.method
-
-
 def _notes(contest: Contest) -> list[str]:
     reference = contest.card.reference
     if contest.reference is None:
@@ -168,14 +196,30 @@ def _notes(contest: Contest) -> list[str]:
     return []
 
 
-def _sample(repetitions: Repetitions, contest: Contest) -> Sample:
-    values = np.array(repetitions.values, dtype=np.float64)
-    interval = None
-    if len(values):
-        ruleset, slug = contest.ruleset, contest.card.slug
-        indices = paired.resamples(ruleset.seed_root, slug, len(values), ruleset.bootstrap_draws)
-        interval = paired.bca_interval(values, indices, ruleset.confidence)
-    count = repetitions.statuses.get
+def _samples(contest: Contest, found: Sequence[Repetitions]) -> list[Sample]:
+    intervals = _intervals(contest, [repetitions.values for repetitions in found])
+    return [_sample(*each) for each in zip(found, intervals, strict=True)]
+
+
+def _intervals(contest: Contest, found: Sequence[Sequence[float]]) -> list[Interval | None]:
+    """BCa intervals of the means; those of equally many repetitions are computed together."""
+    ruleset = contest.ruleset
+    intervals: list[Interval | None] = [None] * len(found)
+    for n in {len(values) for values in found} - {0, 1}:
+        members = [i for i, values in enumerate(found) if len(values) == n]
+        rows = np.array([found[i] for i in members], dtype=np.float64)
+        counts = paired.resample_counts(
+            ruleset.seed_root, contest.card.slug, n, ruleset.bootstrap_draws
+        )
+        means = paired.resampled_rows(rows, counts)
+        bounds = paired.bca_intervals(rows, means, ruleset.confidence).tolist()
+        for i, (low, high) in zip(members, bounds, strict=True):
+            intervals[i] = Interval(low=low, high=high)
+    return intervals
+
+
+def _sample(repetitions: Repetitions, interval: Interval | None) -> Sample:
+    values, count = repetitions.values, repetitions.statuses.get
     return Sample(
         n=len(values),
         planned=repetitions.planned,
@@ -184,7 +228,7 @@ def _sample(repetitions: Repetitions, contest: Contest) -> Sample:
         out_of_budget=count("out_of_budget", 0),
         failed=count("failed", 0),
         missing=repetitions.missing,
-        mean=float(values.mean()) if len(values) else None,
+        mean=float(np.mean(values)) if values else None,
         interval=interval,
     )
 

@@ -1,4 +1,4 @@
-"""`assay board` and `assay compare`: parsing around library calls, nothing heavy imported early."""
+"""`assay board`, `compare`, `claims`, `audit`: parsing around library calls, all imported late."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leaderboard.site import commands as site
+
 if TYPE_CHECKING:
     from leaderboard.evidence import Catalogue, Evidence
     from leaderboard.suspicions import Suspicions
+    from suite.cards import SubmissionCard
     from suite.registry import TaskEntry
 
 Names = Annotated[
@@ -28,6 +31,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; keys: leaderbo
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
 ]
+WithLocal = Annotated[
+    bool, typer.Option("--with-local", help="The published results, and those of --results beside.")
+]
 RESULTS = Path("assay-results")
 
 
@@ -35,6 +41,9 @@ def register(app: typer.Typer) -> None:
     """Add this package's commands to `app` (entry-point group assay.commands)."""
     app.command()(board)
     app.command()(compare)
+    app.command()(claims)
+    app.command()(audit)
+    app.add_typer(site.app, name="site")
 
 
 def board(
@@ -45,10 +54,7 @@ def board(
         typer.Option(help="Show these methods and the references alone; repeatable."),
     ] = None,
     defaults: Defaults = False,
-    with_local: Annotated[
-        bool,
-        typer.Option("--with-local", help="The published results, and those of --results beside."),
-    ] = False,
+    with_local: WithLocal = False,
     epoch: Annotated[
         str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
     ] = None,
@@ -75,7 +81,8 @@ def board(
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
         return
-    from leaderboard.text import console, show_board
+    from leaderboard.formats import console
+    from leaderboard.text import show_board
 
     show_board(made, console())
 
@@ -106,19 +113,147 @@ def compare(
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
         return
-    from leaderboard.text import console, show_report
+    from leaderboard.formats import console
+    from leaderboard.text import show_report
 
     show_report(report, console())
 
 
+def claims(
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METHOD", help="Methods; all that claim something if none."),
+    ] = None,
+    results: Results = RESULTS,
+    with_local: WithLocal = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; keys: leaderboard/claims.py.")
+    ] = False,
+) -> None:
+    """Judge what methods claim by the records: supported, contradicted, inconclusive, not tested.
+
+    Example: `assay claims diffgrad`
+    """
+    from leaderboard.claims import evaluate
+    from leaderboard.contest import contests
+    from leaderboard.hearing import named_tasks
+    from suite import registry
+    from suite.ruleset import RULESET
+
+    cards = _claiming(methods or [])
+    known = {slug: entry.card for slug, entry in registry.task_entries().items()}
+    named = {
+        slug
+        for card in cards.values()
+        for claim in card.claims
+        for slug in named_tasks(claim, known)
+    }
+    catalogue, evidence = _read(sorted(named), results, with_local)
+    work, problems = contests(evidence, catalogue, RULESET)
+    ledger = evaluate(work, cards, known, RULESET, problems)
+    _complain(ledger.problems)
+    if as_json:
+        typer.echo(ledger.model_dump_json(indent=1))
+        return
+    from leaderboard.claims_text import show_ledger
+    from leaderboard.formats import console
+
+    show_ledger(ledger, console())
+
+
+def audit(
+    names: Names = None,
+    results: Results = RESULTS,
+    with_local: WithLocal = False,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the audit to this file as JSON too.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; keys: leaderboard/controls.py.")
+    ] = False,
+) -> None:
+    """Check the suite itself: do its tasks tell methods apart, do its tests err as rarely as said?
+
+    The false-positive rate needs runs of the control: `assay aa`.
+    """
+    from leaderboard import aa, controls
+    from leaderboard.contest import contests
+    from suite.ruleset import RULESET
+    from suite.store import Store
+
+    catalogue, evidence = _read(names, results, with_local, empty=True)
+    work, problems = contests(evidence, catalogue, RULESET)
+    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
+    scores = aa.control_runs(Store(results), catalogue, RULESET, problems)
+    made = controls.audit(
+        work, cards.values(), {}, aa.control(scores, cards, RULESET), RULESET, problems
+    )
+    _complain(made.problems)
+    text = made.model_dump_json(indent=1)
+    if write:
+        _write(write, text + "\n")
+    if as_json:
+        typer.echo(text)
+        return
+    from leaderboard.audit_text import show_audit
+    from leaderboard.formats import console
+
+    show_audit(made, console())
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace `path` as a whole.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from suite.errors import StorageError
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
+    """The cards of the named submissions, or of all, that claim something.
+
+    Raises:
+        UnknownName: there is no such submission.
+        AssayError: none of their cards claims anything.
+    """
+    from suite import registry
+    from suite.errors import AssayError, UnknownName
+
+    known = {slug: entry.card for slug, entry in registry.method_entries().items()}
+    for name in names:
+        if name not in known:
+            raise UnknownName("method", name, known)
+    found = {slug: known[slug] for slug in sorted(names or known) if known[slug].claims}
+    if not found:
+        raise AssayError(
+            f"nothing is claimed on the card of {', '.join(names) or 'any method'}; "
+            "expected [[claims]] in its card.toml"
+        )
+    return found
+
+
 def _read(
-    names: list[str] | None, results: Path, with_local: bool, *, flagged: bool = False
+    names: list[str] | None,
+    results: Path,
+    with_local: bool,
+    *,
+    flagged: bool = False,
+    empty: bool = False,
 ) -> tuple[Catalogue, Evidence]:
     """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show, or the published log is broken.
+        AssayError: there is no record to show and it may not be `empty`, or the published log is
+            broken.
     """
     from leaderboard.evidence import Catalogue
     from leaderboard.published import load_folder, together
@@ -133,7 +268,7 @@ def _read(
     if with_local:
         published = load_folder(registry.RESULTS, slugs, {*known, *slugs}, suspicions)
         evidence = together(published, evidence)
-    if not evidence.studies and not evidence.past:
+    if not evidence.studies and not evidence.past and not empty:
         _complain(evidence.problems)
         what = " for " + " ".join(names) if names else ""
         raise AssayError(
@@ -142,6 +277,7 @@ def _read(
         )
     methods = registry.method_entries()
     seen = {study.method.slug for study in evidence.studies}
+    seen |= {entry.card.reference for entry in selected}
     catalogue = Catalogue(
         tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
         methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
@@ -196,7 +332,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
-    from leaderboard.text import plain
+    from leaderboard.formats import plain
 
     for problem in problems:
         typer.echo(f"not shown: {plain(problem)}", err=True)

@@ -90,9 +90,9 @@ def compare(
         a, b = ({cell.method: cell for cell in found}.get(method) for method in methods)
         if a is None and b is None:
             continue
-        differences, duel = _duel(contest, a, b, methods)
-        duels.append(duel)
-        if duel.comparison and contest.anchors:
+        differences, result = duel(contest, a, b, methods)
+        duels.append(result)
+        if result.comparison and contest.anchors:
             normalised[slug] = differences / contest.anchors.gap
     duels = _corrected(duels, ruleset.alpha)
     compared = [duel.comparison for duel in duels if duel.comparison]
@@ -112,7 +112,7 @@ def compare(
     )
 
 
-def _duel(
+def duel(
     contest: Contest, a: Cell | None, b: Cell | None, methods: tuple[str, str]
 ) -> tuple[paired.Floats, Duel]:
     """The oriented differences on one task, and what they say before correction."""

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard import aggregate, multiple, paired
-from leaderboard.evidence import Cell, Repetitions
-from leaderboard.paired import Comparison
+from leaderboard.details import Pair
+from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells
+from leaderboard.paired import Comparison, Floats, Interval
 from leaderboard.tables import Basis
 from suite.cards import TaskCard
 from suite.ruleset import Ruleset
 
+Places = NDArray[np.intp]
+_PAIRS = 32
+"""Pairs whose draws are held at once: 2.5 MiB at 10,000, for the cache."""
+
+
+class Tested(NamedTuple):
+    """What the tests say of pairs of ranked methods, by their places; arrays (pairs,).
+
+    Differences are positive where the first is better.
+    """
+
+    first: Places
+    second: Places
+    """Larger than `first`."""
+    n: Places
+    difference: Floats
+    p: Floats
+    """Benjamini-Hochberg over all pairs; NaN on a deterministic task."""
+    p_equivalence: Floats
+    """NaN where n < 2 and on a deterministic task."""
+    superiority: Floats
+
 
 @dataclass(frozen=True)
 class Contest:
-    """A task under work."""
+    """A task under work: plain values, to be sent to another process as it is."""
 
     card: TaskCard
     cells: Sequence[Cell]
@@ -30,10 +55,25 @@ class Contest:
         """The repetitions that are ranked."""
         return cell.tuned if self.basis == "tuned" else cell.defaults
 
+    @property
+    def sign(self) -> float:
+        """What turns a score into one that is better where it is larger."""
+        return 1.0 if self.card.metric.direction == "maximize" else -1.0
+
     @cached_property
     def ranked(self) -> list[Cell]:
-        """Cells that take part in tests."""
-        return [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
+        """Cells that take part in tests, in the order of the table.
+
+        From best to worst mean, but last those that never completed; equal ones by slug.
+        """
+
+        def order(cell: Cell) -> tuple[bool, float, str]:
+            repetitions = self.sample(cell)
+            mean = float(np.mean(repetitions.values))
+            return not repetitions.statuses.get("completed"), -self.sign * mean, cell.method
+
+        found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
+        return sorted(found, key=order)
 
     @cached_property
     def reference(self) -> Cell | None:
@@ -47,25 +87,75 @@ class Contest:
         for cell in self.cells:
             if cell.method == self.card.reference and not cell.stale and cell.tuned.complete:
                 one, zero = float(np.mean(cell.tuned.values)), metric.chance
-                gain = one - zero if metric.direction == "maximize" else zero - one
                 # Relative to the margin, so that rounding is never taken for skill.
-                return aggregate.Anchors(zero, one) if gain > 1e-9 * metric.margin else None
+                skilled = self.sign * (one - zero) > 1e-9 * metric.margin
+                return aggregate.Anchors(zero, one) if skilled else None
         return None
 
-    def differences(self, a: Repetitions, b: Repetitions) -> paired.Floats:
-        """Differences (n,) over the repetitions recorded for both; positive where `a` is better."""
-        sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
-        common = sorted(a.scores.keys() & b.scores.keys())
-        return np.array([sign * (a.scores[i] - b.scores[i]) for i in common], dtype=np.float64)
+    @cached_property
+    def tested(self) -> Tested:
+        """All pairs of ranked methods that share a repetition: ranks and pairs come from this."""
+        none = np.empty(0, dtype=np.intp)
+        parts = [self._tested(np.empty((0, 1)), none, none)]
+        parts += [self._tested(*group) for group in _groups(self.scores)]
+        together = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        order = np.lexsort((together[1], together[0]))
+        found = Tested._make(column[order] for column in together)
+        if self.card.deterministic:
+            return found
+        return found._replace(p=multiple.benjamini_hochberg(found.p))
 
-    def compared(self, differences: paired.Floats) -> Comparison:
+    @property
+    def scores(self) -> Floats:
+        """(ranked, repetitions) scores, better where larger; NaN where one has no such index."""
+        found = [self.sample(cell).scores for cell in self.ranked]
+        indices = sorted({index for scores in found for index in scores})
+        rows = [[self.sign * scores.get(index, math.nan) for index in indices] for scores in found]
+        return np.array(rows, dtype=np.float64).reshape(len(found), len(indices))
+
+    def _tested(self, rows: Floats, first: Places, second: Places) -> Tested:
+        """The part of `tested` for pairs of the same repetitions; p not yet corrected."""
+        p = p_equivalence = np.full(len(first), math.nan)
+        differences = rows[first] - rows[second]
+        n = differences.shape[1]
+        if not self.card.deterministic:
+            p = paired.sign_flip_p(differences)
+            if n > 1:
+                p_equivalence = paired.equivalence_ps(differences, self.card.metric.margin)
+        shares = paired.superiorities(differences)
+        mean = differences.mean(axis=1)
+        return Tested(first, second, np.full(len(first), n), mean, p, p_equivalence, shares)
+
+    def differences(self, a: Repetitions, b: Repetitions) -> Floats:
+        """Differences (n,) over the repetitions recorded for both; positive where `a` is better."""
+        common = sorted(a.scores.keys() & b.scores.keys())
+        return np.array([self.sign * (a.scores[i] - b.scores[i]) for i in common], dtype=np.float64)
+
+    def compared(self, differences: Floats) -> Comparison:
         """What oriented differences (n,) say, n > 0, before any correction."""
+        return self.compared_rows(differences[np.newaxis])[0]
+
+    def compared_rows(self, rows: Floats) -> list[Comparison]:
+        """The same for rows of differences (m, n)."""
         margin = self.card.metric.margin
         if self.card.deterministic:
-            return paired.deterministic(float(differences.mean()), margin)
-        return paired.compared(
-            differences, stratum=self.card.slug, margin=margin, ruleset=self.ruleset
+            return [paired.deterministic(float(row.mean()), margin) for row in rows]
+        return paired.compared_rows(
+            rows, stratum=self.card.slug, margin=margin, ruleset=self.ruleset
         )
+
+
+def contests(
+    evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
+) -> tuple[list[Contest], list[str]]:
+    """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
+    found, problems = [], list(evidence.problems)
+    for card, _ in catalogue.tasks.values():
+        members, wrong = cells(card, evidence, catalogue, ruleset)
+        problems += wrong
+        if members:
+            found.append(Contest(card, members, basis, ruleset))
+    return found, problems
 
 
 def versus_reference(contest: Contest) -> dict[str, Comparison]:
@@ -73,11 +163,14 @@ def versus_reference(contest: Contest) -> dict[str, Comparison]:
     reference = contest.reference
     if reference is None:
         return {}
-    found: dict[str, Comparison] = {}
+    by_n: dict[int, dict[str, Floats]] = {}
     for cell in contest.ranked:
         differences = contest.differences(contest.sample(cell), contest.sample(reference))
         if cell is not reference and len(differences):
-            found[cell.method] = contest.compared(differences)
+            by_n.setdefault(len(differences), {})[cell.method] = differences
+    found: dict[str, Comparison] = {}
+    for rows in by_n.values():
+        found |= zip(rows, contest.compared_rows(np.stack(list(rows.values()))), strict=True)
     tested = {method: c.p for method, c in found.items() if c.p is not None}
     for method, p in zip(tested, multiple.holm(list(tested.values())), strict=True):
         found[method] = paired.adjusted(found[method], float(p), contest.ruleset.alpha)
@@ -86,40 +179,82 @@ def versus_reference(contest: Contest) -> dict[str, Comparison]:
 
 def ranks(contest: Contest) -> dict[str, tuple[int, int]]:
     """Rank intervals from all pairs of ranked methods."""
-    intervals = multiple.rank_intervals(_beats(contest))
-    methods = [cell.method for cell in contest.ranked]
-    return dict(zip(methods, intervals, strict=True))
-
-
-def _beats(contest: Contest) -> NDArray[np.bool_]:
-    """(m, m): who is shown to be better than whom; Benjamini-Hochberg over all pairs."""
-    ranked = contest.ranked
-    found = np.zeros((len(ranked), len(ranked)), dtype=np.bool_)
-    differences: dict[tuple[int, int], paired.Floats] = {}
-    for i, a in enumerate(ranked):
-        for j in range(i + 1, len(ranked)):
-            pair = contest.differences(contest.sample(a), contest.sample(ranked[j]))
-            if len(pair):
-                differences[i, j] = pair
+    tested = contest.tested
     if contest.card.deterministic:
-        significant = {
-            key: abs(float(pair.mean())) > contest.card.metric.margin
-            for key, pair in differences.items()
-        }
+        shown = np.abs(tested.difference) > contest.card.metric.margin
     else:
-        p = multiple.benjamini_hochberg(_sign_flips(list(differences.values())))
-        significant = dict(zip(differences, p <= contest.ruleset.alpha, strict=True))
-    for (i, j), shown in significant.items():
-        if shown:
-            i_wins = differences[i, j].mean() > 0
-            found[i, j], found[j, i] = i_wins, not i_wins
+        shown = tested.p <= contest.ruleset.alpha
+    found = np.zeros((len(contest.ranked),) * 2, dtype=np.bool_)
+    first, second, wins = tested.first[shown], tested.second[shown], tested.difference[shown] > 0
+    found[first, second], found[second, first] = wins, ~wins
+    methods = [cell.method for cell in contest.ranked]
+    return dict(zip(methods, multiple.rank_intervals(found), strict=True))
+
+
+def pairs(contest: Contest) -> list[Pair]:
+    """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix."""
+    methods = [cell.method for cell in contest.ranked]
+    intervals = {} if contest.card.deterministic else _intervals(contest)
+    tested = contest.tested
+    margin, alpha = contest.card.metric.margin, contest.ruleset.alpha
+    found = []
+    for a, b, n, difference, *p, share in zip(*(c.tolist() for c in tested), strict=True):
+        adjusted, equivalent = (None if math.isnan(value) else value for value in p)
+        if adjusted is None:
+            verdict = paired.deterministic(difference, margin).verdict
+        else:
+            verdict = paired.verdict(difference, adjusted, equivalent, alpha)
+        found.append(
+            Pair(
+                a=methods[a],
+                b=methods[b],
+                n=n,
+                difference=difference,
+                interval=intervals.get((a, b)),
+                p=adjusted,
+                superiority=share,
+                verdict=verdict,
+            )
+        )
     return found
 
 
-def _sign_flips(pairs: Sequence[paired.Floats]) -> list[float]:
-    """The p of each pair; those with equally many repetitions are tested together."""
-    p = np.ones(len(pairs))
-    for n in sorted({len(pair) for pair in pairs}):
-        members = [i for i, pair in enumerate(pairs) if len(pair) == n]
-        p[members] = paired.sign_flip_p(np.stack([pairs[i] for i in members]))
-    return p.tolist()
+def _intervals(contest: Contest) -> dict[tuple[int, int], Interval]:
+    """BCa intervals of pairs: one resampling of each method's mean serves all its pairs."""
+    found = {}
+    ruleset = contest.ruleset
+    for rows, first, second in _groups(contest.scores):
+        n = rows.shape[1]
+        if n < 2:
+            continue
+        counts = paired.resample_counts(
+            ruleset.seed_root, contest.card.slug, n, ruleset.bootstrap_draws
+        )
+        means = paired.resampled_rows(rows, counts)
+        size = np.abs(rows).max(axis=1)
+        for start in range(0, len(first), _PAIRS):
+            a, b = first[start : start + _PAIRS], second[start : start + _PAIRS]
+            bounds = paired.bca_intervals(
+                rows[a] - rows[b],
+                means[a] - means[b],
+                ruleset.confidence,
+                np.maximum(size[a], size[b]),
+            )
+            for i, j, (low, high) in zip(a.tolist(), b.tolist(), bounds.tolist(), strict=True):
+                found[i, j] = Interval(low=low, high=high)
+    return found
+
+
+def _groups(scores: Floats) -> Iterator[tuple[Floats, Places, Places]]:
+    """Pairs by the repetitions they share: the scores there, and the places of both of a pair.
+
+    Rows of methods that lack one of these repetitions hold NaN and belong to no pair of the group.
+    """
+    kinds, kind_of = np.unique(~np.isnan(scores), axis=0, return_inverse=True)
+    first, second = np.triu_indices(len(scores), 1)
+    both = kind_of[first] * len(kinds) + kind_of[second]
+    for value in np.unique(both):
+        picked = np.flatnonzero(both == value)
+        common = kinds[value // len(kinds)] & kinds[value % len(kinds)]
+        if common.any():
+            yield scores[:, common], first[picked], second[picked]

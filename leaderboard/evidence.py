@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from leaderboard.paired import MAX_REPETITIONS
-from leaderboard.suspicions import Suspicions
 from suite.cards import SubmissionCard, TaskCard
 from suite.detectors import Flag
 from suite.errors import RecordError
 from suite.publog import Standing, TrustTier
 from suite.records import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
 from suite.ruleset import Ruleset
-from suite.store import Store
 
 MAX_SCORE = 1e100
 """Larger numbers would overflow in sums of squares; no metric comes near."""
@@ -42,6 +39,8 @@ class Run:
     test: float | None
     level: Level
     epoch: str | None = None
+    secondary: Mapping[str, float] = field(default_factory=dict)
+    """Metrics beside the score, by name."""
 
     @classmethod
     def of(cls, record: RunRecord) -> Run:
@@ -55,6 +54,7 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             epoch=spec.epoch,
+            secondary=result.secondary if result else {},
         )
 
 
@@ -97,6 +97,8 @@ class Repetitions:
     statuses: Mapping[Status, int] = field(default_factory=dict)
     level: Level | None = None
     """Of the weakest sandbox among those recorded."""
+    secondary: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Metrics beside the score, of the repetitions that have one."""
 
     @property
     def missing(self) -> int:
@@ -140,51 +142,6 @@ class Cell:
 def run_command(method: str, task: str) -> str:
     """The command that makes (or completes) the records of a cell."""
     return f"assay run {method} --task {task}"
-
-
-def load(
-    store: Store,
-    tasks: Collection[str],
-    known: Collection[str],
-    suspicions: Suspicions | None = None,
-) -> Evidence:
-    """Read the studies of `tasks` and the repetitions they name, and what looks odd in them.
-
-    Unreadable files, and studies of tasks that are not among the `known`, are problems.
-    """
-    problems: list[str] = []
-    studies = list(store.studies(problems))
-    lost = Counter(study.task.slug for study in studies if study.task.slug not in known)
-    problems += [
-        f"task {task} is not known here: {n} studies not shown" for task, n in lost.items()
-    ]
-    studies = [study for study in studies if study.task.slug in tasks]
-    runs: dict[str, Run] = {}
-    flags: dict[str, Sequence[Flag]] = {}
-    for _, group in groupby(studies, lambda study: study.task.slug):
-        own = list(group)
-        records = _records(store, own, problems)
-        runs |= {run_id: Run.of(record) for run_id, record in records.items()}
-        if suspicions:
-            flags |= suspicions.flags(own, records)
-    return Evidence(studies, runs, sorted(set(problems)), flags)
-
-
-def _records(
-    store: Store, studies: Iterable[StudyRecord], problems: list[str]
-) -> dict[str, RunRecord]:
-    """The repetitions that the studies of one task name; unreadable ones are problems."""
-    found: dict[str, RunRecord] = {}
-    for study in studies:
-        for run_id in {*study.selected_runs, *study.default_runs} - found.keys():
-            try:
-                record = store.run(study.task.slug, study.method.slug, run_id)
-            except RecordError as error:
-                problems.append(str(error))
-                continue
-            if record is not None:
-                found[run_id] = record
-    return found
 
 
 def cells(
@@ -281,6 +238,7 @@ def _repetitions(
             f"{where}: names {len(ids)} repetitions, expected at most {MAX_REPETITIONS}"
         )
     scores: dict[int, float] = {}
+    secondary: dict[int, Mapping[str, float]] = {}
     statuses: Counter[Status] = Counter()
     levels: list[Level] = []
     cell = (study.task, study.method, study.ruleset)
@@ -293,9 +251,14 @@ def _repetitions(
         if run.repetition in scores:
             raise RecordError(f"{where}: repetition {run.repetition} is named twice")
         score = card.metric.chance if run.test is None else run.test
-        if abs(score) > MAX_SCORE:
-            raise RecordError(f"{where}: run {run_id} has the score {score:g}, which is no score")
+        for value in (score, *run.secondary.values()):
+            if abs(value) > MAX_SCORE:
+                raise RecordError(
+                    f"{where}: run {run_id} has the score {value:g}, which is no score"
+                )
         scores[run.repetition] = score
+        if run.test is not None:
+            secondary[run.repetition] = run.secondary
         statuses[run.status] += 1
         levels.append(run.level)
-    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None))
+    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None), secondary)

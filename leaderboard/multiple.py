@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def holm(p: Sequence[float]) -> Floats:
+def holm(p: Sequence[float] | Floats) -> Floats:
     """Adjusted p-values (m,) that control the chance of any false finding.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 1979.
@@ -23,7 +23,7 @@ def holm(p: Sequence[float]) -> Floats:
     return adjusted
 
 
-def benjamini_hochberg(p: Sequence[float]) -> Floats:
+def benjamini_hochberg(p: Sequence[float] | Floats) -> Floats:
     """Adjusted p-values (m,) that control the expected share of false findings.
 
     Source: Benjamini and Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 1995.

@@ -7,7 +7,6 @@ direction of the metric.
 from __future__ import annotations
 
 import functools
-import math
 from typing import Literal
 
 import numpy as np
@@ -23,8 +22,10 @@ Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 MAX_REPETITIONS = 16
 """Repetitions up to which all 2^R sign flips are enumerated."""
-_CHUNK = 1 << 21
-"""Sign-flip sums held at once (16 MiB)."""
+_ROWS = 32
+"""Rows whose sign-flip sums are held at once: 512 KiB at 12 repetitions, for the cache."""
+_SLICE = 1_000
+"""Draws of a bootstrap that are worked on at once, for the cache."""
 
 
 class Part(BaseModel):
@@ -76,42 +77,113 @@ def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int6
     return indices
 
 
+@functools.lru_cache(maxsize=64)
+def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int8]:
+    """How often each of n repetitions appears in each of `resamples`, (n, draws)."""
+    counts = _counted(resamples(ruleset, stratum, n, draws))
+    counts.setflags(write=False)
+    return counts
+
+
+def _counted(indices: NDArray[np.int64]) -> NDArray[np.int8]:
+    counts = np.zeros(indices.shape, dtype=np.int8)
+    for repetition, row in enumerate(counts):
+        row += (indices == repetition).sum(axis=0, dtype=np.int8)
+    return counts
+
+
 def resampled_means(values: Floats, indices: NDArray[np.int64]) -> Floats:
     """Means (draws,) of the values (n,) under the bootstrap indices (n, draws)."""
-    total = values[indices[0]]
-    for row in indices[1:]:  # added one by one: no order of summation left to the platform
-        total += values[row]
-    mean: Floats = total / len(values)
-    return mean
+    means: Floats = resampled_rows(values[np.newaxis], _counted(indices))[0]
+    return means
 
 
-def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
-    """Bias-corrected and accelerated bootstrap interval of the mean of values (n,).
+def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
+    """Means (m, draws) of m rows of values (m, n) under `resample_counts` (n, draws)."""
+    n, draws = counts.shape
+    means = np.empty((len(rows), draws))
+    for start in range(0, draws, _SLICE):
+        part = slice(start, start + _SLICE)
+        weights = counts[:, part].astype(np.float64)
+        np.einsum("mn,nd->md", rows, weights, out=means[:, part])  # no BLAS: the same everywhere
+    means /= n
+    return means
+
+
+def bca_intervals(
+    rows: Floats, means: Floats, confidence: float, magnitude: Floats | None = None
+) -> Floats:
+    """Bias-corrected and accelerated bootstrap intervals (m, 2) of the means of m rows (m, n).
 
     Source: Efron, "Better bootstrap confidence intervals", J. Am. Stat. Assoc. 1987, equations
     2.3 and 6.6; the acceleration is the jackknife's.
+
+    Args:
+        rows: the samples, n > 1.
+        means: of their resamples, (m, draws).
+        confidence: level.
+        magnitude: (m,) size of the numbers that the rows were computed from, where that is larger
+            than their own: their rounding is what the means are off by.
+    """
+    centre = rows.mean(axis=1)
+    deviations = rows - centre[:, np.newaxis]
+    scale = np.abs(deviations).max(axis=1)
+    found = np.stack((rows.min(axis=1), rows.max(axis=1)), axis=1)
+    size = np.abs(rows).max(axis=1)
+    varied = scale > 1e-12 * size
+    # A resample equal to the sample differs by rounding.
+    slack = np.maximum(1e-12 * scale, 1e-14 * (size if magnitude is None else magnitude))
+    centre, scale, ordered = centre[varied], scale[varied], np.sort(means[varied], axis=1)
+    below = np.array(
+        [row.searchsorted(c - s) + row.searchsorted(c + s, "right")
+         for row, c, s in zip(ordered, centre, slack[varied], strict=True)],
+        dtype=np.float64,
+    )  # fmt: skip
+    draws = means.shape[1]
+    bias = ndtri(np.clip(below / (2 * draws), 0.5 / draws, 1 - 0.5 / draws))[:, np.newaxis]
+    # The acceleration has no scale; cubes of large scores would overflow.
+    unit = deviations[varied] / scale[:, np.newaxis]
+    acceleration = (unit**3).sum(axis=1) / (6 * (unit**2).sum(axis=1) ** 1.5)
+    tail = ndtri((1 - confidence) / 2)
+    shifted = bias + np.array([tail, -tail])
+    levels = ndtr(bias + shifted / (1 - acceleration[:, np.newaxis] * shifted))
+    found[varied] = quantiles(ordered, levels)
+    return found
+
+
+def quantiles(ordered: Floats, levels: Floats) -> Floats:
+    """Linearly interpolated quantiles (m, k) of sorted rows (m, draws) at levels (m, k) or (k,)."""
+    rows = np.arange(len(ordered))[:, np.newaxis]
+    position = np.broadcast_to(levels, (len(ordered), levels.shape[-1])) * (ordered.shape[1] - 1)
+    below = position.astype(np.intp)
+    low = ordered[rows, below]
+    high = ordered[rows, np.minimum(below + 1, ordered.shape[1] - 1)]
+    return np.asarray(low + (position - below) * (high - low))
+
+
+def percentiles(draws: Floats, confidence: float) -> Interval:
+    """Percentile interval of bootstrap values (draws,)."""
+    return percentile_intervals(draws[np.newaxis], confidence)[0]
+
+
+def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
+    """The same for each row of bootstrap values (m, draws)."""
+    tail = (1 - confidence) / 2
+    found = quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail])).tolist()
+    return [Interval(low=low, high=high) for low, high in found]
+
+
+def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
+    """The BCa interval of the mean of values (n,) under the bootstrap indices (n, draws).
 
     Returns:
         The interval, or None where n < 2 leaves nothing to resample.
     """
     if len(values) < 2:
         return None
-    centre = values.mean()
-    deviations = values - centre
-    scale = np.abs(deviations).max()
-    if scale <= 1e-12 * np.abs(values).max():
-        return Interval(low=float(values.min()), high=float(values.max()))
-    means = resampled_means(values, indices)
-    draws, slack = len(means), 1e-12 * scale  # a resample equal to the sample differs by rounding
-    below = np.count_nonzero(means < centre - slack) + np.count_nonzero(means <= centre + slack)
-    bias = ndtri(np.clip(below / (2 * draws), 0.5 / draws, 1 - 0.5 / draws))
-    unit = deviations / scale  # the acceleration has no scale; cubes of large scores would overflow
-    acceleration = (unit**3).sum() / (6 * (unit**2).sum() ** 1.5)
-    tail = ndtri((1 - confidence) / 2)
-    shifted = bias + np.array([tail, -tail])
-    levels = ndtr(bias + shifted / (1 - acceleration * shifted))
-    low, high = np.quantile(means, levels)
-    return Interval(low=float(low), high=float(high))
+    means = resampled_means(values, indices)[np.newaxis]
+    low, high = bca_intervals(values[np.newaxis], means, confidence)[0].tolist()
+    return Interval(low=low, high=high)
 
 
 def sign_flip_p(differences: Floats) -> Floats:
@@ -129,45 +201,69 @@ def sign_flip_p(differences: Floats) -> Floats:
     if not 1 <= n <= MAX_REPETITIONS:
         raise ValueError(f"expected 1 to {MAX_REPETITIONS} paired repetitions, got {n}")
     p = np.empty(m)
-    rows = max(1, _CHUNK >> (n - 1))
-    for start in range(0, m, rows):
-        part = differences[start : start + rows]
-        sums = part[:, :1]  # the first sign stays: the other half mirrors this one
-        for column in range(1, n):
-            step = part[:, column : column + 1]
-            sums = np.concatenate((sums + step, sums - step), axis=1)
-        # Equal sums reached by different additions differ by rounding.
-        slack = 1e-9 * np.abs(part).sum(axis=1, keepdims=True)
-        extreme = np.abs(sums) >= np.abs(sums[:, :1]) - slack
-        p[start : start + rows] = extreme.mean(axis=1)
+    half = (n - 1) // 2
+    # The first sign stays: the other half mirrors this one.
+    left = differences[:, :1] + _signed_sums(differences[:, 1 : 1 + half])
+    right = _signed_sums(differences[:, 1 + half :])
+    # Equal sums reached by different additions differ by rounding.
+    slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
+    for start in range(0, m, _ROWS):
+        part = slice(start, start + _ROWS)
+        sums = left[part, :, np.newaxis] + right[part, np.newaxis, :]
+        sums = np.abs(sums, out=sums).reshape(len(sums), -1)
+        extreme = sums >= sums[:, :1] - slack[part]
+        p[part] = [np.count_nonzero(row) for row in extreme]
+    p /= 1 << (n - 1)
     return p
+
+
+def _signed_sums(rows: Floats) -> Floats:
+    """Sums (m, 2^n) of m rows (m, n) under every assignment of signs, all positive first."""
+    sums = np.zeros((len(rows), 1))
+    for column in range(rows.shape[1]):
+        step = rows[:, column : column + 1]
+        sums = np.concatenate((sums + step, sums - step), axis=1)
+    return sums
 
 
 def equivalence_p(differences: Floats, margin: float) -> float | None:
     """p-value of two one-sided paired t tests: small where the mean lies within +-margin.
 
-    Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power
-    approach", J. Pharmacokinet. Biopharm. 1987.
-
     Returns:
         The larger of the two one-sided p-values, or None where n < 2.
     """
-    n = len(differences)
-    if n < 2:
+    if len(differences) < 2:
         return None
-    mean = float(differences.mean())
-    # In units of the margin: squares of large differences would overflow.
-    spread = float(np.abs(differences - mean).max())
-    if spread <= 1e-12 * max(abs(mean), margin):
-        return 0.0 if abs(mean) < margin else 1.0
-    unit = (differences - mean) / spread
-    error = spread * math.sqrt(float((unit**2).sum()) / (n - 1) / n)
-    return float(1 - stdtr(n - 1, (margin - abs(mean)) / error))
+    return float(equivalence_ps(differences[np.newaxis], margin)[0])
+
+
+def equivalence_ps(rows: Floats, margin: float) -> Floats:
+    """`equivalence_p` (m,) of m rows of paired differences (m, n), n > 1.
+
+    Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power
+    approach", J. Pharmacokinet. Biopharm. 1987.
+    """
+    n = rows.shape[1]
+    mean = rows.mean(axis=1)
+    spread = np.abs(rows - mean[:, np.newaxis]).max(axis=1)
+    p = np.where(np.abs(mean) < margin, 0.0, 1.0)
+    varied = spread > 1e-12 * np.maximum(np.abs(mean), margin)
+    mean, spread = mean[varied], spread[varied]
+    # In units of the spread: squares of large differences would overflow.
+    unit = (rows[varied] - mean[:, np.newaxis]) / spread[:, np.newaxis]
+    error = spread * np.sqrt((unit**2).sum(axis=1) / (n - 1) / n)
+    p[varied] = 1 - stdtr(n - 1, (margin - np.abs(mean)) / error)
+    return np.asarray(p)
 
 
 def superiority(differences: Floats) -> float:
     """Share of positive differences, zeros counted half."""
-    return float((differences > 0).mean() + (differences == 0).mean() / 2)
+    return float(superiorities(differences[np.newaxis])[0])
+
+
+def superiorities(rows: Floats) -> Floats:
+    """`superiority` (m,) of m rows of paired differences (m, n)."""
+    return np.asarray((rows > 0).mean(axis=1) + (rows == 0).mean(axis=1) / 2)
 
 
 def verdict(difference: float, p: float, p_equivalence: float | None, alpha: float) -> Verdict:
@@ -190,29 +286,45 @@ def verdict(difference: float, p: float, p_equivalence: float | None, alpha: flo
 
 
 def compared(differences: Floats, *, stratum: str, margin: float, ruleset: Ruleset) -> Comparison:
-    """The comparison behind oriented paired differences (n,), not yet corrected for others.
+    """The comparison behind oriented paired differences (n,): see `compared_rows`."""
+    rows = differences[np.newaxis]
+    return compared_rows(rows, stratum=stratum, margin=margin, ruleset=ruleset)[0]
+
+
+def compared_rows(
+    rows: Floats, *, stratum: str, margin: float, ruleset: Ruleset
+) -> list[Comparison]:
+    """The m comparisons behind rows of oriented differences (m, n), not corrected for each other.
 
     Args:
-        differences: one per repetition, in the metric's unit.
+        rows: a comparison each, one difference per repetition, in the metric's unit.
         stratum: the task's slug, which seeds the bootstrap.
         margin: the task's equivalence margin.
         ruleset: levels and number of resamples.
     """
-    n = len(differences)
-    indices = resamples(ruleset.seed_root, stratum, n, ruleset.bootstrap_draws)
-    difference = float(differences.mean())
-    p = float(sign_flip_p(differences[np.newaxis])[0])
-    p_equivalence = equivalence_p(differences, margin)
-    return Comparison(
-        n=n,
-        difference=difference,
-        interval=bca_interval(differences, indices, ruleset.confidence),
-        p=p,
-        p_adjusted=p,
-        p_equivalence=p_equivalence,
-        superiority=superiority(differences),
-        verdict=verdict(difference, p, p_equivalence, ruleset.alpha),
-    )
+    m, n = rows.shape
+    differences, ps = rows.mean(axis=1).tolist(), sign_flip_p(rows).tolist()
+    shares = superiorities(rows).tolist()
+    intervals: list[Interval | None] = [None] * m
+    equivalent: list[float | None] = [None] * m
+    if n > 1:
+        counts = resample_counts(ruleset.seed_root, stratum, n, ruleset.bootstrap_draws)
+        bounds = bca_intervals(rows, resampled_rows(rows, counts), ruleset.confidence)
+        intervals = [Interval(low=low, high=high) for low, high in bounds.tolist()]
+        equivalent = equivalence_ps(rows, margin).tolist()
+    return [
+        Comparison(
+            n=n,
+            difference=differences[i],
+            interval=intervals[i],
+            p=ps[i],
+            p_adjusted=ps[i],
+            p_equivalence=equivalent[i],
+            superiority=shares[i],
+            verdict=verdict(differences[i], ps[i], equivalent[i], ruleset.alpha),
+        )
+        for i in range(m)
+    ]
 
 
 def adjusted(comparison: Comparison, p_adjusted: float, alpha: float) -> Comparison:

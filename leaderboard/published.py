@@ -1,20 +1,111 @@
-"""Published bundles and their log to evidence; nothing of a bundle is extracted or run."""
+"""A folder of results to evidence: the bundles that its log names, and single records beside them.
+
+Nothing of a bundle is extracted or run. Whole records are large, so they are read task by task.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboard.evidence import Evidence, Past, Run, load
+from leaderboard.evidence import Evidence, Past, Run
 from leaderboard.suspicions import Suspicions
 from suite import publog
 from suite.bundles import read_bundle
-from suite.errors import BundleError
+from suite.detectors import Flag
+from suite.errors import BundleError, RecordError
 from suite.publog import Standing, TrustTier
 from suite.records import RunRecord, StudyRecord
 from suite.store import Store
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder of results, its log read."""
+
+    folder: Path
+    standings: Mapping[str, Sequence[Standing]]
+    """What the log says of the bundles, by task."""
+
+    @property
+    def tasks(self) -> set[str]:
+        """Tasks of which there are results."""
+        return {*self.standings, *Store(self.folder).tasks()}
+
+
+@dataclass(frozen=True)
+class TaskRecords:
+    """What a folder says of one task, in whole records."""
+
+    studies: Sequence[StudyRecord]
+    runs: Mapping[str, RunRecord]
+    """By id."""
+    problems: Sequence[str] = ()
+    """What could not be read, one line each."""
+    flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
+    """See Evidence, as for what follows."""
+    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
+    past: Sequence[Past] = ()
+
+    @property
+    def evidence(self) -> Evidence:
+        """What statistics need of it."""
+        return Evidence(
+            studies=self.studies,
+            runs=_parts(self.runs.values()),
+            problems=sorted(set(self.problems)),
+            flags=self.flags,
+            tiers=self.tiers,
+            past=self.past,
+        )
+
+
+def open_shelf(folder: Path) -> Shelf:
+    """Read the log of a folder of results; there need not be one.
+
+    Raises:
+        LogError: its chain is broken, so that nothing in the folder can be believed.
+    """
+    by_task: dict[str, list[Standing]] = {}
+    for standing in publog.standings(publog.read(folder)).values():
+        by_task.setdefault(standing.file.split("--")[0], []).append(standing)
+    return Shelf(folder, by_task)
+
+
+def unread(shelf: Shelf, known: Collection[str]) -> list[str]:
+    """What lies in a folder and belongs to no task that is `known`, or to no entry of the log."""
+    named = {standing.file for standings in shelf.standings.values() for standing in standings}
+    problems = [
+        f"{path.name}: no entry of the log names it"
+        for path in sorted(shelf.folder.glob("*.zip"))
+        if path.name not in named
+    ]
+    store = Store(shelf.folder)
+    for task in sorted(shelf.tasks - set(known)):
+        n_bundles = len(shelf.standings.get(task, ()))
+        n_studies = sum(1 for _ in store.studies(problems, task))
+        for n, what in ((n_bundles, "bundles"), (n_studies, "studies")):
+            if n:
+                problems.append(f"task {task} is not known here: {n} {what} not shown")
+    return problems
+
+
+def read_task(
+    shelf: Shelf, task: str, suspicions: Suspicions | None = None, *, trials: bool = False
+) -> list[TaskRecords]:
+    """What a folder says of a task: its bundles, then the records beside them.
+
+    Args:
+        shelf: the folder.
+        task: slug of a known task.
+        suspicions: look for what is odd in the results.
+        trials: read the tuning runs of records beside the bundles too; bundles hold them anyway.
+    """
+    return [
+        _from_bundles(shelf.folder, shelf.standings.get(task, ()), suspicions),
+        _from_store(Store(shelf.folder), task, suspicions, trials),
+    ]
 
 
 def load_folder(
@@ -23,17 +114,19 @@ def load_folder(
     known: Collection[str],
     suspicions: Suspicions | None = None,
 ) -> Evidence:
-    """What a folder says of `tasks`: its published bundles, and its single records beside them.
+    """What a folder says of `tasks`.
 
-    Bundles that are unreadable, replaced or not in the log are problems.
+    What cannot be read, or is of no task that is `known`, is a problem.
 
     Raises:
-        LogError: the chain of the folder's log is broken, so that nothing in it can be believed.
+        LogError: see open_shelf.
     """
-    return together(
-        _load_published(folder, tasks, known, suspicions),
-        load(Store(folder), tasks, known, suspicions),
-    )
+    shelf = open_shelf(folder)
+    found = Evidence([], {}, sorted(unread(shelf, known)))
+    for task in sorted(shelf.tasks & set(tasks)):
+        for records in read_task(shelf, task, suspicions):
+            found = together(found, records.evidence)
+    return found
 
 
 def together(first: Evidence, second: Evidence) -> Evidence:
@@ -49,37 +142,13 @@ def together(first: Evidence, second: Evidence) -> Evidence:
     )
 
 
-def _load_published(
-    folder: Path,
-    tasks: Collection[str],
-    known: Collection[str],
-    suspicions: Suspicions | None,
-) -> Evidence:
-    standings = publog.standings(publog.read(folder)).values()
-    problems = [
-        f"{path.name}: no entry of the log names it"
-        for path in sorted(folder.glob("*.zip"))
-        if path.name not in {standing.file for standing in standings}
-    ]
-    lost = Counter(_task(s.file) for s in standings if _task(s.file) not in known)
-    problems += [
-        f"task {task} is not known here: {n} bundles not shown" for task, n in lost.items()
-    ]
-    found = Evidence([], {}, problems)
-    wanted = sorted(standings, key=lambda standing: _task(standing.file))
-    for task, group in groupby(wanted, lambda standing: _task(standing.file)):
-        if task in tasks:  # one at a time: whole records are large
-            found = together(found, _load_task(folder, list(group), suspicions))
-    return found
-
-
-def _load_task(
+def _from_bundles(
     folder: Path, standings: Sequence[Standing], suspicions: Suspicions | None
-) -> Evidence:
+) -> TaskRecords:
     """The bundles of one task."""
     problems: list[str] = []
     studies: list[StudyRecord] = []
-    records: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     tiers: dict[str, TrustTier] = {}
     past: list[Past] = []
     for standing in standings:
@@ -92,17 +161,47 @@ def _load_task(
             problems.append(f"{standing.file}: is not the file that the log names")
         elif standing.state == "current":
             studies += bundle.studies
-            records |= {run.id: run for run in bundle.runs}
+            runs |= {run.id: run for run in bundle.runs}
             tiers |= {study.id: standing.tier for study in bundle.studies}
         else:
-            past.append(Past(standing, Evidence(bundle.studies, _runs(bundle.runs))))
-    flags = suspicions.flags(studies, records) if suspicions else {}
-    return Evidence(studies, _runs(records.values()), problems, flags, tiers, past)
+            past.append(Past(standing, Evidence(bundle.studies, _parts(bundle.runs))))
+    flags = suspicions.flags(studies, runs) if suspicions else {}
+    return TaskRecords(studies, runs, problems, flags, tiers, past)
 
 
-def _task(file: str) -> str:
-    return file.split("--")[0]
+def _from_store(
+    store: Store, task: str, suspicions: Suspicions | None, trials: bool
+) -> TaskRecords:
+    """The studies of one task, and the runs that they name."""
+    problems: list[str] = []
+    studies = list(store.studies(problems, task))
+    runs: dict[str, RunRecord] = {}
+    for study in studies:
+        _add(runs, store, study, {*study.selected_runs, *study.default_runs}, problems)
+    # Before the trials: what is odd must not depend on who asks.
+    flags = suspicions.flags(studies, runs) if suspicions else {}
+    for study in studies if trials else ():
+        _add(runs, store, study, {trial.run_id for trial in study.trials}, problems)
+    return TaskRecords(studies, runs, problems, flags)
 
 
-def _runs(records: Iterable[RunRecord]) -> dict[str, Run]:
+def _add(
+    runs: dict[str, RunRecord],
+    store: Store,
+    study: StudyRecord,
+    ids: set[str],
+    problems: list[str],
+) -> None:
+    """Read runs of a study that were not read yet; unreadable ones are problems."""
+    for run_id in sorted(ids - runs.keys()):
+        try:
+            record = store.run(study.task.slug, study.method.slug, run_id)
+        except RecordError as error:
+            problems.append(str(error))
+            continue
+        if record is not None:
+            runs[run_id] = record
+
+
+def _parts(records: Iterable[RunRecord]) -> dict[str, Run]:
     return {record.id: Run.of(record) for record in records}

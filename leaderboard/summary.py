@@ -2,14 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from leaderboard import aggregate, multiple, paired
+from leaderboard import aggregate, multiple, profiles
+from leaderboard.aggregate import Aggregate, Contrasts
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
-from leaderboard.tables import Basis, Summary, SummaryRow
+from leaderboard.profiles import Scores
+from leaderboard.tables import Basis, CriticalDifference, Improvement, Summary, SummaryRow
+from suite.ruleset import Ruleset
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The summarised methods, from best to worst interquartile mean, and what ranks them."""
+
+    methods: list[str]
+    results: list[Aggregate]
+    margins: list[float]
+    """Per anchored task in normalised score, tasks in the order of their slugs."""
+    alpha: float
+
+    @property
+    def margin(self) -> float:
+        """Mean of the tasks' margins."""
+        return float(np.mean(self.margins)) if self.margins else 0.0
+
+    @cached_property
+    def contrasts(self) -> Contrasts:
+        """All pairs."""
+        iqm = np.array([result.iqm for result in self.results])
+        return Contrasts.of(iqm, np.array([result.iqm_draws for result in self.results]))
+
+    def ranks(self) -> list[tuple[int, int]]:
+        """Rank intervals."""
+        return multiple.rank_intervals(self._beats)
+
+    @cached_property
+    def _beats(self) -> NDArray[np.bool_]:
+        return self.contrasts.beats(self.margin, self.alpha)
+
+    def without_task(self) -> list[tuple[int, int] | None]:
+        """Smallest and largest first rank of each method with any one task left out."""
+        if not self.methods:
+            return []
+        found = np.array(
+            [
+                1 + self._without(task).beats(margin, self.alpha).sum(axis=0)
+                for task, margin in enumerate(self._margins_without())
+            ]
+        )
+        return _extremes(found) if len(found) else [None] * len(self.methods)
+
+    def _margins_without(self) -> list[float]:
+        if len(self.margins) < 2:
+            return []
+        return [float(np.mean(np.delete(self.margins, i))) for i in range(len(self.margins))]
+
+    def _without(self, task: int) -> Contrasts:
+        return Contrasts.normal(
+            np.array([result.iqm_without[task] for result in self.results]),
+            np.array([result.draws_without[task] for result in self.results]),
+        )
+
+    def without_method(self) -> list[tuple[int, int] | None]:
+        """The same with any one other method left out of the correction, which keeps its place."""
+        m = len(self.methods)
+        if m < 2:
+            return [None] * m
+        found = []
+        for place in range(m):
+            beats = self._beats.copy()
+            kept = np.ix_(*[np.delete(np.arange(m), place)] * 2)
+            beats[kept] = self.contrasts.without(place).beats(self.margin, self.alpha)
+            found.append(1 + beats.sum(axis=0))
+        # Of each method, the rows where another one is left out.
+        columns = [np.delete(column, place) for place, column in enumerate(np.array(found).T)]
+        return _extremes(np.array(columns).T)
+
+
+def _extremes(ranks: NDArray[np.int64]) -> list[tuple[int, int] | None]:
+    """Smallest and largest of each column."""
+    return [*zip(ranks.min(axis=0).tolist(), ranks.max(axis=0).tolist(), strict=True)]
 
 
 def summarise(name: str, work: Sequence[Contest]) -> Summary:
@@ -26,30 +105,27 @@ def summarise(name: str, work: Sequence[Contest]) -> Summary:
         for cell in task.ranked if task.card.slug in anchored else ():
             cells_of[cell.method][task.card.slug] = cell
     full = [m for m in sorted(cells_of) if anchored and len(cells_of[m]) == len(anchored)]
-    results = {
-        method: aggregate.aggregate(_normalised(anchored, cells_of[method]), work[0].ruleset)
-        for method in full
-    }
-    margins = [task.card.metric.margin / task.anchors.gap for task in work if task.anchors]
-    margin = float(np.mean(margins)) if margins else None
-    beats = aggregate.beats(list(results.values()), margin or 0.0, work[0].ruleset.alpha)
-    ranks = dict(zip(results, multiple.rank_intervals(beats), strict=True))
-    rows = [
-        _summary_row(method, anchored, cells_of[method], results.get(method), ranks.get(method))
-        for method in cells_of
-    ]
+    ruleset = work[0].ruleset
+    scores = {method: _normalised(anchored, cells_of[method]) for method in full}
+    field = _field(scores, anchored, ruleset)
+    rows = [*_ranked_rows(field, anchored, cells_of)]
+    rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
+    scores = {method: scores[method] for method in field.methods}
     return Summary(
         name=name,
-        margin=margin,
+        margin=field.margin if anchored else None,
         tasks=list(anchored),
         unanchored=[task.card.slug for task in work if task.card.slug not in anchored],
-        rows=sorted(rows, key=lambda row: (row.iqm is None, -(row.iqm or 0.0), row.method)),
+        rows=rows,
+        improvements=_improvements(scores, ruleset),
+        profile={m: profiles.performance_profile(found) for m, found in scores.items()},
+        critical=_critical(scores, ruleset.alpha),
     )
 
 
 def _normalised(
     tasks: Mapping[str, Contest], found: Mapping[str, Cell], basis: Basis | None = None
-) -> dict[str, paired.Floats]:
+) -> Scores:
     """Normalised scores {task: (n,)} of a method; its defaults' where `basis` says so."""
     scores = {}
     for slug, cell in found.items():
@@ -60,28 +136,93 @@ def _normalised(
     return scores
 
 
-def _summary_row(
-    method: str,
-    tasks: Mapping[str, Contest],
-    found: Mapping[str, Cell],
-    result: aggregate.Aggregate | None,
-    rank: tuple[int, int] | None,
-) -> SummaryRow:
-    defaults = None
-    if result and all(cell.defaults.complete for cell in found.values()):
-        scores = _normalised(tasks, found, "defaults")
-        defaults = float(np.mean([values.mean() for values in scores.values()]))
-    n = sum(len(tasks[slug].sample(cell).scores) for slug, cell in found.items())
-    varied = result if n > len(found) else None  # single repetitions leave nothing to resample
+def _field(scores: Mapping[str, Scores], tasks: Mapping[str, Contest], ruleset: Ruleset) -> _Field:
+    found = aggregate.aggregates(list(scores.values()), ruleset)
+    by_method = sorted(zip(scores, found, strict=True), key=lambda item: (-item[1].iqm, item[0]))
+    margins = {
+        slug: task.card.metric.margin / task.anchors.gap
+        for slug, task in tasks.items()
+        if task.anchors
+    }
+    return _Field(
+        methods=[method for method, _ in by_method],
+        results=[result for _, result in by_method],
+        margins=[margins[slug] for slug in sorted(margins)],
+        alpha=ruleset.alpha,
+    )
+
+
+def _ranked_rows(
+    field: _Field, tasks: Mapping[str, Contest], cells_of: Mapping[str, Mapping[str, Cell]]
+) -> Iterator[SummaryRow]:
+    columns = field.ranks(), field.without_task(), field.without_method()
+    for method, result, *ranks in zip(field.methods, field.results, *columns, strict=True):
+        found = cells_of[method]
+        row = _row(method, found, tasks)
+        # Single repetitions leave nothing to resample within tasks.
+        varied = result if row.n > len(found) else None
+        yield row.model_copy(
+            update={
+                "iqm": result.iqm,
+                "iqm_interval": varied and varied.iqm_interval,
+                "iqm_interval_tasks": result.iqm_interval_tasks,
+                "mean": result.mean,
+                "mean_interval": varied and varied.mean_interval,
+                "optimality_gap": result.gap,
+                "optimality_gap_interval": varied and varied.gap_interval,
+                "defaults_mean": _defaults_mean(tasks, found),
+                "rank": ranks[0],
+                "rank_without_task": ranks[1],
+                "rank_without_method": ranks[2],
+            }
+        )
+
+
+def _row(method: str, found: Mapping[str, Cell], tasks: Mapping[str, Contest]) -> SummaryRow:
+    """What is known of any method, also of one that lacks tasks."""
     return SummaryRow(
         method=method,
         n_tasks=len(found),
-        n=n,
+        n=sum(len(tasks[slug].sample(cell).scores) for slug, cell in found.items()),
         preliminary=any(cell.preliminary for cell in found.values()),
-        iqm=result.iqm if result else None,
-        iqm_interval=varied.iqm_interval if varied else None,
-        mean=result.mean if result else None,
-        mean_interval=varied.mean_interval if varied else None,
-        defaults_mean=defaults,
-        rank=rank,
+        iqm=None,
+        iqm_interval=None,
+        mean=None,
+        mean_interval=None,
+        defaults_mean=None,
+        rank=None,
+    )
+
+
+def _defaults_mean(tasks: Mapping[str, Contest], found: Mapping[str, Cell]) -> float | None:
+    if not all(cell.defaults.complete for cell in found.values()):
+        return None
+    scores = _normalised(tasks, found, "defaults")
+    return float(np.mean([values.mean() for values in scores.values()]))
+
+
+def _improvements(scores: Mapping[str, Scores], ruleset: Ruleset) -> list[Improvement]:
+    methods = list(scores)
+    found = profiles.improvements(list(scores.values()), ruleset)
+    return [
+        Improvement(a=methods[i], b=methods[j], probability=share, interval=interval)
+        for (i, j), (share, interval) in sorted(found.items())
+    ]
+
+
+def _critical(scores: Mapping[str, Scores], alpha: float) -> CriticalDifference | None:
+    n_tasks = min((len(found) for found in scores.values()), default=0)
+    if n_tasks < 2 or len(scores) < 3:
+        return None
+    means = [[found[task].mean() for task in sorted(found)] for found in scores.values()]
+    ranks, p = profiles.mean_ranks(np.array(means).T)
+    by_method = dict(sorted(zip(scores, ranks.tolist(), strict=True), key=lambda x: (x[1], x[0])))
+    difference = profiles.critical_difference(len(scores), n_tasks, alpha)
+    groups = profiles.cliques(list(by_method.values()), difference)
+    return CriticalDifference(
+        mean_ranks=by_method,
+        n_tasks=n_tasks,
+        friedman_p=p,
+        difference=difference,
+        groups=[list(by_method)[start:end] for start, end in groups],
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.cards import TaskCard
-from suite.detectors import Flag, Source, detect
+from suite.detectors import Baselines, Flag, Source, detect
 from suite.records import MethodRef, RunRecord, StudyRecord
 
 
@@ -25,9 +25,9 @@ class Suspicions:
         self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
     ) -> dict[str, Sequence[Flag]]:
         """Signs by the id of the study, for the studies and repetitions of one task."""
-        baseline = [
-            record for record in records.values() if record.spec.method.slug in self.baselines
-        ]
+        baseline = Baselines(
+            [record for record in records.values() if record.spec.method.slug in self.baselines]
+        )
         others = {ref.slug: source for ref, source in self.sources.items()}
         return {
             study.id: detect(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from leaderboard.paired import Comparison, Interval, Part
 from suite.cards import Family
 from suite.detectors import Flag
@@ -141,7 +143,7 @@ class SummaryRow(Part):
     rank_without_task: tuple[int, int] | None = None
     """Smallest and largest first rank if any one task is left out; None for one task."""
     rank_without_method: tuple[int, int] | None = None
-    """The same if any one other method is left out."""
+    """The same if any one other method is left out of the correction; it keeps its own place."""
 
 
 class Improvement(Part):
@@ -180,13 +182,35 @@ class Summary(Part):
     """Mean of the tasks' margins in normalised score; ranks count larger differences alone."""
     rows: list[SummaryRow]
     """Summarised methods from best to worst interquartile mean, then the others by slug."""
-    improvements: list[Improvement] = []
+    improvements: list[Improvement] = Field(default_factory=list)
     """All ordered pairs of summarised methods, `a` above `b` in the rows."""
-    profile: dict[str, list[tuple[float, float]]] = {}
+    profile: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
     """Performance profile per summarised method: (tau, share of runs with a normalised score above
     tau), tasks weighing the same."""
     critical: CriticalDifference | None = None
     """None for fewer than two tasks or three methods."""
+
+
+class BudgetRow(Part):
+    """One method at one tuning budget."""
+
+    method: str
+    score: float
+    """Interquartile mean of the normalised scores."""
+    interval: Interval | None
+    rank: tuple[int, int]
+
+
+class BudgetTable(Part):
+    """A family, or "overall", at one tuning budget: one position of the slider."""
+
+    name: str
+    k: int
+    basis: Literal["defaults", "trials", "tuned"]
+    """Repetitions of the defaults (k = 0), expectation over the stored trials, repetitions of the
+    tuned point (k = K)."""
+    rows: list[BudgetRow]
+    """From best to worst; methods that lack a task are not here."""
 
 
 class Board(Part):

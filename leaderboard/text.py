@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
+from leaderboard.formats import SCORE as _SCORE
+from leaderboard.formats import Format as _Format
+from leaderboard.formats import p_value, plain
+from leaderboard.formats import show_lines as _show_lines
+from leaderboard.formats import table as _table
 from leaderboard.paired import Comparison, Interval
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
-
-MAX_WIDTH = 100
-
-
-def console() -> Console:
-    """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
-    width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
-    return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-def plain(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -56,48 +45,6 @@ def show_report(report: Report, out: Console) -> None:
             f"P(A beats B) {overall.superiority:.2f}"
         )
     _show_lines(_report_footer(report), out)
-
-
-class _Format:
-    """How the scores of one task are printed: shares as percent, digits from the margin."""
-
-    def __init__(self, unit: str, margin: float) -> None:
-        self.scale = 100.0 if unit == "share" else 1.0
-        self.unit = "%" if unit == "share" else unit
-        self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
-
-    def number(self, value: float | None, sign: str = "") -> str:
-        if value is None:
-            return "-"
-        scaled = value * self.scale
-        wide = abs(scaled) >= 1e5
-        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
-
-    def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
-        if interval is None:
-            return self.number(value, sign)
-        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
-        return f"{self.number(value, sign)} [{low}, {high}]"
-
-
-_SCORE = _Format("", 0.01)
-"""Normalised scores: three digits."""
-
-
-def _table(*columns: str) -> Table:
-    """A table without lines; a column whose name starts with ">" is aligned to the right."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(
-            Text(column.removeprefix(">")), justify="right" if right else "left", overflow="fold"
-        )
-    return table
-
-
-def _show_lines(lines: Iterable[str], out: Console) -> None:
-    for line in lines:
-        out.print(plain(line), style="dim")
 
 
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
@@ -180,9 +127,7 @@ def _runs(sample: Sample, row: Row) -> str:
 
 
 def _p(comparison: Comparison | None) -> str:
-    if comparison is None or comparison.p_adjusted is None:
-        return ""
-    return f"{comparison.p_adjusted:.4f}"
+    return p_value(comparison.p_adjusted if comparison else None)
 
 
 def _row_notes(task: TaskTable) -> list[str]:
@@ -214,13 +159,13 @@ def _show_summary(summary: Summary, board: Board, out: Console) -> None:
     ranked = [row for row in summary.rows if row.rank]
     if ranked:
         table = _table(
-            ">rank", "method", f">IQM [{percent}]", f">mean [{percent}]", ">defaults", ">n"
+            ">rank", "method", f">IQM [{percent}]", ">other tasks", f">gap [{percent}]", ">n"
         )
         for row in ranked:
             _add_summary_row(table, row)
         out.print(table)
     lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in summary.rows if not row.rank]
-    lines = []
+    lines = [f"  {line}" for line in _unstable(ranked)]
     if lacking and n_tasks:
         lines.append(f"  Not ranked, tasks are lacking: {', '.join(lacking)}")
     if summary.unanchored:
@@ -234,10 +179,31 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
         _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
         _SCORE.span(row.iqm, row.iqm_interval),
-        _SCORE.span(row.mean, row.mean_interval),
-        _SCORE.number(row.defaults_mean),
+        _ends(row.iqm_interval_tasks),
+        _SCORE.span(row.optimality_gap, row.optimality_gap_interval),
         str(row.n),
     )
+
+
+def _ends(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    return f"[{_SCORE.number(interval.low)}, {_SCORE.number(interval.high)}]"
+
+
+def _unstable(rows: Iterable[SummaryRow]) -> Iterator[str]:
+    """Whose first rank changes when something else is left out, a line for tasks and methods."""
+    found: dict[str, list[str]] = {"task": [], "method": []}
+    for row in rows:
+        for left_out, rank in (
+            ("task", row.rank_without_task),
+            ("method", row.rank_without_method),
+        ):
+            if row.rank and rank and rank != (row.rank[0],) * 2:
+                found[left_out].append(f"{row.method} {_rank(rank)}")
+    for left_out, names in found.items():
+        if names:
+            yield f"First rank with any one {left_out} left out: {', '.join(names)}"
 
 
 def _board_footer(board: Board) -> list[str]:
@@ -255,7 +221,8 @@ def _board_footer(board: Board) -> list[str]:
         f"rank: 1 + methods shown to be better .. n - shown to be worse; all pairs, "
         f"Benjamini-Hochberg at {board.alpha:.0%}. Families: 0 = chance, 1 = the tuned reference's "
         "own mean; IQM = interquartile mean over tasks, stratified bootstrap; ranks there also ask "
-        "for a difference beyond the tasks' mean margin.",
+        "for a difference beyond the tasks' mean margin. other tasks: the interval of the IQM with "
+        "tasks resampled too. gap: mean shortfall from 1.",
     ]
     if _published(board):
         lines.append(

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.commands import aa, publish, replay, sandbox
 from suite.commands import epoch as epochs
-from suite.commands import publish, replay, sandbox
 from suite.commands import submit as submissions
 from suite.errors import AssayError, UnknownName
 
@@ -338,5 +338,5 @@ def data_prepare(
         typer.echo(f"{name}: ready")
 
 
-for module in (publish, replay, submissions, epochs, sandbox):
+for module in (publish, replay, submissions, epochs, sandbox, aa):
     module.register(app)

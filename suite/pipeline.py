@@ -207,20 +207,34 @@ class Pipeline:
         self._given_up: set[str] = set()
 
     def run(self, cells: Sequence[Cell]) -> Progress:
-        """Run whatever has no record yet.
+        """Tune and repeat whatever has no record yet.
 
         Raises:
             StorageError: records cannot be written.
             WorkerError: our own processes keep dying.
         """
-        self.progress = Progress(total=sum(cell.n_runs for cell in cells))
+        return self._work(cells, sum(cell.n_runs for cell in cells), self._begin)
+
+    def repeat(self, cells: Sequence[Cell], numbers: Sequence[int]) -> Progress:
+        """Run these repetitions of the defaults alone: no tuning, no study. Raises as `run`."""
+
+        def begin(study: _Study) -> None:
+            cell = study.cell
+            for spec in (cell.spec(cell.points[0], "repetition", number) for number in numbers):
+                if self._existing(spec) is None:
+                    self._push(spec, study, phase=1)
+
+        return self._work(cells, len(cells) * len(numbers), begin)
+
+    def _work(self, cells: Sequence[Cell], total: int, begin: Callable[[_Study], None]) -> Progress:
+        self.progress = Progress(total=total)
         self._directions = {c.task.card.slug: c.task.card.metric.direction for c in cells}
         task_order = {cell.task.card.slug: n for n, cell in enumerate(cells)}
         with ThreadPoolExecutor(self._pool.n_workers + 1) as threads:
             try:
                 for number, cell in enumerate(cells):
                     order = (task_order[cell.task.card.slug], number)
-                    self._begin(_Study(cell, order))
+                    begin(_Study(cell, order))
                 self._observe(self.progress)
                 while self._pending or self._flying:
                     self._launch(threads)

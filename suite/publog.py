@@ -13,8 +13,8 @@ import datetime
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -104,10 +104,14 @@ def read(folder: Path) -> list[Entry]:
     Raises:
         LogError: it cannot be read, or its chain is broken; the first problem.
     """
-    entries, problems = _read(folder)
+    return _sound(folder)[0]
+
+
+def _sound(folder: Path) -> tuple[list[Entry], _Known]:
+    entries, problems, known = _read(folder)
     if problems:
         raise LogError(f"{folder / LOG}: {problems[0]}")
-    return entries
+    return entries, known
 
 
 def check(folder: Path, head: str | None = None) -> list[str]:
@@ -117,7 +121,7 @@ def check(folder: Path, head: str | None = None) -> list[str]:
         folder: holds the log and the bundles.
         head: a hash that was the last one at an earlier time; the log must still hold it.
     """
-    entries, problems = _read(folder)
+    entries, problems, _ = _read(folder)
     if head is not None and head not in [NOTHING, *(entry.hash for entry in entries)]:
         problems.append(
             f"no entry has the remembered hash {head[:16]}...: the log was cut or written anew"
@@ -157,10 +161,10 @@ def append(
         digest = sha256(read_regular(folder / file.name, MAX_ARCHIVE_BYTES))
         with path.open("a+b") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
-            entries = read(folder)
+            entries, known = _sound(folder)
             tier = tier or EARNED.get(kind)
             entry = _made(entries, kind, file.name, digest, replaces, tier, note)
-            if problem := _misfit(entry, standings(entries)):
+            if problem := _misfit(entry, known):
                 raise LogError(f"{kind} {file.name}: {problem}")
             log.write(canonical_json(entry.model_dump()).encode() + b"\n")
             log.flush()
@@ -172,10 +176,10 @@ def append(
 
 def standings(entries: Iterable[Entry]) -> dict[str, Standing]:
     """What the log says of every bundle, by the hash of its file."""
-    found: dict[str, Standing] = {}
+    known = _Known()
     for entry in entries:
-        _advance(found, entry)
-    return found
+        known.advance(entry)
+    return known.standings
 
 
 def attempts(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
@@ -183,45 +187,64 @@ def attempts(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
 
     Who tries often enough gets a lucky draw: the count stands beside the result.
     """
-    return Counter(_cell(entry.file) for entry in entries if entry.kind in ("publish", *REPLACING))
+    published = (entry for entry in entries if entry.kind in ("publish", *REPLACING))
+    return Counter(cell_of(entry.file) for entry in published)
 
 
-def _advance(known: dict[str, Standing], entry: Entry) -> None:
-    before = known.get(entry.sha256)
-    tier = entry.tier or (before.tier if before else "T1")
-    own = Standing(entry.file, entry.sha256, tier, entry.at)
-    if entry.kind == "retract":
-        own = replace(own, state="retracted", reason=entry.note)
-    if entry.replaces is not None:
-        state: State = "corrected" if entry.kind == "correct" else "superseded"
-        old = known[entry.replaces]
-        known[entry.replaces] = replace(old, since=entry.at, state=state, reason=entry.note)
-    known[entry.sha256] = own
+@dataclass(frozen=True)
+class _Known:
+    """What the lines so far have said."""
+
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """By the hash of the bundle's file."""
+    of_cell: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Those hashes by task and method: a log of thousands of lines is read at every command."""
+
+    def advance(self, entry: Entry) -> None:
+        before = self.standings.get(entry.sha256)
+        tier = entry.tier or (before.tier if before else "T1")
+        own = Standing(entry.file, entry.sha256, tier, entry.at)
+        if entry.kind == "retract":
+            own = replace(own, state="retracted", reason=entry.note)
+        if entry.replaces is not None:
+            state: State = "corrected" if entry.kind == "correct" else "superseded"
+            old = self.standings[entry.replaces]
+            self.standings[entry.replaces] = replace(
+                old, since=entry.at, state=state, reason=entry.note
+            )
+        if before is None:
+            self.of_cell.setdefault(cell_of(entry.file), []).append(entry.sha256)
+        self.standings[entry.sha256] = own
+
+    def rival(self, entry: Entry) -> Standing | None:
+        """The current bundle of the same task and method."""
+        same = (self.standings[digest] for digest in self.of_cell.get(cell_of(entry.file), ()))
+        return next((standing for standing in same if standing.state == "current"), None)
 
 
-def _read(folder: Path) -> tuple[list[Entry], list[str]]:
-    """The entries up to the first broken one, and what is wrong."""
+def _read(folder: Path) -> tuple[list[Entry], list[str], _Known]:
+    """The entries up to the first broken one, what is wrong, and what they say."""
     path = folder / LOG
+    known = _Known()
     try:
         data = read_regular(path, MAX_LOG_BYTES)
     except FileNotFoundError:
-        return [], []
+        return [], [], known
     except OSError as error:
-        return [], [f"cannot be read: {error.strerror}"]
+        return [], [f"cannot be read: {error.strerror}"], known
     if data and not data.endswith(b"\n"):
-        return [], ["its last line is cut off"]
+        return [], ["its last line is cut off"], known
     entries: list[Entry] = []
-    known: dict[str, Standing] = {}
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         entry = _entry(line)
         problem = entry if isinstance(entry, str) else _broken(entry, line, entries)
         if problem is None and isinstance(entry, Entry):
             problem = _misfit(entry, known)
         if problem is not None or isinstance(entry, str):
-            return entries, [f"line {number}: {problem}"]
+            return entries, [f"line {number}: {problem}"], known
         entries.append(entry)
-        _advance(known, entry)
-    return entries, []
+        known.advance(entry)
+    return entries, [], known
 
 
 def _entry(line: bytes) -> Entry | str:
@@ -271,9 +294,9 @@ def _made(
         raise LogError(f"{kind} {file}: {where + ': ' if where else ''}{first['msg']}") from error
 
 
-def _misfit(entry: Entry, known: Mapping[str, Standing]) -> str | None:
+def _misfit(entry: Entry, known: _Known) -> str | None:
     """Why the entry makes no sense after those that led to `known`, or None."""
-    own = known.get(entry.sha256)
+    own = known.standings.get(entry.sha256)
     if entry.kind in ("publish", *REPLACING):
         if own is not None:
             return "is in the log already; a change needs a new bundle"
@@ -281,25 +304,20 @@ def _misfit(entry: Entry, known: Mapping[str, Standing]) -> str | None:
         return f"is {own.state if own else 'not published'}; only a current bundle can be named"
     if (entry.replaces is not None) != (entry.kind in REPLACING):
         return f"kind {entry.kind} goes {'without' if entry.replaces else 'with'} `replaces`"
-    if entry.kind == "publish" and (rival := _rival(entry, known)):
+    if entry.kind == "publish" and (rival := known.rival(entry)):
         return f"{rival.file} is current for the same task and method; supersede or correct it"
     if entry.replaces is not None:
-        old = known.get(entry.replaces)
+        old = known.standings.get(entry.replaces)
         if old is None or old.state != "current":
             return "what it replaces is not a current bundle of the log"
-        if _cell(old.file)[0] != _cell(entry.file)[0]:
+        if cell_of(old.file)[0] != cell_of(entry.file)[0]:
             return f"replaces {old.file}, which is of another task"
     if entry.kind in (*REPLACING, "retract") and not entry.note.strip():
         return "a reason is missing; say why in the note"
     return None
 
 
-def _rival(entry: Entry, known: Mapping[str, Standing]) -> Standing | None:
-    same = (s for s in known.values() if _cell(s.file) == _cell(entry.file))
-    return next((standing for standing in same if standing.state == "current"), None)
-
-
-def _cell(file: str) -> tuple[str, str]:
+def cell_of(file: str) -> tuple[str, str]:
     """Task and method of a bundle, from its name."""
     task, method, _ = file.split("--")
     return task, method.rsplit("-v", 1)[0]

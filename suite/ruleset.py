@@ -27,6 +27,9 @@ class Ruleset(BaseModel):
     """K under --quick; such results are labelled preliminary."""
     quick_repetitions: int = 8
     """R under --quick: 2/2^8 = 0.0078 still survives Holm over six comparisons."""
+    control_repetition: int = 100
+    """First repetition of the A/A control (the reference against itself): far above every R, so
+    that its runs never pair with those of a study."""
     confidence: float = 0.95
     """Level of every interval."""
     alpha: float = 0.05

@@ -63,6 +63,9 @@ class Request:
     as_json: bool = False
     epoch: Epoch | None = None
     """Repetitions with this epoch's hidden seeds instead of the public ones."""
+    control: Sequence[int] = ()
+    """Repetitions of the A/A control to run instead: of each task's reference at its defaults;
+    `methods` is empty."""
 
 
 REMARKS: dict[Verdict, str] = {
@@ -100,7 +103,10 @@ def _run_group(
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
         bar = Bar(quiet=request.as_json)
         try:
-            return Pipeline(pool, store, mirror.mirror, bar.update).run(cells)
+            pipeline = Pipeline(pool, store, mirror.mirror, bar.update)
+            if request.control:
+                return pipeline.repeat(cells, request.control)
+            return pipeline.run(cells)
         finally:
             bar.close()
 
@@ -263,7 +269,8 @@ def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
 def _pairs(request: Request) -> Pairs:
     """Legal (task, method) pairs; all problems with names at once."""
     methods, problems = [], []
-    for name in dict.fromkeys(request.methods):
+    references = {task.card.reference for task in request.tasks}
+    for name in sorted(references) if request.control else dict.fromkeys(request.methods):
         try:
             methods.append(find_method(name))
         except AssayError as error:
@@ -276,6 +283,8 @@ def _pairs(request: Request) -> Pairs:
     if problems:
         raise PluginError("\n".join(problems))
     pairs, refused = legal_pairs(request.tasks, methods)
+    if request.control:
+        return [(task, method) for task, method in pairs if method.card.slug == task.card.reference]
     if not pairs:
         raise AssayError("nothing can be run: " + "; ".join(refused))
     entered = {method.card.slug for _, method in pairs}

@@ -115,9 +115,15 @@ class Store:
         """Every run record, in the order of paths; unreadable ones are named in `problems`."""
         return self._all("runs", RunRecord, problems)
 
-    def studies(self, problems: list[str] | None = None) -> Iterator[StudyRecord]:
-        """Every study record, in the order of paths; unreadable ones are named in `problems`."""
-        return self._all("studies", StudyRecord, problems)
+    def studies(
+        self, problems: list[str] | None = None, task: str | None = None
+    ) -> Iterator[StudyRecord]:
+        """Every study record (of one task), in the order of paths; unreadable ones are problems."""
+        return self._all("studies", StudyRecord, problems, task)
+
+    def tasks(self) -> list[str]:
+        """Names of the folders that hold the studies of a task."""
+        return sorted(path.name for path in (self.root / "studies").glob("*/"))
 
     def mlflow_runs(self) -> dict[str, str]:
         """MLflow's run ids by record id, as far as the mirror noted them; a damaged note is none:
@@ -141,9 +147,15 @@ class Store:
         os.replace(temporary, self.root / MLFLOW_RUNS)
 
     def _all(
-        self, folder: str, model: type[AnyRecord], problems: list[str] | None
+        self,
+        folder: str,
+        model: type[AnyRecord],
+        problems: list[str] | None,
+        task: str | None = None,
     ) -> Iterator[AnyRecord]:
-        for path in sorted((self.root / folder).glob("*/*/*.json")):
+        root = self.root / folder
+        found = root.glob("*/*/*.json") if task is None else (root / task).glob("*/*.json")
+        for path in sorted(found):
             try:
                 yield self._own(path, model)
             except (RecordError, FileNotFoundError) as error:

@@ -8,34 +8,12 @@ from typing import Literal
 
 from leaderboard.claims import Ledger
 from leaderboard.details import Detail, TaskDetail
-from leaderboard.paired import Interval, Part
-from leaderboard.tables import Board, Row, TaskTable
+from leaderboard.paired import Part
+from leaderboard.tables import Board, BudgetTable, Row, TaskTable
 from suite.cards import SubmissionCard, TaskCard
 from suite.publog import Entry
 from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
-
-
-class BudgetRow(Part):
-    """One method at one tuning budget."""
-
-    method: str
-    score: float
-    """Interquartile mean of the normalised scores."""
-    interval: Interval | None
-    rank: tuple[int, int]
-
-
-class BudgetTable(Part):
-    """A family, or "overall", at one tuning budget: one position of the slider."""
-
-    name: str
-    k: int
-    basis: Literal["defaults", "trials", "tuned"]
-    """Repetitions of the defaults (k = 0), expectation over the stored trials, repetitions of the
-    tuned point (k = K)."""
-    rows: list[BudgetRow]
-    """From best to worst; methods that lack a task are not here."""
 
 
 class Landscape(Part):
@@ -57,6 +35,8 @@ class TaskView:
     """The same ranked by the defaults; its rows are not ranked where defaults were not run."""
     detail: TaskDetail
     landscape: Landscape | None
+    methods: Mapping[str, SubmissionCard] = field(default_factory=dict)
+    """Cards of the submissions of this checkout, by slug; for what the table can be filtered by."""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from suite.cards import TaskCard
 from suite.detectors import process, scores
-from suite.detectors.cell import Baseline, Cell, Code, Flag
+from suite.detectors.cell import Baselines, Cell, Code, Flag
 from suite.detectors.source import NEAR, Source, oddities, resemblances
 from suite.records import RunRecord, StudyRecord
 
-__all__ = ["Code", "Flag", "Source", "detect"]
+__all__ = ["Baselines", "Code", "Flag", "Source", "detect"]
 
 
 def detect(
@@ -24,7 +24,7 @@ def detect(
     studies: Sequence[StudyRecord],
     source: Source,
     card: TaskCard,
-    baseline: Sequence[RunRecord],
+    baseline: Sequence[RunRecord] | Baselines,
     *,
     others: Mapping[str, Source] | None = None,
 ) -> list[Flag]:
@@ -36,20 +36,21 @@ def detect(
         source: the files of the submission by name; empty if they are not at hand.
         card: of the task.
         baseline: runs of other methods on this task. Those of another version of the task, or of
-            the method itself, are ignored.
+            the method itself, are ignored. Baselines, where many methods are looked at.
         others: source of every other submission by slug, to look for copies.
     """
     flags = [*_of_source(source, others or {})]
     completed = sorted((run for run in runs if run.result), key=lambda run: run.id)
     if completed:
         task, method = completed[0].spec.task, completed[0].spec.method.slug
+        known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
         named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
         cell = Cell(
             card=card,
             runs=completed,
             named=frozenset(named),
             source=source,
-            baseline=Baseline.of(baseline, task, method, card),
+            baseline=known.beside(task, method, card),
         )
         for detector in (
             process.first_loss,

@@ -67,14 +67,23 @@ class Baseline:
         methods = {g[0].spec.method.slug for g in self.groups if len(g) >= MIN_CURVES}
         return len(methods) >= MIN_BASELINES
 
-    @classmethod
-    def of(cls, runs: Sequence[RunRecord], task: TaskRef, method: str, card: TaskCard) -> Baseline:
-        own = [
-            run
-            for run in runs
-            if run.result and run.spec.task == task and run.spec.method.slug != method
-        ]
-        return cls(own, by_point(own), card.reference)
+
+class Baselines:
+    """Runs of baselines on one task; what the methods beside them have in common is made once."""
+
+    def __init__(self, runs: Sequence[RunRecord]) -> None:
+        self._runs = [run for run in runs if run.result]
+        self._methods = {run.spec.method.slug for run in self._runs}
+        self._known: dict[tuple[TaskRef, str], Baseline] = {}
+
+    def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
+        """Those of this version of the task that are not of `method` itself."""
+        key = task, method if method in self._methods else ""
+        if key not in self._known:
+            others = [run for run in self._runs if run.spec.method.slug != method]
+            own = [run for run in others if run.spec.task == task]
+            self._known[key] = Baseline(own, by_point(own), card.reference)
+        return self._known[key]
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from leaderboard.dossier import Dossier, of_records
 from leaderboard.evidence import Catalogue, Evidence, Run
+from leaderboard.published import TaskRecords
 from suite import registry
 from suite.cards import SubmissionCard, TaskCard
 from suite.identity import sha256
@@ -25,9 +30,11 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     Trial,
+    select,
     study_id,
 )
-from suite.space import Space
+from suite.ruleset import RULESET
+from suite.space import Space, Value
 from suite.store import Store
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -157,6 +164,54 @@ class Records:
             created_at="2026-01-01T00:00:00Z",
         )
 
+    def tune(
+        self,
+        study: StudyRecord,
+        vals: Sequence[float],
+        tests: Sequence[Score],
+        points: Sequence[dict[str, Value]] = (),
+        space: Space | None = None,
+    ) -> StudyRecord:
+        """Give a study that was added trials with records of their own."""
+        trials = []
+        for number, (val, test) in enumerate(zip(vals, tests, strict=True)):
+            point = points[number] if points else {"point": number}
+            spec = RunSpec(
+                ruleset=study.ruleset,
+                task=study.task,
+                method=study.method,
+                hyperparameters=point,
+                purpose="tuning",
+                repetition=0,
+            )
+            if test is not None:
+                self.runs[spec.id] = self._run(spec, test)
+            status = test if isinstance(test, str) else "completed"
+            trials.append(
+                Trial(
+                    number=number,
+                    hyperparameters=point,
+                    run_id=spec.id,
+                    status=status,  # type: ignore[arg-type]
+                    val=val,
+                )
+            )
+        direction = self.cards[study.task.slug].metric.direction
+        changes = {"trials": trials, "selected": select(trials, direction)}
+        if space:
+            changes["space"] = space
+        tuned = study.model_copy(update=changes)
+        self.studies[self.studies.index(study)] = tuned
+        return tuned
+
+    def change(self, run_id: str, **changes: object) -> None:
+        """Give a run other contents."""
+        self.runs[run_id] = self.runs[run_id].model_copy(update=changes)
+
+    def dossier(self, task: str) -> Dossier:
+        """What `leaderboard.dossier` makes of the records."""
+        return of_records(task, [TaskRecords(self.studies, self.runs)], self.catalogue, RULESET)
+
     @property
     def evidence(self) -> Evidence:
         return Evidence(self.studies, {key: Run.of(run) for key, run in self.runs.items()})
@@ -272,3 +327,59 @@ def demo_records() -> Records:
 @pytest.fixture
 def scores() -> Callable[..., list[float]]:
     return noisy
+
+
+def simulation() -> ModuleType:
+    """The benchmark's generator: a checkout with bundles and a log, made up and in full form."""
+    path = Path(__file__).parent.parent / "benchmarks" / "site.py"
+    spec = importlib.util.spec_from_file_location("simulated_site", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def forget() -> None:
+    """Let the registry look at its folders again."""
+    registry.task_entries.cache_clear()
+    registry.method_entries.cache_clear()
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A made-up checkout of three tasks and four methods, its results published."""
+
+    root: Path
+    made: ModuleType
+
+    @property
+    def results(self) -> Path:
+        return self.root / "leaderboard" / "results"
+
+
+@pytest.fixture(scope="session")
+def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """Not to be changed where it lies."""
+    root, made = tmp_path_factory.mktemp("simulated"), simulation()
+    before = registry.ROOT, registry.RESULTS
+    forget()
+    made.make(root, 4, 3)
+    registry.ROOT, registry.RESULTS = before
+    forget()
+    yield Simulated(root, made)
+
+
+@pytest.fixture
+def simulated(
+    simulated_once: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Simulated]:
+    """A copy that is this process's checkout."""
+    root = tmp_path / "checkout"
+    shutil.copytree(simulated_once.root, root)
+    monkeypatch.setattr(registry, "ROOT", root)
+    monkeypatch.setattr(registry, "RESULTS", root / "leaderboard" / "results")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_RESULTS", raising=False)
+    forget()
+    yield Simulated(root, simulated_once.made)
+    forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard import aggregate
@@ -68,6 +68,90 @@ def test_order_of_tasks_does_not_matter(order: list[str]) -> None:
 def test_anchors_work_in_both_directions() -> None:
     assert aggregate.Anchors(0.1, 0.9).normalised([0.1, 0.5, 0.9]) == pytest.approx([0, 0.5, 1])
     assert aggregate.Anchors(4.0, 2.0).normalised([4.0, 1.0]) == pytest.approx([0, 1.5])
+
+
+def test_the_gap_is_the_mean_shortfall_and_its_plain_bootstrap() -> None:
+    scores = tasks(4, {"a": 12, "b": 8})
+    found = aggregate.aggregate(scores, SMALL)
+    short = {name: np.maximum(0, 1 - values) for name, values in scores.items()}
+    assert found.gap == pytest.approx(np.mean([values.mean() for values in short.values()]))
+    draws = np.mean(
+        [
+            values[resamples(SMALL.seed_root, name, len(values), 300)].mean(axis=0)
+            for name, values in short.items()
+        ],
+        axis=0,
+    )
+    expected = np.quantile(draws, [0.025, 0.975])
+    assert (found.gap_interval.low, found.gap_interval.high) == pytest.approx(tuple(expected))
+    above = aggregate.aggregate({name: values + 1 for name, values in scores.items()}, SMALL)
+    assert (above.gap, above.gap_interval.high) == (0.0, 0.0)
+
+
+def test_methods_together_are_each_alone() -> None:
+    sizes = [{"a": 12, "b": 12}, {"a": 12, "b": 8}, {"a": 12, "b": 12}, {"a": 1, "b": 1}]
+    methods = [tasks(seed, size) for seed, size in enumerate(sizes)]
+    together = aggregate.aggregates(methods, SMALL)
+    for scores, found in zip(methods, together, strict=True):
+        alone = aggregate.aggregate(scores, SMALL)
+        assert (found.iqm, found.mean, found.gap) == (alone.iqm, alone.mean, alone.gap)
+        assert found.iqm_interval == alone.iqm_interval
+        assert found.mean_interval == alone.mean_interval
+        assert (found.iqm_draws == alone.iqm_draws).all()
+
+
+@pytest.mark.parametrize("sizes", [{"a": 12, "b": 12, "c": 12, "d": 12}, {"a": 3, "b": 8, "c": 5}])
+def test_the_interval_over_tasks_is_that_of_a_plain_nested_bootstrap(sizes: dict[str, int]) -> None:
+    scores = {name: v + i for i, (name, v) in enumerate(tasks(5, sizes).items())}
+    found = aggregate.aggregate(scores, RULESET.model_copy(update={"bootstrap_draws": 4_000}))
+    generator = np.random.default_rng(7)
+    pools, plain = list(scores.values()), []
+    for _ in range(4_000):
+        picked = [pools[i] for i in generator.integers(0, len(pools), len(pools))]
+        runs = [generator.choice(pool, len(pool)) for pool in picked]
+        plain.append(aggregate.interquartile_mean(runs))
+    low, high = np.quantile(plain, [0.025, 0.975])
+    over = found.iqm_interval_tasks
+    assert over is not None
+    assert (over.low, over.high) == pytest.approx((low, high), abs=0.08 * np.std(plain) + 0.05)
+    assert over.low < found.iqm_interval.low < found.iqm_interval.high < over.high
+
+
+def test_two_tasks_are_not_resampled() -> None:
+    assert aggregate.aggregate(tasks(6, {"a": 12, "b": 12}), SMALL).iqm_interval_tasks is None
+
+
+@given(
+    st.lists(st.sampled_from([1, 2, 5, 8, 12]), min_size=2, max_size=5),
+    st.integers(0, 5),
+    st.floats(1, 1e6),
+)
+@settings(max_examples=25)
+def test_a_task_left_out_leaves_the_others_as_they_would_be_alone(
+    sizes: list[int], seed: int, absurd: float
+) -> None:
+    scores = tasks(seed, {f"t{i}": n for i, n in enumerate(sizes)})
+    scores["t0"][0] = -absurd
+    found = aggregate.aggregate(scores, SMALL)
+    for i, name in enumerate(sorted(scores)):
+        rest = {other: values for other, values in scores.items() if other != name}
+        alone = aggregate.aggregate(rest, SMALL)
+        assert found.iqm_without[i] == pytest.approx(alone.iqm, rel=1e-12)
+        assert found.draws_without[i] == pytest.approx(alone.iqm_draws, rel=1e-12)
+
+
+def test_contrasts_from_the_spread_agree_with_those_from_counts() -> None:
+    iqm = np.array([0.0, 0.5, 2.0, 2.0])
+    draws = np.random.default_rng(0).normal(iqm, size=(40_000, 4)).T
+    counted, normal = aggregate.Contrasts.of(iqm, draws).p, aggregate.Contrasts.normal(iqm, draws).p
+    assert normal == pytest.approx(counted, abs=0.015)
+
+
+def test_contrasts_without_spread_are_certain() -> None:
+    draws = np.repeat([[1.0], [2.0], [2.0]], 5, axis=1)
+    p = aggregate.Contrasts.normal(draws[:, 0], draws).p
+    assert p[0].tolist() == [1.0, 0.0, 0.0]
+    assert p[1, 2] == 1.0
 
 
 def test_beats_needs_certainty_and_size() -> None:

@@ -1,4 +1,4 @@
-"""`assay board` and `assay compare` as a user meets them."""
+"""`assay board`, `compare`, `claims` and `audit` as a user meets them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from leaderboard.cli import register
 from suite import registry
-from suite.errors import AssayError, UnknownName
+from suite.errors import AssayError, StorageError, UnknownName
+from suite.records import RunSpec
+from suite.ruleset import RULESET
 from suite.store import Store
 
 app = typer.Typer()
@@ -158,6 +161,108 @@ class TestBoard:
         report = json.loads(call("compare", "adam", "sgd", "digits", "--json").stdout)
         assert (report["a"], report["b"], len(report["tasks"])) == ("adam", "sgd", 1)
         assert report["tasks"][0]["comparison"]["n"] == 12
+
+
+CLAIMS = """
+slug = "claimer"
+title = "claimer"
+
+[[claims]]
+text = "It is better than SGD [red]on\\u001b[31m digits of any kind, in whatever way they come."
+source = "made up"
+metric = "accuracy"
+better_than = "sgd"
+tasks = ["digits"]
+
+[[claims]]
+text = "Everywhere."
+source = "made up"
+metric = "accuracy"
+better_than = "reference"
+tasks = ["*"]
+"""
+
+
+@pytest.fixture
+def claimer(checkout: Any) -> Any:
+    folder = registry.ROOT / "submissions/claimer"
+    folder.mkdir()
+    (folder / "card.toml").write_text(CLAIMS)
+    (folder / "method.py").write_text("raise RuntimeError('a plugin was imported')")
+    registry.method_entries.cache_clear()
+    checkout.add("digits", "claimer", [0.95 + 0.001 * i for i in range(12)])
+    checkout.write(Store(RESULTS))
+    return checkout
+
+
+@pytest.mark.usefixtures("claimer")
+class TestClaims:
+    def test_says_the_verdict_its_numbers_and_what_to_run_next(self) -> None:
+        done = call("claims")
+        text = " ".join(done.stdout.split())
+        assert done.exit_code == 0
+        assert "2 claim(s): 2 supported, 0 contradicted, 0 inconclusive, 0 not tested" in text
+        assert "assay run claimer --task letters" in text
+        assert "at lite scale" in text
+        assert "supported" in text and "0.0010" in text
+        assert max(map(len, done.stdout.splitlines())) <= 100
+        assert "\x1b" not in done.stdout
+
+    def test_json_is_the_ledger(self) -> None:
+        ledger = json.loads(call("claims", "claimer", "--json").stdout)
+        assert [row["verdict"] for row in ledger["rows"]] == ["supported", "supported"]
+        assert ledger["rows"][1]["untested"] == ["letters"]
+
+    def test_names_are_checked(self) -> None:
+        with pytest.raises(UnknownName, match="Did you mean claimer"):
+            call("claims", "claimr")
+        with pytest.raises(AssayError, match=r"nothing is claimed on the card of adam; expected"):
+            call("claims", "adam")
+
+
+class TestAudit:
+    @pytest.mark.usefixtures("results")
+    def test_says_what_is_wrong_and_what_to_do(self, tmp_path: Path) -> None:
+        done = call("audit", "--write", str(tmp_path / "audit.json"))
+        text = " ".join(done.stdout.split())
+        assert "sound: 1 of 2 task(s) problem: 1 of 2 task(s)" in text
+        assert "digits: no pair of the 2 methods is separated" in text
+        assert "not measurable: no standard results" in text
+        assert "not run; next: assay aa" in text
+        assert max(map(len, done.stdout.splitlines())) <= 100
+        written = json.loads((tmp_path / "audit.json").read_text())
+        assert written == json.loads(call("audit", "--json").stdout)
+        assert sorted(written["tasks"][0]["widest"]) == ["best", "comparison", "worst"]
+
+    @pytest.mark.usefixtures("checkout")
+    def test_without_records_it_says_what_to_run(self) -> None:
+        text = " ".join(call("audit", "digits").stdout.split())
+        assert "not measured: 1 of 1" in text
+        assert "next: assay run sgd --task digits" in text
+
+    def test_the_control_is_shown(self, checkout: Any) -> None:
+        generator = np.random.default_rng(5)
+        for repetition, score in enumerate(generator.normal(0.9, 0.01, 24).tolist()):
+            spec = RunSpec(
+                ruleset=1,
+                task=checkout.task_ref("digits", ""),
+                method=checkout.method_ref("sgd", ""),
+                hyperparameters={},
+                purpose="repetition",
+                repetition=RULESET.control_repetition + repetition,
+            )
+            Store(RESULTS).write(checkout._run(spec, score))
+        done = call("audit", "digits")
+        text = " ".join(done.stdout.split())
+        assert "0 of 1 rejected" in text
+        assert max(map(len, done.stdout.splitlines())) <= 100
+        control = json.loads(call("audit", "digits", "--json").stdout)["control"]
+        assert (control["n_runs"], control["n_independent"]) == (24, 1)
+
+    @pytest.mark.usefixtures("results")
+    def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match=r"cannot write .*missing/audit.json: No such file"):
+            call("audit", "--write", str(tmp_path / "missing/audit.json"))
 
 
 @pytest.mark.usefixtures("checkout")

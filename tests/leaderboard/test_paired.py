@@ -43,6 +43,39 @@ def test_bca_is_scipys(seed: int) -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-4)
 
 
+def test_bca_of_many_rows_is_that_of_each() -> None:
+    rows = np.stack([draw(seed) for seed in range(6)] + [np.full(12, 0.3)])
+    counts = paired.resample_counts("root", "task", 12, 500)
+    found = paired.bca_intervals(rows, paired.resampled_rows(rows, counts), 0.9)
+    for row, ends in zip(rows, found, strict=True):
+        alone = paired.bca_interval(row, paired.resamples("root", "task", 12, 500), 0.9)
+        assert alone is not None
+        assert (alone.low, alone.high) == tuple(ends)
+
+
+def test_resampled_means_are_those_of_the_indices() -> None:
+    rows = np.stack([draw(seed) for seed in range(3)])
+    indices = paired.resamples("root", "task", 12, 2_300)
+    counts = paired.resample_counts("root", "task", 12, 2_300)
+    found = paired.resampled_rows(rows, counts)
+    assert found == pytest.approx(rows[:, indices].mean(axis=1), abs=1e-12)
+    assert paired.resampled_means(rows[1], indices).tolist() == found[1].tolist()
+
+
+@given(scores, st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_quantiles_are_numpys(values: list[float], levels: list[float]) -> None:
+    ordered = np.sort(np.array([values, values[::-1]]), axis=1)
+    found = paired.quantiles(ordered, np.array(levels))
+    expected = np.quantile(ordered, levels, axis=1).T
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-9)
+
+
+def test_equivalence_of_many_rows_is_that_of_each() -> None:
+    rows = np.stack([*(draw(seed) for seed in SEEDS), np.zeros(12), np.full(12, 0.5)])
+    alone = [paired.equivalence_p(row, 0.3) for row in rows]
+    assert paired.equivalence_ps(rows, 0.3).tolist() == alone
+
+
 def test_bca_is_not_the_percentile_interval() -> None:
     values = draw(3)
     indices = paired.resamples("root", "task", 12, 10_000)

@@ -46,6 +46,22 @@ def contents(store: Store) -> dict[str, Any]:
     return kept
 
 
+def test_the_defaults_can_be_repeated_alone(
+    fake_pool: Any, store: Store, cells: list[Cell]
+) -> None:
+    pool = fake_pool()
+    pipeline = Pipeline(pool, store, None, lambda progress: None)
+    progress = pipeline.repeat(cells, [100, 101])
+    assert progress.done == progress.total == 2 * len(cells) == len(pool.ran)
+    specs = [record.spec for record in store.runs()]
+    assert {spec.repetition for spec in specs} == {100, 101}
+    assert all(spec.purpose == "repetition" for spec in specs)
+    assert all(spec.hyperparameters == cells[0].points[0] for spec in specs)
+    assert list(store.studies()) == []
+    again = pipeline.repeat(cells, [100, 101, 102])
+    assert (again.reused, again.done) == (2 * len(cells), len(cells))
+
+
 def test_a_cell_is_tuned_then_repeated(fake_pool: Any, store: Store, cells: list[Cell]) -> None:
     pool = fake_pool()
     progress = run(pool, store, cells)

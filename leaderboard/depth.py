@@ -1,0 +1,302 @@
+"""A dossier to what the page of a task shows beside its table: curves, targets, budgets, costs.
+
+Whatever a record says, every number here is finite: scores, costs and places that no run can have
+are held within MAX_SCORE of zero, and places beyond it are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from leaderboard import budgets, sensitivity, survival
+from leaderboard.details import (
+    BudgetPoint,
+    Cost,
+    CurvePoint,
+    Detail,
+    Pair,
+    Path,
+    Selection,
+    Sensitivity,
+    Target,
+    TaskDetail,
+    TrialPoint,
+)
+from leaderboard.dossier import Dossier
+from leaderboard.evidence import MAX_SCORE, Cell
+from leaderboard.paired import Interval
+from leaderboard.survival import Attempt, Steps
+from leaderboard.tables import TaskTable
+from leaderboard.trajectories import (
+    bounded,
+    half_widths,
+    means,
+    n_starts,
+    reached_at,
+    trajectory,
+)
+from suite.cards import TaskCard
+from suite.records import RunRecord
+
+PATH_REPETITIONS = 3
+"""Repetitions of a method whose ways over a function are kept: more than one picture can show."""
+
+
+def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDetail:
+    """What the page of a task shows beside its table.
+
+    Args:
+        dossier: the task.
+        table: its table; methods are in the order of its rows.
+        pairs: of ranked methods.
+    """
+    cells = {cell.method: cell for cell in dossier.cells}
+    methods = [row.method for row in table.rows]
+    machines = _reference_seconds(dossier)
+    views = [_Method(dossier, cells[method], machines) for method in methods]
+    return TaskDetail(
+        task=dossier.card.slug,
+        details=[view.detail() for view in views],
+        pairs=list(pairs),
+        ecdf={view.cell.method: steps for view in views if (steps := view.ecdf())},
+    )
+
+
+class _Method:
+    """One method on one task, its tuned repetitions read once."""
+
+    def __init__(self, dossier: Dossier, cell: Cell, machines: Mapping[Any, float]) -> None:
+        self.card = card = dossier.card
+        self.dossier, self.cell, self.machines = dossier, cell, machines
+        self.runs = dossier.tuned(cell)
+        self.completed = [run for run in self.runs if run.result]
+        self.grid = card.evaluation.batches(card.budget.batches)
+        self.trajectories = {run.id: trajectory(run, self.grid) for run in self.completed}
+
+    def detail(self) -> Detail:
+        """Everything."""
+        return Detail(
+            method=self.cell.method,
+            curve=self.curve(),
+            targets=self.targets(),
+            budget=self.budget(),
+            sensitivity=self.sensitivity(),
+            cost=self.cost(),
+            selection=self.selection(),
+            paths=_paths(self.completed),
+        )
+
+    def curve(self) -> list[CurvePoint]:
+        """Means over what completed."""
+        found = [t for t in self.trajectories.values() if t is not None]
+        if not found:
+            return []
+        passes, seconds, val, test = (
+            np.stack([getattr(t, name) for t in found])[:, : max(t.end for t in found)]
+            for name in ("passes", "seconds", "val", "test")
+        )
+        n = (~np.isnan(val)).sum(axis=0)
+        seen = n > 0  # a curve may begin after the first evaluation point
+        columns = [means(values[:, seen]).tolist() for values in (passes, seconds, val, test)]
+        halves = half_widths(test[:, seen], self.dossier.ruleset.confidence).tolist()
+        batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
+        return [
+            CurvePoint(
+                batch=batch,
+                passes=passes_so_far,
+                seconds=seconds_so_far,
+                n=known,
+                val=val_mean,
+                test=test_mean,
+                interval=Interval(low=test_mean - half, high=test_mean + half)
+                if known > 1
+                else None,
+            )
+            for batch, known, passes_so_far, seconds_so_far, val_mean, test_mean, half in zip(
+                batches, n[seen].tolist(), *columns, halves, strict=True
+            )
+        ]
+
+    @cached_property
+    def attempts(self) -> list[list[tuple[Attempt, Attempt]]]:
+        """Per target: passes and seconds of each repetition on the way to it, per start."""
+        sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
+        return [
+            [
+                self._attempt(run, target.value, sign)
+                for run in self.runs
+                # Nothing says whether one that completed and has no curve got there.
+                if not run.result or self.trajectories[run.id]
+            ]
+            for target in self.card.targets
+        ]
+
+    def _attempt(self, run: RunRecord, target: float, sign: float) -> tuple[Attempt, Attempt]:
+        curve = self.trajectories.get(run.id)
+        index = reached_at(curve, target, sign) if curve else None
+        if curve is None or index is None:
+            spent, reached = _spent(run, self.card), False
+        else:
+            spent, reached = (curve.passes[index], curve.seconds[index]), True
+        passes, seconds = (Attempt(max(0.0, float(cost)), reached) for cost in spent)
+        return passes, seconds
+
+    def targets(self) -> list[Target]:
+        """Of the card, where there is a repetition."""
+        found = []
+        for target, attempts in zip(self.card.targets, self.attempts, strict=True):
+            if not attempts:
+                continue
+            passes, seconds = ([pair[i] for pair in attempts] for i in (0, 1))
+            reached = sum(attempt.reached for attempt in passes)
+            found.append(
+                Target(
+                    name=target.name,
+                    value=target.value,
+                    n=len(attempts),
+                    reached=reached,
+                    rate=survival.wilson(reached, len(attempts), self.dossier.ruleset.confidence),
+                    passes=survival.expected_running_time(passes),
+                    seconds=survival.expected_running_time(seconds),
+                    survival=survival.kaplan_meier(passes),
+                )
+            )
+        return found
+
+    def ecdf(self) -> Steps:
+        """Over all targets; empty without a target or a repetition."""
+        pairs = [passes for attempts in self.attempts for passes, _ in attempts]
+        return survival.ecdf(pairs) if pairs else []
+
+    def budget(self) -> list[BudgetPoint]:
+        """At the positions of the slider that the study has trials for."""
+        trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
+        if trials is None:
+            return []
+        cumulative = budgets.resampled_counts(trials, self.card.slug, ruleset)
+        return [
+            BudgetPoint(
+                k=k,
+                expected=budgets.expected(trials, k),
+                interval=budgets.interval(trials, cumulative, k, ruleset.confidence),
+            )
+            for k in budgets.budgets(trials.n)
+        ]
+
+    def sensitivity(self) -> Sensitivity:
+        """From the trials, on validation."""
+        study, metric = self.cell.study, self.card.metric
+        vals = [bounded(trial.val) for trial in study.trials]
+        shortfalls = sensitivity.shortfalls(vals, metric.direction)
+        near = sensitivity.near_best(shortfalls, metric.margin)
+        name = sensitivity.learning_rate(study.space.ranges)
+        rates = [
+            trial.hyperparameters[name]
+            for trial, is_near in zip(study.trials, near, strict=True)
+            if is_near and name in trial.hyperparameters
+        ]
+        return Sensitivity(
+            n=len(vals),
+            default_gap=shortfalls[0],
+            near_best=sum(near) / len(near),
+            lr_decades=sensitivity.decades(rates),
+            diverged=sum(trial.status == "diverged" for trial in study.trials) / len(vals),
+            trials=[
+                TrialPoint(
+                    number=trial.number,
+                    hyperparameters=trial.hyperparameters,
+                    val=val,
+                    test=self.dossier.test_of(self.cell, trial),
+                    status=trial.status,
+                    selected=trial.number == study.selected,
+                    run=trial.run_id,
+                )
+                for trial, val in zip(study.trials, vals, strict=True)
+            ],
+        )
+
+    def cost(self) -> Cost | None:
+        """Medians over what completed."""
+        if not self.completed:
+            return None
+        ratios = [
+            _seconds(run) / self.machines[_machine(run)]
+            for run in self.completed
+            if not self.cell.stale and _machine(run) in self.machines
+        ]
+        usages = [run.usage for run in self.completed]
+        return Cost(
+            passes=_median([usage.passes for usage in usages]),
+            examples=_median([usage.examples for usage in usages]),
+            seconds=_median([_seconds(run) for run in self.completed]),
+            ratio=_median(ratios) if ratios else None,
+            peak_bytes=_median([usage.peak_bytes for usage in usages]),
+            optimizer_state_bytes=_median([usage.optimizer_state_bytes for usage in usages]),
+        )
+
+    def selection(self) -> Selection | None:
+        """Means over what completed."""
+        results = [run.result for run in self.completed if run.result]
+        if not results:
+            return None
+        return Selection(
+            selected=_mean([result.test for result in results]),
+            last=_mean([result.test_last for result in results]),
+            oracle=_mean([result.test_oracle for result in results]),
+        )
+
+
+def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
+    """Passes and seconds of a run, per start as its curve has them."""
+    starts = n_starts(card)
+    return bounded(run.usage.passes) / starts, bounded(run.usage.train_seconds) / starts
+
+
+def _reference_seconds(dossier: Dossier) -> dict[Any, float]:
+    """Median seconds of the reference's tuned repetitions on each machine it was run on."""
+    found: dict[Any, list[float]] = {}
+    for cell in dossier.cells:
+        if cell.method == dossier.card.reference and not cell.stale:
+            for run in dossier.tuned(cell):
+                if run.result:
+                    found.setdefault(_machine(run), []).append(_seconds(run))
+    medians = {machine: _median(seconds) for machine, seconds in found.items()}
+    return {machine: median for machine, median in medians.items() if median > 1e-9}
+
+
+def _machine(run: RunRecord) -> tuple[Any, ...]:
+    """Runs that differ in this are not compared in seconds."""
+    there = run.environment
+    return there.cpu, there.cpu_flags_hash, there.device, run.spec.compute
+
+
+def _seconds(run: RunRecord) -> float:
+    return bounded(run.usage.train_seconds)
+
+
+def _paths(runs: Sequence[RunRecord]) -> list[Path]:
+    """Where the weights went, of the first repetitions, where the task has such places."""
+    found = []
+    for run in runs[:PATH_REPETITIONS]:
+        starts: dict[int, list[tuple[float, ...]]] = {}
+        for point in run.curve:
+            place = tuple(c for c in (point.x, point.y) if c is not None)
+            if place and max(map(abs, place)) <= MAX_SCORE:
+                starts.setdefault(point.start, []).append(place)
+        found += [
+            Path(repetition=run.spec.repetition, start=start, points=points)
+            for start, points in sorted(starts.items())
+        ]
+    return found
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median([bounded(value) for value in values]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean([bounded(value) for value in values]))

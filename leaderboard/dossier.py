@@ -1,0 +1,152 @@
+"""What is known of one task: the cells that count, with the whole records behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from leaderboard import budgets
+from leaderboard.contest import Contest
+from leaderboard.evidence import MAX_SCORE, Catalogue, Cell, Evidence, cells
+from leaderboard.published import Shelf, TaskRecords, open_shelf, read_task, together
+from leaderboard.suspicions import Suspicions
+from leaderboard.tables import Basis
+from suite.cards import TaskCard
+from suite.records import RunRecord, Trial
+from suite.ruleset import Ruleset
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """What is known of one task; it can be pickled."""
+
+    card: TaskCard
+    ruleset: Ruleset
+    cells: Sequence[Cell]
+    """Those of the board, by slug of the method."""
+    runs: Mapping[str, RunRecord] = field(repr=False)
+    """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
+    is missing."""
+    evidence: Evidence = field(repr=False)
+    """Of this task alone, as for board.build and compare."""
+    problems: Sequence[str] = ()
+    """What could not be read or does not fit together, one line each."""
+
+    def contest(self, basis: Basis = "tuned") -> Contest:
+        """The task under work."""
+        return Contest(self.card, self.cells, basis, self.ruleset)
+
+    def tuned(self, cell: Cell) -> list[RunRecord]:
+        """Recorded repetitions of the tuned point, in their order."""
+        found = [self.runs[i] for i in cell.study.selected_runs if i in self.runs]
+        return sorted(found, key=lambda run: run.spec.repetition)
+
+    def test_of(self, cell: Cell, trial: Trial) -> float | None:
+        """Test score of a trial; the chance level of one without; None if its record is missing."""
+        run = self.runs.get(trial.run_id)
+        if run is None or _misfit(cell, trial, run):
+            return None
+        return run.result.test if run.result else self.card.metric.chance
+
+    def trials(self, cell: Cell) -> budgets.Trials | None:
+        """The stored trials of a study in the order of selection.
+
+        None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
+        """
+        stored = cell.study.trials
+        scores = (self.test_of(cell, trial) for trial in stored)
+        known = [score for score in scores if score is not None]
+        if len(known) < len(stored) or len(stored) > budgets.MAX_TRIALS:
+            return None
+        vals = [trial.val for trial in stored]
+        return budgets.ordered(vals, known, self.card.metric.direction)
+
+    @property
+    def all_trials(self) -> dict[str, budgets.Trials]:
+        """Trials by method, of the studies that may be compared."""
+        found = {cell.method: self.trials(cell) for cell in self.cells if not cell.stale}
+        return {method: trials for method, trials in found.items() if trials is not None}
+
+
+def load(
+    task: str,
+    folders: Sequence[Path],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    suspicions: Suspicions | None = None,
+) -> Dossier:
+    """The dossier of a task from folders of results; see of_shelves.
+
+    Raises:
+        LogError: the log of a folder is broken.
+    """
+    return of_shelves(
+        task, [open_shelf(folder) for folder in folders], catalogue, ruleset, suspicions
+    )
+
+
+def of_shelves(
+    task: str,
+    shelves: Sequence[Shelf],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    suspicions: Suspicions | None = None,
+    epoch: str | None = None,
+) -> Dossier:
+    """The dossier of a task; where folders speak of the same run, the first one counts.
+
+    Args:
+        task: slug of a task of the catalogue.
+        shelves: folders of results; what lies there beside this task is not looked at.
+        catalogue: cards and hashes of now.
+        ruleset: of now.
+        suspicions: look for what is odd in the results.
+        epoch: whose hidden seeds count.
+    """
+    found = [
+        records for shelf in shelves for records in read_task(shelf, task, suspicions, trials=True)
+    ]
+    return of_records(task, found, catalogue, ruleset, epoch)
+
+
+def of_records(
+    task: str,
+    found: Sequence[TaskRecords],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    epoch: str | None = None,
+) -> Dossier:
+    """The dossier of a task from records as read; where they speak of one run, the first counts."""
+    evidence = Evidence([], {})
+    runs: dict[str, RunRecord] = {}
+    for records in found:
+        evidence = together(evidence, records.evidence)
+        runs = {**records.runs, **runs}
+    evidence = replace(evidence, epoch=epoch)
+    card = catalogue.tasks[task][0]
+    kept, problems = cells(card, evidence, catalogue, ruleset)
+    own: dict[str, RunRecord] = {}
+    for cell in kept:
+        study = cell.study
+        own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
+        for trial in study.trials:
+            run = runs.get(trial.run_id)
+            wrong = _misfit(cell, trial, run) if run else ""
+            if wrong:
+                problems.append(wrong)
+            elif run:
+                own[run.id] = run
+    return Dossier(card, ruleset, kept, own, evidence, sorted({*evidence.problems, *problems}))
+
+
+def _misfit(cell: Cell, trial: Trial, run: RunRecord) -> str:
+    """Why a run is not what a study says of its trial; empty if it is."""
+    study, spec = cell.study, run.spec
+    where = f"study {study.id} ({study.task.slug}, {study.method.slug}): run {run.id}"
+    expected = (study.task, study.method, study.ruleset, "tuning", trial.hyperparameters)
+    if (spec.task, spec.method, spec.ruleset, spec.purpose, spec.hyperparameters) != expected:
+        return f"{where} is not its trial {trial.number}"
+    if run.result and abs(run.result.test) > MAX_SCORE:
+        return f"{where} has the score {run.result.test:g}, which is no score"
+    return ""

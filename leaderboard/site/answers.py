@@ -1,0 +1,135 @@
+"""What should I use? The ranking of a family at a tuning budget, in words.
+
+Nothing is decided here: ties, ranks and verdicts are those of the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from leaderboard.format import NORMALISED, Format
+from leaderboard.site.views import SiteView
+from leaderboard.site.words import span
+from leaderboard.tables import Board, BudgetTable, Row, TaskTable
+
+SHOWN = 3
+"""Methods and tasks that a card names; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the first method of a family does on one of its tasks."""
+
+    task: str
+    title: str
+    reference: str
+    text: Markup
+    """Paired gain on the reference and its interval, in the metric's unit."""
+    n: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One family at one budget."""
+
+    name: str
+    k: int
+    top: Sequence[str]
+    """The tie group at the top, best score first."""
+    score: Markup
+    """Normalised score of the first of them."""
+    n_methods: int
+    n_tasks: int
+    references: Sequence[str]
+    reference_on_top: bool
+    gains: Sequence[Gain]
+    """Of the first method, where repetitions were made at this budget."""
+    n_gains: int
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """Those of the top that are named."""
+        return self.top[:SHOWN]
+
+    @property
+    def more(self) -> int:
+        """Those of the top that are not named."""
+        return max(0, len(self.top) - SHOWN)
+
+    @property
+    def behind(self) -> int:
+        """Methods shown to be worse than another."""
+        return self.n_methods - len(self.top)
+
+
+def budgets(view: SiteView) -> list[int]:
+    """Positions of the slider."""
+    return sorted({table.k for table in view.budgets})
+
+
+def basis_text(k: int, largest: int) -> str:
+    """A position of the slider in words."""
+    if k == 0:
+        return "published defaults, no tuning"
+    trials = "1 trial" if k == 1 else f"{k} trials"
+    return f"tuned with {trials}" if k == largest else f"best of {trials}, expected"
+
+
+def answer(view: SiteView, table: BudgetTable) -> Answer | None:
+    """What `table` says; None where nothing is ranked."""
+    if not table.rows:
+        return None
+    top = [row for row in table.rows if row.rank[0] == 1]
+    board = {"tuned": view.board, "defaults": view.defaults}.get(table.basis)
+    tasks = _tasks(view.board, table.name)
+    references = sorted({task.reference for task in tasks})
+    gains = _gains(board, table.name, top[0].method) if board else []
+    return Answer(
+        name=table.name,
+        k=table.k,
+        top=[row.method for row in top],
+        score=span(NORMALISED, top[0].score, top[0].interval),
+        n_methods=len(table.rows),
+        n_tasks=len(tasks),
+        references=references,
+        reference_on_top=any(row.method in references for row in top),
+        gains=gains[:SHOWN],
+        n_gains=len(gains),
+    )
+
+
+def _tasks(board: Board, name: str) -> list[TaskTable]:
+    """The anchored tasks behind a summary."""
+    return [t for t in board.tasks if t.anchored and name in (t.family, "overall")]
+
+
+def _gains(board: Board, name: str, method: str) -> list[Gain]:
+    found = []
+    for task in _tasks(board, name):
+        row = _row(task, method)
+        if row is None or row.versus_reference is None:
+            continue
+        versus, form = row.versus_reference, Format(task.unit, task.margin)
+        unit = "points" if task.unit == "share" else task.unit
+        text = span(form, versus.difference, versus.interval, "+") + f" {unit}"
+        found.append(Gain(task.task, task.title, task.reference, text, versus.n, versus.verdict))
+    return found
+
+
+def _row(task: TaskTable, method: str) -> Row | None:
+    return next((row for row in task.rows if row.method == method), None)
+
+
+def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
+    """Per position of the slider, what each family says, families in the order of the board."""
+    order = {summary.name: i for i, summary in enumerate(view.board.families)}
+    found: dict[int, list[Answer]] = {k: [] for k in budgets(view)}
+    for table in sorted(view.budgets, key=lambda t: (order.get(t.name, len(order)), t.k)):
+        made = answer(view, table)
+        if made:
+            found[table.k].append(made)
+    return found

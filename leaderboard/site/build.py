@@ -1,0 +1,308 @@
+"""Records to a folder of static files: all of it, or nothing.
+
+Tasks are read, computed and drawn in worker processes; then the families, each from what its tasks
+said; then the pages that need all of them. The same records make the same bytes, in however many
+processes, and whether parts were kept from an earlier build or made now.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from leaderboard import claims
+from leaderboard.board import assembled, groups
+from leaderboard.contest import Contest
+from leaderboard.details import Detail
+from leaderboard.published import unread
+from leaderboard.site import citing, feeds, sheets, twins
+from leaderboard.site.cache import Cache, Model
+from leaderboard.site.folder import File, described, staged, write
+from leaderboard.site.gathering import Keys, gather
+from leaderboard.site.links import DATA, STATIC
+from leaderboard.site.pages import board_pages, compare_data
+from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.summaries import GroupPart, Member
+from leaderboard.site.views import Method, SiteView
+from leaderboard.site.workers import Workers, cores
+from leaderboard.tables import Basis, Board
+from suite import publog, registry, strict_json
+from suite.cards import FAMILIES, SubmissionCard
+from suite.errors import AssayError, RecordError
+from suite.untrusted import read_regular
+
+AUDIT = "audit.json"
+"""What `assay audit --write` leaves in a results folder."""
+MAX_REPORT_BYTES = 10_000_000
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build, and how."""
+
+    out: Path = Path("site")
+    results: Path | None = None
+    """Folder of results; None: what is published."""
+    local: Path | None = None
+    """The user's own records, shown beside."""
+    scorecard: Path | None = None
+    """What `assay sandbox --json` printed."""
+    jobs: int | None = None
+    """Processes; None: one a core."""
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What other commands found, as JSON."""
+
+    scorecard: Mapping[str, Any] | None
+    controls: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did."""
+
+    out: Path
+    n_tasks: int
+    n_kept: int
+    """Tasks that were taken over from an earlier build."""
+    n_runs: int
+    n_files: int
+    n_bytes: int
+    problems: Sequence[str]
+    """What could not be read or is not shown."""
+
+
+def build(request: Request, say: Say = lambda text: None) -> Built:
+    """Build the site and put it in the place of the one before.
+
+    Args:
+        request: what to build.
+        say: told what is being done.
+
+    Raises:
+        LogError: the published log is broken, so that nothing in it can be believed.
+        AssayError: there is nothing to show, or the folder is not the build's to replace.
+        StorageError: the folder cannot be written.
+    """
+    results = request.results or registry.RESULTS
+    folders = [results, *([request.local] if request.local else [])]
+    context = gather(folders, with_local=request.local is not None)
+    if not context.links.tasks:
+        raise AssayError(
+            f"no results in {' or '.join(map(str, folders))}; make some with: assay run METHOD "
+            "--tier lite --quick, and name their folder with --results"
+        )
+    audit = results / AUDIT
+    reports = Reports(
+        scorecard=read_report(request.scorecard) if request.scorecard else None,
+        controls=read_report(audit) if audit.exists() else None,
+    )
+    cache = Cache.beside(results) if request.cache else None
+    with staged(request.out) as root:
+        work = _Build(context, root, cache, request.jobs or cores(), say)
+        return work.build(request.out, reports)
+
+
+class _Build:
+    """One build under way."""
+
+    def __init__(
+        self, context: Context, root: Path, cache: Cache | None, jobs: int, say: Say
+    ) -> None:
+        self.context, self.root, self.cache, self.say = context, root, cache, say
+        self.keys = Keys(context)
+        self.workers = Workers(context, jobs)
+        self.files: list[File] = []
+        self.n_kept = 0
+
+    def build(self, out: Path, reports: Reports) -> Built:
+        with self.workers:
+            parts = self.tasks()
+            shown = {slug: part for slug, part in parts.items() if not part.empty}
+            groups = self.groups(shown)
+        self.say("drawing the board")
+        problems = self.problems(parts)
+        view = self.view(shown, groups, problems, reports)
+        self.write(board_pages(view, self.context.links).items())
+        self.write(compare_data(view, {slug: part.compared for slug, part in shown.items()}))
+        self.write(twins.of_board(view))
+        self.write(self.feeds(view, parts))
+        self.write(_static())
+        self.say("writing the long table")
+        n_runs = self.long_table(list(parts))
+        self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
+        n_bytes = sum(file.n_bytes for file in self.files)
+        return Built(out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems)
+
+    def write(self, content: Iterable[tuple[str, str | bytes]]) -> None:
+        """Write files by their paths."""
+        self.files += [write(self.root, path, text) for path, text in content]
+
+    def tasks(self) -> dict[str, TaskPart]:
+        """The part of every task with results, by family and slug."""
+        cards = {slug: self.context.catalogue.tasks[slug][0] for slug in self.context.links.tasks}
+        order = sorted(cards, key=lambda slug: (FAMILIES.index(cards[slug].family), slug))
+        self.task_keys = {slug: self.keys.task(slug) for slug in order}
+        found: dict[str, TaskPart] = {}
+        for slug in order:
+            if kept := self.kept(f"task-{slug}", self.task_keys[slug], TaskPart):
+                found[slug] = kept
+        self.n_kept = len(found)
+        missing = [slug for slug in order if slug not in found]
+        for done, (slug, text, files) in enumerate(self.workers.tasks(missing, self.root)):
+            found[slug] = TaskPart.model_validate_json(text)
+            self.files += files
+            if self.cache:
+                self.cache.keep(f"task-{slug}", self.task_keys[slug], self.root, text, files)
+            self.say(f"read and drawn: {done + 1} of {len(missing)} tasks")
+        return {slug: found[slug] for slug in order}
+
+    def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
+        """A part of an earlier build, if nothing it depends on has changed."""
+        kept = self.cache.restore(name, key, self.root, model) if self.cache else None
+        if kept is None:
+            return None
+        self.files += kept[1]
+        return kept[0]
+
+    def groups(self, parts: Mapping[str, TaskPart]) -> dict[str, GroupPart]:
+        """What tasks say together, by family and "overall"."""
+        cards = {slug: self.context.catalogue.tasks[slug][0] for slug in parts}
+        named = groups(list(cards.values()), lambda card: card.family)
+        members = {name: [card.slug for card in found] for name, found in named.items()}
+        keys = {
+            name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})
+            for name, slugs in members.items()
+        }
+        found: dict[str, GroupPart] = {}
+        for name, key in keys.items():
+            if kept := self.kept(f"group-{name}", key, GroupPart):
+                found[name] = kept
+        missing = [
+            (name, [Member.of(cards[slug], parts[slug]) for slug in members[name]])
+            for name in sorted(members, key=lambda name: -len(members[name]))
+            if name not in found
+        ]
+        if missing:
+            self.say(f"ranking {len(missing)} groups of tasks")
+        for name, text in self.workers.groups(missing):
+            found[name] = GroupPart.model_validate_json(text)
+            if self.cache:
+                self.cache.keep(f"group-{name}", keys[name], self.root, text, [])
+        return {name: found[name] for name in members}
+
+    def view(
+        self,
+        parts: Mapping[str, TaskPart],
+        groups: Mapping[str, GroupPart],
+        problems: Sequence[str],
+        reports: Reports,
+    ) -> SiteView:
+        """Everything that pages beyond single tasks are made from."""
+        context, catalogue = self.context, self.context.catalogue
+        tasks = {slug: found[0] for slug, found in catalogue.tasks.items()}
+        cards = {slug: found[0] for slug, found in catalogue.methods.items()}
+        contests = [
+            Contest(tasks[slug], part.cells, "tuned", context.ruleset)
+            for slug, part in parts.items()
+        ]
+        return SiteView(
+            board=self.board("tuned", parts, groups, problems),
+            defaults=self.board("defaults", parts, groups, problems),
+            budgets=[table for group in groups.values() for table in group.budgets],
+            ledger=claims.evaluate(contests, cards, tasks, context.ruleset, problems),
+            methods=_methods(context.links.methods, cards, parts),
+            tasks=tasks,
+            log=publog.read(context.shelves[0].folder),
+            scorecard=reports.scorecard,
+            controls=reports.controls or {},
+            queue=(),
+            ruleset=context.ruleset,
+            with_local=context.links.with_local,
+            version=context.links.version,
+            problems=problems,
+        )
+
+    def board(
+        self,
+        basis: Basis,
+        parts: Mapping[str, TaskPart],
+        groups: Mapping[str, GroupPart],
+        problems: Sequence[str],
+    ) -> Board:
+        """What `assay board` says."""
+        tables = [part.tuned if basis == "tuned" else part.defaults for part in parts.values()]
+        summaries = [
+            group.tuned if basis == "tuned" else group.defaults for group in groups.values()
+        ]
+        return assembled(tables, summaries, problems, self.context.ruleset, basis)
+
+    def problems(self, parts: Mapping[str, TaskPart]) -> list[str]:
+        """What could not be read, without the folders of this machine."""
+        found = {problem for part in parts.values() for problem in part.problems}
+        for shelf in self.context.shelves:
+            found |= set(unread(shelf, self.context.catalogue.tasks))
+        for shelf in self.context.shelves:
+            found = {problem.replace(f"{shelf.folder}/", "") for problem in found}
+        return sorted(found)
+
+    def feeds(self, view: SiteView, parts: Mapping[str, TaskPart]) -> Iterator[tuple[str, str]]:
+        """Feeds and citations of the board, tasks and methods."""
+        titles = {slug: view.tasks[slug].title for slug in parts}
+        methods = {slug: m.card.title if m.card else slug for slug, m in view.methods.items()}
+        yield from feeds.feeds(view.log, titles, methods).items()
+        for slug, method in view.methods.items():
+            yield f"method/{slug}/cite.bib", citing.of_method(slug, method.card)
+
+    def long_table(self, slugs: Sequence[str]) -> int:
+        """Put the long table together from what the tasks left; the number of runs in it."""
+        folder = self.root / LONG_TABLE
+        lines = [folder / f"{slug}.csv" for slug in slugs]
+        names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
+        n_runs = sheets.write_long(lines, *(self.root / name for name in names))
+        shutil.rmtree(folder)
+        self.files = [f for f in self.files if not f.path.startswith(f"{LONG_TABLE}/")]
+        self.files += [described(self.root, name) for name in names]
+        return n_runs
+
+
+def _methods(
+    slugs: Iterable[str], cards: Mapping[str, SubmissionCard], parts: Mapping[str, TaskPart]
+) -> dict[str, Method]:
+    details: dict[str, dict[str, Detail]] = {slug: {} for slug in sorted(slugs)}
+    for task, part in parts.items():
+        for detail in part.details:
+            details[detail.method][task] = detail
+    return {slug: Method(slug, cards.get(slug), own) for slug, own in details.items()}
+
+
+def _static() -> Iterator[tuple[str, bytes]]:
+    """Styles and scripts."""
+    for path in sorted(
+        resources.files("leaderboard.site").joinpath("static").iterdir(), key=lambda p: p.name
+    ):
+        yield f"{STATIC}/{path.name}", path.read_bytes()
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What a report of another command says, which is an object.
+
+    Raises:
+        RecordError: it cannot be read or is something else.
+    """
+    try:
+        found = strict_json.parse(read_regular(path, MAX_REPORT_BYTES))
+    except (OSError, strict_json.NotStrict) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"{path}: cannot be read as a report: {reason}") from error
+    if not isinstance(found, dict):
+        raise RecordError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found

@@ -1,0 +1,116 @@
+"""`assay site build` and `assay site serve`: parsing around library calls."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The leaderboard as a folder of static files.")
+LOCAL = Path("assay-results")
+MOST_PROBLEMS = 40
+"""Lines of problems that a terminal gets; the log page has them all."""
+
+
+@app.command()
+def build(
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Folder of results; default: those that are published."),
+    ] = None,
+    with_local: Annotated[
+        bool,
+        typer.Option(
+            "--with-local", help="Show your own records (ASSAY_RESULTS or assay-results) beside."
+        ),
+    ] = False,
+    local: Annotated[
+        Path,
+        typer.Option(
+            "--local", envvar="ASSAY_RESULTS", help="With --with-local: where your records lie."
+        ),
+    ] = LOCAL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the site.")] = Path("site"),
+    sandbox_report: Annotated[
+        Path | None,
+        typer.Option("--sandbox-report", help="What `assay sandbox --json` printed."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: one a core.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep nothing and take nothing from earlier builds.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build the site from the records: all of it, or nothing.
+
+    Records that cannot be read are left out; they are listed at the end and on the log page.
+    """
+    from leaderboard.site.build import Request
+    from leaderboard.site.build import build as build_site
+
+    request = Request(
+        out=out,
+        results=results,
+        local=local if with_local else None,
+        scorecard=sandbox_report,
+        jobs=jobs,
+        cache=not no_cache,
+    )
+    started = time.perf_counter()
+    with _progress() as say:
+        built = build_site(request, say)
+    seconds = time.perf_counter() - started
+    if as_json:
+        typer.echo(json.dumps({**vars(built), "out": str(built.out), "seconds": round(seconds, 2)}))
+        return
+    _complain(built.problems)
+    kept = f" ({built.n_kept} of them unchanged)" if built.n_kept else ""
+    typer.echo(
+        f"{built.out}: {built.n_tasks} tasks{kept}, {built.n_runs:,} runs, {built.n_files:,} "
+        f"files, {built.n_bytes / 1e6:.1f} MB in {seconds:.1f} s"
+    )
+    typer.echo(f"open {built.out / 'index.html'}, or: assay site serve --dir {built.out}")
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the site.")] = Path("site"),
+    port: Annotated[int, typer.Option(help="0 is any free one.")] = 8000,
+) -> None:
+    """Serve a site to this machine alone, until Ctrl-C."""
+    from leaderboard.site.serve import HOST, server
+    from leaderboard.site.serve import serve as serve_site
+
+    running = server(folder, port)
+    typer.echo(f"http://{HOST}:{running.server_port}/   (Ctrl-C ends it)")
+    serve_site(running)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Says what is being done on one line of a terminal; nothing where there is none."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    try:
+        yield lambda text: print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _complain(problems: Any) -> None:
+    from leaderboard.format import plain
+
+    for problem in problems[:MOST_PROBLEMS]:
+        typer.echo(f"not shown: {plain(problem)}", err=True)
+    if len(problems) > MOST_PROBLEMS:
+        more = len(problems) - MOST_PROBLEMS
+        typer.echo(f"and {more} more: see log/index.html in the site", err=True)

@@ -1,0 +1,127 @@
+"""Which picture stands on which page, made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from leaderboard.details import Detail
+from leaderboard.site import pictures
+from leaderboard.site.pictures import Estimate, Measure, Spent
+from leaderboard.site.views import CellView, TaskView
+from leaderboard.tables import Row, Summary
+
+CONFIDENCE = 0.95
+
+
+def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
+    """Of the methods of one task, those with the best results first."""
+    measure = Measure.of(view.tuned, confidence)
+    rows = [row for row in view.tuned.rows if row.rank]
+    found = {detail.method: detail for detail in view.detail.details}
+    details = {row.method: found[row.method] for row in rows if row.method in found}
+    drawn = [
+        pictures.intervals("intervals", _estimates(rows), measure, view.tuned.reference),
+        pictures.learning_curves("curves", {m: d.curve for m, d in details.items()}, measure),
+        pictures.win_matrix("wins", [row.method for row in rows], view.detail.pairs, measure),
+        pictures.budget_curves("budget", {m: d.budget for m, d in details.items()}, measure),
+        pictures.sensitivity_strip(
+            "strip", {m: d.sensitivity for m, d in details.items()}, measure
+        ),
+        _cost(rows, details, measure),
+        *_targets(view, details, measure),
+    ]
+    if view.landscape:
+        paths = {method: detail.paths for method, detail in details.items()}
+        drawn.insert(
+            0,
+            pictures.trajectories(
+                "paths", view.landscape.axes, view.landscape.values, paths, view.card.title
+            ),
+        )
+    return drawn
+
+
+def _estimates(rows: Sequence[Row]) -> list[Estimate]:
+    return [
+        Estimate(row.method, row.tuned.mean, row.tuned.interval, row.tuned.n, row.rank)
+        for row in rows
+        if row.tuned.mean is not None
+    ]
+
+
+def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> Markup:
+    """In seconds as a multiple of the reference's where all are known to be, else in passes."""
+    costs = {method: detail.cost for method, detail in details.items()}
+    known = {method: cost for method, cost in costs.items() if cost}
+    relative = all(cost.ratio is not None for cost in known.values())
+    spent = [
+        Spent(
+            row.method,
+            cost.ratio if relative and cost.ratio is not None else cost.passes,
+            row.tuned.mean,
+            row.tuned.interval,
+            row.tuned.n,
+        )
+        for row in rows
+        if (cost := known.get(row.method)) and row.tuned.mean is not None
+    ]
+    title = "seconds of training, times the reference's" if relative else "passes"
+    return pictures.cost_against_score("cost-and-score", spent, measure, title)
+
+
+def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> list[Markup]:
+    """How soon targets are reached: each one, then all together."""
+    drawn = []
+    for target in view.card.targets:
+        own = {
+            method: found
+            for method, detail in details.items()
+            for found in detail.targets
+            if found.name == target.name
+        }
+        if own:
+            value = f"{measure.format.number(target.value)} {measure.format.unit}".strip()
+            drawn.append(
+                pictures.survival(
+                    f"target-{target.name}",
+                    {method: found.survival for method, found in own.items()},
+                    f"{target.name} ({value})",
+                    max(found.n for found in own.values()),
+                )
+            )
+    if drawn:
+        n = max(row.tuned.n for row in view.tuned.rows)
+        drawn.append(pictures.reached("reached", view.detail.ecdf, n))
+    return drawn
+
+
+def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
+    """Of one method on one task: what its learning rate does."""
+    metric = view.card.metric
+    measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
+    tuning = view.detail.sensitivity
+    if tuning.lr_decades is None:
+        return ()
+    return [pictures.learning_rate("rate", tuning, measure, view.row.method)]
+
+
+def of_summary(summary: Summary) -> Sequence[Markup]:
+    """Of several tasks."""
+    rows = [row for row in summary.rows if row.rank and row.iqm is not None]
+    if not rows:
+        return ()
+    margin = summary.margin or 0.01
+    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE)
+    estimates = [
+        Estimate(row.method, row.iqm, row.iqm_interval, row.n, row.rank)
+        for row in rows
+        if row.iqm is not None
+    ]
+    drawn = [pictures.intervals("intervals", estimates, measure)]
+    if summary.profile:
+        drawn.append(pictures.performance_profile("profile", summary.profile, len(summary.tasks)))
+    if summary.critical:
+        drawn.append(pictures.critical_difference("critical", summary.critical, summary.name))
+    return drawn

@@ -1,0 +1,112 @@
+"""Tables of the site: real ones, with a caption, scopes, and what the script sorts and filters by.
+
+Written by hand rather than by template: a board has a hundred thousand cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; the first of a table is the header of its rows."""
+
+    key: str
+    """Its name in addresses: short and stable."""
+    title: str
+    unit: str = ""
+    """Unit and direction, or what else explains it."""
+    text: bool = False
+    """Aligned to the left and sorted as text."""
+    low: bool = False
+    """Small numbers first is how one wants them sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell."""
+
+    content: str | Markup
+    key: float | None = None
+    """What a column of numbers is sorted by; None sorts last, both ways."""
+    css: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row."""
+
+    cells: Sequence[Cell]
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table."""
+
+    id: str
+    caption: str | Markup
+    columns: Sequence[Column]
+    lines: Sequence[Line]
+    live: bool = True
+    """The script may sort, filter and cut it."""
+    by: str = ""
+    """Key of the column that it is sorted by as it comes."""
+    order: str = "ascending"
+    csv: str = ""
+    """Address of its twin."""
+
+    def __html__(self) -> Markup:
+        return self.html
+
+    @property
+    def html(self) -> Markup:
+        """The table in a box of its own that scrolls."""
+        name = escape(self.id)
+        live = Markup(' data-live data-csv="{}"').format(self.csv) if self.live else ""
+        return Markup("").join(
+            [
+                Markup('<div class="scroll" role="region" tabindex="0" '),
+                Markup('aria-labelledby="{0}-caption"><table id="{0}"{1}>').format(name, live),
+                Markup('<caption id="{}-caption">{}</caption>\n<thead><tr>').format(
+                    name, self.caption
+                ),
+                *(self._head(column) for column in self.columns),
+                Markup("</tr></thead>\n<tbody>\n"),
+                *(self._line(line) for line in self.lines),
+                Markup("</tbody></table></div>\n"),
+            ]
+        )
+
+    def _head(self, column: Column) -> Markup:
+        css = "" if column.text else Markup(' class="n"')
+        low = Markup(" data-low") if column.low else ""
+        order = Markup(' aria-sort="{}"').format(self.order) if column.key == self.by else ""
+        unit = Markup("<small>{}</small>").format(column.unit) if column.unit else ""
+        return Markup('<th scope="col" data-c="{}"{}{}{}><span>{}</span>{}</th>').format(
+            column.key, css, low, order, column.title, unit
+        )
+
+    def _line(self, line: Line) -> Markup:
+        parts = ["<tr"]
+        if line.css:
+            parts.append(f' class="{escape(line.css)}"')
+        parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in line.facets.items()]
+        parts.append(">")
+        for number, (column, cell) in enumerate(zip(self.columns, line.cells, strict=True)):
+            tag = "th" if number == 0 else "td"
+            css = cell.css if column.text else f"n {cell.css}".strip()
+            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
+            if css:
+                parts.append(f' class="{escape(css)}"')
+            if cell.key is not None:
+                parts.append(f' data-k="{cell.key:.10g}"')
+            parts.append(f">{escape(cell.content)}</{tag}>")
+        parts.append("</tr>\n")
+        return Markup("".join(parts))

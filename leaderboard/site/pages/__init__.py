@@ -1,0 +1,28 @@
+"""Views to pages: {file: HTML}. Nothing is computed here, and nothing is read or written."""
+
+from __future__ import annotations
+
+from leaderboard.site.links import Links
+from leaderboard.site.pages.about import about_pages
+from leaderboard.site.pages.board import families, home, indexes
+from leaderboard.site.pages.cell import cell_pages
+from leaderboard.site.pages.claims import claim_pages
+from leaderboard.site.pages.comparison import compare_data, compare_page, task_entries
+from leaderboard.site.pages.method import method_pages
+from leaderboard.site.pages.task import task_pages
+from leaderboard.site.views import SiteView
+
+__all__ = ["Links", "board_pages", "cell_pages", "compare_data", "task_entries", "task_pages"]
+
+
+def board_pages(view: SiteView, links: Links) -> dict[str, str]:
+    """Every page that is not about one task alone."""
+    return {
+        **home(view, links),
+        **families(view, links),
+        **indexes(view, links),
+        **method_pages(view, links),
+        **compare_page(view, links),
+        **claim_pages(view, links),
+        **about_pages(view, links),
+    }

@@ -1,0 +1,171 @@
+"""The runs of one method on one task: /run/<task>/<method>/, a section for each.
+
+A page for each run would be 210,000 files on a full board. What the runs of a cell share (code,
+environment, isolation, hyperparameters of a point) is said once. The sections are written by hand
+rather than by template: there are 210,000 of them, and a template would take most of a build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup, escape
+
+from leaderboard.evidence import run_command
+from leaderboard.format import Format
+from leaderboard.site import figures
+from leaderboard.site.links import Links
+from leaderboard.site.rendering import page
+from leaderboard.site.views import CellView
+from leaderboard.site.words import (
+    NONE,
+    duration,
+    number,
+    p_text,
+    said,
+    size,
+    span,
+    verdict,
+    verdict_word,
+)
+from suite.records import Checks, CurvePoint, Environment, Isolation, RunRecord, Usage
+from suite.space import Value
+
+_COLUMNS = ("batch", "passes", "seconds", "training loss", "val", "test")
+
+
+def cell_pages(view: CellView, links: Links) -> dict[str, str]:
+    """/run/<task>/<method>/index.html."""
+    form = Format(view.card.metric.unit, view.card.metric.margin)
+    machines: dict[Environment, int] = {}
+    cages: dict[Isolation, int] = {}
+    names = _names(view)
+    groups: dict[str, list[str]] = {"Tuned point": [], "Defaults": [], "Tuning": []}
+    for record in view.runs:
+        group, trial = names.get(record.id, ("Tuning", 0))
+        name = f"trial {trial}" if group == "Tuning" else f"repetition {record.spec.repetition}"
+        machine = machines.setdefault(record.environment, len(machines) + 1)
+        cage = cages.setdefault(record.isolation, len(cages) + 1)
+        more = f"{_links(machine, cage)}{_hashes(record, view.mlflow.get(record.id))}"
+        groups[group].append(_section(record, name, form, more))
+    versus = view.row.versus_reference
+    return page(
+        links,
+        f"run/{view.card.slug}/{view.row.method}",
+        "cell.html",
+        card=view.card,
+        row=view.row,
+        study=view.study,
+        form=form,
+        trials=[
+            (trial, number(form, trial.val), _point(trial.hyperparameters))
+            for trial in view.study.trials
+        ],
+        groups={name: (len(runs), Markup("".join(runs))) for name, runs in groups.items() if runs},
+        machines=machines,
+        cages=cages,
+        command=run_command(view.row.method, view.card.slug),
+        mean=span(form, view.row.tuned.mean, view.row.tuned.interval),
+        default_mean=span(form, view.row.defaults.mean, view.row.defaults.interval)
+        if view.row.defaults
+        else NONE,
+        gain=span(form, versus.difference, versus.interval, "+") if versus else NONE,
+        p=p_text(versus.p_adjusted) if versus else NONE,
+        verdict=verdict(verdict_word(view.row)),
+        pictures=figures.of_cell(view),
+    )
+
+
+def _point(hyperparameters: Mapping[str, Value]) -> Markup:
+    """Hyperparameters in a line."""
+    return said(", ".join(f"{name} {value}" for name, value in hyperparameters.items()) or "none")
+
+
+def _names(view: CellView) -> dict[str, tuple[str, int]]:
+    """Group of each run that the study names, and the number of a trial."""
+    study = view.study
+    found = {trial.run_id: ("Tuning", trial.number) for trial in study.trials}
+    found |= {run: ("Defaults", 0) for run in study.default_runs}
+    return found | {run: ("Tuned point", 0) for run in study.selected_runs}
+
+
+def _section(record: RunRecord, name: str, form: Format, more: str) -> str:
+    """One run: what it scored in a line, and the rest behind it."""
+    usage = record.usage
+    return (
+        f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
+        f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
+        f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{more}"
+        f' <time>{escape(record.created_at)}</time>\n<p><code class="command">'
+        f"{escape(record.reproduce)}</code>\n{_curve(record.curve)}</details></section>\n"
+    )
+
+
+def _scores(record: RunRecord, form: Format) -> str:
+    result = record.result
+    if result is None:
+        message = f": {said(record.message)}" if record.message else ""
+        return f"<b>{record.status.replace('_', ' ')}</b>{message}"
+    secondary = "".join(f", {said(key)} {value:.6g}" for key, value in result.secondary.items())
+    return (
+        f"test <b>{number(form, result.test)}</b>, val {number(form, result.val)}, "
+        f"last {number(form, result.test_last)}, oracle {number(form, result.test_oracle)}"
+        f"{secondary}"
+    )
+
+
+def _usage(usage: Usage) -> str:
+    return (
+        f"{usage.batches} batches, {usage.examples} examples, {duration(usage.cpu_seconds)} of "
+        f"CPU, {duration(usage.wall_seconds)} in all, {size(usage.peak_bytes)} resident, "
+        f"{size(usage.optimizer_state_bytes)} of optimizer state"
+    )
+
+
+def _links(machine: int, cage: int) -> str:
+    """To what many runs share."""
+    return (
+        f'<a href="#machine{machine}">Machine {machine}</a>, '
+        f'<a href="#cage{cage}">isolation {cage}</a>.'
+    )
+
+
+def _hashes(record: RunRecord, mlflow: str | None) -> str:
+    weights = record.weights_sha256
+    return (f" Weights <code>{weights}</code>." if weights else "") + (
+        f" MLflow run <code>{escape(mlflow)}</code>." if mlflow else ""
+    )
+
+
+def _checks(checks: Checks | None) -> str:
+    """First loss as the method says and as the scorer finds it; how far the weights went."""
+    if checks is None:
+        return ""
+    return "".join(
+        f"{name} {', '.join(NONE if v is None else f'{v:.6g}' for v in values)}. "
+        for name, values in (
+            ("First loss", checks.first_losses),
+            ("The scorer's", checks.reference_first_losses),
+            ("Distance of the weights", checks.weight_distances),
+        )
+        if values
+    )
+
+
+def _curve(points: Sequence[CurvePoint]) -> str:
+    """The evaluation points as a table; end tags that HTML allows to leave out are left out."""
+    if not points:
+        return ""
+    starts = any(point.start for point in points)
+    names = [*(["start"] if starts else []), *_COLUMNS]
+    head = "".join(f'<th scope="col">{name}' for name in names)
+    rows = "".join(
+        f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
+        f"<td>{point.seconds:.3f}<td>{_loss(point)}<td>{point.val:.5g}<td>{point.test:.5g}\n"
+        for point in points
+    )
+    return f"<table><caption>Curve</caption><thead><tr>{head}<tbody>\n{rows}</table>\n"
+
+
+def _loss(point: CurvePoint) -> str:
+    return NONE if point.train_loss is None else f"{point.train_loss:.5g}"

@@ -1,0 +1,136 @@
+"""/compare/: the page, and the script of each method that it loads.
+
+The scripts carry finished text: what is better than what, and by how much, is decided here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from leaderboard.details import Pair
+from leaderboard.format import NORMALISED, Format
+from leaderboard.paired import Interval
+from leaderboard.site.links import DATA, Links
+from leaderboard.site.rendering import human, page
+from leaderboard.site.views import SiteView
+from leaderboard.site.words import NONE, minus, p_text, rank_text
+from leaderboard.tables import Improvement, Summary, TaskTable
+
+OPPOSITE = {"better": "worse", "worse": "better"}
+MOST = 4
+"""Methods that can be compared at once."""
+
+
+def compare_page(view: SiteView, links: Links) -> dict[str, str]:
+    """/compare/index.html."""
+    return page(links, "compare", "compare.html", methods=_compared(view), most=MOST)
+
+
+def _compared(view: SiteView) -> list[str]:
+    """Methods with a ranked row."""
+    rows = [row for table in view.board.tasks for row in table.rows]
+    return sorted({row.method for row in rows if row.state == "ranked"})
+
+
+def compare_data(
+    view: SiteView, entries: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """(path, script) of each method; the scripts call assayCompare(slug, data).
+
+    data: {"tasks": {slug: {title, family, unit, text, rank, vs: {other: [verdict, difference, p,
+    n, wins]}}}, "families": {name: {text, rank, vs: {other: [verdict, probability]}}}}.
+
+    Args:
+        view: the site.
+        entries: what task_entries says of each task, by slug.
+    """
+    families = {
+        summary.name: _family_entries(summary)
+        for summary in [*view.board.families, view.board.overall]
+        if summary
+    }
+    for method in _compared(view):
+        tasks = {slug: own[method] for slug, own in entries.items() if method in own}
+        parts = ",".join(f"{json.dumps(slug)}:{text}" for slug, text in tasks.items())
+        own = {name: found[method] for name, found in families.items() if method in found}
+        data = f'{{"tasks":{{{parts}}},"families":{_compact(own)}}}'
+        yield f"{DATA}/compare/{method}.js", f"assayCompare({json.dumps(method)},{data});\n"
+
+
+def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
+    """What compare_data needs of one task: an entry per ranked method, as JSON."""
+    entries = _task_entries(table, pairs)
+    return {method: _compact(entry) for method, entry in entries.items()}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, dict[str, Any]]:
+    form = Format(table.unit, table.margin)
+    better = "higher is better" if table.direction == "maximize" else "lower is better"
+    entries: dict[str, dict[str, Any]] = {}
+    for row in table.rows:
+        if row.state == "ranked":
+            entries[row.method] = {
+                "title": table.task,
+                "family": human(table.family),
+                "unit": f"{human(table.metric)}, {form.unit}, {better}",
+                "text": _span(form, row.tuned.mean, row.tuned.interval) + f" n={row.tuned.n}",
+                "rank": rank_text(row.rank),
+                "vs": {},
+            }
+    for pair in pairs:
+        if pair.a in entries and pair.b in entries:
+            entries[pair.a]["vs"][pair.b] = _versus(form, pair, 1)
+            entries[pair.b]["vs"][pair.a] = _versus(form, pair, -1)
+    return entries
+
+
+def _span(form: Format, value: float | None, interval: Interval | None) -> str:
+    return NONE if value is None else minus(form.span(value, interval))
+
+
+def _versus(form: Format, pair: Pair, sign: int) -> list[str | int]:
+    """Of `a` against `b` (sign 1), or the other way round."""
+    interval = pair.interval
+    if interval and sign < 0:
+        interval = Interval(low=-interval.high, high=-interval.low)
+    wins = pair.superiority if sign > 0 else 1 - pair.superiority
+    word = pair.verdict if sign > 0 else OPPOSITE.get(pair.verdict, pair.verdict)
+    difference = minus(form.span(sign * pair.difference, interval, "+"))
+    return [word, difference, p_text(pair.p), pair.n, f"{wins:.2f}"]
+
+
+def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
+    entries: dict[str, dict[str, Any]] = {
+        row.method: {
+            "text": _span(NORMALISED, row.iqm, row.iqm_interval) + f" n={row.n}",
+            "rank": rank_text(row.rank),
+            "vs": {},
+        }
+        for row in summary.rows
+        if row.rank
+    }
+    for pair in summary.improvements:
+        if pair.a in entries and pair.b in entries:
+            entries[pair.a]["vs"][pair.b] = _wins(pair, 1)
+            entries[pair.b]["vs"][pair.a] = _wins(pair, -1)
+    return entries
+
+
+def _wins(pair: Improvement, sign: int) -> list[str]:
+    """How often a run of the one beats a run of the other, and whether that is more than chance."""
+    value, interval = pair.probability, pair.interval
+    if sign < 0:
+        value = 1 - value
+        interval = interval and Interval(low=1 - interval.high, high=1 - interval.low)
+    word = "undecided"
+    if interval and interval.low > 0.5:
+        word = "better"
+    elif interval and interval.high < 0.5:
+        word = "worse"
+    return [word, _span(Format("", 0.1), value, interval)]

@@ -1,0 +1,131 @@
+"""The part of a site that one task makes: read, computed and drawn in one process.
+
+What the other pages need of it goes back as JSON, which is also what a cache keeps: a part that was
+made now and one that was kept are the same to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leaderboard.board import past, table
+from leaderboard.contest import pairs
+from leaderboard.depth import detail as task_detail
+from leaderboard.details import Detail
+from leaderboard.dossier import Dossier, of_shelves
+from leaderboard.evidence import Catalogue, Cell
+from leaderboard.paired import Part
+from leaderboard.published import Shelf
+from leaderboard.site import citing, sheets, twins
+from leaderboard.site.folder import File, write
+from leaderboard.site.links import Links
+from leaderboard.site.pages import cell_pages, task_entries, task_pages
+from leaderboard.site.views import CellView, Landscape, TaskView
+from leaderboard.suspicions import Suspicions
+from leaderboard.tables import TaskTable
+from suite.records import RunRecord, StudyRecord
+from suite.ruleset import Ruleset
+
+LONG_TABLE = "long"
+"""Where the tasks' lines of the long table lie until it is put together; not part of the site."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every task needs to know; sent to each worker once."""
+
+    catalogue: Catalogue
+    suspicions: Suspicions
+    shelves: Sequence[Shelf]
+    """What the first one says counts."""
+    links: Links
+    ruleset: Ruleset
+    folders: Mapping[str, Path]
+    """Of the tasks."""
+    mlflow: Mapping[str, str] = field(default_factory=dict)
+    """MLflow's run ids by record id."""
+
+
+class TaskPart(Part):
+    """What the rest of the site needs to know of a task."""
+
+    tuned: TaskTable
+    defaults: TaskTable
+    cells: list[Cell]
+    trials: dict[str, tuple[list[int], list[float]]]
+    """Per method with a budget curve: numbers of the trials in the order of selection, and their
+    test scores."""
+    details: list[Detail]
+    compared: dict[str, str]
+    """What the compare page says of each method here, as JSON."""
+    problems: list[str]
+
+    @property
+    def empty(self) -> bool:
+        """Nothing of what was found could be read."""
+        return not self.cells and not self.tuned.withdrawn
+
+
+def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]:
+    """Read the records of a task, write its pages and twins below `root`, and say what it found."""
+    known = of_shelves(
+        slug, context.shelves, context.catalogue, context.ruleset, context.suspicions
+    )
+    withdrawn = past(known.card, known.evidence, context.catalogue, context.ruleset)
+    contest = known.contest()
+    tuned = table(contest, withdrawn)
+    view = TaskView(
+        card=known.card,
+        tuned=tuned,
+        defaults=table(known.contest("defaults"), withdrawn),
+        detail=task_detail(known, tuned, pairs(contest)),
+        landscape=landscape(context.folders[slug]),
+        methods={name: found[0] for name, found in context.catalogue.methods.items()},
+    )
+    files = [write(root, path, text) for path, text in _files(view, known, context)]
+    part = TaskPart(
+        tuned=view.tuned,
+        defaults=view.defaults,
+        cells=list(known.cells),
+        trials={
+            method: (list(trials.numbers), trials.tests.tolist())
+            for method, trials in known.all_trials.items()
+        },
+        details=view.detail.details,
+        compared=task_entries(view.tuned, view.detail.pairs),
+        problems=list(known.problems),
+    )
+    return part, files
+
+
+def _files(view: TaskView, known: Dossier, context: Context) -> Iterator[tuple[str, str]]:
+    """Path and text of everything that the site has of one task."""
+    yield from task_pages(view, context.links).items()
+    yield from twins.of_task(view)
+    yield f"task/{view.card.slug}/cite.bib", citing.of_task(view.card)
+    rows = {row.method: row for row in view.tuned.rows}
+    details = {detail.method: detail for detail in view.detail.details}
+    lines = []
+    for cell in known.cells:
+        runs = runs_of(cell.study, known.runs)
+        mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
+        row = rows[cell.method]
+        own = CellView(view.card, row, details[cell.method], cell.study, runs, mlflow)
+        yield from cell_pages(own, context.links).items()
+        lines.append(sheets.long_rows(row, cell.study, runs))
+    yield f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines)
+
+
+def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:
+    """Those of a study that have a record: trials, then repetitions, those of the defaults last."""
+    trials = (trial.run_id for trial in study.trials)
+    ids = dict.fromkeys((*trials, *study.selected_runs, *study.default_runs))
+    return [runs[run_id] for run_id in ids if run_id in runs]
+
+
+def landscape(folder: Path) -> Landscape | None:
+    """What a task's landscape.json holds, if there is one."""
+    path = folder / "landscape.json"
+    return Landscape.model_validate_json(path.read_bytes()) if path.is_file() else None

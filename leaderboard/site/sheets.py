@@ -1,0 +1,179 @@
+"""Tables for spreadsheets and data frames: CSV whose cells never compute, and Parquet made of it.
+
+The long table has one row per run. A task's rows are written where its records are read; the whole
+table is put together from these, one task at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from leaderboard.tables import Row
+from suite.records import RunRecord, StudyRecord
+
+LONG: dict[str, str] = {
+    "task": "string",
+    "method": "string",
+    "study": "string",
+    "run": "string",
+    "purpose": "string",
+    "trial": "int64",
+    "repetition": "int64",
+    "tuned": "bool",
+    "defaults": "bool",
+    "status": "string",
+    "val": "double",
+    "test": "double",
+    "test_last": "double",
+    "test_oracle": "double",
+    "passes": "int64",
+    "batches": "int64",
+    "examples": "int64",
+    "train_seconds": "double",
+    "wall_seconds": "double",
+    "cpu_seconds": "double",
+    "peak_bytes": "int64",
+    "optimizer_state_bytes": "int64",
+    "isolation": "string",
+    "trust": "string",
+    "state": "string",
+    "hyperparameters": "string",
+    "epoch": "string",
+    "created_at": "string",
+}
+"""Columns of the long table and their Arrow types. `trial` counts within the study; `tuned` and
+`defaults` say whether the run is a repetition of that point."""
+_STEERING = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def cell(value: Any) -> str:
+    """One value as a cell: text that a spreadsheet would compute gets an apostrophe in front."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    text = str(value)
+    return f"'{text}" if text.startswith(_STEERING) else text
+
+
+def sheet(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A CSV table."""
+    return _csv([header]) + _csv(rows)
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([cell(v) for v in row] for row in rows)
+    return out.getvalue()
+
+
+def flat(part: BaseModel) -> dict[str, Any]:
+    """The numbers and texts of a model under dotted names; lists are left to the JSON twin."""
+    return dict(_flat(part.model_dump(mode="json"), ""))
+
+
+def _flat(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        elif not isinstance(item, list):
+            yield prefix + key, item
+
+
+def table_of(parts: Sequence[BaseModel]) -> str:
+    """A CSV table with one row per model; a column for every key that one of them has."""
+    rows = [flat(part) for part in parts]
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    nested = {key.rsplit(".", 1)[0] for key in header if "." in key}
+    header = [key for key in header if key not in nested]  # an absent part of others
+    return sheet(header, ([row.get(key) for key in header] for row in rows))
+
+
+def long_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
+    """The lines of one cell in the long table, without a header."""
+    return _csv(_long(row, study, runs))
+
+
+def long_header() -> str:
+    """The first line of the long table."""
+    return _csv([LONG])
+
+
+def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[list[Any]]:
+    trials = {trial.run_id: trial.number for trial in study.trials}
+    tuned, defaults = set(study.selected_runs), set(study.default_runs)
+    for run in runs:
+        spec, result, usage = run.spec, run.result, run.usage
+        scores = [None] * 4
+        if result:
+            scores = [result.val, result.test, result.test_last, result.test_oracle]  # type: ignore[list-item]
+        yield [
+            spec.task.slug,
+            spec.method.slug,
+            study.id,
+            run.id,
+            spec.purpose,
+            trials.get(run.id),
+            spec.repetition,
+            run.id in tuned,
+            run.id in defaults,
+            run.status,
+            *scores,
+            usage.passes,
+            usage.batches,
+            usage.examples,
+            usage.train_seconds,
+            usage.wall_seconds,
+            usage.cpu_seconds,
+            usage.peak_bytes,
+            usage.optimizer_state_bytes,
+            run.isolation.level,
+            row.trust,
+            row.state,
+            json.dumps(spec.hyperparameters, sort_keys=True),
+            spec.epoch,
+            run.created_at,
+        ]
+
+
+def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:
+    """Both forms of the long table from the lines of each task, one task in memory at a time.
+
+    Returns:
+        The number of runs in it.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in LONG.items()])
+    options = {
+        "read_options": arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False),
+        "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=schema, null_values=[""], strings_can_be_null=True
+        ),
+    }
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    n_runs = 0
+    with (
+        csv_path.open("xb") as out,
+        parquet.ParquetWriter(parquet_path, schema, compression="zstd") as writer,
+    ):
+        out.write(long_header().encode())
+        for part in parts:
+            if data := part.read_bytes():
+                out.write(data)
+                rows = arrow_csv.read_csv(pa.BufferReader(data), **options)
+                writer.write_table(rows)
+                n_runs += rows.num_rows
+    return n_runs

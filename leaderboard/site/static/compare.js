@@ -1,0 +1,149 @@
+// Lays the finished numbers of two to four methods side by side; each method's come as a script,
+// because a page opened from a disk may not fetch anything.
+"use strict";
+
+(() => {
+  const box = document.getElementById("compare");
+  const selects = [...box.querySelectorAll("select")];
+  const status = box.querySelector(".status");
+  const result = box.querySelector(".result");
+  const MARKS = { better: "▲", worse: "▼", equivalent: "≈", undecided: "?" };
+  const make = window.assayMake;
+  const choose = window.assayChoose;
+  const state = window.assayState;
+  const known = new Map();
+  const asked = new Map();
+  let asking = 0;
+
+  window.assayCompare = (slug, data) => known.set(slug, data);
+
+  function load(slug) {
+    if (!asked.has(slug)) {
+      asked.set(slug, new Promise((done) => {
+        const script = make("script", { src: `${box.dataset.folder}/${slug}.js` });
+        script.addEventListener("load", done);
+        script.addEventListener("error", done);
+        document.head.append(script);
+      }));
+    }
+    return asked.get(slug);
+  }
+
+  function pairsOf(slugs) {
+    return slugs.flatMap((a, i) => slugs.slice(i + 1).map((b) => [a, b]));
+  }
+
+  function verdict(word) {
+    const mark = make("span", { ariaHidden: "true" }, MARKS[word] ?? "");
+    return make("span", { className: `v ${word}` }, mark, " ", word);
+  }
+
+  function table(id, caption, slugs, rows, linkOf) {
+    const name = make("caption", { id: `${id}-caption` }, caption);
+    const heads = [rows.label, ...slugs, ...pairsOf(slugs).map(([a, b]) => `${a} against ${b}`)];
+    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+    const body = make("tbody", {}, ...rows.keys.map((key) => {
+      const link = linkOf(key);
+      const first = link ? make("a", { href: link }, key.replaceAll("_", " ")) : key;
+      const unit = rows.unit(key);
+      const small = unit ? [" ", make("small", {}, unit)] : [];
+      return make("tr", {}, make("th", { scope: "row" }, first, ...small),
+        ...slugs.map((slug) => own(rows.of(slug)[key], slug, key, rows)),
+        ...pairsOf(slugs).map(([a, b]) => versus(rows.of(a)[key]?.vs[b])));
+    }));
+    const inner = make("table", { id }, name, make("thead", {}, head), body);
+    const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, inner);
+    scroll.setAttribute("aria-labelledby", `${id}-caption`);
+    return scroll;
+  }
+
+  function own(entry, slug, key, rows) {
+    if (!entry) return make("td", {}, "–");
+    const text = rows.cell
+      ? make("a", { className: "q", href: rows.cell(key, slug) }, entry.text)
+      : entry.text;
+    return make("td", {}, text, " ", make("small", {}, `rank ${entry.rank}`));
+  }
+
+  function versus(found) {
+    if (!found) return make("td", {}, "–");
+    const [word, text, p, n, wins] = found;
+    const more = n === undefined ? "" : ` p ${p}, n=${n}, wins ${wins}`;
+    return make("td", {}, verdict(word), " ", text, make("small", {}, more));
+  }
+
+  function counts(slugs, tasks) {
+    return pairsOf(slugs).map(([a, b]) => {
+      const found = {};
+      for (const task of tasks) {
+        const word = known.get(a).tasks[task]?.vs[b]?.[0];
+        if (word) found[word] = (found[word] ?? 0) + 1;
+      }
+      const said = Object.keys(MARKS).filter((word) => found[word])
+        .map((word) => `${word} on ${found[word]}`);
+      return `${a} is, against ${b}: ${said.join(", ") || "never met"}.`;
+    });
+  }
+
+  function show(slugs) {
+    const datas = slugs.map((slug) => known.get(slug));
+    const keys = (part) => [...new Set(datas.flatMap((data) => Object.keys(data[part])))];
+    const tasks = keys("tasks").filter(
+      (task) => datas.filter((data) => data.tasks[task]).length > 1);
+    const families = keys("families");
+    const taskRows = {
+      label: "Task",
+      keys: tasks,
+      of: (slug) => known.get(slug).tasks,
+      unit: (key) => datas.map((data) => data.tasks[key]).find(Boolean).unit,
+      cell: (task, slug) => `${box.dataset.cells}/${task}/${slug}/index.html`,
+    };
+    const familyRows = {
+      label: "Family",
+      keys: families,
+      of: (slug) => known.get(slug).families,
+      unit: () => "",
+    };
+    result.replaceChildren(
+      make("ul", {}, ...counts(slugs, tasks).map((text) => make("li", {}, text))),
+      make("h2", {}, "Families"),
+      table("families", "Normalised score [95 % interval], and who wins more often", slugs,
+        familyRows, (key) => `${box.dataset.families}/${key}/index.html`),
+      make("h2", {}, "Tasks"),
+      table("tasks", "Test score [95 % interval], and paired differences", slugs, taskRows,
+        (key) => `${box.dataset.tasks}/${key}/index.html`));
+  }
+
+  async function update() {
+    const slugs = [...new Set(selects.map((select) => select.value).filter(Boolean))];
+    if (slugs.length < 2) {
+      status.textContent = "Choose two methods or more.";
+      result.replaceChildren();
+      return;
+    }
+    status.textContent = "Loading …";
+    asking += 1;
+    const own = asking;
+    await Promise.all(slugs.map(load));
+    if (own !== asking) return; // something else was chosen meanwhile
+    const lost = slugs.filter((slug) => !known.has(slug));
+    if (lost.length) {
+      status.textContent = `No numbers of ${lost.join(", ")}: its file is missing.`;
+      result.replaceChildren();
+      return;
+    }
+    status.textContent = `Comparing ${slugs.join(", ")}.`;
+    show(slugs);
+  }
+
+  for (const select of selects) {
+    select.addEventListener("change", () => { state.set(select.name, select.value); update(); });
+  }
+  for (const select of selects) state.know(select.name);
+  state.listen(() => {
+    for (const select of selects) choose(select, state.get(select.name));
+    update();
+  });
+  box.hidden = false;
+  state.apply();
+})();

@@ -1,0 +1,66 @@
+"""The part of a site that several tasks make together: rankings of a family, or of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leaderboard.board import assembled
+from leaderboard.budgets import Trials
+from leaderboard.contest import Contest
+from leaderboard.evidence import Cell
+from leaderboard.paired import Part
+from leaderboard.site.parts import TaskPart
+from leaderboard.slider import budget_tables
+from leaderboard.summary import summarise
+from leaderboard.tables import Basis, Board, BudgetTable, Summary, TaskTable
+from suite.cards import TaskCard
+from suite.ruleset import Ruleset
+
+
+class GroupPart(Part):
+    """A family, or all of them."""
+
+    tuned: Summary
+    defaults: Summary
+    budgets: list[BudgetTable]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A task as a group needs it: scores alone."""
+
+    card: TaskCard
+    cells: Sequence[Cell]
+    trials: Mapping[str, Trials]
+    tuned: TaskTable
+    """With the reference's row alone."""
+
+    @classmethod
+    def of(cls, card: TaskCard, part: TaskPart) -> Member:
+        """What of a task's part its groups need."""
+        trials = {
+            method: Trials(tuple(numbers), np.array(tests))
+            for method, (numbers, tests) in part.trials.items()
+        }
+        rows = [row for row in part.tuned.rows if row.is_reference]
+        return cls(card, part.cells, trials, part.tuned.model_copy(update={"rows": rows}))
+
+
+def make(name: str, members: Sequence[Member], ruleset: Ruleset) -> GroupPart:
+    """Rank the methods of a group at every tuning budget."""
+
+    def board(basis: Basis) -> Board:
+        work = [Contest(member.card, member.cells, basis, ruleset) for member in members]
+        tables = [member.tuned for member in members]
+        return assembled(tables, [summarise(name, work)], [], ruleset, basis)
+
+    tuned, defaults = board("tuned"), board("defaults")
+    trials = {member.card.slug: member.trials for member in members}
+    return GroupPart(
+        tuned=tuned.overall or tuned.families[0],
+        defaults=defaults.overall or defaults.families[0],
+        budgets=budget_tables(tuned, defaults, trials, ruleset),
+    )

@@ -1,0 +1,85 @@
+"""Data twins: what the pages say, as JSON, CSV and JSON Schema, under data/v1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from pydantic import BaseModel
+
+from leaderboard.claims import Ledger
+from leaderboard.details import TaskDetail
+from leaderboard.paired import Part
+from leaderboard.site import sheets
+from leaderboard.site.folder import File
+from leaderboard.site.links import DATA
+from leaderboard.site.views import SiteView, TaskView
+from leaderboard.tables import Board, BudgetTable, TaskTable
+
+
+class TaskTwin(Part):
+    """data/v1/tasks/<slug>.json."""
+
+    tuned: TaskTable
+    defaults: TaskTable
+    """The same ranked by the defaults."""
+    detail: TaskDetail
+
+
+class Budgets(Part):
+    """data/v1/budgets.json."""
+
+    tables: list[BudgetTable]
+    """Families and "overall" at each position of the slider."""
+
+
+class Manifest(Part):
+    """data/v1/manifest.json."""
+
+    schema_version: int = 1
+    version: str
+    """Of Assay."""
+    ruleset: int
+    files: list[File]
+    """Every other file of the site, by path."""
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "board": Board,
+    "budgets": Budgets,
+    "claims": Ledger,
+    "manifest": Manifest,
+    "task": TaskTwin,
+}
+"""What data/v1/schema/<name>.json describes; the defaults' board has that of `board`."""
+
+
+def of_task(view: TaskView) -> Iterator[tuple[str, str]]:
+    """Path and text of the twins of a task."""
+    place = f"{DATA}/tasks/{view.card.slug}"
+    twin = TaskTwin(tuned=view.tuned, defaults=view.defaults, detail=view.detail)
+    yield f"{place}.json", twin.model_dump_json() + "\n"
+    yield f"{place}.csv", sheets.table_of(view.tuned.rows)
+
+
+def of_board(view: SiteView) -> Iterator[tuple[str, str]]:
+    """Path and text of the twins that are not about one task."""
+    yield f"{DATA}/board.json", view.board.model_dump_json(indent=1) + "\n"
+    yield f"{DATA}/defaults.json", view.defaults.model_dump_json(indent=1) + "\n"
+    yield f"{DATA}/claims.json", view.ledger.model_dump_json(indent=1) + "\n"
+    yield f"{DATA}/claims.csv", sheets.table_of(view.ledger.rows)
+    budgets = Budgets(tables=list(view.budgets))
+    yield f"{DATA}/budgets.json", budgets.model_dump_json(indent=1) + "\n"
+    overall = [view.board.overall] if view.board.overall else []
+    for summary in [*view.board.families, *overall]:
+        yield f"{DATA}/families/{summary.name}.csv", sheets.table_of(summary.rows)
+    for name, model in SCHEMAS.items():
+        schema = json.dumps(model.model_json_schema(), indent=1, sort_keys=True)
+        yield f"{DATA}/schema/{name}.json", schema + "\n"
+
+
+def manifest(files: Iterable[File], version: str, ruleset: int) -> tuple[str, str]:
+    """Path and text of the list of all other files."""
+    listed = sorted(files, key=lambda file: file.path)
+    made = Manifest(version=version, ruleset=ruleset, files=listed)
+    return f"{DATA}/manifest.json", made.model_dump_json(indent=1) + "\n"

@@ -1,0 +1,102 @@
+"""Parts made in processes of their own, as many as there are cores; or here, where one will do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from leaderboard.site import parts, summaries
+from leaderboard.site.folder import File
+from leaderboard.site.parts import Context
+from suite.errors import WorkerError
+
+Rest = TypeVar("Rest")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """Makes parts; processes are started when there is work for two."""
+
+    def __init__(self, context: Context, n: int) -> None:
+        self._context, self._n = context, n
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def tasks(self, slugs: Sequence[str], root: Path) -> Iterator[tuple[str, str, list[File]]]:
+        """Slug, part (parts.TaskPart as JSON) and files of each task, as they get ready."""
+        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs]):
+            yield slug, text, files
+
+    def groups(
+        self, groups: Sequence[tuple[str, Sequence[summaries.Member]]]
+    ) -> Iterator[tuple[str, str]]:
+        """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
+        yield from self._each(_group, groups)
+
+    def _each(
+        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]]
+    ) -> Iterator[tuple[str, Result]]:
+        """The name of each item, and what the function makes of it."""
+        if min(self._n, len(items)) < 2:
+            _begin(self._context)
+            for item in items:
+                yield item[0], function(*item)
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                max_workers=self._n,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._context,),
+            )
+        names = {self._pool.submit(function, *item): item[0] for item in items}
+        try:
+            for done in as_completed(names):
+                yield names[done], done.result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a process that drew pages was killed, perhaps for want of memory; try --jobs 1"
+            ) from error
+
+
+_context: Context | None = None
+
+
+def _begin(context: Context) -> None:
+    global _context
+    _context = context
+
+
+def _task(slug: str, root: Path) -> tuple[str, list[File]]:
+    assert _context is not None
+    part, files = parts.make(_context, slug, root)
+    return part.model_dump_json(), files
+
+
+def _group(name: str, members: Sequence[summaries.Member]) -> str:
+    assert _context is not None
+    return summaries.make(name, members, _context.ruleset).model_dump_json()

@@ -1,0 +1,182 @@
+"""The board at every tuning budget: repetitions at both ends, stored trials in between.
+
+With k = 0 the defaults are ranked and with k = K the tuned point, each by its repetitions: those
+are the summaries of the two boards. Between them stands what tuning with k of the stored trials
+would have given (see leaderboard.budgets): on each task the trials' normalised test scores, each
+with its chance to be selected, tasks weighing the same; the interquartile mean of that mixture.
+
+K is the largest number of trials of a reference, so that no other entry moves a table. A study
+with fewer than k trials counts with all of them: its method had no more to tune, or tuned less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leaderboard import aggregate, budgets
+from leaderboard.aggregate import Anchors
+from leaderboard.budgets import Trials
+from leaderboard.multiple import rank_intervals
+from leaderboard.paired import Floats, percentiles
+from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
+from suite.ruleset import Ruleset
+
+StoredTrials = Mapping[str, Mapping[str, Trials]]
+"""By task and method (Dossier.all_trials)."""
+
+
+def budget_tables(
+    tuned: Board, defaults: Board, trials: StoredTrials, ruleset: Ruleset
+) -> list[BudgetTable]:
+    """Each family and "overall" at each position of the slider, by increasing budget.
+
+    Args:
+        tuned: the board by the repetitions of the tuned point.
+        defaults: the board by those of the defaults, made from the same records.
+        trials: of the studies that both show.
+        ruleset: of both.
+    """
+    tables = {table.task: table for table in tuned.tasks}
+    untuned = {summary.name: summary for summary in _summaries(defaults)}
+    found = []
+    for summary in _summaries(tuned):
+        anchored = [tables[task] for task in summary.tasks]
+        if summary.name in untuned:
+            found.append(_repeated(untuned[summary.name], 0))
+        if anchored:
+            *below, largest = budgets.budgets(max(_reference(table).k for table in anchored))
+            found += _between(summary, anchored, below, trials, ruleset)
+            found.append(_repeated(summary, largest))
+    return [table for table in found if table.rows]
+
+
+def _summaries(board: Board) -> list[Summary]:
+    return [*board.families, *([board.overall] if board.overall else [])]
+
+
+def _reference(table: TaskTable) -> Row:
+    """Of an anchored table, so that it has a mean."""
+    return next(row for row in table.rows if row.is_reference)
+
+
+def _repeated(summary: Summary, k: int) -> BudgetTable:
+    """An end of the slider: the summary itself."""
+    rows = [
+        BudgetRow(method=row.method, score=row.iqm, interval=row.iqm_interval, rank=row.rank)
+        for row in summary.rows
+        if row.iqm is not None and row.rank is not None
+    ]
+    return BudgetTable(name=summary.name, k=k, basis="tuned" if k else "defaults", rows=rows)
+
+
+@dataclass(frozen=True)
+class _Position:
+    """One method at one budget (aggregate.Drawn)."""
+
+    iqm: float
+    iqm_draws: Floats
+
+
+def _between(
+    summary: Summary,
+    tables: Sequence[TaskTable],
+    ks: Sequence[int],
+    trials: StoredTrials,
+    ruleset: Ruleset,
+) -> list[BudgetTable]:
+    """What tuning with each number of the stored trials would have given."""
+    ranked = [row.method for row in summary.rows if row.iqm is not None]
+    methods = [m for m in ranked if all(m in trials.get(t.task, {}) for t in tables)]
+    positions = {
+        method: _positions([(t, trials[t.task][method]) for t in tables], ks, ruleset)
+        for method in methods
+    }
+    return [
+        _ranked(summary, k, {m: found[i] for m, found in positions.items()}, ruleset)
+        for i, k in enumerate(ks)
+    ]
+
+
+def _ranked(
+    summary: Summary, k: int, positions: Mapping[str, _Position], ruleset: Ruleset
+) -> BudgetTable:
+    beats = aggregate.beats(list(positions.values()), summary.margin or 0.0, ruleset.alpha)
+    rows = [
+        BudgetRow(
+            method=method,
+            score=position.iqm,
+            interval=percentiles(position.iqm_draws, ruleset.confidence),
+            rank=rank,
+        )
+        for (method, position), rank in zip(positions.items(), rank_intervals(beats), strict=True)
+    ]
+    return BudgetTable(
+        name=summary.name,
+        k=k,
+        basis="trials",
+        rows=sorted(rows, key=lambda row: (-row.score, row.method)),
+    )
+
+
+def _positions(
+    found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset
+) -> list[_Position]:
+    """The interquartile mean of the mixture over tasks at each k, and its resamples."""
+    scores = np.concatenate(
+        [_anchors(table).normalised(trials.tests.tolist()) for table, trials in found]
+    )
+    resampled = [budgets.resampled_counts(trials, table.task, ruleset) for table, trials in found]
+    positions = []
+    for k in ks:
+        used = [min(k, trials.n) for _, trials in found]
+        # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
+        unit = math.lcm(*(math.comb(t.n, n) for (_, t), n in zip(found, used, strict=True)))
+        once = [budgets.chances(t.n, n, unit) for (_, t), n in zip(found, used, strict=True)]
+        drawn = [
+            budgets.resampled_chances(cumulative, n, unit)
+            for cumulative, n in zip(resampled, used, strict=True)
+        ]
+        size = float(unit) * len(found)
+        positions.append(
+            _Position(float(_middle(scores, once, size)[0]), _middle(scores, drawn, size))
+        )
+    return positions
+
+
+def _anchors(table: TaskTable) -> Anchors:
+    """As in the board's own scores (Contest.anchors)."""
+    mean = _reference(table).tuned.mean
+    if mean is None:
+        raise ValueError(f"{table.task} has no anchors")
+    return Anchors(table.chance, mean)
+
+
+def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
+    """Means (draws,) of the middle half of values (n,).
+
+    Args:
+        values: of all tasks, one after the other.
+        parts: their weights (n of the task, draws), one array a task.
+        size: what the weights of a draw sum to.
+    """
+    low, high = size / 4, size * 3 / 4
+    rows = [row for part in parts for row in part]
+    reached, inside = np.zeros_like(rows[0]), np.empty_like(rows[0])
+    below, total = np.full_like(reached, low), np.zeros_like(reached)
+    for index in np.argsort(values, kind="stable"):  # row by row: it stays in the fast memory
+        reached += rows[index]
+        if reached[0] <= low and reached.max() <= low:
+            continue
+        np.clip(reached, low, high, out=inside)
+        below -= inside
+        below *= values[index]
+        total -= below
+        below, inside = inside, below
+        if below[0] >= high and below.min() >= high:
+            break
+    mean: Floats = total / (high - low)
+    return mean

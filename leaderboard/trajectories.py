@@ -1,0 +1,104 @@
+"""Learning curves of repetitions on one common grid, so that they can be averaged and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from leaderboard.evidence import MAX_SCORE
+from leaderboard.paired import Floats
+from suite.cards import TaskCard
+from suite.records import CurvePoint, RunRecord
+
+
+def bounded(value: float) -> float:
+    """`value`, at most MAX_SCORE from zero: records may hold whole numbers of any size."""
+    return float(max(-MAX_SCORE, min(MAX_SCORE, value)))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The curve of one repetition at the evaluation points (g,) of its task.
+
+    Means over its starts. A start that ended early, its passes spent, stays where it ended; before
+    the first point of a start there is no value (NaN).
+    """
+
+    passes: Floats
+    seconds: Floats
+    val: Floats
+    test: Floats
+    end: int
+    """Evaluation points up to which any start went on."""
+
+
+def n_starts(card: TaskCard) -> int:
+    """Starts of one repetition: recipe.n_starts on functions, else 1."""
+    stated = card.recipe.get("n_starts", 1)
+    return stated if type(stated) is int and stated > 0 else 1
+
+
+def trajectory(run: RunRecord, grid: Sequence[int]) -> Trajectory | None:
+    """The curve of a completed repetition at the batches of `grid`; None without a curve."""
+    starts: dict[int, list[CurvePoint]] = {}
+    for point in run.curve:
+        starts.setdefault(point.start, []).append(point)
+    if not starts:
+        return None
+    total = np.zeros((4, len(grid)))
+    end = 0
+    for points in starts.values():
+        points.sort(key=lambda point: point.batch)
+        batches = _floats([point.batch for point in points])
+        index = np.searchsorted(batches, grid, side="right") - 1
+        values = _floats([(p.passes, p.seconds, p.val, p.test) for p in points]).T[:, index]
+        values[:, index < 0] = np.nan
+        total += values
+        end = max(end, 1 + int(np.searchsorted(grid, batches[-1])))
+    passes, seconds, val, test = total / len(starts)
+    return Trajectory(passes, seconds, val, test, min(end, len(grid)))
+
+
+def _floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Floats:
+    """An array of `values`, each bounded."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:  # a whole number that no float holds
+        array = np.vectorize(bounded, otypes=[np.float64])(np.array(values, dtype=object))
+    return np.clip(array, -MAX_SCORE, MAX_SCORE)
+
+
+def reached_at(found: Trajectory, target: float, sign: float) -> int | None:
+    """Index of the first evaluation point whose validation score is at least as good as `target`.
+
+    Args:
+        found: the curve.
+        target: a score.
+        sign: 1 where larger scores are better, -1 where smaller ones are.
+    """
+    good = sign * found.val >= sign * target  # NaN is not
+    return int(good.argmax()) if good.any() else None
+
+
+def means(values: Floats) -> Floats:
+    """Mean (g,) over the rows of values (n, g) that have one; every column must have one."""
+    known = ~np.isnan(values)
+    mean: Floats = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    return mean
+
+
+def half_widths(values: Floats, confidence: float) -> Floats:
+    """Half of Student's interval of `means` of values (n, g); infinite where only one is known."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    deviations = np.where(known, values - means(values), 0.0)
+    spread = np.abs(deviations).max(axis=0)
+    # Squares of absurd scores would overflow.
+    unit = deviations / np.where(spread > 0, spread, 1.0)
+    freedom = np.maximum(n - 1, 1)
+    error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
+    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
+    return half

@@ -1,0 +1,387 @@
+"""What a site of 210,000 simulated runs costs: 100 methods, 50 tasks, 42 runs of each pair.
+
+    python tests/benchmarks/site.py [--methods 100] [--tasks 50] [--jobs 2] [--keep FOLDER]
+
+Makes up a checkout and its published bundles (not timed; --keep keeps them for the next time),
+builds the site, adds one cell, builds it again. Prints wall and CPU seconds, the largest sum of the
+resident memory of all processes, and the sizes of what a browser loads first.
+"""
+
+import argparse
+import contextlib
+import gzip
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from suite import publog, registry
+from suite.bundles import pack
+from suite.cards import FAMILIES
+from suite.identity import canonical_json, sha256
+from suite.records import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Isolation,
+    Result,
+    RunRecord,
+    RunSpec,
+    StudyRecord,
+    Trial,
+    Usage,
+    reproduce_command,
+    select,
+    study_id,
+)
+from suite.space import FloatRange, Space
+
+K, R = 18, 12
+BATCHES = (120, 240, 360, 480, 600)
+TASK = """slug = "{slug}"
+version = 1
+title = "Simulated task {slug}"
+summary = "Made up for a benchmark."
+family = "{family}"
+tier = "lite"
+n_classes = 10
+reference = "m000"
+dataset = {{ name = "none", source = "none", licence = "none" }}
+model = {{ name = "mlp" }}
+split = {{ train = 500, val = 400, test = 900 }}
+metric = {{ name = "accuracy", direction = "maximize", chance = 0.1, margin = 0.01 }}
+secondary = ["log_loss"]
+budget = {{ batches = 600, batch_size = 16, seconds = 60 }}
+evaluation = {{ points = 5 }}
+{recipe}
+[[targets]]
+name = "easy"
+value = 0.5
+[[targets]]
+name = "reference"
+value = 0.7
+[[targets]]
+name = "stretch"
+value = 0.8
+"""
+METHOD = """slug = "{slug}"
+title = "Simulated method {slug}"
+summary = "Made up for a benchmark."
+is_baseline = {baseline}
+authors = ["A. Nobody"]
+
+[[claims]]
+text = "Better than the reference."
+source = "nowhere"
+metric = "accuracy"
+better_than = "reference"
+tasks = ["t*"]
+"""
+SOURCE = '"""A method that is never imported."""\n\nSCALE = {number}\n'
+SPACE = Space(
+    ranges={
+        "lr": FloatRange(low=1e-4, high=1.0, log=True),
+        "momentum": FloatRange(low=0.0, high=0.99),
+        "weight_decay": FloatRange(low=1e-6, high=1e-2, log=True),
+    },
+    defaults={"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
+)
+ENVIRONMENT = Environment(
+    python="3.11.9",
+    torch="2.13.0",
+    platform="Linux x86_64",
+    cpu="Simulated CPU",
+    cpu_flags_hash="0123456789abcdef",
+    assay="0.1.0",
+    commit="0" * 40,
+    dirty=False,
+)
+PROBE, PROFILE = sha256("probe"), sha256("profile")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--methods", type=int, default=100)
+    parser.add_argument("--tasks", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="Folder of the made-up checkout.")
+    parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.build:
+        build(options.build, options.jobs)
+        return
+    with tempfile.TemporaryDirectory(prefix="assay-site-") as name:
+        root = (options.keep or Path(name)).resolve()
+        if not (root / "submissions").exists():
+            make(root, options.methods, options.tasks)
+        last = f"t{options.tasks - 1:02d}"
+        print(f"{options.methods} methods, {options.tasks} tasks, {K + 2 * R} runs a cell")
+        measured(root, options.jobs, "full build")
+        measured(root, options.jobs, "nothing changed")
+        rewrite(root, last)
+        measured(root, options.jobs, "one new cell")
+        sizes(root / "site")
+
+
+def use(root):
+    """Make `root` the checkout of this process."""
+    registry.ROOT, registry.RESULTS = root, root / "leaderboard" / "results"
+
+
+def build(root, jobs):
+    """One build, in a process of its own."""
+    use(root)
+    from leaderboard.site.build import Request, build
+
+    started = time.perf_counter()
+    build(Request(out=root / "site", jobs=jobs))
+    print(f"  {time.perf_counter() - started:.1f} s without the interpreter's start")
+
+
+def measured(root, jobs, label):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    command = [sys.executable, __file__, "--build", str(root), "--jobs", str(jobs)]
+    process = subprocess.Popen(command)
+    peak, done = [0], threading.Event()
+    watcher = threading.Thread(target=watch, args=(process.pid, peak, done))
+    watcher.start()
+    code = process.wait()
+    done.set()
+    watcher.join()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    print(
+        f"{label}: {time.perf_counter() - started:.1f} s wall, {user:.1f} s user, "
+        f"{system:.1f} s system, {peak[0] / 2**20:.0f} MiB at most, exit {code}, "
+        f"load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    if code:
+        sys.exit(code)
+
+
+def watch(pid, peak, done):
+    """The largest sum of resident memory of a process and its descendants."""
+    while not done.wait(0.1):
+        peak[0] = max(peak[0], sum(map(resident, family_of(pid))))
+
+
+def family_of(pid):
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def resident(pid):
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def sizes(site):
+    first = [path for path in (site / "index.html", *site.glob("static/*")) if path.is_file()]
+    packed = sum(len(gzip.compress(path.read_bytes(), mtime=0)) for path in first)
+    files = [path for path in site.rglob("*") if path.is_file()]
+    whole = sum(path.stat().st_size for path in files)
+    print(f"first view: {packed / 1000:.1f} KB gzipped ({len(first)} files)")
+    print(f"site: {len(files):,} files, {whole / 1e6:.0f} MB")
+
+
+def make(root, n_methods, n_tasks):
+    """A checkout with cards, bundles of all pairs and their log."""
+    slugs = [f"m{number:03d}" for number in range(n_methods)]
+    tasks = [f"t{number:02d}" for number in range(n_tasks)]
+    for number, slug in enumerate(slugs):
+        folder = root / "submissions" / slug
+        folder.mkdir(parents=True)
+        (folder / "card.toml").write_text(
+            METHOD.format(slug=slug, baseline="true" if number < 10 else "false")
+        )
+        (folder / "method.py").write_text(SOURCE.format(number=number))
+    for number, slug in enumerate(tasks):
+        folder = root / "tasks" / slug
+        folder.mkdir(parents=True)
+        family = FAMILIES[number % len(FAMILIES)]
+        recipe = "recipe = { noise_rate = 0.2 }" if family == "noisy_labels" else ""
+        (folder / "card.toml").write_text(TASK.format(slug=slug, family=family, recipe=recipe))
+        (folder / "task.py").write_text("")
+    use(root)
+    registry.RESULTS.mkdir(parents=True)
+    files = [write(cell(task, slug)) for task in tasks for slug in slugs]
+    write_log(files)
+
+
+def cell(task, method, salt=0):
+    """Runs and study of a method on a task."""
+    refs = (
+        registry.task_ref(registry.task_entries()[task]),
+        registry.method_ref(registry.method_entries()[method]),
+    )
+    draw = np.random.default_rng([int(task[1:]), int(method[1:]), salt])
+    skill = 0.70 + 0.05 * np.random.default_rng(int(method[1:])).normal() + 0.02 * draw.normal()
+    points = [dict(SPACE.defaults)]
+    for _ in range(K - 1):
+        lr, decay = 10.0 ** draw.uniform([-4, -6], [0, -2])
+        point = {"lr": lr, "momentum": draw.uniform(0, 0.99), "weight_decay": decay}
+        points.append({name: float(f"{value:.6g}") for name, value in point.items()})
+    tuning = [
+        record(refs, point, "tuning", 0, skill - 0.03 * abs(np.log10(point["lr"]) + 2), draw)
+        for point in points
+    ]
+    trials = [
+        Trial(
+            number=number,
+            hyperparameters=run.spec.hyperparameters,
+            run_id=run.id,
+            status=run.status,
+            val=run.result.val if run.result else 0.1,
+        )
+        for number, run in enumerate(tuning)
+    ]
+    best = select(trials, "maximize")
+    chosen = trials[best].hyperparameters
+    tuned = [record(refs, chosen, "repetition", r, skill, draw) for r in range(R)]
+    default = tuned if best == 0 else []
+    default = default or [
+        record(refs, points[0], "repetition", r, skill - 0.02, draw) for r in range(R)
+    ]
+    study = StudyRecord(
+        id=study_id(*refs, Compute(), 1, points, R),
+        ruleset=1,
+        preset="full",
+        task=refs[0],
+        method=refs[1],
+        family=tuning[0].family,
+        tier="lite",
+        compute=Compute(),
+        space=SPACE,
+        trials=trials,
+        selected=best,
+        selected_runs=[run.id for run in tuned],
+        default_runs=[run.id for run in default],
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+    return [*tuning, *{run.id: run for run in (*tuned, *default)}.values()], study
+
+
+def record(refs, point, purpose, repetition, level, draw):
+    """One run: a curve of five points that rises to about `level`; one in a hundred diverges."""
+    spec = RunSpec(
+        ruleset=1,
+        task=refs[0],
+        method=refs[1],
+        hyperparameters=point,
+        purpose=purpose,
+        repetition=repetition,
+    )
+    final = level + 0.01 * draw.normal()
+    shape = 1 - np.exp(-3 * np.arange(1, 6) / 5)
+    val, test = np.clip(0.1 + (final - 0.1) * shape + 0.005 * draw.normal(size=(2, 5)), 0, 1)
+    curve = [
+        CurvePoint(
+            batch=batch,
+            passes=batch,
+            seconds=round(0.0011 * batch, 4),
+            train_loss=round(2.3 - 2 * float(val[i]), 4),
+            val=round(float(val[i]), 4),
+            test=round(float(test[i]), 4),
+        )
+        for i, batch in enumerate(BATCHES)
+    ]
+    chosen = max(range(5), key=lambda i: (curve[i].val, i))
+    result = Result(
+        val=curve[chosen].val,
+        test=curve[chosen].test,
+        test_last=curve[-1].test,
+        test_oracle=max(point.test for point in curve),
+        selected=chosen,
+        secondary={"log_loss": round(1 - curve[chosen].test, 4)},
+    )
+    diverged = draw.random() < 0.01
+    return RunRecord(
+        id=spec.id,
+        spec=spec,
+        family=registry.task_entries()[refs[0].slug].card.family,
+        tier="lite",
+        status="diverged" if diverged else "completed",
+        message="the loss is not finite" if diverged else "",
+        result=None if diverged else result,
+        curve=curve,
+        usage=Usage(
+            batches=600,
+            passes=600,
+            examples=9600,
+            train_seconds=round(0.66 + 0.05 * draw.random(), 3),
+            wall_seconds=1.2,
+            cpu_seconds=1.1,
+            peak_bytes=300_000_000 + int(draw.integers(10_000_000)),
+            optimizer_state_bytes=40_000,
+        ),
+        environment=ENVIRONMENT,
+        isolation=Isolation(
+            level="L2", mechanism="bubblewrap", profile_hash=PROFILE, probe_hash=PROBE
+        ),
+        scorer_version=1,
+        weights_sha256=sha256(f"{spec.id}"),
+        reproduce=reproduce_command(refs[1].slug, spec),
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+def write(made):
+    runs, study = made
+    source = registry.method_entries()[study.method.slug].contents
+    name, data = pack(runs, [study], source)
+    (registry.RESULTS / name).write_bytes(data)
+    return name, sha256(data)
+
+
+def write_log(files):
+    """The log in one go: publog.append reads all of it before each line."""
+    previous, lines = publog.NOTHING, []
+    for n, (name, digest) in enumerate(files, 1):
+        values = {
+            "n": n,
+            "at": "2026-01-02T00:00:00+00:00",
+            "kind": "publish",
+            "file": name,
+            "sha256": digest,
+            "replaces": None,
+            "tier": "T1",
+            "note": "",
+            "previous": previous,
+        }
+        previous = sha256(canonical_json(values))
+        lines.append(canonical_json({**values, "hash": previous}) + "\n")
+    (registry.RESULTS / publog.LOG).write_text("".join(lines))
+
+
+def rewrite(root, task):
+    """Supersede the last method's bundle of `task` by one with other scores."""
+    use(root)
+    old = sorted(registry.RESULTS.glob(f"{task}--*.zip"))[-1]
+    method = old.name.split("--")[1].rsplit("-v", 1)[0]
+    name, _ = write(cell(task, method, salt=time.time_ns() % 1_000_003))
+    publog.append(
+        registry.RESULTS,
+        "supersede",
+        Path(name),
+        replaces=sha256(old.read_bytes()),
+        note="made anew for the benchmark",
+    )
+
+
+if __name__ == "__main__":
+    main()

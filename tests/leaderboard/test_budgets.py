@@ -1,0 +1,126 @@
+"""Tuning-budget curves against the enumeration of all subsets, and of all resamples."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaderboard import budgets
+from suite.records import Trial, select
+from suite.ruleset import RULESET
+
+scores = st.integers(0, 4).map(lambda x: x / 4)  # ties are common
+trials = st.lists(st.tuples(scores, scores), min_size=1, max_size=7)
+directions = st.sampled_from(["maximize", "minimize"])
+
+
+def winner(vals: list[float], subset: tuple[int, ...], direction: str) -> int:
+    """Who suite.records.select takes from a subset."""
+    made = [
+        Trial(number=i, hyperparameters={}, run_id="0" * 16, status="completed", val=vals[i])
+        for i in subset
+    ]
+    return select(made, direction)  # type: ignore[arg-type]
+
+
+@given(trials, directions)
+def test_expected_is_the_mean_over_all_subsets(pairs: list[tuple[float, float]], way: str) -> None:
+    vals, tests = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    found = budgets.ordered(vals, tests, way)  # type: ignore[arg-type]
+    for k in range(1, len(pairs) + 1):
+        subsets = list(itertools.combinations(range(len(pairs)), k))
+        values = [Fraction(tests[winner(vals, subset, way)]) for subset in subsets]
+        assert budgets.expected(found, k) == pytest.approx(float(sum(values) / len(subsets)))
+
+
+def test_at_both_ends() -> None:
+    found = budgets.ordered([0.1, 0.9, 0.5], [3.0, 1.0, 2.0], "maximize")
+    assert budgets.expected(found, 1) == pytest.approx(2.0)
+    assert budgets.expected(found, 3) == 1.0
+
+
+def test_the_estimate_from_few_trials_is_unbiased() -> None:
+    """Where trials are drawn from a known law, its mean over studies is the truth."""
+    generator = np.random.default_rng(3)
+    k, n = 3, 5
+    found = []
+    for _ in range(4000):
+        vals = generator.random(n)
+        found.append(budgets.expected(budgets.ordered(vals, vals + 1, "maximize"), k))  # type: ignore[arg-type]
+    truth = 1 + k / (k + 1)  # mean of the largest of k uniform numbers
+    assert abs(np.mean(found) - truth) < 4 * np.std(found) / math.sqrt(len(found))
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 12, 25])
+def test_positions_of_the_slider(n: int) -> None:
+    expected = {1: [1], 2: [1, 2], 4: [1, 2, 4], 5: [1, 2, 4, 5]}
+    expected |= {12: [1, 2, 4, 8, 12], 25: [1, 2, 4, 8, 16, 25]}
+    assert budgets.budgets(n) == expected[n]
+
+
+@given(trials, directions)
+def test_resamples_are_weighed_as_if_each_were_sorted(
+    pairs: list[tuple[float, float]], way: str
+) -> None:
+    vals, tests = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    n = len(pairs)
+    found = budgets.ordered(vals, tests, way)  # type: ignore[arg-type]
+    cumulative = budgets.resampled_counts(found, "digits", RULESET)
+    assert (cumulative[-1] == n).all()
+    copies = np.diff(cumulative, axis=0, prepend=0)[:, 7]
+    drawn = [number for number, c in zip(found.numbers, copies, strict=True) for _ in range(c)]
+    again = budgets.ordered(
+        [vals[i] for i in drawn],
+        [tests[i] for i in drawn],
+        way,  # type: ignore[arg-type]
+    )
+    for k in range(1, n + 1):
+        chances = budgets.resampled_chances(cumulative, k, 1)[:, 7]
+        # Copies of equals: which of them comes first depends on the draw, their own order not.
+        assert chances.sum() == pytest.approx(1.0)
+        if len(set(vals)) == n:
+            assert float(chances @ found.tests) == pytest.approx(budgets.expected(again, k))
+
+
+def test_methods_with_the_same_trials_are_resampled_alike() -> None:
+    one = budgets.ordered([0.1, 0.2, 0.3], [1.0, 2.0, 3.0], "maximize")
+    other = budgets.ordered([0.3, 0.2, 0.1], [1.0, 2.0, 3.0], "maximize")
+    first, second = (budgets.resampled_counts(x, "digits", RULESET) for x in (one, other))
+    counts = np.diff(first, axis=0, prepend=0)
+    assert (counts == np.diff(second, axis=0, prepend=0)[::-1]).all()
+    assert (budgets.resampled_counts(one, "letters", RULESET) != first).any()
+
+
+def test_the_interval_is_that_of_the_resampled_expectations() -> None:
+    generator = np.random.default_rng(1)
+    vals = generator.random(12)
+    found = budgets.ordered(
+        vals.tolist(), (vals + generator.normal(0, 0.1, 12)).tolist(), "maximize"
+    )
+    cumulative = budgets.resampled_counts(found, "digits", RULESET)
+    copies = np.diff(cumulative, axis=0, prepend=0)
+    values = []
+    for column in copies.T[:300]:
+        tests = np.repeat(found.tests, column)
+        ranks = range(len(tests))
+        values.append(budgets.expected(budgets.ordered(ranks, tests, "maximize"), 4))  # type: ignore[arg-type]
+    chances = budgets.resampled_chances(cumulative, 4, 1)
+    draws = (chances * found.tests[:, np.newaxis]).sum(axis=0)
+    assert draws[:300] == pytest.approx(values)
+    interval = budgets.interval(found, cumulative, 4, 0.95)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]))
+    assert interval.low <= budgets.expected(found, 4) <= interval.high
+
+
+def test_one_trial_leaves_nothing_to_resample() -> None:
+    found = budgets.ordered([0.5], [0.4], "maximize")
+    cumulative = budgets.resampled_counts(found, "digits", RULESET)
+    assert budgets.interval(found, cumulative, 1, 0.95) is None
+    assert budgets.expected(found, 1) == 0.4

@@ -1,0 +1,362 @@
+"""`assay site build`: all of it or nothing, the same bytes however it was made, every link alive."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import html5lib
+import pytest
+from typer.testing import CliRunner
+
+from leaderboard.site import build as building
+from leaderboard.site.build import Built, Request, build
+from leaderboard.site.cache import FOLDER
+from leaderboard.site.commands import app
+from leaderboard.site.folder import MARKER, File, write
+from suite import publog, registry
+from suite.errors import AssayError, LogError, StorageError
+from suite.store import Store
+
+Files = dict[str, bytes]
+N_TASKS = 3
+
+
+def made(out: Path, **options: Any) -> Built:
+    return build(Request(out=out, **{"jobs": 1, "cache": False, **options}))
+
+
+def files_of(site: Path) -> Files:
+    return {
+        path.relative_to(site).as_posix(): path.read_bytes()
+        for path in site.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def site(simulated: Any, tmp_path: Path) -> Files:
+    made(tmp_path / "site")
+    return files_of(tmp_path / "site")
+
+
+def test_every_file_is_in_the_manifest_with_its_size_and_hash(site: Files) -> None:
+    listed = json.loads(site["data/v1/manifest.json"])["files"]
+    found = {file["path"]: (file["n_bytes"], file["sha256"]) for file in listed}
+    wanted = {
+        path: (len(data), sha256(data).hexdigest())
+        for path, data in site.items()
+        if path not in (MARKER, "data/v1/manifest.json")
+    }
+    assert found == wanted
+
+
+def test_the_same_records_make_the_same_bytes(site: Files, simulated: Any, tmp_path: Path) -> None:
+    """In one process or two, with a cache or without, from parts that were kept."""
+    assert made(tmp_path / "again").n_kept == 0
+    assert files_of(tmp_path / "again") == site
+    assert made(tmp_path / "pool", jobs=2, cache=True).n_kept == 0
+    assert files_of(tmp_path / "pool") == site
+    assert made(tmp_path / "kept", cache=True).n_kept == N_TASKS
+    assert files_of(tmp_path / "kept") == site
+
+
+def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> None:
+    made(tmp_path / "site", cache=True)
+    before = files_of(tmp_path / "site")
+    simulated.made.rewrite(simulated.root, "t01")
+    assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
+    after = files_of(tmp_path / "site")
+    assert after["task/t01/index.html"] != before["task/t01/index.html"]
+    assert after["run/t00/m003/index.html"] == before["run/t00/m003/index.html"]
+    made(tmp_path / "scratch")
+    assert after == files_of(tmp_path / "scratch")
+
+
+def spoil_text(part: Path) -> None:
+    part.write_text("{", encoding="utf-8")
+
+
+def spoil_schema(part: Path) -> None:
+    kept = json.loads(part.read_text())
+    part.write_text(json.dumps({**kept, "text": '{"tuned": 1}'}))
+
+
+def spoil_path(part: Path) -> None:
+    kept = json.loads(part.read_text())
+    kept["files"][0]["path"] = "../../outside.html"
+    part.write_text(json.dumps(kept))
+
+
+def spoil_file(part: Path) -> None:
+    page = next(part.parent.rglob("index.html"))
+    page.unlink()
+    page.write_text("<script>alert(1)</script>")
+
+
+@pytest.mark.parametrize("spoil", [spoil_text, spoil_schema, spoil_path, spoil_file])
+def test_a_damaged_cache_is_as_good_as_none(
+    site: Files, simulated: Any, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    made(tmp_path / "first", cache=True)
+    spoil(next((simulated.results / FOLDER / "task-t00").glob("*/part.json")))
+    assert made(tmp_path / "second", cache=True).n_kept == N_TASKS - 1
+    assert files_of(tmp_path / "second") == site
+    assert not list(tmp_path.rglob("outside.html"))
+
+
+def test_a_page_that_was_edited_in_a_site_does_not_come_back(
+    site: Files, simulated: Any, tmp_path: Path
+) -> None:
+    """A site and the cache share files: what is written over in one is written over in both."""
+    made(tmp_path / "first", cache=True)
+    page = tmp_path / "first" / "task" / "t00" / "index.html"
+    with page.open("a") as file:
+        file.write("<p>mine")
+    assert made(tmp_path / "first", cache=True).n_kept == N_TASKS - 1
+    assert files_of(tmp_path / "first") == site
+
+
+def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        made(tmp_path / "site", cache=True)
+        simulated.made.rewrite(simulated.root, "t02")
+    kept = simulated.results / FOLDER / "task-t02"
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_every_link_leads_somewhere(site: Files) -> None:
+    ids = {path: set(ids_in(page)) for path, page in parsed(site).items()}
+    dead = []
+    for path, page in parsed(site).items():
+        for address in addresses(page):
+            parts = urlsplit(address)
+            if parts.scheme:
+                assert parts.scheme in ("http", "https", "data"), address
+                continue
+            target = (
+                os.path.normpath(Path(path).parent / unquote(parts.path)) if parts.path else path
+            )
+            if target not in site:
+                dead.append((path, address))
+            elif parts.fragment and parts.fragment not in ids.get(target, ()):
+                dead.append((path, address))
+    assert not dead
+
+
+def test_pages_are_sound_html_without_anything_inline(site: Files) -> None:
+    assert len(parsed(site)) > 30
+    for path, page in parsed(site).items():
+        doubled = [name for name, n in Counter(ids_in(page)).items() if n > 1]
+        assert not doubled, path
+        policies = [
+            e.get("content")
+            for e in page.iter("meta")
+            if e.get("http-equiv") == "Content-Security-Policy"
+        ]
+        assert len(policies) == 1 and "unsafe" not in policies[0], path
+        for element in page.iter():
+            if not isinstance(element.tag, str):
+                continue
+            assert not {a for a in element.keys() if a == "style" or a.startswith("on")}, path
+            assert element.tag != "style", path
+            assert element.tag != "script" or (element.get("src") and not element.text), path
+
+
+def test_every_row_leads_to_its_runs(site: Files) -> None:
+    board = json.loads(site["data/v1/board.json"])
+    rows = [(table["task"], row) for table in board["tasks"] for row in table["rows"]]
+    assert len(rows) == 12
+    for task, row in rows:
+        page = site[f"run/{task}/{row['method']}/index.html"].decode()
+        assert row["study"] in page
+        assert page.count("assay run ") > row["tuned"]["n"]
+
+
+def parsed(site: Files) -> dict[str, Any]:
+    """The tree of every page; an error of syntax is an exception."""
+    return {
+        path: html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
+            data, transport_encoding="utf-8"
+        )
+        for path, data in site.items()
+        if path.endswith(".html")
+    }
+
+
+def ids_in(page: Any) -> list[str]:
+    return [e.get("id") for e in page.iter() if isinstance(e.tag, str) and e.get("id")]
+
+
+def addresses(page: Any) -> list[str]:
+    found = []
+    for element in page.iter():
+        if isinstance(element.tag, str):
+            found += [v for k, v in element.items() if k in ("href", "src")]
+    return found
+
+
+def test_a_folder_of_other_things_is_not_touched(simulated: Any, tmp_path: Path) -> None:
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter.txt").write_text("years of work")
+    with pytest.raises(AssayError, match="holds other things than a site"):
+        made(out)
+    assert files_of(out) == {"chapter.txt": b"years of work"}
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AssayError, match="is a file"):
+        made(tmp_path / "file")
+
+
+def test_an_empty_folder_and_a_site_are_replaced(simulated: Any, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    made(out)
+    (out / "old.html").write_text("of an earlier build")
+    made(out)
+    assert "old.html" not in files_of(out)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_system_that_cannot_exchange_folders_renames_them(
+    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaderboard.site.folder._exchanged", lambda one, other: False)
+    made(tmp_path / "site")
+    (tmp_path / "site" / "old.html").write_text("of an earlier build")
+    made(tmp_path / "site")
+    assert "old.html" not in files_of(tmp_path / "site")
+
+
+@pytest.mark.parametrize("error", [AssayError("no"), OSError(28, "No space left on device")])
+def test_a_build_that_fails_leaves_the_site_as_it_was(
+    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    out = tmp_path / "site"
+    made(out)
+    before = files_of(out)
+
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(building, "board_pages", fail)
+    with pytest.raises(AssayError):
+        made(out)
+    assert files_of(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "site"]
+
+
+def test_what_a_killed_build_left_is_removed_and_one_at_work_is_not(
+    simulated: Any, tmp_path: Path
+) -> None:
+    dead, alive = (tmp_path / f".site-building-{name}" for name in ("dead", "alive"))
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / ".lock").touch()
+    with (alive / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made(tmp_path / "site")
+    assert alive.exists() and not dead.exists()
+
+
+def test_a_place_that_cannot_be_written_is_said(simulated: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="--out"):
+        made(tmp_path / "file" / "site")
+
+
+def test_a_broken_log_stops_the_build(simulated: Any, tmp_path: Path) -> None:
+    log = simulated.results / publog.LOG
+    log.write_bytes(log.read_bytes().replace(b'"n":2', b'"n":3', 1))
+    with pytest.raises(LogError):
+        made(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_nothing_to_show_is_said(simulated: Any, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(AssayError, match="no results in"):
+        made(tmp_path / "site", results=tmp_path / "none")
+
+
+def test_local_results_stand_beside_published_ones(
+    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "assay-results"
+    runs, study = simulated.made.cell("t00", "m003", salt=7)
+    for record in (*runs, study):
+        Store(local).write(record)
+    made(tmp_path / "published")
+    built = made(tmp_path / "both", local=local)
+    assert any("the published ones count" in problem for problem in built.problems)
+    for bundle in simulated.results.glob("t00--m003*"):
+        bundle.unlink()
+    made(tmp_path / "local", local=local)
+    page = (tmp_path / "local" / "task" / "t00" / "index.html").read_text()
+    assert "local" in page
+    assert "local" not in (tmp_path / "published" / "index.html").read_text()
+    rows = json.loads((tmp_path / "local" / "data" / "v1" / "board.json").read_text())
+    trust = {row["method"]: row["trust"] for row in rows["tasks"][0]["rows"]}
+    assert trust == {"m000": "T1", "m001": "T1", "m002": "T1", "m003": "T0"}
+
+
+def test_the_command_prints_what_it_did_and_all_problems(simulated: Any, tmp_path: Path) -> None:
+    bundles = sorted(simulated.results.glob("*.zip"))
+    bundles[0].write_bytes(bundles[0].read_bytes()[:-100])
+    (simulated.results / bundles[1].name.replace("m001", "m009")).write_bytes(b"")
+    done = CliRunner().invoke(app, ["build", "--jobs", "1", "--no-cache"])
+    assert done.exit_code == 0, done.output
+    assert "3 tasks" in done.stdout and "assay site serve" in done.stdout
+    problems = [line for line in done.stderr.splitlines() if line.startswith("not shown: ")]
+    assert len(problems) == 2
+    log = Path("site/log/index.html").read_text()
+    for problem in problems:
+        assert problem.split(": ")[1] in log
+    assert str(tmp_path) not in log + done.stderr
+
+
+def test_the_command_prints_json(simulated: Any) -> None:
+    done = CliRunner().invoke(app, ["build", "--jobs", "1", "--no-cache", "--json"])
+    said = json.loads(done.stdout)
+    assert (said["n_tasks"], said["problems"]) == (3, [])
+    listed = json.loads(Path("site/data/v1/manifest.json").read_text())["files"]
+    assert said["n_files"] == len(listed) + 1
+
+
+def test_reports_of_other_commands_must_be_objects(simulated: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("[1]")
+    with pytest.raises(AssayError, match="expected a JSON object, got list"):
+        made(tmp_path / "site", scorecard=report)
+    report.write_text('{"counts": {}, "counts": {}}')
+    with pytest.raises(AssayError, match="stands twice"):
+        made(tmp_path / "site", scorecard=report)
+    with pytest.raises(AssayError, match="No such file"):
+        made(tmp_path / "site", scorecard=tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a/../x", "a//x", ".hidden", "a/.x", "a\\x", "a\nb", "", "é"]
+)
+def test_names_that_lead_elsewhere_are_never_written(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError):
+        write(tmp_path / "root", path, "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_written_once(tmp_path: Path) -> None:
+    first = write(tmp_path, "a/b.html", "x")
+    assert first == File(path="a/b.html", n_bytes=1, sha256=sha256(b"x").hexdigest())
+    with pytest.raises(StorageError):
+        write(tmp_path, "a/b.html", "y")
+
+
+def test_the_registry_is_what_is_built(simulated: Any) -> None:
+    assert registry.RESULTS == simulated.results

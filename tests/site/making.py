@@ -1,0 +1,190 @@
+"""A small site from made-up records, without the engine: views, pages, files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import leaderboard.site
+from leaderboard.board import build
+from leaderboard.claims import ClaimRow, Finding, Ledger
+from leaderboard.contest import Contest
+from leaderboard.details import Cost, Detail, Pair, Sensitivity, TaskDetail
+from leaderboard.evidence import Catalogue, Evidence, cells
+from leaderboard.hearing import TaskFinding
+from leaderboard.paired import Comparison, Interval
+from leaderboard.site.pages import (
+    Links,
+    board_pages,
+    cell_pages,
+    compare_data,
+    task_entries,
+    task_pages,
+)
+from leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
+from leaderboard.tables import Board, BudgetRow, BudgetTable, TaskTable
+from suite.cards import SubmissionCard
+from suite.records import RunRecord
+from suite.ruleset import RULESET
+
+STATIC = Path(leaderboard.site.__file__).parent / "static"
+
+
+def detail_of(method: str) -> Detail:
+    """A method of which only the cost is known."""
+    return Detail(
+        method=method,
+        curve=[],
+        targets=[],
+        budget=[],
+        sensitivity=Sensitivity(
+            n=0, default_gap=0.0, near_best=1.0, lr_decades=None, diverged=0.0, trials=[]
+        ),
+        cost=Cost(
+            passes=100, examples=200, seconds=1.5, ratio=1.0, peak_bytes=1e8,
+            optimizer_state_bytes=5e3,
+        ),
+        selection=None,
+        paths=[],
+    )  # fmt: skip
+
+
+def pairs_of(contest: Contest, table: TaskTable) -> list[Pair]:
+    """All pairs of ranked methods."""
+    of = {cell.method: cell for cell in contest.ranked}
+    ranked = [row.method for row in table.rows if row.state == "ranked"]
+    found = []
+    for i, a in enumerate(ranked):
+        for b in ranked[i + 1 :]:
+            differences = contest.differences(contest.sample(of[a]), contest.sample(of[b]))
+            c = contest.compared(differences)
+            found.append(
+                Pair(
+                    a=a, b=b, n=c.n, difference=c.difference, interval=c.interval, p=c.p,
+                    superiority=c.superiority, verdict=c.verdict,
+                )
+            )  # fmt: skip
+    return found
+
+
+def budget_tables(tuned: Board, defaults: Board) -> list[BudgetTable]:
+    """The ends of the slider, and one position between them."""
+    found = []
+    for board, k, basis in ((defaults, 0, "defaults"), (tuned, 4, "trials"), (tuned, 12, "tuned")):
+        for summary in [*board.families, *([board.overall] if board.overall else [])]:
+            rows = [
+                BudgetRow(method=r.method, score=r.iqm, interval=r.iqm_interval, rank=r.rank)
+                for r in summary.rows
+                if r.rank and r.iqm is not None
+            ]
+            found.append(BudgetTable(name=summary.name, k=k, basis=basis, rows=rows))
+    return found
+
+
+def ledger(board: Board) -> Ledger:
+    """One claim that holds and one that was not tested."""
+    comparison = Comparison(
+        n=12, difference=0.05, interval=Interval(low=0.04, high=0.06), p=0.0005,
+        p_adjusted=0.0005, superiority=1.0, verdict="better",
+    )  # fmt: skip
+    task = TaskFinding(
+        task="digits", family="classification", tier="lite", unit="share", mean=0.95,
+        mean_other=0.9, note="", comparison=comparison, studies=[],
+    )  # fmt: skip
+    finding = Finding(
+        tier="lite", verdict="supported", preliminary=False, n_tasks=1, n=12, difference=0.05,
+        unit="share", interval=comparison.interval, p=0.0005, tasks=[task], note="",
+    )  # fmt: skip
+    claim = ClaimRow(
+        method="better", number=1, text="It is better than plain SGD.", source="Table 1",
+        paper_value="95 against 90", metric="accuracy", better_than="reference", margin=0.0,
+        tuned=True, verdict="supported", tier="lite", findings=[finding], untested=["letters"],
+    )  # fmt: skip
+    idle = claim.model_copy(
+        update={"number": 2, "text": "It also writes poetry.", "verdict": "not tested",
+                "tier": None, "findings": [], "untested": ["valley"]}
+    )  # fmt: skip
+    return Ledger(
+        ruleset=1, confidence=0.95, alpha=0.05, rows=[claim, idle],
+        counts={"supported": 1, "contradicted": 0, "inconclusive": 0, "not tested": 1},
+        problems=[],
+    )  # fmt: skip
+
+
+def site_view(
+    evidence: Evidence,
+    catalogue: Catalogue,
+    cards: Mapping[str, SubmissionCard],
+    runs: Mapping[str, RunRecord],
+    landscapes: Mapping[str, Landscape] | None = None,
+) -> tuple[SiteView, list[TaskView], list[CellView]]:
+    """Views as the engine makes them."""
+    tuned, defaults = (
+        build(evidence, catalogue, list(catalogue.tasks), RULESET, basis)
+        for basis in ("tuned", "defaults")
+    )
+    tasks, cell_views, details = [], [], {}
+    for table, untuned in zip(tuned.tasks, defaults.tasks, strict=True):
+        card = catalogue.tasks[table.task][0]
+        contest = Contest(card, cells(card, evidence, catalogue, RULESET)[0], "tuned", RULESET)
+        made = TaskDetail(
+            task=table.task,
+            details=[detail_of(row.method) for row in table.rows],
+            pairs=pairs_of(contest, table),
+            ecdf={},
+        )
+        details[table.task] = made
+        landscape = (landscapes or {}).get(table.task)
+        tasks.append(TaskView(card, table, untuned, made, landscape, cards))
+        studies = {cell.method: cell.study for cell in contest.cells}
+        for row in table.rows:
+            study = studies[row.method]
+            wanted = [t.run_id for t in study.trials]
+            wanted += [*study.selected_runs, *study.default_runs]
+            own = [runs[i] for i in dict.fromkeys(wanted) if i in runs]
+            cell_views.append(CellView(card, row, detail_of(row.method), study, own))
+    methods = {
+        slug: Method(
+            slug,
+            cards.get(slug),
+            {t: d for t, m in details.items() for d in m.details if d.method == slug},
+        )
+        for slug in sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
+    }
+    view = SiteView(
+        board=tuned, defaults=defaults, budgets=budget_tables(tuned, defaults),
+        ledger=ledger(tuned), methods=methods,
+        tasks={slug: card for slug, (card, _) in catalogue.tasks.items()}, log=[],
+        scorecard=None, controls={}, queue=[], ruleset=RULESET, with_local=False,
+        version="0.1.0", problems=[],
+    )  # fmt: skip
+    return view, tasks, cell_views
+
+
+def links_of(view: SiteView) -> Links:
+    """Links of a view."""
+    return Links(
+        frozenset(table.task for table in view.board.tasks),
+        frozenset(view.methods),
+        view.version,
+        view.ruleset.version,
+        view.with_local,
+    )
+
+
+def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
+    """The pages, the scripts of the comparison, and empty twins."""
+    links = links_of(view)
+    files = board_pages(view, links)
+    for task in tasks:
+        files |= task_pages(task, links)
+    for cell in cell_views:
+        files |= cell_pages(cell, links)
+    entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
+    files |= compare_data(view, entries)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    shutil.copytree(STATIC, folder / "static")
