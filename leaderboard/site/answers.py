@@ -46,6 +46,7 @@ class Answer:
     n_tasks: int
     references: Sequence[str]
     reference_on_top: bool
+    """The one reference of its tasks is among the top."""
     gains: Sequence[Gain]
     """Of the first method, where repetitions were made at this budget."""
     n_gains: int
@@ -96,7 +97,7 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         n_methods=len(table.rows),
         n_tasks=len(tasks),
         references=references,
-        reference_on_top=any(row.method in references for row in top),
+        reference_on_top=len(references) == 1 and any(row.method in references for row in top),
         gains=gains[:SHOWN],
         n_gains=len(gains),
     )
@@ -104,7 +105,9 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
 
 def _tasks(board: Board, name: str) -> list[TaskTable]:
     """The anchored tasks behind a summary."""
-    return [t for t in board.tasks if t.anchored and name in (t.family, "overall")]
+    summaries = [*board.families, *([board.overall] if board.overall else [])]
+    own = {task for summary in summaries if summary.name == name for task in summary.tasks}
+    return [table for table in board.tasks if table.task in own]
 
 
 def _gains(board: Board, name: str, method: str) -> list[Gain]:
@@ -125,11 +128,17 @@ def _row(task: TaskTable, method: str) -> Row | None:
 
 
 def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
-    """Per position of the slider, what each family says, families in the order of the board."""
+    """Per position of the slider, what each family says, families in the order of the board.
+
+    A family that was tuned with fewer points than a position answers with all it has.
+    """
+    tables: dict[str, list[BudgetTable]] = {}
+    for table in sorted(view.budgets, key=lambda table: table.k):
+        tables.setdefault(table.name, []).append(table)
     order = {summary.name: i for i, summary in enumerate(view.board.families)}
-    found: dict[int, list[Answer]] = {k: [] for k in budgets(view)}
-    for table in sorted(view.budgets, key=lambda t: (order.get(t.name, len(order)), t.k)):
-        made = answer(view, table)
-        if made:
-            found[table.k].append(made)
+    names = sorted(tables, key=lambda name: order.get(name, len(order)))
+    found: dict[int, list[Answer]] = {}
+    for k in budgets(view):
+        nearest = [[t for t in tables[name] if t.k <= k][-1:] for name in names]
+        found[k] = [made for near in nearest for t in near if (made := answer(view, t))]
     return found

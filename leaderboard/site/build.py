@@ -176,7 +176,7 @@ class _Build:
     def groups(self, parts: Mapping[str, TaskPart]) -> dict[str, GroupPart]:
         """What tasks say together, by family and "overall"."""
         cards = {slug: self.context.catalogue.tasks[slug][0] for slug in parts}
-        named = groups(list(cards.values()), lambda card: card.family)
+        named = groups(list(cards.values()), lambda card: card)
         members = {name: [card.slug for card in found] for name, found in named.items()}
         keys = {
             name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})

@@ -52,7 +52,7 @@ def _estimates(rows: Sequence[Row]) -> list[Estimate]:
 
 
 def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> Markup:
-    """In seconds as a multiple of the reference's where all are known to be, else in passes."""
+    """In CPU time as a multiple of the reference's where all are known to be, else in passes."""
     costs = {method: detail.cost for method, detail in details.items()}
     known = {method: cost for method, cost in costs.items() if cost}
     relative = all(cost.ratio is not None for cost in known.values())
@@ -67,7 +67,7 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
         for row in rows
         if (cost := known.get(row.method)) and row.tuned.mean is not None
     ]
-    title = "seconds of training, times the reference's" if relative else "passes"
+    title = "CPU time, times the reference's" if relative else "passes"
     return pictures.cost_against_score("cost-and-score", spent, measure, title)
 
 
