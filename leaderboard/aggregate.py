@@ -27,7 +27,7 @@ STABILITY_DRAWS = 500
 """First draws of the bootstrap, for ranks with each task left out in turn."""
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
-_SLICE = 2_500
+_SLICE = 2_000
 """Draws worked on at once: few enough for the cache, enough for a loop over runs."""
 
 Weights = NDArray[np.signedinteger]
@@ -256,8 +256,8 @@ class _Middle:
 
     def _cumulative(self, weights: Weights) -> Weights:
         cumulative: Weights = weights[self.order]
-        for before, row in itertools.pairwise(cumulative):  # faster than np.cumsum(axis=0)
-            row += before
+        for before, row in itertools.pairwise(list(cumulative)):  # faster than np.cumsum(axis=0)
+            np.add(row, before, out=row)
         return cumulative
 
     def _reach(self, cumulative: Weights, low: int, high: int) -> tuple[int, int]:
@@ -272,8 +272,7 @@ class _Middle:
         Overwrites the cumulative weights of these runs.
         """
         low, high = self.unit * n_tasks, 3 * self.unit * n_tasks
-        np.maximum(cumulative, cumulative.dtype.type(low), out=cumulative)
-        np.minimum(cumulative, cumulative.dtype.type(high), out=cumulative)
+        np.clip(cumulative, low, high, out=cumulative)
         inside = np.empty_like(cumulative)
         np.subtract(cumulative[0], cumulative.dtype.type(low), out=inside[0])
         np.subtract(cumulative[1:], cumulative[:-1], out=inside[1:])
