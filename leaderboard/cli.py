@@ -81,7 +81,7 @@ def board(
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
         return
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
     from leaderboard.text import show_board
 
     show_board(made, console())
@@ -113,7 +113,7 @@ def compare(
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
         return
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
     from leaderboard.text import show_report
 
     show_report(report, console())
@@ -156,7 +156,7 @@ def claims(
         typer.echo(ledger.model_dump_json(indent=1))
         return
     from leaderboard.claims_text import show_ledger
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
 
     show_ledger(ledger, console())
 
@@ -196,7 +196,7 @@ def audit(
         typer.echo(text)
         return
     from leaderboard.audit_text import show_audit
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
 
     show_audit(made, console())
 
@@ -332,7 +332,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
-    from leaderboard.formats import plain
+    from leaderboard.format import plain
 
     for problem in problems:
         typer.echo(f"not shown: {plain(problem)}", err=True)
