@@ -68,6 +68,17 @@ def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDet
     )
 
 
+def reference_targets(dossier: Dossier) -> list[Target]:
+    """How the tuned reference fares at the task's frozen targets; nothing without its records."""
+    reference = dossier.card.reference
+    return [
+        target
+        for cell in dossier.cells
+        if cell.method == reference and not cell.stale
+        for target in _Method(dossier, cell, {}).targets()
+    ]
+
+
 class _Method:
     """One method on one task, its tuned repetitions read once."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -97,14 +97,19 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
     return drawn
 
 
-def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
-    """Of one method on one task: what its learning rate does."""
-    metric = view.card.metric
+def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Markup]:
+    """Of one method on one task, by name: how it learns, and what tuning does for it."""
+    metric, method = view.card.metric, view.row.method
     measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
-    tuning = view.detail.sensitivity
-    if tuning.lr_decades is None:
-        return ()
-    return [pictures.learning_rate("rate", tuning, measure, view.row.method)]
+    detail, tuning = view.detail, view.detail.sensitivity
+    drawn = {}
+    if detail.curve:
+        drawn["learning-curve"] = pictures.learning_curves("curve", {method: detail.curve}, measure)
+    if detail.budget:
+        drawn["tuning-budget"] = pictures.budget_curves("budget", {method: detail.budget}, measure)
+    if tuning.lr_decades is not None:
+        drawn["learning-rate"] = pictures.learning_rate("rate", tuning, measure, method)
+    return drawn
 
 
 def of_summary(summary: Summary) -> Sequence[Markup]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from suite import running
 from suite.errors import StorageError, WorkerError
 from suite.execution import Job, Pool
-from suite.pipeline import Pipeline, make_cells
+from suite.pipeline import Cell, Pipeline, make_cells
 from suite.planning import Request
 from suite.records import RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method, load_task, method_ref, task_ref
@@ -359,4 +359,4 @@ def test_the_control_runs_each_reference_at_its_defaults_once(
     assert list(Store(request.results).studies()) == []
     capsys.readouterr()
     assert running.run(request) == 0
-    assert "8 runs done (8 were recorded before)" in capsys.readouterr().out
+    assert "0 runs done (8 were recorded before)" in capsys.readouterr().out
