@@ -150,7 +150,11 @@ class _Method:
 
     def _attempt(self, run: RunRecord, target: float, sign: float) -> tuple[Attempt, Attempt]:
         curve = self.trajectories.get(run.id)
-        index = reached_at(curve, target, sign) if curve else None
+        index = None
+        if curve:
+            # A target is a score on clean labels, which noisy validation labels never show.
+            scores = curve.test if self.card.family == "noisy_labels" else curve.val
+            index = reached_at(scores, target, sign)
         if curve is None or index is None:
             spent, reached = _spent(run, self.card), False
         else:

@@ -27,11 +27,16 @@ class CurvePoint(Part):
     val: float
     test: float
     interval: Interval | None
-    """Of the mean test score; None where n < 2."""
+    """Student's, of the mean test score; None where n < 2."""
 
 
 class Target(Part):
-    """How often and how soon the tuned repetitions reach a frozen target, on validation."""
+    """How often and how soon the tuned repetitions reach a frozen target, on validation.
+
+    On noisy labels, where those of the validation part are noisy too, on test: a target is a score
+    on clean labels. Passes and seconds are per start, as in the curve; what did not complete is
+    censored at what it spent.
+    """
 
     name: Literal["easy", "reference", "stretch"]
     value: float
@@ -112,7 +117,10 @@ class Selection(Part):
 
 
 class Path(Part):
-    """Where the weights went, on a function of one or two unknowns: one start of a repetition."""
+    """Where the weights went, on a function of one or two unknowns: one start of a repetition.
+
+    Of the first three repetitions.
+    """
 
     repetition: int
     start: int

@@ -71,15 +71,15 @@ def _floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Floats:
     return np.clip(array, -MAX_SCORE, MAX_SCORE)
 
 
-def reached_at(found: Trajectory, target: float, sign: float) -> int | None:
-    """Index of the first evaluation point whose validation score is at least as good as `target`.
+def reached_at(scores: Floats, target: float, sign: float) -> int | None:
+    """Index of the first of the scores (g,) that is at least as good as `target`.
 
     Args:
-        found: the curve.
+        scores: a curve's; where it has none yet (NaN), nothing is reached.
         target: a score.
         sign: 1 where larger scores are better, -1 where smaller ones are.
     """
-    good = sign * found.val >= sign * target  # NaN is not
+    good = sign * scores >= sign * target
     return int(good.argmax()) if good.any() else None
 
 

@@ -94,6 +94,16 @@ def test_targets_are_reached_on_validation_at_an_evaluation_point(made: Any) -> 
     assert depth(made).ecdf["adam"] == [(0, 0), (10, 0.25), (20, 0.5)]
 
 
+def test_noisy_labels_are_judged_by_the_clean_ones(new_records: Any) -> None:
+    """0.5 on noisy validation labels is not 0.5; the curve's test scores are 0.01 lower here."""
+    records = new_records().task(
+        "digits", family="noisy_labels", targets=TARGETS, evaluation={"points": 2}
+    )
+    study = records.add("digits", "sgd", [0.9])
+    records.change(study.selected_runs[0], curve=curve(0.5, 0.92))
+    assert [target.passes for target in of(records, "sgd").targets] == [20, 20]
+
+
 def test_a_target_that_is_never_reached_has_no_time(made: Any) -> None:
     stretch = of(made, "sgd").targets[1]
     assert (stretch.reached, stretch.passes, stretch.seconds) == (0, None, None)
