@@ -139,10 +139,8 @@ def pareto(points: Sequence[tuple[float, float]], maximize: bool) -> list[int]:
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1], i))
     found: list[int] = []
     for index in order:
-        cost, score = points[index]
-        if not found or sign * score > sign * points[found[-1]][1] or points[found[-1]] == (
-            cost, score,
-        ):  # fmt: skip
+        last = points[found[-1]] if found else None
+        if last is None or points[index] == last or sign * points[index][1] > sign * last[1]:
             found.append(index)
     return found
 
