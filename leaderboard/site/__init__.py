@@ -5,6 +5,7 @@ Layers, each importing only from those below it:
     serve
     build
     pages, twins
-    views
+    answers, figures, grids, rendering
+    views, words, links
     pictures
 """

@@ -46,7 +46,7 @@ class Answer:
     n_tasks: int
     references: Sequence[str]
     reference_on_top: bool
-    """The one reference of its tasks is among the top."""
+    """All its tasks have one reference, and nobody is shown to beat it."""
     gains: Sequence[Gain]
     """Of the first method, where repetitions were made at this budget."""
     n_gains: int
@@ -75,9 +75,9 @@ def budgets(view: SiteView) -> list[int]:
 def basis_text(k: int, largest: int) -> str:
     """A position of the slider in words."""
     if k == 0:
-        return "published defaults, no tuning"
+        return "Published defaults, no tuning"
     trials = "1 trial" if k == 1 else f"{k} trials"
-    return f"tuned with {trials}" if k == largest else f"best of {trials}, expected"
+    return f"Tuned with {trials}" if k == largest else f"Best of {trials}, expected"
 
 
 def answer(view: SiteView, table: BudgetTable) -> Answer | None:

@@ -22,12 +22,18 @@ def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
     found = {detail.method: detail for detail in view.detail.details}
     details = {row.method: found[row.method] for row in rows if row.method in found}
     drawn = [
-        pictures.intervals("intervals", _estimates(rows), measure, view.tuned.reference),
-        pictures.learning_curves("curves", {m: d.curve for m, d in details.items()}, measure),
-        pictures.win_matrix("wins", [row.method for row in rows], view.detail.pairs, measure),
-        pictures.budget_curves("budget", {m: d.budget for m, d in details.items()}, measure),
+        pictures.intervals("picture-intervals", _estimates(rows), measure, view.tuned.reference),
+        pictures.learning_curves(
+            "picture-curves", {m: d.curve for m, d in details.items()}, measure
+        ),
+        pictures.win_matrix(
+            "picture-wins", [row.method for row in rows], view.detail.pairs, measure
+        ),
+        pictures.budget_curves(
+            "picture-budget", {m: d.budget for m, d in details.items()}, measure
+        ),
         pictures.sensitivity_strip(
-            "strip", {m: d.sensitivity for m, d in details.items()}, measure
+            "picture-strip", {m: d.sensitivity for m, d in details.items()}, measure
         ),
         _cost(rows, details, measure),
         *_targets(view, details, measure),
@@ -37,7 +43,7 @@ def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
         drawn.insert(
             0,
             pictures.trajectories(
-                "paths", view.landscape.axes, view.landscape.values, paths, view.card.title
+                "picture-paths", view.landscape.axes, view.landscape.values, paths, view.card.title
             ),
         )
     return drawn
@@ -68,7 +74,7 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
         if (cost := known.get(row.method)) and row.tuned.mean is not None
     ]
     title = "CPU time, times the reference's" if relative else "passes"
-    return pictures.cost_against_score("cost-and-score", spent, measure, title)
+    return pictures.cost_against_score("picture-cost", spent, measure, title)
 
 
 def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> list[Markup]:
@@ -85,7 +91,7 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
             value = f"{measure.format.number(target.value)} {measure.format.unit}".strip()
             drawn.append(
                 pictures.survival(
-                    f"target-{target.name}",
+                    f"picture-{target.name}",
                     {method: found.survival for method, found in own.items()},
                     f"{target.name} ({value})",
                     max(found.n for found in own.values()),
@@ -93,7 +99,7 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
             )
     if drawn:
         n = max(row.tuned.n for row in view.tuned.rows)
-        drawn.append(pictures.reached("reached", view.detail.ecdf, n))
+        drawn.append(pictures.reached("picture-reached", view.detail.ecdf, n))
     return drawn
 
 
@@ -104,11 +110,15 @@ def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Mark
     detail, tuning = view.detail, view.detail.sensitivity
     drawn = {}
     if detail.curve:
-        drawn["learning-curve"] = pictures.learning_curves("curve", {method: detail.curve}, measure)
+        drawn["learning-curve"] = pictures.learning_curves(
+            "picture-curve", {method: detail.curve}, measure
+        )
     if detail.budget:
-        drawn["tuning-budget"] = pictures.budget_curves("budget", {method: detail.budget}, measure)
+        drawn["tuning-budget"] = pictures.budget_curves(
+            "picture-budget", {method: detail.budget}, measure
+        )
     if tuning.lr_decades is not None:
-        drawn["learning-rate"] = pictures.learning_rate("rate", tuning, measure, method)
+        drawn["learning-rate"] = pictures.learning_rate("picture-rate", tuning, measure, method)
     return drawn
 
 
@@ -124,9 +134,13 @@ def of_summary(summary: Summary) -> Sequence[Markup]:
         for row in rows
         if row.iqm is not None
     ]
-    drawn = [pictures.intervals("intervals", estimates, measure)]
+    drawn = [pictures.intervals("picture-intervals", estimates, measure)]
     if summary.profile:
-        drawn.append(pictures.performance_profile("profile", summary.profile, len(summary.tasks)))
+        drawn.append(
+            pictures.performance_profile("picture-profile", summary.profile, len(summary.tasks))
+        )
     if summary.critical:
-        drawn.append(pictures.critical_difference("critical", summary.critical, summary.name))
+        drawn.append(
+            pictures.critical_difference("picture-critical", summary.critical, summary.name)
+        )
     return drawn

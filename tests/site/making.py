@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import leaderboard.site
 from leaderboard.board import build
-from leaderboard.claims import ClaimRow, Finding, Ledger
-from leaderboard.contest import Contest
-from leaderboard.details import Cost, Detail, Pair, Sensitivity, TaskDetail
+from leaderboard.claims import evaluate
+from leaderboard.contest import Contest, pairs
+from leaderboard.details import Cost, Detail, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
-from leaderboard.hearing import TaskFinding
-from leaderboard.paired import Comparison, Interval
 from leaderboard.site.pages import (
     Links,
     board_pages,
@@ -23,8 +21,8 @@ from leaderboard.site.pages import (
     task_pages,
 )
 from leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
-from leaderboard.tables import Board, BudgetRow, BudgetTable, TaskTable
-from suite.cards import SubmissionCard
+from leaderboard.tables import Board, BudgetRow, BudgetTable
+from suite.cards import Citation, Claim, SubmissionCard
 from suite.records import RunRecord
 from suite.ruleset import RULESET
 
@@ -50,24 +48,6 @@ def detail_of(method: str) -> Detail:
     )  # fmt: skip
 
 
-def pairs_of(contest: Contest, table: TaskTable) -> list[Pair]:
-    """All pairs of ranked methods."""
-    of = {cell.method: cell for cell in contest.ranked}
-    ranked = [row.method for row in table.rows if row.state == "ranked"]
-    found = []
-    for i, a in enumerate(ranked):
-        for b in ranked[i + 1 :]:
-            differences = contest.differences(contest.sample(of[a]), contest.sample(of[b]))
-            c = contest.compared(differences)
-            found.append(
-                Pair(
-                    a=a, b=b, n=c.n, difference=c.difference, interval=c.interval, p=c.p,
-                    superiority=c.superiority, verdict=c.verdict,
-                )
-            )  # fmt: skip
-    return found
-
-
 def budget_tables(tuned: Board, defaults: Board) -> list[BudgetTable]:
     """The ends of the slider, and one position between them."""
     found = []
@@ -82,34 +62,17 @@ def budget_tables(tuned: Board, defaults: Board) -> list[BudgetTable]:
     return found
 
 
-def ledger(board: Board) -> Ledger:
-    """One claim that holds and one that was not tested."""
-    comparison = Comparison(
-        n=12, difference=0.05, interval=Interval(low=0.04, high=0.06), p=0.0005,
-        p_adjusted=0.0005, superiority=1.0, verdict="better",
+def demo_cards(methods: Iterable[str]) -> dict[str, SubmissionCard]:
+    """Cards of the demo's methods; one claims something."""
+    cards = {slug: SubmissionCard(slug=slug, title=slug.title()) for slug in methods}
+    claim = Claim(
+        text="It is better than plain SGD.", source="Table 1", paper_value="95 against 90",
+        metric="accuracy", better_than="reference", tasks=["digits", "letters"],
     )  # fmt: skip
-    task = TaskFinding(
-        task="digits", family="classification", tier="lite", unit="share", mean=0.95,
-        mean_other=0.9, note="", comparison=comparison, studies=[],
-    )  # fmt: skip
-    finding = Finding(
-        tier="lite", verdict="supported", preliminary=False, n_tasks=1, n=12, difference=0.05,
-        unit="share", interval=comparison.interval, p=0.0005, tasks=[task], note="",
-    )  # fmt: skip
-    claim = ClaimRow(
-        method="better", number=1, text="It is better than plain SGD.", source="Table 1",
-        paper_value="95 against 90", metric="accuracy", better_than="reference", margin=0.0,
-        tuned=True, verdict="supported", tier="lite", findings=[finding], untested=["letters"],
-    )  # fmt: skip
-    idle = claim.model_copy(
-        update={"number": 2, "text": "It also writes poetry.", "verdict": "not tested",
-                "tier": None, "findings": [], "untested": ["valley"]}
-    )  # fmt: skip
-    return Ledger(
-        ruleset=1, confidence=0.95, alpha=0.05, rows=[claim, idle],
-        counts={"supported": 1, "contradicted": 0, "inconclusive": 0, "not tested": 1},
-        problems=[],
-    )  # fmt: skip
+    idle = claim.model_copy(update={"text": "It writes poetry.", "metric": "rhymes"})
+    paper = Citation(title="Better", year=2020, identifier="arXiv:2001.00001; 10.1000/xyz")
+    own = {"claims": [claim, idle], "paper": paper, "track": "optimizer"}
+    return cards | {"better": cards["better"].model_copy(update=own)}
 
 
 def site_view(
@@ -124,14 +87,15 @@ def site_view(
         build(evidence, catalogue, list(catalogue.tasks), RULESET, basis)
         for basis in ("tuned", "defaults")
     )
-    tasks, cell_views, details = [], [], {}
+    tasks, cell_views, details, contests = [], [], {}, []
     for table, untuned in zip(tuned.tasks, defaults.tasks, strict=True):
         card = catalogue.tasks[table.task][0]
         contest = Contest(card, cells(card, evidence, catalogue, RULESET)[0], "tuned", RULESET)
+        contests.append(contest)
         made = TaskDetail(
             task=table.task,
             details=[detail_of(row.method) for row in table.rows],
-            pairs=pairs_of(contest, table),
+            pairs=pairs(contest),
             ecdf={},
         )
         details[table.task] = made
@@ -152,10 +116,12 @@ def site_view(
         )
         for slug in sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
     }
+    task_cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
+    ledger = evaluate(contests, cards, task_cards, RULESET, [])
     view = SiteView(
         board=tuned, defaults=defaults, budgets=budget_tables(tuned, defaults),
-        ledger=ledger(tuned), methods=methods,
-        tasks={slug: card for slug, (card, _) in catalogue.tasks.items()}, log=[],
+        ledger=ledger, methods=methods,
+        tasks=task_cards, log=[],
         scorecard=None, controls={}, queue=[], ruleset=RULESET, with_local=False,
         version="0.1.0", problems=[],
     )  # fmt: skip

@@ -57,6 +57,7 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
         row=view.row,
         study=view.study,
         form=form,
+        recorded={record.id for record in view.runs},
         trials=[
             (trial, number(form, trial.val), _point(trial.hyperparameters))
             for trial in view.study.trials

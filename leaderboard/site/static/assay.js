@@ -302,7 +302,7 @@ function startSlider() {
   const all = box ? [...box.querySelectorAll("details.budget")] : [];
   const parts = all.sort((a, b) => a.dataset.k - b.dataset.k);
   if (!parts.length) return;
-  const name = (part) => part.querySelector("summary").textContent.trim().replace(/^With /, "");
+  const name = (part) => part.querySelector("summary").textContent.trim();
   const input = make("input", { type: "range", min: 0, max: parts.length - 1, step: 1, id: "k" });
   const output = make("output", { htmlFor: "k" });
   const ticks = make("ol", { ariaHidden: "true" }, ...parts.map((p) => make("li", {}, p.dataset.k)));
@@ -373,7 +373,7 @@ function startCopying() {
 function openTarget() {
   if (location.hash.includes("=")) return;
   const target = document.getElementById(location.hash.slice(1));
-  target?.querySelector("details")?.setAttribute("open", "");
+  if (target?.matches(".run")) target.querySelector("details").open = true;
 }
 
 startTheme();
