@@ -86,12 +86,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 is any free one.")] = 8000,
 ) -> None:
     """Serve a site to this machine alone, until Ctrl-C."""
-    from leaderboard.site.serve import HOST, server
     from leaderboard.site.serve import serve as serve_site
+    from leaderboard.site.serve import server
 
-    running = server(folder, port)
-    typer.echo(f"http://{HOST}:{running.server_port}/   (Ctrl-C ends it)")
-    serve_site(running)
+    serve_site(server(folder, port), typer.echo)
 
 
 @contextmanager

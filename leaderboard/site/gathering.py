@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from suite import publog, registry
 from suite.identity import canonical_json, sha256
 from suite.ruleset import RULESET
 from suite.store import Store
+
+_SLUG = re.compile(r"[a-z0-9_]{1,48}")
 
 
 def gather(folders: Iterable[Path], *, with_local: bool) -> Context:
@@ -71,7 +74,8 @@ def _methods(shelf: Shelf) -> Iterator[str]:
     for standings in shelf.standings.values():
         yield from (publog.cell_of(standing.file)[1] for standing in standings)
     for path in (shelf.folder / "studies").glob("*/*/"):
-        yield path.name
+        if _SLUG.fullmatch(path.name):  # anything else holds no record that could be read
+            yield path.name
 
 
 class Keys:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 from leaderboard.site.folder import MARKER
 from suite.errors import AssayError
@@ -55,7 +57,7 @@ class Handler(SimpleHTTPRequestHandler):
 
     def send_head(self):  # type: ignore[no-untyped-def]
         """As the base class, but no hidden file is there."""
-        if any(part.startswith(".") for part in self.path.split("/")):
+        if any(part.startswith(".") for part in unquote(self.path).split("/")):
             self.send_error(404)
             return None
         return super().send_head()
@@ -84,7 +86,8 @@ def server(site: Path, port: int) -> ThreadingHTTPServer:
         ) from error
 
 
-def serve(running: ThreadingHTTPServer) -> None:
-    """Answer requests until Ctrl-C."""
+def serve(running: ThreadingHTTPServer, say: Callable[[str], None]) -> None:
+    """Say the address and answer requests until Ctrl-C."""
     with running, contextlib.suppress(KeyboardInterrupt):
+        say(f"http://{HOST}:{running.server_port}/   (Ctrl-C ends it)")
         running.serve_forever()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from leaderboard.tables import Row
 from suite.records import RunRecord, StudyRecord
+from suite.untrusted import plain_text
 
 LONG: dict[str, str] = {
     "task": "string",
@@ -50,19 +51,20 @@ LONG: dict[str, str] = {
 }
 """Columns of the long table and their Arrow types. `trial` counts within the study; `tuned` and
 `defaults` say whether the run is a repetition of that point."""
-_STEERING = ("=", "+", "-", "@", "\t", "\r", "\n")
+_MAX_COUNT = (1 << 63) - 1
+_COMPUTED = ("=", "+", "-", "@")
 
 
 def cell(value: Any) -> str:
-    """One value as a cell: text that a spreadsheet would compute gets an apostrophe in front."""
+    """One value as a cell: a line of text; what a spreadsheet would compute gets an apostrophe."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
-    text = str(value)
-    return f"'{text}" if text.startswith(_STEERING) else text
+    text = plain_text(str(value))
+    return f"'{text}" if text.lstrip().startswith(_COMPUTED) else text
 
 
 def sheet(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
@@ -76,26 +78,28 @@ def _csv(rows: Iterable[Iterable[Any]]) -> str:
     return out.getvalue()
 
 
-def flat(part: BaseModel) -> dict[str, Any]:
-    """The numbers and texts of a model under dotted names; lists are left to the JSON twin."""
-    return dict(_flat(part.model_dump(mode="json"), ""))
-
-
-def _flat(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers and texts under dotted names; lists are left to the JSON twin."""
     for key, item in value.items():
         if isinstance(item, dict):
             yield from _flat(item, f"{prefix}{key}.")
+        elif isinstance(item, tuple):
+            yield from ((f"{prefix}{key}.{i}", part) for i, part in enumerate(item))
         elif not isinstance(item, list):
             yield prefix + key, item
 
 
 def table_of(parts: Sequence[BaseModel]) -> str:
     """A CSV table with one row per model; a column for every key that one of them has."""
-    rows = [flat(part) for part in parts]
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    nested = {key.rsplit(".", 1)[0] for key in header if "." in key}
-    header = [key for key in header if key not in nested]  # an absent part of others
-    return sheet(header, ([row.get(key) for key in header] for row in rows))
+    rows = [dict(_flat(part.model_dump())) for part in parts]
+    known = list(dict.fromkeys(key for row in rows for key in row))
+    inner = {key.partition(".")[0] for key in known if "." in key}
+    order = [name for part in parts[:1] for name in type(part).model_fields]
+    header = sorted(
+        (key for key in known if key not in inner),  # alone it is an absent part
+        key=lambda key: order.index(key.partition(".")[0]),
+    )
+    return "" if not rows else sheet(header, ([row.get(key) for key in header] for row in rows))
 
 
 def long_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
@@ -123,19 +127,16 @@ def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[l
             run.id,
             spec.purpose,
             trials.get(run.id),
-            spec.repetition,
+            _count(spec.repetition),
             run.id in tuned,
             run.id in defaults,
             run.status,
             *scores,
-            usage.passes,
-            usage.batches,
-            usage.examples,
+            *map(_count, (usage.passes, usage.batches, usage.examples)),
             usage.train_seconds,
             usage.wall_seconds,
             usage.cpu_seconds,
-            usage.peak_bytes,
-            usage.optimizer_state_bytes,
+            *map(_count, (usage.peak_bytes, usage.optimizer_state_bytes)),
             run.isolation.level,
             row.trust,
             row.state,
@@ -143,6 +144,11 @@ def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[l
             spec.epoch,
             run.created_at,
         ]
+
+
+def _count(value: int) -> int | None:
+    """A count, or nothing where it is more than the column holds and than any run can have."""
+    return value if abs(value) <= _MAX_COUNT else None
 
 
 def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:
@@ -158,7 +164,6 @@ def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in LONG.items()])
     options = {
         "read_options": arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False),
-        "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),
         "convert_options": arrow_csv.ConvertOptions(
             column_types=schema, null_values=[""], strings_can_be_null=True
         ),

@@ -369,16 +369,17 @@ def write_log(files):
 
 
 def rewrite(root, task):
-    """Supersede the last method's bundle of `task` by one with other scores."""
+    """Supersede the last method's current bundle of `task` by one with other scores."""
     use(root)
-    old = sorted(registry.RESULTS.glob(f"{task}--*.zip"))[-1]
-    method = old.name.split("--")[1].rsplit("-v", 1)[0]
-    name, _ = write(cell(task, method, salt=time.time_ns() % 1_000_003))
+    standings = publog.standings(publog.read(registry.RESULTS)).values()
+    current = [s for s in standings if s.state == "current" and s.file.startswith(f"{task}--")]
+    old = max(current, key=lambda standing: standing.file)
+    name, _ = write(cell(task, publog.cell_of(old.file)[1], salt=len(standings)))
     publog.append(
         registry.RESULTS,
         "supersede",
         Path(name),
-        replaces=sha256(old.read_bytes()),
+        replaces=old.sha256,
         note="made anew for the benchmark",
     )
 

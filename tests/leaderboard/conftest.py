@@ -356,6 +356,10 @@ class Simulated:
     def results(self) -> Path:
         return self.root / "leaderboard" / "results"
 
+    def forget(self) -> None:
+        """Let the registry look at its folders again."""
+        forget()
+
 
 @pytest.fixture(scope="session")
 def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
@@ -373,7 +377,10 @@ def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulat
 def simulated(
     simulated_once: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Simulated]:
-    """A copy that is this process's checkout."""
+    """A copy that is this process's checkout, with a small bootstrap: these tests build often."""
+    quick = RULESET.model_copy(update={"bootstrap_draws": 200})
+    monkeypatch.setattr("leaderboard.site.gathering.RULESET", quick)
+    monkeypatch.setattr("suite.ruleset.RULESET", quick)
     root = tmp_path / "checkout"
     shutil.copytree(simulated_once.root, root)
     monkeypatch.setattr(registry, "ROOT", root)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 from leaderboard.evidence import run_command
-from leaderboard.format import Format
+from leaderboard.format import Format, plain
 from leaderboard.site import figures
 from leaderboard.site.links import Links
 from leaderboard.site.rendering import page
@@ -97,8 +97,8 @@ def _section(record: RunRecord, name: str, form: Format, more: str) -> str:
         f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
         f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
         f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{more}"
-        f' <time>{escape(record.created_at)}</time>\n<p><code class="command">'
-        f"{escape(record.reproduce)}</code>\n{_curve(record.curve)}</details></section>\n"
+        f' <time>{escape(plain(record.created_at))}</time>\n<p><code class="command">'
+        f"{escape(plain(record.reproduce))}</code>\n{_curve(record.curve)}</details></section>\n"
     )
 
 

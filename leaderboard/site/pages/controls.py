@@ -1,4 +1,4 @@
-"""What the suite says of itself: the A/A control, the audit of tasks, what lite predicts."""
+"""The suite on itself: the A/A control, the audit of tasks, what the lite tier predicts."""
 
 from __future__ import annotations
 
