@@ -128,17 +128,15 @@ def _row(task: TaskTable, method: str) -> Row | None:
 
 
 def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
-    """Per position of the slider, what each family says, families in the order of the board.
+    """Per position of the slider, what each family says: lite, overall, then the larger tiers.
 
     A family that was tuned with fewer points than a position answers with all it has.
     """
     tables: dict[str, list[BudgetTable]] = {}
-    for table in sorted(view.budgets, key=lambda table: table.k):
+    for table in view.budgets:
         tables.setdefault(table.name, []).append(table)
-    order = {summary.name: i for i, summary in enumerate(view.board.families)}
-    names = sorted(tables, key=lambda name: order.get(name, len(order)))
     found: dict[int, list[Answer]] = {}
     for k in budgets(view):
-        nearest = [[t for t in tables[name] if t.k <= k][-1:] for name in names]
+        nearest = [[t for t in own if t.k <= k][-1:] for own in tables.values()]
         found[k] = [made for near in nearest for t in near if (made := answer(view, t))]
     return found
