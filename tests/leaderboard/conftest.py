@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from hypothesis import settings
 from leaderboard.dossier import Dossier, of_records
 from leaderboard.evidence import Catalogue, Evidence, Run
 from leaderboard.published import TaskRecords
+from leaderboard.site.build import Request, build
 from suite import registry
 from suite.cards import SubmissionCard, TaskCard
 from suite.identity import sha256
@@ -361,32 +363,44 @@ class Simulated:
         forget()
 
 
+@contextmanager
+def checkout_at(root: Path) -> Iterator[None]:
+    """Make `root` this process's checkout, with a small bootstrap: these tests build often."""
+    quick = RULESET.model_copy(update={"bootstrap_draws": 200})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leaderboard.site.gathering.RULESET", quick)
+        patch.setattr("suite.ruleset.RULESET", quick)
+        patch.setattr(registry, "ROOT", root)
+        patch.setattr(registry, "RESULTS", root / "leaderboard" / "results")
+        patch.delenv("ASSAY_RESULTS", raising=False)
+        forget()
+        yield
+    forget()
+
+
 @pytest.fixture(scope="session")
-def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Not to be changed where it lies."""
     root, made = tmp_path_factory.mktemp("simulated"), simulation()
-    before = registry.ROOT, registry.RESULTS
-    forget()
-    made.make(root, 4, 3)
-    registry.ROOT, registry.RESULTS = before
-    forget()
-    yield Simulated(root, made)
+    with checkout_at(root):
+        made.make(root, 4, 3)
+        build(Request(out=root / "site", jobs=1, cache=False))
+    return Simulated(root, made)
+
+
+@pytest.fixture(scope="session")
+def built(simulated_once: Simulated) -> Path:
+    """A site, to be looked at."""
+    return simulated_once.root / "site"
 
 
 @pytest.fixture
 def simulated(
     simulated_once: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Simulated]:
-    """A copy that is this process's checkout, with a small bootstrap: these tests build often."""
-    quick = RULESET.model_copy(update={"bootstrap_draws": 200})
-    monkeypatch.setattr("leaderboard.site.gathering.RULESET", quick)
-    monkeypatch.setattr("suite.ruleset.RULESET", quick)
+    """A copy of the checkout that is this process's own."""
     root = tmp_path / "checkout"
-    shutil.copytree(simulated_once.root, root)
-    monkeypatch.setattr(registry, "ROOT", root)
-    monkeypatch.setattr(registry, "RESULTS", root / "leaderboard" / "results")
+    shutil.copytree(simulated_once.root, root, ignore=lambda folder, names: {"site"} & {*names})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASSAY_RESULTS", raising=False)
-    forget()
-    yield Simulated(root, simulated_once.made)
-    forget()
+    with checkout_at(root):
+        yield Simulated(root, simulated_once.made)

@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 
 from leaderboard.site import feeds
-from leaderboard.site.build import Request, build
 from suite import publog
 from suite.identity import canonical_json, sha256
 from suite.publog import Entry
@@ -96,9 +95,8 @@ def test_a_long_log_is_cut_to_its_newest() -> None:
     assert texts(found, "id") == [f"urn:sha256:{e.hash}" for e in log[::-1][: feeds.NEWEST]]
 
 
-def test_links_of_a_feed_lead_to_pages(simulated: Any, tmp_path: Path) -> None:
-    build(Request(out=tmp_path / "site", jobs=1, cache=False))
-    found = list((tmp_path / "site").rglob("feed.xml"))
+def test_links_of_a_feed_lead_to_pages(built: Path) -> None:
+    found = list(built.rglob("feed.xml"))
     assert len(found) == 1 + 3 + 4
     for path in found:
         feed = ElementTree.parse(path).getroot()

@@ -41,10 +41,21 @@ def files_of(site: Path) -> Files:
     }
 
 
-@pytest.fixture
-def site(simulated: Any, tmp_path: Path) -> Files:
-    made(tmp_path / "site")
-    return files_of(tmp_path / "site")
+@pytest.fixture(scope="module")
+def site(built: Path) -> Files:
+    return files_of(built)
+
+
+@pytest.fixture(scope="module")
+def pages(site: Files) -> dict[str, Any]:
+    """The tree of every page; an error of syntax is an exception."""
+    return {
+        path: html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
+            data, transport_encoding="utf-8"
+        )
+        for path, data in site.items()
+        if path.endswith(".html")
+    }
 
 
 def test_every_file_is_in_the_manifest_with_its_size_and_hash(site: Files) -> None:
@@ -132,10 +143,10 @@ def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> 
     assert len(list(kept.iterdir())) == 1
 
 
-def test_every_link_leads_somewhere(site: Files) -> None:
-    ids = {path: set(ids_in(page)) for path, page in parsed(site).items()}
+def test_every_link_leads_somewhere(site: Files, pages: dict[str, Any]) -> None:
+    ids = {path: set(ids_in(page)) for path, page in pages.items()}
     dead = []
-    for path, page in parsed(site).items():
+    for path, page in pages.items():
         for address in addresses(page):
             parts = urlsplit(address)
             if parts.scheme:
@@ -151,9 +162,9 @@ def test_every_link_leads_somewhere(site: Files) -> None:
     assert not dead
 
 
-def test_pages_are_sound_html_without_anything_inline(site: Files) -> None:
-    assert len(parsed(site)) > 30
-    for path, page in parsed(site).items():
+def test_pages_are_sound_html_without_anything_inline(pages: dict[str, Any]) -> None:
+    assert len(pages) > 30
+    for path, page in pages.items():
         doubled = [name for name, n in Counter(ids_in(page)).items() if n > 1]
         assert not doubled, path
         policies = [
@@ -178,17 +189,6 @@ def test_every_row_leads_to_its_runs(site: Files) -> None:
         page = site[f"run/{task}/{row['method']}/index.html"].decode()
         assert row["study"] in page
         assert page.count("assay run ") > row["tuned"]["n"]
-
-
-def parsed(site: Files) -> dict[str, Any]:
-    """The tree of every page; an error of syntax is an exception."""
-    return {
-        path: html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
-            data, transport_encoding="utf-8"
-        )
-        for path, data in site.items()
-        if path.endswith(".html")
-    }
 
 
 def ids_in(page: Any) -> list[str]:

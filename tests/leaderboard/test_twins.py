@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from leaderboard.cli import register
 from leaderboard.paired import Part
 from leaderboard.site import citing, sheets
-from leaderboard.site.build import Request, build
 from leaderboard.site.twins import SCHEMAS
 from suite import registry
 from suite.cards import Citation, SubmissionCard
@@ -36,10 +35,9 @@ TWINS = {
 
 
 @pytest.fixture
-def data(simulated: Any, tmp_path: Path) -> Path:
+def data(built: Path) -> Path:
     """data/v1 of a site."""
-    build(Request(out=tmp_path / "site", jobs=1, cache=False))
-    return tmp_path / "site" / "data" / "v1"
+    return built / "data" / "v1"
 
 
 def test_json_fits_its_schema_and_its_model(data: Path) -> None:
@@ -95,7 +93,7 @@ def misfits(value: Any, schema: Any, root: Any, where: str = "$") -> Any:
             yield from misfits(item, rule, root, f"{where}[{i}]")
 
 
-def test_the_board_is_what_the_command_prints(data: Path) -> None:
+def test_the_board_is_what_the_command_prints(simulated: Any, data: Path) -> None:
     app = typer.Typer()
     register(app)
     for name, options in (("board", []), ("defaults", ["--defaults"])):
