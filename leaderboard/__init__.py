@@ -3,18 +3,24 @@
 Layers, each importing only from those below it:
 
     cli
-    text, claims_text, audit_text, site
-    formats
+    site
+    text, claims_text, audit_text
+    terminal
     claims, controls
     hearing, calibration
-    depth
-    board, compare, dossier, slider
+    slider, depth
+    board, compare
+    dossier
     summary
     contest
     published, trajectories
     aa
-    evidence, aggregate, tables, details, secondary
+    evidence
+    aggregate
+    tables, details
+    suspicions, secondary
     profiles, budgets, survival, sensitivity
     format
-    paired, multiple
+    paired
+    multiple
 """

@@ -7,12 +7,13 @@ from rich.console import Console
 from leaderboard.aa import SPLITS, ControlReport
 from leaderboard.calibration import Calibration
 from leaderboard.controls import Audit, TaskAudit
-from leaderboard.formats import Format, plain, show_lines, table
+from leaderboard.format import Format, plain
+from leaderboard.terminal import new_table, show_lines
 
 
 def show_audit(audit: Audit, out: Console) -> None:
     """Print `audit`: tasks and what is wrong with them, tiers, the A/A control."""
-    shown = table(
+    shown = new_table(
         "task", "tier", "audit", f">over chance [{audit.confidence:.0%}]", "targets",
         ">separated", ">ceiling",
     )  # fmt: skip
@@ -62,7 +63,7 @@ def _calibration(item: Calibration) -> str:
 
 
 def _show_control(control: ControlReport, confidence: float, out: Console) -> None:
-    shown = table(
+    shown = new_table(
         "task", ">runs", ">rejected", ">better/worse", ">equivalent", ">holds 0", ">disjoint"
     )
     for task in control.tasks:

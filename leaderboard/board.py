@@ -7,7 +7,7 @@ and its random numbers are seeded by the ruleset and the names of tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells, 
 from leaderboard.paired import Comparison, Interval
 from leaderboard.summary import summarise
 from leaderboard.tables import Basis, Board, Row, Sample, State, Summary, TaskTable, Withdrawn
-from suite.cards import FAMILIES, Family, TaskCard
-from suite.ruleset import Ruleset
+from suite.cards import FAMILIES, TaskCard
+from suite.ruleset import Ruleset, Tier
 
 Item = TypeVar("Item")
 OVERALL = "overall"
@@ -44,21 +44,27 @@ def build(
         if found or withdrawn[slug]:
             work.append(Contest(card, found, basis, ruleset))
     tables = [table(task, withdrawn[task.card.slug]) for task in work]
-    summaries = [summarise(name, members) for name, members in groups(work, _family).items()]
+    summaries = [
+        summarise(name, members) for name, members in groups(work, lambda t: t.card).items()
+    ]
     return assembled(tables, summaries, problems, ruleset, basis)
 
 
-def groups(work: Sequence[Item], family: Callable[[Item], Family]) -> dict[str, list[Item]]:
-    """What is summarised: each family that has tasks here; where there are several, "overall"."""
+def groups(work: Sequence[Item], card: Callable[[Item], TaskCard]) -> dict[str, list[Item]]:
+    """What is summarised, by name: each family of a tier, and all of a tier that has several.
+
+    Tiers are never mixed: they differ in tuning points and in which methods can afford them. The
+    lite tier, which every method enters, has the plain names; others end in the tier's.
+    """
     found: dict[str, list[Item]] = {}
-    for name in FAMILIES:
-        if members := [task for task in work if family(task) == name]:
-            found[name] = members
-    return {**found, OVERALL: list(work)} if len(found) > 1 else found
-
-
-def _family(contest: Contest) -> Family:
-    return contest.card.family
+    for tier in get_args(Tier):
+        end = "" if tier == "lite" else f"_{tier}"
+        own = [item for item in work if card(item).tier == tier]
+        families: dict[str, list[Item]] = {}
+        for item in sorted(own, key=lambda item: FAMILIES.index(card(item).family)):
+            families.setdefault(card(item).family + end, []).append(item)
+        found |= {**families, OVERALL + end: own} if len(families) > 1 else families
+    return found
 
 
 def assembled(

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from leaderboard.claims import ClaimRow, Finding, Ledger
-from leaderboard.formats import Format, p_value, plain, show_lines, table
+from leaderboard.format import Format, plain
+from leaderboard.terminal import new_table, p_value, show_lines
 
 
 def show_ledger(ledger: Ledger, out: Console) -> None:
     """Print `ledger`: a row per claim and tier, notes, how it was judged, what to do next."""
-    shown = table(
+    shown = new_table(
         "claim", "tier", "verdict", f">effect [{ledger.confidence:.0%}]", ">p", ">n", ">tasks"
     )
     for row in ledger.rows:

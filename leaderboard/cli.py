@@ -81,7 +81,7 @@ def board(
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
         return
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
     from leaderboard.text import show_board
 
     show_board(made, console())
@@ -113,7 +113,7 @@ def compare(
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
         return
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
     from leaderboard.text import show_report
 
     show_report(report, console())
@@ -156,7 +156,7 @@ def claims(
         typer.echo(ledger.model_dump_json(indent=1))
         return
     from leaderboard.claims_text import show_ledger
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
 
     show_ledger(ledger, console())
 
@@ -177,16 +177,26 @@ def audit(
     The false-positive rate needs runs of the control: `assay aa`.
     """
     from leaderboard import aa, controls
-    from leaderboard.contest import contests
+    from leaderboard.depth import reference_targets
+    from leaderboard.dossier import of_shelves
+    from leaderboard.published import open_shelf
+    from suite import registry
     from suite.ruleset import RULESET
     from suite.store import Store
 
-    catalogue, evidence = _read(names, results, with_local, empty=True)
-    work, problems = contests(evidence, catalogue, RULESET)
+    catalogue, _ = _read(names, results, with_local, empty=True)
     cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
+    shelves = [open_shelf(folder) for folder in [registry.RESULTS] * with_local + [results]]
+    known = {slug: of_shelves(slug, shelves, catalogue, RULESET) for slug in cards}
+    problems = [problem for found in known.values() for problem in found.problems]
     scores = aa.control_runs(Store(results), catalogue, RULESET, problems)
     made = controls.audit(
-        work, cards.values(), {}, aa.control(scores, cards, RULESET), RULESET, problems
+        [found.contest() for found in known.values() if found.cells],
+        cards.values(),
+        {slug: reference_targets(found) for slug, found in known.items()},
+        aa.control(scores, cards, RULESET),
+        RULESET,
+        problems,
     )
     _complain(made.problems)
     text = made.model_dump_json(indent=1)
@@ -196,7 +206,7 @@ def audit(
         typer.echo(text)
         return
     from leaderboard.audit_text import show_audit
-    from leaderboard.formats import console
+    from leaderboard.terminal import console
 
     show_audit(made, console())
 
@@ -332,7 +342,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
-    from leaderboard.formats import plain
+    from leaderboard.format import plain
 
     for problem in problems:
         typer.echo(f"not shown: {plain(problem)}", err=True)

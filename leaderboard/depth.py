@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -42,6 +41,9 @@ from leaderboard.trajectories import (
 from suite.cards import TaskCard
 from suite.records import RunRecord
 
+Machine = tuple[str, str, str, str]
+"""CPU, its flags, the device, threads and instruction set."""
+
 PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
@@ -56,7 +58,7 @@ def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDet
     """
     cells = {cell.method: cell for cell in dossier.cells}
     methods = [row.method for row in table.rows]
-    machines = _reference_seconds(dossier)
+    machines = _reference_cpu(dossier)
     views = [_Method(dossier, cells[method], machines) for method in methods]
     return TaskDetail(
         task=dossier.card.slug,
@@ -66,10 +68,21 @@ def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDet
     )
 
 
+def reference_targets(dossier: Dossier) -> list[Target]:
+    """How the tuned reference fares at the task's frozen targets; nothing without its records."""
+    reference = dossier.card.reference
+    return [
+        target
+        for cell in dossier.cells
+        if cell.method == reference and not cell.stale
+        for target in _Method(dossier, cell, {}).targets()
+    ]
+
+
 class _Method:
     """One method on one task, its tuned repetitions read once."""
 
-    def __init__(self, dossier: Dossier, cell: Cell, machines: Mapping[Any, float]) -> None:
+    def __init__(self, dossier: Dossier, cell: Cell, machines: Mapping[Machine, float]) -> None:
         self.card = card = dossier.card
         self.dossier, self.cell, self.machines = dossier, cell, machines
         self.runs = dossier.tuned(cell)
@@ -227,11 +240,8 @@ class _Method:
         """Medians over what completed."""
         if not self.completed:
             return None
-        ratios = [
-            _seconds(run) / self.machines[_machine(run)]
-            for run in self.completed
-            if not self.cell.stale and _machine(run) in self.machines
-        ]
+        own = {} if self.cell.stale else _least_cpu(self.completed)
+        ratios = [own[m] / self.machines[m] for m in sorted(own.keys() & self.machines.keys())]
         usages = [run.usage for run in self.completed]
         return Cost(
             passes=_median([usage.passes for usage in usages]),
@@ -260,22 +270,32 @@ def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
     return bounded(run.usage.passes) / starts, bounded(run.usage.train_seconds) / starts
 
 
-def _reference_seconds(dossier: Dossier) -> dict[Any, float]:
-    """Median seconds of the reference's tuned repetitions on each machine it was run on."""
-    found: dict[Any, list[float]] = {}
-    for cell in dossier.cells:
-        if cell.method == dossier.card.reference and not cell.stale:
-            for run in dossier.tuned(cell):
-                if run.result:
-                    found.setdefault(_machine(run), []).append(_seconds(run))
-    medians = {machine: _median(seconds) for machine, seconds in found.items()}
-    return {machine: median for machine, median in medians.items() if median > 1e-9}
+def _reference_cpu(dossier: Dossier) -> dict[Machine, float]:
+    """CPU seconds of the reference's tuned repetitions on each machine it was run on."""
+    runs = [
+        run
+        for cell in dossier.cells
+        if cell.method == dossier.card.reference and not cell.stale
+        for run in dossier.tuned(cell)
+        if run.result
+    ]
+    return {machine: least for machine, least in _least_cpu(runs).items() if least > 1e-9}
 
 
-def _machine(run: RunRecord) -> tuple[Any, ...]:
+def _least_cpu(runs: Sequence[RunRecord]) -> dict[Machine, float]:
+    """The smallest CPU time on each machine: of the run that others disturbed least."""
+    found: dict[Machine, float] = {}
+    for run in runs:
+        machine, seconds = _machine(run), bounded(run.usage.cpu_seconds)
+        found[machine] = min(seconds, found.get(machine, seconds))
+    return found
+
+
+def _machine(run: RunRecord) -> Machine:
     """Runs that differ in this are not compared in seconds."""
     there = run.environment
-    return there.cpu, there.cpu_flags_hash, there.device, run.spec.compute
+    compute = run.spec.compute.model_dump_json()
+    return there.cpu, there.cpu_flags_hash, there.device, compute
 
 
 def _seconds(run: RunRecord) -> float:

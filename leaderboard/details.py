@@ -100,7 +100,8 @@ class Cost(Part):
     examples: float
     seconds: float
     ratio: float | None
-    """Seconds over the reference's on the same machine; None where none was run on it."""
+    """CPU time of the whole run over the reference's on the same machine, of each the smallest:
+    what else the machine does lengthens the others. None where the reference was not run on it."""
     peak_bytes: float
     optimizer_state_bytes: float
 

@@ -173,7 +173,7 @@ class Summary(Part):
     """Several tasks."""
 
     name: str
-    """A family, or "overall"."""
+    """A family, or "overall"; with the tier's name behind it where that is not lite."""
     tasks: list[str]
     """Anchored tasks: those whose reference is complete. They depend on no other entry."""
     unanchored: list[str]

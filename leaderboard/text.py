@@ -9,13 +9,10 @@ from rich.table import Table
 
 from leaderboard.compare import Duel, Report
 from leaderboard.evidence import run_command
-from leaderboard.formats import SCORE as _SCORE
-from leaderboard.formats import Format as _Format
-from leaderboard.formats import p_value, plain
-from leaderboard.formats import show_lines as _show_lines
-from leaderboard.formats import table as _table
+from leaderboard.format import NORMALISED, Format, plain
 from leaderboard.paired import Comparison, Interval
 from leaderboard.tables import Board, Row, Sample, Summary, SummaryRow, TaskTable, Withdrawn
+from leaderboard.terminal import new_table, p_value, show_lines
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -24,13 +21,13 @@ def show_board(board: Board, out: Console) -> None:
         _show_task(table, board, out)
     for summary in [*board.families, *([board.overall] if board.overall else [])]:
         _show_summary(summary, board, out)
-    _show_lines(_board_footer(board), out)
+    show_lines(_board_footer(board), out)
 
 
 def show_report(report: Report, out: Console) -> None:
     """Print the comparison of two methods."""
     percent = f"{report.confidence:.0%}"
-    table = _table("task", ">n", ">A", ">B", f">A - B [{percent}]", ">p", ">P(A>B)", "verdict")
+    table = new_table("task", ">n", ">A", ">B", f">A - B [{percent}]", ">p", ">P(A>B)", "verdict")
     out.print(plain(f"A = {report.a}, B = {report.b} ({report.basis})"), style="bold")
     for duel in report.tasks:
         _add_duel(table, duel)
@@ -44,11 +41,11 @@ def show_report(report: Report, out: Console) -> None:
             f"{overall.difference:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}], "
             f"P(A beats B) {overall.superiority:.2f}"
         )
-    _show_lines(_report_footer(report), out)
+    show_lines(_report_footer(report), out)
 
 
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
-    form = _Format(task.unit, task.margin)
+    form = Format(task.unit, task.margin)
     better = "higher" if task.direction == "maximize" else "lower"
     percent = f"{board.confidence:.0%}"
     out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
@@ -62,7 +59,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     # Under --quick no defaults are repeated: a column of dashes would cost the others their width.
     both = any(row.tuned and row.defaults for row in task.rows)
     other = [">defaults" if board.basis == "tuned" else ">tuned"] if both else []
-    table = _table(
+    table = new_table(
         ">rank", "method", f">{board.basis} [{percent}]", "runs", *other,
         f">gain on {task.reference} [{percent}]", ">p", "verdict",
     )  # fmt: skip
@@ -71,11 +68,11 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print(table)
     past = [_past(item, form) for item in task.withdrawn]
     notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past]
-    _show_lines((f"  {note}" for note in notes), out)
+    show_lines((f"  {note}" for note in notes), out)
     out.print()
 
 
-def _add_row(table: Table, row: Row, board: Board, form: _Format, both: bool) -> None:
+def _add_row(table: Table, row: Row, board: Board, form: Format, both: bool) -> None:
     samples: list[Sample | None] = [row.tuned, row.defaults]
     main, other = samples if board.basis == "tuned" else reversed(samples)
     versus = row.versus_reference
@@ -148,7 +145,7 @@ def _flag_notes(task: TaskTable) -> list[str]:
     ]
 
 
-def _past(item: Withdrawn, form: _Format) -> str:
+def _past(item: Withdrawn, form: Format) -> str:
     value = f"{form.number(item.mean)}, n = {item.n}"
     return f"{item.method}: {item.state} {item.since[:10]} (was {value}): {item.reason}"
 
@@ -158,7 +155,7 @@ def _show_summary(summary: Summary, board: Board, out: Console) -> None:
     out.print(f"{summary.name}: {n_tasks} task(s)", style="bold")
     ranked = [row for row in summary.rows if row.rank]
     if ranked:
-        table = _table(
+        table = new_table(
             ">rank", "method", f">IQM [{percent}]", ">other tasks", f">gap [{percent}]", ">n"
         )
         for row in ranked:
@@ -170,7 +167,7 @@ def _show_summary(summary: Summary, board: Board, out: Console) -> None:
         lines.append(f"  Not ranked, tasks are lacking: {', '.join(lacking)}")
     if summary.unanchored:
         lines.append(f"  Not scored, no usable reference: {', '.join(summary.unanchored)}")
-    _show_lines(lines, out)
+    show_lines(lines, out)
     out.print()
 
 
@@ -178,9 +175,9 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
     table.add_row(
         _rank(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
-        _SCORE.span(row.iqm, row.iqm_interval),
+        NORMALISED.span(row.iqm, row.iqm_interval),
         _ends(row.iqm_interval_tasks),
-        _SCORE.span(row.optimality_gap, row.optimality_gap_interval),
+        NORMALISED.span(row.optimality_gap, row.optimality_gap_interval),
         str(row.n),
     )
 
@@ -188,7 +185,7 @@ def _add_summary_row(table: Table, row: SummaryRow) -> None:
 def _ends(interval: Interval | None) -> str:
     if interval is None:
         return "-"
-    return f"[{_SCORE.number(interval.low)}, {_SCORE.number(interval.high)}]"
+    return f"[{NORMALISED.number(interval.low)}, {NORMALISED.number(interval.high)}]"
 
 
 def _unstable(rows: Iterable[SummaryRow]) -> Iterator[str]:
@@ -250,7 +247,7 @@ def _board_footer(board: Board) -> list[str]:
 
 
 def _add_duel(table: Table, duel: Duel) -> None:
-    form, found = _Format(duel.unit, duel.margin), duel.comparison
+    form, found = Format(duel.unit, duel.margin), duel.comparison
     name = duel.task + (" (prelim.)" if duel.preliminary else "")
     if found is None:
         table.add_row(name, "-", "-", "-", "", "", "", plain(duel.note), style="dim")

@@ -6,7 +6,7 @@ Layers, each importing only from those below it (checked by import-linter):
     commands                                   parsing around the calls below
     listing, templates, running, testing       what the commands do
     attacks                                    every known attack, run against this machine
-    publishing, replaying, queueing, gating
+    publishing, replaying, queueing, gating, planning
     submitting
     verification, packing, checkout            bundles: checked, made; git
     progress, reports, pipeline, coherence     coherence: could one record's numbers be?

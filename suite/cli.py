@@ -241,10 +241,11 @@ def run(
     """
     from suite import running
     from suite.organising import epochs_folder, open_epoch
+    from suite.planning import Request
 
     if secret is not None and epoch is None:
         raise AssayError("--secret was given without --epoch; expected the name of its epoch too")
-    request = running.Request(
+    request = Request(
         methods=methods,
         tasks=chosen_tasks(tasks, family, tier),
         preset="quick" if quick else "full",
@@ -278,10 +279,11 @@ def quickstart(
 ) -> None:
     """Rank diffGrad against SGD, Adam and others in five families, in minutes."""
     from suite import running
+    from suite.planning import Request
     from suite.registry import select_tasks
 
     methods, tasks = running.QUICKSTART_METHODS, running.QUICKSTART_TASKS
-    request = running.Request(
+    request = Request(
         methods=methods,
         tasks=select_tasks(tasks),
         preset="quick",

@@ -5,27 +5,24 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import os
 import signal
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, cast
 
 import typer
 
 from suite import __version__
-from suite.errors import AssayError, PluginError, StorageError, UnknownName
+from suite.errors import AssayError, StorageError, UnknownName
 from suite.execution import Job, Pool
-from suite.organising import Epoch
-from suite.pipeline import Cell, Pipeline, Progress, legal_pairs, make_cells, missing_runs
+from suite.pipeline import Cell, Pipeline, Progress, make_cells, missing_runs
+from suite.planning import Pairs, Request, by_device, chosen_pairs
 from suite.progress import Bar, duration
 from suite.recording import Draw, Mirror
 from suite.records import Compute, Purpose, RunRecord, RunSpec
-from suite.registry import MethodEntry, TaskEntry, find_method
 from suite.replaying import Verdict, compare, tolerance
 from suite.ruleset import Preset
 from suite.space import Value
@@ -46,46 +43,23 @@ QUICKSTART_METHODS = [
 QUICKSTART_TASKS = ["digits_cnn", "beale", "digits_sym40", "digits_lt50", "digits_w2a2"]
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
-
-    methods: Sequence[str]
-    tasks: Sequence[TaskEntry]
-    results: Path
-    preset: str = "full"
-    workers: int | None = None
-    threads: int = 1
-    accelerator: str = "auto"
-    isa: str = "avx2"
-    allow_weaker: bool = False
-    mlflow: str | None = None
-    as_json: bool = False
-    epoch: Epoch | None = None
-    """Repetitions with this epoch's hidden seeds instead of the public ones."""
-    control: Sequence[int] = ()
-    """Repetitions of the A/A control to run instead: of each task's reference at its defaults;
-    `methods` is empty."""
-
-
 REMARKS: dict[Verdict, str] = {
     "identical": "bit-identical to its record",
     "within tolerance": "within tolerance of its record",
     "differs": "DIFFERS from its record",
     "cannot": "cannot be compared with its record",
 }
-Pairs = list[tuple[TaskEntry, MethodEntry]]
 
 
 def run(request: Request) -> int:
     """Run what has no record yet; the exit code."""
-    pairs = _pairs(request)
+    pairs = chosen_pairs(request, partial(_say, request))
     store = Store(request.results)
     with _locked(store), _mirror(request, store) as mirror:
         progress = Progress(total=0)
         try:
             with _terminable():
-                for compute, n_workers, group in _groups(request, pairs):
+                for compute, n_workers, group in by_device(request, pairs):
                     _say(request, _headline(group, n_workers, compute))
                     progress = _run_group(request, store, mirror, compute, n_workers, group)
                     if progress.interrupted:
@@ -131,10 +105,10 @@ def _pool(request: Request, compute: Compute, n_workers: int) -> Iterator[Pool]:
 
 def dry_run(request: Request) -> int:
     """Say how many runs are missing and about how long they take."""
-    pairs = _pairs(request)
+    pairs = chosen_pairs(request, partial(_say, request))
     store = Store(request.results)
     rows: list[dict[str, Any]] = []
-    for compute, n_workers, group in _groups(request, pairs):
+    for compute, n_workers, group in by_device(request, pairs):
         with _pool(request, compute, 1) as pool:
             cells = make_cells(group, pool, cast(Preset, request.preset))
         for cell, missing in missing_runs(cells, store):
@@ -177,7 +151,7 @@ def run_fixed(
     """Runs at given hyperparameters, without tuning; with `again`, compared with their records."""
     if purpose not in ("repetition", "tuning"):
         raise UnknownName("purpose", purpose, ["repetition", "tuning"])
-    pairs = _pairs(request)
+    pairs = chosen_pairs(request, partial(_say, request))
     store = Store(request.results)
     try:
         with _locked(store), _terminable():
@@ -200,7 +174,7 @@ def _run_points(
     again: bool,
 ) -> Iterator[bool]:
     """Whether each run was like its record, where it had one."""
-    for compute, _, group in _groups(request, pairs):
+    for compute, _, group in by_device(request, pairs):
         with _pool(request, compute, 1) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
@@ -264,67 +238,6 @@ def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
             raise AssayError(f"--set {setting}: expected a value of type {expected}")
         point[name] = value
     return point
-
-
-def _pairs(request: Request) -> Pairs:
-    """Legal (task, method) pairs; all problems with names at once."""
-    methods, problems = [], []
-    references = {task.card.reference for task in request.tasks}
-    for name in sorted(references) if request.control else dict.fromkeys(request.methods):
-        try:
-            methods.append(find_method(name))
-        except AssayError as error:
-            problems.append(str(error))
-    slugs = [method.card.slug for method in methods]
-    problems += [
-        f"two of the methods given are called {slug}"
-        for slug in sorted({slug for slug in slugs if slugs.count(slug) > 1})
-    ]
-    if problems:
-        raise PluginError("\n".join(problems))
-    pairs, refused = legal_pairs(request.tasks, methods)
-    if request.control:
-        return [(task, method) for task, method in pairs if method.card.slug == task.card.reference]
-    if not pairs:
-        raise AssayError("nothing can be run: " + "; ".join(refused))
-    entered = {method.card.slug for _, method in pairs}
-    for method in methods:
-        if method.card.slug not in entered:
-            reasons = legal_pairs(request.tasks, [method])[1]
-            _say(request, f"left out: {reasons[0]}")
-    return pairs
-
-
-def _groups(request: Request, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
-    """Pairs by where they run: under "auto" a GPU takes every tier above lite."""
-    if request.accelerator not in ("auto", "cpu", "gpu"):
-        raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
-    if request.isa not in ("avx2", "native"):
-        raise UnknownName("instruction set", request.isa, ["avx2", "native"])
-    n_gpus = _n_gpus()
-    on_gpu: Pairs = []
-    on_cpu: Pairs = []
-    for pair in pairs:
-        small = pair[0].card.tier == "lite"
-        wants = request.accelerator == "gpu" or (
-            request.accelerator == "auto" and n_gpus and not small
-        )
-        (on_gpu if wants else on_cpu).append(pair)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if on_cpu:
-        n_workers = request.workers or max(1, (cores or 1) // request.threads)
-        yield Compute(threads=request.threads, isa=request.isa), n_workers, on_cpu
-    if on_gpu:
-        compute = Compute(accelerator="gpu", threads=request.threads, isa=request.isa)
-        yield compute, request.workers or max(1, n_gpus), on_gpu
-
-
-def _n_gpus() -> int:
-    """GPUs as the system lists them; torch is not imported here."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
 
 
 def _seconds_per_run(store: Store, cell: Cell) -> float | None:

@@ -105,7 +105,9 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
 
 def _tasks(board: Board, name: str) -> list[TaskTable]:
     """The anchored tasks behind a summary."""
-    return [t for t in board.tasks if t.anchored and name in (t.family, "overall")]
+    summaries = [*board.families, *([board.overall] if board.overall else [])]
+    own = {task for summary in summaries if summary.name == name for task in summary.tasks}
+    return [table for table in board.tasks if table.task in own]
 
 
 def _gains(board: Board, name: str, method: str) -> list[Gain]:
@@ -126,11 +128,15 @@ def _row(task: TaskTable, method: str) -> Row | None:
 
 
 def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
-    """Per position of the slider, what each family says, families in the order of the board."""
-    order = {summary.name: i for i, summary in enumerate(view.board.families)}
-    found: dict[int, list[Answer]] = {k: [] for k in budgets(view)}
-    for table in sorted(view.budgets, key=lambda t: (order.get(t.name, len(order)), t.k)):
-        made = answer(view, table)
-        if made:
-            found[table.k].append(made)
+    """Per position of the slider, what each family says: lite, overall, then the larger tiers.
+
+    A family that was tuned with fewer points than a position answers with all it has.
+    """
+    tables: dict[str, list[BudgetTable]] = {}
+    for table in view.budgets:
+        tables.setdefault(table.name, []).append(table)
+    found: dict[int, list[Answer]] = {}
+    for k in budgets(view):
+        nearest = [[t for t in own if t.k <= k][-1:] for own in tables.values()]
+        found[k] = [made for near in nearest for t in near if (made := answer(view, t))]
     return found

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from leaderboard import claims
 from leaderboard.board import assembled, groups
@@ -26,18 +25,17 @@ from leaderboard.site.gathering import Keys, gather
 from leaderboard.site.links import DATA, STATIC
 from leaderboard.site.pages import board_pages, compare_data
 from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.reports import Reports
+from leaderboard.site.reports import read as read_reports
 from leaderboard.site.summaries import GroupPart, Member
 from leaderboard.site.views import Method, SiteView
 from leaderboard.site.workers import Workers, cores, uncollected
 from leaderboard.tables import Basis, Board
-from suite import publog, registry, strict_json
+from suite import publog, registry
 from suite.cards import FAMILIES, SubmissionCard
-from suite.errors import AssayError, RecordError
-from suite.untrusted import read_regular
+from suite.errors import AssayError
 
-AUDIT = "audit.json"
 """What `assay audit --write` leaves in a results folder."""
-MAX_REPORT_BYTES = 10_000_000
 Say = Callable[[str], None]
 
 
@@ -51,18 +49,12 @@ class Request:
     local: Path | None = None
     """The user's own records, shown beside."""
     scorecard: Path | None = None
-    """What `assay sandbox --json` printed."""
+    """What `assay sandbox --json` printed, if it is not among the results."""
+    queue: Path | None = None
+    """The same of `assay queue --json`."""
     jobs: int | None = None
     """Processes; None: one a core."""
     cache: bool = True
-
-
-@dataclass(frozen=True)
-class Reports:
-    """What other commands found, as JSON."""
-
-    scorecard: Mapping[str, Any] | None
-    controls: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -100,11 +92,7 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
             f"no results in {' or '.join(map(str, folders))}; make some with: assay run METHOD "
             "--tier lite --quick, and name their folder with --results"
         )
-    audit = results / AUDIT
-    reports = Reports(
-        scorecard=read_report(request.scorecard) if request.scorecard else None,
-        controls=read_report(audit) if audit.exists() else None,
-    )
+    reports = read_reports(results, request.scorecard, request.queue)
     cache = Cache.beside(results) if request.cache else None
     with uncollected(), staged(request.out) as root:
         work = _Build(context, root, cache, request.jobs or cores(), say)
@@ -176,7 +164,7 @@ class _Build:
     def groups(self, parts: Mapping[str, TaskPart]) -> dict[str, GroupPart]:
         """What tasks say together, by family and "overall"."""
         cards = {slug: self.context.catalogue.tasks[slug][0] for slug in parts}
-        named = groups(list(cards.values()), lambda card: card.family)
+        named = groups(list(cards.values()), lambda card: card)
         members = {name: [card.slug for card in found] for name, found in named.items()}
         keys = {
             name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})
@@ -223,8 +211,8 @@ class _Build:
             tasks=tasks,
             log=publog.read(context.shelves[0].folder),
             scorecard=reports.scorecard,
-            controls=reports.controls or {},
-            queue=(),
+            controls=reports.controls,
+            queue=reports.queue,
             ruleset=context.ruleset,
             with_local=context.links.with_local,
             version=context.links.version,
@@ -290,19 +278,3 @@ def _static() -> Iterator[tuple[str, bytes]]:
         resources.files("leaderboard.site").joinpath("static").iterdir(), key=lambda p: p.name
     ):
         yield f"{STATIC}/{path.name}", path.read_bytes()
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """What a report of another command says, which is an object.
-
-    Raises:
-        RecordError: it cannot be read or is something else.
-    """
-    try:
-        found = strict_json.parse(read_regular(path, MAX_REPORT_BYTES))
-    except (OSError, strict_json.NotStrict) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecordError(f"{path}: cannot be read as a report: {reason}") from error
-    if not isinstance(found, dict):
-        raise RecordError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found

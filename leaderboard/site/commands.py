@@ -39,7 +39,11 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the site.")] = Path("site"),
     sandbox_report: Annotated[
         Path | None,
-        typer.Option("--sandbox-report", help="What `assay sandbox --json` printed."),
+        typer.Option(help="What `assay sandbox --json` printed; default: RESULTS/sandbox.json."),
+    ] = None,
+    queue_report: Annotated[
+        Path | None,
+        typer.Option(help="What `assay queue --json` printed; default: RESULTS/queue.json."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: one a core.")
@@ -61,6 +65,7 @@ def build(
         results=results,
         local=local if with_local else None,
         scorecard=sandbox_report,
+        queue=queue_report,
         jobs=jobs,
         cache=not no_cache,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -58,7 +58,7 @@ def _estimates(rows: Sequence[Row]) -> list[Estimate]:
 
 
 def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> Markup:
-    """In seconds as a multiple of the reference's where all are known to be, else in passes."""
+    """In CPU time as a multiple of the reference's where all are known to be, else in passes."""
     costs = {method: detail.cost for method, detail in details.items()}
     known = {method: cost for method, cost in costs.items() if cost}
     relative = all(cost.ratio is not None for cost in known.values())
@@ -73,7 +73,7 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
         for row in rows
         if (cost := known.get(row.method)) and row.tuned.mean is not None
     ]
-    title = "seconds of training, times the reference's" if relative else "passes"
+    title = "CPU time, times the reference's" if relative else "passes"
     return pictures.cost_against_score("picture-cost", spent, measure, title)
 
 
@@ -103,14 +103,23 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
     return drawn
 
 
-def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
-    """Of one method on one task: what its learning rate does."""
-    metric = view.card.metric
+def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Markup]:
+    """Of one method on one task, by name: how it learns, and what tuning does for it."""
+    metric, method = view.card.metric, view.row.method
     measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
-    tuning = view.detail.sensitivity
-    if tuning.lr_decades is None:
-        return ()
-    return [pictures.learning_rate("picture-rate", tuning, measure, view.row.method)]
+    detail, tuning = view.detail, view.detail.sensitivity
+    drawn = {}
+    if detail.curve:
+        drawn["learning-curve"] = pictures.learning_curves(
+            "picture-curve", {method: detail.curve}, measure
+        )
+    if detail.budget:
+        drawn["tuning-budget"] = pictures.budget_curves(
+            "picture-budget", {method: detail.budget}, measure
+        )
+    if tuning.lr_decades is not None:
+        drawn["learning-rate"] = pictures.learning_rate("picture-rate", tuning, measure, method)
+    return drawn
 
 
 def of_summary(summary: Summary) -> Sequence[Markup]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from leaderboard.site.links import Links, Place, paper_links
 from leaderboard.site.words import said
+from suite.ruleset import Tier
 
 
 @functools.cache
@@ -42,7 +43,10 @@ def page(links: Links, path: str, template: str, **context: Any) -> dict[str, st
 
 
 def human(name: str) -> str:
-    """A slug of ours (a family, a state) in words."""
+    """A slug of ours (a family, a state, a family at a tier) in words."""
+    for tier in get_args(Tier):
+        if name.endswith(f"_{tier}"):
+            return f"{human(name.removesuffix(f'_{tier}'))}, {tier} tier"
     return name.replace("_", " ")
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from leaderboard.claims import Ledger
+from leaderboard.controls import Audit
 from leaderboard.details import Detail, TaskDetail
 from leaderboard.paired import Part
+from leaderboard.site.reports import Scorecard, Waiting
 from leaderboard.tables import Board, BudgetTable, Row, TaskTable
 from suite.cards import SubmissionCard, TaskCard
 from suite.publog import Entry
@@ -77,11 +79,12 @@ class SiteView:
     tasks: Mapping[str, TaskCard]
     """Every task of the checkout, also those without records."""
     log: Sequence[Entry]
-    scorecard: Mapping[str, object] | None
-    """What `assay sandbox --json` printed; None if no file of it was given."""
-    controls: Mapping[str, object]
-    """What `assay audit` and `assay aa` found (leaderboard.controls), as JSON."""
-    queue: Sequence[Mapping[str, object]]
+    scorecard: Scorecard | None
+    """How attacks on the sandbox ended; None if nobody said."""
+    controls: Audit | None
+    """What the suite found about itself."""
+    queue: Sequence[Waiting]
+    """Submissions on their way."""
     ruleset: Ruleset
     with_local: bool
     version: str

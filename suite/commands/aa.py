@@ -41,6 +41,7 @@ def aa(
     """
     from suite import running
     from suite.errors import AssayError
+    from suite.planning import Request
     from suite.registry import select_tasks
     from suite.ruleset import RULESET
 
@@ -49,7 +50,7 @@ def aa(
     if not tasks:
         raise AssayError("nothing varies on these tasks; expected one that is not deterministic")
     first = RULESET.control_repetition
-    request = running.Request(
+    request = Request(
         methods=(),
         tasks=tasks,
         results=results,

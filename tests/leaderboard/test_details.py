@@ -34,14 +34,23 @@ def made(new_records: Any) -> Any:
     records = new_records().task("digits", targets=TARGETS, evaluation={"points": 2})
     records.add("digits", "sgd", [0.8] * 4)
     study = records.add("digits", "adam", [0.7, 0.8, 0.95, "diverged"])
-    usage = Usage(passes=20, examples=200, train_seconds=2.0, peak_bytes=7, optimizer_state_bytes=8)
+    usage = Usage(
+        passes=20,
+        examples=200,
+        train_seconds=2.0,
+        cpu_seconds=3.0,
+        peak_bytes=7,
+        optimizer_state_bytes=8,
+    )
     for run_id, vals in zip(
         study.selected_runs, [(0.4, 0.7), (0.5, 0.8), (0.6, 0.95)], strict=False
     ):
         records.change(run_id, curve=curve(*vals), usage=usage)
     records.change(study.selected_runs[3], usage=Usage(passes=6, train_seconds=0.5))
     for run_id in records.studies[0].selected_runs:
-        records.change(run_id, curve=curve(0.6, 0.8), usage=Usage(train_seconds=1.0))
+        records.change(
+            run_id, curve=curve(0.6, 0.8), usage=Usage(train_seconds=1.0, cpu_seconds=1.5)
+        )
     return records
 
 
@@ -186,7 +195,7 @@ def test_cost_is_the_median_of_what_completed(made: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["cpu", "threads"])
-def test_seconds_are_compared_on_one_machine_alone(made: Any, what: str) -> None:
+def test_cpu_time_is_compared_on_one_machine_alone(made: Any, what: str) -> None:
     for run_id in made.studies[1].selected_runs:
         run = made.runs[run_id]
         if what == "cpu":

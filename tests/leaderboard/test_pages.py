@@ -20,7 +20,6 @@ from leaderboard.site.links import Links, paper_links
 from leaderboard.site.pages import board_pages, cell_pages, task_pages
 from leaderboard.site.pages.about import rules
 from leaderboard.site.pages.comparison import compare_data, task_entries
-from leaderboard.site.pages.controls import controls
 from leaderboard.site.views import CellView, SiteView, TaskView
 from leaderboard.site.words import duration, minus, p_text, rank_text, said, size
 from suite.ruleset import RULESET
@@ -224,12 +223,6 @@ def test_every_constant_of_the_ruleset_is_explained() -> None:
     found = rules(RULESET)
     assert [name for name, _, _ in found] == list(type(RULESET).model_fields)
     assert all(value and meaning.endswith(".") for _, value, meaning in found)
-
-
-def test_a_report_of_another_kind_is_not_believed() -> None:
-    place = Links(frozenset(), frozenset()).at("how")
-    assert controls({}, place) == {"audit": None, "unreadable": False}
-    assert controls({"tasks": "many"}, place) == {"audit": None, "unreadable": True}
 
 
 @pytest.mark.parametrize(

@@ -330,16 +330,36 @@ def test_the_command_prints_json(simulated: Any) -> None:
     assert said["n_files"] == len(listed) + 1
 
 
-def test_reports_of_other_commands_must_be_objects(simulated: Any, tmp_path: Path) -> None:
+def test_reports_of_other_commands_must_be_what_they_print(simulated: Any, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    report.write_text("[1]")
-    with pytest.raises(AssayError, match="expected a JSON object, got list"):
-        made(tmp_path / "site", scorecard=report)
+    for text in ("[1]", "{}", '{"attacks": "many"}', '[{"slug": 1}]'):
+        report.write_text(text)
+        with pytest.raises(AssayError, match="is not the report that was expected"):
+            made(tmp_path / "site", scorecard=report)
+        with pytest.raises(AssayError, match="is not the report that was expected"):
+            made(tmp_path / "site", queue=report)
     report.write_text('{"counts": {}, "counts": {}}')
     with pytest.raises(AssayError, match="stands twice"):
         made(tmp_path / "site", scorecard=report)
     with pytest.raises(AssayError, match="No such file"):
         made(tmp_path / "site", scorecard=tmp_path / "none.json")
+
+
+def test_reports_are_shown(simulated: Any, tmp_path: Path) -> None:
+    waiting = [
+        {"slug": "my_opt", "state": "open", "tasks": ["digits"], "since": "2026-01-01",
+         "age_days": 1.5, "next_action": "review it"}
+    ]  # fmt: skip
+    attack = {"slug": "frame_walk", "does": "walks", "ended": "failed", "expected": "failed",
+              "stopped_by": "a process", "evidence": "none", "seconds": 1.0}  # fmt: skip
+    card = {"level": "L2", "mechanism": "bubblewrap", "counts": {"failed": 1}, "attacks": [attack]}
+    files = {}
+    for name, value in (("queue", waiting), ("scorecard", card)):
+        files[name] = tmp_path / f"{name}.json"
+        files[name].write_text(json.dumps(value))
+    made(tmp_path / "site", **files)
+    assert "my_opt" in (tmp_path / "site/queue/index.html").read_text()
+    assert "frame_walk" in (tmp_path / "site/sandbox/index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def site_view(
         board=tuned, defaults=defaults, budgets=budget_tables(tuned, defaults),
         ledger=ledger, methods=methods,
         tasks=task_cards, log=[],
-        scorecard=None, controls={}, queue=[], ruleset=RULESET, with_local=False,
+        scorecard=None, controls=None, queue=[], ruleset=RULESET, with_local=False,
         version="0.1.0", problems=[],
     )  # fmt: skip
     return view, tasks, cell_views

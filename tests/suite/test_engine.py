@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from suite import running
 from suite.errors import StorageError, WorkerError
 from suite.execution import Job, Pool
-from suite.pipeline import Pipeline, make_cells
+from suite.pipeline import Cell, Pipeline, make_cells
+from suite.planning import Request
 from suite.records import RunRecord, RunSpec
 from suite.registry import MethodEntry, TaskEntry, find_method, load_task, method_ref, task_ref
 from suite.ruleset import RULESET
@@ -307,7 +308,7 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
         "absent", dataset="cifar10", split="train = 100\nval = 100", model="resnet8", parameters=""
     )
     monkeypatch.setattr(running, "Pool", lambda **_: contextlib.nullcontext(pool))
-    request = running.Request(
+    request = Request(
         methods=["sgd"],
         tasks=[absent, make_task("present")],
         results=tmp_path / "results",
@@ -326,3 +327,36 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
     records = list(Store(request.results).runs())
     assert {record.spec.task.slug for record in records} == {"present"}
     assert len(records) == 12
+
+
+def test_the_control_runs_each_reference_at_its_defaults_once(
+    fake_pool: Callable[..., Any], make_task: Callable[..., TaskEntry], tmp_path: Path,
+    make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    asked: list[tuple[str, str]] = []
+
+    def cells(pairs: Any, *_: object) -> list[Cell]:
+        asked.extend((task.card.slug, method.card.slug) for task, method in pairs)
+        return [make_cell(task, method) for task, method in pairs]
+
+    monkeypatch.setattr(running, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
+    monkeypatch.setattr(running, "make_cells", cells)
+    request = Request(
+        methods=(),
+        tasks=[make_task("one"), make_task("other")],
+        results=tmp_path / "results",
+        mlflow="off",
+        control=range(100, 104),
+    )
+    assert running.run(request) == 0
+    assert asked == [("one", "sgd"), ("other", "sgd")]
+    records = list(Store(request.results).runs())
+    assert sorted((r.spec.task.slug, r.spec.repetition) for r in records) == [
+        (task, number) for task in ("one", "other") for number in range(100, 104)
+    ]
+    assert {r.spec.purpose for r in records} == {"repetition"}
+    assert list(Store(request.results).studies()) == []
+    capsys.readouterr()
+    assert running.run(request) == 0
+    assert "0 runs done (8 were recorded before)" in capsys.readouterr().out

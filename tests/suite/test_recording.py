@@ -14,6 +14,7 @@ import pytest
 
 from suite import running
 from suite.pipeline import Cell, Pipeline
+from suite.planning import Request
 from suite.recording import Draw, Mirror, default_uris
 from suite.records import RunRecord
 from suite.store import Store
@@ -231,7 +232,7 @@ def out_of_reach(world: World, fake_pool: Any, patch: pytest.MonkeyPatch) -> Non
     """A command whose tracking server does not answer: it succeeds all the same."""
     patch.setattr(running, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
     patch.setattr(running, "make_cells", lambda *_: world.cells[:1])
-    request = running.Request(
+    request = Request(
         methods=["sgd"],
         tasks=[world.cells[0].task],
         results=world.store.root,

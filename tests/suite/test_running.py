@@ -12,6 +12,7 @@ import pytest
 from suite import running
 from suite.errors import AssayError
 from suite.pipeline import Cell
+from suite.planning import Request
 from suite.records import RunRecord
 from suite.store import Store
 
@@ -25,7 +26,7 @@ class Fixed:
 
     def run(self, pool: Any, *settings: str, again: bool = False) -> int:
         self.patch.setattr(running, "Pool", lambda **_: pool)
-        request = running.Request(
+        request = Request(
             methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
         )
         return running.run_fixed(request, list(settings), "repetition", 3, again)

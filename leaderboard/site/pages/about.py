@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from leaderboard.site.links import Links, Place
 from leaderboard.site.pages.controls import controls
 from leaderboard.site.pages.task import EMPTY
 from leaderboard.site.rendering import human, page
+from leaderboard.site.reports import Scorecard, Waiting
 from leaderboard.site.views import SiteView
 from leaderboard.site.words import NONE, said
 from suite.cards import HOOKS, TRACKS
@@ -84,7 +85,7 @@ def _told(model: type) -> dict[str, str]:
     return found
 
 
-def _sandbox(scorecard: Mapping[str, Any] | None) -> dict[str, Any]:
+def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
     if scorecard is None:
         return {"grid": None, "counts": {}, "level": "", "mechanism": ""}
     columns = [
@@ -98,21 +99,21 @@ def _sandbox(scorecard: Mapping[str, Any] | None) -> dict[str, Any]:
     lines = [
         Line(
             [
-                Cell(said(attack.get("slug", NONE))),
-                Cell(_ending(str(attack.get("ended", NONE)))),
-                Cell(said(attack.get("expected", NONE))),
-                Cell(said(attack.get("does", "")), css="long"),
-                Cell(said(attack.get("stopped_by", "")), css="long"),
-                Cell(said(attack.get("evidence", "")), css="long"),
+                Cell(said(attack.slug)),
+                Cell(_ending(attack.ended)),
+                Cell(said(attack.expected)),
+                Cell(said(attack.does), css="long"),
+                Cell(said(attack.stopped_by), css="long"),
+                Cell(said(attack.evidence), css="long"),
             ]
         )
-        for attack in scorecard.get("attacks", ())
+        for attack in scorecard.attacks
     ]
     return {
         "grid": Grid("attacks", "Attacks on the sandbox, and how each ended", columns, lines),
-        "counts": scorecard.get("counts", {}),
-        "level": scorecard.get("level", ""),
-        "mechanism": scorecard.get("mechanism", ""),
+        "counts": scorecard.counts,
+        "level": scorecard.level,
+        "mechanism": scorecard.mechanism or "",
     }
 
 
@@ -166,7 +167,7 @@ def _linked(address: str | None, text: str) -> str | Markup:
     return Markup('<a href="{}">{}</a>').format(address, text) if address else text
 
 
-def _queue(queue: Sequence[Mapping[str, Any]]) -> Grid:
+def _queue(queue: Sequence[Waiting]) -> Grid:
     columns = [
         Column("slug", "Submission", text=True),
         Column("state", "State", text=True),
@@ -177,11 +178,11 @@ def _queue(queue: Sequence[Mapping[str, Any]]) -> Grid:
     lines = [
         Line(
             [
-                Cell(said(item.get("slug", NONE))),
-                Cell(said(human(str(item.get("state", NONE))))),
-                Cell(said(", ".join(map(str, item.get("tasks", ())))), css="long"),
-                Cell(said(item.get("since", NONE))),
-                Cell(Markup("<code>{}</code>").format(said(item.get("next_action", "")))),
+                Cell(said(item.slug)),
+                Cell(said(human(item.state))),
+                Cell(said(", ".join(item.tasks)), css="long"),
+                Cell(said(item.since)),
+                Cell(Markup("<code>{}</code>").format(said(item.next_action))),
             ]
         )
         for item in queue

@@ -73,7 +73,7 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
         gain=span(form, versus.difference, versus.interval, "+") if versus else NONE,
         p=p_text(versus.p_adjusted) if versus else NONE,
         verdict=verdict(verdict_word(view.row)),
-        pictures=figures.of_cell(view),
+        pictures=list(figures.of_cell(view).values()),
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import ValidationError
 
 from leaderboard.aa import ControlReport
 from leaderboard.controls import Audit, TaskAudit
@@ -17,17 +15,12 @@ from leaderboard.site.rendering import human
 from leaderboard.site.words import NONE, said, span
 
 
-def controls(found: Mapping[str, object], place: Place) -> dict[str, Any]:
-    """What the page needs of `assay audit --json`; nothing where there is none, or no such."""
-    try:
-        audit = Audit.model_validate(found) if found else None
-    except ValidationError:
-        return {"audit": None, "unreadable": True}
+def controls(audit: Audit | None, place: Place) -> dict[str, Any]:
+    """What the page needs of `assay audit`; nothing where there is none."""
     if audit is None:
-        return {"audit": None, "unreadable": False}
+        return {"audit": None}
     return {
         "audit": audit,
-        "unreadable": False,
         "aa": _rates(audit.control) if audit.control else None,
         "audited": _tasks(audit, place),
         "calibrated": _calibration(audit),

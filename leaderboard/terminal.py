@@ -1,4 +1,4 @@
-"""How numbers, tables and lines are printed: at most 100 columns, no steering of the terminal."""
+"""Tables and lines for a terminal: at most 100 columns, nothing that could steer it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leaderboard.format import NORMALISED as SCORE
-from leaderboard.format import Format, plain
-
-__all__ = ["SCORE", "Format", "console", "p_value", "plain", "show_lines", "table"]
+from leaderboard.format import plain
 
 MAX_WIDTH = 100
 
@@ -23,7 +20,7 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
-def table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """A table without lines; a column whose name starts with ">" is aligned to the right."""
     made = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
     for column in columns:
