@@ -2,10 +2,16 @@
 
 Layers, each importing only from those below it:
 
-    serve
-    build
-    pages, twins
+    commands
+    build, serve, artifacts
+    gathering, workers
+    summaries
+    parts
+    pages, twins, feeds, citing
     answers, figures, grids, rendering
-    views, words, links
+    views
+    reports, sheets, words, links
+    cache
+    folder
     pictures
 """

@@ -50,7 +50,7 @@ def linear(
     found = [float(value) for value in values]
     low, high = min(found), max(found)
     if high - low <= max(1e-9 * max(abs(low), abs(high)), _TINY):
-        half = abs(high) * 0.05 or 0.5
+        half = abs(high) * 0.05 if abs(high) > _TINY else 0.5
         low, high = low - half, high + half
     low, high = low - pad * (high - low), high + pad * (high - low)
     ticks = [tick / factor for tick in nice_ticks(low * factor, high * factor, n)]
