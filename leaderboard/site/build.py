@@ -29,7 +29,7 @@ from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
 from leaderboard.site.summaries import GroupPart, Member
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Workers, cores
+from leaderboard.site.workers import Workers, cores, uncollected
 from leaderboard.tables import Basis, Board
 from suite import publog, registry
 from suite.cards import FAMILIES, SubmissionCard
@@ -94,7 +94,7 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
         )
     reports = read_reports(results, request.scorecard, request.queue)
     cache = Cache.of(results) if request.cache else None
-    with staged(request.out) as root:
+    with uncollected(), staged(request.out) as root:
         work = _Build(context, root, cache, request.jobs or cores(), say)
         return work.build(request.out, reports)
 

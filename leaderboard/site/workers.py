@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +72,7 @@ class Workers:
             self._pool = ProcessPoolExecutor(
                 max_workers=self._n,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_begin,
+                initializer=_start,
                 initargs=(self._context,),
             )
         names = {self._pool.submit(function, *item): item[0] for item in items}
@@ -89,6 +91,26 @@ _context: Context | None = None
 def _begin(context: Context) -> None:
     global _context
     _context = context
+
+
+def _start(context: Context) -> None:
+    """In a process of its own, which lives for the build alone."""
+    gc.disable()
+    _begin(context)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the search for cycles: millions of records hold none, and it takes a fifth of the
+    time of reading them.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _task(slug: str, root: Path) -> tuple[str, list[File]]:

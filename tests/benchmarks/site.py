@@ -81,7 +81,7 @@ text = "Better than the reference."
 source = "nowhere"
 metric = "accuracy"
 better_than = "reference"
-tasks = ["t*"]
+tasks = ["t0*"]
 """
 SOURCE = '"""A method that is never imported."""\n\nSCALE = {number}\n'
 SPACE = Space(
