@@ -93,7 +93,7 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
             "--tier lite --quick, and name their folder with --results"
         )
     reports = read_reports(results, request.scorecard, request.queue)
-    cache = Cache.beside(results) if request.cache else None
+    cache = Cache.of(results) if request.cache else None
     with uncollected(), staged(request.out) as root:
         work = _Build(context, root, cache, request.jobs or cores(), say)
         return work.build(request.out, reports)

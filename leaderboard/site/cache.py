@@ -21,8 +21,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from leaderboard.site.folder import File
+from suite.identity import sha256
 
-FOLDER = ".site-cache"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -33,11 +33,15 @@ class Cache:
         self._folder = folder
 
     @classmethod
-    def beside(cls, results: Path) -> Cache | None:
-        """The cache in a results folder, or None where it cannot be written."""
-        folder = results / FOLDER
+    def of(cls, results: Path) -> Cache | None:
+        """The cache for a results folder, in the user's own; None where it cannot be written.
+
+        Not beside the results, which belong to a repository.
+        """
+        own = Path(os.environ.get("ASSAY_CACHE") or "~/.cache/assay").expanduser()
+        folder = own / "site" / sha256(str(results.resolve()))[:16]
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder):
                 return cls(folder)
         except OSError:

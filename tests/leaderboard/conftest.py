@@ -402,5 +402,6 @@ def simulated(
     root = tmp_path / "checkout"
     shutil.copytree(simulated_once.root, root, ignore=lambda folder, names: {"site"} & {*names})
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     with checkout_at(root):
         yield Simulated(root, simulated_once.made)
