@@ -128,14 +128,14 @@ def of_summary(summary: Summary) -> Sequence[Markup]:
     if not rows:
         return ()
     margin = summary.margin or 0.01
-    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE)
+    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE, prefix="")
     estimates = [
         Estimate(row.method, row.iqm, row.iqm_interval, row.n, row.rank)
         for row in rows
         if row.iqm is not None
     ]
     drawn = [pictures.intervals("picture-intervals", estimates, measure)]
-    if summary.profile:
+    if summary.profile and len(summary.tasks) > 1:  # of one task the table says it all
         drawn.append(
             pictures.performance_profile("picture-profile", summary.profile, len(summary.tasks))
         )

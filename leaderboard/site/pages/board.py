@@ -129,7 +129,9 @@ def _summary_grid(view: SiteView, summary: Summary, place: Place) -> Grid | None
         css = "group" if lines and first != last else ""
         last = first
         lines.append(Line(_summary_cells(row, place), facets(_card(view, row.method)), css))
-    caption = f"{human(summary.name)}: tuned, over {len(summary.tasks)} tasks; mean [95 % interval]"
+    n = len(summary.tasks)
+    over = f"{n} task" if n == 1 else f"{n} tasks"
+    caption = f"{human(summary.name)}: tuned, over {over}; mean [95 % interval]"
     csv = place.data(f"families/{summary.name}.csv")
     return Grid("tuned", caption, columns, lines, by="rank", csv=csv)
 

@@ -40,7 +40,8 @@ def compare_data(
     """(path, script) of each method; the scripts call assayCompare(slug, data).
 
     data: {"tasks": {slug: {title, family, unit, text, rank, vs: {other: [verdict, difference, p,
-    n, wins]}}}, "families": {name: {text, rank, vs: {other: [verdict, probability]}}}}.
+    n, wins]}}}, "families": {name: {title, text, rank, vs: {other: [verdict,
+    probability]}}}}.
 
     Args:
         view: the site.
@@ -108,6 +109,7 @@ def _versus(form: Format, pair: Pair, sign: int) -> list[str | int]:
 def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {
         row.method: {
+            "title": human(summary.name),
             "text": _span(NORMALISED, row.iqm, row.iqm_interval) + f" n={row.n}",
             "rank": rank_text(row.rank),
             "vs": {},

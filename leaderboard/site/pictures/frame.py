@@ -38,6 +38,8 @@ class Measure:
     """Sets the digits; differences within it are equivalent in practice."""
     confidence: float = 0.95
     """Of the intervals."""
+    prefix: str = "test "
+    """Which scores they are, in front of the name."""
 
     @classmethod
     def of(cls, table: TaskTable, confidence: float) -> Measure:
@@ -61,9 +63,9 @@ class Measure:
         """The level of the intervals."""
         return f"{self.confidence:.0%}"
 
-    def axis(self, values: Iterable[float], prefix: str = "test ", n: int = 5) -> Axis:
+    def axis(self, values: Iterable[float], prefix: str | None = None, n: int = 5) -> Axis:
         """An axis that holds `values`."""
-        title = f"{prefix}{self.title}"
+        title = f"{self.prefix if prefix is None else prefix}{self.title}"
         title = title[:1].upper() + title[1:]
         return scales.fitting(title, values, factor=self.format.scale, n=n)
 

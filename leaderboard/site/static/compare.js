@@ -44,7 +44,8 @@
     const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
     const body = make("tbody", {}, ...rows.keys.map((key) => {
       const link = linkOf(key);
-      const first = link ? make("a", { href: link }, key.replaceAll("_", " ")) : key;
+      const title = slugs.map((slug) => rows.of(slug)[key]).find(Boolean).title;
+      const first = link ? make("a", { href: link }, title) : title;
       const unit = rows.unit(key);
       const small = unit ? [" ", make("small", {}, unit)] : [];
       return make("tr", {}, make("th", { scope: "row" }, first, ...small),
