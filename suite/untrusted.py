@@ -41,4 +41,6 @@ def plain_text(text: str) -> str:
     Escapes of terminals, marks that reverse the direction of writing and what cannot be seen
     become U+FFFD.
     """
+    if text.isprintable():  # as nearly all is, and there are millions
+        return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
