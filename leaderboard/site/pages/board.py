@@ -169,7 +169,7 @@ def _matrix(board: Board, summary: Summary, place: Place) -> Grid:
         for table in tables
     }
     columns = [Column("method", "Method", text=True)]
-    columns += [Column(table.task, table.task.replace("_", " "), "score") for table in tables]
+    columns += [Column(table.task, table.task, "score") for table in tables]
     lines = []
     for row in summary.rows:
         cells = [method_cell(place, row.method)]

@@ -67,7 +67,7 @@ def trajectories(
     words = Words(
         f"Trajectories on {function}",
         f"Ends: {', '.join(ends)}.",
-        f"{drawing} n = {n} path(s); open circle: start, marker with the method's name: end."
+        f"{drawing} n = {n} path(s); open circle: first evaluation, marker: end."
         + (f" {rest} more not drawn." if rest else ""),
     )
     return figure(key, "trajectories", words, plot.height, body, _numbers(drawn))
