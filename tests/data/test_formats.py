@@ -101,6 +101,7 @@ def test_idx_round_trip(tmp_path: Path, shape: tuple[int, ...]) -> None:
         gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcdef"),
         idx(numpy.zeros(5, numpy.uint8))[:-4],
     ],
+    ids=["empty", "not gzip", "short header", "wrong type", "too short", "too long", "cut off"],
 )
 def test_a_damaged_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"f\.gz"):
