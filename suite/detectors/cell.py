@@ -175,16 +175,26 @@ class Baselines:
     def __init__(self, runs: Sequence[RunRecord]) -> None:
         self._runs = [run for run in runs if run.result]
         self._methods = {run.spec.method.slug for run in self._runs}
+        self._of_task: dict[TaskRef, tuple[list[RunRecord], list[Group]]] = {}
         self._known: dict[tuple[TaskRef, str], Baseline] = {}
 
     def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
         """Those of this version of the task that are not of `method` itself."""
         key = task, method if method in self._methods else ""
         if key not in self._known:
-            others = [run for run in self._runs if run.spec.method.slug != method]
-            own = [run for run in others if run.spec.task == task]
-            self._known[key] = Baseline(own, by_point(own), card)
+            runs, groups = self._of(task)
+            self._known[key] = Baseline(
+                runs=[run for run in runs if run.spec.method.slug != method],
+                groups=[group for group in groups if group[0].spec.method.slug != method],
+                card=card,
+            )
         return self._known[key]
+
+    def _of(self, task: TaskRef) -> tuple[list[RunRecord], list[Group]]:
+        if task not in self._of_task:
+            runs = [run for run in self._runs if run.spec.task == task]
+            self._of_task[task] = runs, by_point(runs)
+        return self._of_task[task]
 
 
 @dataclass(frozen=True)
