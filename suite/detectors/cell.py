@@ -44,11 +44,32 @@ class Flag(BaseModel):
     """Ids of the runs concerned; none for what concerns the source."""
 
 
-Group = Sequence[RunRecord]
 Place = tuple[int, int]
 """An evaluation point: start and batch."""
-Curves = Mapping[Place, Sequence[float]]
-"""Validation scores of a group."""
+
+
+class Group(tuple[RunRecord, ...]):
+    """Repetitions of one method at one point of its hyperparameters."""
+
+    @cached_property
+    def curves(self) -> Mapping[Place, Sequence[float]]:
+        """Their validation scores."""
+        found: dict[Place, list[float]] = {}
+        for run in self:
+            for point in run.curve:
+                found.setdefault((point.start, point.batch), []).append(point.val)
+        return found
+
+    @cached_property
+    def _moments(self) -> dict[Place, tuple[float, float] | None]:
+        return {}
+
+    def moments(self, place: Place) -> tuple[float, float] | None:
+        """Mean and standard deviation of the scores there; None for fewer than two."""
+        if place not in self._moments:
+            values = self.curves.get(place, ())
+            self._moments[place] = (fmean(values), sd(values)) if len(values) > 1 else None
+        return self._moments[place]
 
 
 class Level(NamedTuple):
@@ -124,18 +145,12 @@ class Baseline:
         """The best mean test score of a full group; None where there is none."""
         return max((fmean(map(test_of, group)) for group in self.full), default=None)
 
-    @cached_property
-    def _curves(self) -> list[Curves]:
-        return [curves_of(group) for group in self.full]
-
     def level(self, place: Place) -> Level | None:
         """What the validation curves of full groups show there; None where there are none."""
         if place not in self._levels:
-            known = [c[place] for c in self._curves if len(c.get(place, ())) > 1]
-            means = [fmean(values) for values in known]
-            self._levels[place] = (
-                Level(min(means), max(means), max(map(sd, known))) if known else None
-            )
+            found = [known for group in self.full if (known := group.moments(place))]
+            means, sds = [mean for mean, _ in found], [spread for _, spread in found]
+            self._levels[place] = Level(min(means), max(means), max(sds)) if found else None
         return self._levels[place]
 
     @cached_property
@@ -233,16 +248,7 @@ def by_point(runs: Sequence[RunRecord]) -> list[Group]:
         if spec.purpose == "repetition":
             point = repr((spec.method.slug, sorted(spec.hyperparameters.items())))
             found.setdefault(point, []).append(run)
-    return list(found.values())
-
-
-def curves_of(group: Group) -> Curves:
-    """The validation curves of a group, point by point."""
-    found: dict[Place, list[float]] = {}
-    for run in group:
-        for point in run.curve:
-            found.setdefault((point.start, point.batch), []).append(point.val)
-    return found
+    return [Group(same) for same in found.values()]
 
 
 def ids(runs: Sequence[RunRecord]) -> list[str]:

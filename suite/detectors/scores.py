@@ -12,7 +12,6 @@ from suite.detectors.cell import (
     Cell,
     Flag,
     Place,
-    curves_of,
     ids,
     residual,
     sd,
@@ -116,7 +115,7 @@ def fast_convergence(cell: Cell) -> Iterator[Flag]:
     for group in cell.groups:
         leads = [
             lead
-            for key, values in curves_of(group).items()
+            for key, values in group.curves.items()
             if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
         ]
         most = max(leads, default=None)
