@@ -6,7 +6,7 @@ and its random numbers are seeded by the ruleset and the names of tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, get_args
 
 import numpy as np
@@ -21,6 +21,8 @@ from suite.cards import FAMILIES, TaskCard
 from suite.ruleset import Ruleset, Tier
 
 Item = TypeVar("Item")
+Samples = tuple[Sample, Sample]
+"""Of a method's tuned point and of its defaults."""
 OVERALL = "overall"
 """The summary of all families."""
 
@@ -111,17 +113,30 @@ def past(
     return sorted(found, key=lambda item: (item.since, item.bundle))
 
 
-def table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
-    """The table of one task: ranked rows from best to worst, then the others."""
+def table(
+    contest: Contest, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
+) -> TaskTable:
+    """The table of one task: ranked rows from best to worst, then the others.
+
+    Args:
+        contest: the task.
+        withdrawn: what was published and does not count any more.
+        both: `samples` of the task where they are known from its other table.
+    """
     card = contest.card
+    both = samples(contest) if both is None else both
     comparisons, rank_of = versus_reference(contest), ranks(contest)
-    others = [cell for cell in contest.cells if cell not in contest.ranked]
-    shown = [*contest.ranked, *sorted(others, key=lambda cell: cell.method)]
-    tuned = _samples(contest, [cell.tuned for cell in shown])
-    defaults = _samples(contest, [cell.defaults for cell in shown])
+    ranked = {cell.method for cell in contest.ranked}
+    others = [cell for cell in contest.cells if cell.method not in ranked]
     rows = [
-        _row(contest, cell, samples, comparisons.get(cell.method), rank_of.get(cell.method))
-        for cell, *samples in zip(shown, tuned, defaults, strict=True)
+        _row(
+            contest,
+            cell,
+            both[cell.method],
+            comparisons.get(cell.method),
+            rank_of.get(cell.method),
+        )
+        for cell in (*contest.ranked, *sorted(others, key=lambda cell: cell.method))
     ]
     return TaskTable(
         task=card.slug,
@@ -146,11 +161,11 @@ def table(contest: Contest, withdrawn: list[Withdrawn]) -> TaskTable:
 def _row(
     contest: Contest,
     cell: Cell,
-    samples: Sequence[Sample],
+    both: Samples,
     versus: Comparison | None,
     rank: tuple[int, int] | None,
 ) -> Row:
-    tuned, defaults = samples
+    tuned, defaults = both
     score = None
     if contest.anchors and rank:
         score = float(contest.anchors.normalised(contest.sample(cell).values).mean())
@@ -200,6 +215,14 @@ def _notes(contest: Contest) -> list[str]:
     if contest.anchors is None:
         return [f"The reference {reference} is not better than chance, so there are no scores."]
     return []
+
+
+def samples(contest: Contest) -> dict[str, Samples]:
+    """By method; they are the same on every basis."""
+    tuned = _samples(contest, [cell.tuned for cell in contest.cells])
+    defaults = _samples(contest, [cell.defaults for cell in contest.cells])
+    methods = [cell.method for cell in contest.cells]
+    return dict(zip(methods, zip(tuned, defaults, strict=True), strict=True))
 
 
 def _samples(contest: Contest, found: Sequence[Repetitions]) -> list[Sample]:

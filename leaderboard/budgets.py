@@ -22,7 +22,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.paired import Floats, Interval, percentiles, resamples
+from leaderboard.paired import Floats, Interval, percentile_intervals, resamples
 from suite.cards import Direction
 from suite.ruleset import Ruleset
 
@@ -103,17 +103,23 @@ def resampled_chances(cumulative: NDArray[np.int64], k: int, unit: int) -> Float
     return chances
 
 
-def interval(
-    trials: Trials, cumulative: NDArray[np.int64], k: int, confidence: float
-) -> Interval | None:
-    """Percentile interval of `expected` over resamples of the trials; None for a single trial."""
+def intervals(
+    trials: Trials, cumulative: NDArray[np.int64], ks: Sequence[int], confidence: float
+) -> list[Interval | None]:
+    """Percentile intervals of `expected` at each of `ks` over resamples of the trials.
+
+    None for a single trial.
+    """
     if trials.n < 2:
-        return None
-    total = np.zeros(cumulative.shape[1])
-    chances = resampled_chances(cumulative, k, 1)
-    for test, chance in zip(trials.tests, chances, strict=True):  # in order: see resampled_means
-        total += test * chance
-    return percentiles(total, confidence)
+        return [None] * len(ks)
+    shares = np.stack([_shares(trials.n, k, 1) for k in ks])
+    total = np.zeros((len(ks), cumulative.shape[1]))
+    below = np.zeros_like(total)
+    for test, copies in zip(trials.tests, cumulative, strict=True):  # see resampled_chances
+        reached = shares.take(copies, axis=1)
+        total += test * (reached - below)
+        below = reached
+    return [*percentile_intervals(total, confidence)]
 
 
 @functools.lru_cache(maxsize=1024)

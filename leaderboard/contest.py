@@ -232,11 +232,15 @@ def _intervals(contest: Contest) -> dict[tuple[int, int], Interval]:
         )
         means = paired.resampled_rows(rows, counts)
         size = np.abs(rows).max(axis=1)
+        room = np.empty((_PAIRS, ruleset.bootstrap_draws))
         for start in range(0, len(first), _PAIRS):
             a, b = first[start : start + _PAIRS], second[start : start + _PAIRS]
+            drawn = room[: len(a)]
+            for row, i, j in zip(drawn, a, b, strict=True):
+                np.subtract(means[i], means[j], out=row)
             bounds = paired.bca_intervals(
                 rows[a] - rows[b],
-                means[a] - means[b],
+                drawn,
                 ruleset.confidence,
                 np.maximum(size[a], size[b]),
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from statistics import median
 
 import numpy as np
 
@@ -195,13 +196,11 @@ class _Method:
         if trials is None:
             return []
         cumulative = budgets.resampled_counts(trials, self.card.slug, ruleset)
+        ks = budgets.budgets(trials.n)
+        intervals = budgets.intervals(trials, cumulative, ks, ruleset.confidence)
         return [
-            BudgetPoint(
-                k=k,
-                expected=budgets.expected(trials, k),
-                interval=budgets.interval(trials, cumulative, k, ruleset.confidence),
-            )
-            for k in budgets.budgets(trials.n)
+            BudgetPoint(k=k, expected=budgets.expected(trials, k), interval=interval)
+            for k, interval in zip(ks, intervals, strict=True)
         ]
 
     def sensitivity(self) -> Sensitivity:
@@ -319,7 +318,7 @@ def _paths(runs: Sequence[RunRecord]) -> list[Path]:
 
 
 def _median(values: Sequence[float]) -> float:
-    return float(np.median([bounded(value) for value in values]))
+    return median(map(bounded, values))
 
 
 def _mean(values: Sequence[float]) -> float:

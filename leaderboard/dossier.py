@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from leaderboard import budgets
@@ -44,10 +45,7 @@ class Dossier:
 
     def test_of(self, cell: Cell, trial: Trial) -> float | None:
         """Test score of a trial; the chance level of one without; None if its record is missing."""
-        run = self.runs.get(trial.run_id)
-        if run is None or _misfit(cell, trial, run):
-            return None
-        return run.result.test if run.result else self.card.metric.chance
+        return self._tests[cell.method][trial.number]
 
     def trials(self, cell: Cell) -> budgets.Trials | None:
         """The stored trials of a study in the order of selection.
@@ -55,12 +53,25 @@ class Dossier:
         None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
         """
         stored = cell.study.trials
-        scores = (self.test_of(cell, trial) for trial in stored)
-        known = [score for score in scores if score is not None]
+        known = [score for score in self._tests[cell.method] if score is not None]
         if len(known) < len(stored) or len(stored) > budgets.MAX_TRIALS:
             return None
         vals = [trial.val for trial in stored]
         return budgets.ordered(vals, known, self.card.metric.direction)
+
+    @cached_property
+    def _tests(self) -> dict[str, list[float | None]]:
+        """See test_of: by method and number of the trial."""
+        return {
+            cell.method: [self._test(cell, trial) for trial in cell.study.trials]
+            for cell in self.cells
+        }
+
+    def _test(self, cell: Cell, trial: Trial) -> float | None:
+        run = self.runs.get(trial.run_id)
+        if run is None or _misfit(cell, trial, run):
+            return None
+        return run.result.test if run.result else self.card.metric.chance
 
     @property
     def all_trials(self) -> dict[str, budgets.Trials]:
@@ -143,10 +154,11 @@ def of_records(
 def _misfit(cell: Cell, trial: Trial, run: RunRecord) -> str:
     """Why a run is not what a study says of its trial; empty if it is."""
     study, spec = cell.study, run.spec
-    where = f"study {study.id} ({study.task.slug}, {study.method.slug}): run {run.id}"
     expected = (study.task, study.method, study.ruleset, "tuning", trial.hyperparameters)
     if (spec.task, spec.method, spec.ruleset, spec.purpose, spec.hyperparameters) != expected:
-        return f"{where} is not its trial {trial.number}"
-    if run.result and abs(run.result.test) > MAX_SCORE:
-        return f"{where} has the score {run.result.test:g}, which is no score"
-    return ""
+        wrong = f"is not its trial {trial.number}"
+    elif run.result and abs(run.result.test) > MAX_SCORE:
+        wrong = f"has the score {run.result.test:g}, which is no score"
+    else:
+        return ""
+    return f"study {study.id} ({study.task.slug}, {study.method.slug}): run {run.id} {wrong}"

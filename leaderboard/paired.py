@@ -120,7 +120,7 @@ def bca_intervals(
 
     Args:
         rows: the samples, n > 1.
-        means: of their resamples, (m, draws).
+        means: of their resamples, (m, draws); they are left in another order.
         confidence: level.
         magnitude: (m,) size of the numbers that the rows were computed from, where that is larger
             than their own: their rounding is what the means are off by.
@@ -133,10 +133,11 @@ def bca_intervals(
     varied = scale > 1e-12 * size
     # A resample equal to the sample differs by rounding.
     slack = np.maximum(1e-12 * scale, 1e-14 * (size if magnitude is None else magnitude))
-    centre, scale, ordered = centre[varied], scale[varied], np.sort(means[varied], axis=1)
+    centre, scale, slack = centre[varied], scale[varied], slack[varied]
+    drawn = means if varied.all() else means[varied]
     below = np.array(
-        [row.searchsorted(c - s) + row.searchsorted(c + s, "right")
-         for row, c, s in zip(ordered, centre, slack[varied], strict=True)],
+        [np.count_nonzero(row < low) + np.count_nonzero(row <= high)
+         for row, low, high in zip(drawn, centre - slack, centre + slack, strict=True)],
         dtype=np.float64,
     )  # fmt: skip
     draws = means.shape[1]
@@ -147,8 +148,27 @@ def bca_intervals(
     tail = ndtri((1 - confidence) / 2)
     shifted = bias + np.array([tail, -tail])
     levels = ndtr(bias + shifted / (1 - acceleration[:, np.newaxis] * shifted))
-    found[varied] = quantiles(ordered, levels)
+    _sort_ends(drawn, levels)
+    found[varied] = quantiles(drawn, levels)
     return found
+
+
+def _sort_ends(rows: Floats, levels: Floats) -> None:
+    """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
+
+    The middle, nearly all of a row, is not looked at: the rest takes a third of the time.
+    """
+    last = rows.shape[1] - 1
+    low = int(levels[:, 0].max(initial=0.0) * last) + 1
+    high = int(levels[:, 1].min(initial=1.0) * last)
+    if low >= high:
+        rows.sort(axis=1)
+        return
+    rows.partition(low, axis=1)
+    rows[:, : low + 1].sort(axis=1)
+    rest = rows[:, low + 1 :]
+    rest.partition(high - low - 1, axis=1)
+    rest[:, high - low - 1 :].sort(axis=1)
 
 
 def quantiles(ordered: Floats, levels: Floats) -> Floats:

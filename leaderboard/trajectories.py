@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from leaderboard.evidence import MAX_SCORE
@@ -52,14 +54,30 @@ def trajectory(run: RunRecord, grid: Sequence[int]) -> Trajectory | None:
     end = 0
     for points in starts.values():
         points.sort(key=lambda point: point.batch)
-        batches = _floats([point.batch for point in points])
-        index = np.searchsorted(batches, grid, side="right") - 1
+        index, early, last = _places(tuple([p.batch for p in points]), tuple(grid))
         values = _floats([(p.passes, p.seconds, p.val, p.test) for p in points]).T[:, index]
-        values[:, index < 0] = np.nan
+        if early:
+            values[:, :early] = np.nan
         total += values
-        end = max(end, 1 + int(np.searchsorted(grid, batches[-1])))
+        end = max(end, last)
     passes, seconds, val, test = total / len(starts)
-    return Trajectory(passes, seconds, val, test, min(end, len(grid)))
+    return Trajectory(passes, seconds, val, test, end)
+
+
+@functools.lru_cache(maxsize=256)
+def _places(batches: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np.intp], int, int]:
+    """Where a start whose points are at `batches` is at each point of the grid (g,).
+
+    Nearly all starts of a task have the same points, so it is worked out once.
+
+    Returns:
+        The last point of the start so far (g,); points of the grid before the first one; points of
+        the grid up to which the start went on.
+    """
+    known = _floats(batches)
+    index = np.searchsorted(known, grid, side="right") - 1
+    last = 1 + int(np.searchsorted(grid, known[-1]))
+    return index, int((index < 0).sum()), min(last, len(grid))
 
 
 def _floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Floats:
@@ -79,8 +97,8 @@ def reached_at(scores: Floats, target: float, sign: float) -> int | None:
         target: a score.
         sign: 1 where larger scores are better, -1 where smaller ones are.
     """
-    good = sign * scores >= sign * target
-    return int(good.argmax()) if good.any() else None
+    bar = sign * target
+    return next((i for i, score in enumerate(scores.tolist()) if sign * score >= bar), None)
 
 
 def means(values: Floats) -> Floats:

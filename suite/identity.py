@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 ID_LENGTH = 16
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
@@ -20,9 +23,7 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: `value` holds a NaN or an infinity.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def sha256(data: bytes | str) -> str:

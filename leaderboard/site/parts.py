@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboard.board import past, table
+from leaderboard.board import past, samples, table
 from leaderboard.contest import pairs
 from leaderboard.depth import detail as task_detail
 from leaderboard.details import Detail
@@ -75,11 +75,12 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
     )
     withdrawn = past(known.card, known.evidence, context.catalogue, context.ruleset)
     contest = known.contest()
-    tuned = table(contest, withdrawn)
+    both = samples(contest)
+    tuned = table(contest, withdrawn, both)
     view = TaskView(
         card=known.card,
         tuned=tuned,
-        defaults=table(known.contest("defaults"), withdrawn),
+        defaults=table(known.contest("defaults"), withdrawn, both),
         detail=task_detail(known, tuned, pairs(contest)),
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},

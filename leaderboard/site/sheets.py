@@ -57,12 +57,13 @@ _COMPUTED = ("=", "+", "-", "@")
 
 def cell(value: Any) -> str:
     """One value as a cell: a line of text; what a spreadsheet would compute gets an apostrophe."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
+    if not isinstance(value, str):
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, (int, float)):
+            return repr(value)
     text = plain_text(str(value))
     return f"'{text}" if text.lstrip().startswith(_COMPUTED) else text
 

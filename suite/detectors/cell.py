@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from itertools import accumulate
+from statistics import fmean
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,31 +44,144 @@ class Flag(BaseModel):
     """Ids of the runs concerned; none for what concerns the source."""
 
 
-Group = Sequence[RunRecord]
-Curves = Mapping[tuple[int, int], Sequence[float]]
-"""Validation scores of a group by start and batch."""
+Place = tuple[int, int]
+"""An evaluation point: start and batch."""
+
+
+class Group(tuple[RunRecord, ...]):
+    """Repetitions of one method at one point of its hyperparameters."""
+
+    @cached_property
+    def curves(self) -> Mapping[Place, Sequence[float]]:
+        """Their validation scores."""
+        found: dict[Place, list[float]] = {}
+        for run in self:
+            for point in run.curve:
+                found.setdefault((point.start, point.batch), []).append(point.val)
+        return found
+
+    @cached_property
+    def _moments(self) -> dict[Place, tuple[float, float] | None]:
+        return {}
+
+    def moments(self, place: Place) -> tuple[float, float] | None:
+        """Mean and standard deviation of the scores there; None for fewer than two."""
+        if place not in self._moments:
+            values = self.curves.get(place, ())
+            self._moments[place] = (fmean(values), sd(values)) if len(values) > 1 else None
+        return self._moments[place]
+
+
+class Level(NamedTuple):
+    """What groups of baselines show at one evaluation point."""
+
+    lowest: float
+    """Of the means."""
+    highest: float
+    spread: float
+    """Largest standard deviation."""
+
+
+class Gap(NamedTuple):
+    """How validation follows test among repetitions of baselines; see scores.val_test_gap."""
+
+    slope: float
+    """Of the line through the chance level."""
+    spread: float
+    """Standard deviation of what it leaves over."""
+    n: int
+    """Repetitions."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far the weights of baselines' runs moved."""
+
+    n: int
+    largest: float
+    useful: float
+    """Half of the best validation score's way up from the chance level."""
+    scores: Sequence[float]
+    """Validation scores, better where larger, in increasing order."""
+    least: Sequence[float]
+    """The smallest distance of a run with that score or a better one."""
+
+    def smallest(self, score: float) -> float:
+        """The smallest distance of a run at least as good as `score`; 0 where there is none."""
+        place = bisect_left(self.scores, score)
+        return self.least[place] if place < len(self.least) else 0.0
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Completed runs of other methods on the same task."""
+    """Completed runs of other methods on the same task.
+
+    What depends on them alone is made once, when the first method is held against it.
+    """
 
     runs: Sequence[RunRecord]
     groups: Sequence[Group]
     """Repetitions by method and hyperparameters."""
-    reference: str
-    """The method that the task's card names."""
+    card: TaskCard
+    _levels: dict[Place, Level | None] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def curves(self) -> list[Curves]:
-        """Of every group with repetitions enough."""
-        return [curves_of(group) for group in self.groups if len(group) >= MIN_CURVES]
+    def full(self) -> list[Group]:
+        """Groups with repetitions enough."""
+        return [group for group in self.groups if len(group) >= MIN_CURVES]
 
-    @property
+    @cached_property
     def enough(self) -> bool:
         """Whether several methods have repetitions enough to show how much honest runs differ."""
-        methods = {g[0].spec.method.slug for g in self.groups if len(g) >= MIN_CURVES}
-        return len(methods) >= MIN_BASELINES
+        return len({group[0].spec.method.slug for group in self.full}) >= MIN_BASELINES
+
+    @cached_property
+    def reference(self) -> list[RunRecord]:
+        """Runs of the method that the task's card names."""
+        return [run for run in self.runs if run.spec.method.slug == self.card.reference]
+
+    @cached_property
+    def best_test(self) -> float | None:
+        """The best mean test score of a full group; None where there is none."""
+        return max((fmean(map(test_of, group)) for group in self.full), default=None)
+
+    def level(self, place: Place) -> Level | None:
+        """What the validation curves of full groups show there; None where there are none."""
+        if place not in self._levels:
+            found = [known for group in self.full if (known := group.moments(place))]
+            means, sds = [mean for mean, _ in found], [spread for _, spread in found]
+            self._levels[place] = Level(min(means), max(means), max(sds)) if found else None
+        return self._levels[place]
+
+    @cached_property
+    def gap(self) -> Gap | None:
+        """None where the repetitions say too little, or no test score is off the chance level."""
+        known = [run for group in self.groups for run in group]
+        chance = self.card.metric.chance
+        power = math.fsum((test_of(run) - chance) ** 2 for run in known)
+        if not self.enough or not power:
+            return None
+        products = ((test_of(run) - chance) * (val_of(run) - chance) for run in known)
+        slope = math.fsum(products) / power
+        spread = sd([residual(run, slope, chance) for run in known])
+        # Repetition r is one split for all methods, so baselines add repetitions, not independence.
+        return Gap(slope, spread, len({run.spec.repetition for run in known}))
+
+    @cached_property
+    def moved(self) -> Moved:
+        """Of the runs whose weights are known to have moved or not."""
+        known = [(d, val_of(run)) for run in self.runs if (d := distance_of(run)) is not None]
+        chance, sign = self.card.metric.chance, sign_of(self.card)
+        best_last = sorted((sign * val, distance) for distance, val in known)
+        least = list(accumulate((distance for _, distance in reversed(best_last)), min))
+        return Moved(
+            n=len(known),
+            largest=max((distance for distance, _ in known), default=math.inf),
+            # Untrained networks scatter around the chance level; half of the way up they never are.
+            useful=max((sign * (val - chance) for _, val in known), default=math.inf) / 2,
+            scores=[score for score, _ in best_last],
+            least=least[::-1],
+        )
 
 
 class Baselines:
@@ -74,16 +190,26 @@ class Baselines:
     def __init__(self, runs: Sequence[RunRecord]) -> None:
         self._runs = [run for run in runs if run.result]
         self._methods = {run.spec.method.slug for run in self._runs}
+        self._of_task: dict[TaskRef, tuple[list[RunRecord], list[Group]]] = {}
         self._known: dict[tuple[TaskRef, str], Baseline] = {}
 
     def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
         """Those of this version of the task that are not of `method` itself."""
         key = task, method if method in self._methods else ""
         if key not in self._known:
-            others = [run for run in self._runs if run.spec.method.slug != method]
-            own = [run for run in others if run.spec.task == task]
-            self._known[key] = Baseline(own, by_point(own), card.reference)
+            runs, groups = self._of(task)
+            self._known[key] = Baseline(
+                runs=[run for run in runs if run.spec.method.slug != method],
+                groups=[group for group in groups if group[0].spec.method.slug != method],
+                card=card,
+            )
         return self._known[key]
+
+    def _of(self, task: TaskRef) -> tuple[list[RunRecord], list[Group]]:
+        if task not in self._of_task:
+            runs = [run for run in self._runs if run.spec.task == task]
+            self._of_task[task] = runs, by_point(runs)
+        return self._of_task[task]
 
 
 @dataclass(frozen=True)
@@ -106,26 +232,23 @@ class Cell:
     @property
     def sign(self) -> float:
         """Factor that makes larger scores better."""
-        return 1.0 if self.card.metric.direction == "maximize" else -1.0
+        return sign_of(self.card)
+
+
+def sign_of(card: TaskCard) -> float:
+    """Factor that makes larger scores better."""
+    return 1.0 if card.metric.direction == "maximize" else -1.0
 
 
 def by_point(runs: Sequence[RunRecord]) -> list[Group]:
     """Repetitions by method and hyperparameters."""
     found: dict[str, list[RunRecord]] = {}
     for run in runs:
-        if run.spec.purpose == "repetition":
-            point = json.dumps([run.spec.method.slug, run.spec.hyperparameters], sort_keys=True)
+        spec = run.spec
+        if spec.purpose == "repetition":
+            point = repr((spec.method.slug, sorted(spec.hyperparameters.items())))
             found.setdefault(point, []).append(run)
-    return list(found.values())
-
-
-def curves_of(group: Group) -> Curves:
-    """The validation curves of a group, point by point."""
-    found: dict[tuple[int, int], list[float]] = {}
-    for run in group:
-        for point in run.curve:
-            found.setdefault((point.start, point.batch), []).append(point.val)
-    return found
+    return [Group(same) for same in found.values()]
 
 
 def ids(runs: Sequence[RunRecord]) -> list[str]:
@@ -143,3 +266,20 @@ def test_of(run: RunRecord) -> float:
     """Test score of a completed run."""
     assert run.result is not None
     return run.result.test
+
+
+def distance_of(run: RunRecord) -> float | None:
+    """How far the weights moved, the largest over the starts."""
+    distances = run.checks.weight_distances if run.checks else []
+    return max((d for d in distances if d is not None), default=None)
+
+
+def residual(run: RunRecord, slope: float, chance: float) -> float:
+    """What a line through the chance level leaves of the validation score over the test score."""
+    return val_of(run) - chance - slope * (test_of(run) - chance)
+
+
+def sd(values: Sequence[float]) -> float:
+    """Of a sample of two or more; the library's is exact and thirty times slower."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from statistics import median
 
-from suite.detectors.cell import Cell, Flag, ids, val_of
+from suite.detectors.cell import Cell, Flag, distance_of, ids, val_of
 from suite.detectors.source import defined_hooks
 from suite.records import RunRecord
 
@@ -73,14 +73,15 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
     if cell.card.deterministic:
         return
     hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
-    curves: dict[str, dict[tuple[str, int], RunRecord]] = {}
+    curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
     for run in cell.runs:
         problem = (run.spec.purpose, run.spec.repetition)
         points = [(point.val, point.test) for point in run.curve]
         # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose
         # share is the same in every split. Nor are the weights where a function is solved.
         if len(set(points)) >= 3:
-            curves.setdefault(json.dumps(points), {}).setdefault(problem, run)
+            curve = array("d", chain.from_iterable(points)).tobytes()
+            curves.setdefault(curve, {}).setdefault(problem, run)
         last = {point.start: point.val for point in run.curve}
         solved = cell.card.family == "functions" and min(last.values(), default=0.0) >= 1.0
         if run.weights_sha256 and not solved:
@@ -127,9 +128,8 @@ def _cost_ratio(cell: Cell) -> Iterator[Flag]:
     kind = (environment.cpu, environment.torch, environment.device)
     reference = [
         run
-        for run in cell.baseline.runs
-        if run.spec.method.slug == cell.baseline.reference
-        and (run.environment.cpu, run.environment.torch, run.environment.device) == kind
+        for run in cell.baseline.reference
+        if (run.environment.cpu, run.environment.torch, run.environment.device) == kind
         and run.spec.compute == compute
     ]
     own, theirs = _cpu_per_pass(cell.runs), _cpu_per_pass(reference)
@@ -153,39 +153,28 @@ def _cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
 
 def weight_distance(cell: Cell) -> Iterator[Flag]:
     """How far the weights moved, against baselines that took as many steps."""
-    known = [(d, run) for run in cell.baseline.runs if (d := _distance(run)) is not None]
-    chance, sign = cell.card.metric.chance, cell.sign
-    # Untrained networks scatter around the chance level; half of the way up they never are.
-    useful = max((sign * (val_of(run) - chance) for _, run in known), default=math.inf) / 2
-    largest = max((distance for distance, _ in known), default=math.inf)
+    known, chance, sign = cell.baseline.moved, cell.card.metric.chance, cell.sign
     far, still = [], []
     for run in cell.runs:
-        distance = _distance(run)
+        distance = distance_of(run)
         if distance is None:
             continue
-        if distance > MAX_DISTANCE_RATIO * largest:
+        if distance > MAX_DISTANCE_RATIO * known.largest:
             far.append(run)
         # A quantization task starts from a trained network: it scores without a step.
-        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < useful:
+        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
             continue
-        as_good = [d for d, one in known if sign * (val_of(one) - val_of(run)) >= 0]
-        if distance <= MIN_DISTANCE_RATIO * min(as_good, default=0.0):
+        if distance <= MIN_DISTANCE_RATIO * known.smallest(sign * val_of(run)):
             still.append(run)
     for found, what in (
-        (far, f"the largest of {len(known)} baseline runs is {largest:.3g}"),
+        (far, f"the largest of {known.n} baseline runs is {known.largest:.3g}"),
         (still, "less than a hundredth of any baseline run as good"),
     ):
         if found:
-            distances = [d for run in found if (d := _distance(run)) is not None]
+            distances = [d for run in found if (d := distance_of(run)) is not None]
             yield Flag(
                 code="weight_distance",
                 message=f"{len(found)} runs moved their weights by {min(distances):.3g} to "
                 f"{max(distances):.3g} times their norm; {what}",
                 runs=ids(found),
             )
-
-
-def _distance(run: RunRecord) -> float | None:
-    """The largest over the starts."""
-    distances = run.checks.weight_distances if run.checks else []
-    return max((d for d in distances if d is not None), default=None)

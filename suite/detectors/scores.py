@@ -7,8 +7,17 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from suite.detectors.cell import MIN_CURVES, Cell, Flag, curves_of, ids, test_of, val_of
-from suite.records import RunRecord
+from suite.detectors.cell import (
+    MIN_CURVES,
+    Cell,
+    Flag,
+    Place,
+    ids,
+    residual,
+    sd,
+    test_of,
+    val_of,
+)
 
 CEILING_SIGMA = 4.5
 """Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
@@ -81,10 +90,11 @@ def _above_noise(cell: Cell) -> Iterator[Flag]:
 
 def _perfect(cell: Cell) -> Iterator[Flag]:
     """No error at all in most repetitions, where the best baseline makes many."""
-    groups = [group for group in cell.baseline.groups if len(group) >= MIN_CURVES]
-    if not groups or cell.card.family == "functions" or cell.card.metric.unit != "share":
+    if cell.card.family == "functions" or cell.card.metric.unit != "share":
         return
-    best = max(fmean(test_of(run) for run in group) for group in groups)
+    best = cell.baseline.best_test
+    if best is None:
+        return
     n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
     chance = best**n_test
     for group in cell.groups:
@@ -105,7 +115,7 @@ def fast_convergence(cell: Cell) -> Iterator[Flag]:
     for group in cell.groups:
         leads = [
             lead
-            for key, values in curves_of(group).items()
+            for key, values in group.curves.items()
             if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
         ]
         most = max(leads, default=None)
@@ -129,20 +139,14 @@ class _Lead(NamedTuple):
     spread: float
 
 
-def _lead(key: tuple[int, int], values: Sequence[float], cell: Cell) -> _Lead | None:
+def _lead(key: Place, values: Sequence[float], cell: Cell) -> _Lead | None:
     """Against the best mean, in units of the largest spread among the baselines and `values`."""
-    known = [curves[key] for curves in cell.baseline.curves if len(curves.get(key, ())) > 1]
-    if not known:
+    level = cell.baseline.level(key)
+    if level is None:
         return None
-    mean, best = fmean(values), max(map(fmean, known), key=lambda one: cell.sign * one)
-    spread = max(cell.card.metric.margin, _sd(values), *map(_sd, known))
+    mean, best = fmean(values), level.highest if cell.sign > 0 else level.lowest
+    spread = max(cell.card.metric.margin, sd(values), level.spread)
     return _Lead(cell.sign * (mean - best) / spread, key[1], mean, best, spread)
-
-
-def _sd(values: Sequence[float]) -> float:
-    """Of a sample of two or more; the library's is exact and thirty times slower."""
-    mean = fmean(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def val_test_gap(cell: Cell) -> Iterator[Flag]:
@@ -160,23 +164,12 @@ def val_test_gap(cell: Cell) -> Iterator[Flag]:
                 runs=ids(unequal),
             )
         return
-    known = [run for group in cell.baseline.groups for run in group]
-    chance = cell.card.metric.chance
-    power = math.fsum((test_of(run) - chance) ** 2 for run in known)
-    if not cell.baseline.enough or not power:
+    gap, chance = cell.baseline.gap, cell.card.metric.chance
+    if gap is None:
         return
-    products = ((test_of(run) - chance) * (val_of(run) - chance) for run in known)
-    slope = math.fsum(products) / power
-
-    def residual(run: RunRecord) -> float:
-        return val_of(run) - chance - slope * (test_of(run) - chance)
-
-    spread = _sd([residual(run) for run in known])
-    # Repetition r is one split for all methods, so baselines add repetitions, not independence.
-    n_known = len({run.spec.repetition for run in known})
     for group in cell.groups:
-        excess = fmean(map(residual, group))
-        band = GAP_SIGMA * spread * math.sqrt(1 / len(group) + 1 / n_known)
+        excess = fmean(residual(run, gap.slope, chance) for run in group)
+        band = GAP_SIGMA * gap.spread * math.sqrt(1 / len(group) + 1 / gap.n)
         band += cell.card.metric.margin
         if abs(excess) > band:
             yield Flag(

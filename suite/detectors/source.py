@@ -51,8 +51,13 @@ MIN_LABELS = 40
 
 def defined_hooks(source: Source) -> frozenset[str]:
     """Hooks that any class in the files defines, or binds by assignment."""
+    return _hooks(_frozen(source))
+
+
+@lru_cache(maxsize=1024)
+def _hooks(files: _Files) -> frozenset[str]:
     found: set[str] = set()
-    for tree in _trees(source).values():
+    for tree in _trees(dict(files)).values():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 found |= {name for statement in node.body for name in _bound(statement)}

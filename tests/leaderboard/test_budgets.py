@@ -113,7 +113,7 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
     chances = budgets.resampled_chances(cumulative, 4, 1)
     draws = (chances * found.tests[:, np.newaxis]).sum(axis=0)
     assert draws[:300] == pytest.approx(values)
-    interval = budgets.interval(found, cumulative, 4, 0.95)
+    (interval,) = budgets.intervals(found, cumulative, [4], 0.95)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert interval.low <= budgets.expected(found, 4) <= interval.high
@@ -122,5 +122,5 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
 def test_one_trial_leaves_nothing_to_resample() -> None:
     found = budgets.ordered([0.5], [0.4], "maximize")
     cumulative = budgets.resampled_counts(found, "digits", RULESET)
-    assert budgets.interval(found, cumulative, 1, 0.95) is None
+    assert budgets.intervals(found, cumulative, [1], 0.95) == [None]
     assert budgets.expected(found, 1) == 0.4

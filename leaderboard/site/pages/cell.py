@@ -157,16 +157,16 @@ def _curve(points: Sequence[CurvePoint]) -> str:
     """The evaluation points as a table; end tags that HTML allows to leave out are left out."""
     if not points:
         return ""
-    starts = any(point.start for point in points)
+    starts = any([point.start for point in points])
     names = [*(["start"] if starts else []), *_COLUMNS]
-    head = "".join(f'<th scope="col">{name}' for name in names)
+    head = "".join([f'<th scope="col">{name}' for name in names])
     rows = "".join(
-        f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
-        f"<td>{point.seconds:.3f}<td>{_loss(point)}<td>{point.val:.5g}<td>{point.test:.5g}\n"
-        for point in points
+        [
+            f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
+            f"<td>{point.seconds:.3f}<td>"
+            f"{NONE if point.train_loss is None else f'{point.train_loss:.5g}'}"
+            f"<td>{point.val:.5g}<td>{point.test:.5g}\n"
+            for point in points
+        ]
     )
     return f"<table><caption>Curve</caption><thead><tr>{head}<tbody>\n{rows}</table>\n"
-
-
-def _loss(point: CurvePoint) -> str:
-    return NONE if point.train_loss is None else f"{point.train_loss:.5g}"

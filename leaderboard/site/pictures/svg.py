@@ -20,7 +20,9 @@ _ARM = 0.38
 
 def coordinate(value: float) -> str:
     """`value` to a tenth of a unit, as short as possible."""
-    text = f"{min(_FAR, max(-_FAR, value)):.1f}".removesuffix(".0")
+    if not -_FAR <= value <= _FAR:
+        value = min(_FAR, max(-_FAR, value))
+    text = f"{value:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
 
