@@ -12,6 +12,7 @@ from leaderboard.budgets import Trials
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
 from leaderboard.paired import Part
+from leaderboard.site.pages import family_entries
 from leaderboard.site.parts import TaskPart
 from leaderboard.slider import budget_tables
 from leaderboard.summary import summarise
@@ -26,6 +27,8 @@ class GroupPart(Part):
     tuned: Summary
     defaults: Summary
     budgets: list[BudgetTable]
+    compared: dict[str, str]
+    """What the compare page says of each method here, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ def make(name: str, members: Sequence[Member], ruleset: Ruleset) -> GroupPart:
 
     tuned, defaults = board("tuned"), board("defaults")
     trials = {member.card.slug: member.trials for member in members}
+    summary = tuned.overall or tuned.families[0]
     return GroupPart(
-        tuned=tuned.overall or tuned.families[0],
+        tuned=summary,
         defaults=defaults.overall or defaults.families[0],
         budgets=budget_tables(tuned, defaults, trials, ruleset),
+        compared=family_entries(summary),
     )

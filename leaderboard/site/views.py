@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -62,8 +62,8 @@ class Method:
     slug: str
     card: SubmissionCard | None
     """None for a local one, whose card is not in this checkout."""
-    details: Mapping[str, Detail]
-    """By task, where it has records."""
+    tasks: Collection[str]
+    """Those where it has records."""
 
 
 @dataclass(frozen=True)

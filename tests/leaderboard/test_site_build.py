@@ -90,6 +90,31 @@ def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> 
     assert after == files_of(tmp_path / "scratch")
 
 
+def test_a_site_is_left_alone_where_nothing_has_changed(
+    site: Files, simulated: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "site"
+    first, folder = made(out, cache=True), out.stat().st_ino
+    again = made(out, cache=True)
+    assert again == first.model_copy(update={"n_kept": N_TASKS})
+    assert out.stat().st_ino == folder
+    (out / "log" / "index.html").unlink()
+    (out / "mine.html").write_text("of somebody else")
+    assert made(out, cache=True) == again
+    assert files_of(out) == site and out.stat().st_ino != folder
+
+
+def test_a_report_that_changes_is_shown(simulated: Any, tmp_path: Path) -> None:
+    made(tmp_path / "site", cache=True)
+    (simulated.results / "queue.json").write_text("[]")
+    made(tmp_path / "site", cache=True)
+    assert not (tmp_path / "site" / "queue").exists()
+    waiting = {"slug": "new", "state": "open", "tasks": [], "since": "", "next_action": "wait"}
+    (simulated.results / "queue.json").write_text(json.dumps([waiting]))
+    made(tmp_path / "site", cache=True)
+    assert (tmp_path / "site" / "queue" / "index.html").exists()
+
+
 def spoil_text(part: Path) -> None:
     part.write_text("{", encoding="utf-8")
 

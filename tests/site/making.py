@@ -17,6 +17,7 @@ from leaderboard.site.pages import (
     board_pages,
     cell_pages,
     compare_data,
+    family_entries,
     task_entries,
     task_pages,
 )
@@ -112,7 +113,7 @@ def site_view(
         slug: Method(
             slug,
             cards.get(slug),
-            {t: d for t, m in details.items() for d in m.details if d.method == slug},
+            [t for t, m in details.items() for d in m.details if d.method == slug],
         )
         for slug in sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
     }
@@ -148,7 +149,8 @@ def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[
     for cell in cell_views:
         files |= cell_pages(cell, links)
     entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
-    files |= compare_data(view, entries)
+    summaries = [s for s in (*view.board.families, view.board.overall) if s]
+    files |= compare_data(view, entries, {s.name: family_entries(s) for s in summaries})
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
