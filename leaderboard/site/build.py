@@ -29,11 +29,11 @@ from leaderboard.site.pages import board_pages, compare_data
 from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
-from leaderboard.site.summaries import GroupPart, Member
+from leaderboard.site.summaries import MEMOS, GroupPart, Member
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Workers, cores, uncollected
+from leaderboard.site.workers import Group, Workers, cores, uncollected
 from leaderboard.tables import Basis, Board
-from suite import publog, registry
+from suite import registry
 from suite.cards import FAMILIES, SubmissionCard, TaskCard
 from suite.errors import AssayError
 
@@ -126,7 +126,7 @@ class _Build:
             context.links.tasks, key=lambda slug: (FAMILIES.index(cards[slug].family), slug)
         )
         self.task_keys = {slug: self.keys.task(slug) for slug in order}
-        self.log = publog.read(context.shelves[0].folder)
+        self.log = context.shelves[0].log
         self.unread = {p for shelf in context.shelves for p in unread(shelf, cards)}
         self.key = self.keys.site(
             self.task_keys, self.log[-1].hash if self.log else "", reports, sorted(self.unread)
@@ -220,17 +220,28 @@ class _Build:
             if kept := self.kept(f"group-{name}", key, GroupPart):
                 found[name] = kept
         missing = [
-            (name, [Member.of(cards[slug], parts[slug]) for slug in members[name]])
-            for name in sorted(members, key=lambda name: -len(members[name]))
+            (name, self.group(name, [Member.of(cards[slug], parts[slug]) for slug in slugs]))
+            for name, slugs in sorted(members.items(), key=lambda item: -len(item[1]))
             if name not in found
         ]
         if missing:
             self.say(f"ranking {len(missing)} groups of tasks")
         for name, text in self.workers.groups(missing):
             found[name] = GroupPart.model_validate_json(text)
+            self.files.append(described(self.root, self.memo(name)))
             if self.cache:
-                self.cache.keep(f"group-{name}", keys[name], self.root, text, [])
+                self.cache.keep(f"group-{name}", keys[name], self.root, text, self.files[-1:])
         return {name: found[name] for name in members}
+
+    def group(self, name: str, members: Sequence[Member]) -> Group:
+        """What a group is made from; most of its bootstraps are those of the last time."""
+        memo = self.memo(name)
+        known = self.cache.newest(f"group-{name}", memo) if self.cache else None
+        return Group(members, known, self.root / memo)
+
+    def memo(self, name: str) -> str:
+        """The path of what a group computes: other code may compute something else."""
+        return f"{MEMOS}/{name}-{self.keys.code}.npz"
 
     def view(
         self,
@@ -318,8 +329,9 @@ class _Build:
         lines = [folder / f"{slug}.csv" for slug in slugs]
         names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
         n_runs = sheets.write_long(lines, *(self.root / name for name in names))
-        shutil.rmtree(folder)
-        self.files = [f for f in self.files if not f.path.startswith(f"{LONG_TABLE}/")]
+        for aside in (LONG_TABLE, MEMOS):
+            shutil.rmtree(self.root / aside, ignore_errors=True)
+            self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
         self.files += [described(self.root, name) for name in names]
         return n_runs
 

@@ -87,9 +87,10 @@ class Keys:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.code = _code()
         methods = context.catalogue.methods
         common = {
-            "code": _code(),
+            "code": self.code,
             "methods": {slug: [card.model_dump(mode="json"), ref.model_dump(mode="json")]
                         for slug, (card, ref) in methods.items()},
             "links": [sorted(context.links.tasks), sorted(context.links.methods),
