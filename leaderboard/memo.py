@@ -28,8 +28,10 @@ class Memo:
     def load(cls, path: Path | None) -> Memo:
         """What `save` wrote; nothing from a file that is absent or not such a one."""
         memo = cls()
+        if path is None:
+            return memo
         try:
-            with np.load(path or "", allow_pickle=False) as tables:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as tables:
                 names = [name.removesuffix("/keys") for name in tables if name.endswith("/keys")]
                 for name in names:
                     keys, rows = tables[f"{name}/keys"].tolist(), tables[f"{name}/rows"]
