@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from markupsafe import Markup
+
 from leaderboard import claims
 from leaderboard.board import assembled, groups
 from leaderboard.claims import Ledger
@@ -339,11 +341,11 @@ class _Build:
 def _methods(
     slugs: Iterable[str], cards: Mapping[str, SubmissionCard], parts: Mapping[str, TaskPart]
 ) -> dict[str, Method]:
-    entered: dict[str, list[str]] = {slug: [] for slug in sorted(slugs)}
+    lines: dict[str, dict[str, Markup]] = {slug: {} for slug in sorted(slugs)}
     for task, part in parts.items():
-        for method in part.methods:
-            entered[method].append(task)
-    return {slug: Method(slug, cards.get(slug), own) for slug, own in entered.items()}
+        for method, line in part.lines.items():
+            lines[method][task] = Markup(line)
+    return {slug: Method(slug, cards.get(slug), own) for slug, own in lines.items()}
 
 
 def _static() -> Iterator[tuple[str, bytes]]:

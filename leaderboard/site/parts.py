@@ -20,7 +20,7 @@ from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
 from leaderboard.site.folder import File, write
 from leaderboard.site.links import Links
-from leaderboard.site.pages import cell_pages, task_entries, task_pages
+from leaderboard.site.pages import cell_pages, method_lines, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
@@ -58,8 +58,8 @@ class TaskPart(Part):
     trials: dict[str, tuple[list[int], list[float]]]
     """Per method with a budget curve: numbers of the trials in the order of selection, and their
     test scores."""
-    methods: list[str]
-    """Those with records."""
+    lines: dict[str, str]
+    """What the page of each method says of it here, as HTML."""
     compared: dict[str, str]
     """What the compare page says of each method here, as JSON."""
     problems: list[str]
@@ -95,7 +95,7 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
             method: (list(trials.numbers), trials.tests.tolist())
             for method, trials in known.all_trials.items()
         },
-        methods=[detail.method for detail in view.detail.details],
+        lines=method_lines(view.tuned, context.links),
         compared=task_entries(view.tuned, view.detail.pairs),
         problems=list(known.problems),
     )

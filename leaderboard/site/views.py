@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from markupsafe import Markup
 
 from leaderboard.claims import Ledger
 from leaderboard.controls import Audit
@@ -62,8 +64,8 @@ class Method:
     slug: str
     card: SubmissionCard | None
     """None for a local one, whose card is not in this checkout."""
-    tasks: Collection[str]
-    """Those where it has records."""
+    lines: Mapping[str, Markup]
+    """Its row of each task where it has records, as its page shows it."""
 
 
 @dataclass(frozen=True)

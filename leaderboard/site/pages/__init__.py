@@ -13,7 +13,7 @@ from leaderboard.site.pages.comparison import (
     family_entries,
     task_entries,
 )
-from leaderboard.site.pages.method import method_pages
+from leaderboard.site.pages.method import method_lines, method_pages
 from leaderboard.site.pages.task import task_pages
 from leaderboard.site.views import SiteView
 
@@ -23,6 +23,7 @@ __all__ = [
     "cell_pages",
     "compare_data",
     "family_entries",
+    "method_lines",
     "task_entries",
     "task_pages",
 ]

@@ -260,7 +260,7 @@ def _method_index(view: SiteView, place: Place) -> Grid:
     for slug, method in sorted(view.methods.items()):
         head, *about = _about(place, slug, method)
         cells = [head, *(_stable(ranks[s.name].get(slug)) for s in view.board.families)]
-        cells += [Cell(str(len(method.tasks)), len(method.tasks)), *about]
+        cells += [Cell(str(len(method.lines)), len(method.lines)), *about]
         families = " ".join(method.card.families) if method.card else "unknown"
         lines.append(Line(cells, {**facets(method.card), "family": families}))
     return Grid("methods", "All methods", columns, lines)
