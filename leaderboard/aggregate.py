@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -313,6 +314,7 @@ class _Middle:
         return means
 
 
+@functools.lru_cache(maxsize=1)
 def _task_weights(design: _Design) -> Weights:
     """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
     n_tasks, n_draws = len(design.tasks), design.draws
@@ -328,6 +330,7 @@ def _task_weights(design: _Design) -> Weights:
         for repetition in range(int(sizes.max())):
             drawn = generator.integers(0, design.unit, n_draws) * sizes[task] // design.unit
             weights[offsets[task] + drawn, columns] += share * (repetition < sizes[task])
+    weights.setflags(write=False)
     return weights
 
 

@@ -192,7 +192,8 @@ def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
         reached += rows[index]
         if reached[0] <= low and reached.max() <= low:
             continue
-        np.clip(reached, low, high, out=inside)
+        np.maximum(reached, low, out=inside)  # np.clip says it slower
+        np.minimum(inside, high, out=inside)
         below -= inside
         below *= values[index]
         total -= below
