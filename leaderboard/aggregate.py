@@ -323,13 +323,14 @@ def _task_weights(design: _Design) -> Weights:
     sizes = np.array(design.sizes)
     offsets = np.cumsum(sizes) - sizes
     weights = np.zeros((int(sizes.sum()), n_draws), dtype=design.dtype)
-    columns = np.arange(n_draws)
+    flat, columns = weights.reshape(-1), np.arange(n_draws)  # one index is faster than two
     for _ in range(n_tasks):
         task = generator.integers(0, n_tasks, n_draws)
         share = (4 * design.unit // sizes[task]).astype(design.dtype)
+        first, n = offsets[task] * n_draws + columns, sizes[task]
         for repetition in range(int(sizes.max())):
-            drawn = generator.integers(0, design.unit, n_draws) * sizes[task] // design.unit
-            weights[offsets[task] + drawn, columns] += share * (repetition < sizes[task])
+            drawn = generator.integers(0, design.unit, n_draws) * n // design.unit
+            flat[first + drawn * n_draws] += share * (repetition < n)
     weights.setflags(write=False)
     return weights
 
