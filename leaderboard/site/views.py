@@ -45,7 +45,7 @@ class TaskView:
 
 @dataclass(frozen=True)
 class CellView:
-    """One method on one task, with every run behind it: /run/<task>/<method>/, #<run id> each."""
+    """One method on one task: /run/<task>/<method>.html, and #<run id> for each run behind it."""
 
     card: TaskCard
     row: Row

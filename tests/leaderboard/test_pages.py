@@ -248,10 +248,10 @@ def test_addresses_are_relative_from_any_depth() -> None:
     links = Links(frozenset({"digits"}), frozenset({"sgd"}))
     assert links.at("").task("digits") == "task/digits/index.html"
     assert links.at("how").page() == "../index.html"
-    deep = links.at("run/digits/sgd")
-    assert deep.method("sgd") == "../../../method/sgd/index.html"
+    deep = links.at("run/digits/sgd.html")
+    assert deep.method("sgd") == "../../method/sgd/index.html"
     assert deep.method("unknown") is None
-    assert deep.cell("digits", "sgd", "0123") == "../../../run/digits/sgd/index.html#0123"
+    assert deep.cell("digits", "sgd", "0123") == "../../run/digits/sgd.html#0123"
 
 
 def test_values_in_words() -> None:

@@ -85,7 +85,7 @@ def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> 
     assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
     after = files_of(tmp_path / "site")
     assert after["task/t01/index.html"] != before["task/t01/index.html"]
-    assert after["run/t00/m003/index.html"] == before["run/t00/m003/index.html"]
+    assert after["run/t00/m003.html"] == before["run/t00/m003.html"]
     made(tmp_path / "scratch")
     assert after == files_of(tmp_path / "scratch")
 
@@ -209,7 +209,7 @@ def test_every_row_leads_to_its_runs(site: Files) -> None:
     rows = [(table["task"], row) for table in board["tasks"] for row in table["rows"]]
     assert len(rows) == 12
     for task, row in rows:
-        page = site[f"run/{task}/{row['method']}/index.html"].decode()
+        page = site[f"run/{task}/{row['method']}.html"].decode()
         assert row["study"] in page
         assert page.count("assay run ") > row["tuned"]["n"]
 
