@@ -159,6 +159,20 @@ def test_a_page_that_was_edited_in_a_site_does_not_come_back(
     assert files_of(tmp_path / "first") == site
 
 
+def test_what_a_group_remembers_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
+    made(tmp_path / "site", cache=True)
+    memos = list(tmp_path.glob("cache/site/*/group-*/*/files/memos/*.npz"))
+    assert len(memos) == 4
+    for path in memos:
+        found = path.stat()
+        path.write_bytes(bytes(found.st_size))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    simulated.made.rewrite(simulated.root, "t01")
+    made(tmp_path / "site", cache=True)
+    made(tmp_path / "scratch")
+    assert files_of(tmp_path / "site") == files_of(tmp_path / "scratch")
+
+
 def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> None:
     for _ in range(2):
         made(tmp_path / "site", cache=True)
