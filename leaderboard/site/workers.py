@@ -63,18 +63,20 @@ class Workers:
 
     def tasks(self, slugs: Sequence[str], root: Path) -> Iterator[tuple[str, str, list[File]]]:
         """Slug, part (parts.TaskPart as JSON) and files of each task, as they get ready."""
-        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs]):
+        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs], self._n):
             yield slug, text, files
 
     def groups(self, groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, str]]:
         """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
-        yield from self._each(_group, groups)
+        # Where most is known, starting processes would take as long as the work.
+        known = self._pool is None and all(group.known for _, group in groups)
+        yield from self._each(_group, groups, 1 if known else self._n)
 
     def _each(
-        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]]
+        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]], n: int
     ) -> Iterator[tuple[str, Result]]:
-        """The name of each item, and what the function makes of it."""
-        if min(self._n, len(items)) < 2:
+        """The name of each item, and what the function makes of it, in n processes."""
+        if min(n, len(items)) < 2:
             _begin(self._context)
             for item in items:
                 yield item[0], function(*item)

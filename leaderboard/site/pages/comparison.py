@@ -19,6 +19,7 @@ from leaderboard.site.words import NONE, minus, p_text, rank_text
 from leaderboard.tables import Improvement, Summary, TaskTable
 
 OPPOSITE = {"better": "worse", "worse": "better"}
+_SHARES = Format("", 0.1)
 MOST = 4
 """Methods that can be compared at once."""
 
@@ -141,4 +142,4 @@ def _wins(pair: Improvement, sign: int) -> list[str]:
         word = "better"
     elif interval and interval.high < 0.5:
         word = "worse"
-    return [word, _span(Format("", 0.1), value, interval)]
+    return [word, _span(_SHARES, value, interval)]
