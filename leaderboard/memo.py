@@ -6,11 +6,11 @@ others' are still true.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
@@ -31,13 +31,13 @@ class Memo:
         if path is None:
             return memo
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as tables:
-                names = [name.removesuffix("/keys") for name in tables if name.endswith("/keys")]
-                for name in names:
-                    keys, rows = tables[f"{name}/keys"].tolist(), tables[f"{name}/rows"]
+            with path.open("rb") as file:
+                for name in map(str, read_array(file, allow_pickle=False).tolist()):
+                    keys = read_array(file, allow_pickle=False).tolist()
+                    rows = read_array(file, allow_pickle=False)
                     if rows.shape == (len(keys), _width(name)) and np.issubdtype(rows.dtype, float):
                         memo._old[name] = {key: i for i, key in enumerate(keys)}, rows
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, TypeError, EOFError):
             return cls()
         return memo
 
@@ -47,13 +47,12 @@ class Memo:
         Raises:
             OSError: it cannot be written.
         """
-        tables = {}
-        for name, (keys, rows) in self._new.items():
-            tables[f"{name}/keys"] = np.array(keys, dtype=np.str_)
-            tables[f"{name}/rows"] = np.concatenate(rows)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            np.savez(file, **tables)  # type: ignore[arg-type]  # of its flag, which none is called
+            np.save(file, np.array([*self._new], dtype=np.str_))
+            for keys, rows in self._new.values():
+                np.save(file, np.array(keys, dtype=np.str_))
+                np.save(file, np.concatenate(rows))
 
     def rows(self, table: str, width: int, keys: Sequence[str], make: Make) -> Rows:
         """The row of each key, (keys, width).
@@ -67,11 +66,12 @@ class Memo:
         name = f"{table} {width}"
         places, old = self._old.get(name, ({}, np.empty((0, width))))
         missing = [i for i, key in enumerate(keys) if key not in places]
-        known = [i for i, key in enumerate(keys) if key in places]
-        found = np.empty((len(keys), width))
-        found[known] = old[[places[keys[i]] for i in known]]
-        if missing:
-            found[missing] = make(missing)
+        if len(missing) == len(keys):
+            found = make(missing) if keys else np.empty((0, width))
+        else:
+            found = old.take([places.get(key, 0) for key in keys], axis=0)
+            if missing:
+                found[missing] = make(missing)
         own_keys, own_rows = self._new.setdefault(name, ([], []))
         own_keys += keys
         own_rows.append(found)

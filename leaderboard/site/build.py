@@ -243,7 +243,7 @@ class _Build:
 
     def memo(self, name: str) -> str:
         """The path of what a group computes: other code may compute something else."""
-        return f"{MEMOS}/{name}-{self.keys.code}.npz"
+        return f"{MEMOS}/{name}-{self.keys.code}.memo"
 
     def view(
         self,

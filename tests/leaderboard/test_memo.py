@@ -38,7 +38,7 @@ def test_what_nobody_asked_for_is_forgotten(tmp_path: Path) -> None:
     assert asked(Memo.load(tmp_path / "second"), ["a", "bbb"])[1] == [1]
 
 
-@pytest.mark.parametrize("damage", ["absent", "cut", "other", "misshapen", "objects"])
+@pytest.mark.parametrize("damage", ["absent", "cut", "other", "archive", "misshapen", "objects"])
 def test_a_file_that_is_no_memo_says_nothing(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "memo"
     asked(memo := Memo(), ["a"])
@@ -49,9 +49,13 @@ def test_a_file_that_is_no_memo_says_nothing(tmp_path: Path, damage: str) -> Non
         path.write_bytes(path.read_bytes()[:-40])
     elif damage == "other":
         path.write_bytes(b"text")
+    elif damage == "archive":
+        with path.open("wb") as file:
+            np.savez(file, names=np.array(["lengths 2"]))
     else:
         rows = np.ones((1, 3)) if damage == "misshapen" else np.array([[1.0, None]], dtype=object)
         path.unlink()
         with path.open("wb") as file:
-            np.savez(file, **{"lengths 2/keys": np.array(["a"]), "lengths 2/rows": rows})  # type: ignore[arg-type]
+            for array in (np.array(["lengths 2"]), np.array(["a"]), rows):
+                np.save(file, array)
     assert asked(Memo.load(path), ["a"])[1] == [0]

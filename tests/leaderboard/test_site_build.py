@@ -161,7 +161,7 @@ def test_a_page_that_was_edited_in_a_site_does_not_come_back(
 
 def test_what_a_group_remembers_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
     made(tmp_path / "site", cache=True)
-    memos = list(tmp_path.glob("cache/site/*/group-*/*/files/memos/*.npz"))
+    memos = list(tmp_path.glob("cache/site/*/group-*/*/files/memos/*.memo"))
     assert len(memos) == 4
     for path in memos:
         found = path.stat()
