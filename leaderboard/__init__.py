@@ -22,5 +22,5 @@ Layers, each importing only from those below it:
     profiles, budgets, survival, sensitivity
     format
     paired
-    multiple
+    multiple, memo
 """

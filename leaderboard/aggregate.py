@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from leaderboard.memo import Memo
 from leaderboard.multiple import benjamini_hochberg
 from leaderboard.paired import (
     Floats,
     Interval,
-    percentile_intervals,
+    percentile_ends,
     resample_counts,
     resampled_rows,
 )
-from suite.identity import derive_seed
+from suite.identity import derive_seed, sha256
 from suite.ruleset import Ruleset
 
 STABILITY_DRAWS = 500
@@ -92,7 +94,9 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
     return aggregates([scores], ruleset)[0]
 
 
-def aggregates(methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset) -> list[Aggregate]:
+def aggregates(
+    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: Memo | None = None
+) -> list[Aggregate]:
     """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
 
     The bootstrap resamples repetitions within each task (stratified), so an interval says how
@@ -109,7 +113,8 @@ def aggregates(methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset) -> lis
         designs.setdefault(design, []).append(i)
     results: dict[int, Aggregate] = {}
     for design, members in designs.items():
-        alike = _alike([values[i] for i in members], design, ruleset.confidence)
+        own = [values[i] for i in members]
+        alike = _known(own, design, ruleset.confidence, memo or Memo())
         results |= zip(members, alike, strict=True)
     return [results[i] for i in range(len(methods))]
 
@@ -129,6 +134,11 @@ class _Design:
     def unit(self) -> int:
         """A quarter of the weight of a task; the runs of each share it in whole numbers."""
         return math.lcm(*self.sizes)
+
+    @property
+    def n_without(self) -> int:
+        """Tasks that can be left out."""
+        return len(self.tasks) if len(self.tasks) > 1 else 0
 
     @property
     def counts(self) -> list[NDArray[np.int8]]:
@@ -153,10 +163,32 @@ class _Design:
         return np.int16 if 4 * self.unit * len(self.tasks) < 1 << 15 else np.int64
 
 
-def _alike(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float
+def _known(
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: Memo
 ) -> list[Aggregate]:
     """The aggregates of methods of one design; values (n,) a task."""
+    base = repr((design, confidence, STABILITY_DRAWS)).encode()
+    keys = [sha256(base + np.concatenate(values).tobytes()) for values in methods]
+
+    def make(places: list[int]) -> Floats:
+        return _alike([methods[i] for i in places], design, confidence)
+
+    ends = np.cumsum([11, design.draws, design.n_without])
+    width = int(ends[-1]) + design.n_without * min(STABILITY_DRAWS, design.draws)
+    rows = memo.rows("aggregates", width, keys, make)
+    return [_unpacked(*np.split(row, ends)) for row in rows]
+
+
+def _unpacked(heads: Floats, draws: Floats, without: Floats, draws_without: Floats) -> Aggregate:
+    iqm, mean, gap, *ends = heads.tolist()
+    within, of_mean, of_gap = (Interval(low=ends[i], high=ends[i + 1]) for i in (0, 2, 4))
+    over = None if math.isnan(ends[6]) else Interval(low=ends[6], high=ends[7])
+    by_task = draws_without.reshape(len(without), min(STABILITY_DRAWS, len(draws)))
+    return Aggregate(iqm, mean, gap, within, of_mean, of_gap, over, draws, without, by_task)
+
+
+def _alike(methods: Sequence[Sequence[Floats]], design: _Design, confidence: float) -> Floats:
+    """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
     counts = design.counts
     mean, mean_draws = _means(methods, counts)
     short = [[np.maximum(0.0, 1 - value) for value in found] for found in methods]
@@ -164,26 +196,26 @@ def _alike(
     middles = [_Middle(found, design.unit) for found in methods]
     plain = design.weights([np.ones((n, 1), dtype=np.int8) for n in design.sizes])
     weights = design.weights(counts)
-    within = [middle.draws(weights) for middle in middles]
-    over: Sequence[Interval | None] = [None] * len(methods)
+    within = np.stack([middle.draws(weights) for middle in middles])
+    over = np.full((len(methods), 2), math.nan)
     if len(design.tasks) >= MIN_TASKS:
         resampled = _task_weights(design)
-        over = percentile_intervals(
+        over = percentile_ends(
             np.stack([middle.draws(resampled) for middle in middles]), confidence
         )
     columns = (
-        [float(middle.draws(plain)[0]) for middle in middles],
+        [middle.draws(plain) for middle in middles],
         mean,
         gap,
-        percentile_intervals(np.stack(within), confidence),
-        percentile_intervals(mean_draws, confidence),
-        percentile_intervals(gap_draws, confidence),
+        percentile_ends(within, confidence),
+        percentile_ends(mean_draws, confidence),
+        percentile_ends(gap_draws, confidence),
         over,
         within,
-        [middle.without(plain)[:, 0] for middle in middles],
+        [middle.without(plain) for middle in middles],
         [middle.without(weights[:, :STABILITY_DRAWS]) for middle in middles],
     )
-    return [Aggregate(*each) for each in zip(*columns, strict=True)]
+    return np.hstack([np.reshape(column, (len(methods), -1)) for column in columns])
 
 
 def _means(
@@ -282,6 +314,7 @@ class _Middle:
         return means
 
 
+@functools.lru_cache(maxsize=1)
 def _task_weights(design: _Design) -> Weights:
     """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
     n_tasks, n_draws = len(design.tasks), design.draws
@@ -290,13 +323,15 @@ def _task_weights(design: _Design) -> Weights:
     sizes = np.array(design.sizes)
     offsets = np.cumsum(sizes) - sizes
     weights = np.zeros((int(sizes.sum()), n_draws), dtype=design.dtype)
-    columns = np.arange(n_draws)
+    flat, columns = weights.reshape(-1), np.arange(n_draws)  # one index is faster than two
     for _ in range(n_tasks):
         task = generator.integers(0, n_tasks, n_draws)
         share = (4 * design.unit // sizes[task]).astype(design.dtype)
+        first, n = offsets[task] * n_draws + columns, sizes[task]
         for repetition in range(int(sizes.max())):
-            drawn = generator.integers(0, design.unit, n_draws) * sizes[task] // design.unit
-            weights[offsets[task] + drawn, columns] += share * (repetition < sizes[task])
+            drawn = generator.integers(0, design.unit, n_draws) * n // design.unit
+            flat[first + drawn * n_draws] += share * (repetition < n)
+    weights.setflags(write=False)
     return weights
 
 

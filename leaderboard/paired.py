@@ -188,9 +188,14 @@ def percentiles(draws: Floats, confidence: float) -> Interval:
 
 def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
     """The same for each row of bootstrap values (m, draws)."""
-    tail = (1 - confidence) / 2
-    found = quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail])).tolist()
+    found = percentile_ends(rows, confidence).tolist()
     return [Interval(low=low, high=high) for low, high in found]
+
+
+def percentile_ends(rows: Floats, confidence: float) -> Floats:
+    """The same as an array (m, 2)."""
+    tail = (1 - confidence) / 2
+    return quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail]))
 
 
 def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
-from leaderboard.paired import Floats, Interval, percentile_intervals, resample_counts
+from leaderboard.memo import Memo
+from leaderboard.paired import Floats, Interval, percentile_ends, resample_counts
+from suite.identity import sha256
 from suite.ruleset import Ruleset
 
 TAUS = tuple(step / 1000 for step in range(-250, 1501, 25))
@@ -38,7 +41,7 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
 
 
 def improvements(
-    methods: Sequence[Scores], ruleset: Ruleset
+    methods: Sequence[Scores], ruleset: Ruleset, memo: Memo | None = None
 ) -> dict[tuple[int, int], tuple[float, Interval | None]]:
     """Probability that a run of i scores above one of j, and its interval, for places i < j.
 
@@ -49,26 +52,45 @@ def improvements(
     """
     tasks = sorted(methods[0]) if methods else []
     values = [[scores[task] for task in tasks] for scores in methods]
+    pairs = list(itertools.combinations(range(len(methods)), 2))
+    base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
+                 IMPROVEMENT_DRAWS))  # fmt: skip
+    own = [sha256(repr([value.tolist() for value in found])) for found in values]
+    keys = [sha256(base + own[i] + own[j]) for i, j in pairs]
+
+    def make(places: list[int]) -> Floats:
+        return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
+
+    found = (memo or Memo()).rows("improvements", 3, keys, make).tolist()
+    return {
+        pair: (share, None if math.isnan(low) else Interval(low=low, high=high))
+        for pair, (share, low, high) in zip(pairs, found, strict=True)
+    }
+
+
+def _improvements(
+    values: Sequence[Sequence[Floats]],
+    pairs: Sequence[tuple[int, int]],
+    tasks: Sequence[str],
+    ruleset: Ruleset,
+) -> Floats:
+    """Share and ends of its interval (pairs, 3); NaN where there is none."""
     sizes = [tuple(len(value) for value in found) for found in values]
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[int, int]]] = {}
-    for i, size in enumerate(sizes):
-        for j in range(i + 1, len(sizes)):
-            groups.setdefault((size, sizes[j]), []).append((i, j))
-    found: dict[tuple[int, int], tuple[float, Interval | None]] = {}
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for place, (i, j) in enumerate(pairs):
+        groups.setdefault((sizes[i], sizes[j]), []).append(place)
+    found = np.full((len(pairs), 3), math.nan)
     for (size_a, size_b), members in groups.items():
         products, factors, whole = _products(tasks, size_a, size_b, ruleset)
         varied = max(*size_a, *size_b) > 1
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
-            wins = _wins(values, part).astype(products.dtype)
+            wins = _wins(values, [pairs[place] for place in part]).astype(products.dtype)
             # Whole numbers that the type holds exactly: a BLAS may add them in any order.
-            shares = (wins @ factors).astype(np.float64) / whole
-            intervals: Sequence[Interval | None] = [None] * len(part)
+            found[part, 0] = (wins @ factors).astype(np.float64) / whole
             if varied:
-                intervals = percentile_intervals(
-                    (wins @ products).astype(np.float64) / whole, ruleset.confidence
-                )
-            found |= zip(part, zip(shares.tolist(), intervals, strict=True), strict=True)
+                draws = (wins @ products).astype(np.float64) / whole
+                found[part, 1:] = percentile_ends(draws, ruleset.confidence)
     return found
 
 

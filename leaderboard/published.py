@@ -15,7 +15,7 @@ from suite import publog
 from suite.bundles import read_bundle
 from suite.detectors import Flag
 from suite.errors import BundleError, RecordError
-from suite.publog import Standing, TrustTier
+from suite.publog import Entry, Standing, TrustTier
 from suite.records import RunRecord, StudyRecord
 from suite.store import Store
 
@@ -27,6 +27,8 @@ class Shelf:
     folder: Path
     standings: Mapping[str, Sequence[Standing]]
     """What the log says of the bundles, by task."""
+    log: Sequence[Entry] = ()
+    """The log itself, oldest first."""
 
     @property
     def tasks(self) -> set[str]:
@@ -68,9 +70,10 @@ def open_shelf(folder: Path) -> Shelf:
         LogError: its chain is broken, so that nothing in the folder can be believed.
     """
     by_task: dict[str, list[Standing]] = {}
-    for standing in publog.standings(publog.read(folder)).values():
+    log = publog.read(folder)
+    for standing in publog.standings(log).values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
-    return Shelf(folder, by_task)
+    return Shelf(folder, by_task, log)
 
 
 def unread(shelf: Shelf, known: Collection[str]) -> list[str]:

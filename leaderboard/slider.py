@@ -20,9 +20,11 @@ import numpy as np
 from leaderboard import aggregate, budgets
 from leaderboard.aggregate import Anchors
 from leaderboard.budgets import Trials
+from leaderboard.memo import Memo
 from leaderboard.multiple import rank_intervals
 from leaderboard.paired import Floats, percentiles
 from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
+from suite.identity import sha256
 from suite.ruleset import Ruleset
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
@@ -30,7 +32,11 @@ StoredTrials = Mapping[str, Mapping[str, Trials]]
 
 
 def budget_tables(
-    tuned: Board, defaults: Board, trials: StoredTrials, ruleset: Ruleset
+    tuned: Board,
+    defaults: Board,
+    trials: StoredTrials,
+    ruleset: Ruleset,
+    memo: Memo | None = None,
 ) -> list[BudgetTable]:
     """Each family and "overall" at each position of the slider, by increasing budget.
 
@@ -39,6 +45,7 @@ def budget_tables(
         defaults: the board by those of the defaults, made from the same records.
         trials: of the studies that both show.
         ruleset: of both.
+        memo: what an earlier call computed, and this one.
     """
     tables = {table.task: table for table in tuned.tasks}
     untuned = {summary.name: summary for summary in _summaries(defaults)}
@@ -49,7 +56,7 @@ def budget_tables(
             found.append(_repeated(untuned[summary.name], 0))
         if anchored:
             *below, largest = budgets.budgets(max(_reference(table).k for table in anchored))
-            found += _between(summary, anchored, below, trials, ruleset)
+            found += _between(summary, anchored, below, trials, ruleset, memo or Memo())
             found.append(_repeated(summary, largest))
     return [table for table in found if table.rows]
 
@@ -80,6 +87,11 @@ class _Position:
     iqm: float
     iqm_draws: Floats
 
+    @classmethod
+    def of(cls, row: Floats) -> _Position:
+        """From the mean and its draws, one after the other."""
+        return cls(float(row[0]), row[1:])
+
 
 def _between(
     summary: Summary,
@@ -87,18 +99,29 @@ def _between(
     ks: Sequence[int],
     trials: StoredTrials,
     ruleset: Ruleset,
+    memo: Memo,
 ) -> list[BudgetTable]:
     """What tuning with each number of the stored trials would have given."""
     ranked = [row.method for row in summary.rows if row.iqm is not None]
     methods = [m for m in ranked if all(m in trials.get(t.task, {}) for t in tables)]
-    positions = {
-        method: _positions([(t, trials[t.task][method]) for t in tables], ks, ruleset)
-        for method in methods
-    }
+    stored = [[(t, trials[t.task][method]) for t in tables] for method in methods]
+
+    def make(places: list[int]) -> Floats:
+        return np.array([_positions(stored[i], ks, ruleset) for i in places])
+
+    keys = [_key(found, ks, ruleset) for found in stored]
+    size = 1 + budgets.DRAWS
+    rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
     return [
-        _ranked(summary, k, {m: found[i] for m, found in positions.items()}, ruleset)
+        _ranked(summary, k, dict(zip(methods, map(_Position.of, rows[:, i]), strict=True)), ruleset)
         for i, k in enumerate(ks)
     ]
+
+
+def _key(found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset) -> str:
+    """A hash of all that `_positions` depends on."""
+    own = [(t.task, _anchors(t), trials.numbers, trials.tests.tolist()) for t, trials in found]
+    return sha256(repr((own, list(ks), ruleset.seed_root, budgets.DRAWS)))
 
 
 def _ranked(
@@ -124,13 +147,13 @@ def _ranked(
 
 def _positions(
     found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset
-) -> list[_Position]:
-    """The interquartile mean of the mixture over tasks at each k, and its resamples."""
+) -> Floats:
+    """The interquartile mean of the mixture over tasks at each k, and its resamples, in a row."""
     scores = np.concatenate(
         [_anchors(table).normalised(trials.tests.tolist()) for table, trials in found]
     )
     resampled = [budgets.resampled_counts(trials, table.task, ruleset) for table, trials in found]
-    positions = []
+    positions: list[Floats] = []
     for k in ks:
         used = [min(k, trials.n) for _, trials in found]
         # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
@@ -141,10 +164,8 @@ def _positions(
             for cumulative, n in zip(resampled, used, strict=True)
         ]
         size = float(unit) * len(found)
-        positions.append(
-            _Position(float(_middle(scores, once, size)[0]), _middle(scores, drawn, size))
-        )
-    return positions
+        positions += [_middle(scores, once, size), _middle(scores, drawn, size)]
+    return np.concatenate(positions)
 
 
 def _anchors(table: TaskTable) -> Anchors:
@@ -171,7 +192,8 @@ def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
         reached += rows[index]
         if reached[0] <= low and reached.max() <= low:
             continue
-        np.clip(reached, low, high, out=inside)
+        np.maximum(reached, low, out=inside)  # np.clip says it slower
+        np.minimum(inside, high, out=inside)
         below -= inside
         below *= values[index]
         total -= below

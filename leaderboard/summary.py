@@ -13,6 +13,7 @@ from leaderboard import aggregate, multiple, profiles
 from leaderboard.aggregate import Aggregate, Contrasts
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
+from leaderboard.memo import Memo
 from leaderboard.profiles import Scores
 from leaderboard.tables import Basis, CriticalDifference, Improvement, Summary, SummaryRow
 from suite.ruleset import Ruleset
@@ -91,10 +92,15 @@ def _extremes(ranks: NDArray[np.int64]) -> list[tuple[int, int] | None]:
     return [*zip(ranks.min(axis=0).tolist(), ranks.max(axis=0).tolist(), strict=True)]
 
 
-def summarise(name: str, work: Sequence[Contest]) -> Summary:
+def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> Summary:
     """Methods over the anchored tasks of `work`; a method that lacks one is listed, not ranked.
 
     Which tasks count depends on the references alone, so no other entry moves anybody's score.
+
+    Args:
+        name: of the summary.
+        work: its tasks.
+        memo: what an earlier call computed, and this one.
     """
     anchored = {task.card.slug: task for task in work if task.anchors}
     cells_of: dict[str, dict[str, Cell]] = {}
@@ -107,7 +113,7 @@ def summarise(name: str, work: Sequence[Contest]) -> Summary:
     full = [m for m in sorted(cells_of) if anchored and len(cells_of[m]) == len(anchored)]
     ruleset = work[0].ruleset
     scores = {method: _normalised(anchored, cells_of[method]) for method in full}
-    field = _field(scores, anchored, ruleset)
+    field = _field(scores, anchored, ruleset, memo)
     rows = [*_ranked_rows(field, anchored, cells_of)]
     rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
     scores = {method: scores[method] for method in field.methods}
@@ -117,7 +123,7 @@ def summarise(name: str, work: Sequence[Contest]) -> Summary:
         tasks=list(anchored),
         unanchored=[task.card.slug for task in work if task.card.slug not in anchored],
         rows=rows,
-        improvements=_improvements(scores, ruleset),
+        improvements=_improvements(scores, ruleset, memo),
         profile={m: profiles.performance_profile(found) for m, found in scores.items()},
         critical=_critical(scores, ruleset.alpha),
     )
@@ -136,8 +142,13 @@ def _normalised(
     return scores
 
 
-def _field(scores: Mapping[str, Scores], tasks: Mapping[str, Contest], ruleset: Ruleset) -> _Field:
-    found = aggregate.aggregates(list(scores.values()), ruleset)
+def _field(
+    scores: Mapping[str, Scores],
+    tasks: Mapping[str, Contest],
+    ruleset: Ruleset,
+    memo: Memo | None,
+) -> _Field:
+    found = aggregate.aggregates(list(scores.values()), ruleset, memo)
     by_method = sorted(zip(scores, found, strict=True), key=lambda item: (-item[1].iqm, item[0]))
     margins = {
         slug: task.card.metric.margin / task.anchors.gap
@@ -201,9 +212,11 @@ def _defaults_mean(tasks: Mapping[str, Contest], found: Mapping[str, Cell]) -> f
     return float(np.mean([values.mean() for values in scores.values()]))
 
 
-def _improvements(scores: Mapping[str, Scores], ruleset: Ruleset) -> list[Improvement]:
+def _improvements(
+    scores: Mapping[str, Scores], ruleset: Ruleset, memo: Memo | None
+) -> list[Improvement]:
     methods = list(scores)
-    found = profiles.improvements(list(scores.values()), ruleset)
+    found = profiles.improvements(list(scores.values()), ruleset, memo)
     return [
         Improvement(a=methods[i], b=methods[j], probability=share, interval=interval)
         for (i, j), (share, interval) in sorted(found.items())

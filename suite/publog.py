@@ -76,11 +76,6 @@ class Entry(BaseModel):
             raise ValueError("the file is not named by its hash")
         return self
 
-    @property
-    def own_hash(self) -> str:
-        """What its hash must be."""
-        return sha256(canonical_json(self.model_dump(exclude={"hash"})))
-
 
 State = Literal["current", "superseded", "corrected", "retracted"]
 
@@ -259,7 +254,10 @@ def _entry(line: bytes) -> Entry | str:
 
 def _broken(entry: Entry, line: bytes, before: Sequence[Entry]) -> str | None:
     """Why `line` does not continue the chain."""
-    if entry.hash != entry.own_hash or canonical_json(entry.model_dump()).encode() + b"\n" != line:
+    values = entry.model_dump()
+    same = canonical_json(values).encode() + b"\n" == line
+    del values["hash"]
+    if not same or sha256(canonical_json(values)) != entry.hash:
         return "was edited: its content does not have its hash"
     if entry.n != len(before) + 1 or entry.previous != (before[-1].hash if before else NOTHING):
         return "does not follow the line before: a line was removed, added or moved"

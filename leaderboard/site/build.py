@@ -13,29 +13,32 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from markupsafe import Markup
+
 from leaderboard import claims
 from leaderboard.board import assembled, groups
+from leaderboard.claims import Ledger
 from leaderboard.contest import Contest
-from leaderboard.details import Detail
+from leaderboard.hearing import named_tasks
+from leaderboard.paired import Part
 from leaderboard.published import unread
 from leaderboard.site import citing, feeds, sheets, twins
 from leaderboard.site.cache import Cache, Model
-from leaderboard.site.folder import File, described, staged, write
+from leaderboard.site.folder import File, State, described, staged, state, write
 from leaderboard.site.gathering import Keys, gather
 from leaderboard.site.links import DATA, STATIC
 from leaderboard.site.pages import board_pages, compare_data
 from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
-from leaderboard.site.summaries import GroupPart, Member
+from leaderboard.site.summaries import MEMOS, GroupPart, Member
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Workers, cores, uncollected
+from leaderboard.site.workers import Group, Workers, cores, uncollected
 from leaderboard.tables import Basis, Board
-from suite import publog, registry
-from suite.cards import FAMILIES, SubmissionCard
+from suite import registry
+from suite.cards import FAMILIES, SubmissionCard, TaskCard
 from suite.errors import AssayError
 
-"""What `assay audit --write` leaves in a results folder."""
 Say = Callable[[str], None]
 
 
@@ -57,8 +60,7 @@ class Request:
     cache: bool = True
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(Part):
     """What a build did."""
 
     out: Path
@@ -68,8 +70,16 @@ class Built:
     n_runs: int
     n_files: int
     n_bytes: int
-    problems: Sequence[str]
+    problems: list[str]
     """What could not be read or is not shown."""
+
+
+class _Finished(Part):
+    """The site that was built last."""
+
+    built: Built
+    files: State
+    """Its folder."""
 
 
 def build(request: Request, say: Say = lambda text: None) -> Built:
@@ -94,33 +104,65 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
         )
     reports = read_reports(results, request.scorecard, request.queue)
     cache = Cache.of(results) if request.cache else None
-    with uncollected(), staged(request.out) as root:
-        work = _Build(context, root, cache, request.jobs or cores(), say)
-        return work.build(request.out, reports)
+    with uncollected():
+        work = _Build(context, reports, cache, request.jobs or cores(), say)
+        if built := work.unchanged(request.out):
+            return built
+        with staged(request.out) as root:
+            built = work.build(request.out, root)
+        work.finished(built)
+    return built
 
 
 class _Build:
     """One build under way."""
 
     def __init__(
-        self, context: Context, root: Path, cache: Cache | None, jobs: int, say: Say
+        self, context: Context, reports: Reports, cache: Cache | None, jobs: int, say: Say
     ) -> None:
-        self.context, self.root, self.cache, self.say = context, root, cache, say
+        self.context, self.reports, self.cache, self.say = context, reports, cache, say
         self.keys = Keys(context)
         self.workers = Workers(context, jobs)
+        cards = {slug: card for slug, (card, _) in context.catalogue.tasks.items()}
+        order = sorted(
+            context.links.tasks, key=lambda slug: (FAMILIES.index(cards[slug].family), slug)
+        )
+        self.task_keys = {slug: self.keys.task(slug) for slug in order}
+        self.log = context.shelves[0].log
+        self.unread = {p for shelf in context.shelves for p in unread(shelf, cards)}
+        self.key = self.keys.site(
+            self.task_keys, self.log[-1].hash if self.log else "", reports, sorted(self.unread)
+        )
         self.files: list[File] = []
         self.n_kept = 0
 
-    def build(self, out: Path, reports: Reports) -> Built:
+    def unchanged(self, out: Path) -> Built | None:
+        """What to say of the site at `out` if it is the one that would be built."""
+        kept = self.cache and self.cache.restore("site", self.key, out, _Finished)
+        if not kept or kept[0].files != state(out):
+            return None
+        return kept[0].built.model_copy(update={"out": out, "n_kept": len(self.task_keys)})
+
+    def finished(self, built: Built) -> None:
+        """Remember what was built."""
+        if self.cache:
+            done = _Finished(built=built, files=state(built.out))
+            self.cache.keep("site", self.key, built.out, done.model_dump_json(), [])
+
+    def build(self, out: Path, root: Path) -> Built:
+        self.root = root
         with self.workers:
             parts = self.tasks()
             shown = {slug: part for slug, part in parts.items() if not part.empty}
             groups = self.groups(shown)
         self.say("drawing the board")
         problems = self.problems(parts)
-        view = self.view(shown, groups, problems, reports)
+        view = self.view(shown, groups, problems)
         self.write(board_pages(view, self.context.links).items())
-        self.write(compare_data(view, {slug: part.compared for slug, part in shown.items()}))
+        compared = {slug: part.compared for slug, part in shown.items()}
+        summaries = [s.name for s in (*view.board.families, view.board.overall) if s]
+        together = {name: groups[name].compared for name in summaries}
+        self.write(compare_data(view, compared, together))
         self.write(twins.of_board(view))
         self.write(self.feeds(view, parts))
         self.write(_static())
@@ -128,7 +170,15 @@ class _Build:
         n_runs = self.long_table(list(parts))
         self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
         n_bytes = sum(file.n_bytes for file in self.files)
-        return Built(out, len(shown), self.n_kept, n_runs, len(self.files), n_bytes, problems)
+        return Built(
+            out=out,
+            n_tasks=len(shown),
+            n_kept=self.n_kept,
+            n_runs=n_runs,
+            n_files=len(self.files),
+            n_bytes=n_bytes,
+            problems=problems,
+        )
 
     def write(self, content: Iterable[tuple[str, str | bytes]]) -> None:
         """Write files by their paths."""
@@ -136,22 +186,19 @@ class _Build:
 
     def tasks(self) -> dict[str, TaskPart]:
         """The part of every task with results, by family and slug."""
-        cards = {slug: self.context.catalogue.tasks[slug][0] for slug in self.context.links.tasks}
-        order = sorted(cards, key=lambda slug: (FAMILIES.index(cards[slug].family), slug))
-        self.task_keys = {slug: self.keys.task(slug) for slug in order}
         found: dict[str, TaskPart] = {}
-        for slug in order:
-            if kept := self.kept(f"task-{slug}", self.task_keys[slug], TaskPart):
+        for slug, key in self.task_keys.items():
+            if kept := self.kept(f"task-{slug}", key, TaskPart):
                 found[slug] = kept
         self.n_kept = len(found)
-        missing = [slug for slug in order if slug not in found]
+        missing = [slug for slug in self.task_keys if slug not in found]
         for done, (slug, text, files) in enumerate(self.workers.tasks(missing, self.root)):
             found[slug] = TaskPart.model_validate_json(text)
             self.files += files
             if self.cache:
                 self.cache.keep(f"task-{slug}", self.task_keys[slug], self.root, text, files)
             self.say(f"read and drawn: {done + 1} of {len(missing)} tasks")
-        return {slug: found[slug] for slug in order}
+        return {slug: found[slug] for slug in self.task_keys}
 
     def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
         """A part of an earlier build, if nothing it depends on has changed."""
@@ -175,41 +222,48 @@ class _Build:
             if kept := self.kept(f"group-{name}", key, GroupPart):
                 found[name] = kept
         missing = [
-            (name, [Member.of(cards[slug], parts[slug]) for slug in members[name]])
-            for name in sorted(members, key=lambda name: -len(members[name]))
+            (name, self.group(name, [Member.of(cards[slug], parts[slug]) for slug in slugs]))
+            for name, slugs in sorted(members.items(), key=lambda item: -len(item[1]))
             if name not in found
         ]
         if missing:
             self.say(f"ranking {len(missing)} groups of tasks")
         for name, text in self.workers.groups(missing):
             found[name] = GroupPart.model_validate_json(text)
+            self.files.append(described(self.root, self.memo(name)))
             if self.cache:
-                self.cache.keep(f"group-{name}", keys[name], self.root, text, [])
+                self.cache.keep(f"group-{name}", keys[name], self.root, text, self.files[-1:])
         return {name: found[name] for name in members}
+
+    def group(self, name: str, members: Sequence[Member]) -> Group:
+        """What a group is made from; most of its bootstraps are those of the last time."""
+        memo = self.memo(name)
+        known = self.cache.newest(f"group-{name}", memo) if self.cache else None
+        return Group(members, known, self.root / memo)
+
+    def memo(self, name: str) -> str:
+        """The path of what a group computes: other code may compute something else."""
+        return f"{MEMOS}/{name}-{self.keys.code}.memo"
 
     def view(
         self,
         parts: Mapping[str, TaskPart],
         groups: Mapping[str, GroupPart],
-        problems: Sequence[str],
-        reports: Reports,
+        problems: list[str],
     ) -> SiteView:
         """Everything that pages beyond single tasks are made from."""
         context, catalogue = self.context, self.context.catalogue
         tasks = {slug: found[0] for slug, found in catalogue.tasks.items()}
         cards = {slug: found[0] for slug, found in catalogue.methods.items()}
-        contests = [
-            Contest(tasks[slug], part.cells, "tuned", context.ruleset)
-            for slug, part in parts.items()
-        ]
+        reports = self.reports
         return SiteView(
             board=self.board("tuned", parts, groups, problems),
             defaults=self.board("defaults", parts, groups, problems),
             budgets=[table for group in groups.values() for table in group.budgets],
-            ledger=claims.evaluate(contests, cards, tasks, context.ruleset, problems),
+            ledger=self.ledger(parts, cards, tasks, problems),
             methods=_methods(context.links.methods, cards, parts),
             tasks=tasks,
-            log=publog.read(context.shelves[0].folder),
+            log=self.log,
             scorecard=reports.scorecard,
             controls=reports.controls,
             queue=reports.queue,
@@ -218,6 +272,28 @@ class _Build:
             version=context.links.version,
             problems=problems,
         )
+
+    def ledger(
+        self,
+        parts: Mapping[str, TaskPart],
+        methods: Mapping[str, SubmissionCard],
+        tasks: Mapping[str, TaskCard],
+        problems: list[str],
+    ) -> Ledger:
+        """What `assay claims` says."""
+        named = {slug for card in methods.values() for claim in card.claims
+                 for slug in named_tasks(claim, parts)}  # fmt: skip
+        key = self.keys.claims({slug: self.task_keys[slug] for slug in named})
+        ledger = self.kept("claims", key, Ledger)
+        if ledger is None:
+            ruleset = self.context.ruleset
+            contests = [
+                Contest(tasks[slug], parts[slug].cells, "tuned", ruleset) for slug in sorted(named)
+            ]
+            ledger = claims.evaluate(contests, methods, tasks, ruleset)
+            if self.cache:
+                self.cache.keep("claims", key, self.root, ledger.model_dump_json(), [])
+        return ledger.model_copy(update={"problems": problems})
 
     def board(
         self,
@@ -236,8 +312,7 @@ class _Build:
     def problems(self, parts: Mapping[str, TaskPart]) -> list[str]:
         """What could not be read, without the folders of this machine."""
         found = {problem for part in parts.values() for problem in part.problems}
-        for shelf in self.context.shelves:
-            found |= set(unread(shelf, self.context.catalogue.tasks))
+        found |= self.unread
         for shelf in self.context.shelves:
             found = {problem.replace(f"{shelf.folder}/", "") for problem in found}
         return sorted(found)
@@ -256,8 +331,9 @@ class _Build:
         lines = [folder / f"{slug}.csv" for slug in slugs]
         names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
         n_runs = sheets.write_long(lines, *(self.root / name for name in names))
-        shutil.rmtree(folder)
-        self.files = [f for f in self.files if not f.path.startswith(f"{LONG_TABLE}/")]
+        for aside in (LONG_TABLE, MEMOS):
+            shutil.rmtree(self.root / aside, ignore_errors=True)
+            self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
         self.files += [described(self.root, name) for name in names]
         return n_runs
 
@@ -265,11 +341,11 @@ class _Build:
 def _methods(
     slugs: Iterable[str], cards: Mapping[str, SubmissionCard], parts: Mapping[str, TaskPart]
 ) -> dict[str, Method]:
-    details: dict[str, dict[str, Detail]] = {slug: {} for slug in sorted(slugs)}
+    lines: dict[str, dict[str, Markup]] = {slug: {} for slug in sorted(slugs)}
     for task, part in parts.items():
-        for detail in part.details:
-            details[detail.method][task] = detail
-    return {slug: Method(slug, cards.get(slug), own) for slug, own in details.items()}
+        for method, line in part.lines.items():
+            lines[method][task] = Markup(line)
+    return {slug: Method(slug, cards.get(slug), own) for slug, own in lines.items()}
 
 
 def _static() -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,6 @@ touched since, is as good as none. Of each name the newest key is kept.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from leaderboard.paired import Part
 from leaderboard.site.folder import File
 from suite.identity import sha256
 
@@ -52,23 +52,30 @@ class Cache:
     ) -> tuple[Model, list[File]] | None:
         """What the part said, and its files, now below `root` too; None if it cannot be used."""
         place = self._folder / name / key
-        done: list[Path] = []
+        done: list[str] = []
         try:
-            kept = json.loads((place / "part.json").read_text(encoding="utf-8"))
-            files = [File.model_validate(file) for file in kept["files"]]
-            for file, time in zip(files, kept["times"], strict=True):
-                target = root / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _link(place / "files" / file.path, target)
-                done.append(target)
-                found = target.stat()
-                if (found.st_size, found.st_mtime_ns) != (file.n_bytes, time):
+            kept = _Kept.read(place)
+            link = _Links(place / "files", root)
+            for file, time in zip(kept.files, kept.times, strict=True):
+                done.append(link(file.path))
+                if _state(done[-1]) != (file.n_bytes, time):
                     raise ValueError("was touched")
-            return model.model_validate_json(kept["text"]), files
-        except (OSError, ValueError, KeyError, TypeError):
-            for target in done:
-                target.unlink()
+            return model.model_validate_json(kept.text), kept.files
+        except (OSError, ValueError):
+            for path in done:
+                os.unlink(path)
             return None
+
+    def newest(self, name: str, path: str) -> Path | None:
+        """A file of a part, whatever the part's key; None if there is none or it was touched."""
+        for place in (self._folder / name).glob("*"):
+            with contextlib.suppress(OSError, ValueError):
+                kept = _Kept.read(place)
+                for file, time in zip(kept.files, kept.times, strict=True):
+                    found = place / "files" / file.path
+                    if file.path == path and _state(found) == (file.n_bytes, time):
+                        return found
+        return None
 
     def keep(self, name: str, key: str, root: Path, text: str, files: Iterable[File]) -> None:
         """Keep a part whose files lie below `root`; a cache that cannot be written is no error."""
@@ -83,18 +90,53 @@ class Cache:
                 (Path(writing) / "part").rename(own / key)
 
     def _write(self, place: Path, root: Path, text: str, files: list[File]) -> None:
-        times = []
-        for file in files:
-            target = place / "files" / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link(root / file.path, target)
-            times.append(target.stat().st_mtime_ns)
-        kept = {"files": [file.model_dump() for file in files], "times": times, "text": text}
+        link = _Links(root, place / "files")
+        times = [_state(link(file.path))[1] for file in files]
         place.mkdir(parents=True, exist_ok=True)
-        (place / "part.json").write_text(json.dumps(kept), encoding="utf-8")
+        kept = _Kept(files=files, times=times, text=text)
+        (place / "part.json").write_text(kept.model_dump_json(), encoding="utf-8")
 
 
-def _link(source: Path, target: Path) -> None:
+class _Kept(Part):
+    """part.json."""
+
+    files: list[File]
+    times: list[int]
+    """Of their last changes, ns."""
+    text: str
+    """What the part said, as JSON."""
+
+    @classmethod
+    def read(cls, place: Path) -> _Kept:
+        """That of a folder; OSError or ValueError where there is none."""
+        return cls.model_validate_json((place / "part.json").read_bytes())
+
+
+def _state(path: str | Path) -> tuple[int, int]:
+    """Size and time of the last change."""
+    found = os.lstat(path)
+    return found.st_size, found.st_mtime_ns
+
+
+class _Links:
+    """Links files of one folder into another, thousands of them: no folder is looked at twice."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self._source, self._target = str(source), str(target)
+        self._folders: set[str] = set()
+
+    def __call__(self, path: str) -> str:
+        """Link one file; where it is now."""
+        linked = f"{self._target}/{path}"
+        folder = linked.rpartition("/")[0]
+        if folder not in self._folders:
+            os.makedirs(folder, exist_ok=True)
+            self._folders.add(folder)
+        _link(f"{self._source}/{path}", linked)
+        return linked
+
+
+def _link(source: str, target: str) -> None:
     """A hard link, or a copy where there can be none."""
     try:
         os.link(source, target, follow_symlinks=False)

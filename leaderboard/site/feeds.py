@@ -85,4 +85,6 @@ def _entry(entry: Entry, up: str, tasks: Mapping[str, str]) -> Iterable[str]:
 
 def _text(text: str) -> str:
     """`text` escaped, without characters that XML cannot hold."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return escape(text)

@@ -28,6 +28,10 @@ _PLAIN = r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*(?:/[a-zA-Z0-9_][a-zA-Z0-9_.-]*)*$"
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
+State = dict[str, tuple[int, int]]
+"""Size and time of the last change (ns) of each file of a folder, by path."""
+
+
 class File(Part):
     """One file of the site."""
 
@@ -61,6 +65,25 @@ def described(root: Path, path: str) -> File:
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return File(path=path, n_bytes=(root / path).stat().st_size, sha256=digest)
+
+
+def state(folder: Path) -> State:
+    """Of all that lies in a folder; nothing where there is none."""
+    found: State = {}
+    pending = [(str(folder), "")]
+    try:
+        while pending:
+            place, path = pending.pop()
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, f"{path}{entry.name}/"))
+                    else:
+                        is_now = entry.stat(follow_symlinks=False)
+                        found[path + entry.name] = is_now.st_size, is_now.st_mtime_ns
+    except OSError:
+        return {}
+    return found
 
 
 def storage_error(place: Path, error: OSError) -> StorageError:

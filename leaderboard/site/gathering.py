@@ -8,8 +8,11 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 import leaderboard
 import suite
@@ -17,6 +20,7 @@ from leaderboard.evidence import Catalogue
 from leaderboard.published import Shelf, open_shelf
 from leaderboard.site.links import Links
 from leaderboard.site.parts import Context
+from leaderboard.site.reports import Reports
 from leaderboard.suspicions import Suspicions
 from suite import publog, registry
 from suite.identity import canonical_json, sha256
@@ -83,9 +87,10 @@ class Keys:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.code = _code()
         methods = context.catalogue.methods
         common = {
-            "code": _code(),
+            "code": self.code,
             "methods": {slug: [card.model_dump(mode="json"), ref.model_dump(mode="json")]
                         for slug, (card, ref) in methods.items()},
             "links": [sorted(context.links.tasks), sorted(context.links.methods),
@@ -113,6 +118,24 @@ class Keys:
         """Of several tasks, given the key of each."""
         return sha256(canonical_json([self._common, name, sorted(parts.items())]))
 
+    def claims(self, parts: Mapping[str, str]) -> str:
+        """Of the claims, given the key of each task that one names."""
+        return sha256(canonical_json([self.together("claims", parts), self._cards]))
+
+    def site(
+        self, parts: Mapping[str, str], head: str, reports: Reports, problems: Sequence[str]
+    ) -> str:
+        """Of everything, given the key of each task and the last hash of the log."""
+        said = TypeAdapter(Reports).dump_python(reports, mode="json")
+        own = [self.together("site", parts), self._cards, head, said, list(problems)]
+        return sha256(canonical_json(own))
+
+    @property
+    def _cards(self) -> dict[str, Any]:
+        """Those of all tasks of the checkout."""
+        tasks = self._context.catalogue.tasks
+        return {slug: card.model_dump(mode="json") for slug, (card, _) in tasks.items()}
+
 
 def _state(path: Path) -> list[int]:
     """What changes whenever a file is written; reading hundreds of megabytes would take seconds."""
@@ -133,7 +156,7 @@ def _code() -> str:
             if path.suffix in (".py", ".html", ".css", ".js", ".svg"):
                 digest.update(f"{path.relative_to(root)}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for name in ("numpy", "scipy", "pydantic", "jinja2", "contourpy", "markupsafe"):
+    for name in ("numpy", "scipy", "pydantic", "jinja2", "contourpy", "markupsafe", "pyarrow"):
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     return digest.hexdigest()
 

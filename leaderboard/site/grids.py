@@ -45,6 +45,25 @@ class Line:
     """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
     css: str = ""
 
+    def html(self, columns: Sequence[Column]) -> Markup:
+        """The row in a table of these columns."""
+        parts = ["<tr"]
+        if self.css:
+            parts.append(f' class="{escape(self.css)}"')
+        parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in self.facets.items()]
+        parts.append(">")
+        for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
+            tag = "th" if number == 0 else "td"
+            css = cell.css if column.text else f"n {cell.css}".strip()
+            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
+            if css:
+                parts.append(f' class="{escape(css)}"')
+            if cell.key is not None:
+                parts.append(f' data-k="{cell.key:.10g}"')
+            parts.append(f">{escape(cell.content)}</{tag}>")
+        parts.append("</tr>\n")
+        return Markup("".join(parts))
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -53,7 +72,8 @@ class Grid:
     id: str
     caption: str | Markup
     columns: Sequence[Column]
-    lines: Sequence[Line]
+    lines: Sequence[Line | Markup]
+    """Some may be written already (`Line.html`)."""
     live: bool = True
     """The script may sort, filter and cut it."""
     by: str = ""
@@ -79,7 +99,10 @@ class Grid:
                 ),
                 *(self._head(column) for column in self.columns),
                 Markup("</tr></thead>\n<tbody>\n"),
-                *(self._line(line) for line in self.lines),
+                *(
+                    line if isinstance(line, Markup) else line.html(self.columns)
+                    for line in self.lines
+                ),
                 Markup("</tbody></table></div>\n"),
             ]
         )
@@ -92,21 +115,3 @@ class Grid:
         return Markup('<th scope="col" data-c="{}"{}{}{}><span>{}</span>{}</th>').format(
             column.key, css, low, order, column.title, unit
         )
-
-    def _line(self, line: Line) -> Markup:
-        parts = ["<tr"]
-        if line.css:
-            parts.append(f' class="{escape(line.css)}"')
-        parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in line.facets.items()]
-        parts.append(">")
-        for number, (column, cell) in enumerate(zip(self.columns, line.cells, strict=True)):
-            tag = "th" if number == 0 else "td"
-            css = cell.css if column.text else f"n {cell.css}".strip()
-            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
-            if css:
-                parts.append(f' class="{escape(css)}"')
-            if cell.key is not None:
-                parts.append(f' data-k="{cell.key:.10g}"')
-            parts.append(f">{escape(cell.content)}</{tag}>")
-        parts.append("</tr>\n")
-        return Markup("".join(parts))

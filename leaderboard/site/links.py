@@ -27,8 +27,13 @@ class Links:
     """The records of this machine are among those shown."""
 
     def at(self, path: str) -> Place:
-        """How to link from the page at `path` ("" for the first one, "task/digits")."""
-        return Place(self, path, "../" * (path.count("/") + 1 if path else 0))
+        """How to link from the page at `path`: a folder or a file.
+
+        "" is the first page, "task/digits" a folder of its own, "run/digits/sgd.html" a file among
+        others: there are thousands of these, and folders are what a build takes longest to make.
+        """
+        depth = path.count("/") + (path != "" and not path.endswith(".html"))
+        return Place(self, path, "../" * depth)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Place:
     @property
     def file(self) -> str:
         """The page's own file, from the root of the site."""
+        if self.path.endswith(".html"):
+            return self.path
         return f"{self.path}/index.html" if self.path else "index.html"
 
     def page(self, path: str = "") -> str:
@@ -58,7 +65,7 @@ class Place:
 
     def cell(self, task: str, method: str, run: str = "") -> str:
         """The runs of a method on a task, or one of them."""
-        return self.page(f"run/{task}/{method}") + (f"#{run}" if run else "")
+        return f"{self.up}{cell_path(task, method)}" + (f"#{run}" if run else "")
 
     def family(self, name: str) -> str:
         """The ranking of a family, or "overall"."""
@@ -75,6 +82,11 @@ class Place:
     def file_at(self, path: str) -> str:
         """Any other file, by its path from the root of the site."""
         return f"{self.up}{path}"
+
+
+def cell_path(task: str, method: str) -> str:
+    """Of the page of all runs of a method on a task."""
+    return f"run/{task}/{method}.html"
 
 
 def paper_links(identifier: str) -> list[tuple[str, str]]:

@@ -7,13 +7,12 @@ made now and one that was kept are the same to the last digit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leaderboard.board import past, samples, table
 from leaderboard.contest import pairs
 from leaderboard.depth import detail as task_detail
-from leaderboard.details import Detail
 from leaderboard.dossier import Dossier, of_shelves
 from leaderboard.evidence import Catalogue, Cell
 from leaderboard.paired import Part
@@ -21,12 +20,13 @@ from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
 from leaderboard.site.folder import File, write
 from leaderboard.site.links import Links
-from leaderboard.site.pages import cell_pages, task_entries, task_pages
+from leaderboard.site.pages import cell_pages, method_lines, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
 from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
+from suite.space import Space
 
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie until it is put together; not part of the site."""
@@ -54,10 +54,12 @@ class TaskPart(Part):
     tuned: TaskTable
     defaults: TaskTable
     cells: list[Cell]
+    """As groups and claims need them (`light`)."""
     trials: dict[str, tuple[list[int], list[float]]]
     """Per method with a budget curve: numbers of the trials in the order of selection, and their
     test scores."""
-    details: list[Detail]
+    lines: dict[str, str]
+    """What the page of each method says of it here, as HTML."""
     compared: dict[str, str]
     """What the compare page says of each method here, as JSON."""
     problems: list[str]
@@ -89,12 +91,12 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
     part = TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
-        cells=list(known.cells),
+        cells=[light(cell) for cell in known.cells],
         trials={
             method: (list(trials.numbers), trials.tests.tolist())
             for method, trials in known.all_trials.items()
         },
-        details=view.detail.details,
+        lines=method_lines(view.tuned, context.links),
         compared=task_entries(view.tuned, view.detail.pairs),
         problems=list(known.problems),
     )
@@ -117,6 +119,12 @@ def _files(view: TaskView, known: Dossier, context: Context) -> Iterator[tuple[s
         yield from cell_pages(own, context.links).items()
         lines.append(sheets.long_rows(row, cell.study, runs))
     yield f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines)
+
+
+def light(cell: Cell) -> Cell:
+    """A cell whose study is a name: its trials and runs are most of what a part would hold."""
+    bare = {"trials": [], "selected_runs": [], "default_runs": [], "space": Space()}
+    return replace(cell, study=cell.study.model_copy(update=bare))
 
 
 def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:

@@ -37,7 +37,7 @@ def render(template: str, place: Place, **context: Any) -> str:
 
 
 def page(links: Links, path: str, template: str, **context: Any) -> dict[str, str]:
-    """{file: page} of one page in folder `path`."""
+    """{file: page} of the page at `path` (Links.at)."""
     place = links.at(path)
     return {place.file: render(template, place, **context)}
 

@@ -11,13 +11,18 @@ from leaderboard.board import assembled
 from leaderboard.budgets import Trials
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
+from leaderboard.memo import Memo
 from leaderboard.paired import Part
+from leaderboard.site.pages import family_entries
 from leaderboard.site.parts import TaskPart
 from leaderboard.slider import budget_tables
 from leaderboard.summary import summarise
 from leaderboard.tables import Basis, Board, BudgetTable, Summary, TaskTable
 from suite.cards import TaskCard
 from suite.ruleset import Ruleset
+
+MEMOS = "memos"
+"""Where what groups computed lies until it is kept; not part of the site."""
 
 
 class GroupPart(Part):
@@ -26,6 +31,8 @@ class GroupPart(Part):
     tuned: Summary
     defaults: Summary
     budgets: list[BudgetTable]
+    compared: dict[str, str]
+    """What the compare page says of each method here, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,27 @@ class Member:
         return cls(card, part.cells, trials, part.tuned.model_copy(update={"rows": rows}))
 
 
-def make(name: str, members: Sequence[Member], ruleset: Ruleset) -> GroupPart:
-    """Rank the methods of a group at every tuning budget."""
+def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> GroupPart:
+    """Rank the methods of a group at every tuning budget.
+
+    Args:
+        name: of the group.
+        members: its tasks.
+        ruleset: of all.
+        memo: what was computed for the group before.
+    """
 
     def board(basis: Basis) -> Board:
         work = [Contest(member.card, member.cells, basis, ruleset) for member in members]
         tables = [member.tuned for member in members]
-        return assembled(tables, [summarise(name, work)], [], ruleset, basis)
+        return assembled(tables, [summarise(name, work, memo)], [], ruleset, basis)
 
     tuned, defaults = board("tuned"), board("defaults")
     trials = {member.card.slug: member.trials for member in members}
+    summary = tuned.overall or tuned.families[0]
     return GroupPart(
-        tuned=tuned.overall or tuned.families[0],
+        tuned=summary,
         defaults=defaults.overall or defaults.families[0],
-        budgets=budget_tables(tuned, defaults, trials, ruleset),
+        budgets=budget_tables(tuned, defaults, trials, ruleset, memo),
+        compared=family_entries(summary),
     )

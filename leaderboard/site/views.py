@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from markupsafe import Markup
+
 from leaderboard.claims import Ledger
 from leaderboard.controls import Audit
 from leaderboard.details import Detail, TaskDetail
@@ -43,7 +45,7 @@ class TaskView:
 
 @dataclass(frozen=True)
 class CellView:
-    """One method on one task, with every run behind it: /run/<task>/<method>/, #<run id> each."""
+    """One method on one task: /run/<task>/<method>.html, and #<run id> for each run behind it."""
 
     card: TaskCard
     row: Row
@@ -62,8 +64,8 @@ class Method:
     slug: str
     card: SubmissionCard | None
     """None for a local one, whose card is not in this checkout."""
-    details: Mapping[str, Detail]
-    """By task, where it has records."""
+    lines: Mapping[str, Markup]
+    """Its row of each task where it has records, as its page shows it."""
 
 
 @dataclass(frozen=True)

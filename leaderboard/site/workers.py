@@ -9,10 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from leaderboard.memo import Memo
 from leaderboard.site import parts, summaries
 from leaderboard.site.folder import File
 from leaderboard.site.parts import Context
@@ -27,6 +29,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a group is made from."""
+
+    members: Sequence[summaries.Member]
+    known: Path | None
+    """What was computed for it before."""
+    memo: Path
+    """Where to write what is computed now."""
 
 
 class Workers:
@@ -50,20 +63,20 @@ class Workers:
 
     def tasks(self, slugs: Sequence[str], root: Path) -> Iterator[tuple[str, str, list[File]]]:
         """Slug, part (parts.TaskPart as JSON) and files of each task, as they get ready."""
-        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs]):
+        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs], self._n):
             yield slug, text, files
 
-    def groups(
-        self, groups: Sequence[tuple[str, Sequence[summaries.Member]]]
-    ) -> Iterator[tuple[str, str]]:
+    def groups(self, groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, str]]:
         """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
-        yield from self._each(_group, groups)
+        # Where most is known, starting processes would take as long as the work.
+        known = self._pool is None and all(group.known for _, group in groups)
+        yield from self._each(_group, groups, 1 if known else self._n)
 
     def _each(
-        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]]
+        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]], n: int
     ) -> Iterator[tuple[str, Result]]:
-        """The name of each item, and what the function makes of it."""
-        if min(self._n, len(items)) < 2:
+        """The name of each item, and what the function makes of it, in n processes."""
+        if min(n, len(items)) < 2:
             _begin(self._context)
             for item in items:
                 yield item[0], function(*item)
@@ -119,6 +132,9 @@ def _task(slug: str, root: Path) -> tuple[str, list[File]]:
     return part.model_dump_json(), files
 
 
-def _group(name: str, members: Sequence[summaries.Member]) -> str:
+def _group(name: str, group: Group) -> str:
     assert _context is not None
-    return summaries.make(name, members, _context.ruleset).model_dump_json()
+    memo = Memo.load(group.known)
+    part = summaries.make(name, group.members, _context.ruleset, memo)
+    memo.save(group.memo)
+    return part.model_dump_json()

@@ -19,7 +19,7 @@ from leaderboard.site import answers
 from leaderboard.site.links import Links, paper_links
 from leaderboard.site.pages import board_pages, cell_pages, task_pages
 from leaderboard.site.pages.about import rules
-from leaderboard.site.pages.comparison import compare_data, task_entries
+from leaderboard.site.pages.comparison import compare_data, family_entries, task_entries
 from leaderboard.site.views import CellView, SiteView, TaskView
 from leaderboard.site.words import duration, minus, p_text, rank_text, said, size
 from suite.ruleset import RULESET
@@ -190,7 +190,10 @@ def test_the_scripts_of_the_comparison_say_what_the_pairs_say(
 ) -> None:
     view, tasks, _ = made
     entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
-    scripts = {Path(path).stem: called(text) for path, text in compare_data(view, entries)}
+    families = {summary.name: family_entries(summary) for summary in view.board.families}
+    scripts = {
+        Path(path).stem: called(text) for path, text in compare_data(view, entries, families)
+    }
     opposite = {"better": "worse", "worse": "better"}
     n_pairs = 0
     for task in tasks:
@@ -245,10 +248,10 @@ def test_addresses_are_relative_from_any_depth() -> None:
     links = Links(frozenset({"digits"}), frozenset({"sgd"}))
     assert links.at("").task("digits") == "task/digits/index.html"
     assert links.at("how").page() == "../index.html"
-    deep = links.at("run/digits/sgd")
-    assert deep.method("sgd") == "../../../method/sgd/index.html"
+    deep = links.at("run/digits/sgd.html")
+    assert deep.method("sgd") == "../../method/sgd/index.html"
     assert deep.method("unknown") is None
-    assert deep.cell("digits", "sgd", "0123") == "../../../run/digits/sgd/index.html#0123"
+    assert deep.cell("digits", "sgd", "0123") == "../../run/digits/sgd.html#0123"
 
 
 def test_values_in_words() -> None:

@@ -85,9 +85,34 @@ def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> 
     assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
     after = files_of(tmp_path / "site")
     assert after["task/t01/index.html"] != before["task/t01/index.html"]
-    assert after["run/t00/m003/index.html"] == before["run/t00/m003/index.html"]
+    assert after["run/t00/m003.html"] == before["run/t00/m003.html"]
     made(tmp_path / "scratch")
     assert after == files_of(tmp_path / "scratch")
+
+
+def test_a_site_is_left_alone_where_nothing_has_changed(
+    site: Files, simulated: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "site"
+    first, folder = made(out, cache=True), out.stat().st_ino
+    again = made(out, cache=True)
+    assert again == first.model_copy(update={"n_kept": N_TASKS})
+    assert out.stat().st_ino == folder
+    (out / "log" / "index.html").unlink()
+    (out / "mine.html").write_text("of somebody else")
+    assert made(out, cache=True) == again
+    assert files_of(out) == site and out.stat().st_ino != folder
+
+
+def test_a_report_that_changes_is_shown(simulated: Any, tmp_path: Path) -> None:
+    made(tmp_path / "site", cache=True)
+    (simulated.results / "queue.json").write_text("[]")
+    made(tmp_path / "site", cache=True)
+    assert not (tmp_path / "site" / "queue").exists()
+    waiting = {"slug": "new", "state": "open", "tasks": [], "since": "", "next_action": "wait"}
+    (simulated.results / "queue.json").write_text(json.dumps([waiting]))
+    made(tmp_path / "site", cache=True)
+    assert (tmp_path / "site" / "queue" / "index.html").exists()
 
 
 def spoil_text(part: Path) -> None:
@@ -132,6 +157,20 @@ def test_a_page_that_was_edited_in_a_site_does_not_come_back(
         file.write("<p>mine")
     assert made(tmp_path / "first", cache=True).n_kept == N_TASKS - 1
     assert files_of(tmp_path / "first") == site
+
+
+def test_what_a_group_remembers_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
+    made(tmp_path / "site", cache=True)
+    memos = list(tmp_path.glob("cache/site/*/group-*/*/files/memos/*.memo"))
+    assert len(memos) == 4
+    for path in memos:
+        found = path.stat()
+        path.write_bytes(bytes(found.st_size))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    simulated.made.rewrite(simulated.root, "t01")
+    made(tmp_path / "site", cache=True)
+    made(tmp_path / "scratch")
+    assert files_of(tmp_path / "site") == files_of(tmp_path / "scratch")
 
 
 def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> None:
@@ -184,7 +223,7 @@ def test_every_row_leads_to_its_runs(site: Files) -> None:
     rows = [(table["task"], row) for table in board["tasks"] for row in table["rows"]]
     assert len(rows) == 12
     for task, row in rows:
-        page = site[f"run/{task}/{row['method']}/index.html"].decode()
+        page = site[f"run/{task}/{row['method']}.html"].decode()
         assert row["study"] in page
         assert page.count("assay run ") > row["tuned"]["n"]
 

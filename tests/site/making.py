@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from markupsafe import Markup
+
 import leaderboard.site
 from leaderboard.board import build
 from leaderboard.claims import evaluate
@@ -17,6 +19,8 @@ from leaderboard.site.pages import (
     board_pages,
     cell_pages,
     compare_data,
+    family_entries,
+    method_lines,
     task_entries,
     task_pages,
 )
@@ -108,13 +112,16 @@ def site_view(
             wanted += [*study.selected_runs, *study.default_runs]
             own = [runs[i] for i in dict.fromkeys(wanted) if i in runs]
             cell_views.append(CellView(card, row, detail_of(row.method), study, own))
+    slugs = sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
+    links = Links(frozenset(details), frozenset(slugs))
+    lines = {table.task: method_lines(table, links) for table in tuned.tasks}
     methods = {
         slug: Method(
             slug,
             cards.get(slug),
-            {t: d for t, m in details.items() for d in m.details if d.method == slug},
+            {task: Markup(found[slug]) for task, found in lines.items() if slug in found},
         )
-        for slug in sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
+        for slug in slugs
     }
     task_cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     ledger = evaluate(contests, cards, task_cards, RULESET, [])
@@ -148,7 +155,8 @@ def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[
     for cell in cell_views:
         files |= cell_pages(cell, links)
     entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
-    files |= compare_data(view, entries)
+    summaries = [s for s in (*view.board.families, view.board.overall) if s]
+    files |= compare_data(view, entries, {s.name: family_entries(s) for s in summaries})
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ from playwright.sync_api import Locator, Page
 Visit = Callable[..., Page]
 KINDS = [
     "", "family/classification", "family/overall", "task", "method", "task/digits",
-    "task/valley", "method/better", "run/digits/unstable", "compare", "claims", "how", "sandbox",
-    "log", "404.html",
+    "task/valley", "method/better", "run/digits/unstable.html", "compare", "claims", "how",
+    "sandbox", "log", "404.html",
 ]  # fmt: skip
 
 

@@ -7,12 +7,26 @@ from leaderboard.site.pages.about import about_pages
 from leaderboard.site.pages.board import families, home, indexes
 from leaderboard.site.pages.cell import cell_pages
 from leaderboard.site.pages.claims import claim_pages
-from leaderboard.site.pages.comparison import compare_data, compare_page, task_entries
-from leaderboard.site.pages.method import method_pages
+from leaderboard.site.pages.comparison import (
+    compare_data,
+    compare_page,
+    family_entries,
+    task_entries,
+)
+from leaderboard.site.pages.method import method_lines, method_pages
 from leaderboard.site.pages.task import task_pages
 from leaderboard.site.views import SiteView
 
-__all__ = ["Links", "board_pages", "cell_pages", "compare_data", "task_entries", "task_pages"]
+__all__ = [
+    "Links",
+    "board_pages",
+    "cell_pages",
+    "compare_data",
+    "family_entries",
+    "method_lines",
+    "task_entries",
+    "task_pages",
+]
 
 
 def board_pages(view: SiteView, links: Links) -> dict[str, str]:

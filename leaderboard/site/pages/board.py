@@ -44,6 +44,7 @@ def families(view: SiteView, links: Links) -> dict[str, str]:
     """/family/<name>/ for each, and for "overall"."""
     found: dict[str, str] = {}
     overall = [view.board.overall] if view.board.overall else []
+    scores = _scores(view.board, links.at("family/overall"))  # all these pages lie as deep
     for summary in [*view.board.families, *overall]:
         path = f"family/{summary.name}"
         place = links.at(path)
@@ -62,7 +63,7 @@ def families(view: SiteView, links: Links) -> dict[str, str]:
             largest=largest,
             answer=next((answers.answer(view, t) for t in tables if t.k == largest), None),
             full=_summary_grid(view, summary, place),
-            matrix=_matrix(view.board, summary, place),
+            matrix=_matrix(summary, scores, place),
             lacking=[row for row in summary.rows if row.rank is None],
             pictures=figures.of_summary(summary),
         )
@@ -161,29 +162,37 @@ def _stable(ranks: tuple[int, int] | None) -> Cell:
     return Cell(rank_text(ranks), ranks[0] if ranks else None)
 
 
-def _matrix(board: Board, summary: Summary, place: Place) -> Grid:
-    """Methods by tasks: normalised scores, each leading to its runs."""
-    tables = [table for table in board.tasks if table.task in summary.tasks]
-    rows = {
-        table.task: {row.method: row for row in table.rows if row.state == "ranked"}
-        for table in tables
+def _scores(board: Board, place: Place) -> Mapping[str, Mapping[str, Cell]]:
+    """By task and method: the normalised score, which leads to its runs."""
+    return {
+        table.task: {
+            row.method: _score_cell(place, table.task, row)
+            for row in table.rows
+            if row.state == "ranked"
+        }
+        for table in board.tasks
     }
+
+
+def _matrix(summary: Summary, scores: Mapping[str, Mapping[str, Cell]], place: Place) -> Grid:
+    """Methods by tasks."""
+    tasks = [task for task in scores if task in summary.tasks]
     columns = [Column("method", "Method", text=True)]
-    columns += [Column(table.task, table.task, "score") for table in tables]
-    lines = []
-    for row in summary.rows:
-        cells = [method_cell(place, row.method)]
-        cells += [
-            _score_cell(place, table.task, rows[table.task].get(row.method)) for table in tables
-        ]
-        lines.append(Line(cells))
+    columns += [Column(task, task, "score") for task in tasks]
+    lines = [
+        Line(
+            [
+                method_cell(place, row.method),
+                *(scores[task].get(row.method, EMPTY) for task in tasks),
+            ]
+        )
+        for row in summary.rows
+    ]
     caption = "Task by task: normalised score (0 = chance, 1 = tuned reference) and verdict"
     return Grid("matrix", caption, columns, lines)
 
 
-def _score_cell(place: Place, task: str, row: Row | None) -> Cell:
-    if row is None:
-        return EMPTY
+def _score_cell(place: Place, task: str, row: Row) -> Cell:
     text = linked(place.cell(task, row.method), number(NORMALISED, row.score))
     return Cell(text + Markup(" ") + verdict(verdict_word(row)), row.score)
 
@@ -260,7 +269,7 @@ def _method_index(view: SiteView, place: Place) -> Grid:
     for slug, method in sorted(view.methods.items()):
         head, *about = _about(place, slug, method)
         cells = [head, *(_stable(ranks[s.name].get(slug)) for s in view.board.families)]
-        cells += [Cell(str(len(method.details)), len(method.details)), *about]
+        cells += [Cell(str(len(method.lines)), len(method.lines)), *about]
         families = " ".join(method.card.families) if method.card else "unknown"
         lines.append(Line(cells, {**facets(method.card), "family": families}))
     return Grid("methods", "All methods", columns, lines)

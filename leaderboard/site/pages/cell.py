@@ -1,4 +1,4 @@
-"""The runs of one method on one task: /run/<task>/<method>/, a section for each.
+"""The runs of one method on one task: /run/<task>/<method>.html, a section for each.
 
 A page for each run would be 210,000 files on a full board. What the runs of a cell share (code,
 environment, isolation, hyperparameters of a point) is said once. The sections are written by hand
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from leaderboard.evidence import run_command
 from leaderboard.format import Format, plain
 from leaderboard.site import figures
-from leaderboard.site.links import Links
+from leaderboard.site.links import Links, cell_path
 from leaderboard.site.rendering import page
 from leaderboard.site.views import CellView
 from leaderboard.site.words import (
@@ -35,7 +35,7 @@ _COLUMNS = ("batch", "passes", "seconds", "training loss", "val", "test")
 
 
 def cell_pages(view: CellView, links: Links) -> dict[str, str]:
-    """/run/<task>/<method>/index.html."""
+    """/run/<task>/<method>.html."""
     form = Format(view.card.metric.unit, view.card.metric.margin)
     machines: dict[Environment, int] = {}
     cages: dict[Isolation, int] = {}
@@ -51,7 +51,7 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
     versus = view.row.versus_reference
     return page(
         links,
-        f"run/{view.card.slug}/{view.row.method}",
+        cell_path(view.card.slug, view.row.method),
         "cell.html",
         card=view.card,
         row=view.row,

@@ -19,6 +19,7 @@ from leaderboard.site.words import NONE, minus, p_text, rank_text
 from leaderboard.tables import Improvement, Summary, TaskTable
 
 OPPOSITE = {"better": "worse", "worse": "better"}
+_SHARES = Format("", 0.1)
 MOST = 4
 """Methods that can be compared at once."""
 
@@ -35,7 +36,9 @@ def _compared(view: SiteView) -> list[str]:
 
 
 def compare_data(
-    view: SiteView, entries: Mapping[str, Mapping[str, str]]
+    view: SiteView,
+    tasks: Mapping[str, Mapping[str, str]],
+    families: Mapping[str, Mapping[str, str]],
 ) -> Iterator[tuple[str, str]]:
     """(path, script) of each method; the scripts call assayCompare(slug, data).
 
@@ -45,19 +48,23 @@ def compare_data(
 
     Args:
         view: the site.
-        entries: what task_entries says of each task, by slug.
+        tasks: what task_entries says of each task, by slug.
+        families: what family_entries says of each family, and of "overall", by name.
     """
-    families = {
-        summary.name: _family_entries(summary)
-        for summary in [*view.board.families, view.board.overall]
-        if summary
-    }
     for method in _compared(view):
-        tasks = {slug: own[method] for slug, own in entries.items() if method in own}
-        parts = ",".join(f"{json.dumps(slug)}:{text}" for slug, text in tasks.items())
-        own = {name: found[method] for name, found in families.items() if method in found}
-        data = f'{{"tasks":{{{parts}}},"families":{_compact(own)}}}'
+        data = f'{{"tasks":{_of(method, tasks)},"families":{_of(method, families)}}}'
         yield f"{DATA}/compare/{method}.js", f"assayCompare({json.dumps(method)},{data});\n"
+
+
+def _of(method: str, entries: Mapping[str, Mapping[str, str]]) -> str:
+    """What each entry says of a method, as one JSON object."""
+    own = (f"{json.dumps(k)}:{found[method]}" for k, found in entries.items() if method in found)
+    return f"{{{','.join(own)}}}"
+
+
+def family_entries(summary: Summary) -> dict[str, str]:
+    """What compare_data needs of one family: an entry per ranked method, as JSON."""
+    return {method: _compact(entry) for method, entry in _family_entries(summary).items()}
 
 
 def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
@@ -135,4 +142,4 @@ def _wins(pair: Improvement, sign: int) -> list[str]:
         word = "better"
     elif interval and interval.high < 0.5:
         word = "worse"
-    return [word, _span(Format("", 0.1), value, interval)]
+    return [word, _span(_SHARES, value, interval)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -15,20 +15,64 @@ from leaderboard.site.rendering import human, page
 from leaderboard.site.views import Method, SiteView
 from leaderboard.site.words import number, p_text, rank_text, span, verdict, verdict_word
 from leaderboard.tables import Row, Summary, SummaryRow, TaskTable, Withdrawn
+from suite.detectors import Flag
+
+_RESULTS = (
+    Column("task", "Task", text=True),
+    Column("rank", "Rank", "interval", low=True),
+    Column("tuned", "Tuned", "test score, n"),
+    Column("defaults", "Defaults", "test score, n"),
+    Column("gain", "Gain on the reference", "positive is better"),
+    Column("p", "p", "sign-flip, Holm", low=True),
+    Column("verdict", "Verdict", "against the reference", text=True),
+    Column("reference", "Reference", text=True),
+    Column("score", "Score", "0 chance, 1 reference"),
+    Column("trust", "Trust", "and isolation", text=True),
+    Column("command", "Command", text=True),
+)
+
+
+def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
+    """What each method's page says of a task, as a row of its table."""
+    return {
+        row.method: Line(
+            _cells(table, row, links.at(f"method/{row.method}")),
+            {"family": table.family, "tier": table.tier, "trust": row.trust},
+            "" if row.state == "ranked" else "dim",
+        ).html(_RESULTS)
+        for row in table.rows
+    }
 
 
 def method_pages(view: SiteView, links: Links) -> dict[str, str]:
     """/method/<slug>/index.html of every method."""
+    flags: dict[str, list[tuple[str, Flag]]] = {}
+    withdrawn: dict[str, list[tuple[str, str, Withdrawn]]] = {}
+    for table in view.board.tasks:
+        form = Format(table.unit, table.margin)
+        for row in table.rows:
+            flags.setdefault(row.method, []).extend((table.task, flag) for flag in row.flags)
+        for past in table.withdrawn:
+            said = table.task, number(form, past.mean), past
+            withdrawn.setdefault(past.method, []).append(said)
     found: dict[str, str] = {}
     for slug, method in view.methods.items():
-        found |= _page(view, links, slug, method)
+        found |= _page(view, links, method, flags.get(slug, []), withdrawn.get(slug, []))
     return found
 
 
-def _page(view: SiteView, links: Links, slug: str, method: Method) -> dict[str, str]:
+def _page(
+    view: SiteView,
+    links: Links,
+    method: Method,
+    flags: Sequence[tuple[str, Flag]],
+    withdrawn: Sequence[tuple[str, str, Withdrawn]],
+) -> dict[str, str]:
+    slug = method.slug
     path = f"method/{slug}"
     place = links.at(path)
-    rows = list(_rows(view, slug))
+    caption = "Task by task: mean [95 % interval] and n"
+    lines = list(method.lines.values())
     return page(
         links,
         path,
@@ -37,27 +81,11 @@ def _page(view: SiteView, links: Links, slug: str, method: Method) -> dict[str, 
         card=method.card,
         local=method.card is None,
         standing=_standing(view, slug, place),
-        results=_results(rows, place) if rows else None,
+        results=Grid("results", caption, _RESULTS, lines) if lines else None,
         claims=claim_grid([row for row in view.ledger.rows if row.method == slug], place),
-        flags=[(table.task, flag) for table, row in rows for flag in row.flags],
-        withdrawn=list(_withdrawn(view, slug)),
-        entered=[table.task for table, _ in rows],
+        flags=flags,
+        withdrawn=withdrawn,
     )
-
-
-def _rows(view: SiteView, slug: str) -> Iterator[tuple[TaskTable, Row]]:
-    for table in view.board.tasks:
-        for row in table.rows:
-            if row.method == slug:
-                yield table, row
-
-
-def _withdrawn(view: SiteView, slug: str) -> Iterator[tuple[str, str, Withdrawn]]:
-    for table in view.board.tasks:
-        form = Format(table.unit, table.margin)
-        for past in table.withdrawn:
-            if past.method == slug:
-                yield table.task, number(form, past.mean), past
 
 
 def _standing(view: SiteView, slug: str, place: Place) -> Grid | None:
@@ -99,32 +127,6 @@ def _standing(view: SiteView, slug: str, place: Place) -> Grid | None:
 def _of(summary: Summary | None, slug: str) -> SummaryRow | None:
     rows = summary.rows if summary else []
     return next((row for row in rows if row.method == slug), None)
-
-
-def _results(rows: Sequence[tuple[TaskTable, Row]], place: Place) -> Grid:
-    """Against the reference of each task."""
-    columns = [
-        Column("task", "Task", text=True),
-        Column("rank", "Rank", "interval", low=True),
-        Column("tuned", "Tuned", "test score, n"),
-        Column("defaults", "Defaults", "test score, n"),
-        Column("gain", "Gain on the reference", "positive is better"),
-        Column("p", "p", "sign-flip, Holm", low=True),
-        Column("verdict", "Verdict", "against the reference", text=True),
-        Column("reference", "Reference", text=True),
-        Column("score", "Score", "0 chance, 1 reference"),
-        Column("trust", "Trust", "and isolation", text=True),
-        Column("command", "Command", text=True),
-    ]
-    lines = [
-        Line(
-            _cells(table, row, place),
-            {"family": table.family, "tier": table.tier, "trust": row.trust},
-            "" if row.state == "ranked" else "dim",
-        )
-        for table, row in rows
-    ]
-    return Grid("results", "Task by task: mean [95 % interval] and n", columns, lines)
 
 
 def _cells(table: TaskTable, row: Row, place: Place) -> list[Cell]:

@@ -97,7 +97,7 @@
       keys: tasks,
       of: (slug) => known.get(slug).tasks,
       unit: (key) => datas.map((data) => data.tasks[key]).find(Boolean).unit,
-      cell: (task, slug) => `${box.dataset.cells}/${task}/${slug}/index.html`,
+      cell: (task, slug) => `${box.dataset.cells}/${task}/${slug}.html`,
     };
     const familyRows = {
       label: "Family",

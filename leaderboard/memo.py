@@ -1,0 +1,82 @@
+"""Rows of numbers by a hash of what they were computed from: what is known is not computed again.
+
+A bootstrap of a hundred methods is a hundred bootstraps; where one method has new records, the
+others' are still true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import read_array
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float64]
+Make = Callable[[list[int]], Rows]
+
+
+class Memo:
+    """Rows of earlier calls, if there are any, and those of this time."""
+
+    def __init__(self) -> None:
+        self._old: dict[str, tuple[dict[str, int], Rows]] = {}
+        self._new: dict[str, tuple[list[str], list[Rows]]] = {}
+
+    @classmethod
+    def load(cls, path: Path | None) -> Memo:
+        """What `save` wrote; nothing from a file that is absent or not such a one."""
+        memo = cls()
+        if path is None:
+            return memo
+        try:
+            with path.open("rb") as file:
+                for name in map(str, read_array(file, allow_pickle=False).tolist()):
+                    keys = read_array(file, allow_pickle=False).tolist()
+                    rows = read_array(file, allow_pickle=False)
+                    if rows.shape == (len(keys), _width(name)) and np.issubdtype(rows.dtype, float):
+                        memo._old[name] = {key: i for i, key in enumerate(keys)}, rows
+        except (OSError, ValueError, TypeError, EOFError):
+            return cls()
+        return memo
+
+    def save(self, path: Path) -> None:
+        """Write the rows that were asked for, and no others.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            np.save(file, np.array([*self._new], dtype=np.str_))
+            for keys, rows in self._new.values():
+                np.save(file, np.array(keys, dtype=np.str_))
+                np.save(file, np.concatenate(rows))
+
+    def rows(self, table: str, width: int, keys: Sequence[str], make: Make) -> Rows:
+        """The row of each key, (keys, width).
+
+        Args:
+            table: what kind of rows they are.
+            width: numbers in each.
+            keys: hashes of everything that each row is computed from.
+            make: rows of the keys at these places; NaN may be among their numbers.
+        """
+        name = f"{table} {width}"
+        places, old = self._old.get(name, ({}, np.empty((0, width))))
+        missing = [i for i, key in enumerate(keys) if key not in places]
+        if len(missing) == len(keys):
+            found = make(missing) if keys else np.empty((0, width))
+        else:
+            found = old.take([places.get(key, 0) for key in keys], axis=0)
+            if missing:
+                found[missing] = make(missing)
+        own_keys, own_rows = self._new.setdefault(name, ([], []))
+        own_keys += keys
+        own_rows.append(found)
+        return found
+
+
+def _width(name: str) -> int:
+    return int(name.rpartition(" ")[2])
