@@ -6,6 +6,7 @@ a warning turned into an error would leave half of its modules behind, for which
 
 from __future__ import annotations
 
+import os
 import random
 import warnings
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ from suite.store import Store
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+# pytest-xdist gives its processes a width; output that is piped has none.
+os.environ.pop("COLUMNS", None)
 
 
 @dataclass

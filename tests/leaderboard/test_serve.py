@@ -101,7 +101,12 @@ def test_what_cannot_be_served_is_said(site: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_cleanly(site: Path) -> None:
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "site", "serve"]
+    # A shell that starts a command in the background makes it ignore SIGINT, and so its children.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from suite.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "site", "serve"]
     process = subprocess.Popen(
         [*command, "--dir", str(site), "--port", "0"],
         stdout=subprocess.PIPE,
