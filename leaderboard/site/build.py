@@ -155,9 +155,11 @@ class _Build:
             parts = self.tasks()
             shown = {slug: part for slug, part in parts.items() if not part.empty}
             groups = self.groups(shown)
+        self.say("writing the long table")
+        n_runs = self.long_table(list(parts))
         self.say("drawing the board")
         problems = self.problems(parts)
-        view = self.view(shown, groups, problems)
+        view = self.view(shown, groups, problems, n_runs)
         self.write(board_pages(view, self.context.links).items())
         compared = {slug: part.compared for slug, part in shown.items()}
         summaries = [s.name for s in (*view.board.families, view.board.overall) if s]
@@ -166,8 +168,6 @@ class _Build:
         self.write(twins.of_board(view))
         self.write(self.feeds(view, parts))
         self.write(_static())
-        self.say("writing the long table")
-        n_runs = self.long_table(list(parts))
         self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
         n_bytes = sum(file.n_bytes for file in self.files)
         return Built(
@@ -250,6 +250,7 @@ class _Build:
         parts: Mapping[str, TaskPart],
         groups: Mapping[str, GroupPart],
         problems: list[str],
+        n_runs: int,
     ) -> SiteView:
         """Everything that pages beyond single tasks are made from."""
         context, catalogue = self.context, self.context.catalogue
@@ -270,6 +271,7 @@ class _Build:
             ruleset=context.ruleset,
             with_local=context.links.with_local,
             version=context.links.version,
+            n_runs=n_runs,
             problems=problems,
         )
 

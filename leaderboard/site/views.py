@@ -90,4 +90,6 @@ class SiteView:
     ruleset: Ruleset
     with_local: bool
     version: str
+    n_runs: int
+    """Of all methods on all tasks; one that serves as two repetitions counts once."""
     problems: Sequence[str]

@@ -68,6 +68,11 @@ def test_every_file_is_in_the_manifest_with_its_size_and_hash(site: Files) -> No
     assert found == wanted
 
 
+def test_home_counts_the_runs_of_the_long_table(site: Files) -> None:
+    n_runs = len(site["data/v1/results.csv"].splitlines()) - 1
+    assert f"<strong>{n_runs:,}</strong> runs" in site["index.html"].decode()
+
+
 def test_the_same_records_make_the_same_bytes(site: Files, simulated: Any, tmp_path: Path) -> None:
     """In one process or two, with a cache or without, from parts that were kept."""
     assert made(tmp_path / "again").n_kept == 0

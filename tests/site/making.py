@@ -130,7 +130,7 @@ def site_view(
         ledger=ledger, methods=methods,
         tasks=task_cards, log=[],
         scorecard=None, controls=None, queue=[], ruleset=RULESET, with_local=False,
-        version="0.1.0", problems=[],
+        version="0.1.0", n_runs=sum(len(cell.runs) for cell in cell_views), problems=[],
     )  # fmt: skip
     return view, tasks, cell_views
 

@@ -33,7 +33,7 @@ def home(view: SiteView, links: Links) -> dict[str, str]:
         families=[summary.name for summary in view.board.families],
         n_methods=len({row.method for row in rows}),
         n_tasks=len(view.board.tasks),
-        n_runs=sum(row.tuned.n + (row.defaults.n if row.defaults else 0) + row.k for row in rows),
+        n_runs=view.n_runs,
         counts=view.ledger.counts,
         overall=view.board.overall is not None,
         ruleset=view.ruleset,
