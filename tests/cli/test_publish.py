@@ -60,7 +60,8 @@ def test_verify_says_what_is_wrong_with_each_and_imports_no_plugin(
 ) -> None:
     other = tmp_path / "x.zip"
     other.write_bytes(packed.read_bytes())
-    said = assay("verify", str(packed), str(other), "nowhere.zip", "--json")
+    named = (str(packed), str(other), "nowhere.zip")
+    said = assay("verify", *named, "--published", "pub", "--json")
     assert said.code == 1
     answers = json.loads(said.out)["bundles"]
     assert [answer["valid"] for answer in answers] == [True, False, False]
