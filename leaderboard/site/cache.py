@@ -47,6 +47,10 @@ class Cache:
         except OSError:
             return None
 
+    def holds(self, name: str, key: str) -> bool:
+        """There is such a part, perhaps a damaged one."""
+        return (self._folder / name / key).is_dir()
+
     def restore(
         self, name: str, key: str, root: Path, model: type[Model]
     ) -> tuple[Model, list[File]] | None:

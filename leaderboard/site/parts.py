@@ -6,6 +6,7 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from suite.space import Space
 
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie until it is put together; not part of the site."""
+COMPARED = "compared"
+"""Likewise what the compare page says of each method on a task, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,6 @@ class TaskPart(Part):
     test scores."""
     lines: dict[str, str]
     """What the page of each method says of it here, as HTML."""
-    compared: dict[str, str]
-    """What the compare page says of each method here, as JSON."""
     problems: list[str]
 
     @property
@@ -97,7 +98,6 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
             for method, trials in known.all_trials.items()
         },
         lines=method_lines(view.tuned, context.links),
-        compared=task_entries(view.tuned, view.detail.pairs),
         problems=list(known.problems),
     )
     return part, files
@@ -119,6 +119,8 @@ def _files(view: TaskView, known: Dossier, context: Context) -> Iterator[tuple[s
         yield from cell_pages(own, context.links).items()
         lines.append(sheets.long_rows(row, cell.study, runs))
     yield f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines)
+    compared = task_entries(view.tuned, view.detail.pairs)
+    yield f"{COMPARED}/{view.card.slug}.json", json.dumps(compared)
 
 
 def light(cell: Cell) -> Cell:

@@ -15,11 +15,10 @@ from leaderboard.site.pages.comparison import (
 )
 from leaderboard.site.pages.method import method_lines, method_pages
 from leaderboard.site.pages.task import task_pages
-from leaderboard.site.views import SiteView
 
 __all__ = [
+    "BOARD_PAGES",
     "Links",
-    "board_pages",
     "cell_pages",
     "compare_data",
     "family_entries",
@@ -29,14 +28,13 @@ __all__ = [
 ]
 
 
-def board_pages(view: SiteView, links: Links) -> dict[str, str]:
-    """Every page that is not about one task alone."""
-    return {
-        **home(view, links),
-        **families(view, links),
-        **indexes(view, links),
-        **method_pages(view, links),
-        **compare_page(view, links),
-        **claim_pages(view, links),
-        **about_pages(view, links),
-    }
+BOARD_PAGES = (
+    families,
+    method_pages,
+    about_pages,
+    claim_pages,
+    home,
+    indexes,
+    compare_page,
+)
+"""Every page that is not about one task alone, by what draws it; the longest work first."""
