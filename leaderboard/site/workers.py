@@ -10,6 +10,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -89,6 +90,7 @@ _shared: Any = None
 def _start(shared: object) -> None:
     """In a process that lives for the build alone."""
     global _shared
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no tracebacks: who pressed Ctrl-C knows it
     gc.disable()
     _shared = shared
 

@@ -15,8 +15,8 @@ from leaderboard.contest import Contest, pairs
 from leaderboard.details import Cost, Detail, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
 from leaderboard.site.pages import (
+    BOARD_PAGES,
     Links,
-    board_pages,
     cell_pages,
     compare_data,
     family_entries,
@@ -146,10 +146,16 @@ def links_of(view: SiteView) -> Links:
     )
 
 
+def board_pages(view: SiteView) -> dict[str, str]:
+    """Every page that is not about one task alone."""
+    links = links_of(view)
+    return {path: text for draw in BOARD_PAGES for path, text in draw(view, links).items()}
+
+
 def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
     """The pages, the scripts of the comparison, and empty twins."""
     links = links_of(view)
-    files = board_pages(view, links)
+    files = board_pages(view)
     for task in tasks:
         files |= task_pages(task, links)
     for cell in cell_views:
