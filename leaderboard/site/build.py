@@ -228,18 +228,18 @@ class _Build:
         ]
         if missing:
             self.say(f"ranking {len(missing)} groups of tasks")
-        for name, text in self.workers.groups(missing):
+        for name, text, files in self.workers.groups(missing):
             found[name] = GroupPart.model_validate_json(text)
-            self.files.append(described(self.root, self.memo(name)))
+            self.files += files
             if self.cache:
-                self.cache.keep(f"group-{name}", keys[name], self.root, text, self.files[-1:])
+                self.cache.keep(f"group-{name}", keys[name], self.root, text, files)
         return {name: found[name] for name in members}
 
     def group(self, name: str, members: Sequence[Member]) -> Group:
         """What a group is made from; most of its bootstraps are those of the last time."""
         memo = self.memo(name)
         known = self.cache.newest(f"group-{name}", memo) if self.cache else None
-        return Group(members, known, self.root / memo)
+        return Group(members, known, self.root, memo)
 
     def memo(self, name: str) -> str:
         """The path of what a group computes: other code may compute something else."""

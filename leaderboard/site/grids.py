@@ -25,6 +25,17 @@ class Column:
     low: bool = False
     """Small numbers first is how one wants them sorted."""
 
+    def written(self, cell: Cell, *, head: bool = False) -> Markup:
+        """A cell of this column; `head`: it is the header of its row."""
+        css = cell.css if self.text else f"n {cell.css}".strip()
+        parts = ['<th scope="row"' if head else "<td"]
+        if css:
+            parts.append(f' class="{escape(css)}"')
+        if cell.key is not None:
+            parts.append(f' data-k="{cell.key:.10g}"')
+        parts.append(f">{escape(cell.content)}</{'th' if head else 'td'}>")
+        return Markup("".join(parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -40,7 +51,8 @@ class Cell:
 class Line:
     """One row."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[Cell | Markup]
+    """Some may be written already (`Column.written`): those that many tables share."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
     css: str = ""
@@ -53,14 +65,9 @@ class Line:
         parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in self.facets.items()]
         parts.append(">")
         for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
-            tag = "th" if number == 0 else "td"
-            css = cell.css if column.text else f"n {cell.css}".strip()
-            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
-            if css:
-                parts.append(f' class="{escape(css)}"')
-            if cell.key is not None:
-                parts.append(f' data-k="{cell.key:.10g}"')
-            parts.append(f">{escape(cell.content)}</{tag}>")
+            if not isinstance(cell, Markup):
+                cell = column.written(cell, head=number == 0)
+            parts.append(cell)
         parts.append("</tr>\n")
         return Markup("".join(parts))
 

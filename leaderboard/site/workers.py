@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from leaderboard.memo import Memo
 from leaderboard.site import parts, summaries
-from leaderboard.site.folder import File
+from leaderboard.site.folder import File, described, write
 from leaderboard.site.parts import Context
 from suite.errors import WorkerError
 
@@ -38,8 +38,10 @@ class Group:
     members: Sequence[summaries.Member]
     known: Path | None
     """What was computed for it before."""
-    memo: Path
-    """Where to write what is computed now."""
+    root: Path
+    """Where its files go."""
+    memo: str
+    """The path below that of what is computed now."""
 
 
 class Workers:
@@ -66,11 +68,12 @@ class Workers:
         for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs], self._n):
             yield slug, text, files
 
-    def groups(self, groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, str]]:
-        """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
+    def groups(self, groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, str, list[File]]]:
+        """Name, part (summaries.GroupPart as JSON) and files of each group, as they get ready."""
         # Where most is known, starting processes would take as long as the work.
         known = self._pool is None and all(group.known for _, group in groups)
-        yield from self._each(_group, groups, 1 if known else self._n)
+        for name, (text, files) in self._each(_group, groups, 1 if known else self._n):
+            yield name, text, files
 
     def _each(
         self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]], n: int
@@ -132,9 +135,11 @@ def _task(slug: str, root: Path) -> tuple[str, list[File]]:
     return part.model_dump_json(), files
 
 
-def _group(name: str, group: Group) -> str:
+def _group(name: str, group: Group) -> tuple[str, list[File]]:
     assert _context is not None
     memo = Memo.load(group.known)
     part = summaries.make(name, group.members, _context.ruleset, memo)
-    memo.save(group.memo)
-    return part.model_dump_json()
+    memo.save(group.root / group.memo)
+    pages = summaries.pages(part, group.members, _context)
+    files = [write(group.root, path, text) for path, text in pages.items()]
+    return part.model_dump_json(), [described(group.root, group.memo), *files]

@@ -24,7 +24,7 @@ from leaderboard.site.views import CellView, SiteView, TaskView
 from leaderboard.site.words import duration, minus, p_text, rank_text, said, size
 from suite.ruleset import RULESET
 from tests.leaderboard.conftest import demo
-from tests.site.making import STATIC, demo_cards, links_of, site_view
+from tests.site.making import STATIC, demo_cards, family_pages, links_of, site_view
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
 WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")
@@ -47,7 +47,7 @@ def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
 def pages(made: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
     view, tasks, cells = made
     links = links_of(view)
-    found = board_pages(view, links)
+    found = board_pages(view, links) | family_pages(view, links)
     for task in tasks:
         found |= task_pages(task, links)
     for cell in cells:

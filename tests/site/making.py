@@ -16,11 +16,14 @@ from leaderboard.details import Cost, Detail, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
 from leaderboard.site.pages import (
     Links,
+    Scores,
     board_pages,
     cell_pages,
     compare_data,
     family_entries,
+    family_page,
     method_lines,
+    score_cells,
     task_entries,
     task_pages,
 )
@@ -146,10 +149,21 @@ def links_of(view: SiteView) -> Links:
     )
 
 
+def family_pages(view: SiteView, links: Links) -> dict[str, str]:
+    """Those of all families, and of "overall"."""
+    scores = {t.task: Scores(t.reference, score_cells(t, links)) for t in view.board.tasks}
+    cards = {slug: method.card for slug, method in view.methods.items() if method.card}
+    found: dict[str, str] = {}
+    for summary in filter(None, [*view.board.families, view.board.overall]):
+        budgets = [table for table in view.budgets if table.name == summary.name]
+        found |= family_page(summary, budgets, scores, cards, links)
+    return found
+
+
 def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
     """The pages, the scripts of the comparison, and empty twins."""
     links = links_of(view)
-    files = board_pages(view, links)
+    files = board_pages(view, links) | family_pages(view, links)
     for task in tasks:
         files |= task_pages(task, links)
     for cell in cell_views:
