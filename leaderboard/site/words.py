@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from markupsafe import Markup, escape
 
 from leaderboard.format import Format, plain
@@ -32,10 +34,11 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
     """A score and its interval, which never breaks in the middle."""
     if value is None:
         return Markup(NONE)
+    # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
-        return escape(number(form, value, sign))
+        return Markup(number(form, value, sign))
     low, high = number(form, interval.low, sign), number(form, interval.high, sign)
-    return Markup('{} <span class="i">[{}, {}]</span>').format(number(form, value, sign), low, high)
+    return Markup(f'{number(form, value, sign)} <span class="i">[{low}, {high}]</span>')
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -52,6 +55,7 @@ def p_text(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+@functools.cache
 def verdict(word: str) -> Markup:
     """A verdict, or the state of what has none."""
     mark = MARKS.get(word)
