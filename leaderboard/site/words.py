@@ -20,6 +20,11 @@ def said(text: object) -> Markup:
     return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
 
 
+def link(address: str | None, text: str | Markup) -> Markup:
+    """A text that leads to a page, if it has one."""
+    return Markup(f'<a href="{escape(address)}">{escape(text)}</a>') if address else escape(text)
+
+
 def minus(text: str) -> str:
     """A number with a minus sign in place of the hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")

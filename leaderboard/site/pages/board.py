@@ -13,7 +13,7 @@ from leaderboard.site.pages.family import first_rank
 from leaderboard.site.pages.task import EMPTY, facets, method_cell
 from leaderboard.site.rendering import human, page
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.words import NONE, said, verdict_word
+from leaderboard.site.words import NONE, link, said, verdict_word
 from suite.cards import FAMILIES, TaskCard
 
 
@@ -81,9 +81,8 @@ def _task_index(view: SiteView, place: Place) -> Grid:
 
 
 def _task_head(place: Place, card: TaskCard) -> Cell:
-    address = place.task(card.slug)
-    name = Markup('<a href="{}">{}</a>').format(address, card.slug) if address else card.slug
-    return Cell(Markup("{} <small>{}</small>").format(name, said(card.title)))
+    name = link(place.task(card.slug), card.slug)
+    return Cell(Markup(f"{name} <small>{said(card.title)}</small>"))
 
 
 def _some(names: Sequence[str]) -> str:
