@@ -237,7 +237,8 @@ class _Build:
                 found[name] = kept
         missing = sorted(members.keys() - found.keys(), key=lambda name: -len(members[name]))
         self.say(f"ranking {len(missing)} groups of tasks")
-        read = jobs.Read(plan.cards, methods, parts, self.context.ruleset, self.root)
+        context = self.context
+        read = jobs.Read(plan.cards, methods, parts, context.links, context.ruleset, self.root)
         with Workers(read, self.jobs) as workers:
             ranked = workers.run(
                 jobs.group, {name: (self.group(name, members[name]),) for name in missing}

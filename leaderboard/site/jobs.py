@@ -44,6 +44,7 @@ class Read:
     """Every task of the checkout."""
     methods: Mapping[str, SubmissionCard]
     parts: Mapping[str, TaskPart]
+    links: Links
     ruleset: Ruleset
     root: Path
 
@@ -61,12 +62,14 @@ class Group:
 
 
 def group(read: Read, own: Group) -> Made:
-    """A group's part (summaries.GroupPart as JSON), and what the next build need not compute."""
+    """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
     members = [Member.of(read.tasks[slug], read.parts[slug]) for slug in own.slugs]
     memo = Memo.load(own.known)
     part = summaries.make(own.name, members, read.ruleset, memo)
     memo.save(read.root / own.memo)
-    return part.model_dump_json(), [described(read.root, own.memo)]
+    pages = summaries.pages(part, members, read.methods, read.links)
+    files = [described(read.root, own.memo), *_written(read.root, pages.items())]
+    return part.model_dump_json(), files
 
 
 def ledger(read: Read, slugs: Sequence[str]) -> Made:

@@ -21,7 +21,7 @@ from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
 from leaderboard.site.folder import File, write
 from leaderboard.site.links import Links
-from leaderboard.site.pages import cell_pages, method_lines, task_entries, task_pages
+from leaderboard.site.pages import cell_pages, method_lines, score_cells, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
@@ -63,6 +63,8 @@ class TaskPart(Part):
     test scores."""
     lines: dict[str, str]
     """What the page of each method says of it here, as HTML."""
+    scores: dict[str, str]
+    """What the pages of families say of each method here, as HTML."""
     problems: list[str]
 
     @property
@@ -98,6 +100,7 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
             for method, trials in known.all_trials.items()
         },
         lines=method_lines(view.tuned, context.links),
+        scores=score_cells(view.tuned, context.links),
         problems=list(known.problems),
     )
     return part, files

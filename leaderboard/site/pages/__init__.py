@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leaderboard.site.links import Links
 from leaderboard.site.pages.about import about_pages
-from leaderboard.site.pages.board import families, home, indexes
+from leaderboard.site.pages.board import home, indexes
 from leaderboard.site.pages.cell import cell_pages
 from leaderboard.site.pages.claims import claim_pages
 from leaderboard.site.pages.comparison import (
@@ -13,23 +13,26 @@ from leaderboard.site.pages.comparison import (
     family_entries,
     task_entries,
 )
+from leaderboard.site.pages.family import Scores, family_page, score_cells
 from leaderboard.site.pages.method import method_lines, method_pages
 from leaderboard.site.pages.task import task_pages
 
 __all__ = [
     "BOARD_PAGES",
     "Links",
+    "Scores",
     "cell_pages",
     "compare_data",
     "family_entries",
+    "family_page",
     "method_lines",
+    "score_cells",
     "task_entries",
     "task_pages",
 ]
 
 
 BOARD_PAGES = (
-    families,
     method_pages,
     about_pages,
     claim_pages,
