@@ -118,6 +118,7 @@ class _Plan:
     def __init__(self, context: Context, reports: Reports, cache: Cache | None) -> None:
         self.context, self.reports, self.cache = context, reports, cache
         self.cards = {slug: card for slug, (card, _) in context.catalogue.tasks.items()}
+        self.methods = {slug: card for slug, (card, _) in context.catalogue.methods.items()}
         self.keys = Keys(context)
         order = sorted(
             context.links.tasks, key=lambda slug: (FAMILIES.index(self.cards[slug].family), slug)
@@ -128,6 +129,10 @@ class _Plan:
         self.key = self.keys.site(
             self.task_keys, self.log[-1].hash if self.log else "", reports, sorted(self.unread)
         )
+
+    def some(self, slugs: Iterable[str]) -> dict[str, str]:
+        """Keys of some tasks."""
+        return {slug: self.task_keys[slug] for slug in slugs}
 
     def unchanged(self, out: Path) -> Built | None:
         """What to say of the site at `out` if it is the one that would be built."""
@@ -177,31 +182,92 @@ class _Build:
 
     def tasks(self) -> dict[str, TaskPart]:
         """The part of every task with results, by family and slug."""
-        keys, found = self.plan.task_keys, dict[str, TaskPart]()
+        keys = self.plan.task_keys
         with Workers(self.context, self.jobs) as workers:
 
-            def made(slugs: Iterable[str]) -> Iterator[tuple[str, Made]]:
+            def make(slugs: Iterable[str]) -> Iterator[tuple[str, Made]]:
                 return workers.run(jobs.task, {slug: (slug, self.root) for slug in slugs})
 
-            new = [slug for slug, key in keys.items() if not self.holds(f"task-{slug}", key)]
-            running = made(new)  # while the others are read
-            for slug in keys.keys() - set(new):
-                if kept := self.kept(f"task-{slug}", keys[slug], TaskPart):
-                    found[slug] = kept
-            self.n_kept = len(found)
-            damaged = keys.keys() - set(new) - found.keys()
-            n_made = len(new) + len(damaged)
-            for done, (slug, part) in enumerate(itertools.chain(running, made(damaged))):
-                found[slug] = self.take(f"task-{slug}", keys[slug], TaskPart, part)
-                self.say(f"read and drawn: {done + 1} of {n_made} tasks")
-        return {slug: found[slug] for slug in keys}
+            found, self.n_kept = self.parts("task", TaskPart, keys, make)()
+        return found
+
+    def together(
+        self, parts: Mapping[str, TaskPart], slugs: Sequence[str]
+    ) -> tuple[dict[str, GroupPart], Ledger, int]:
+        """What tasks say together, by family and "overall"; of claims; and how many runs there are.
+
+        Args:
+            parts: of the tasks with something to show.
+            slugs: of all tasks with results.
+        """
+        plan, context, methods = self.plan, self.context, self.plan.methods
+        named = groups([plan.cards[slug] for slug in parts], lambda card: card)
+        members = {name: [card.slug for card in cards] for name, cards in named.items()}
+        claimed = {slug for card in methods.values() for claim in card.claims
+                   for slug in named_tasks(claim, parts)}  # fmt: skip
+        keys = {name: self.keys.together(name, plan.some(own)) for name, own in members.items()}
+        read = jobs.Read(plan.cards, methods, parts, context.links, context.ruleset, self.root)
+        with Workers(read, self.jobs) as workers:
+
+            def rank(names: Iterable[str]) -> Iterator[tuple[str, Made]]:
+                largest = sorted(names, key=lambda name: -len(members[name]))
+                items = {name: (self.group(name, members[name]),) for name in largest}
+                return workers.run(jobs.group, items)
+
+            def judge(names: Iterable[str]) -> Iterator[tuple[str, Made]]:
+                return workers.run(jobs.ledger, {name: (sorted(claimed),) for name in names})
+
+            listed = workers.run(jobs.long_table, {"": (slugs,)})
+            judged = self.parts(
+                "claims", Ledger, {"all": self.keys.claims(plan.some(claimed))}, judge
+            )
+            ranked, _ = self.parts("group", GroupPart, keys, rank)()
+            ledger = judged()[0]["all"]
+            _, (n_runs, files) = next(listed)
+        self.files += files
+        return ranked, ledger, n_runs
+
+    def parts(
+        self,
+        kind: str,
+        model: type[Model],
+        keys: Mapping[str, str],
+        make: Callable[[Iterable[str]], Iterator[tuple[str, Made]]],
+    ) -> Callable[[], tuple[dict[str, Model], int]]:
+        """Begin to make the parts that no earlier build has kept.
+
+        Args:
+            kind: of these parts.
+            model: of what each says.
+            keys: of each, by name: everything it depends on.
+            make: begins to make those of these names.
+
+        Returns:
+            What waits for them; it gives all parts in the order of `keys`, and how many were kept.
+        """
+        held = [name for name, key in keys.items() if self.holds(f"{kind}-{name}", key)]
+        new = [name for name in keys if name not in held]
+        under_way = make(new)
+
+        def wait() -> tuple[dict[str, Model], int]:
+            kept = {name: self.kept(f"{kind}-{name}", keys[name], model) for name in held}
+            found = {name: part for name, part in kept.items() if part is not None}
+            n_kept = len(found)
+            damaged = [name for name in held if name not in found]
+            n = len(new) + len(damaged)
+            for done, (name, made) in enumerate(itertools.chain(under_way, make(damaged))):
+                found[name] = self.take(f"{kind}-{name}", keys[name], model, made)
+                self.say(f"{kind}: {done + 1} of {n} ready")
+            return {name: found[name] for name in keys}, n_kept
+
+        return wait
 
     def holds(self, name: str, key: str) -> bool:
         """An earlier build kept something under this key."""
         return self.cache is not None and self.cache.holds(name, key)
 
     def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
-        """A part of an earlier build, if nothing it depends on has changed."""
+        """A part of an earlier build, if it is as it was."""
         kept = self.cache.restore(name, key, self.root, model) if self.cache else None
         if kept is None:
             return None
@@ -215,44 +281,6 @@ class _Build:
         if self.cache:
             self.cache.keep(name, key, self.root, text, files)
         return model.model_validate_json(text)
-
-    def together(
-        self, parts: Mapping[str, TaskPart], slugs: Sequence[str]
-    ) -> tuple[dict[str, GroupPart], Ledger, int]:
-        """What tasks say together, by family and "overall"; of claims; and how many runs speak."""
-        plan, found = self.plan, dict[str, GroupPart]()
-        named = groups([plan.cards[slug] for slug in parts], lambda card: card)
-        members = {name: [card.slug for card in cards] for name, cards in named.items()}
-        methods = {slug: card for slug, (card, _) in self.context.catalogue.methods.items()}
-        claimed = sorted({slug for card in methods.values() for claim in card.claims
-                          for slug in named_tasks(claim, parts)})  # fmt: skip
-        claims_key = self.keys.claims({slug: plan.task_keys[slug] for slug in claimed})
-        keys = {
-            name: self.keys.together(name, {slug: plan.task_keys[slug] for slug in own})
-            for name, own in members.items()
-        }
-        ledger = self.kept("claims", claims_key, Ledger)
-        for name, key in keys.items():
-            if kept := self.kept(f"group-{name}", key, GroupPart):
-                found[name] = kept
-        missing = sorted(members.keys() - found.keys(), key=lambda name: -len(members[name]))
-        self.say(f"ranking {len(missing)} groups of tasks")
-        context = self.context
-        read = jobs.Read(plan.cards, methods, parts, context.links, context.ruleset, self.root)
-        with Workers(read, self.jobs) as workers:
-            ranked = workers.run(
-                jobs.group, {name: (self.group(name, members[name]),) for name in missing}
-            )
-            judged = workers.run(jobs.ledger, {} if ledger else {"claims": (claimed,)})
-            listed = workers.run(jobs.long_table, {"": (slugs,)})
-            for name, made in ranked:
-                found[name] = self.take(f"group-{name}", keys[name], GroupPart, made)
-            for _, made in judged:
-                ledger = self.take("claims", claims_key, Ledger, made)
-            _, (n_runs, files) = next(listed)
-            self.files += files
-        assert ledger is not None
-        return {name: found[name] for name in members}, ledger, n_runs
 
     def group(self, name: str, slugs: Sequence[str]) -> jobs.Group:
         """What a group is made from; most of its bootstraps are those of the last time."""
@@ -283,13 +311,12 @@ class _Build:
     ) -> SiteView:
         """Everything that pages beyond single tasks are made from."""
         context, reports = self.context, self.plan.reports
-        cards = {slug: found[0] for slug, found in context.catalogue.methods.items()}
         return SiteView(
             board=self.board("tuned", parts, groups, ledger.problems),
             defaults=self.board("defaults", parts, groups, ledger.problems),
             budgets=[table for group in groups.values() for table in group.budgets],
             ledger=ledger,
-            methods=_methods(context.links.methods, cards, parts),
+            methods=_methods(context.links.methods, self.plan.methods, parts),
             tasks=self.plan.cards,
             log=self.plan.log,
             scorecard=reports.scorecard,
