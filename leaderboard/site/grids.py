@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -26,12 +27,12 @@ class Column:
     low: bool = False
     """Small numbers first is how one wants them sorted."""
 
-    def written(self, cell: Cell, *, head: bool = False) -> Markup:
-        """A cell of this column; `head`: it is the header of its row."""
+    def html(self, cell: Cell, head: bool = False) -> str:
+        """A cell of this column as HTML; `head`: it is the header of its row."""
         css = _class(cell.css if self.text else f"n {cell.css}" if cell.css else "n")
         key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
         start, end = ('<th scope="row"', "</th>") if head else ("<td", "</td>")
-        return Markup(f"{start}{css}{key}>{_html(cell.content)}{end}")
+        return f"{start}{css}{key}>{_html(cell.content)}{end}"
 
     def header(self, order: str) -> str:
         """Its head; `order`: how the table is sorted by it, if it is."""
@@ -45,8 +46,7 @@ class Column:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell."""
 
     content: str | Markup
@@ -60,7 +60,7 @@ class Line:
     """One row."""
 
     cells: Sequence[Cell | Markup]
-    """Some may be written already (`Column.written`): those that many tables share."""
+    """Some may be written already (`Column.html`): those that many tables share."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
     css: str = ""
@@ -71,9 +71,7 @@ class Line:
         parts += [_attribute(f"data-{name}", value) for name, value in self.facets.items()]
         parts.append(">")
         for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
-            if not isinstance(cell, Markup):
-                cell = column.written(cell, head=number == 0)
-            parts.append(cell)
+            parts.append(cell if isinstance(cell, Markup) else column.html(cell, number == 0))
         parts.append("</tr>\n")
         return Markup("".join(parts))
 

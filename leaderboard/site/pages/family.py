@@ -52,7 +52,7 @@ def score_cells(table: TaskTable, links: Links) -> dict[str, Markup]:
     """
     place, column = links.at("family/overall"), _score_column(table.task)
     return {
-        row.method: column.written(_score_cell(place, table.task, row))
+        row.method: Markup(column.html(_score_cell(place, table.task, row)))
         for row in table.rows
         if row.state == "ranked"
     }
@@ -118,7 +118,8 @@ class _Rows:
     def head(self, method: str) -> Markup:
         """The header."""
         if method not in self._heads:
-            self._heads[method] = _METHOD.written(method_cell(self.place, method), head=True)
+            head = _METHOD.html(method_cell(self.place, method), head=True)
+            self._heads[method] = Markup(head)
         return self._heads[method]
 
     def facets(self, method: str) -> Mapping[str, str]:
@@ -199,7 +200,7 @@ def first_rank(ranks: tuple[int, int] | None) -> Cell:
 def _matrix(summary: Summary, tasks: Mapping[str, Scores], rows: _Rows) -> Grid:
     """Methods by tasks."""
     columns = [_METHOD, *map(_score_column, tasks)]
-    lacking = Column("", "").written(EMPTY)
+    lacking = Markup(Column("", "").html(EMPTY))
     lines = [
         Line(
             [

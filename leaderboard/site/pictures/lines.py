@@ -191,7 +191,10 @@ def _shares(
     if not full:
         return absent(reason)
     x = scales.linear(titles[0], [x for points in full.values() for x, _ in points], pad=0.01)
-    series = [_Series(name, _thinned(points, x)) for name, points in full.items()]
+    series = [
+        _Series(name, _thinned(points, x) if index < svg.N_STYLES else points[-1:])
+        for index, (name, points) in enumerate(full.items())
+    ]
     table = _numbers(titles[0], series, [[_percent(y) for _, y in one.points] for one in series])
     words = Words(
         words.title, _ends(series, _percent, " %"), words.caption + _left_out(len(series))
@@ -311,8 +314,8 @@ def _numbers(
     texts = {x: names[x] if names else number_text(x) for x in across}
     if len(found) > 1 and len(across) <= 2 * max(map(len, found)):
         rows = [
-            [one.name, *(dict(own).get(x, "") for x in across)]
-            for one, own in zip(series, found, strict=True)
+            [one.name, *(own.get(x, "") for x in across)]
+            for one, own in zip(series, map(dict, found), strict=True)
         ]
         return Table(["method", *(f"{title}: {texts[x]}" for x in across)], rows)
     long = [
