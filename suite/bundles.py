@@ -208,7 +208,7 @@ def _manifest(members: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
-def _strict(data: bytes | str, where: str) -> Any:
+def _strict(data: bytes, where: str) -> Any:
     try:
         return strict_json.parse(data)
     except strict_json.NotStrict as error:
