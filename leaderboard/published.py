@@ -70,8 +70,8 @@ def open_shelf(folder: Path) -> Shelf:
         LogError: its chain is broken, so that nothing in the folder can be believed.
     """
     by_task: dict[str, list[Standing]] = {}
-    log = publog.read(folder)
-    for standing in publog.standings(log).values():
+    log, standings = publog.read_with_standings(folder)
+    for standing in standings.values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
     return Shelf(folder, by_task, log)
 
