@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,8 +25,10 @@ from suite.archives import MAX_ARCHIVE_BYTES, read_archive, write_archive
 from suite.errors import BundleError, RecordError
 from suite.identity import canonical_json, sha256
 from suite.records import (
+    Compute,
     Environment,
     Hash,
+    Isolation,
     MethodRef,
     RunRecord,
     StudyRecord,
@@ -180,12 +182,13 @@ def _parsed(data: bytes, path: Path) -> Bundle:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
     lines = _json_lines(members[RUNS], RUNS, manifest.n_runs)
+    parts = _Parts()
     runs = [
-        record_from(_with_environment(line, environments, where), RunRecord, where)
+        record_from(parts.put_into(_with_environment(line, environments, where)), RunRecord, where)
         for where, line in lines
     ]
     studies = [
-        record_from(line, StudyRecord, where)
+        record_from(parts.put_into(line), StudyRecord, where)
         for where, line in _json_lines(members[STUDIES], STUDIES, manifest.n_studies)
     ]
     return Bundle(manifest, runs, studies, source, digest, path)
@@ -208,7 +211,7 @@ def _manifest(members: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
-def _strict(data: bytes | str, where: str) -> Any:
+def _strict(data: bytes, where: str) -> Any:
     try:
         return strict_json.parse(data)
     except strict_json.NotStrict as error:
@@ -252,3 +255,40 @@ def _with_environment(line: Any, environments: Sequence[Environment], where: str
             f"{where}: environment: expected an index below {len(environments)} into {ENVIRONMENT}"
         )
     return {**line, "environment": environments[number]}
+
+
+class _Parts:
+    """What nearly all records of a bundle have in common: validated once, and held once."""
+
+    _MODELS: ClassVar[dict[str, type[BaseModel]]] = {
+        "task": TaskRef,
+        "method": MethodRef,
+        "compute": Compute,
+        "isolation": Isolation,
+    }
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Any, BaseModel]] = {}
+
+    def put_into(self, line: Any) -> Any:
+        """The value of a line, with sound parts of it made records."""
+        if not isinstance(line, dict):
+            return line
+        spec = line.get("spec")
+        if isinstance(spec, dict):
+            line = {**line, "spec": self._made(spec)}
+        return self._made(line)
+
+    def _made(self, values: dict[str, Any]) -> dict[str, Any]:
+        found = {name: self._part(name, values[name]) for name in self._MODELS if name in values}
+        return {**values, **found}
+
+    def _part(self, name: str, value: Any) -> Any:
+        last = self._last.get(name)
+        if last is None or last[0] != value:
+            try:
+                last = value, self._MODELS[name].model_validate(value)
+            except ValidationError:
+                return value  # validating the whole record says where it is wrong
+            self._last[name] = last
+        return last[1]

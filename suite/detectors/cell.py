@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from statistics import fmean
+from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from suite.cards import TaskCard
 from suite.detectors.source import Source
-from suite.records import RunRecord, TaskRef
+from suite.records import Compute, RunRecord, TaskRef
 
 Code = Literal[
     "first_loss",
@@ -46,6 +46,10 @@ class Flag(BaseModel):
 
 Place = tuple[int, int]
 """An evaluation point: start and batch."""
+
+
+Machine = tuple[str, str, str, Compute]
+"""Processor, version of torch, device, and what of them a run had."""
 
 
 class Group(tuple[RunRecord, ...]):
@@ -124,6 +128,7 @@ class Baseline:
     """Repetitions by method and hyperparameters."""
     card: TaskCard
     _levels: dict[Place, Level | None] = field(default_factory=dict, repr=False)
+    _costs: dict[Machine, tuple[float, int]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def full(self) -> list[Group]:
@@ -139,6 +144,13 @@ class Baseline:
     def reference(self) -> list[RunRecord]:
         """Runs of the method that the task's card names."""
         return [run for run in self.runs if run.spec.method.slug == self.card.reference]
+
+    def cost(self, machine: Machine) -> tuple[float, int]:
+        """Median CPU seconds per pass of the reference on such a machine, and of how many runs."""
+        if machine not in self._costs:
+            found = cpu_per_pass([run for run in self.reference if machine_of(run) == machine])
+            self._costs[machine] = median(found) if found else math.nan, len(found)
+        return self._costs[machine]
 
     @cached_property
     def best_test(self) -> float | None:
@@ -266,6 +278,17 @@ def test_of(run: RunRecord) -> float:
     """Test score of a completed run."""
     assert run.result is not None
     return run.result.test
+
+
+def machine_of(run: RunRecord) -> Machine:
+    """What CPU seconds depend on beside the work."""
+    environment = run.environment
+    return environment.cpu, environment.torch, environment.device, run.spec.compute
+
+
+def cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
+    """CPU seconds per pass, of the runs that made one."""
+    return [run.usage.cpu_seconds / run.usage.passes for run in runs if run.usage.passes]
 
 
 def distance_of(run: RunRecord) -> float | None:
