@@ -5,6 +5,7 @@ Written by hand rather than by template: a board has a hundred thousand cells.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,22 +48,31 @@ class Line:
 
     def html(self, columns: Sequence[Column]) -> Markup:
         """The row in a table of these columns."""
-        parts = ["<tr"]
-        if self.css:
-            parts.append(f' class="{escape(self.css)}"')
-        parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in self.facets.items()]
-        parts.append(">")
-        for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
-            tag = "th" if number == 0 else "td"
-            css = cell.css if column.text else f"n {cell.css}".strip()
-            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
-            if css:
-                parts.append(f' class="{escape(css)}"')
-            if cell.key is not None:
-                parts.append(f' data-k="{cell.key:.10g}"')
-            parts.append(f">{escape(cell.content)}</{tag}>")
+        css = f' class="{escape(self.css)}"' if self.css else ""
+        parts = [f"<tr{css}{_attributes(tuple(self.facets.items()))}>"]
+        start, end = '<th scope="row"', "</th>"
+        for column, cell in zip(columns, self.cells, strict=True):
+            css = _classes(column.text, cell.css) if cell.css or not column.text else ""
+            key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
+            content = cell.content
+            if not isinstance(content, Markup):
+                content = escape(content)
+            parts += (start, css, key, ">", content, end)
+            start, end = "<td", "</td>"
         parts.append("</tr>\n")
         return Markup("".join(parts))
+
+
+@functools.lru_cache(maxsize=256)
+def _classes(text: bool, css: str) -> str:
+    """The attribute of a cell in a column of text or of numbers."""
+    return f' class="{escape(css if text else f"n {css}".strip())}"'
+
+
+@functools.lru_cache(maxsize=1024)
+def _attributes(facets: tuple[tuple[str, str], ...]) -> str:
+    """What a row can be filtered by; most rows have the same as many others."""
+    return "".join([f' data-{escape(name)}="{escape(value)}"' for name, value in facets])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from markupsafe import Markup, escape
 
 from leaderboard.format import Format, plain
@@ -35,7 +37,7 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
     if interval is None:
         return escape(number(form, value, sign))
     low, high = number(form, interval.low, sign), number(form, interval.high, sign)
-    return Markup('{} <span class="i">[{}, {}]</span>').format(number(form, value, sign), low, high)
+    return Markup(f'{number(form, value, sign)} <span class="i">[{low}, {high}]</span>')
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -52,14 +54,13 @@ def p_text(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+@functools.cache
 def verdict(word: str) -> Markup:
-    """A verdict, or the state of what has none."""
+    """A verdict, or the state of what has none; one of a few words of ours."""
     mark = MARKS.get(word)
     if mark is None:
-        return Markup('<span class="v none">{}</span>').format(word)
-    return Markup('<span class="v {}"><span aria-hidden="true">{}</span> {}</span>').format(
-        word, mark, word
-    )
+        return Markup(f'<span class="v none">{escape(word)}</span>')
+    return Markup(f'<span class="v {word}"><span aria-hidden="true">{mark}</span> {word}</span>')
 
 
 def verdict_word(row: Row) -> str:

@@ -7,6 +7,7 @@ rather than by template: there are 210,000 of them, and a template would take mo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence, Set
 from operator import attrgetter
 from typing import Any
@@ -37,7 +38,7 @@ _HEAD = "".join(
     f'<th scope="col">{name}'
     for name in ("batch", "passes", "seconds", "training loss", "val", "test")
 )
-_CELLS = "<td>%d<td>%d<td>%.3f<td>%.5g<td>%.5g<td>%.5g\n"
+_CELLS = "<tr><td>%d<td>%d<td>%.3f<td>%.5g<td>%.5g<td>%.5g\n"
 _POINT = attrgetter("batch", "passes", "seconds", "train_loss", "val", "test")
 _CAGE = attrgetter(*Isolation.model_fields)
 """What two equal ones have in common: comparing the models themselves takes ten times as long."""
@@ -131,12 +132,18 @@ def _scores(record: RunRecord, form: Format) -> str:
     if result is None:
         message = f": {said(record.message)}" if record.message else ""
         return f"<b>{record.status.replace('_', ' ')}</b>{message}"
-    secondary = "".join(f", {said(key)} {value:.6g}" for key, value in result.secondary.items())
+    secondary = "".join([f", {_name(key)} {value:.6g}" for key, value in result.secondary.items()])
     return (
         f"test <b>{number(form, result.test)}</b>, val {number(form, result.val)}, "
         f"last {number(form, result.test_last)}, oracle {number(form, result.test_oracle)}"
         f"{secondary}"
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _name(metric: str) -> str:
+    """Of a secondary metric: few names, said by every run."""
+    return str(said(metric))
 
 
 def _usage(usage: Usage) -> str:
@@ -181,17 +188,20 @@ def _curve(points: Sequence[CurvePoint]) -> str:
     """The evaluation points as a table; end tags that HTML allows to leave out are left out."""
     if not points:
         return ""
-    starts = any([point.start for point in points])
-    rows = "".join([f"<tr>{f'<td>{p.start}' if starts else ''}{_cells(p)}" for p in points])
-    start = '<th scope="col">start' if starts else ""
+    start, starts = "", any([point.start for point in points])
+    if starts or None in [point.train_loss for point in points]:
+        start = '<th scope="col">start' if starts else ""
+        rows = "".join([_cells(point, starts) for point in points])
+    else:
+        # There are a million of them; "%" with all values at once takes half of the time.
+        rows = "".join([_CELLS % _POINT(point) for point in points])
     return f"<table><caption>Curve</caption><thead><tr>{start}{_HEAD}<tbody>\n{rows}</table>\n"
 
 
-def _cells(point: CurvePoint) -> str:
-    # There are a million of them; "%" with all values at once takes two thirds of the time.
-    if point.train_loss is not None:
-        return _CELLS % _POINT(point)
+def _cells(point: CurvePoint, starts: bool) -> str:
+    """A row of a curve that has several starts, or no training loss somewhere."""
+    loss = NONE if point.train_loss is None else f"{point.train_loss:.5g}"
     return (
-        f"<td>{point.batch}<td>{point.passes}<td>{point.seconds:.3f}<td>{NONE}"
-        f"<td>{point.val:.5g}<td>{point.test:.5g}\n"
+        f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
+        f"<td>{point.seconds:.3f}<td>{loss}<td>{point.val:.5g}<td>{point.test:.5g}\n"
     )
