@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,68 +80,96 @@ def _improvements(
     groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
     for place, (i, j) in enumerate(pairs):
         groups.setdefault((sizes[i], sizes[j]), []).append(place)
+    places = _places(values)
     found = np.full((len(pairs), 3), math.nan)
     for (size_a, size_b), members in groups.items():
-        products, factors, whole = _products(tasks, size_a, size_b, ruleset)
+        columns = _columns(tasks, size_a, size_b, ruleset)
         varied = max(*size_a, *size_b) > 1
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
-            wins = _wins(values, [pairs[place] for place in part]).astype(products.dtype)
+            first, second = np.array([pairs[place] for place in part]).T
+            wins = _wins(places[first], places[second], columns).astype(columns.products.dtype)
             # Whole numbers that the type holds exactly: a BLAS may add them in any order.
-            found[part, 0] = (wins @ factors).astype(np.float64) / whole
+            draws = (wins @ columns.products).astype(np.float64) / columns.whole
+            found[part, 0] = draws[:, 0]
             if varied:
-                draws = (wins @ products).astype(np.float64) / whole
-                found[part, 1:] = percentile_ends(draws, ruleset.confidence)
+                found[part, 1:] = percentile_ends(draws[:, 1:], ruleset.confidence)
     return found
 
 
-def _wins(values: Sequence[Sequence[Floats]], pairs: Sequence[tuple[int, int]]) -> NDArray[np.int8]:
-    """(pairs, runs of a x runs of b over all tasks): 2 where that of a is better, 1 if equal."""
-    columns = []
-    for task in range(len(values[0])):
-        a = np.stack([values[i][task] for i, _ in pairs])[:, :, np.newaxis]
-        b = np.stack([values[j][task] for _, j in pairs])[:, np.newaxis, :]
-        wins = (a > b).astype(np.int8) + (a >= b)
-        columns.append(_folded(wins) if a.shape[1] == b.shape[2] else wins.reshape(len(pairs), -1))
-    return np.concatenate(columns, axis=1)
+def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.int32]:
+    """(methods, runs of all tasks): the place of each run's score among those on its task.
 
-
-def _folded(square: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Of (pairs, n, n), entries (i, j) and (j, i) added: they have the same weight in a draw."""
-    n = square.shape[1]
-    rows, columns = np.triu_indices(n)
-    flat = square.reshape(len(square), n * n)
-    folded: NDArray[np.int8] = flat.take(rows * n + columns, axis=1)
-    folded += flat.take(columns * n + rows, axis=1) * (rows != columns).astype(np.int8)
-    return folded
-
-
-def _products(
-    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
-) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
-    """What `_wins` are multiplied with: (columns, draws) and, for the sample itself, (columns,).
-
-    Each is a whole number: how often a draw holds a pair of runs, times what makes tasks weigh the
-    same. The third value is what the products of a certain winner add up to.
+    Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
+    ends = np.cumsum([[len(value) for value in found] for found in values], axis=1)
+    places = np.zeros((len(values), int(ends.max())), dtype=np.int32)
+    for task, column in enumerate(zip(*values, strict=True)):
+        ordered = np.unique(np.concatenate(column))
+        for row, value, end in zip(places, column, ends[:, task], strict=True):
+            row[end - len(value) : end] = ordered.searchsorted(value)
+    return places
+
+
+class _Columns(NamedTuple):
+    """Comparisons of the runs of two methods, two to a column: both weigh the same in any draw."""
+
+    a: NDArray[np.intp]
+    """(2, columns) the run of the one, among its runs on all tasks."""
+    b: NDArray[np.intp]
+    """Likewise of the other."""
+    products: NDArray[np.floating]
+    """(columns, 1 + draws) how often the sample and each draw hold both runs, times what makes
+    tasks weigh the same: whole numbers."""
+    whole: int
+    """What the products of a certain winner add up to."""
+
+
+def _columns(
+    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
+) -> _Columns:
+    """For methods with so many runs on each task."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
-    whole = 2 * unit * len(tasks)
+    whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
-    draws = min(IMPROVEMENT_DRAWS, ruleset.bootstrap_draws)
-    blocks, factors = [], []
-    for task, *sizes in zip(tasks, size_a, size_b, strict=True):
-        factor = unit // math.prod(sizes)
-        a, b = (
-            resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)[:, :draws]
-            for n in sizes
-        )
-        if len(a) == len(b):
-            rows, columns = np.triu_indices(len(a))
+    runs, blocks = [], []
+    start_a = start_b = 0
+    for task, n_a, n_b in zip(tasks, size_a, size_b, strict=True):
+        if n_a == n_b:  # run i of a with j of b, and j with i
+            i, j = np.triu_indices(n_a)
+            both, weight = (i, j, j, i), np.where(i == j, 1, 2)
         else:
-            rows, columns = (grid.ravel() for grid in np.indices((len(a), len(b))))
-        blocks.append(np.multiply(a[rows], b[columns], dtype=dtype) * dtype.type(factor))
-        factors.append(np.full(len(rows), factor, dtype=dtype))
-    return np.concatenate(blocks), np.concatenate(factors), whole
+            i, j = (grid.ravel() for grid in np.indices((n_a, n_b)))
+            both, weight = (i, i, j, j), np.ones_like(i)
+        runs.append(np.array(both) + np.array([[start_a], [start_a], [start_b], [start_b]]))
+        a, b = (_counts(task, n, ruleset) for n in (n_a, n_b))
+        weight = (weight * (unit // (n_a * n_b))).astype(dtype)
+        blocks.append(np.multiply(a[i], b[j], dtype=dtype) * weight[:, np.newaxis])
+        start_a, start_b = start_a + n_a, start_b + n_b
+    together = np.concatenate(runs, axis=1)
+    return _Columns(together[:2], together[2:], np.concatenate(blocks), whole)
+
+
+def _counts(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int8]:
+    """How often the sample and each draw hold each of n runs, (n, 1 + draws)."""
+    counts = resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
+    return np.hstack([np.ones((n, 1), dtype=np.int8), counts[:, :IMPROVEMENT_DRAWS]])
+
+
+def _wins(a: NDArray[np.int32], b: NDArray[np.int32], columns: _Columns) -> NDArray[np.int8]:
+    """(pairs, columns): 2 for each comparison that the first wins, 1 for equals.
+
+    Args:
+        a: places of the runs of the first method of each pair, (pairs, runs).
+        b: likewise of the second.
+        columns: what is compared.
+    """
+    wins = np.zeros((len(a), columns.a.shape[1]), dtype=np.int8)
+    for run_a, run_b in zip(columns.a, columns.b, strict=True):
+        of_a, of_b = a.take(run_a, axis=1), b.take(run_b, axis=1)
+        wins += of_a > of_b
+        wins += of_a >= of_b
+    return wins
 
 
 def mean_ranks(scores: Floats) -> tuple[Floats, float]:

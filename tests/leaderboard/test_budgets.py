@@ -81,7 +81,7 @@ def test_resamples_are_weighed_as_if_each_were_sorted(
         way,  # type: ignore[arg-type]
     )
     for k in range(1, n + 1):
-        chances = budgets.resampled_chances(cumulative, k, 1)[:, 7]
+        chances = budgets.weights(cumulative, [k], 1, np.float64)[:, 7, 0]
         # Copies of equals: which of them comes first depends on the draw, their own order not.
         assert chances.sum() == pytest.approx(1.0)
         if len(set(vals)) == n:
@@ -110,7 +110,7 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
         tests = np.repeat(found.tests, column)
         ranks = range(len(tests))
         values.append(budgets.expected(budgets.ordered(ranks, tests, "maximize"), 4))  # type: ignore[arg-type]
-    chances = budgets.resampled_chances(cumulative, 4, 1)
+    chances = budgets.weights(cumulative, [4], 1, np.float64)[:, :, 0]
     draws = (chances * found.tests[:, np.newaxis]).sum(axis=0)
     assert draws[:300] == pytest.approx(values)
     (interval,) = budgets.intervals(found, cumulative, [4], 0.95)
