@@ -148,12 +148,12 @@ def bca_intervals(
     tail = ndtri((1 - confidence) / 2)
     shifted = bias + np.array([tail, -tail])
     levels = ndtr(bias + shifted / (1 - acceleration[:, np.newaxis] * shifted))
-    _sort_ends(drawn, levels)
+    sort_ends(drawn, levels)
     found[varied] = quantiles(drawn, levels)
     return found
 
 
-def _sort_ends(rows: Floats, levels: Floats) -> None:
+def sort_ends(rows: Floats, levels: Floats) -> None:
     """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
 
     The middle, nearly all of a row, is not looked at: the rest takes a third of the time.
