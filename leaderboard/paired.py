@@ -7,6 +7,7 @@ direction of the metric.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -111,7 +112,10 @@ def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
 
 
 def bca_intervals(
-    rows: Floats, means: Floats, confidence: float, magnitude: Floats | None = None
+    rows: Floats,
+    drawn: Callable[[int], Floats],
+    confidence: float,
+    magnitude: Floats | None = None,
 ) -> Floats:
     """Bias-corrected and accelerated bootstrap intervals (m, 2) of the means of m rows (m, n).
 
@@ -120,7 +124,8 @@ def bca_intervals(
 
     Args:
         rows: the samples, n > 1.
-        means: of their resamples, (m, draws); they are left in another order.
+        drawn: the means (draws,) of the resamples of the i-th row; it is asked once for each,
+            and what it gives is left in another order.
         confidence: level.
         magnitude: (m,) size of the numbers that the rows were computed from, where that is larger
             than their own: their rounding is what the means are off by.
@@ -130,30 +135,61 @@ def bca_intervals(
     scale = np.abs(deviations).max(axis=1)
     found = np.stack((rows.min(axis=1), rows.max(axis=1)), axis=1)
     size = np.abs(rows).max(axis=1)
-    varied = scale > 1e-12 * size
+    varied = np.flatnonzero(scale > 1e-12 * size)
     # A resample equal to the sample differs by rounding.
     slack = np.maximum(1e-12 * scale, 1e-14 * (size if magnitude is None else magnitude))
-    centre, scale, slack = centre[varied], scale[varied], slack[varied]
-    drawn = means if varied.all() else means[varied]
-    below = np.array(
-        [np.count_nonzero(row < low) + np.count_nonzero(row <= high)
-         for row, low, high in zip(drawn, centre - slack, centre + slack, strict=True)],
-        dtype=np.float64,
-    )  # fmt: skip
-    draws = means.shape[1]
-    bias = ndtri(np.clip(below / (2 * draws), 0.5 / draws, 1 - 0.5 / draws))[:, np.newaxis]
     # The acceleration has no scale; cubes of large scores would overflow.
-    unit = deviations[varied] / scale[:, np.newaxis]
+    unit = deviations[varied] / scale[varied, np.newaxis]
     acceleration = (unit**3).sum(axis=1) / (6 * (unit**2).sum(axis=1) ** 1.5)
-    tail = ndtri((1 - confidence) / 2)
-    shifted = bias + np.array([tail, -tail])
-    levels = ndtr(bias + shifted / (1 - acceleration[:, np.newaxis] * shifted))
-    _sort_ends(drawn, levels)
-    found[varied] = quantiles(drawn, levels)
+    tail = float(ndtri((1 - confidence) / 2))
+    columns = varied, (centre - slack)[varied], (centre + slack)[varied], acceleration
+    ends = [
+        _bca(drawn(i), tail, *values)
+        for i, *values in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    found[varied] = np.reshape(ends, (-1, 2))
     return found
 
 
-def _sort_ends(rows: Floats, levels: Floats) -> None:
+def _bca(
+    row: Floats, tail: float, low: float, high: float, acceleration: float
+) -> tuple[float, float]:
+    """The interval from draws (draws,), which are left in another order.
+
+    Args:
+        row: the draws.
+        tail: the normal quantile of the lower end.
+        low: draws from here...
+        high: ...to here are equal to the sample's mean: half of them count as below it.
+        acceleration: of the sample.
+    """
+    draws = len(row)
+    share = (np.count_nonzero(row < low) + np.count_nonzero(row <= high)) / (2 * draws)
+    bias = float(ndtri(min(max(share, 0.5 / draws), 1 - 0.5 / draws)))
+    left, right = (
+        ndtr(bias + shifted / (1 - acceleration * shifted))
+        for shifted in (bias + tail, bias - tail)
+    )
+    return _ends(row, float(left), float(right))
+
+
+def _ends(row: Floats, low: float, high: float) -> tuple[float, float]:
+    """`quantiles` of draws (draws,) in any order, which is changed, at two levels."""
+    last = len(row) - 1
+    left, right = int(low * last), int(high * last)
+    if left + 1 < right < last:
+        row.partition(left + 1)
+        rest = row[left + 2 :]
+        rest.partition(right - left - 2)
+        found = row[: left + 1].max(), row[left + 1], row[right], row[right + 1 :].min()
+    else:
+        row.sort()
+        found = row[left], row[min(left + 1, last)], row[right], row[min(right + 1, last)]
+    a, b, c, d = map(float, found)
+    return a + (low * last - left) * (b - a), c + (high * last - right) * (d - c)
+
+
+def sort_ends(rows: Floats, levels: Floats) -> None:
     """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
 
     The middle, nearly all of a row, is not looked at: the rest takes a third of the time.
@@ -195,7 +231,10 @@ def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
 def percentile_ends(rows: Floats, confidence: float) -> Floats:
     """The same as an array (m, 2)."""
     tail = (1 - confidence) / 2
-    return quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail]))
+    levels = np.array([tail, 1 - tail])
+    ordered = rows.copy()
+    sort_ends(ordered, levels[np.newaxis])
+    return quantiles(ordered, levels)
 
 
 def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
@@ -207,7 +246,7 @@ def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) 
     if len(values) < 2:
         return None
     means = resampled_means(values, indices)[np.newaxis]
-    low, high = bca_intervals(values[np.newaxis], means, confidence)[0].tolist()
+    low, high = bca_intervals(values[np.newaxis], means.__getitem__, confidence)[0].tolist()
     return Interval(low=low, high=high)
 
 
@@ -334,7 +373,7 @@ def compared_rows(
     equivalent: list[float | None] = [None] * m
     if n > 1:
         counts = resample_counts(ruleset.seed_root, stratum, n, ruleset.bootstrap_draws)
-        bounds = bca_intervals(rows, resampled_rows(rows, counts), ruleset.confidence)
+        bounds = bca_intervals(rows, resampled_rows(rows, counts).__getitem__, ruleset.confidence)
         intervals = [Interval(low=low, high=high) for low, high in bounds.tolist()]
         equivalent = equivalence_ps(rows, margin).tolist()
     return [

@@ -46,7 +46,7 @@ def test_bca_is_scipys(seed: int) -> None:
 def test_bca_of_many_rows_is_that_of_each() -> None:
     rows = np.stack([draw(seed) for seed in range(6)] + [np.full(12, 0.3)])
     counts = paired.resample_counts("root", "task", 12, 500)
-    found = paired.bca_intervals(rows, paired.resampled_rows(rows, counts), 0.9)
+    found = paired.bca_intervals(rows, paired.resampled_rows(rows, counts).__getitem__, 0.9)
     for row, ends in zip(rows, found, strict=True):
         alone = paired.bca_interval(row, paired.resamples("root", "task", 12, 500), 0.9)
         assert alone is not None
