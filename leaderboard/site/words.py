@@ -62,13 +62,11 @@ def p_text(p: float | None) -> str:
 
 @functools.cache
 def verdict(word: str) -> Markup:
-    """A verdict, or the state of what has none."""
+    """A verdict, or the state of what has none; one of a few words of ours."""
     mark = MARKS.get(word)
     if mark is None:
-        return Markup('<span class="v none">{}</span>').format(word)
-    return Markup('<span class="v {}"><span aria-hidden="true">{}</span> {}</span>').format(
-        word, mark, word
-    )
+        return Markup(f'<span class="v none">{escape(word)}</span>')
+    return Markup(f'<span class="v {word}"><span aria-hidden="true">{mark}</span> {word}</span>')
 
 
 def verdict_word(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ _RATES = ("lr", "learning_rate")
 
 _Box = tuple[float, float, float]
 """Left end, middle height and width of something a line of text high."""
+_APART = LINE - 4
+"""Boxes this far apart in height do not overlap."""
 _SIDES: dict[bool, svg.Anchor] = {True: "start", False: "end"}
 _LIFTS = (0.0, -9.0, 9.0, -13.0, 13.0)
 """Heights at which a name is tried beside its point, first to the right, then to the left."""
@@ -180,15 +183,17 @@ def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
 def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
     """Names beside the points, those of the front first, as far as there is room."""
     parts: list[str] = []
-    taken: list[_Box] = [_around(plot, p) for p in (*front, *rest)]
+    room = _Room()
     for p in (*front, *rest):
+        room.take(_around(plot, p))
+    for index, p in enumerate((*front, *rest)):
         x, y = plot.at(p.cost, p.score)
         width = LETTER * min(_NAME, len(p.name))
         spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
-        box = next((own for own in spots if _inside(plot, own) and _free(own, taken)), None)
+        box = next((own for own in spots if _inside(plot, own) and room.free(own)), None)
         if box is not None:
-            taken.append(box)
-            style = "halo" if p in front else "halo quiet"
+            room.take(box)
+            style = "halo" if index < len(front) else "halo quiet"
             right = box[0] > x
             at, side = (x + 6 if right else x - 6), _SIDES[right]
             parts.append(svg.name((at, box[1] + 4), p.name, _NAME, style, side))
@@ -204,13 +209,25 @@ def _inside(plot: Plot, box: _Box) -> bool:
     return box[0] > plot.left and plot.top <= box[1] <= plot.bottom
 
 
-def _free(box: _Box, taken: Sequence[_Box]) -> bool:
-    """Whether no other box on the same line of text overlaps."""
-    x, y, width = box
-    return not any(
-        abs(y - other) < LINE - 4 and x < left + wide and left < x + width
-        for left, other, wide in taken
-    )
+class _Room:
+    """What is taken of a picture, by height: only what is near can be in the way."""
+
+    def __init__(self) -> None:
+        self._taken: defaultdict[float, list[_Box]] = defaultdict(list)
+
+    def take(self, box: _Box) -> None:
+        """Nothing else is to be written there."""
+        self._taken[box[1] // _APART].append(box)
+
+    def free(self, box: _Box) -> bool:
+        """Whether no other box on the same line of text overlaps."""
+        x, y, width = box
+        near = y // _APART
+        for lane in (near - 1, near, near + 1):
+            for left, other, wide in self._taken.get(lane, ()):
+                if abs(y - other) < _APART and x < left + wide and left < x + width:
+                    return False
+        return True
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:
