@@ -34,7 +34,7 @@ __all__ = [
 
 
 def board_pages(view: SiteView, links: Links) -> dict[str, str]:
-    """Every page that is not about one task alone."""
+    """Every page that is not about one task, or one family, alone."""
     return {
         **home(view, links),
         **indexes(view, links),
