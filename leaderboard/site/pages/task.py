@@ -17,6 +17,7 @@ from leaderboard.site.views import TaskView
 from leaderboard.site.words import (
     NONE,
     duration,
+    link,
     minus,
     number,
     p_text,
@@ -64,9 +65,8 @@ def direction(table: TaskTable) -> str:
 
 def method_cell(place: Place, slug: str, row: Row | None = None) -> Cell:
     """The header of a row: the method, what marks it beside."""
-    address = place.method(slug)
-    name = f'<a href="{escape(address)}">{escape(slug)}</a>' if address else escape(slug)
-    return Cell(Markup(f"{name}{_marks(row) if row else ''}"))
+    name = link(place.method(slug), slug)
+    return Cell(Markup(f"{name}{_marks(row)}") if row else name)
 
 
 def _marks(row: Row) -> str:
@@ -95,8 +95,8 @@ def sample_cell(place: Place, task: str, method: str, sample: Sample | None, for
     if sample is None or sample.mean is None:
         return EMPTY
     text = span(form, sample.mean, sample.interval)
-    link = linked(place.cell(task, method), text)
-    return Cell(Markup(f'{link} <span class="of">n={sample.n}</span>'), sample.mean)
+    mean = linked(place.cell(task, method), text)
+    return Cell(Markup(f'{mean} <span class="of">n={sample.n}</span>'), sample.mean)
 
 
 def command_cell(method: str, task: str) -> Cell:
