@@ -7,6 +7,7 @@ table is put together from these, one task at a time.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 
 from leaderboard.tables import Row
 from suite.records import RunRecord, StudyRecord
+from suite.space import Value
 from suite.untrusted import plain_text
 
 LONG: dict[str, str] = {
@@ -52,7 +54,6 @@ LONG: dict[str, str] = {
 """Columns of the long table and their Arrow types. `trial` counts within the study; `tuned` and
 `defaults` say whether the run is a repetition of that point."""
 _MAX_COUNT = (1 << 63) - 1
-_json = json.JSONEncoder(sort_keys=True).encode
 _COMPUTED = ("=", "+", "-", "@")
 
 
@@ -127,7 +128,7 @@ def long_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
             f"{_count(usage.examples)},{usage.train_seconds},{usage.wall_seconds},"
             f"{usage.cpu_seconds},{_count(usage.peak_bytes)},"
             f"{_count(usage.optimizer_state_bytes)},{run.isolation.level},{judged},"
-            f"{_quoted(_json(spec.hyperparameters))},{spec.epoch or ''},"
+            f"{_point(spec.hyperparameters)},{spec.epoch or ''},"
             f"{_quoted(cell(run.created_at))}\n"
         )
     return "".join(lines)
@@ -136,6 +137,23 @@ def long_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
 def long_header() -> str:
     """The first line of the long table."""
     return _csv([LONG])
+
+
+def _point(hyperparameters: Mapping[str, Value]) -> str:
+    """Hyperparameters as JSON in a field of a CSV table; most are fractions under few names."""
+    if not hyperparameters:
+        return "{}"
+    items = [
+        f"{_inner(name)}: {repr(value) if type(value) is float else _inner(value)}"
+        for name, value in sorted(hyperparameters.items())
+    ]
+    return f'"{{{", ".join(items)}}}"'
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _inner(value: Value) -> str:
+    """JSON within quotes of a CSV table."""
+    return json.dumps(value).replace('"', '""')
 
 
 def _quoted(text: str) -> str:

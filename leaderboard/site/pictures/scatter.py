@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from leaderboard.details import Sensitivity, TrialPoint
@@ -30,8 +30,6 @@ _RATES = ("lr", "learning_rate")
 
 _Box = tuple[float, float, float]
 """Left end, middle height and width of something a line of text high."""
-_APART = LINE - 4
-"""Boxes this far apart in height do not overlap."""
 _SIDES: dict[bool, svg.Anchor] = {True: "start", False: "end"}
 _LIFTS = (0.0, -9.0, 9.0, -13.0, 13.0)
 """Heights at which a name is tried beside its point, first to the right, then to the left."""
@@ -183,16 +181,13 @@ def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
 def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
     """Names beside the points, those of the front first, as far as there is room."""
     parts: list[str] = []
-    room = _Room()
-    for p in (*front, *rest):
-        room.take(_around(plot, p))
+    room = _Room([_around(plot, p) for p in (*front, *rest)])
     for index, p in enumerate((*front, *rest)):
         x, y = plot.at(p.cost, p.score)
         width = LETTER * min(_NAME, len(p.name))
         spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
-        box = next((own for own in spots if _inside(plot, own) and room.free(own)), None)
+        box = room.take([own for own in spots if _inside(plot, own)])
         if box is not None:
-            room.take(box)
             style = "halo" if index < len(front) else "halo quiet"
             right = box[0] > x
             at, side = (x + 6 if right else x - 6), _SIDES[right]
@@ -210,24 +205,29 @@ def _inside(plot: Plot, box: _Box) -> bool:
 
 
 class _Room:
-    """What is taken of a picture, by height: only what is near can be in the way."""
+    """What is taken of a picture: a line of text overlaps no other, nor a point."""
 
-    def __init__(self) -> None:
-        self._taken: defaultdict[float, list[_Box]] = defaultdict(list)
+    def __init__(self, points: Sequence[_Box]) -> None:
+        # Each point can get a name. What is not there yet is nowhere: it overlaps nothing.
+        self._taken = np.full((3, 2 * len(points)), np.nan)
+        self._n = len(points)
+        self._taken[:, : self._n] = np.transpose(points)
 
-    def take(self, box: _Box) -> None:
-        """Nothing else is to be written there."""
-        self._taken[box[1] // _APART].append(box)
-
-    def free(self, box: _Box) -> bool:
-        """Whether no other box on the same line of text overlaps."""
-        x, y, width = box
-        near = y // _APART
-        for lane in (near - 1, near, near + 1):
-            for left, other, wide in self._taken.get(lane, ()):
-                if abs(y - other) < _APART and x < left + wide and left < x + width:
-                    return False
-        return True
+    def take(self, spots: Sequence[_Box]) -> _Box | None:
+        """The first of `spots` that is free, which it is no longer then."""
+        if not spots:
+            return None
+        x, y, width = np.transpose(spots)[:, :, None]
+        left, other, wide = self._taken
+        with np.errstate(invalid="ignore"):  # numbers may be too large for an axis
+            met = (abs(y - other) < LINE - 4) & (x < left + wide) & (left < x + width)
+        free = ~met.any(axis=1)
+        if not free.any():
+            return None
+        box = spots[int(free.argmax())]
+        self._taken[:, self._n] = box
+        self._n += 1
+        return box
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:
