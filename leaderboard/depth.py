@@ -150,7 +150,7 @@ class _Method:
         costs, reached = spent.copy(), np.zeros(spent.shape[1], dtype=np.bool_)
         costs[:, there], reached[there] = values[:2, there, at[there]], True
         passes, seconds = (
-            [Attempt(*each) for each in zip(row, reached.tolist(), strict=True)]
+            list(map(Attempt, row, reached.tolist()))
             for row in np.where(costs > 0, costs, 0.0).tolist()
         )
         return passes, seconds

@@ -91,7 +91,7 @@ def _places(batches: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np
     return index, int((index < 0).sum()), min(last, len(grid))
 
 
-def _floats(values: Any) -> Floats:
+def _floats(values: Sequence[Any]) -> Floats:
     """An array of `values`, however deep their lists, each bounded."""
     try:
         array = np.array(values, dtype=np.float64)
@@ -109,7 +109,8 @@ def reached_at(scores: Floats, target: float, sign: float) -> NDArray[np.intp]:
         sign: 1 where larger scores are better, -1 where smaller ones are.
     """
     hits = sign * scores >= sign * target
-    return np.where(hits.any(axis=1), hits.argmax(axis=1), scores.shape[1])
+    first: NDArray[np.intp] = np.where(hits.any(axis=1), hits.argmax(axis=1), scores.shape[1])
+    return first
 
 
 def means(values: Floats) -> Floats:
