@@ -69,7 +69,7 @@ def budgets(n: int) -> list[int]:
 def expected(trials: Trials, k: int) -> float:
     """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
     shares = np.diff(_shares(trials.n, k, 1))
-    return math.fsum(float(share * test) for share, test in zip(shares, trials.tests, strict=True))
+    return math.fsum((shares * trials.tests).tolist())
 
 
 def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int8]:
@@ -119,14 +119,17 @@ def intervals(
     """
     if trials.n < 2:
         return [None] * len(ks)
-    shares = np.stack([_shares(trials.n, k, 1) for k in ks])
-    total = np.zeros((len(ks), cumulative.shape[1]))
-    below = np.zeros_like(total)
-    for test, copies in zip(trials.tests, cumulative, strict=True):  # see weights
-        reached = shares.take(copies, axis=1)
-        total += test * (reached - below)
-        below = reached
-    return [*percentile_intervals(total, confidence)]
+    # A draw's shares at all budgets lie side by side: they are looked up together.
+    shares = np.stack([_shares(trials.n, k, 1) for k in ks], axis=1)
+    total = np.zeros((cumulative.shape[1], len(ks)))
+    below, reached = np.zeros_like(total), np.empty_like(total)
+    for test, copies in zip(trials.tests.tolist(), cumulative, strict=True):
+        shares.take(copies, axis=0, out=reached, mode="clip")  # "raise" would copy once more
+        below -= reached  # less what a trial adds: see weights
+        below *= test
+        total -= below
+        below, reached = reached, below
+    return [*percentile_intervals(total.T, confidence)]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -248,7 +248,8 @@ def _drawn(means: Floats, places: Sequence[tuple[int, int]]) -> Callable[[int], 
 
     def drawn(i: int) -> Floats:
         first, second = places[i]
-        return np.subtract(means[first], means[second], out=room)
+        np.subtract(means[first], means[second], out=room)
+        return room
 
     return drawn
 

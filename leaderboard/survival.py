@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scipy.special import ndtri
 
@@ -18,8 +18,7 @@ Steps = list[tuple[float, float]]
 """(cost, share from there on), by increasing cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What one repetition spent on the way to a target."""
 
     cost: float
