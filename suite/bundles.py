@@ -13,7 +13,7 @@ A bundle is read in memory, whole or not at all; see suite.archives for what is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -181,11 +181,10 @@ def _parsed(data: bytes, path: Path) -> Bundle:
     if sum(map(len, source.values())) > MAX_SOURCE_BYTES:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
-    lines = _json_lines(members[RUNS], RUNS, manifest.n_runs)
     parts = _Parts()
     runs = [
         record_from(parts.put_into(_with_environment(line, environments, where)), RunRecord, where)
-        for where, line in lines
+        for where, line in _json_lines(members[RUNS], RUNS, manifest.n_runs)
     ]
     studies = [
         record_from(parts.put_into(line), StudyRecord, where)
@@ -234,16 +233,14 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
         raise BundleError(f"{where}: {key[:100]}: {first['msg'][:300]}") from error
 
 
-def _json_lines(data: bytes, name: str, n: int) -> list[tuple[str, Any]]:
+def _json_lines(data: bytes, name: str, n: int) -> Iterator[tuple[str, Any]]:
     """The values of the lines, each with its place; as many as the manifest says."""
     found = data.count(b"\n")
     if found != n or not data.endswith(b"\n"):
         raise BundleError(f"{name}: {found} lines, but {MANIFEST} says {n}")
-    lines = data[:-1].split(b"\n")
-    return [
-        (where := f"{name}, line {number}", _strict(line, where))
-        for number, line in enumerate(lines, 1)
-    ]
+    for number, line in enumerate(data[:-1].split(b"\n"), 1):
+        where = f"{name}, line {number}"
+        yield where, _strict(line, where)
 
 
 def _with_environment(line: Any, environments: Sequence[Environment], where: str) -> Any:
@@ -271,17 +268,16 @@ class _Parts:
         self._last: dict[str, tuple[Any, BaseModel]] = {}
 
     def put_into(self, line: Any) -> Any:
-        """The value of a line, with sound parts of it made records."""
-        if not isinstance(line, dict):
-            return line
-        spec = line.get("spec")
-        if isinstance(spec, dict):
-            line = {**line, "spec": self._made(spec)}
-        return self._made(line)
+        """The value of a line itself, in which sound parts have become records."""
+        for values in (line, line.get("spec")) if isinstance(line, dict) else ():
+            if isinstance(values, dict):
+                self._replace_in(values)
+        return line
 
-    def _made(self, values: dict[str, Any]) -> dict[str, Any]:
-        found = {name: self._part(name, values[name]) for name in self._MODELS if name in values}
-        return {**values, **found}
+    def _replace_in(self, values: dict[str, Any]) -> None:
+        for name in self._MODELS:
+            if name in values:
+                values[name] = self._part(name, values[name])
 
     def _part(self, name: str, value: Any) -> Any:
         last = self._last.get(name)

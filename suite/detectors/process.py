@@ -90,9 +90,7 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
             curves.setdefault(curve, {}).setdefault(problem, run)
-        last = {point.start: point.val for point in run.curve}
-        solved = cell.card.family == "functions" and min(last.values(), default=0.0) >= 1.0
-        if run.weights_sha256 and not solved:
+        if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
             hashes.setdefault(run.weights_sha256, {}).setdefault(problem, run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
@@ -102,6 +100,12 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
                     message=f"{len(same)} runs with different seeds have the same {what}",
                     runs=ids(list(same.values())),
                 )
+
+
+def _solved(run: RunRecord) -> bool:
+    """Whether every start of a function ended in its minimum."""
+    last = {point.start: point.val for point in run.curve}
+    return min(last.values(), default=0.0) >= 1.0
 
 
 def cost(cell: Cell) -> Iterator[Flag]:
