@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +47,6 @@ class Anchors:
     def gap(self) -> float:
         """What a difference of one normalised unit is in the metric's unit."""
         return abs(self.one - self.zero)
-
-
-class Drawn(Protocol):
-    """An interquartile mean with the bootstrap behind it."""
-
-    @property
-    def iqm(self) -> float:
-        """The mean of the middle half."""
-
-    @property
-    def iqm_draws(self) -> Floats:
-        """Its (draws,) bootstrap values; draw i of two methods holds the same resamples."""
 
 
 @dataclass(frozen=True)
@@ -302,11 +289,11 @@ class Contrasts:
         m = len(iqm)
         p = np.ones((m, m))
         for i in range(m - 1):
-            above = np.count_nonzero(draws[i] >= draws[i + 1 :], axis=1)
-            below = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
-            p[i, i + 1 :] = np.minimum(
-                1.0, 2 * (1 + np.minimum(below, above)) / (1 + draws.shape[1])
-            )
+            rarer = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
+            often = 2 * rarer > draws.shape[1]  # else it is the rarer, whatever ties there are
+            above = np.count_nonzero(draws[i] >= draws[i + 1 :][often], axis=1)
+            rarer[often] = np.minimum(rarer[often], above)
+            p[i, i + 1 :] = np.minimum(1.0, 2 * (1 + rarer) / (1 + draws.shape[1]))
             p[i + 1 :, i] = p[i, i + 1 :]
         return cls(iqm, p)
 
@@ -329,9 +316,3 @@ class Contrasts:
         found[first, second] = shown & (difference > 0)
         found[second, first] = shown & (difference < 0)
         return found
-
-
-def beats(drawn: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
-    """(m, m): whose interquartile mean is shown to be larger: see `Contrasts.beats`."""
-    iqm, draws = [each.iqm for each in drawn], [each.iqm_draws for each in drawn]
-    return Contrasts.of(np.array(iqm), np.array(draws)).beats(margin, alpha)

@@ -161,7 +161,9 @@ def test_beats_needs_certainty_and_size() -> None:
     above = aggregate.aggregate({k: v + 1 for k, v in scores.items()}, SMALL)
     nearly = aggregate.aggregate({k: v + 0.001 for k, v in scores.items()}, SMALL)
     other = aggregate.aggregate(tasks(3, {"a": 12, "b": 12}), SMALL)
-    found = aggregate.beats([base, above, nearly, other], 0.01, 0.05)
+    drawn = [base, above, nearly, other]
+    iqm, draws = np.array([x.iqm for x in drawn]), np.array([x.iqm_draws for x in drawn])
+    found = aggregate.Contrasts.of(iqm, draws).beats(0.01, 0.05)
     assert found[1].tolist() == [True, False, True, found[1, 3]]
     assert not found[0].any()
     assert not found[2, 0]
