@@ -29,6 +29,8 @@ STABILITY_DRAWS = 200
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
 
+Places = NDArray[np.intp]
+
 
 @dataclass(frozen=True)
 class Anchors:
@@ -47,6 +49,13 @@ class Anchors:
     def gap(self) -> float:
         """What a difference of one normalised unit is in the metric's unit."""
         return abs(self.one - self.zero)
+
+
+def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
+    """Mean (m,) of each of m samples; one call for all of one size costs as much as one sample."""
+    if len({len(sample) for sample in samples}) == 1:
+        return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
+    return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -297,22 +306,37 @@ class Contrasts:
             p[i + 1 :, i] = p[i, i + 1 :]
         return cls(iqm, p)
 
-    def without(self, place: int) -> Contrasts:
-        """With one method left out: the others keep their p, with fewer to correct for."""
-        kept = np.delete(np.arange(len(self.iqm)), place)
-        return Contrasts(self.iqm[kept], self.p[np.ix_(kept, kept)])
-
     def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
         """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
 
         Differences up to `margin` are not counted: a deterministic task has no spread, so the
         bootstrap alone would call any difference on it certain.
         """
+        found = np.zeros(self.p.shape, dtype=np.bool_)
+        winners, losers, p, large = self._pairs(margin)
+        shown = large & (benjamini_hochberg(p) <= alpha)
+        found[winners[shown], losers[shown]] = True
+        return found
+
+    def lost_without(self, margin: float, alpha: float) -> NDArray[np.intp]:
+        """(m, m): to how many each method loses if that of the row is left out.
+
+        The others keep their p, with fewer to correct for. What the one left out beats stays: it
+        keeps its place.
+        """
+        m = len(self.iqm)
+        lost = self.beats(margin, alpha).astype(np.intp)
+        winners, losers, p, large = self._pairs(margin)
+        for place in range(m):
+            kept = (winners != place) & (losers != place)
+            shown = large[kept] & (benjamini_hochberg(p[kept]) <= alpha)
+            lost[place] += np.bincount(losers[kept][shown], minlength=m)
+        return lost
+
+    def _pairs(self, margin: float) -> tuple[Places, Places, Floats, NDArray[np.bool_]]:
+        """Of each pair the better, the worse, p, and whether the difference is above `margin`."""
         first, second = np.triu_indices(len(self.iqm), 1)
         difference = self.iqm[first] - self.iqm[second]
-        adjusted = benjamini_hochberg(self.p[first, second])
-        shown = (adjusted <= alpha) & (np.abs(difference) > margin)
-        found = np.zeros(self.p.shape, dtype=np.bool_)
-        found[first, second] = shown & (difference > 0)
-        found[second, first] = shown & (difference < 0)
-        return found
+        wins = difference > 0
+        winners, losers = np.where(wins, first, second), np.where(wins, second, first)
+        return winners, losers, self.p[first, second], np.abs(difference) > margin

@@ -78,14 +78,9 @@ class _Field:
         m = len(self.methods)
         if m < 2:
             return [None] * m
-        found = []
-        for place in range(m):
-            beats = self._beats.copy()
-            kept = np.ix_(*[np.delete(np.arange(m), place)] * 2)
-            beats[kept] = self.contrasts.without(place).beats(self.margin, self.alpha)
-            found.append(1 + beats.sum(axis=0))
+        found = 1 + self.contrasts.lost_without(self.margin, self.alpha)
         # Of each method, the rows where another one is left out.
-        columns = [np.delete(column, place) for place, column in enumerate(np.array(found).T)]
+        columns = [np.delete(column, place) for place, column in enumerate(found.T)]
         return _extremes(np.array(columns).T)
 
 
@@ -162,11 +157,7 @@ def _means(scores: Mapping[str, Scores]) -> Floats:
     tasks = list(next(iter(scores.values()), ()))
     means = np.empty((len(scores), len(tasks)))
     for column, task in zip(means.T, tasks, strict=True):
-        values = [found[task] for found in scores.values()]
-        if len({len(value) for value in values}) == 1:
-            column[:] = np.array(values).mean(axis=1)
-        else:
-            column[:] = [value.mean() for value in values]
+        column[:] = aggregate.sample_means([found[task] for found in scores.values()])
     return means
 
 
