@@ -26,6 +26,8 @@ from suite.ruleset import Ruleset
 
 STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
+_ROUNDING = 1e-12
+"""Differences of draws that are none, relative to their size and to the reference's score."""
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
 
@@ -297,10 +299,12 @@ class Contrasts:
         """From the means (m,) and their paired draws (m, draws)."""
         m = len(iqm)
         p = np.ones((m, m))
+        slack = _ROUNDING * (1 + np.abs(draws))  # equal draws may differ by rounding
+        least, most = draws - slack, draws + slack
         for i in range(m - 1):
-            rarer = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
+            rarer = np.count_nonzero(least[i] <= draws[i + 1 :], axis=1)
             often = 2 * rarer > draws.shape[1]  # else it is the rarer, whatever ties there are
-            above = np.count_nonzero(draws[i] >= draws[i + 1 :][often], axis=1)
+            above = np.count_nonzero(most[i] >= draws[i + 1 :][often], axis=1)
             rarer[often] = np.minimum(rarer[often], above)
             p[i, i + 1 :] = np.minimum(1.0, 2 * (1 + rarer) / (1 + draws.shape[1]))
             p[i + 1 :, i] = p[i, i + 1 :]
