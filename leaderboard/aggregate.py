@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,12 @@ from suite.ruleset import Ruleset
 
 STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
+_ROUNDING = 1e-12
+"""Differences of draws that are none, relative to their size and to the reference's score."""
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
+
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,11 @@ class Anchors:
         return abs(self.one - self.zero)
 
 
-class Drawn(Protocol):
-    """An interquartile mean with the bootstrap behind it."""
-
-    @property
-    def iqm(self) -> float:
-        """The mean of the middle half."""
-
-    @property
-    def iqm_draws(self) -> Floats:
-        """Its (draws,) bootstrap values; draw i of two methods holds the same resamples."""
+def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
+    """Mean (m,) of each of m samples; one call for all of one size costs as much as one sample."""
+    if len({len(sample) for sample in samples}) == 1:
+        return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
+    return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -301,19 +299,16 @@ class Contrasts:
         """From the means (m,) and their paired draws (m, draws)."""
         m = len(iqm)
         p = np.ones((m, m))
+        slack = _ROUNDING * (1 + np.abs(draws))  # equal draws may differ by rounding
+        least, most = draws - slack, draws + slack
         for i in range(m - 1):
-            above = np.count_nonzero(draws[i] >= draws[i + 1 :], axis=1)
-            below = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
-            p[i, i + 1 :] = np.minimum(
-                1.0, 2 * (1 + np.minimum(below, above)) / (1 + draws.shape[1])
-            )
+            rarer = np.count_nonzero(least[i] <= draws[i + 1 :], axis=1)
+            often = 2 * rarer > draws.shape[1]  # else it is the rarer, whatever ties there are
+            above = np.count_nonzero(most[i] >= draws[i + 1 :][often], axis=1)
+            rarer[often] = np.minimum(rarer[often], above)
+            p[i, i + 1 :] = np.minimum(1.0, 2 * (1 + rarer) / (1 + draws.shape[1]))
             p[i + 1 :, i] = p[i, i + 1 :]
         return cls(iqm, p)
-
-    def without(self, place: int) -> Contrasts:
-        """With one method left out: the others keep their p, with fewer to correct for."""
-        kept = np.delete(np.arange(len(self.iqm)), place)
-        return Contrasts(self.iqm[kept], self.p[np.ix_(kept, kept)])
 
     def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
         """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
@@ -321,17 +316,31 @@ class Contrasts:
         Differences up to `margin` are not counted: a deterministic task has no spread, so the
         bootstrap alone would call any difference on it certain.
         """
-        first, second = np.triu_indices(len(self.iqm), 1)
-        difference = self.iqm[first] - self.iqm[second]
-        adjusted = benjamini_hochberg(self.p[first, second])
-        shown = (adjusted <= alpha) & (np.abs(difference) > margin)
         found = np.zeros(self.p.shape, dtype=np.bool_)
-        found[first, second] = shown & (difference > 0)
-        found[second, first] = shown & (difference < 0)
+        winners, losers, p, large = self._pairs(margin)
+        shown = large & (benjamini_hochberg(p) <= alpha)
+        found[winners[shown], losers[shown]] = True
         return found
 
+    def lost_without(self, margin: float, alpha: float) -> NDArray[np.intp]:
+        """(m, m): to how many each method loses if that of the row is left out.
 
-def beats(drawn: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
-    """(m, m): whose interquartile mean is shown to be larger: see `Contrasts.beats`."""
-    iqm, draws = [each.iqm for each in drawn], [each.iqm_draws for each in drawn]
-    return Contrasts.of(np.array(iqm), np.array(draws)).beats(margin, alpha)
+        The others keep their p, with fewer to correct for. What the one left out beats stays: it
+        keeps its place.
+        """
+        m = len(self.iqm)
+        lost = self.beats(margin, alpha).astype(np.intp)
+        winners, losers, p, large = self._pairs(margin)
+        for place in range(m):
+            kept = (winners != place) & (losers != place)
+            shown = large[kept] & (benjamini_hochberg(p[kept]) <= alpha)
+            lost[place] += np.bincount(losers[kept][shown], minlength=m)
+        return lost
+
+    def _pairs(self, margin: float) -> tuple[Places, Places, Floats, NDArray[np.bool_]]:
+        """Of each pair the better, the worse, p, and whether the difference is above `margin`."""
+        first, second = np.triu_indices(len(self.iqm), 1)
+        difference = self.iqm[first] - self.iqm[second]
+        wins = difference > 0
+        winners, losers = np.where(wins, first, second), np.where(wins, second, first)
+        return winners, losers, self.p[first, second], np.abs(difference) > margin

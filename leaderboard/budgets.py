@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from leaderboard.paired import Floats, Interval, percentile_intervals, resample_counts
 from suite.cards import Direction
@@ -88,10 +88,8 @@ def sampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.in
     return counts
 
 
-def weights(
-    cumulative: NDArray[np.int8], ks: Sequence[int], unit: int, dtype: DTypeLike
-) -> NDArray[Any]:
-    """(K, draws, ks): chance that a copy of each trial is the best of k of a draw, times `unit`.
+def weigh(cumulative: NDArray[np.int8], ks: Sequence[int], unit: int, out: NDArray[Any]) -> None:
+    """Chance that a copy of each trial is the best of k of a draw, times `unit`.
 
     Copies lie side by side in the order of selection, so that the trial whose copies are those
     from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
@@ -100,14 +98,13 @@ def weights(
         cumulative: copies of the first i trials (K, draws).
         ks: of more than there are, all are used.
         unit: where it is a multiple of C(K, k) for all ks, the weights are whole numbers.
-        dtype: of the weights.
+        out: the weights are put here, (K, draws, ks).
     """
     n = len(cumulative)
-    shares = np.stack([_shares(n, min(k, n), unit) for k in ks], axis=1).astype(dtype)
+    shares = np.stack([_shares(n, min(k, n), unit) for k in ks], axis=1).astype(out.dtype)
     reached = shares.take(cumulative, axis=0)
-    weights = reached.copy()
-    weights[1:] -= reached[:-1]
-    return weights
+    out[0] = reached[0]
+    np.subtract(reached[1:], reached[:-1], out=out[1:])
 
 
 def intervals(
@@ -125,7 +122,7 @@ def intervals(
     below, reached = np.zeros_like(total), np.empty_like(total)
     for test, copies in zip(trials.tests.tolist(), cumulative, strict=True):
         shares.take(copies, axis=0, out=reached, mode="clip")  # "raise" would copy once more
-        below -= reached  # less what a trial adds: see weights
+        below -= reached  # less what a trial adds: see weigh
         below *= test
         total -= below
         below, reached = reached, below

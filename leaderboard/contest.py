@@ -64,14 +64,15 @@ class Contest:
 
         From best to worst mean, but last those that never completed; equal ones by slug.
         """
-
-        def order(cell: Cell) -> tuple[bool, float, str]:
-            repetitions = self.sample(cell)
-            mean = float(np.mean(repetitions.values))
-            return not repetitions.statuses.get("completed"), -self.sign * mean, cell.method
-
         found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
-        return sorted(found, key=order)
+        means = aggregate.sample_means([self.sample(cell).values for cell in found]).tolist()
+
+        def order(item: tuple[Cell, float]) -> tuple[bool, float, str]:
+            cell, mean = item
+            completed = self.sample(cell).statuses.get("completed")
+            return not completed, -self.sign * mean, cell.method
+
+        return [cell for cell, _ in sorted(zip(found, means, strict=True), key=order)]
 
     @cached_property
     def reference(self) -> Cell | None:

@@ -218,13 +218,8 @@ def quantiles(ordered: Floats, levels: Floats) -> Floats:
     return np.asarray(low + (position - below) * (high - low))
 
 
-def percentiles(draws: Floats, confidence: float) -> Interval:
-    """Percentile interval of bootstrap values (draws,)."""
-    return percentile_intervals(draws[np.newaxis], confidence)[0]
-
-
 def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
-    """The same for each row of bootstrap values (m, draws)."""
+    """Percentile interval of each row of bootstrap values (m, draws)."""
     found = percentile_ends(rows, confidence).tolist()
     return [Interval(low=low, high=high) for low, high in found]
 

@@ -34,11 +34,13 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
     Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice", NeurIPS 2021, section 4.2.
     """
-    above = np.zeros(len(TAUS))
-    for task in sorted(scores):
-        values = np.sort(scores[task])
-        above += 1 - values.searchsorted(TAUS, "right") / len(values)
-    return list(zip(TAUS, (above / len(scores)).tolist(), strict=True))
+    values = [scores[task] for task in sorted(scores)]
+    unit = math.lcm(*map(len, values))
+    weights = np.concatenate([np.full(len(value), unit // len(value)) for value in values])
+    reached = np.searchsorted(TAUS, np.concatenate(values))  # TAUS below each
+    at = np.bincount(reached, weights, minlength=len(TAUS) + 1)
+    above = at[:0:-1].cumsum()[::-1] / (unit * len(values))
+    return list(zip(TAUS, above.tolist(), strict=True))
 
 
 def improvements(
@@ -56,7 +58,7 @@ def improvements(
     pairs = list(itertools.combinations(range(len(methods)), 2))
     base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
                  IMPROVEMENT_DRAWS))  # fmt: skip
-    own = [sha256(repr([value.tolist() for value in found])) for found in values]
+    own = [sha256(_bytes(found)) for found in values]
     keys = [sha256(base + own[i] + own[j]) for i, j in pairs]
 
     def make(places: list[int]) -> Floats:
@@ -67,6 +69,11 @@ def improvements(
         pair: (share, None if math.isnan(low) else Interval(low=low, high=high))
         for pair, (share, low, high) in zip(pairs, found, strict=True)
     }
+
+
+def _bytes(values: Sequence[Floats]) -> bytes:
+    """What tells a method's values from any others."""
+    return repr([len(value) for value in values]).encode() + np.concatenate(values).tobytes()
 
 
 def _improvements(

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard import aggregate, budgets
-from leaderboard.aggregate import Anchors
+from leaderboard import budgets
+from leaderboard.aggregate import Anchors, Contrasts
 from leaderboard.budgets import Trials
 from leaderboard.memo import Memo
 from leaderboard.middle import middle_means
 from leaderboard.multiple import rank_intervals
-from leaderboard.paired import Floats, percentiles
+from leaderboard.paired import Floats, percentile_intervals
 from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
 from suite.identity import sha256
 from suite.ruleset import Ruleset
@@ -84,19 +83,6 @@ def _repeated(summary: Summary, k: int) -> BudgetTable:
     return BudgetTable(name=summary.name, k=k, basis="tuned" if k else "defaults", rows=rows)
 
 
-@dataclass(frozen=True)
-class _Position:
-    """One method at one budget (aggregate.Drawn)."""
-
-    iqm: float
-    iqm_draws: Floats
-
-    @classmethod
-    def of(cls, row: Floats) -> _Position:
-        """From the mean and its draws, one after the other."""
-        return cls(float(row[0]), row[1:])
-
-
 def _between(
     summary: Summary,
     tables: Sequence[TaskTable],
@@ -116,30 +102,29 @@ def _between(
     keys = [_key(found, ks, ruleset) for found in stored]
     size = 1 + budgets.DRAWS
     rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
-    return [
-        _ranked(summary, k, dict(zip(methods, map(_Position.of, rows[:, i]), strict=True)), ruleset)
-        for i, k in enumerate(ks)
-    ]
+    return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
 
 
 def _key(found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset) -> str:
     """A hash of all that `_positions` depends on."""
-    own = [(t.task, _anchors(t), trials.numbers, trials.tests.tolist()) for t, trials in found]
-    return sha256(repr((own, list(ks), ruleset.seed_root, budgets.DRAWS)))
+    own = [(t.task, _anchors(t), trials.numbers) for t, trials in found]
+    tests = np.concatenate([trials.tests for _, trials in found])
+    base = repr((own, list(ks), ruleset.seed_root, budgets.DRAWS))
+    return sha256(base.encode() + tests.tobytes())
 
 
 def _ranked(
-    summary: Summary, k: int, positions: Mapping[str, _Position], ruleset: Ruleset
+    summary: Summary, k: int, methods: Sequence[str], positions: Floats, ruleset: Ruleset
 ) -> BudgetTable:
-    beats = aggregate.beats(list(positions.values()), summary.margin or 0.0, ruleset.alpha)
+    """Methods by their means and the draws behind them, (methods, 1 + DRAWS)."""
+    scores, draws = positions[:, 0], positions[:, 1:]
+    beats = Contrasts.of(scores, draws).beats(summary.margin or 0.0, ruleset.alpha)
+    intervals = percentile_intervals(draws, ruleset.confidence)
     rows = [
-        BudgetRow(
-            method=method,
-            score=position.iqm,
-            interval=percentiles(position.iqm_draws, ruleset.confidence),
-            rank=rank,
+        BudgetRow(method=method, score=score, interval=interval, rank=rank)
+        for method, score, interval, rank in zip(
+            methods, scores.tolist(), intervals, rank_intervals(beats), strict=True
         )
-        for (method, position), rank in zip(positions.items(), rank_intervals(beats), strict=True)
     ]
     return BudgetTable(
         name=summary.name,
@@ -157,15 +142,16 @@ def _positions(
         [_anchors(table).normalised(trials.tests.tolist()) for table, trials in found]
     )
     counts = [budgets.sampled_counts(trials, table.task, ruleset) for table, trials in found]
+    ends = np.cumsum([len(cumulative) for cumulative in counts])[:-1]
     positions: list[Floats] = []
     for start in range(0, len(ks), _TOGETHER):
         part = ks[start : start + _TOGETHER]
         # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
         unit = math.lcm(*(math.comb(n, min(k, n)) for n in {len(c) for c in counts} for k in part))
         dtype = np.int32 if 4 * unit * len(found) < 1 << 31 else np.float64
-        weights = np.concatenate(
-            [budgets.weights(cumulative, part, 4 * unit, dtype) for cumulative in counts]
-        )
+        weights = np.empty((len(scores), 1 + budgets.DRAWS, len(part)), dtype=dtype)
+        for cumulative, out in zip(counts, np.split(weights, ends), strict=True):
+            budgets.weigh(cumulative, part, 4 * unit, out)
         means = middle_means(scores, weights.reshape(len(scores), -1), unit * len(found))
         positions += [*means.reshape(-1, len(part)).T]
     return np.array(positions)

@@ -148,6 +148,13 @@ def test_contrasts_from_the_spread_agree_with_those_from_counts() -> None:
     assert normal == pytest.approx(counted, abs=0.015)
 
 
+def test_draws_that_differ_by_rounding_are_equal() -> None:
+    draws = np.array([[1.0] * 10_000, [1 + 1e-15] * 10_000, [1.1] * 10_000])
+    p = aggregate.Contrasts.of(draws[:, 0], draws).p
+    assert p[0, 1] == 1.0
+    assert p[0, 2] == p[1, 2] == pytest.approx(2 / 10_001)
+
+
 def test_contrasts_without_spread_are_certain() -> None:
     draws = np.repeat([[1.0], [2.0], [2.0]], 5, axis=1)
     p = aggregate.Contrasts.normal(draws[:, 0], draws).p
@@ -161,7 +168,9 @@ def test_beats_needs_certainty_and_size() -> None:
     above = aggregate.aggregate({k: v + 1 for k, v in scores.items()}, SMALL)
     nearly = aggregate.aggregate({k: v + 0.001 for k, v in scores.items()}, SMALL)
     other = aggregate.aggregate(tasks(3, {"a": 12, "b": 12}), SMALL)
-    found = aggregate.beats([base, above, nearly, other], 0.01, 0.05)
+    drawn = [base, above, nearly, other]
+    iqm, draws = np.array([x.iqm for x in drawn]), np.array([x.iqm_draws for x in drawn])
+    found = aggregate.Contrasts.of(iqm, draws).beats(0.01, 0.05)
     assert found[1].tolist() == [True, False, True, found[1, 3]]
     assert not found[0].any()
     assert not found[2, 0]

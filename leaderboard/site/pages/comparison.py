@@ -19,7 +19,6 @@ from leaderboard.site.words import NONE, minus, p_text, rank_text
 from leaderboard.tables import Improvement, Row, Summary, TaskTable
 
 OPPOSITE = {"better": "worse", "worse": "better"}
-_SHARES = Format("", 0.1)
 _MINUS = json.dumps(minus("-"))[1:-1]
 MOST = 4
 """Methods that can be compared at once."""
@@ -137,20 +136,18 @@ def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
     }
     for pair in summary.improvements:
         if pair.a in entries and pair.b in entries:
-            entries[pair.a]["vs"][pair.b] = _wins(pair, 1)
-            entries[pair.b]["vs"][pair.a] = _wins(pair, -1)
+            entries[pair.a]["vs"][pair.b], entries[pair.b]["vs"][pair.a] = _wins(pair)
     return entries
 
 
-def _wins(pair: Improvement, sign: int) -> list[str]:
-    """How often a run of the one beats a run of the other, and whether that is more than chance."""
-    value, interval = pair.probability, pair.interval
-    if sign < 0:
-        value = 1 - value
-        interval = interval and Interval(low=1 - interval.high, high=1 - interval.low)
-    word = "undecided"
-    if interval and interval.low > 0.5:
-        word = "better"
-    elif interval and interval.high < 0.5:
-        word = "worse"
-    return [word, _span(_SHARES, value, interval)]
+def _wins(pair: Improvement) -> tuple[list[str], list[str]]:
+    """How often a run of either beats one of the other, and whether that is more than chance."""
+    share = pair.probability
+    if pair.interval is None:
+        return ["undecided", f"{share:.2f}"], ["undecided", f"{1 - share:.2f}"]
+    low, high = pair.interval.low, pair.interval.high
+    word = "better" if low > 0.5 else "worse" if high < 0.5 else "undecided"
+    return (
+        [word, f"{share:.2f} [{low:.2f}, {high:.2f}]"],
+        [OPPOSITE.get(word, word), f"{1 - share:.2f} [{1 - high:.2f}, {1 - low:.2f}]"],
+    )
