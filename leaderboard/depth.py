@@ -49,13 +49,13 @@ PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
 
-def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDetail:
+def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair] = ()) -> TaskDetail:
     """What the page of a task shows beside its table.
 
     Args:
         dossier: the task.
         table: its table; methods are in the order of its rows.
-        pairs: of ranked methods.
+        pairs: of ranked methods, where they are known already.
     """
     cells = {cell.method: cell for cell in dossier.cells}
     methods = [row.method for row in table.rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,12 @@ from leaderboard.site.gathering import Keys, gather
 from leaderboard.site.jobs import Made
 from leaderboard.site.pages import BOARD_PAGES
 from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
+from leaderboard.site.rendering import prepare
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
 from leaderboard.site.summaries import MEMOS, GroupPart
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Workers, cores, uncollected
+from leaderboard.site.workers import Workers, cores, spare, uncollected
 from leaderboard.tables import Basis, Board
 from suite import registry
 from suite.cards import FAMILIES, SubmissionCard
@@ -185,10 +186,13 @@ class _Build:
         keys = self.plan.task_keys
         with Workers(self.context, self.jobs) as workers:
 
-            def make(slugs: Iterable[str]) -> Iterator[tuple[str, Made]]:
-                return workers.run(jobs.task, {slug: (slug, self.root) for slug in slugs})
+            def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
+                each = spare(self.jobs, len(slugs))
+                return workers.run(jobs.task, {slug: (slug, self.root, each) for slug in slugs})
 
-            found, self.n_kept = self.parts("task", TaskPart, keys, make)()
+            wait = self.parts("task", TaskPart, keys, make)
+            prepare()  # meanwhile; the processes of later stages begin with it
+            found, self.n_kept = wait()
         return found
 
     def together(
@@ -232,7 +236,7 @@ class _Build:
         kind: str,
         model: type[Model],
         keys: Mapping[str, str],
-        make: Callable[[Iterable[str]], Iterator[tuple[str, Made]]],
+        make: Callable[[Collection[str]], Iterator[tuple[str, Made]]],
     ) -> Callable[[], tuple[dict[str, Model], int]]:
         """Begin to make the parts that no earlier build has kept.
 

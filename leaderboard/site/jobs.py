@@ -30,9 +30,9 @@ Made = tuple[str, list[File]]
 """A part as JSON, which is also what a cache keeps, and its files."""
 
 
-def task(context: Context, slug: str, root: Path) -> Made:
+def task(context: Context, slug: str, root: Path, processes: int) -> Made:
     """A task's part (parts.TaskPart as JSON) and its files."""
-    part, files = parts.make(context, slug, root)
+    part, files = parts.make(context, slug, root, processes)
     return part.model_dump_json(), files
 
 

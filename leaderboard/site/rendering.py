@@ -53,6 +53,12 @@ def render(template: str, place: Place, **context: Any) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
+def prepare() -> None:
+    """Compile all templates: processes that are forked from this one need not do it again."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
 @functools.lru_cache(maxsize=64)
 def _chrome(place: Place) -> TemplateModule:
     """What stands around the pages of a folder: styles, scripts, top, foot."""

@@ -18,6 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from suite.errors import WorkerError
 
 Shared = TypeVar("Shared")
@@ -31,6 +33,14 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def spare(processes: int, n_items: int) -> int:
+    """Processes that each of so many items may use beside the others: at least one.
+
+    One, where they would have to be sent all that they share.
+    """
+    return max(1, processes // max(1, n_items)) if _START == "fork" else 1
 
 
 class Workers(Generic[Shared]):
@@ -91,6 +101,7 @@ def _start(shared: object) -> None:
     """In a process that lives for the build alone."""
     global _shared
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no tracebacks: who pressed Ctrl-C knows it
+    threadpool_limits(1)  # there are as many processes as cores
     gc.disable()
     _shared = shared
 
