@@ -113,6 +113,10 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
     return built
 
 
+_KINDS = {"task": "tasks", "group": "families", "claims": "claims"}
+"""Parts as the user is told of them."""
+
+
 class _Plan:
     """What is to be built, and under which keys its parts are kept."""
 
@@ -125,14 +129,21 @@ class _Plan:
             context.links.tasks, key=lambda slug: (FAMILIES.index(self.cards[slug].family), slug)
         )
         self.task_keys = {slug: self.keys.task(slug) for slug in order}
+        named = groups([self.cards[slug] for slug in order], lambda card: card)
+        self.group_keys = {
+            name: self.keys.together(name, self._some(card.slug for card in cards))
+            for name, cards in named.items()
+        }
+        self.claimed = sorted({slug for card in self.methods.values() for claim in card.claims
+                               for slug in named_tasks(claim, self.task_keys)})  # fmt: skip
+        self.claims_key = {"all": self.keys.claims(self._some(self.claimed))}
         self.log = context.shelves[0].log
         self.unread = {p for shelf in context.shelves for p in unread(shelf, self.cards)}
         self.key = self.keys.site(
             self.task_keys, self.log[-1].hash if self.log else "", reports, sorted(self.unread)
         )
 
-    def some(self, slugs: Iterable[str]) -> dict[str, str]:
-        """Keys of some tasks."""
+    def _some(self, slugs: Iterable[str]) -> dict[str, str]:
         return {slug: self.task_keys[slug] for slug in slugs}
 
     def unchanged(self, out: Path) -> Built | None:
@@ -157,12 +168,14 @@ class _Build:
         self.context, self.cache, self.keys = plan.context, plan.cache, plan.keys
         self.files: list[File] = []
         self.n_kept = 0
+        self.ranked: dict[str, GroupPart] = {}
+        self.judged: dict[str, Ledger] = {}
 
     def build(self, out: Path) -> Built:
         parts = self.tasks()
         shown = {slug: part for slug, part in parts.items() if not part.empty}
         problems = self.problems(parts)
-        groups, ledger, n_runs = self.together(shown, list(parts))
+        groups, ledger, n_runs = self.together(shown)
         self.say("drawing the board")
         view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}), n_runs)
         self.draw(view, {name: part.compared for name, part in groups.items()}, list(shown))
@@ -184,107 +197,87 @@ class _Build:
     def tasks(self) -> dict[str, TaskPart]:
         """The part of every task with results, by family and slug."""
         keys = self.plan.task_keys
+        new = [slug for slug, key in keys.items() if not self.holds(f"task-{slug}", key)]
         with Workers(self.context, self.jobs) as workers:
 
             def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
                 each = spare(self.jobs, len(slugs))
                 return workers.run(jobs.task, {slug: (slug, self.root, each) for slug in slugs})
 
-            wait = self.parts("task", TaskPart, keys, make)
-            prepare()  # meanwhile; the processes of later stages begin with it
-            found, self.n_kept = wait()
-        return found
+            under_way = make(new)
+            # Meanwhile: what else is known, and what processes of later stages need.
+            found = self.kept("task", TaskPart, {s: k for s, k in keys.items() if s not in new})
+            self.n_kept = len(found)
+            self.ranked = self.kept("group", GroupPart, self.plan.group_keys)
+            self.judged = self.kept("claims", Ledger, self.plan.claims_key)
+            prepare()
+            damaged = [slug for slug in keys if slug not in found and slug not in new]
+            made = itertools.chain(under_way, make(damaged))
+            found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))
+        return {slug: found[slug] for slug in keys}
 
-    def together(
-        self, parts: Mapping[str, TaskPart], slugs: Sequence[str]
-    ) -> tuple[dict[str, GroupPart], Ledger, int]:
+    def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger, int]:
         """What tasks say together, by family and "overall"; of claims; and how many runs there are.
 
         Args:
             parts: of the tasks with something to show.
-            slugs: of all tasks with results.
         """
-        plan, context, methods = self.plan, self.context, self.plan.methods
+        plan, context = self.plan, self.context
         named = groups([plan.cards[slug] for slug in parts], lambda card: card)
         members = {name: [card.slug for card in cards] for name, cards in named.items()}
-        claimed = {slug for card in methods.values() for claim in card.claims
-                   for slug in named_tasks(claim, parts)}  # fmt: skip
-        keys = {name: self.keys.together(name, plan.some(own)) for name, own in members.items()}
-        read = jobs.Read(plan.cards, methods, parts, context.links, context.ruleset, self.root)
+        missing = sorted(members.keys() - self.ranked.keys(), key=lambda name: -len(members[name]))
+        claimed = [slug for slug in plan.claimed if slug in parts]
+        read = jobs.Read(plan.cards, plan.methods, parts, context.links, context.ruleset, self.root)
         with Workers(read, self.jobs) as workers:
-
-            def rank(names: Iterable[str]) -> Iterator[tuple[str, Made]]:
-                largest = sorted(names, key=lambda name: -len(members[name]))
-                items = {name: (self.group(name, members[name]),) for name in largest}
-                return workers.run(jobs.group, items)
-
-            def judge(names: Iterable[str]) -> Iterator[tuple[str, Made]]:
-                return workers.run(jobs.ledger, {name: (sorted(claimed),) for name in names})
-
-            listed = workers.run(jobs.long_table, {"": (slugs,)})
-            judged = self.parts(
-                "claims", Ledger, {"all": self.keys.claims(plan.some(claimed))}, judge
+            listed = workers.run(jobs.long_table, {"": (list(plan.task_keys),)})
+            judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
+            ranked = workers.run(
+                jobs.group, {name: (self.group(name, members[name]),) for name in missing}
             )
-            ranked, _ = self.parts("group", GroupPart, keys, rank)()
-            ledger = judged()[0]["all"]
+            found = self.ranked | self.made(
+                "group", GroupPart, plan.group_keys, ranked, len(missing)
+            )
+            ledger = self.judged | self.made("claims", Ledger, plan.claims_key, judged, 1)
             _, (n_runs, files) = next(listed)
         self.files += files
-        return ranked, ledger, n_runs
-
-    def parts(
-        self,
-        kind: str,
-        model: type[Model],
-        keys: Mapping[str, str],
-        make: Callable[[Collection[str]], Iterator[tuple[str, Made]]],
-    ) -> Callable[[], tuple[dict[str, Model], int]]:
-        """Begin to make the parts that no earlier build has kept.
-
-        Args:
-            kind: of these parts.
-            model: of what each says.
-            keys: of each, by name: everything it depends on.
-            make: begins to make those of these names.
-
-        Returns:
-            What waits for them; it gives all parts in the order of `keys`, and how many were kept.
-        """
-        held = [name for name, key in keys.items() if self.holds(f"{kind}-{name}", key)]
-        new = [name for name in keys if name not in held]
-        under_way = make(new)
-
-        def wait() -> tuple[dict[str, Model], int]:
-            kept = {name: self.kept(f"{kind}-{name}", keys[name], model) for name in held}
-            found = {name: part for name, part in kept.items() if part is not None}
-            n_kept = len(found)
-            damaged = [name for name in held if name not in found]
-            n = len(new) + len(damaged)
-            for done, (name, made) in enumerate(itertools.chain(under_way, make(damaged))):
-                found[name] = self.take(f"{kind}-{name}", keys[name], model, made)
-                self.say(f"{kind}: {done + 1} of {n} ready")
-            return {name: found[name] for name in keys}, n_kept
-
-        return wait
+        return {name: found[name] for name in members}, ledger["all"], n_runs
 
     def holds(self, name: str, key: str) -> bool:
         """An earlier build kept something under this key."""
         return self.cache is not None and self.cache.holds(name, key)
 
-    def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
-        """A part of an earlier build, if it is as it was."""
-        kept = self.cache.restore(name, key, self.root, model) if self.cache else None
-        if kept is None:
-            return None
-        self.files += kept[1]
-        return kept[0]
+    def kept(self, kind: str, model: type[Model], keys: Mapping[str, str]) -> dict[str, Model]:
+        """The parts of a kind that an earlier build has kept, by name.
 
-    def take(self, name: str, key: str, model: type[Model], made: Made) -> Model:
-        """A part that was made now; the next build may keep it."""
-        text, files = made
-        self.files += files
-        if self.cache:
-            self.cache.keep(name, key, self.root, text, files)
-        return model.model_validate_json(text)
+        Args:
+            kind: of these parts.
+            model: of what each says.
+            keys: of each, by name: everything it depends on.
+        """
+        found: dict[str, Model] = {}
+        for name, key in keys.items():
+            if self.cache and (kept := self.cache.restore(f"{kind}-{name}", key, self.root, model)):
+                found[name] = kept[0]
+                self.files += kept[1]
+        return found
+
+    def made(
+        self,
+        kind: str,
+        model: type[Model],
+        keys: Mapping[str, str],
+        under_way: Iterator[tuple[str, Made]],
+        n: int,
+    ) -> dict[str, Model]:
+        """The n parts of a kind that are being made, each kept for the next build."""
+        found: dict[str, Model] = {}
+        for done, (name, (text, files)) in enumerate(under_way, 1):
+            self.files += files
+            if self.cache:
+                self.cache.keep(f"{kind}-{name}", keys[name], self.root, text, files)
+            found[name] = model.model_validate_json(text)
+            self.say(f"{_KINDS[kind]}: {done} of {n} ready")
+        return found
 
     def group(self, name: str, slugs: Sequence[str]) -> jobs.Group:
         """What a group is made from; most of its bootstraps are those of the last time."""

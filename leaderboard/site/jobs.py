@@ -5,7 +5,6 @@ What a job is given beside its arguments is shared by all jobs of its stage.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,7 +17,7 @@ from leaderboard.site import citing, feeds, parts, sheets, summaries, twins
 from leaderboard.site.folder import File, described, write
 from leaderboard.site.links import DATA, STATIC, Links
 from leaderboard.site.pages import compare_data
-from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
+from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
 from leaderboard.site.summaries import Member
 from leaderboard.site.views import SiteView
 from suite.cards import SubmissionCard, TaskCard
@@ -116,13 +115,20 @@ def _written(root: Path, content: Content) -> list[File]:
     return [write(root, path, text) for path, text in content]
 
 
+def _board(drawing: Drawing) -> Content:
+    return twins.of_board("board", drawing.view.board)
+
+
+def _defaults(drawing: Drawing) -> Content:
+    return twins.of_board("defaults", drawing.view.defaults)
+
+
 def _twins(drawing: Drawing) -> Content:
-    return twins.of_board(drawing.view)
+    return twins.of_site(drawing.view)
 
 
 def _compared(drawing: Drawing) -> Content:
-    folder = drawing.root / COMPARED
-    tasks = {slug: json.loads((folder / f"{slug}.json").read_bytes()) for slug in drawing.shown}
+    tasks = {slug: parts.compared(drawing.root, slug) for slug in drawing.shown}
     return compare_data(drawing.view, tasks, drawing.together)
 
 
@@ -143,5 +149,5 @@ def _static(drawing: Drawing) -> Content:
         yield f"{STATIC}/{path.name}", path.read_bytes()
 
 
-OTHERS = (_twins, _compared, _feeds, _static)
+OTHERS = (_compared, _board, _defaults, _twins, _feeds, _static)
 """What is not a page, the longest work first."""

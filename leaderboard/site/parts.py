@@ -6,7 +6,6 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from suite.space import Space
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie until it is put together; not part of the site."""
 COMPARED = "compared"
-"""Likewise what the compare page says of each method on a task, as JSON."""
+"""Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,10 @@ def _write_task(work: _Work) -> list[File]:
         **task_pages(view, work.context.links),
         **dict(twins.of_task(view)),
         f"{folder}/cite.bib": citing.of_task(view.card),
-        f"{COMPARED}/{view.card.slug}.json": json.dumps(task_entries(view.tuned, detail.pairs)),
+        f"{COMPARED}/{view.card.slug}.txt": "".join(
+            f"{method}\n{entry}\n"
+            for method, entry in task_entries(view.tuned, detail.pairs).items()
+        ),
     }
     return [write(work.root, path, text) for path, text in content.items()]
 
@@ -162,6 +164,12 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
         files += [write(root, path, text) for path, text in pages.items()]
         lines.append(sheets.long_rows(row, cell.study, runs))
     return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines))]
+
+
+def compared(root: Path, slug: str) -> dict[str, str]:
+    """What the compare page says of each method on a task, from what `make` left."""
+    lines = (root / COMPARED / f"{slug}.txt").read_text(encoding="utf-8").split("\n")
+    return dict(zip(lines[:-1:2], lines[1::2], strict=True))
 
 
 def light(cell: Cell) -> Cell:
