@@ -22,6 +22,6 @@ Layers, each importing only from those below it:
     profiles, budgets, survival, sensitivity
     format
     paired
-    middle, multiple, memo
+    middle, multiple, memo, distributions
     exact
 """

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
+from leaderboard.distributions import normal_cdfs
 from leaderboard.exact import Weights, weighted_sums
 from leaderboard.memo import Memo
 from leaderboard.middle import middle_means
@@ -288,11 +288,12 @@ class Contrasts:
         """
         centred = draws - draws.mean(axis=1, keepdims=True)
         products = np.einsum("id,jd->ij", centred, centred) / draws.shape[1]  # no BLAS
-        own = np.diagonal(products)
-        variance = np.maximum(0.0, own[:, np.newaxis] + own - 2 * products)
-        difference = np.abs(iqm[:, np.newaxis] - iqm)
+        own, (i, j) = np.diagonal(products), np.triu_indices(len(iqm), 1)
+        variance = np.maximum(0.0, own[i] + own[j] - 2 * products[i, j])
         error = np.maximum(np.sqrt(variance), 1e-12)  # none: the difference is certain
-        return cls(iqm, 2 * ndtr(-difference / error))
+        p = np.ones_like(products)
+        p[i, j] = p[j, i] = 2 * normal_cdfs(-np.abs(iqm[i] - iqm[j]) / error)
+        return cls(iqm, p)
 
     @classmethod
     def of(cls, iqm: Floats, draws: Floats) -> Contrasts:

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.special import ndtr, ndtri, stdtr
 
+from leaderboard.distributions import normal_cdf, normal_quantile, student_cdf
 from suite.identity import derive_seed
 from suite.ruleset import Ruleset
 
@@ -141,7 +141,7 @@ def bca_intervals(
     # The acceleration has no scale; cubes of large scores would overflow.
     unit = deviations[varied] / scale[varied, np.newaxis]
     acceleration = (unit**3).sum(axis=1) / (6 * (unit**2).sum(axis=1) ** 1.5)
-    tail = float(ndtri((1 - confidence) / 2))
+    tail = normal_quantile((1 - confidence) / 2)
     columns = varied, (centre - slack)[varied], (centre + slack)[varied], acceleration
     ends = [
         _bca(drawn(i), tail, *values)
@@ -165,12 +165,12 @@ def _bca(
     """
     draws = len(row)
     share = (np.count_nonzero(row < low) + np.count_nonzero(row <= high)) / (2 * draws)
-    bias = float(ndtri(min(max(share, 0.5 / draws), 1 - 0.5 / draws)))
+    bias = normal_quantile(min(max(share, 0.5 / draws), 1 - 0.5 / draws))
     left, right = (
-        ndtr(bias + shifted / (1 - acceleration * shifted))
+        normal_cdf(bias + shifted / (1 - acceleration * shifted))
         for shifted in (bias + tail, bias - tail)
     )
-    return _ends(row, float(left), float(right))
+    return _ends(row, left, right)
 
 
 def _ends(row: Floats, low: float, high: float) -> tuple[float, float]:
@@ -312,7 +312,7 @@ def equivalence_ps(rows: Floats, margin: float) -> Floats:
     # In units of the spread: squares of large differences would overflow.
     unit = (rows[varied] - mean[:, np.newaxis]) / spread[:, np.newaxis]
     error = spread * np.sqrt((unit**2).sum(axis=1) / (n - 1) / n)
-    p[varied] = 1 - stdtr(n - 1, (margin - np.abs(mean)) / error)
+    p[varied] = 1 - student_cdf((margin - np.abs(mean)) / error, n - 1)
     return np.asarray(p)
 
 

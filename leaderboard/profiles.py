@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtr
 
+from leaderboard.distributions import chi_square_tail, normal_cdfs
 from leaderboard.memo import Memo
 from leaderboard.paired import Floats, Interval, percentile_ends, resample_counts
 from suite.identity import sha256
@@ -194,7 +195,7 @@ def mean_ranks(scores: Floats) -> tuple[Floats, float]:
     if spread <= 0:  # every task ties all methods
         return mean, 1.0
     statistic = 12 * tasks / (m * (m + 1)) * float(((mean - (m + 1) / 2) ** 2).sum()) / spread
-    return mean, float(chdtrc(m - 1, statistic))
+    return mean, chi_square_tail(statistic, m - 1)
 
 
 def critical_difference(m: int, tasks: int, alpha: float) -> float:
@@ -206,6 +207,7 @@ def critical_difference(m: int, tasks: int, alpha: float) -> float:
     return _studentized_range(m, alpha) / math.sqrt(2) * math.sqrt(m * (m + 1) / (6 * tasks))
 
 
+@functools.cache
 def _studentized_range(m: int, alpha: float) -> float:
     """Upper quantile of the range of m standard normal numbers (infinite degrees of freedom).
 
@@ -214,10 +216,10 @@ def _studentized_range(m: int, alpha: float) -> float:
     """
     x = np.linspace(-9.0, 9.0, 2_001)  # smooth and zero at both ends: the trapezoid is exact here
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    low, high = 0.0, 20.0
+    below, low, high = normal_cdfs(x), 0.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        inside = density * (ndtr(x) - ndtr(x - middle)) ** (m - 1)
+        inside = density * (below - normal_cdfs(x - middle)) ** (m - 1)
         if m * float(inside.sum()) * (x[1] - x[0]) < 1 - alpha:
             low = middle
         else:

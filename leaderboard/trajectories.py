@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from leaderboard.distributions import student_quantile
 from leaderboard.evidence import MAX_SCORE
 from leaderboard.paired import Floats
 from suite.cards import TaskCard
@@ -130,5 +130,7 @@ def half_widths(values: Floats, confidence: float) -> Floats:
     unit = deviations / np.where(spread > 0, spread, 1.0)
     freedom = np.maximum(n - 1, 1)
     error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
-    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
+    level = (1 + confidence) / 2
+    factors = np.array([student_quantile(level, number) for number in freedom.tolist()])
+    half: Floats = np.where(n > 1, factors * error, np.inf)
     return half
