@@ -28,6 +28,8 @@ STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
 _ROUNDING = 1e-12
 """Differences of draws that are none, relative to their size and to the reference's score."""
+_COUNTED = 128
+"""Draws whose runs are counted at once, for the cache."""
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
 
@@ -254,21 +256,40 @@ def _task_weights(design: _Design, task: str, n: int) -> Weights:
 
 def _over_tasks(design: _Design) -> Weights:
     """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
-    n_tasks, n_draws = len(design.tasks), design.draws
+    sizes = np.array(design.sizes)
+    n_runs = int(sizes.sum())
+    shares = np.repeat(4 * design.unit // sizes, sizes)[:, np.newaxis]
+    drawn = _drawn_runs(design)
+    weights = np.empty((n_runs, design.draws), dtype=design.dtype)
+    for start in range(0, design.draws, _COUNTED):
+        part = slice(start, start + _COUNTED)
+        runs = drawn[:, :, part]
+        columns = runs.shape[2]
+        places = runs + (n_runs + 1) * np.arange(columns)
+        counts = np.bincount(places.ravel(), minlength=columns * (n_runs + 1))
+        counts = counts.reshape(columns, n_runs + 1)[:, :n_runs].T
+        np.multiply(counts, shares, out=weights[:, part], casting="unsafe")
+    return weights
+
+
+def _drawn_runs(design: _Design) -> NDArray[np.int32]:
+    """Rows (tasks, most repetitions, draws) of the runs drawn; past the last where there is none.
+
+    A task may have fewer repetitions than the one that it takes the place of has.
+    """
+    n_tasks, most, n_draws = len(design.tasks), max(design.sizes), design.draws
     seed = derive_seed(design.root, "bootstrap tasks", *design.tasks, *design.sizes)
     generator = np.random.default_rng(seed)
-    sizes = np.array(design.sizes)
-    offsets = np.cumsum(sizes) - sizes
-    weights = np.zeros((int(sizes.sum()), n_draws), dtype=design.dtype)
-    flat, columns = weights.reshape(-1), np.arange(n_draws)  # one index is faster than two
-    for _ in range(n_tasks):
+    sizes = np.array(design.sizes, dtype=np.int32)
+    offsets = np.cumsum(sizes, dtype=np.int32) - sizes
+    repetitions = np.arange(most)[:, np.newaxis]
+    runs = np.empty((n_tasks, most, n_draws), dtype=np.int32)
+    for row in runs:
         task = generator.integers(0, n_tasks, n_draws)
-        share = (4 * design.unit // sizes[task]).astype(design.dtype)
-        first, n = offsets[task] * n_draws + columns, sizes[task]
-        for repetition in range(int(sizes.max())):
-            drawn = generator.integers(0, design.unit, n_draws) * n // design.unit
-            flat[first + drawn * n_draws] += share * (repetition < n)
-    return weights
+        n = sizes[task]
+        drawn = generator.integers(0, design.unit, (most, n_draws), dtype=np.int32)
+        row[:] = np.where(repetitions < n, offsets[task] + drawn * n // design.unit, sizes.sum())
+    return runs
 
 
 @dataclass(frozen=True)

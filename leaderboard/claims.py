@@ -310,8 +310,8 @@ def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
     if n:
         difference = float(values.mean())
         # A stratum of its own: no task's resamples, whose slug could not hold a space.
-        indices = paired.resamples(ruleset.seed_root, "a claim", n, ruleset.bootstrap_draws)
-        interval = paired.bca_interval(values, indices, ruleset.confidence)
+        counts = paired.resample_counts(ruleset.seed_root, "a claim", n, ruleset.bootstrap_draws)
+        interval = paired.bca_interval(values, counts, ruleset.confidence)
     elif trial.certain and trial.unit != "normalised":
         difference = float(np.mean([task.difference for task in trial.certain]))
     if trial.certain:

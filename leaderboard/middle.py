@@ -43,7 +43,9 @@ def middle_means(values: Floats, weights: Weights, quarter: int) -> Floats:
         np.clip(block, low, high, out=block)
         np.subtract(block[0], counted, out=inside[0])
         np.subtract(block[1:], block[:-1], out=inside[1:])
-        total += np.einsum("n,nd->d", values[rows], inside)  # no BLAS: the same on every machine
+        # No BLAS, which orders its additions by the processor and the threads that it finds;
+        # another build of NumPy may still change the last digit.
+        total += np.einsum("n,nd->d", values[rows], inside)
         counted = block[-1].copy()
         if counted.min() >= high:
             break

@@ -62,7 +62,6 @@ class Comparison(Part):
     verdict: Verdict
 
 
-@functools.lru_cache(maxsize=64)
 def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int64]:
     """Bootstrap indices (n, draws) of a task with n repetitions, the same for all its methods.
 
@@ -73,30 +72,18 @@ def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int6
         draws: resamples.
     """
     generator = np.random.default_rng(derive_seed(ruleset, "bootstrap", stratum, n))
-    indices = generator.integers(0, n, (n, draws))
-    indices.setflags(write=False)
-    return indices
+    return generator.integers(0, n, (n, draws))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int8]:
     """How often each of n repetitions appears in each of `resamples`, (n, draws)."""
-    counts = _counted(resamples(ruleset, stratum, n, draws))
+    indices = resamples(ruleset, stratum, n, draws)
+    counts = np.empty(indices.shape, dtype=np.int8)
+    for repetition, row in enumerate(counts):
+        np.sum(indices == repetition, axis=0, dtype=np.int8, out=row)
     counts.setflags(write=False)
     return counts
-
-
-def _counted(indices: NDArray[np.int64]) -> NDArray[np.int8]:
-    counts = np.zeros(indices.shape, dtype=np.int8)
-    for repetition, row in enumerate(counts):
-        row += (indices == repetition).sum(axis=0, dtype=np.int8)
-    return counts
-
-
-def resampled_means(values: Floats, indices: NDArray[np.int64]) -> Floats:
-    """Means (draws,) of the values (n,) under the bootstrap indices (n, draws)."""
-    means: Floats = resampled_rows(values[np.newaxis], _counted(indices))[0]
-    return means
 
 
 def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
@@ -106,7 +93,8 @@ def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
     for start in range(0, draws, _SLICE):
         part = slice(start, start + _SLICE)
         weights = counts[:, part].astype(np.float64)
-        np.einsum("mn,nd->md", rows, weights, out=means[:, part])  # no BLAS: the same everywhere
+        # No BLAS: see `middle`.
+        np.einsum("mn,nd->md", rows, weights, out=means[:, part])
     means /= n
     return means
 
@@ -233,16 +221,17 @@ def percentile_ends(rows: Floats, confidence: float) -> Floats:
     return quantiles(ordered, levels)
 
 
-def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
-    """The BCa interval of the mean of values (n,) under the bootstrap indices (n, draws).
+def bca_interval(values: Floats, counts: NDArray[np.int8], confidence: float) -> Interval | None:
+    """The BCa interval of the mean of values (n,) under `resample_counts` (n, draws).
 
     Returns:
         The interval, or None where n < 2 leaves nothing to resample.
     """
     if len(values) < 2:
         return None
-    means = resampled_means(values, indices)[np.newaxis]
-    low, high = bca_intervals(values[np.newaxis], means.__getitem__, confidence)[0].tolist()
+    rows = values[np.newaxis]
+    means = resampled_rows(rows, counts)
+    low, high = bca_intervals(rows, means.__getitem__, confidence)[0].tolist()
     return Interval(low=low, high=high)
 
 

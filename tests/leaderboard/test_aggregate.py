@@ -117,6 +117,23 @@ def test_the_interval_over_tasks_is_that_of_a_plain_nested_bootstrap(sizes: dict
     assert over.low < found.iqm_interval.low < found.iqm_interval.high < over.high
 
 
+@pytest.mark.parametrize("sizes", [(12, 12, 12), (3, 8, 5), (1, 12, 12, 8), (12,) * 40])
+def test_runs_drawn_over_tasks_weigh_as_much_as_the_tasks_drawn(sizes: tuple[int, ...]) -> None:
+    names = tuple(f"t{i:02d}" for i in range(len(sizes)))
+    design = aggregate._Design(names, sizes, "root", 300)
+    weights = aggregate._over_tasks(design).astype(int)
+    assert (weights.sum(axis=0) == 4 * design.quarter).all()
+    drawn = np.zeros(300, dtype=int)
+    for task in np.split(weights, np.cumsum(sizes)[:-1]):
+        share, rest = np.divmod(task.sum(axis=0), 4 * design.unit)
+        assert not rest.any()
+        assert not (task % (4 * design.unit // len(task))).any()
+        drawn += share
+    assert (drawn == len(sizes)).all()
+    flat = np.repeat([design.unit * 4 / n for n in sizes], sizes)
+    assert weights.mean(axis=1) == pytest.approx(flat, rel=0.6)
+
+
 def test_two_tasks_are_not_resampled() -> None:
     assert aggregate.aggregate(tasks(6, {"a": 12, "b": 12}), SMALL).iqm_interval_tasks is None
 
