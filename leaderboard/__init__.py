@@ -22,5 +22,6 @@ Layers, each importing only from those below it:
     profiles, budgets, survival, sensitivity
     format
     paired
-    multiple, memo
+    middle, multiple, memo, distributions
+    exact
 """

@@ -201,8 +201,8 @@ def _differences(scores: Floats, orders: NDArray[np.int64], r: int) -> Floats:
 
 def _covered(task: str, differences: Floats, ruleset: Ruleset) -> float:
     n = differences.shape[1]
-    indices = paired.resamples(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
-    intervals = [paired.bca_interval(row, indices, ruleset.confidence) for row in differences]
+    counts = paired.resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
+    intervals = [paired.bca_interval(row, counts, ruleset.confidence) for row in differences]
     return _mean([found is not None and found.low <= 0 <= found.high for found in intervals])
 
 

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
+from leaderboard.distributions import normal_cdfs
+from leaderboard.exact import Weights, weighted_sums
 from leaderboard.memo import Memo
+from leaderboard.middle import middle_means
 from leaderboard.multiple import benjamini_hochberg
 from leaderboard.paired import (
     Floats,
     Interval,
     percentile_ends,
     resample_counts,
-    resampled_rows,
 )
 from suite.identity import derive_seed, sha256
 from suite.ruleset import Ruleset
 
-STABILITY_DRAWS = 500
+STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
+_ROUNDING = 1e-12
+"""Differences of draws that are none, relative to their size and to the reference's score."""
+_COUNTED = 128
+"""Draws whose runs are counted at once, for the cache."""
 MIN_TASKS = 3
 """Fewest tasks that are resampled."""
-_SLICE = 2_000
-"""Draws worked on at once: few enough for the cache, enough for a loop over runs."""
 
-Weights = NDArray[np.signedinteger]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,11 @@ class Anchors:
         return abs(self.one - self.zero)
 
 
-class Drawn(Protocol):
-    """An interquartile mean with the bootstrap behind it."""
-
-    @property
-    def iqm(self) -> float:
-        """The mean of the middle half."""
-
-    @property
-    def iqm_draws(self) -> Floats:
-        """Its (draws,) bootstrap values; draw i of two methods holds the same resamples."""
+def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
+    """Mean (m,) of each of m samples; one call for all of one size costs as much as one sample."""
+    if len({len(sample) for sample in samples}) == 1:
+        return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
+    return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -136,26 +132,19 @@ class _Design:
         return math.lcm(*self.sizes)
 
     @property
+    def quarter(self) -> int:
+        """A quarter of the weight of all tasks."""
+        return self.unit * len(self.tasks)
+
+    @property
     def n_without(self) -> int:
         """Tasks that can be left out."""
         return len(self.tasks) if len(self.tasks) > 1 else 0
 
     @property
-    def counts(self) -> list[NDArray[np.int8]]:
-        """How often each draw holds each run, (n, draws) a task."""
-        return [
-            resample_counts(self.root, task, n, self.draws)
-            for task, n in zip(self.tasks, self.sizes, strict=True)
-        ]
-
-    def weights(self, counts: Sequence[NDArray[np.int8]]) -> Weights:
-        """The weight of each run in each draw, (runs, draws), from the counts of each task."""
-        return np.concatenate(
-            [
-                np.multiply(count, 4 * self.unit // n, dtype=self.dtype)
-                for count, n in zip(counts, self.sizes, strict=True)
-            ]
-        )
+    def n_stable(self) -> int:
+        """Draws in which tasks are left out."""
+        return min(STABILITY_DRAWS, self.draws)
 
     @property
     def dtype(self) -> type[np.int16] | type[np.int64]:
@@ -173,60 +162,51 @@ def _known(
     def make(places: list[int]) -> Floats:
         return _alike([methods[i] for i in places], design, confidence)
 
-    ends = np.cumsum([11, design.draws, design.n_without])
-    width = int(ends[-1]) + design.n_without * min(STABILITY_DRAWS, design.draws)
+    heads = 11
+    ends = np.cumsum([heads, design.draws])
+    width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
     rows = memo.rows("aggregates", width, keys, make)
-    return [_unpacked(*np.split(row, ends)) for row in rows]
+    return [_unpacked(design, *np.split(row, ends)) for row in rows]
 
 
-def _unpacked(heads: Floats, draws: Floats, without: Floats, draws_without: Floats) -> Aggregate:
+def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) -> Aggregate:
     iqm, mean, gap, *ends = heads.tolist()
     within, of_mean, of_gap = (Interval(low=ends[i], high=ends[i + 1]) for i in (0, 2, 4))
     over = None if math.isnan(ends[6]) else Interval(low=ends[6], high=ends[7])
-    by_task = draws_without.reshape(len(without), min(STABILITY_DRAWS, len(draws)))
-    return Aggregate(iqm, mean, gap, within, of_mean, of_gap, over, draws, without, by_task)
+    by_task = without.reshape(design.n_without, 1 + design.n_stable)
+    return Aggregate(
+        iqm, mean, gap, within, of_mean, of_gap, over, draws, by_task[:, 0], by_task[:, 1:]
+    )
 
 
 def _alike(methods: Sequence[Sequence[Floats]], design: _Design, confidence: float) -> Floats:
     """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
-    counts = design.counts
-    mean, mean_draws = _means(methods, counts)
-    short = [[np.maximum(0.0, 1 - value) for value in found] for found in methods]
-    gap, gap_draws = _means(short, counts)
-    middles = [_Middle(found, design.unit) for found in methods]
-    plain = design.weights([np.ones((n, 1), dtype=np.int8) for n in design.sizes])
-    weights = design.weights(counts)
-    within = np.stack([middle.draws(weights) for middle in middles])
-    over = np.full((len(methods), 2), math.nan)
-    if len(design.tasks) >= MIN_TASKS:
-        resampled = _task_weights(design)
-        over = percentile_ends(
-            np.stack([middle.draws(resampled) for middle in middles]), confidence
-        )
-    columns = (
-        [middle.draws(plain) for middle in middles],
-        mean,
-        gap,
-        percentile_ends(within, confidence),
-        percentile_ends(mean_draws, confidence),
-        percentile_ends(gap_draws, confidence),
-        over,
-        within,
-        [middle.without(plain) for middle in middles],
-        [middle.without(weights[:, :STABILITY_DRAWS]) for middle in middles],
+    weights = _weights(design)
+    rows = np.array([np.concatenate(values) for values in methods])
+    middles = _middles(rows, weights.within, design.quarter)
+    means, gaps = (
+        weighted_sums(values, weights.within, 4 * design.quarter) / (4 * design.quarter)
+        for values in (rows, np.maximum(0.0, 1 - rows))
     )
-    return np.hstack([np.reshape(column, (len(methods), -1)) for column in columns])
+    over = np.full((len(rows), 2), math.nan)
+    if weights.over is not None:
+        over = percentile_ends(_middles(rows, weights.over, design.quarter), confidence)
+    return np.hstack(
+        [
+            *(draws[:, :1] for draws in (middles, means, gaps)),
+            *(percentile_ends(draws[:, 1:], confidence) for draws in (middles, means, gaps)),
+            over,
+            middles[:, 1:],
+            _middles(rows, weights.without, design.quarter - design.unit),
+        ]
+    )
 
 
-def _means(
-    methods: Sequence[Sequence[Floats]], counts: Sequence[NDArray[np.int8]]
-) -> tuple[list[float], Floats]:
-    """Mean over tasks of each method, and its draws (methods, draws)."""
-    draws = np.zeros((len(methods), counts[0].shape[1]))
-    for task, count in enumerate(counts):
-        draws += resampled_rows(np.stack([found[task] for found in methods]), count)
-    draws /= len(counts)
-    return [float(np.mean([value.mean() for value in found])) for found in methods], draws
+def _middles(rows: Floats, weights: Weights, quarter: int) -> Floats:
+    """Interquartile means (m, draws) of m rows of runs (m, n) under weights (n, draws)."""
+    if not weights.size:  # a single task cannot be left out
+        return np.empty((len(rows), 0))
+    return np.array([middle_means(row, weights, quarter) for row in rows])
 
 
 def interquartile_mean(values: Sequence[Floats]) -> float:
@@ -236,103 +216,80 @@ def interquartile_mean(values: Sequence[Floats]) -> float:
     """
     unit = math.lcm(*(len(value) for value in values))
     weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
-    return float(_Middle(values, unit).draws(weights)[0])
+    return float(middle_means(np.concatenate(values), weights, unit * len(values))[0])
 
 
-class _Middle:
-    """Interquartile means of one method's runs under whole-number weights.
+@dataclass(frozen=True)
+class _Weights:
+    """Weights (runs, columns) of the runs of all tasks, one task after the other."""
 
-    Every draw is the same sorted runs under other weights, so one sort serves all. A run outside
-    the middle half has weight zero there, however extreme its score.
-    """
-
-    def __init__(self, values: Sequence[Floats], unit: int) -> None:
-        """Values (n,) a task; a task's runs weigh 4 `unit` together."""
-        pooled = np.concatenate(values)
-        self.order = np.argsort(pooled, kind="stable")
-        self.ordered = pooled[self.order]
-        task_of = np.repeat(np.arange(len(values)), [len(value) for value in values])
-        self.task_of = task_of[self.order]
-        self.unit, self.n_tasks = unit, len(values)
-
-    def draws(self, weights: Weights) -> Floats:
-        """Interquartile means (draws,) under weights (runs, draws)."""
-        found, n_tasks = np.empty(weights.shape[1]), self.n_tasks
-        for first in range(0, len(found), _SLICE):
-            part = slice(first, first + _SLICE)
-            cumulative = self._cumulative(weights[:, part])
-            start, end = self._reach(cumulative, self.unit * n_tasks, 3 * self.unit * n_tasks)
-            found[part] = self._mean(cumulative[start:end], n_tasks, start)
-        return found
-
-    def without(self, weights: Weights) -> Floats:
-        """The same (tasks, draws) with each task left out; (0, draws) for one task."""
-        n_tasks, n_draws = self.n_tasks, weights.shape[1]
-        if n_tasks < 2:
-            return np.empty((0, n_draws))
-        cumulative = self._cumulative(weights)
-        # A task weighs 4 units: outside these rows no draw reaches the middle half without it.
-        start, end = self._reach(
-            cumulative, self.unit * (n_tasks - 1), self.unit * (3 * n_tasks + 1)
-        )
-        found, rest = np.empty((n_tasks, n_draws)), np.empty_like(cumulative[start:end])
-        for task in range(n_tasks):
-            rows = np.flatnonzero(self.task_of == task)
-            own = np.cumsum(weights[self.order[rows]], axis=0, dtype=weights.dtype)
-            edges = [*np.clip(rows, start, end), end]
-            rest[: edges[0] - start] = cumulative[start : edges[0]]
-            for held, (first, last) in zip(own, itertools.pairwise(edges), strict=True):
-                np.subtract(cumulative[first:last], held, out=rest[first - start : last - start])
-            found[task] = self._mean(rest, n_tasks - 1, start)
-        return found
-
-    def _cumulative(self, weights: Weights) -> Weights:
-        cumulative: Weights = weights[self.order]
-        for before, row in itertools.pairwise(list(cumulative)):  # faster than np.cumsum(axis=0)
-            np.add(row, before, out=row)
-        return cumulative
-
-    def _reach(self, cumulative: Weights, low: int, high: int) -> tuple[int, int]:
-        """Rows between which some draw's cumulative weight lies between `low` and `high`."""
-        start = int(cumulative.max(axis=1).searchsorted(low, "right"))
-        end = int(cumulative.min(axis=1).searchsorted(high)) + 1
-        return start, min(end, len(cumulative))
-
-    def _mean(self, cumulative: Weights, n_tasks: int, start: int) -> Floats:
-        """Means (draws,) of the middle half of `n_tasks` tasks: runs from `start` on.
-
-        Overwrites the cumulative weights of these runs.
-        """
-        low, high = self.unit * n_tasks, 3 * self.unit * n_tasks
-        np.clip(cumulative, low, high, out=cumulative)
-        inside = np.empty_like(cumulative)
-        np.subtract(cumulative[0], cumulative.dtype.type(low), out=inside[0])
-        np.subtract(cumulative[1:], cumulative[:-1], out=inside[1:])
-        ordered = self.ordered[start : start + len(inside)]
-        total = np.einsum("n,nd->d", ordered, inside)  # no BLAS: the same on every machine
-        means: Floats = total / (high - low)
-        return means
+    within: Weights
+    """The sample itself, then draws of repetitions within each task."""
+    over: Weights | None
+    """Draws of tasks, then of repetitions of each drawn; None where tasks are too few."""
+    without: Weights
+    """The sample and the first draws of `within`, with each task left out in turn."""
 
 
 @functools.lru_cache(maxsize=1)
-def _task_weights(design: _Design) -> Weights:
+def _weights(design: _Design) -> _Weights:
+    """The same for all methods of a design, and often for the defaults as well as the tuned."""
+    within = np.concatenate(
+        [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
+    )
+    n_columns = 1 + design.n_stable
+    without = np.tile(within[:, :n_columns], design.n_without)
+    ends = np.cumsum(design.sizes)
+    for task in range(design.n_without):
+        rows = slice(ends[task] - design.sizes[task], ends[task])
+        without[rows, task * n_columns : (task + 1) * n_columns] = 0
+    over = _over_tasks(design) if len(design.tasks) >= MIN_TASKS else None
+    return _Weights(within, over, without)
+
+
+def _task_weights(design: _Design, task: str, n: int) -> Weights:
+    """Of the n runs of a task: the sample, where each counts once, and its draws."""
+    once = np.ones((n, 1), dtype=np.int8)
+    counts = np.hstack([once, resample_counts(design.root, task, n, design.draws)])
+    return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
+
+
+def _over_tasks(design: _Design) -> Weights:
     """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
-    n_tasks, n_draws = len(design.tasks), design.draws
+    sizes = np.array(design.sizes)
+    n_runs = int(sizes.sum())
+    shares = np.repeat(4 * design.unit // sizes, sizes)[:, np.newaxis]
+    drawn = _drawn_runs(design)
+    weights = np.empty((n_runs, design.draws), dtype=design.dtype)
+    for start in range(0, design.draws, _COUNTED):
+        part = slice(start, start + _COUNTED)
+        runs = drawn[:, :, part]
+        columns = runs.shape[2]
+        places = runs + (n_runs + 1) * np.arange(columns)
+        counts = np.bincount(places.ravel(), minlength=columns * (n_runs + 1))
+        counts = counts.reshape(columns, n_runs + 1)[:, :n_runs].T
+        np.multiply(counts, shares, out=weights[:, part], casting="unsafe")
+    return weights
+
+
+def _drawn_runs(design: _Design) -> NDArray[np.int32]:
+    """Rows (tasks, most repetitions, draws) of the runs drawn; past the last where there is none.
+
+    A task may have fewer repetitions than the one that it takes the place of has.
+    """
+    n_tasks, most, n_draws = len(design.tasks), max(design.sizes), design.draws
     seed = derive_seed(design.root, "bootstrap tasks", *design.tasks, *design.sizes)
     generator = np.random.default_rng(seed)
-    sizes = np.array(design.sizes)
-    offsets = np.cumsum(sizes) - sizes
-    weights = np.zeros((int(sizes.sum()), n_draws), dtype=design.dtype)
-    flat, columns = weights.reshape(-1), np.arange(n_draws)  # one index is faster than two
-    for _ in range(n_tasks):
+    sizes = np.array(design.sizes, dtype=np.int32)
+    offsets = np.cumsum(sizes, dtype=np.int32) - sizes
+    repetitions = np.arange(most)[:, np.newaxis]
+    runs = np.empty((n_tasks, most, n_draws), dtype=np.int32)
+    for row in runs:
         task = generator.integers(0, n_tasks, n_draws)
-        share = (4 * design.unit // sizes[task]).astype(design.dtype)
-        first, n = offsets[task] * n_draws + columns, sizes[task]
-        for repetition in range(int(sizes.max())):
-            drawn = generator.integers(0, design.unit, n_draws) * n // design.unit
-            flat[first + drawn * n_draws] += share * (repetition < n)
-    weights.setflags(write=False)
-    return weights
+        n = sizes[task]
+        drawn = generator.integers(0, design.unit, (most, n_draws), dtype=np.int32)
+        row[:] = np.where(repetitions < n, offsets[task] + drawn * n // design.unit, sizes.sum())
+    return runs
 
 
 @dataclass(frozen=True)
@@ -352,30 +309,28 @@ class Contrasts:
         """
         centred = draws - draws.mean(axis=1, keepdims=True)
         products = np.einsum("id,jd->ij", centred, centred) / draws.shape[1]  # no BLAS
-        own = np.diagonal(products)
-        variance = np.maximum(0.0, own[:, np.newaxis] + own - 2 * products)
-        difference = np.abs(iqm[:, np.newaxis] - iqm)
+        own, (i, j) = np.diagonal(products), np.triu_indices(len(iqm), 1)
+        variance = np.maximum(0.0, own[i] + own[j] - 2 * products[i, j])
         error = np.maximum(np.sqrt(variance), 1e-12)  # none: the difference is certain
-        return cls(iqm, 2 * ndtr(-difference / error))
+        p = np.ones_like(products)
+        p[i, j] = p[j, i] = 2 * normal_cdfs(-np.abs(iqm[i] - iqm[j]) / error)
+        return cls(iqm, p)
 
     @classmethod
     def of(cls, iqm: Floats, draws: Floats) -> Contrasts:
         """From the means (m,) and their paired draws (m, draws)."""
         m = len(iqm)
         p = np.ones((m, m))
+        slack = _ROUNDING * (1 + np.abs(draws))  # equal draws may differ by rounding
+        least, most = draws - slack, draws + slack
         for i in range(m - 1):
-            above = np.count_nonzero(draws[i] >= draws[i + 1 :], axis=1)
-            below = np.count_nonzero(draws[i] <= draws[i + 1 :], axis=1)
-            p[i, i + 1 :] = np.minimum(
-                1.0, 2 * (1 + np.minimum(below, above)) / (1 + draws.shape[1])
-            )
+            rarer = np.count_nonzero(least[i] <= draws[i + 1 :], axis=1)
+            often = 2 * rarer > draws.shape[1]  # else it is the rarer, whatever ties there are
+            above = np.count_nonzero(most[i] >= draws[i + 1 :][often], axis=1)
+            rarer[often] = np.minimum(rarer[often], above)
+            p[i, i + 1 :] = np.minimum(1.0, 2 * (1 + rarer) / (1 + draws.shape[1]))
             p[i + 1 :, i] = p[i, i + 1 :]
         return cls(iqm, p)
-
-    def without(self, place: int) -> Contrasts:
-        """With one method left out: the others keep their p, with fewer to correct for."""
-        kept = np.delete(np.arange(len(self.iqm)), place)
-        return Contrasts(self.iqm[kept], self.p[np.ix_(kept, kept)])
 
     def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
         """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
@@ -383,17 +338,31 @@ class Contrasts:
         Differences up to `margin` are not counted: a deterministic task has no spread, so the
         bootstrap alone would call any difference on it certain.
         """
-        first, second = np.triu_indices(len(self.iqm), 1)
-        difference = self.iqm[first] - self.iqm[second]
-        adjusted = benjamini_hochberg(self.p[first, second])
-        shown = (adjusted <= alpha) & (np.abs(difference) > margin)
         found = np.zeros(self.p.shape, dtype=np.bool_)
-        found[first, second] = shown & (difference > 0)
-        found[second, first] = shown & (difference < 0)
+        winners, losers, p, large = self._pairs(margin)
+        shown = large & (benjamini_hochberg(p) <= alpha)
+        found[winners[shown], losers[shown]] = True
         return found
 
+    def lost_without(self, margin: float, alpha: float) -> NDArray[np.intp]:
+        """(m, m): to how many each method loses if that of the row is left out.
 
-def beats(drawn: Sequence[Drawn], margin: float, alpha: float) -> NDArray[np.bool_]:
-    """(m, m): whose interquartile mean is shown to be larger: see `Contrasts.beats`."""
-    iqm, draws = [each.iqm for each in drawn], [each.iqm_draws for each in drawn]
-    return Contrasts.of(np.array(iqm), np.array(draws)).beats(margin, alpha)
+        The others keep their p, with fewer to correct for. What the one left out beats stays: it
+        keeps its place.
+        """
+        m = len(self.iqm)
+        lost = self.beats(margin, alpha).astype(np.intp)
+        winners, losers, p, large = self._pairs(margin)
+        for place in range(m):
+            kept = (winners != place) & (losers != place)
+            shown = large[kept] & (benjamini_hochberg(p[kept]) <= alpha)
+            lost[place] += np.bincount(losers[kept][shown], minlength=m)
+        return lost
+
+    def _pairs(self, margin: float) -> tuple[Places, Places, Floats, NDArray[np.bool_]]:
+        """Of each pair the better, the worse, p, and whether the difference is above `margin`."""
+        first, second = np.triu_indices(len(self.iqm), 1)
+        difference = self.iqm[first] - self.iqm[second]
+        wins = difference > 0
+        winners, losers = np.where(wins, first, second), np.where(wins, second, first)
+        return winners, losers, self.p[first, second], np.abs(difference) > margin

@@ -241,7 +241,7 @@ def _intervals(contest: Contest, found: Sequence[Sequence[float]]) -> list[Inter
             ruleset.seed_root, contest.card.slug, n, ruleset.bootstrap_draws
         )
         means = paired.resampled_rows(rows, counts)
-        bounds = paired.bca_intervals(rows, means, ruleset.confidence).tolist()
+        bounds = paired.bca_intervals(rows, means.__getitem__, ruleset.confidence).tolist()
         for i, (low, high) in zip(members, bounds, strict=True):
             intervals[i] = Interval(low=low, high=high)
     return intervals

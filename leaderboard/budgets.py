@@ -18,11 +18,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.paired import Floats, Interval, percentile_intervals, resamples
+from leaderboard.paired import Floats, Interval, percentile_intervals, resample_counts
 from suite.cards import Direction
 from suite.ruleset import Ruleset
 
@@ -65,46 +66,49 @@ def budgets(n: int) -> list[int]:
     return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
 
 
-def chances(n: int, k: int, unit: int) -> Floats:
-    """(n, 1): chance of each of n trials, worst first, to be the best of k, times `unit`.
-
-    Where `unit` is a multiple of C(n, k) they are whole numbers.
-    """
-    return np.diff(_shares(n, k, unit))[:, np.newaxis]
-
-
 def expected(trials: Trials, k: int) -> float:
     """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
-    shares = chances(trials.n, k, 1)[:, 0]
-    return math.fsum(float(share * test) for share, test in zip(shares, trials.tests, strict=True))
+    shares = np.diff(_shares(trials.n, k, 1))
+    return math.fsum((shares * trials.tests).tolist())
 
 
-def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int64]:
+def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int8]:
     """(K, DRAWS): how many copies of the first i trials, worst first, each resample holds.
 
     All methods of a task resample the same numbers: methods with one space tried the same points.
     """
+    return sampled_counts(trials, task, ruleset)[:, 1:]
+
+
+def sampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int8]:
+    """(K, 1 + DRAWS): the same, and first of the trials themselves."""
     counts = _counts(ruleset.seed_root, task, trials.n)[list(trials.numbers)]
     for before, row in itertools.pairwise(counts):
         row += before
     return counts
 
 
-def resampled_chances(cumulative: NDArray[np.int64], k: int, unit: int) -> Floats:
-    """(K, DRAWS): chance that a copy of each trial is the best of k of a resample, times `unit`.
+def weigh(cumulative: NDArray[np.int8], ks: Sequence[int], unit: int, out: NDArray[Any]) -> None:
+    """Chance that a copy of each trial is the best of k of a draw, times `unit`.
 
     Copies lie side by side in the order of selection, so that the trial whose copies are those
     from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
+
+    Args:
+        cumulative: copies of the first i trials (K, draws).
+        ks: of more than there are, all are used.
+        unit: where it is a multiple of C(K, k) for all ks, the weights are whole numbers.
+        out: the weights are put here, (K, draws, ks).
     """
     n = len(cumulative)
-    below = _shares(n, k, unit).take(cumulative)
-    chances: Floats = below.copy()
-    chances[1:] -= below[:-1]
-    return chances
+    shares = np.stack([_shares(n, min(k, n), unit) for k in ks], axis=1).astype(out.dtype)
+    reached = shares.take(cumulative, axis=0)
+    out[0] = reached[0]
+    np.subtract(reached[1:], reached[:-1], out=out[1:])
 
 
 def intervals(
-    trials: Trials, cumulative: NDArray[np.int64], ks: Sequence[int], confidence: float
+    trials: Trials, cumulative: NDArray[np.int8], ks: Sequence[int], confidence: float
 ) -> list[Interval | None]:
     """Percentile intervals of `expected` at each of `ks` over resamples of the trials.
 
@@ -112,14 +116,17 @@ def intervals(
     """
     if trials.n < 2:
         return [None] * len(ks)
-    shares = np.stack([_shares(trials.n, k, 1) for k in ks])
-    total = np.zeros((len(ks), cumulative.shape[1]))
-    below = np.zeros_like(total)
-    for test, copies in zip(trials.tests, cumulative, strict=True):  # see resampled_chances
-        reached = shares.take(copies, axis=1)
-        total += test * (reached - below)
-        below = reached
-    return [*percentile_intervals(total, confidence)]
+    # A draw's shares at all budgets lie side by side: they are looked up together.
+    shares = np.stack([_shares(trials.n, k, 1) for k in ks], axis=1)
+    total = np.zeros((cumulative.shape[1], len(ks)))
+    below, reached = np.zeros_like(total), np.empty_like(total)
+    for test, copies in zip(trials.tests.tolist(), cumulative, strict=True):
+        shares.take(copies, axis=0, out=reached, mode="clip")  # "raise" would copy once more
+        below -= reached  # less what a trial adds: see weigh
+        below *= test
+        total -= below
+        below, reached = reached, below
+    return [*percentile_intervals(total.T, confidence)]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -132,9 +139,9 @@ def _shares(n: int, k: int, unit: int) -> Floats:
 
 
 @functools.lru_cache(maxsize=64)
-def _counts(root: str, task: str, n: int) -> NDArray[np.int64]:
-    """How often each of n trials appears in each resample, (n, DRAWS)."""
-    indices = resamples(root, f"{task}/trials", n, DRAWS)
-    counts = np.stack([(indices == number).sum(axis=0) for number in range(n)])
+def _counts(root: str, task: str, n: int) -> NDArray[np.int8]:
+    """How often each of n trials appears in the sample and in each resample, (n, 1 + DRAWS)."""
+    once = np.ones((n, 1), dtype=np.int8)
+    counts = np.hstack([once, resample_counts(root, f"{task}/trials", n, DRAWS)])
     counts.setflags(write=False)
     return counts

@@ -14,7 +14,7 @@ import numpy as np
 
 from leaderboard import multiple, paired
 from leaderboard.contest import Contest
-from leaderboard.hearing import Heard, TaskFinding, hear, named_tasks
+from leaderboard.hearing import Heard, TaskFinding, hear_all, named_tasks
 from leaderboard.paired import Floats, Interval, Part
 from suite.cards import Claim, SubmissionCard, TaskCard
 from suite.ruleset import Ruleset, Tier
@@ -147,11 +147,24 @@ def evaluate(
         problems: what could not be read.
     """
     by_task = {contest.card.slug: contest for contest in contests}
-    rows = [
-        row
+    tiers = list(ruleset.tuning_points)
+    order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
+    cases = [
+        (slug, number, claim, by_task[task])
         for slug in sorted(methods)
-        for row in _judge(slug, methods[slug].claims, by_task, tasks, ruleset)
+        for number, claim in enumerate(methods[slug].claims)
+        for task in named_tasks(claim, order)
+        if task in by_task
     ]
+    heard: dict[tuple[str, int], list[Heard]] = {}
+    found = hear_all((slug, claim, contest) for slug, _, claim, contest in cases)
+    for (slug, number, *_), one in zip(cases, found, strict=True):
+        heard.setdefault((slug, number), []).append(one)
+    rows = []
+    for slug in sorted(methods):
+        claims = methods[slug].claims
+        own = [heard.get((slug, number), []) for number in range(len(claims))]
+        rows += _judge(slug, claims, own, order, ruleset)
     counts = Counter(row.verdict for row in rows)
     return Ledger(
         ruleset=ruleset.version,
@@ -166,18 +179,19 @@ def evaluate(
 def _judge(
     method: str,
     claims: Sequence[Claim],
-    contests: Mapping[str, Contest],
-    tasks: Mapping[str, TaskCard],
+    heard: Sequence[Sequence[Heard]],
+    order: Sequence[str],
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
-    """The claims of one card; Holm over them at each tier."""
-    tiers = list(ruleset.tuning_points)
-    order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
-    heard = [
-        [hear(method, claim, contests[slug]) for slug in named_tasks(claim, order)
-         if slug in contests]
-        for claim in claims
-    ]  # fmt: skip
+    """The claims of one card, each as it was heard; Holm over them at each tier.
+
+    Args:
+        method: the card's.
+        claims: the card's.
+        heard: of each claim.
+        order: every task a claim may mean.
+        ruleset: as for `evaluate`.
+    """
     trials = [
         _trials(claim, tasks_of, ruleset) for claim, tasks_of in zip(claims, heard, strict=True)
     ]
@@ -296,8 +310,8 @@ def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
     if n:
         difference = float(values.mean())
         # A stratum of its own: no task's resamples, whose slug could not hold a space.
-        indices = paired.resamples(ruleset.seed_root, "a claim", n, ruleset.bootstrap_draws)
-        interval = paired.bca_interval(values, indices, ruleset.confidence)
+        counts = paired.resample_counts(ruleset.seed_root, "a claim", n, ruleset.bootstrap_draws)
+        interval = paired.bca_interval(values, counts, ruleset.confidence)
     elif trial.certain and trial.unit != "normalised":
         difference = float(np.mean([task.difference for task in trial.certain]))
     if trial.certain:

@@ -116,6 +116,16 @@ def duel(
     contest: Contest, a: Cell | None, b: Cell | None, methods: tuple[str, str]
 ) -> tuple[paired.Floats, Duel]:
     """The oriented differences on one task, and what they say before correction."""
+    differences, found = meeting(contest, a, b, methods)
+    if not len(differences):
+        return differences, found
+    return differences, found.model_copy(update={"comparison": contest.compared(differences)})
+
+
+def meeting(
+    contest: Contest, a: Cell | None, b: Cell | None, methods: tuple[str, str]
+) -> tuple[paired.Floats, Duel]:
+    """A `duel` before anything is compared: many can be compared at once."""
     card = contest.card
     note = _why_not(contest, a, methods[0]) or _why_not(contest, b, methods[1])
     left, right = (contest.sample(cell) if cell else None for cell in (a, b))
@@ -123,10 +133,9 @@ def duel(
     if not note and not common:
         note = "no repetition is recorded for both"
     differences = np.empty(0)
-    comparison = mean_a = mean_b = None
+    mean_a = mean_b = None
     if left and right and not note:
         differences = contest.differences(left, right)
-        comparison = contest.compared(differences)
         mean_a, mean_b = (float(np.mean([x.scores[i] for i in common])) for x in (left, right))
     return differences, Duel(
         task=card.slug,
@@ -140,7 +149,7 @@ def duel(
         mean_a=mean_a,
         mean_b=mean_b,
         note=note,
-        comparison=comparison,
+        comparison=None,
     )
 
 

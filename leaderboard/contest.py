@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -20,8 +20,6 @@ from suite.cards import TaskCard
 from suite.ruleset import Ruleset
 
 Places = NDArray[np.intp]
-_PAIRS = 32
-"""Pairs whose draws are held at once: 2.5 MiB at 10,000, for the cache."""
 
 
 class Tested(NamedTuple):
@@ -66,14 +64,15 @@ class Contest:
 
         From best to worst mean, but last those that never completed; equal ones by slug.
         """
-
-        def order(cell: Cell) -> tuple[bool, float, str]:
-            repetitions = self.sample(cell)
-            mean = float(np.mean(repetitions.values))
-            return not repetitions.statuses.get("completed"), -self.sign * mean, cell.method
-
         found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
-        return sorted(found, key=order)
+        means = aggregate.sample_means([self.sample(cell).values for cell in found]).tolist()
+
+        def order(item: tuple[Cell, float]) -> tuple[bool, float, str]:
+            cell, mean = item
+            completed = self.sample(cell).statuses.get("completed")
+            return not completed, -self.sign * mean, cell.method
+
+        return [cell for cell, _ in sorted(zip(found, means, strict=True), key=order)]
 
     @cached_property
     def reference(self) -> Cell | None:
@@ -232,21 +231,28 @@ def _intervals(contest: Contest) -> dict[tuple[int, int], Interval]:
         )
         means = paired.resampled_rows(rows, counts)
         size = np.abs(rows).max(axis=1)
-        room = np.empty((_PAIRS, ruleset.bootstrap_draws))
-        for start in range(0, len(first), _PAIRS):
-            a, b = first[start : start + _PAIRS], second[start : start + _PAIRS]
-            drawn = room[: len(a)]
-            for row, i, j in zip(drawn, a, b, strict=True):
-                np.subtract(means[i], means[j], out=row)
-            bounds = paired.bca_intervals(
-                rows[a] - rows[b],
-                drawn,
-                ruleset.confidence,
-                np.maximum(size[a], size[b]),
-            )
-            for i, j, (low, high) in zip(a.tolist(), b.tolist(), bounds.tolist(), strict=True):
-                found[i, j] = Interval(low=low, high=high)
+        places = list(zip(first.tolist(), second.tolist(), strict=True))
+        bounds = paired.bca_intervals(
+            rows[first] - rows[second],
+            _drawn(means, places),
+            ruleset.confidence,
+            np.maximum(size[first], size[second]),
+        )
+        for place, (low, high) in zip(places, bounds.tolist(), strict=True):
+            found[place] = Interval(low=low, high=high)
     return found
+
+
+def _drawn(means: Floats, places: Sequence[tuple[int, int]]) -> Callable[[int], Floats]:
+    """Resampled mean differences (draws,) of the i-th pair, until the next is asked for."""
+    room = np.empty(means.shape[1])
+
+    def drawn(i: int) -> Floats:
+        first, second = places[i]
+        np.subtract(means[first], means[second], out=room)
+        return room
+
+    return drawn
 
 
 def _groups(scores: Floats) -> Iterator[tuple[Floats, Places, Places]]:

@@ -28,34 +28,34 @@ from leaderboard.details import (
 )
 from leaderboard.dossier import Dossier
 from leaderboard.evidence import MAX_SCORE, Cell
-from leaderboard.paired import Interval
+from leaderboard.paired import Floats, Interval
 from leaderboard.survival import Attempt, Steps
 from leaderboard.tables import TaskTable
 from leaderboard.trajectories import (
     bounded,
+    curves,
     half_widths,
     means,
     n_starts,
     reached_at,
-    trajectory,
 )
 from suite.cards import TaskCard
 from suite.records import RunRecord
 
-Machine = tuple[str, str, str, str]
-"""CPU, its flags, the device, threads and instruction set."""
+Machine = tuple[str, str, str, str, int, str]
+"""CPU, its flags, the device, the accelerator, threads and instruction set."""
 
 PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
 
-def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair]) -> TaskDetail:
+def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair] = ()) -> TaskDetail:
     """What the page of a task shows beside its table.
 
     Args:
         dossier: the task.
         table: its table; methods are in the order of its rows.
-        pairs: of ranked methods.
+        pairs: of ranked methods, where they are known already.
     """
     cells = {cell.method: cell for cell in dossier.cells}
     methods = [row.method for row in table.rows]
@@ -89,7 +89,8 @@ class _Method:
         self.runs = dossier.tuned(cell)
         self.completed = [run for run in self.runs if run.result]
         self.grid = card.evaluation.batches(card.budget.batches)
-        self.trajectories = {run.id: trajectory(run, self.grid) for run in self.completed}
+        self.drawn = [run for run in self.completed if run.curve]
+        self.curves = curves(self.drawn, self.grid)
 
     def detail(self) -> Detail:
         """Everything."""
@@ -106,17 +107,13 @@ class _Method:
 
     def curve(self) -> list[CurvePoint]:
         """Means over what completed."""
-        found = [t for t in self.trajectories.values() if t is not None]
-        if not found:
+        if not self.drawn:
             return []
-        passes, seconds, val, test = (
-            np.stack([getattr(t, name) for t in found])[:, : max(t.end for t in found)]
-            for name in ("passes", "seconds", "val", "test")
-        )
-        n = (~np.isnan(val)).sum(axis=0)
+        values = self.curves.values[..., : self.curves.end]
+        n = (~np.isnan(values[-1])).sum(axis=0)
         seen = n > 0  # a curve may begin after the first evaluation point
-        columns = [means(values[:, seen]).tolist() for values in (passes, seconds, val, test)]
-        halves = half_widths(test[:, seen], self.dossier.ruleset.confidence).tolist()
+        columns = means(values[..., seen]).tolist()
+        halves = half_widths(values[-1][:, seen], self.dossier.ruleset.confidence).tolist()
         batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
         return [
             CurvePoint(
@@ -136,48 +133,42 @@ class _Method:
         ]
 
     @cached_property
-    def attempts(self) -> list[list[tuple[Attempt, Attempt]]]:
-        """Per target: passes and seconds of each repetition on the way to it, per start."""
-        sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
-        return [
-            [
-                self._attempt(run, target.value, sign)
-                for run in self.runs
-                # Nothing says whether one that completed and has no curve got there.
-                if not run.result or self.trajectories[run.id]
-            ]
-            for target in self.card.targets
-        ]
+    def attempts(self) -> list[tuple[list[Attempt], list[Attempt]]]:
+        """Per target: passes, and seconds, of the repetitions on the way to it, per start."""
+        # Nothing says whether one that completed and has no curve got there.
+        runs = [*self.drawn, *(run for run in self.runs if not run.result)]
+        spent = np.array([_spent(run, self.card) for run in runs]).reshape(-1, 2).T
+        return [self._attempts(target.value, spent) for target in self.card.targets]
 
-    def _attempt(self, run: RunRecord, target: float, sign: float) -> tuple[Attempt, Attempt]:
-        curve = self.trajectories.get(run.id)
-        index = None
-        if curve:
-            # A target is a score on clean labels, which noisy validation labels never show.
-            scores = curve.test if self.card.family == "noisy_labels" else curve.val
-            index = reached_at(scores, target, sign)
-        if curve is None or index is None:
-            spent, reached = _spent(run, self.card), False
-        else:
-            spent, reached = (curve.passes[index], curve.seconds[index]), True
-        passes, seconds = (Attempt(max(0.0, float(cost)), reached) for cost in spent)
+    def _attempts(self, target: float, spent: Floats) -> tuple[list[Attempt], list[Attempt]]:
+        """At one target, where the repetitions spent that much in all (2, n)."""
+        sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
+        _, _, val, test = values = self.curves.values
+        # A target is a score on clean labels, which noisy validation labels never show.
+        at = reached_at(test if self.card.family == "noisy_labels" else val, target, sign)
+        there = np.flatnonzero(at < len(self.grid))
+        costs, reached = spent.copy(), np.zeros(spent.shape[1], dtype=np.bool_)
+        costs[:, there], reached[there] = values[:2, there, at[there]], True
+        passes, seconds = (
+            list(map(Attempt, row, reached.tolist()))
+            for row in np.where(costs > 0, costs, 0.0).tolist()
+        )
         return passes, seconds
 
     def targets(self) -> list[Target]:
         """Of the card, where there is a repetition."""
         found = []
-        for target, attempts in zip(self.card.targets, self.attempts, strict=True):
-            if not attempts:
+        for target, (passes, seconds) in zip(self.card.targets, self.attempts, strict=True):
+            if not passes:
                 continue
-            passes, seconds = ([pair[i] for pair in attempts] for i in (0, 1))
             reached = sum(attempt.reached for attempt in passes)
             found.append(
                 Target(
                     name=target.name,
                     value=target.value,
-                    n=len(attempts),
+                    n=len(passes),
                     reached=reached,
-                    rate=survival.wilson(reached, len(attempts), self.dossier.ruleset.confidence),
+                    rate=survival.wilson(reached, len(passes), self.dossier.ruleset.confidence),
                     passes=survival.expected_running_time(passes),
                     seconds=survival.expected_running_time(seconds),
                     survival=survival.kaplan_meier(passes),
@@ -187,8 +178,8 @@ class _Method:
 
     def ecdf(self) -> Steps:
         """Over all targets; empty without a target or a repetition."""
-        pairs = [passes for attempts in self.attempts for passes, _ in attempts]
-        return survival.ecdf(pairs) if pairs else []
+        attempts = [attempt for passes, _ in self.attempts for attempt in passes]
+        return survival.ecdf(attempts) if attempts else []
 
     def budget(self) -> list[BudgetPoint]:
         """At the positions of the slider that the study has trials for."""
@@ -293,8 +284,9 @@ def _least_cpu(runs: Sequence[RunRecord]) -> dict[Machine, float]:
 def _machine(run: RunRecord) -> Machine:
     """Runs that differ in this are not compared in seconds."""
     there = run.environment
-    compute = run.spec.compute.model_dump_json()
-    return there.cpu, there.cpu_flags_hash, there.device, compute
+    asked = run.spec.compute
+    hardware = there.cpu, there.cpu_flags_hash, there.device
+    return *hardware, asked.accelerator, asked.threads, asked.isa
 
 
 def _seconds(run: RunRecord) -> float:

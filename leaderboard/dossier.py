@@ -131,8 +131,10 @@ def of_records(
     """The dossier of a task from records as read; where they speak of one run, the first counts."""
     evidence = Evidence([], {})
     runs: dict[str, RunRecord] = {}
+    studies = [study for records in found for study in records.studies]
+    named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
     for records in found:
-        evidence = together(evidence, records.evidence)
+        evidence = together(evidence, records.evidence_of(named))
         runs = {**records.runs, **runs}
     evidence = replace(evidence, epoch=epoch)
     card = catalogue.tasks[task][0]

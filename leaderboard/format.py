@@ -14,14 +14,16 @@ class Format:
         self.scale = 100.0 if unit == "share" else 1.0
         self.unit = "%" if unit == "share" else unit
         self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
+        self._narrow = {sign: f"%{sign}.{self.digits}f" for sign in ("", "+")}
 
     def number(self, value: float | None, sign: str = "") -> str:
         """`value` in the printed unit, "-" if there is none; `sign`: "+" to show it always."""
         if value is None:
             return "-"
         scaled = value * self.scale
-        wide = abs(scaled) >= 1e5
-        return f"{scaled:{sign}.4g}" if wide else f"{scaled:{sign}.{self.digits}f}"
+        if abs(scaled) >= 1e5:
+            return f"{scaled:{sign}.4g}"
+        return self._narrow[sign] % scaled
 
     def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
         """`value [low, high]`."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from leaderboard.compare import duel
+import numpy as np
+
+from leaderboard.compare import meeting
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell, Repetitions
 from leaderboard.paired import Comparison, Part
@@ -43,7 +45,7 @@ class Heard:
     finding: TaskFinding
     preliminary: bool
     differences: Mapping[int, float]
-    """By repetition; positive where the claim holds."""
+    """By repetition; positive where the claim holds. None where there is nothing to compare."""
     gap: float | None
     """What one normalised unit is in the metric's unit; None where the task has no anchors or
     the metric is not its own."""
@@ -54,14 +56,32 @@ def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
     return [slug for slug in tasks if any(fnmatchcase(slug, pattern) for pattern in claim.tasks)]
 
 
-def hear(method: str, claim: Claim, contest: Contest) -> Heard:
-    """The paired differences of a claim on one task."""
+def hear_all(cases: Iterable[tuple[str, Claim, Contest]]) -> list[Heard]:
+    """Claims of methods, each on a task; those on the same task are compared together."""
+    found = [_hear(*case) for case in cases]
+    alike: dict[tuple[str, float, int], list[int]] = {}
+    for place, heard in enumerate(found):
+        card, n = heard.contest.card, len(heard.differences)
+        if n:
+            alike.setdefault((card.slug, card.metric.margin, n), []).append(place)
+    for places in alike.values():
+        rows = np.array([list(found[place].differences.values()) for place in places])
+        comparisons = found[places[0]].contest.compared_rows(rows)
+        for place, comparison in zip(places, comparisons, strict=True):
+            heard = found[place]
+            finding = heard.finding.model_copy(update={"comparison": comparison})
+            found[place] = replace(heard, finding=finding)
+    return found
+
+
+def _hear(method: str, claim: Claim, contest: Contest) -> Heard:
+    """The paired differences of a claim on one task, not compared yet."""
     card = contest.card
     other = card.reference if claim.better_than == "reference" else claim.better_than
     metric = _metric(claim, card)
     measured = _measured(contest, claim, metric, {method, other}) if metric else contest
     a, b = ({cell.method: cell for cell in measured.cells}.get(slug) for slug in (method, other))
-    values, result = duel(measured, a, b, (method, other))
+    values, result = meeting(measured, a, b, (method, other))
     note = result.note
     if metric is None:
         note = f"the task does not record {claim.metric}"
@@ -85,7 +105,7 @@ def hear(method: str, claim: Claim, contest: Contest) -> Heard:
             mean=None if note else result.mean_a,
             mean_other=None if note else result.mean_b,
             note=note,
-            comparison=None if note else result.comparison,
+            comparison=None,
             studies=[] if note else [cell.study.id for cell in (a, b) if cell],
         ),
     )

@@ -7,13 +7,14 @@ direction of the metric.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.special import ndtr, ndtri, stdtr
 
+from leaderboard.distributions import normal_cdf, normal_quantile, student_cdf
 from suite.identity import derive_seed
 from suite.ruleset import Ruleset
 
@@ -61,7 +62,6 @@ class Comparison(Part):
     verdict: Verdict
 
 
-@functools.lru_cache(maxsize=64)
 def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int64]:
     """Bootstrap indices (n, draws) of a task with n repetitions, the same for all its methods.
 
@@ -72,30 +72,18 @@ def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int6
         draws: resamples.
     """
     generator = np.random.default_rng(derive_seed(ruleset, "bootstrap", stratum, n))
-    indices = generator.integers(0, n, (n, draws))
-    indices.setflags(write=False)
-    return indices
+    return generator.integers(0, n, (n, draws))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int8]:
     """How often each of n repetitions appears in each of `resamples`, (n, draws)."""
-    counts = _counted(resamples(ruleset, stratum, n, draws))
+    indices = resamples(ruleset, stratum, n, draws)
+    counts = np.empty(indices.shape, dtype=np.int8)
+    for repetition, row in enumerate(counts):
+        np.sum(indices == repetition, axis=0, dtype=np.int8, out=row)
     counts.setflags(write=False)
     return counts
-
-
-def _counted(indices: NDArray[np.int64]) -> NDArray[np.int8]:
-    counts = np.zeros(indices.shape, dtype=np.int8)
-    for repetition, row in enumerate(counts):
-        row += (indices == repetition).sum(axis=0, dtype=np.int8)
-    return counts
-
-
-def resampled_means(values: Floats, indices: NDArray[np.int64]) -> Floats:
-    """Means (draws,) of the values (n,) under the bootstrap indices (n, draws)."""
-    means: Floats = resampled_rows(values[np.newaxis], _counted(indices))[0]
-    return means
 
 
 def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
@@ -105,13 +93,17 @@ def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
     for start in range(0, draws, _SLICE):
         part = slice(start, start + _SLICE)
         weights = counts[:, part].astype(np.float64)
-        np.einsum("mn,nd->md", rows, weights, out=means[:, part])  # no BLAS: the same everywhere
+        # No BLAS: see `middle`.
+        np.einsum("mn,nd->md", rows, weights, out=means[:, part])
     means /= n
     return means
 
 
 def bca_intervals(
-    rows: Floats, means: Floats, confidence: float, magnitude: Floats | None = None
+    rows: Floats,
+    drawn: Callable[[int], Floats],
+    confidence: float,
+    magnitude: Floats | None = None,
 ) -> Floats:
     """Bias-corrected and accelerated bootstrap intervals (m, 2) of the means of m rows (m, n).
 
@@ -120,7 +112,8 @@ def bca_intervals(
 
     Args:
         rows: the samples, n > 1.
-        means: of their resamples, (m, draws); they are left in another order.
+        drawn: the means (draws,) of the resamples of the i-th row; it is asked once for each,
+            and what it gives is left in another order.
         confidence: level.
         magnitude: (m,) size of the numbers that the rows were computed from, where that is larger
             than their own: their rounding is what the means are off by.
@@ -130,30 +123,62 @@ def bca_intervals(
     scale = np.abs(deviations).max(axis=1)
     found = np.stack((rows.min(axis=1), rows.max(axis=1)), axis=1)
     size = np.abs(rows).max(axis=1)
-    varied = scale > 1e-12 * size
+    varied = np.flatnonzero(scale > 1e-12 * size)
     # A resample equal to the sample differs by rounding.
     slack = np.maximum(1e-12 * scale, 1e-14 * (size if magnitude is None else magnitude))
-    centre, scale, slack = centre[varied], scale[varied], slack[varied]
-    drawn = means if varied.all() else means[varied]
-    below = np.array(
-        [np.count_nonzero(row < low) + np.count_nonzero(row <= high)
-         for row, low, high in zip(drawn, centre - slack, centre + slack, strict=True)],
-        dtype=np.float64,
-    )  # fmt: skip
-    draws = means.shape[1]
-    bias = ndtri(np.clip(below / (2 * draws), 0.5 / draws, 1 - 0.5 / draws))[:, np.newaxis]
     # The acceleration has no scale; cubes of large scores would overflow.
-    unit = deviations[varied] / scale[:, np.newaxis]
+    unit = deviations[varied] / scale[varied, np.newaxis]
     acceleration = (unit**3).sum(axis=1) / (6 * (unit**2).sum(axis=1) ** 1.5)
-    tail = ndtri((1 - confidence) / 2)
-    shifted = bias + np.array([tail, -tail])
-    levels = ndtr(bias + shifted / (1 - acceleration[:, np.newaxis] * shifted))
-    _sort_ends(drawn, levels)
-    found[varied] = quantiles(drawn, levels)
+    tail = normal_quantile((1 - confidence) / 2)
+    columns = varied, (centre - slack)[varied], (centre + slack)[varied], acceleration
+    ends = [
+        _bca(drawn(i), tail, *values)
+        for i, *values in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    found[varied] = np.reshape(ends, (-1, 2))
     return found
 
 
-def _sort_ends(rows: Floats, levels: Floats) -> None:
+def _bca(
+    row: Floats, tail: float, low: float, high: float, acceleration: float
+) -> tuple[float, float]:
+    """The interval from draws (draws,), which are left in another order.
+
+    Args:
+        row: the draws.
+        tail: the normal quantile of the lower end.
+        low: draws from here...
+        high: ...to here are equal to the sample's mean: half of them count as below it.
+        acceleration: of the sample.
+    """
+    draws = len(row)
+    share = (np.count_nonzero(row < low) + np.count_nonzero(row <= high)) / (2 * draws)
+    bias = normal_quantile(min(max(share, 0.5 / draws), 1 - 0.5 / draws))
+    left, right = (
+        normal_cdf(bias + shifted / (1 - acceleration * shifted))
+        for shifted in (bias + tail, bias - tail)
+    )
+    return _ends(row, left, right)
+
+
+def _ends(row: Floats, low: float, high: float) -> tuple[float, float]:
+    """`quantiles` of draws (draws,) in any order, which is changed, at two levels."""
+    last = len(row) - 1
+    left, right = int(low * last), int(high * last)
+    if left + 1 < right < last:
+        # The four draws alone get to their places: a sort would take twice the time.
+        row.partition(left + 1)
+        row[: left + 1].partition(left)
+        row[left + 2 :].partition(right - left - 2)
+        row[right + 1 :].partition(0)
+    else:
+        row.sort()
+    places = left, min(left + 1, last), right, min(right + 1, last)
+    a, b, c, d = (float(row[place]) for place in places)
+    return a + (low * last - left) * (b - a), c + (high * last - right) * (d - c)
+
+
+def sort_ends(rows: Floats, levels: Floats) -> None:
     """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
 
     The middle, nearly all of a row, is not looked at: the rest takes a third of the time.
@@ -181,13 +206,8 @@ def quantiles(ordered: Floats, levels: Floats) -> Floats:
     return np.asarray(low + (position - below) * (high - low))
 
 
-def percentiles(draws: Floats, confidence: float) -> Interval:
-    """Percentile interval of bootstrap values (draws,)."""
-    return percentile_intervals(draws[np.newaxis], confidence)[0]
-
-
 def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
-    """The same for each row of bootstrap values (m, draws)."""
+    """Percentile interval of each row of bootstrap values (m, draws)."""
     found = percentile_ends(rows, confidence).tolist()
     return [Interval(low=low, high=high) for low, high in found]
 
@@ -195,19 +215,23 @@ def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
 def percentile_ends(rows: Floats, confidence: float) -> Floats:
     """The same as an array (m, 2)."""
     tail = (1 - confidence) / 2
-    return quantiles(np.sort(rows, axis=1), np.array([tail, 1 - tail]))
+    levels = np.array([tail, 1 - tail])
+    ordered = rows.copy()
+    sort_ends(ordered, levels[np.newaxis])
+    return quantiles(ordered, levels)
 
 
-def bca_interval(values: Floats, indices: NDArray[np.int64], confidence: float) -> Interval | None:
-    """The BCa interval of the mean of values (n,) under the bootstrap indices (n, draws).
+def bca_interval(values: Floats, counts: NDArray[np.int8], confidence: float) -> Interval | None:
+    """The BCa interval of the mean of values (n,) under `resample_counts` (n, draws).
 
     Returns:
         The interval, or None where n < 2 leaves nothing to resample.
     """
     if len(values) < 2:
         return None
-    means = resampled_means(values, indices)[np.newaxis]
-    low, high = bca_intervals(values[np.newaxis], means, confidence)[0].tolist()
+    rows = values[np.newaxis]
+    means = resampled_rows(rows, counts)
+    low, high = bca_intervals(rows, means.__getitem__, confidence)[0].tolist()
     return Interval(low=low, high=high)
 
 
@@ -277,7 +301,7 @@ def equivalence_ps(rows: Floats, margin: float) -> Floats:
     # In units of the spread: squares of large differences would overflow.
     unit = (rows[varied] - mean[:, np.newaxis]) / spread[:, np.newaxis]
     error = spread * np.sqrt((unit**2).sum(axis=1) / (n - 1) / n)
-    p[varied] = 1 - stdtr(n - 1, (margin - np.abs(mean)) / error)
+    p[varied] = 1 - student_cdf((margin - np.abs(mean)) / error, n - 1)
     return np.asarray(p)
 
 
@@ -334,7 +358,7 @@ def compared_rows(
     equivalent: list[float | None] = [None] * m
     if n > 1:
         counts = resample_counts(ruleset.seed_root, stratum, n, ruleset.bootstrap_draws)
-        bounds = bca_intervals(rows, resampled_rows(rows, counts), ruleset.confidence)
+        bounds = bca_intervals(rows, resampled_rows(rows, counts).__getitem__, ruleset.confidence)
         intervals = [Interval(low=low, high=high) for low, high in bounds.tolist()]
         equivalent = equivalence_ps(rows, margin).tolist()
     return [

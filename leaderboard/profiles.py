@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtr
 
+from leaderboard.distributions import chi_square_tail, normal_cdfs
 from leaderboard.memo import Memo
 from leaderboard.paired import Floats, Interval, percentile_ends, resample_counts
 from suite.identity import sha256
@@ -33,11 +35,13 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
     Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice", NeurIPS 2021, section 4.2.
     """
-    above = np.zeros(len(TAUS))
-    for task in sorted(scores):
-        values = np.sort(scores[task])
-        above += 1 - values.searchsorted(TAUS, "right") / len(values)
-    return list(zip(TAUS, (above / len(scores)).tolist(), strict=True))
+    values = [scores[task] for task in sorted(scores)]
+    unit = math.lcm(*map(len, values))
+    weights = np.concatenate([np.full(len(value), unit // len(value)) for value in values])
+    reached = np.searchsorted(TAUS, np.concatenate(values))  # TAUS below each
+    at = np.bincount(reached, weights, minlength=len(TAUS) + 1)
+    above = at[:0:-1].cumsum()[::-1] / (unit * len(values))
+    return list(zip(TAUS, above.tolist(), strict=True))
 
 
 def improvements(
@@ -55,7 +59,7 @@ def improvements(
     pairs = list(itertools.combinations(range(len(methods)), 2))
     base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
                  IMPROVEMENT_DRAWS))  # fmt: skip
-    own = [sha256(repr([value.tolist() for value in found])) for found in values]
+    own = [sha256(_bytes(found)) for found in values]
     keys = [sha256(base + own[i] + own[j]) for i, j in pairs]
 
     def make(places: list[int]) -> Floats:
@@ -66,6 +70,11 @@ def improvements(
         pair: (share, None if math.isnan(low) else Interval(low=low, high=high))
         for pair, (share, low, high) in zip(pairs, found, strict=True)
     }
+
+
+def _bytes(values: Sequence[Floats]) -> bytes:
+    """What tells a method's values from any others."""
+    return repr([len(value) for value in values]).encode() + np.concatenate(values).tobytes()
 
 
 def _improvements(
@@ -79,68 +88,96 @@ def _improvements(
     groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
     for place, (i, j) in enumerate(pairs):
         groups.setdefault((sizes[i], sizes[j]), []).append(place)
+    places = _places(values)
     found = np.full((len(pairs), 3), math.nan)
     for (size_a, size_b), members in groups.items():
-        products, factors, whole = _products(tasks, size_a, size_b, ruleset)
+        columns = _columns(tasks, size_a, size_b, ruleset)
         varied = max(*size_a, *size_b) > 1
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
-            wins = _wins(values, [pairs[place] for place in part]).astype(products.dtype)
+            first, second = np.array([pairs[place] for place in part]).T
+            wins = _wins(places[first], places[second], columns).astype(columns.products.dtype)
             # Whole numbers that the type holds exactly: a BLAS may add them in any order.
-            found[part, 0] = (wins @ factors).astype(np.float64) / whole
+            draws = (wins @ columns.products).astype(np.float64) / columns.whole
+            found[part, 0] = draws[:, 0]
             if varied:
-                draws = (wins @ products).astype(np.float64) / whole
-                found[part, 1:] = percentile_ends(draws, ruleset.confidence)
+                found[part, 1:] = percentile_ends(draws[:, 1:], ruleset.confidence)
     return found
 
 
-def _wins(values: Sequence[Sequence[Floats]], pairs: Sequence[tuple[int, int]]) -> NDArray[np.int8]:
-    """(pairs, runs of a x runs of b over all tasks): 2 where that of a is better, 1 if equal."""
-    columns = []
-    for task in range(len(values[0])):
-        a = np.stack([values[i][task] for i, _ in pairs])[:, :, np.newaxis]
-        b = np.stack([values[j][task] for _, j in pairs])[:, np.newaxis, :]
-        wins = (a > b).astype(np.int8) + (a >= b)
-        columns.append(_folded(wins) if a.shape[1] == b.shape[2] else wins.reshape(len(pairs), -1))
-    return np.concatenate(columns, axis=1)
+def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.int32]:
+    """(methods, runs of all tasks): the place of each run's score among those on its task.
 
-
-def _folded(square: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Of (pairs, n, n), entries (i, j) and (j, i) added: they have the same weight in a draw."""
-    n = square.shape[1]
-    rows, columns = np.triu_indices(n)
-    flat = square.reshape(len(square), n * n)
-    folded: NDArray[np.int8] = flat.take(rows * n + columns, axis=1)
-    folded += flat.take(columns * n + rows, axis=1) * (rows != columns).astype(np.int8)
-    return folded
-
-
-def _products(
-    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
-) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
-    """What `_wins` are multiplied with: (columns, draws) and, for the sample itself, (columns,).
-
-    Each is a whole number: how often a draw holds a pair of runs, times what makes tasks weigh the
-    same. The third value is what the products of a certain winner add up to.
+    Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
+    ends = np.cumsum([[len(value) for value in found] for found in values], axis=1)
+    places = np.zeros((len(values), int(ends.max())), dtype=np.int32)
+    for task, column in enumerate(zip(*values, strict=True)):
+        ordered = np.unique(np.concatenate(column))
+        for row, value, end in zip(places, column, ends[:, task], strict=True):
+            row[end - len(value) : end] = ordered.searchsorted(value)
+    return places
+
+
+class _Columns(NamedTuple):
+    """Comparisons of the runs of two methods, two to a column: both weigh the same in any draw."""
+
+    a: NDArray[np.intp]
+    """(2, columns) the run of the one, among its runs on all tasks."""
+    b: NDArray[np.intp]
+    """Likewise of the other."""
+    products: NDArray[np.floating]
+    """(columns, 1 + draws) how often the sample and each draw hold both runs, times what makes
+    tasks weigh the same: whole numbers."""
+    whole: int
+    """What the products of a certain winner add up to."""
+
+
+def _columns(
+    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
+) -> _Columns:
+    """For methods with so many runs on each task."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
-    whole = 2 * unit * len(tasks)
+    whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
-    draws = min(IMPROVEMENT_DRAWS, ruleset.bootstrap_draws)
-    blocks, factors = [], []
-    for task, *sizes in zip(tasks, size_a, size_b, strict=True):
-        factor = unit // math.prod(sizes)
-        a, b = (
-            resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)[:, :draws]
-            for n in sizes
-        )
-        if len(a) == len(b):
-            rows, columns = np.triu_indices(len(a))
+    runs, blocks = [], []
+    start_a = start_b = 0
+    for task, n_a, n_b in zip(tasks, size_a, size_b, strict=True):
+        if n_a == n_b:  # run i of a with j of b, and j with i
+            i, j = np.triu_indices(n_a)
+            both, weight = (i, j, j, i), np.where(i == j, 1, 2)
         else:
-            rows, columns = (grid.ravel() for grid in np.indices((len(a), len(b))))
-        blocks.append(np.multiply(a[rows], b[columns], dtype=dtype) * dtype.type(factor))
-        factors.append(np.full(len(rows), factor, dtype=dtype))
-    return np.concatenate(blocks), np.concatenate(factors), whole
+            i, j = (grid.ravel() for grid in np.indices((n_a, n_b)))
+            both, weight = (i, i, j, j), np.ones_like(i)
+        runs.append(np.array(both) + np.array([[start_a], [start_a], [start_b], [start_b]]))
+        a, b = (_counts(task, n, ruleset) for n in (n_a, n_b))
+        weight = (weight * (unit // (n_a * n_b))).astype(dtype)
+        blocks.append(np.multiply(a[i], b[j], dtype=dtype) * weight[:, np.newaxis])
+        start_a, start_b = start_a + n_a, start_b + n_b
+    together = np.concatenate(runs, axis=1)
+    return _Columns(together[:2], together[2:], np.concatenate(blocks), whole)
+
+
+def _counts(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int8]:
+    """How often the sample and each draw hold each of n runs, (n, 1 + draws)."""
+    counts = resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
+    return np.hstack([np.ones((n, 1), dtype=np.int8), counts[:, :IMPROVEMENT_DRAWS]])
+
+
+def _wins(a: NDArray[np.int32], b: NDArray[np.int32], columns: _Columns) -> NDArray[np.int8]:
+    """(pairs, columns): 2 for each comparison that the first wins, 1 for equals.
+
+    Args:
+        a: places of the runs of the first method of each pair, (pairs, runs).
+        b: likewise of the second.
+        columns: what is compared.
+    """
+    wins = np.zeros((len(a), columns.a.shape[1]), dtype=np.int8)
+    for run_a, run_b in zip(columns.a, columns.b, strict=True):
+        of_a, of_b = a.take(run_a, axis=1), b.take(run_b, axis=1)
+        wins += of_a > of_b
+        wins += of_a >= of_b
+    return wins
 
 
 def mean_ranks(scores: Floats) -> tuple[Floats, float]:
@@ -158,7 +195,7 @@ def mean_ranks(scores: Floats) -> tuple[Floats, float]:
     if spread <= 0:  # every task ties all methods
         return mean, 1.0
     statistic = 12 * tasks / (m * (m + 1)) * float(((mean - (m + 1) / 2) ** 2).sum()) / spread
-    return mean, float(chdtrc(m - 1, statistic))
+    return mean, chi_square_tail(statistic, m - 1)
 
 
 def critical_difference(m: int, tasks: int, alpha: float) -> float:
@@ -170,6 +207,7 @@ def critical_difference(m: int, tasks: int, alpha: float) -> float:
     return _studentized_range(m, alpha) / math.sqrt(2) * math.sqrt(m * (m + 1) / (6 * tasks))
 
 
+@functools.cache
 def _studentized_range(m: int, alpha: float) -> float:
     """Upper quantile of the range of m standard normal numbers (infinite degrees of freedom).
 
@@ -178,10 +216,10 @@ def _studentized_range(m: int, alpha: float) -> float:
     """
     x = np.linspace(-9.0, 9.0, 2_001)  # smooth and zero at both ends: the trapezoid is exact here
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    low, high = 0.0, 20.0
+    below, low, high = normal_cdfs(x), 0.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        inside = density * (ndtr(x) - ndtr(x - middle)) ** (m - 1)
+        inside = density * (below - normal_cdfs(x - middle)) ** (m - 1)
         if m * float(inside.sum()) * (x[1] - x[0]) < 1 - alpha:
             low = middle
         else:

@@ -53,9 +53,13 @@ class TaskRecords:
     @property
     def evidence(self) -> Evidence:
         """What statistics need of it."""
+        return self.evidence_of(self.runs)
+
+    def evidence_of(self, named: Collection[str]) -> Evidence:
+        """The same with no runs but those `named` by id; statistics need no tuning runs."""
         return Evidence(
             studies=self.studies,
-            runs=_parts(self.runs.values()),
+            runs=_parts(run for run_id, run in self.runs.items() if run_id in named),
             problems=sorted(set(self.problems)),
             flags=self.flags,
             tiers=self.tiers,
@@ -70,8 +74,8 @@ def open_shelf(folder: Path) -> Shelf:
         LogError: its chain is broken, so that nothing in the folder can be believed.
     """
     by_task: dict[str, list[Standing]] = {}
-    log = publog.read(folder)
-    for standing in publog.standings(log).values():
+    log, standings = publog.read_with_standings(folder)
+    for standing in standings.values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
     return Shelf(folder, by_task, log)
 

@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard import aggregate, budgets
-from leaderboard.aggregate import Anchors
+from leaderboard import budgets
+from leaderboard.aggregate import Anchors, Contrasts
 from leaderboard.budgets import Trials
 from leaderboard.memo import Memo
+from leaderboard.middle import middle_means
 from leaderboard.multiple import rank_intervals
-from leaderboard.paired import Floats, percentiles
+from leaderboard.paired import Floats, percentile_intervals
 from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
 from suite.identity import sha256
 from suite.ruleset import Ruleset
+
+_TOGETHER = 4
+"""Budgets whose weights lie side by side: 16 bytes, which are copied at once."""
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
 """By task and method (Dossier.all_trials)."""
@@ -80,19 +83,6 @@ def _repeated(summary: Summary, k: int) -> BudgetTable:
     return BudgetTable(name=summary.name, k=k, basis="tuned" if k else "defaults", rows=rows)
 
 
-@dataclass(frozen=True)
-class _Position:
-    """One method at one budget (aggregate.Drawn)."""
-
-    iqm: float
-    iqm_draws: Floats
-
-    @classmethod
-    def of(cls, row: Floats) -> _Position:
-        """From the mean and its draws, one after the other."""
-        return cls(float(row[0]), row[1:])
-
-
 def _between(
     summary: Summary,
     tables: Sequence[TaskTable],
@@ -107,35 +97,34 @@ def _between(
     stored = [[(t, trials[t.task][method]) for t in tables] for method in methods]
 
     def make(places: list[int]) -> Floats:
-        return np.array([_positions(stored[i], ks, ruleset) for i in places])
+        return np.array([_positions(stored[i], ks, ruleset).ravel() for i in places])
 
     keys = [_key(found, ks, ruleset) for found in stored]
     size = 1 + budgets.DRAWS
     rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
-    return [
-        _ranked(summary, k, dict(zip(methods, map(_Position.of, rows[:, i]), strict=True)), ruleset)
-        for i, k in enumerate(ks)
-    ]
+    return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
 
 
 def _key(found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset) -> str:
     """A hash of all that `_positions` depends on."""
-    own = [(t.task, _anchors(t), trials.numbers, trials.tests.tolist()) for t, trials in found]
-    return sha256(repr((own, list(ks), ruleset.seed_root, budgets.DRAWS)))
+    own = [(t.task, _anchors(t), trials.numbers) for t, trials in found]
+    tests = np.concatenate([trials.tests for _, trials in found])
+    base = repr((own, list(ks), ruleset.seed_root, budgets.DRAWS))
+    return sha256(base.encode() + tests.tobytes())
 
 
 def _ranked(
-    summary: Summary, k: int, positions: Mapping[str, _Position], ruleset: Ruleset
+    summary: Summary, k: int, methods: Sequence[str], positions: Floats, ruleset: Ruleset
 ) -> BudgetTable:
-    beats = aggregate.beats(list(positions.values()), summary.margin or 0.0, ruleset.alpha)
+    """Methods by their means and the draws behind them, (methods, 1 + DRAWS)."""
+    scores, draws = positions[:, 0], positions[:, 1:]
+    beats = Contrasts.of(scores, draws).beats(summary.margin or 0.0, ruleset.alpha)
+    intervals = percentile_intervals(draws, ruleset.confidence)
     rows = [
-        BudgetRow(
-            method=method,
-            score=position.iqm,
-            interval=percentiles(position.iqm_draws, ruleset.confidence),
-            rank=rank,
+        BudgetRow(method=method, score=score, interval=interval, rank=rank)
+        for method, score, interval, rank in zip(
+            methods, scores.tolist(), intervals, rank_intervals(beats), strict=True
         )
-        for (method, position), rank in zip(positions.items(), rank_intervals(beats), strict=True)
     ]
     return BudgetTable(
         name=summary.name,
@@ -148,24 +137,24 @@ def _ranked(
 def _positions(
     found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset
 ) -> Floats:
-    """The interquartile mean of the mixture over tasks at each k, and its resamples, in a row."""
+    """(ks, 1 + DRAWS): the interquartile mean of the mixture over tasks, and its resamples."""
     scores = np.concatenate(
         [_anchors(table).normalised(trials.tests.tolist()) for table, trials in found]
     )
-    resampled = [budgets.resampled_counts(trials, table.task, ruleset) for table, trials in found]
+    counts = [budgets.sampled_counts(trials, table.task, ruleset) for table, trials in found]
+    ends = np.cumsum([len(cumulative) for cumulative in counts])[:-1]
     positions: list[Floats] = []
-    for k in ks:
-        used = [min(k, trials.n) for _, trials in found]
+    for start in range(0, len(ks), _TOGETHER):
+        part = ks[start : start + _TOGETHER]
         # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
-        unit = math.lcm(*(math.comb(t.n, n) for (_, t), n in zip(found, used, strict=True)))
-        once = [budgets.chances(t.n, n, unit) for (_, t), n in zip(found, used, strict=True)]
-        drawn = [
-            budgets.resampled_chances(cumulative, n, unit)
-            for cumulative, n in zip(resampled, used, strict=True)
-        ]
-        size = float(unit) * len(found)
-        positions += [_middle(scores, once, size), _middle(scores, drawn, size)]
-    return np.concatenate(positions)
+        unit = math.lcm(*(math.comb(n, min(k, n)) for n in {len(c) for c in counts} for k in part))
+        dtype = np.int32 if 4 * unit * len(found) < 1 << 31 else np.float64
+        weights = np.empty((len(scores), 1 + budgets.DRAWS, len(part)), dtype=dtype)
+        for cumulative, out in zip(counts, np.split(weights, ends), strict=True):
+            budgets.weigh(cumulative, part, 4 * unit, out)
+        means = middle_means(scores, weights.reshape(len(scores), -1), unit * len(found))
+        positions += [*means.reshape(-1, len(part)).T]
+    return np.array(positions)
 
 
 def _anchors(table: TaskTable) -> Anchors:
@@ -174,31 +163,3 @@ def _anchors(table: TaskTable) -> Anchors:
     if mean is None:
         raise ValueError(f"{table.task} has no anchors")
     return Anchors(table.chance, mean)
-
-
-def _middle(values: Floats, parts: Sequence[Floats], size: float) -> Floats:
-    """Means (draws,) of the middle half of values (n,).
-
-    Args:
-        values: of all tasks, one after the other.
-        parts: their weights (n of the task, draws), one array a task.
-        size: what the weights of a draw sum to.
-    """
-    low, high = size / 4, size * 3 / 4
-    rows = [row for part in parts for row in part]
-    reached, inside = np.zeros_like(rows[0]), np.empty_like(rows[0])
-    below, total = np.full_like(reached, low), np.zeros_like(reached)
-    for index in np.argsort(values, kind="stable"):  # row by row: it stays in the fast memory
-        reached += rows[index]
-        if reached[0] <= low and reached.max() <= low:
-            continue
-        np.maximum(reached, low, out=inside)  # np.clip says it slower
-        np.minimum(inside, high, out=inside)
-        below -= inside
-        below *= values[index]
-        total -= below
-        below, inside = inside, below
-        if below[0] >= high and below.min() >= high:
-            break
-    mean: Floats = total / (high - low)
-    return mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from leaderboard.aggregate import Aggregate, Contrasts
 from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
 from leaderboard.memo import Memo
+from leaderboard.paired import Floats
 from leaderboard.profiles import Scores
 from leaderboard.tables import Basis, CriticalDifference, Improvement, Summary, SummaryRow
 from suite.ruleset import Ruleset
@@ -76,14 +78,9 @@ class _Field:
         m = len(self.methods)
         if m < 2:
             return [None] * m
-        found = []
-        for place in range(m):
-            beats = self._beats.copy()
-            kept = np.ix_(*[np.delete(np.arange(m), place)] * 2)
-            beats[kept] = self.contrasts.without(place).beats(self.margin, self.alpha)
-            found.append(1 + beats.sum(axis=0))
+        found = 1 + self.contrasts.lost_without(self.margin, self.alpha)
         # Of each method, the rows where another one is left out.
-        columns = [np.delete(column, place) for place, column in enumerate(np.array(found).T)]
+        columns = [np.delete(column, place) for place, column in enumerate(found.T)]
         return _extremes(np.array(columns).T)
 
 
@@ -112,7 +109,7 @@ def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> S
             cells_of[cell.method][task.card.slug] = cell
     full = [m for m in sorted(cells_of) if anchored and len(cells_of[m]) == len(anchored)]
     ruleset = work[0].ruleset
-    scores = {method: _normalised(anchored, cells_of[method]) for method in full}
+    scores = _normalised(anchored, {method: cells_of[method] for method in full})
     field = _field(scores, anchored, ruleset, memo)
     rows = [*_ranked_rows(field, anchored, cells_of)]
     rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
@@ -130,16 +127,38 @@ def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> S
 
 
 def _normalised(
-    tasks: Mapping[str, Contest], found: Mapping[str, Cell], basis: Basis | None = None
-) -> Scores:
-    """Normalised scores {task: (n,)} of a method; its defaults' where `basis` says so."""
-    scores = {}
-    for slug, cell in found.items():
-        task = tasks[slug]
-        repetitions = cell.defaults if basis == "defaults" else task.sample(cell)
-        if task.anchors:
-            scores[slug] = task.anchors.normalised(repetitions.values)
-    return scores
+    tasks: Mapping[str, Contest],
+    cells_of: Mapping[str, Mapping[str, Cell]],
+    basis: Basis | None = None,
+) -> Mapping[str, Scores]:
+    """Normalised scores {task: (n,)} of each method that has all tasks, which are anchored.
+
+    Those of their defaults where `basis` says so.
+    """
+    found: dict[str, dict[str, Floats]] = {method: {} for method in cells_of}
+    for slug, task in tasks.items():
+        if task.anchors is None:
+            continue
+        cells = [own[slug] for own in cells_of.values()]
+        values = [
+            (cell.defaults if basis == "defaults" else task.sample(cell)).values for cell in cells
+        ]
+        # One call: each costs more than it computes.
+        normalised = task.anchors.normalised([*itertools.chain.from_iterable(values)])
+        end = 0
+        for own, value in zip(found.values(), values, strict=True):
+            start, end = end, end + len(value)
+            own[slug] = normalised[start:end]
+    return found
+
+
+def _means(scores: Mapping[str, Scores]) -> Floats:
+    """Means (methods, tasks) of scores; all methods have the same tasks, in the same order."""
+    tasks = list(next(iter(scores.values()), ()))
+    means = np.empty((len(scores), len(tasks)))
+    for column, task in zip(means.T, tasks, strict=True):
+        column[:] = aggregate.sample_means([found[task] for found in scores.values()])
+    return means
 
 
 def _field(
@@ -167,6 +186,7 @@ def _ranked_rows(
     field: _Field, tasks: Mapping[str, Contest], cells_of: Mapping[str, Mapping[str, Cell]]
 ) -> Iterator[SummaryRow]:
     columns = field.ranks(), field.without_task(), field.without_method()
+    defaults = _defaults_means(tasks, {method: cells_of[method] for method in field.methods})
     for method, result, *ranks in zip(field.methods, field.results, *columns, strict=True):
         found = cells_of[method]
         row = _row(method, found, tasks)
@@ -181,7 +201,7 @@ def _ranked_rows(
                 "mean_interval": varied and varied.mean_interval,
                 "optimality_gap": result.gap,
                 "optimality_gap_interval": varied and varied.gap_interval,
-                "defaults_mean": _defaults_mean(tasks, found),
+                "defaults_mean": defaults.get(method),
                 "rank": ranks[0],
                 "rank_without_task": ranks[1],
                 "rank_without_method": ranks[2],
@@ -205,11 +225,19 @@ def _row(method: str, found: Mapping[str, Cell], tasks: Mapping[str, Contest]) -
     )
 
 
-def _defaults_mean(tasks: Mapping[str, Contest], found: Mapping[str, Cell]) -> float | None:
-    if not all(cell.defaults.complete for cell in found.values()):
-        return None
-    scores = _normalised(tasks, found, "defaults")
-    return float(np.mean([values.mean() for values in scores.values()]))
+def _defaults_means(
+    tasks: Mapping[str, Contest], cells_of: Mapping[str, Mapping[str, Cell]]
+) -> dict[str, float]:
+    """Mean score over tasks of each method whose defaults were run on all."""
+    complete = {
+        method: found
+        for method, found in cells_of.items()
+        if all(cell.defaults.complete for cell in found.values())
+    }
+    if not complete:
+        return {}
+    means = _means(_normalised(tasks, complete, "defaults")).mean(axis=1)
+    return dict(zip(complete, means.tolist(), strict=True))
 
 
 def _improvements(
@@ -227,8 +255,7 @@ def _critical(scores: Mapping[str, Scores], alpha: float) -> CriticalDifference 
     n_tasks = min((len(found) for found in scores.values()), default=0)
     if n_tasks < 2 or len(scores) < 3:
         return None
-    means = [[found[task].mean() for task in sorted(found)] for found in scores.values()]
-    ranks, p = profiles.mean_ranks(np.array(means).T)
+    ranks, p = profiles.mean_ranks(_means(scores).T)
     by_method = dict(sorted(zip(scores, ranks.tolist(), strict=True), key=lambda x: (x[1], x[0])))
     difference = profiles.critical_difference(len(scores), n_tasks, alpha)
     groups = profiles.cliques(list(by_method.values()), difference)

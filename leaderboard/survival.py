@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from scipy.special import ndtri
-
+from leaderboard.distributions import normal_quantile
 from leaderboard.paired import Interval
 
 Steps = list[tuple[float, float]]
 """(cost, share from there on), by increasing cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What one repetition spent on the way to a target."""
 
     cost: float
@@ -33,7 +31,7 @@ def wilson(successes: int, n: int, confidence: float) -> Interval:
     Source: Wilson, "Probable inference, the law of succession, and statistical inference",
     J. Am. Stat. Assoc. 1927.
     """
-    z = float(ndtri((1 + confidence) / 2))
+    z = normal_quantile((1 + confidence) / 2)
     share = successes / n
     centre = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.cards import TaskCard
-from suite.detectors import Baselines, Flag, Source, detect
+from suite.detectors import Baselines, Flag, Library, Source, detect
 from suite.records import MethodRef, RunRecord, StudyRecord
 
 
@@ -28,7 +28,7 @@ class Suspicions:
         baseline = Baselines(
             [record for record in records.values() if record.spec.method.slug in self.baselines]
         )
-        others = {ref.slug: source for ref, source in self.sources.items()}
+        others = Library({ref.slug: source for ref, source in self.sources.items()})
         return {
             study.id: detect(
                 [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from leaderboard.distributions import student_quantile
 from leaderboard.evidence import MAX_SCORE
 from leaderboard.paired import Floats
 from suite.cards import TaskCard
@@ -22,17 +24,15 @@ def bounded(value: float) -> float:
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """The curve of one repetition at the evaluation points (g,) of its task.
+class Curves:
+    """The curves of repetitions at the evaluation points of their task.
 
-    Means over its starts. A start that ended early, its passes spent, stays where it ended; before
-    the first point of a start there is no value (NaN).
+    Means over the starts of each. A start that ended early, its passes spent, stays where it ended;
+    before the first point of a start there is no value (NaN).
     """
 
-    passes: Floats
-    seconds: Floats
-    val: Floats
-    test: Floats
+    values: Floats
+    """(4, n, g): passes, seconds, val and test of n repetitions at g points."""
     end: int
     """Evaluation points up to which any start went on."""
 
@@ -43,25 +43,36 @@ def n_starts(card: TaskCard) -> int:
     return stated if type(stated) is int and stated > 0 else 1
 
 
-def trajectory(run: RunRecord, grid: Sequence[int]) -> Trajectory | None:
-    """The curve of a completed repetition at the batches of `grid`; None without a curve."""
+def curves(runs: Sequence[RunRecord], grid: Sequence[int]) -> Curves:
+    """The curves of completed repetitions, none of them empty, at the batches of `grid`."""
+    alike: dict[tuple[int, ...], list[tuple[int, list[CurvePoint]]]] = {}
+    n_starts = np.zeros(len(runs))
+    for place, run in enumerate(runs):
+        for points in _starts(run):
+            n_starts[place] += 1
+            alike.setdefault(tuple([p.batch for p in points]), []).append((place, points))
+    total = np.zeros((4, len(runs), len(grid)))
+    end = 0
+    for batches, members in alike.items():
+        index, early, last = _places(batches, tuple(grid))
+        known = _floats(
+            [[(p.passes, p.seconds, p.val, p.test) for p in points] for _, points in members]
+        )
+        for (place, _), values in zip(members, known[:, index], strict=True):
+            values[:early] = np.nan
+            total[:, place] += values.T
+        end = max(end, last)
+    return Curves(total / n_starts[:, np.newaxis], end)
+
+
+def _starts(run: RunRecord) -> Iterable[list[CurvePoint]]:
+    """The points of each start by batch."""
     starts: dict[int, list[CurvePoint]] = {}
     for point in run.curve:
         starts.setdefault(point.start, []).append(point)
-    if not starts:
-        return None
-    total = np.zeros((4, len(grid)))
-    end = 0
     for points in starts.values():
-        points.sort(key=lambda point: point.batch)
-        index, early, last = _places(tuple([p.batch for p in points]), tuple(grid))
-        values = _floats([(p.passes, p.seconds, p.val, p.test) for p in points]).T[:, index]
-        if early:
-            values[:, :early] = np.nan
-        total += values
-        end = max(end, last)
-    passes, seconds, val, test = total / len(starts)
-    return Trajectory(passes, seconds, val, test, end)
+        points.sort(key=attrgetter("batch"))
+    return starts.values()
 
 
 @functools.lru_cache(maxsize=256)
@@ -80,8 +91,8 @@ def _places(batches: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np
     return index, int((index < 0).sum()), min(last, len(grid))
 
 
-def _floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Floats:
-    """An array of `values`, each bounded."""
+def _floats(values: Sequence[Any]) -> Floats:
+    """An array of `values`, however deep their lists, each bounded."""
     try:
         array = np.array(values, dtype=np.float64)
     except OverflowError:  # a whole number that no float holds
@@ -89,22 +100,23 @@ def _floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Floats:
     return np.clip(array, -MAX_SCORE, MAX_SCORE)
 
 
-def reached_at(scores: Floats, target: float, sign: float) -> int | None:
-    """Index of the first of the scores (g,) that is at least as good as `target`.
+def reached_at(scores: Floats, target: float, sign: float) -> NDArray[np.intp]:
+    """Index (n,) of the first score of each curve that is at least as good as `target`; else g.
 
     Args:
-        scores: a curve's; where it has none yet (NaN), nothing is reached.
+        scores: (n, g); where a curve has none yet (NaN), nothing is reached.
         target: a score.
         sign: 1 where larger scores are better, -1 where smaller ones are.
     """
-    bar = sign * target
-    return next((i for i, score in enumerate(scores.tolist()) if sign * score >= bar), None)
+    hits = sign * scores >= sign * target
+    first: NDArray[np.intp] = np.where(hits.any(axis=1), hits.argmax(axis=1), scores.shape[1])
+    return first
 
 
 def means(values: Floats) -> Floats:
-    """Mean (g,) over the rows of values (n, g) that have one; every column must have one."""
+    """Mean (..., g) over the rows of values (..., n, g) that have one; every column must."""
     known = ~np.isnan(values)
-    mean: Floats = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    mean: Floats = np.where(known, values, 0.0).sum(axis=-2) / known.sum(axis=-2)
     return mean
 
 
@@ -118,5 +130,7 @@ def half_widths(values: Floats, confidence: float) -> Floats:
     unit = deviations / np.where(spread > 0, spread, 1.0)
     freedom = np.maximum(n - 1, 1)
     error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
-    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
+    level = (1 + confidence) / 2
+    factors = np.array([student_quantile(level, number) for number in freedom.tolist()])
+    half: Floats = np.where(n > 1, factors * error, np.inf)
     return half

@@ -13,10 +13,10 @@ A bundle is read in memory, whole or not at all; see suite.archives for what is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,8 +25,10 @@ from suite.archives import MAX_ARCHIVE_BYTES, read_archive, write_archive
 from suite.errors import BundleError, RecordError
 from suite.identity import canonical_json, sha256
 from suite.records import (
+    Compute,
     Environment,
     Hash,
+    Isolation,
     MethodRef,
     RunRecord,
     StudyRecord,
@@ -179,13 +181,13 @@ def _parsed(data: bytes, path: Path) -> Bundle:
     if sum(map(len, source.values())) > MAX_SOURCE_BYTES:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
-    lines = _json_lines(members[RUNS], RUNS, manifest.n_runs)
+    parts = _Parts()
     runs = [
-        record_from(_with_environment(line, environments, where), RunRecord, where)
-        for where, line in lines
+        record_from(parts.put_into(_with_environment(line, environments, where)), RunRecord, where)
+        for where, line in _json_lines(members[RUNS], RUNS, manifest.n_runs)
     ]
     studies = [
-        record_from(line, StudyRecord, where)
+        record_from(parts.put_into(line), StudyRecord, where)
         for where, line in _json_lines(members[STUDIES], STUDIES, manifest.n_studies)
     ]
     return Bundle(manifest, runs, studies, source, digest, path)
@@ -208,7 +210,7 @@ def _manifest(members: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
-def _strict(data: bytes | str, where: str) -> Any:
+def _strict(data: bytes, where: str) -> Any:
     try:
         return strict_json.parse(data)
     except strict_json.NotStrict as error:
@@ -231,16 +233,14 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
         raise BundleError(f"{where}: {key[:100]}: {first['msg'][:300]}") from error
 
 
-def _json_lines(data: bytes, name: str, n: int) -> list[tuple[str, Any]]:
+def _json_lines(data: bytes, name: str, n: int) -> Iterator[tuple[str, Any]]:
     """The values of the lines, each with its place; as many as the manifest says."""
     found = data.count(b"\n")
     if found != n or not data.endswith(b"\n"):
         raise BundleError(f"{name}: {found} lines, but {MANIFEST} says {n}")
-    lines = data[:-1].split(b"\n")
-    return [
-        (where := f"{name}, line {number}", _strict(line, where))
-        for number, line in enumerate(lines, 1)
-    ]
+    for number, line in enumerate(data[:-1].split(b"\n"), 1):
+        where = f"{name}, line {number}"
+        yield where, _strict(line, where)
 
 
 def _with_environment(line: Any, environments: Sequence[Environment], where: str) -> Any:
@@ -252,3 +252,39 @@ def _with_environment(line: Any, environments: Sequence[Environment], where: str
             f"{where}: environment: expected an index below {len(environments)} into {ENVIRONMENT}"
         )
     return {**line, "environment": environments[number]}
+
+
+class _Parts:
+    """What nearly all records of a bundle have in common: validated once, and held once."""
+
+    _MODELS: ClassVar[dict[str, type[BaseModel]]] = {
+        "task": TaskRef,
+        "method": MethodRef,
+        "compute": Compute,
+        "isolation": Isolation,
+    }
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Any, BaseModel]] = {}
+
+    def put_into(self, line: Any) -> Any:
+        """The value of a line itself, in which sound parts have become records."""
+        for values in (line, line.get("spec")) if isinstance(line, dict) else ():
+            if isinstance(values, dict):
+                self._replace_in(values)
+        return line
+
+    def _replace_in(self, values: dict[str, Any]) -> None:
+        for name in self._MODELS:
+            if name in values:
+                values[name] = self._part(name, values[name])
+
+    def _part(self, name: str, value: Any) -> Any:
+        last = self._last.get(name)
+        if last is None or last[0] != value:
+            try:
+                last = value, self._MODELS[name].model_validate(value)
+            except ValidationError:
+                return value  # validating the whole record says where it is wrong
+            self._last[name] = last
+        return last[1]

@@ -9,6 +9,7 @@ line breaks the chain. Whoever remembers a head (the last hash) also notices a r
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import os
@@ -70,7 +71,7 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _sound(self) -> Entry:
-        if texts.unsafe(self.note) or texts.active(self.note):
+        if self.note and (texts.unsafe(self.note) or texts.active(self.note)):
             raise ValueError("the note holds control characters, markup or a link that runs")
         if self.sha256[:16] != self.file.removesuffix(".zip")[-16:]:
             raise ValueError("the file is not named by its hash")
@@ -100,6 +101,16 @@ def read(folder: Path) -> list[Entry]:
         LogError: it cannot be read, or its chain is broken; the first problem.
     """
     return _sound(folder)[0]
+
+
+def read_with_standings(folder: Path) -> tuple[list[Entry], dict[str, Standing]]:
+    """The entries, and what they say of every bundle, by the hash of its file.
+
+    Raises:
+        LogError: see read.
+    """
+    entries, known = _sound(folder)
+    return entries, known.standings
 
 
 def _sound(folder: Path) -> tuple[list[Entry], _Known]:
@@ -231,33 +242,55 @@ def _read(folder: Path) -> tuple[list[Entry], list[str], _Known]:
         return [], ["its last line is cut off"], known
     entries: list[Entry] = []
     for number, line in enumerate(data.splitlines(keepends=True), 1):
-        entry = _entry(line)
-        problem = entry if isinstance(entry, str) else _broken(entry, line, entries)
-        if problem is None and isinstance(entry, Entry):
-            problem = _misfit(entry, known)
-        if problem is not None or isinstance(entry, str):
-            return entries, [f"line {number}: {problem}"], known
+        entry = _next(line, entries)
+        if isinstance(entry, str) or (problem := _misfit(entry, known)):
+            said = entry if isinstance(entry, str) else problem
+            return entries, [f"line {number}: {said}"], known
         entries.append(entry)
         known.advance(entry)
     return entries, [], known
 
 
-def _entry(line: bytes) -> Entry | str:
+def _next(line: bytes, before: Sequence[Entry]) -> Entry | str:
+    """The entry that follows those `before`, or why `line` is none."""
+    with contextlib.suppress(ValidationError):
+        entry = Entry.model_validate_json(line)
+        if _broken(entry, line, before) is None:  # it is canonical: no key stands twice
+            return entry
+    return _carefully(line, before)
+
+
+def _carefully(line: bytes, before: Sequence[Entry]) -> Entry | str:
     try:
-        return Entry.model_validate(strict_json.parse(line))
+        entry = Entry.model_validate(strict_json.parse(line))
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))[:60]}: {first['msg'][:200]}"
     except strict_json.NotStrict as error:
         return str(error)
+    return _broken(entry, line, before) or entry
+
+
+def _written(entry: Entry) -> tuple[bytes, bytes, bytes]:
+    """Its line in canonical JSON, cut before and behind the hash.
+
+    Only the note can hold what JSON writes in another way.
+    """
+    replaces = "null" if entry.replaces is None else f'"{entry.replaces}"'
+    tier = "null" if entry.tier is None else f'"{entry.tier}"'
+    return (
+        f'{{"at":"{entry.at}","file":"{entry.file}",'.encode(),
+        f'"hash":"{entry.hash}",'.encode(),
+        f'"kind":"{entry.kind}","n":{entry.n},"note":{canonical_json(entry.note)},'
+        f'"previous":"{entry.previous}","replaces":{replaces},"sha256":"{entry.sha256}",'
+        f'"tier":{tier}}}\n'.encode(),
+    )
 
 
 def _broken(entry: Entry, line: bytes, before: Sequence[Entry]) -> str | None:
     """Why `line` does not continue the chain."""
-    values = entry.model_dump()
-    same = canonical_json(values).encode() + b"\n" == line
-    del values["hash"]
-    if not same or sha256(canonical_json(values)) != entry.hash:
+    head, own, tail = _written(entry)
+    if line != head + own + tail or sha256(head + tail.removesuffix(b"\n")) != entry.hash:
         return "was edited: its content does not have its hash"
     if entry.n != len(before) + 1 or entry.previous != (before[-1].hash if before else NOTHING):
         return "does not follow the line before: a line was removed, added or moved"

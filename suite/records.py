@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suite.cards import Direction, Family, Slug
 from suite.errors import RecordError
-from suite.identity import content_id
+from suite.identity import ID_LENGTH, canonical_json, content_id, sha256
 from suite.ruleset import Preset, Tier
 from suite.space import Space, Value
 
@@ -89,7 +90,25 @@ class RunSpec(_Record):
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the canonical JSON's SHA-256."""
-        return content_id(self.model_dump(mode="json"))
+        return sha256(self._canonical)[:ID_LENGTH]
+
+    @property
+    def _canonical(self) -> str:
+        """Its canonical JSON: joined, because few of its parts differ between most specs."""
+        epoch = "" if self.epoch is None else f'"epoch":{canonical_json(self.epoch)},'
+        return (
+            f'{{"compute":{_canonical_part(*vars(self.compute).items())},{epoch}'
+            f'"hyperparameters":{canonical_json(self.hyperparameters)},'
+            f'"method":{_canonical_part(*vars(self.method).items())},'
+            f'"purpose":"{self.purpose}","repetition":{self.repetition},'
+            f'"ruleset":{self.ruleset},"schema_version":{self.schema_version},'
+            f'"task":{_canonical_part(*vars(self.task).items())}}}'
+        )
+
+
+@lru_cache(maxsize=1024)
+def _canonical_part(*items: tuple[str, str | int]) -> str:
+    return canonical_json(dict(items))
 
 
 class CurvePoint(_Record):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, NoReturn
+
+from pydantic_core import from_json, to_json
 
 MAX_DIGITS = 25
 
@@ -14,18 +15,18 @@ class NotStrict(ValueError):
     """What is wrong with a text."""
 
 
-def parse(data: bytes | str) -> Any:
+def parse(data: bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
         NotStrict: it is not UTF-8 or not JSON, too deep, names a key twice, holds a lone
             surrogate, or a number that is not finite or absurdly long.
     """
+    if (value := _quickly(data)) is not _UNSURE:
+        return value
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        value = (_CHECKING if _doubtful(text) else _PLAIN).decode(text)
-        if "\\u" in text or isinstance(data, str):
-            json.dumps(value, ensure_ascii=False).encode()  # escapes can spell what UTF-8 cannot
+        value = _CHECKING.decode(data.decode())
+        json.dumps(value, ensure_ascii=False).encode()  # escapes can spell what UTF-8 cannot
         return value
     except UnicodeDecodeError as error:
         raise NotStrict(f"it is not UTF-8 ({error.reason} at byte {error.start})") from error
@@ -63,22 +64,27 @@ def _int(text: str) -> int:
     return int(text)
 
 
-_SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
-_LONG = b"0" * (MAX_DIGITS + 1)
-_HUGE = re.compile(rb"e000+(?:[\s,\]}]|$)")
-
-
-def _doubtful(text: str) -> bool:
-    """Whether a number in `text` may be infinite or too long.
-
-    It must be written with many digits or a large exponent; any other text is read three times as
-    fast, without a call for each number.
-    """
-    shape = text.encode("utf-8", "replace").translate(_SHAPE, b"+")
-    return _LONG in shape or _HUGE.search(shape) is not None
-
-
-_PLAIN = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
 _CHECKING = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float, parse_int=_int
 )
+_UNSURE = object()
+_SHAPE = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * (MAX_DIGITS + 1)
+
+
+def _quickly(data: bytes) -> Any:
+    """The value of an ordinary text, in half the time; _UNSURE of any other.
+
+    pydantic's parser keeps the last of two equal keys, and takes numbers of any size. But every
+    key has a colon, and only an escape can make one or hide one: where none is lost in writing
+    the value, no key was. What is too large for a float is written as Infinity.
+    """
+    if b"\\u" in data or _LONG in data.translate(_SHAPE):
+        return _UNSURE
+    try:
+        value = from_json(data, allow_inf_nan=False)
+        again = to_json(value)
+    except ValueError:
+        return _UNSURE
+    kept = again.count(b":") == data.count(b":") and b"Infinity" not in again
+    return value if kept else _UNSURE

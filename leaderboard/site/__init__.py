@@ -4,7 +4,7 @@ Layers, each importing only from those below it:
 
     commands
     build, serve, artifacts
-    gathering, workers
+    gathering, jobs
     summaries
     parts
     pages, twins, feeds, citing
@@ -12,6 +12,6 @@ Layers, each importing only from those below it:
     views
     reports, sheets, words, links
     cache
-    folder
+    folder, workers
     pictures
 """

@@ -5,7 +5,7 @@ Nothing is decided here: ties, ranks and verdicts are those of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -33,23 +33,13 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One family at one budget."""
+class Top:
+    """The tie group at the top of a family at one budget."""
 
-    name: str
-    k: int
     top: Sequence[str]
-    """The tie group at the top, best score first."""
-    score: Markup
-    """Normalised score of the first of them."""
-    n_methods: int
-    n_tasks: int
+    """Best score first."""
     references: Sequence[str]
-    reference_on_top: bool
-    """All its tasks have one reference, and nobody is shown to beat it."""
-    gains: Sequence[Gain]
-    """Of the first method, where repetitions were made at this budget."""
-    n_gains: int
+    """Of the family's tasks, each once."""
 
     @property
     def shown(self) -> Sequence[str]:
@@ -60,6 +50,26 @@ class Answer:
     def more(self) -> int:
         """Those of the top that are not named."""
         return max(0, len(self.top) - SHOWN)
+
+    @property
+    def reference_on_top(self) -> bool:
+        """All its tasks have one reference, and nobody is shown to beat it."""
+        return len(self.references) == 1 and self.references[0] in self.top
+
+
+@dataclass(frozen=True)
+class Answer(Top):
+    """One family at one budget."""
+
+    name: str
+    k: int
+    score: Markup
+    """Normalised score of the first of the top."""
+    n_methods: int
+    n_tasks: int
+    gains: Sequence[Gain]
+    """Of the first method, where repetitions were made at this budget."""
+    n_gains: int
 
     @property
     def behind(self) -> int:
@@ -80,24 +90,34 @@ def basis_text(k: int, largest: int) -> str:
     return f"Tuned with {trials}" if k == largest else f"Best of {trials}, expected"
 
 
+def top(table: BudgetTable, references: Iterable[str]) -> Top | None:
+    """Who leads in `table`; None where nothing is ranked.
+
+    Args:
+        table: a family at one budget.
+        references: of each of its tasks.
+    """
+    first = [row.method for row in table.rows if row.rank[0] == 1]
+    return Top(first, sorted(set(references))) if first else None
+
+
 def answer(view: SiteView, table: BudgetTable) -> Answer | None:
     """What `table` says; None where nothing is ranked."""
-    if not table.rows:
-        return None
-    top = [row for row in table.rows if row.rank[0] == 1]
-    board = {"tuned": view.board, "defaults": view.defaults}.get(table.basis)
     tasks = _tasks(view.board, table.name)
-    references = sorted({task.reference for task in tasks})
-    gains = _gains(board, table.name, top[0].method) if board else []
+    found = top(table, (task.reference for task in tasks))
+    if found is None:
+        return None
+    first = next(row for row in table.rows if row.method == found.top[0])
+    board = {"tuned": view.board, "defaults": view.defaults}.get(table.basis)
+    gains = _gains(board, table.name, first.method) if board else []
     return Answer(
+        top=found.top,
+        references=found.references,
         name=table.name,
         k=table.k,
-        top=[row.method for row in top],
-        score=span(NORMALISED, top[0].score, top[0].interval),
+        score=span(NORMALISED, first.score, first.interval),
         n_methods=len(table.rows),
         n_tasks=len(tasks),
-        references=references,
-        reference_on_top=len(references) == 1 and any(row.method in references for row in top),
         gains=gains[:SHOWN],
         n_gains=len(gains),
     )

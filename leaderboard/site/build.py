@@ -7,36 +7,35 @@ processes, and whether parts were kept from an earlier build or made now.
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from markupsafe import Markup
 
-from leaderboard import claims
 from leaderboard.board import assembled, groups
 from leaderboard.claims import Ledger
-from leaderboard.contest import Contest
 from leaderboard.hearing import named_tasks
 from leaderboard.paired import Part
 from leaderboard.published import unread
-from leaderboard.site import citing, feeds, sheets, twins
+from leaderboard.site import jobs, twins
 from leaderboard.site.cache import Cache, Model
-from leaderboard.site.folder import File, State, described, staged, state, write
+from leaderboard.site.folder import File, State, staged, state, write
 from leaderboard.site.gathering import Keys, gather
-from leaderboard.site.links import DATA, STATIC
-from leaderboard.site.pages import board_pages, compare_data
-from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.jobs import Made
+from leaderboard.site.pages import BOARD_PAGES
+from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
+from leaderboard.site.rendering import prepare
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
-from leaderboard.site.summaries import MEMOS, GroupPart, Member
+from leaderboard.site.summaries import MEMOS, GroupPart
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.workers import Group, Workers, cores, uncollected
+from leaderboard.site.workers import Workers, cores, spare, uncollected
 from leaderboard.tables import Basis, Board
 from suite import registry
-from suite.cards import FAMILIES, SubmissionCard, TaskCard
+from suite.cards import FAMILIES, SubmissionCard
 from suite.errors import AssayError
 
 Say = Callable[[str], None]
@@ -105,36 +104,47 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
     reports = read_reports(results, request.scorecard, request.queue)
     cache = Cache.of(results) if request.cache else None
     with uncollected():
-        work = _Build(context, reports, cache, request.jobs or cores(), say)
-        if built := work.unchanged(request.out):
+        plan = _Plan(context, reports, cache)
+        if built := plan.unchanged(request.out):
             return built
         with staged(request.out) as root:
-            built = work.build(request.out, root)
-        work.finished(built)
+            built = _Build(plan, root, request.jobs or cores(), say).build(request.out)
+        plan.finished(built)
     return built
 
 
-class _Build:
-    """One build under way."""
+_KINDS = {"task": "tasks", "group": "families", "claims": "claims"}
+"""Parts as the user is told of them."""
 
-    def __init__(
-        self, context: Context, reports: Reports, cache: Cache | None, jobs: int, say: Say
-    ) -> None:
-        self.context, self.reports, self.cache, self.say = context, reports, cache, say
+
+class _Plan:
+    """What is to be built, and under which keys its parts are kept."""
+
+    def __init__(self, context: Context, reports: Reports, cache: Cache | None) -> None:
+        self.context, self.reports, self.cache = context, reports, cache
+        self.cards = {slug: card for slug, (card, _) in context.catalogue.tasks.items()}
+        self.methods = {slug: card for slug, (card, _) in context.catalogue.methods.items()}
         self.keys = Keys(context)
-        self.workers = Workers(context, jobs)
-        cards = {slug: card for slug, (card, _) in context.catalogue.tasks.items()}
         order = sorted(
-            context.links.tasks, key=lambda slug: (FAMILIES.index(cards[slug].family), slug)
+            context.links.tasks, key=lambda slug: (FAMILIES.index(self.cards[slug].family), slug)
         )
         self.task_keys = {slug: self.keys.task(slug) for slug in order}
+        named = groups([self.cards[slug] for slug in order], lambda card: card)
+        self.group_keys = {
+            name: self.keys.together(name, self._some(card.slug for card in cards))
+            for name, cards in named.items()
+        }
+        self.claimed = sorted({slug for card in self.methods.values() for claim in card.claims
+                               for slug in named_tasks(claim, self.task_keys)})  # fmt: skip
+        self.claims_key = {"all": self.keys.claims(self._some(self.claimed))}
         self.log = context.shelves[0].log
-        self.unread = {p for shelf in context.shelves for p in unread(shelf, cards)}
+        self.unread = {p for shelf in context.shelves for p in unread(shelf, self.cards)}
         self.key = self.keys.site(
             self.task_keys, self.log[-1].hash if self.log else "", reports, sorted(self.unread)
         )
-        self.files: list[File] = []
-        self.n_kept = 0
+
+    def _some(self, slugs: Iterable[str]) -> dict[str, str]:
+        return {slug: self.task_keys[slug] for slug in slugs}
 
     def unchanged(self, out: Path) -> Built | None:
         """What to say of the site at `out` if it is the one that would be built."""
@@ -149,122 +159,163 @@ class _Build:
             done = _Finished(built=built, files=state(built.out))
             self.cache.keep("site", self.key, built.out, done.model_dump_json(), [])
 
-    def build(self, out: Path, root: Path) -> Built:
-        self.root = root
-        with self.workers:
-            parts = self.tasks()
-            shown = {slug: part for slug, part in parts.items() if not part.empty}
-            groups = self.groups(shown)
-        self.say("writing the long table")
-        n_runs = self.long_table(list(parts))
-        self.say("drawing the board")
+
+class _Build:
+    """One build under way, below `root`."""
+
+    def __init__(self, plan: _Plan, root: Path, jobs: int, say: Say) -> None:
+        self.plan, self.root, self.jobs, self.say = plan, root, jobs, say
+        self.context, self.cache, self.keys = plan.context, plan.cache, plan.keys
+        self.files: list[File] = []
+        self.n_kept = 0
+        self.ranked: dict[str, GroupPart] = {}
+        self.judged: dict[str, Ledger] = {}
+
+    def build(self, out: Path) -> Built:
+        parts = self.tasks()
+        shown = {slug: part for slug, part in parts.items() if not part.empty}
         problems = self.problems(parts)
-        view = self.view(shown, groups, problems, n_runs)
-        self.write(board_pages(view, self.context.links).items())
-        compared = {slug: part.compared for slug, part in shown.items()}
-        summaries = [s.name for s in (*view.board.families, view.board.overall) if s]
-        together = {name: groups[name].compared for name in summaries}
-        self.write(compare_data(view, compared, together))
-        self.write(twins.of_board(view))
-        self.write(self.feeds(view, parts))
-        self.write(_static())
-        self.write([twins.manifest(self.files, view.version, view.ruleset.version)])
-        n_bytes = sum(file.n_bytes for file in self.files)
+        groups, ledger, n_runs = self.together(shown)
+        self.say("drawing the board")
+        view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}), n_runs)
+        self.draw(view, {name: part.compared for name, part in groups.items()}, list(shown))
+        for aside in (LONG_TABLE, COMPARED, MEMOS):
+            shutil.rmtree(self.root / aside, ignore_errors=True)
+            self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
+        path, text = twins.manifest(self.files, view.version, view.ruleset.version)
+        self.files.append(write(self.root, path, text))
         return Built(
             out=out,
             n_tasks=len(shown),
             n_kept=self.n_kept,
             n_runs=n_runs,
             n_files=len(self.files),
-            n_bytes=n_bytes,
+            n_bytes=sum(file.n_bytes for file in self.files),
             problems=problems,
         )
 
-    def write(self, content: Iterable[tuple[str, str | bytes]]) -> None:
-        """Write files by their paths."""
-        self.files += [write(self.root, path, text) for path, text in content]
-
     def tasks(self) -> dict[str, TaskPart]:
         """The part of every task with results, by family and slug."""
-        found: dict[str, TaskPart] = {}
-        for slug, key in self.task_keys.items():
-            if kept := self.kept(f"task-{slug}", key, TaskPart):
-                found[slug] = kept
-        self.n_kept = len(found)
-        missing = [slug for slug in self.task_keys if slug not in found]
-        for done, (slug, text, files) in enumerate(self.workers.tasks(missing, self.root)):
-            found[slug] = TaskPart.model_validate_json(text)
+        keys = self.plan.task_keys
+        new = [slug for slug, key in keys.items() if not self.holds(f"task-{slug}", key)]
+        with Workers(self.context, self.jobs) as workers:
+
+            def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
+                each = spare(self.jobs, len(slugs))
+                return workers.run(jobs.task, {slug: (slug, self.root, each) for slug in slugs})
+
+            under_way = make(new)
+            # Meanwhile: what else is known, and what processes of later stages need.
+            found = self.kept("task", TaskPart, {s: k for s, k in keys.items() if s not in new})
+            self.n_kept = len(found)
+            self.ranked = self.kept("group", GroupPart, self.plan.group_keys)
+            self.judged = self.kept("claims", Ledger, self.plan.claims_key)
+            prepare()
+            damaged = [slug for slug in keys if slug not in found and slug not in new]
+            made = itertools.chain(under_way, make(damaged))
+            found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))
+        return {slug: found[slug] for slug in keys}
+
+    def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger, int]:
+        """What tasks say together, by family and "overall"; of claims; and how many runs there are.
+
+        Args:
+            parts: of the tasks with something to show.
+        """
+        plan, context = self.plan, self.context
+        named = groups([plan.cards[slug] for slug in parts], lambda card: card)
+        members = {name: [card.slug for card in cards] for name, cards in named.items()}
+        missing = sorted(members.keys() - self.ranked.keys(), key=lambda name: -len(members[name]))
+        claimed = [slug for slug in plan.claimed if slug in parts]
+        read = jobs.Read(plan.cards, plan.methods, parts, context.links, context.ruleset, self.root)
+        with Workers(read, self.jobs) as workers:
+            listed = workers.run(jobs.long_table, {"": (list(plan.task_keys),)})
+            judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
+            ranked = workers.run(
+                jobs.group, {name: (self.group(name, members[name]),) for name in missing}
+            )
+            found = self.ranked | self.made(
+                "group", GroupPart, plan.group_keys, ranked, len(missing)
+            )
+            ledger = self.judged | self.made("claims", Ledger, plan.claims_key, judged, 1)
+            _, (n_runs, files) = next(listed)
+        self.files += files
+        return {name: found[name] for name in members}, ledger["all"], n_runs
+
+    def holds(self, name: str, key: str) -> bool:
+        """An earlier build kept something under this key."""
+        return self.cache is not None and self.cache.holds(name, key)
+
+    def kept(self, kind: str, model: type[Model], keys: Mapping[str, str]) -> dict[str, Model]:
+        """The parts of a kind that an earlier build has kept, by name.
+
+        Args:
+            kind: of these parts.
+            model: of what each says.
+            keys: of each, by name: everything it depends on.
+        """
+        found: dict[str, Model] = {}
+        for name, key in keys.items():
+            if self.cache and (kept := self.cache.restore(f"{kind}-{name}", key, self.root, model)):
+                found[name] = kept[0]
+                self.files += kept[1]
+        return found
+
+    def made(
+        self,
+        kind: str,
+        model: type[Model],
+        keys: Mapping[str, str],
+        under_way: Iterator[tuple[str, Made]],
+        n: int,
+    ) -> dict[str, Model]:
+        """The n parts of a kind that are being made, each kept for the next build."""
+        found: dict[str, Model] = {}
+        for done, (name, (text, files)) in enumerate(under_way, 1):
             self.files += files
             if self.cache:
-                self.cache.keep(f"task-{slug}", self.task_keys[slug], self.root, text, files)
-            self.say(f"read and drawn: {done + 1} of {len(missing)} tasks")
-        return {slug: found[slug] for slug in self.task_keys}
+                self.cache.keep(f"{kind}-{name}", keys[name], self.root, text, files)
+            found[name] = model.model_validate_json(text)
+            self.say(f"{_KINDS[kind]}: {done} of {n} ready")
+        return found
 
-    def kept(self, name: str, key: str, model: type[Model]) -> Model | None:
-        """A part of an earlier build, if nothing it depends on has changed."""
-        kept = self.cache.restore(name, key, self.root, model) if self.cache else None
-        if kept is None:
-            return None
-        self.files += kept[1]
-        return kept[0]
-
-    def groups(self, parts: Mapping[str, TaskPart]) -> dict[str, GroupPart]:
-        """What tasks say together, by family and "overall"."""
-        cards = {slug: self.context.catalogue.tasks[slug][0] for slug in parts}
-        named = groups(list(cards.values()), lambda card: card)
-        members = {name: [card.slug for card in found] for name, found in named.items()}
-        keys = {
-            name: self.keys.together(name, {slug: self.task_keys[slug] for slug in slugs})
-            for name, slugs in members.items()
-        }
-        found: dict[str, GroupPart] = {}
-        for name, key in keys.items():
-            if kept := self.kept(f"group-{name}", key, GroupPart):
-                found[name] = kept
-        missing = [
-            (name, self.group(name, [Member.of(cards[slug], parts[slug]) for slug in slugs]))
-            for name, slugs in sorted(members.items(), key=lambda item: -len(item[1]))
-            if name not in found
-        ]
-        if missing:
-            self.say(f"ranking {len(missing)} groups of tasks")
-        for name, text in self.workers.groups(missing):
-            found[name] = GroupPart.model_validate_json(text)
-            self.files.append(described(self.root, self.memo(name)))
-            if self.cache:
-                self.cache.keep(f"group-{name}", keys[name], self.root, text, self.files[-1:])
-        return {name: found[name] for name in members}
-
-    def group(self, name: str, members: Sequence[Member]) -> Group:
+    def group(self, name: str, slugs: Sequence[str]) -> jobs.Group:
         """What a group is made from; most of its bootstraps are those of the last time."""
-        memo = self.memo(name)
+        # Other code may compute something else.
+        memo = f"{MEMOS}/{name}-{self.keys.code}.memo"
         known = self.cache.newest(f"group-{name}", memo) if self.cache else None
-        return Group(members, known, self.root / memo)
+        return jobs.Group(name, slugs, known, memo)
 
-    def memo(self, name: str) -> str:
-        """The path of what a group computes: other code may compute something else."""
-        return f"{MEMOS}/{name}-{self.keys.code}.memo"
+    def draw(
+        self, view: SiteView, together: Mapping[str, Mapping[str, str]], shown: Sequence[str]
+    ) -> None:
+        """Everything that is not about one task alone."""
+        drawing = jobs.Drawing(view, self.context.links, shown, together, self.root)
+        with Workers(drawing, self.jobs) as workers:
+            drawn = (
+                workers.run(jobs.other, {make.__name__: (make,) for make in jobs.OTHERS}),
+                workers.run(jobs.pages, {draw.__name__: (draw,) for draw in BOARD_PAGES}),
+            )
+            for _, files in itertools.chain(*drawn):
+                self.files += files
 
     def view(
         self,
         parts: Mapping[str, TaskPart],
         groups: Mapping[str, GroupPart],
-        problems: list[str],
+        ledger: Ledger,
         n_runs: int,
     ) -> SiteView:
         """Everything that pages beyond single tasks are made from."""
-        context, catalogue = self.context, self.context.catalogue
-        tasks = {slug: found[0] for slug, found in catalogue.tasks.items()}
-        cards = {slug: found[0] for slug, found in catalogue.methods.items()}
-        reports = self.reports
+        context, reports = self.context, self.plan.reports
         return SiteView(
-            board=self.board("tuned", parts, groups, problems),
-            defaults=self.board("defaults", parts, groups, problems),
+            board=self.board("tuned", parts, groups, ledger.problems),
+            defaults=self.board("defaults", parts, groups, ledger.problems),
             budgets=[table for group in groups.values() for table in group.budgets],
-            ledger=self.ledger(parts, cards, tasks, problems),
-            methods=_methods(context.links.methods, cards, parts),
-            tasks=tasks,
-            log=self.log,
+            ledger=ledger,
+            methods=_methods(context.links.methods, self.plan.methods, parts),
+            tasks=self.plan.cards,
+            log=self.plan.log,
             scorecard=reports.scorecard,
             controls=reports.controls,
             queue=reports.queue,
@@ -272,30 +323,8 @@ class _Build:
             with_local=context.links.with_local,
             version=context.links.version,
             n_runs=n_runs,
-            problems=problems,
+            problems=ledger.problems,
         )
-
-    def ledger(
-        self,
-        parts: Mapping[str, TaskPart],
-        methods: Mapping[str, SubmissionCard],
-        tasks: Mapping[str, TaskCard],
-        problems: list[str],
-    ) -> Ledger:
-        """What `assay claims` says."""
-        named = {slug for card in methods.values() for claim in card.claims
-                 for slug in named_tasks(claim, parts)}  # fmt: skip
-        key = self.keys.claims({slug: self.task_keys[slug] for slug in named})
-        ledger = self.kept("claims", key, Ledger)
-        if ledger is None:
-            ruleset = self.context.ruleset
-            contests = [
-                Contest(tasks[slug], parts[slug].cells, "tuned", ruleset) for slug in sorted(named)
-            ]
-            ledger = claims.evaluate(contests, methods, tasks, ruleset)
-            if self.cache:
-                self.cache.keep("claims", key, self.root, ledger.model_dump_json(), [])
-        return ledger.model_copy(update={"problems": problems})
 
     def board(
         self,
@@ -314,30 +343,10 @@ class _Build:
     def problems(self, parts: Mapping[str, TaskPart]) -> list[str]:
         """What could not be read, without the folders of this machine."""
         found = {problem for part in parts.values() for problem in part.problems}
-        found |= self.unread
+        found |= self.plan.unread
         for shelf in self.context.shelves:
             found = {problem.replace(f"{shelf.folder}/", "") for problem in found}
         return sorted(found)
-
-    def feeds(self, view: SiteView, parts: Mapping[str, TaskPart]) -> Iterator[tuple[str, str]]:
-        """Feeds and citations of the board, tasks and methods."""
-        titles = {slug: view.tasks[slug].title for slug in parts}
-        methods = {slug: m.card.title if m.card else slug for slug, m in view.methods.items()}
-        yield from feeds.feeds(view.log, titles, methods).items()
-        for slug, method in view.methods.items():
-            yield f"method/{slug}/cite.bib", citing.of_method(slug, method.card)
-
-    def long_table(self, slugs: Sequence[str]) -> int:
-        """Put the long table together from what the tasks left; the number of runs in it."""
-        folder = self.root / LONG_TABLE
-        lines = [folder / f"{slug}.csv" for slug in slugs]
-        names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
-        n_runs = sheets.write_long(lines, *(self.root / name for name in names))
-        for aside in (LONG_TABLE, MEMOS):
-            shutil.rmtree(self.root / aside, ignore_errors=True)
-            self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
-        self.files += [described(self.root, name) for name in names]
-        return n_runs
 
 
 def _methods(
@@ -348,11 +357,3 @@ def _methods(
         for method, line in part.lines.items():
             lines[method][task] = Markup(line)
     return {slug: Method(slug, cards.get(slug), own) for slug, own in lines.items()}
-
-
-def _static() -> Iterator[tuple[str, bytes]]:
-    """Styles and scripts."""
-    for path in sorted(
-        resources.files("leaderboard.site").joinpath("static").iterdir(), key=lambda p: p.name
-    ):
-        yield f"{STATIC}/{path.name}", path.read_bytes()

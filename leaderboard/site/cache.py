@@ -1,7 +1,8 @@
 """What a build keeps for the next one: finished parts under a key of everything they depend on.
 
-    <cache>/<name>/<key>/part.json   what the part said, and its files with sizes and times
-    <cache>/<name>/<key>/files/...   its files, hard links to those of the site
+    <cache>/<name>/<key>/part.json    what the part said
+    <cache>/<name>/<key>/files.json   its files, with sizes and times
+    <cache>/<name>/<key>/files/...    these files, hard links to those of the site
 
 Only JSON is read back, and it is checked again. A part that is damaged, or whose files were
 touched since, is as good as none. Of each name the newest key is kept.
@@ -24,6 +25,7 @@ from leaderboard.site.folder import File
 from suite.identity import sha256
 
 Model = TypeVar("Model", bound=BaseModel)
+_SAID, _FILES = "part.json", "files.json"
 
 
 class Cache:
@@ -47,6 +49,10 @@ class Cache:
         except OSError:
             return None
 
+    def holds(self, name: str, key: str) -> bool:
+        """There is such a part, perhaps a damaged one."""
+        return (self._folder / name / key).is_dir()
+
     def restore(
         self, name: str, key: str, root: Path, model: type[Model]
     ) -> tuple[Model, list[File]] | None:
@@ -60,7 +66,7 @@ class Cache:
                 done.append(link(file.path))
                 if _state(done[-1]) != (file.n_bytes, time):
                     raise ValueError("was touched")
-            return model.model_validate_json(kept.text), kept.files
+            return model.model_validate_json((place / _SAID).read_bytes()), kept.files
         except (OSError, ValueError):
             for path in done:
                 os.unlink(path)
@@ -93,23 +99,22 @@ class Cache:
         link = _Links(root, place / "files")
         times = [_state(link(file.path))[1] for file in files]
         place.mkdir(parents=True, exist_ok=True)
-        kept = _Kept(files=files, times=times, text=text)
-        (place / "part.json").write_text(kept.model_dump_json(), encoding="utf-8")
+        kept = _Kept(files=files, times=times)
+        (place / _FILES).write_text(kept.model_dump_json(), encoding="utf-8")
+        (place / _SAID).write_text(text, encoding="utf-8")
 
 
 class _Kept(Part):
-    """part.json."""
+    """files.json."""
 
     files: list[File]
     times: list[int]
     """Of their last changes, ns."""
-    text: str
-    """What the part said, as JSON."""
 
     @classmethod
     def read(cls, place: Path) -> _Kept:
         """That of a folder; OSError or ValueError where there is none."""
-        return cls.model_validate_json((place / "part.json").read_bytes())
+        return cls.model_validate_json((place / _FILES).read_bytes())
 
 
 def _state(path: str | Path) -> tuple[int, int]:

@@ -5,8 +5,9 @@ Times are the log's own. Ids are hashes: they stay whatever address the site has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from xml.sax.saxutils import escape, quoteattr
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from html import escape
 
 from suite.identity import sha256
 from suite.publog import Entry, cell_of
@@ -35,7 +36,8 @@ def feeds(
         tasks: titles of the tasks that have a page, by slug.
         methods: titles of the methods that have a page, by slug.
     """
-    found = {"feed.xml": _feed("Assay: results", "", log, tasks)}
+    found = {"feed.xml": _feed("Assay: results", "", log, partial(_entry, "", tasks))}
+    written = cache(partial(_entry, "../../", tasks))  # most stand in two: task's and method's
     of_task: dict[str, list[Entry]] = {}
     of_method: dict[str, list[Entry]] = {}
     for entry in log:
@@ -46,12 +48,11 @@ def feeds(
         for slug in sorted(titles):
             place = f"{kind}/{slug}/"
             own = groups.get(slug, [])
-            found[f"{place}feed.xml"] = _feed(f"Assay: {titles[slug]}", place, own, tasks)
+            found[f"{place}feed.xml"] = _feed(f"Assay: {titles[slug]}", place, own, written)
     return found
 
 
-def _feed(title: str, place: str, log: Sequence[Entry], tasks: Mapping[str, str]) -> str:
-    up = "../" * place.count("/")
+def _feed(title: str, place: str, log: Sequence[Entry], written: Callable[[Entry], str]) -> str:
     shown = sorted(log, key=lambda entry: entry.n)[-NEWEST:][::-1]
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
@@ -62,24 +63,24 @@ def _feed(title: str, place: str, log: Sequence[Entry], tasks: Mapping[str, str]
         "<author><name>Assay</name></author>",
         '<link rel="alternate" type="text/html" href="index.html"/>',
         '<link rel="self" type="application/atom+xml" href="feed.xml"/>',
-        *(line for entry in shown for line in _entry(entry, up, tasks)),
+        *map(written, shown),
         "</feed>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _entry(entry: Entry, up: str, tasks: Mapping[str, str]) -> Iterable[str]:
+def _entry(up: str, tasks: Mapping[str, str], entry: Entry) -> str:
     task, method = cell_of(entry.file)
     page = f"{up}task/{task}/index.html" if task in tasks else f"{up}log/index.html"
     says = _SAYS[entry.kind]
     return (
-        "<entry>",
-        f"<title>{_text(f'{method} on {task}: {says}')}</title>",
-        f"<id>urn:sha256:{entry.hash}</id>",
-        f"<updated>{entry.at}</updated>",
-        f'<link rel="alternate" type="text/html" href={quoteattr(page)}/>',
-        f"<summary>{_text(entry.note or f'{says}; {entry.file}')}</summary>",
-        "</entry>",
+        "<entry>\n"
+        f"<title>{_text(f'{method} on {task}: {says}')}</title>\n"
+        f"<id>urn:sha256:{entry.hash}</id>\n"
+        f"<updated>{entry.at}</updated>\n"
+        f'<link rel="alternate" type="text/html" href="{escape(page)}"/>\n'
+        f"<summary>{_text(entry.note or f'{says}; {entry.file}')}</summary>\n"
+        "</entry>"
     )
 
 
@@ -87,4 +88,4 @@ def _text(text: str) -> str:
     """`text` escaped, without characters that XML cannot hold."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return escape(text)
+    return escape(text, quote=False)

@@ -44,15 +44,16 @@ def gather(folders: Iterable[Path], *, with_local: bool) -> Context:
     """
     shelves = [open_shelf(folder) for folder in folders]
     tasks, methods = registry.task_entries(), registry.method_entries()
+    refs = {slug: registry.method_ref(entry) for slug, entry in methods.items()}
     catalogue = Catalogue(
         tasks={slug: (entry.card, registry.task_ref(entry)) for slug, entry in tasks.items()},
-        methods={slug: (entry.card, registry.method_ref(entry)) for slug, entry in methods.items()},
+        methods={slug: (entry.card, refs[slug]) for slug, entry in methods.items()},
     )
     return Context(
         catalogue=catalogue,
         suspicions=Suspicions(
             cards={slug: entry.card for slug, entry in tasks.items()},
-            sources={registry.method_ref(entry): entry.contents for entry in methods.values()},
+            sources={refs[slug]: entry.contents for slug, entry in methods.items()},
             baselines=frozenset(slug for slug, entry in methods.items() if entry.card.is_baseline),
         ),
         shelves=shelves,
@@ -106,7 +107,8 @@ class Keys:
         files: list[tuple[str, list[int]]] = []
         for shelf in self._context.shelves:
             standings = shelf.standings.get(slug, ())
-            files += [(str(s), _state(shelf.folder / s.file)) for s in standings]
+            place = str(shelf.folder)
+            files += [(repr(s), _state(f"{place}/{s.file}")) for s in standings]
             for kind in ("studies", "runs"):
                 found = (shelf.folder / kind / slug).glob("*/*.json")
                 files += [(str(path), _state(path)) for path in sorted(found)]
@@ -137,7 +139,7 @@ class Keys:
         return {slug: card.model_dump(mode="json") for slug, (card, _) in tasks.items()}
 
 
-def _state(path: Path) -> list[int]:
+def _state(path: Path | str) -> list[int]:
     """What changes whenever a file is written; reading hundreds of megabytes would take seconds."""
     try:
         found = os.stat(path)

@@ -5,8 +5,10 @@ Written by hand rather than by template: a board has a hundred thousand cells.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -25,9 +27,26 @@ class Column:
     low: bool = False
     """Small numbers first is how one wants them sorted."""
 
+    def html(self, cell: Cell, head: bool = False) -> str:
+        """A cell of this column as HTML; `head`: it is the header of its row."""
+        css = _class(cell.css if self.text else f"n {cell.css}" if cell.css else "n")
+        key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
+        start, end = ('<th scope="row"', "</th>") if head else ("<td", "</td>")
+        return f"{start}{css}{key}>{_html(cell.content)}{end}"
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+    def header(self, order: str) -> str:
+        """Its head; `order`: how the table is sorted by it, if it is."""
+        css = "" if self.text else ' class="n"'
+        low = " data-low" if self.low else ""
+        by = f' aria-sort="{escape(order)}"' if order else ""
+        unit = f"<small>{escape(self.unit)}</small>" if self.unit else ""
+        return (
+            f'<th scope="col" data-c="{escape(self.key)}"{css}{low}'
+            f"{by}><span>{escape(self.title)}</span>{unit}</th>"
+        )
+
+
+class Cell(NamedTuple):
     """One cell."""
 
     content: str | Markup
@@ -40,27 +59,17 @@ class Cell:
 class Line:
     """One row."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[Cell | Markup]
+    """Some may be written already (`Column.html`): those that many tables share."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
     css: str = ""
 
     def html(self, columns: Sequence[Column]) -> Markup:
         """The row in a table of these columns."""
-        parts = ["<tr"]
-        if self.css:
-            parts.append(f' class="{escape(self.css)}"')
-        parts += [f' data-{escape(k)}="{escape(v)}"' for k, v in self.facets.items()]
-        parts.append(">")
+        parts = [f"<tr{_class(self.css)}{_facets(tuple(self.facets.items()))}>"]
         for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
-            tag = "th" if number == 0 else "td"
-            css = cell.css if column.text else f"n {cell.css}".strip()
-            parts.append(f'<{tag} scope="row"' if number == 0 else "<td")
-            if css:
-                parts.append(f' class="{escape(css)}"')
-            if cell.key is not None:
-                parts.append(f' data-k="{cell.key:.10g}"')
-            parts.append(f">{escape(cell.content)}</{tag}>")
+            parts.append(cell if isinstance(cell, Markup) else column.html(cell, number == 0))
         parts.append("</tr>\n")
         return Markup("".join(parts))
 
@@ -89,29 +98,32 @@ class Grid:
     def html(self) -> Markup:
         """The table in a box of its own that scrolls."""
         name = escape(self.id)
-        live = Markup(' data-live data-csv="{}"').format(self.csv) if self.live else ""
-        return Markup("").join(
-            [
-                Markup('<div class="scroll" role="region" tabindex="0" '),
-                Markup('aria-labelledby="{0}-caption"><table id="{0}"{1}>').format(name, live),
-                Markup('<caption id="{}-caption">{}</caption>\n<thead><tr>').format(
-                    name, self.caption
-                ),
-                *(self._head(column) for column in self.columns),
-                Markup("</tr></thead>\n<tbody>\n"),
-                *(
-                    line if isinstance(line, Markup) else line.html(self.columns)
-                    for line in self.lines
-                ),
-                Markup("</tbody></table></div>\n"),
-            ]
+        live = f' data-live data-csv="{escape(self.csv)}"' if self.live else ""
+        head = [
+            column.header(self.order if column.key == self.by else "") for column in self.columns
+        ]
+        lines = [
+            line if isinstance(line, Markup) else line.html(self.columns) for line in self.lines
+        ]
+        return Markup(
+            '<div class="scroll" role="region" tabindex="0" '
+            f'aria-labelledby="{name}-caption"><table id="{name}"{live}>'
+            f'<caption id="{name}-caption">{_html(self.caption)}</caption>\n<thead><tr>'
+            f"{''.join(head)}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody></table></div>\n"
         )
 
-    def _head(self, column: Column) -> Markup:
-        css = "" if column.text else Markup(' class="n"')
-        low = Markup(" data-low") if column.low else ""
-        order = Markup(' aria-sort="{}"').format(self.order) if column.key == self.by else ""
-        unit = Markup("<small>{}</small>").format(column.unit) if column.unit else ""
-        return Markup('<th scope="col" data-c="{}"{}{}{}><span>{}</span>{}</th>').format(
-            column.key, css, low, order, column.title, unit
-        )
+
+def _html(content: str | Markup) -> str:
+    """`content` for a page."""
+    return content if isinstance(content, Markup) else escape(content)
+
+
+@functools.lru_cache(maxsize=256)
+def _class(names: str) -> str:
+    return f' class="{escape(names)}"' if names else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _facets(facets: tuple[tuple[str, str], ...]) -> str:
+    """What a row can be filtered by; most rows have the same as many others."""
+    return "".join([f' data-{escape(name)}="{escape(value)}"' for name, value in facets])

@@ -1,4 +1,4 @@
-"""The part of a site that one task makes: read, computed and drawn in one process.
+"""The part of a site that one task makes: read, computed and drawn.
 
 What the other pages need of it goes back as JSON, which is also what a cache keeps: a part that was
 made now and one that was kept are the same to the last digit.
@@ -6,12 +6,12 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leaderboard.board import past, samples, table
-from leaderboard.contest import pairs
+from leaderboard.contest import Contest, pairs
 from leaderboard.depth import detail as task_detail
 from leaderboard.dossier import Dossier, of_shelves
 from leaderboard.evidence import Catalogue, Cell
@@ -20,8 +20,9 @@ from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
 from leaderboard.site.folder import File, write
 from leaderboard.site.links import Links
-from leaderboard.site.pages import cell_pages, method_lines, task_entries, task_pages
+from leaderboard.site.pages import cell_pages, method_lines, score_cells, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
+from leaderboard.site.workers import Workers
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
 from suite.records import RunRecord, StudyRecord
@@ -30,6 +31,8 @@ from suite.space import Space
 
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie until it is put together; not part of the site."""
+COMPARED = "compared"
+"""Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class TaskPart(Part):
     test scores."""
     lines: dict[str, str]
     """What the page of each method says of it here, as HTML."""
-    compared: dict[str, str]
-    """What the compare page says of each method here, as JSON."""
+    scores: dict[str, str]
+    """What the pages of families say of each method here, as HTML."""
     problems: list[str]
 
     @property
@@ -70,8 +73,17 @@ class TaskPart(Part):
         return not self.cells and not self.tuned.withdrawn
 
 
-def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]:
-    """Read the records of a task, write its pages and twins below `root`, and say what it found."""
+def make(
+    context: Context, slug: str, root: Path, processes: int = 1
+) -> tuple[TaskPart, list[File]]:
+    """Read the records of a task, write its pages and twins below `root`, and say what it found.
+
+    Args:
+        context: of all tasks.
+        slug: of this one.
+        root: where the site is built.
+        processes: to work in, where cores would be idle.
+    """
     known = of_shelves(
         slug, context.shelves, context.catalogue, context.ruleset, context.suspicions
     )
@@ -83,12 +95,20 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
         card=known.card,
         tuned=tuned,
         defaults=table(known.contest("defaults"), withdrawn, both),
-        detail=task_detail(known, tuned, pairs(contest)),
+        detail=task_detail(known, tuned),
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
-    files = [write(root, path, text) for path, text in _files(view, known, context)]
-    part = TaskPart(
+    with Workers(_Work(context, known, contest, view, root), processes) as workers:
+        together = workers.run(_write_task, {slug: ()})
+        part, files = _part(view, known, context), _write_cells(view, known, context, root)
+        for _, more in together:
+            files += more
+    return part, files
+
+
+def _part(view: TaskView, known: Dossier, context: Context) -> TaskPart:
+    return TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
         cells=[light(cell) for cell in known.cells],
@@ -97,28 +117,59 @@ def make(context: Context, slug: str, root: Path) -> tuple[TaskPart, list[File]]
             for method, trials in known.all_trials.items()
         },
         lines=method_lines(view.tuned, context.links),
-        compared=task_entries(view.tuned, view.detail.pairs),
+        scores=score_cells(view.tuned, context.links),
         problems=list(known.problems),
     )
-    return part, files
 
 
-def _files(view: TaskView, known: Dossier, context: Context) -> Iterator[tuple[str, str]]:
-    """Path and text of everything that the site has of one task."""
-    yield from task_pages(view, context.links).items()
-    yield from twins.of_task(view)
-    yield f"task/{view.card.slug}/cite.bib", citing.of_task(view.card)
+@dataclass(frozen=True)
+class _Work:
+    """What the pages of a task are made from."""
+
+    context: Context
+    known: Dossier
+    contest: Contest
+    view: TaskView
+    root: Path
+
+
+def _write_task(work: _Work) -> list[File]:
+    """Write what there is of all methods of a task together: half of the work."""
+    detail = work.view.detail.model_copy(update={"pairs": pairs(work.contest)})
+    view = replace(work.view, detail=detail)
+    folder = f"task/{view.card.slug}"
+    content = {
+        **task_pages(view, work.context.links),
+        **dict(twins.of_task(view)),
+        f"{folder}/cite.bib": citing.of_task(view.card),
+        f"{COMPARED}/{view.card.slug}.txt": "".join(
+            f"{method}\n{entry}\n"
+            for method, entry in task_entries(view.tuned, detail.pairs).items()
+        ),
+    }
+    return [write(work.root, path, text) for path, text in content.items()]
+
+
+def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -> list[File]:
+    """Write what there is of each method on a task."""
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
-    lines = []
+    lines, files = [], []
     for cell in known.cells:
         runs = runs_of(cell.study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
         row = rows[cell.method]
         own = CellView(view.card, row, details[cell.method], cell.study, runs, mlflow)
-        yield from cell_pages(own, context.links).items()
+        pages = cell_pages(own, context.links)
+        files += [write(root, path, text) for path, text in pages.items()]
         lines.append(sheets.long_rows(row, cell.study, runs))
-    yield f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines)
+    return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines))]
+
+
+def compared(root: Path, slug: str) -> dict[str, str]:
+    """What the compare page says of each method on a task, from what `make` left."""
+    lines = (root / COMPARED / f"{slug}.txt").read_text(encoding="utf-8").split("\n")
+    return dict(zip(lines[:-1:2], lines[1::2], strict=True))
 
 
 def light(cell: Cell) -> Cell:

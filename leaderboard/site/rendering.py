@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
 from leaderboard.site.links import Links, Place, paper_links
 from leaderboard.site.words import said
 from suite.ruleset import Tier
+
+TOP = {
+    "task": "Tasks",
+    "method": "Methods",
+    "compare": "Compare",
+    "claims": "Claims",
+    "how": "Rules",
+}
+"""Pages that every page leads to at its top, with their names."""
 
 
 @functools.cache
@@ -32,8 +43,27 @@ def environment() -> Environment:
 
 def render(template: str, place: Place, **context: Any) -> str:
     """The page at `place`."""
-    text = environment().get_template(template).render(place=place, site=place.links, **context)
+    # Only the pages that the head names differ from their neighbours in what is around them.
+    own = place if place.path in TOP else replace(place, path="")
+    text = (
+        environment()
+        .get_template(template)
+        .render(place=place, site=place.links, chrome=_chrome(own), **context)
+    )
     return text if text.endswith("\n") else text + "\n"
+
+
+def prepare() -> None:
+    """Compile all templates: processes that are forked from this one need not do it again."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _chrome(place: Place) -> TemplateModule:
+    """What stands around the pages of a folder: styles, scripts, top, foot."""
+    made = environment().get_template("chrome.html")
+    return made.make_module({"place": place, "site": place.links, "pages": TOP})
 
 
 def page(links: Links, path: str, template: str, **context: Any) -> dict[str, str]:
@@ -42,6 +72,7 @@ def page(links: Links, path: str, template: str, **context: Any) -> dict[str, st
     return {place.file: render(template, place, **context)}
 
 
+@functools.lru_cache(maxsize=1024)
 def human(name: str) -> str:
     """A slug of ours (a family, a state, a family at a tier) in words."""
     for tier in get_args(Tier):

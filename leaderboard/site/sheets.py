@@ -7,6 +7,7 @@ table is put together from these, one task at a time.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 
 from leaderboard.tables import Row
 from suite.records import RunRecord, StudyRecord
+from suite.space import Value
 from suite.untrusted import plain_text
 
 LONG: dict[str, str] = {
@@ -104,8 +106,32 @@ def table_of(parts: Sequence[BaseModel]) -> str:
 
 
 def long_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
-    """The lines of one cell in the long table, without a header."""
-    return _csv(_long(row, study, runs))
+    """The lines of one cell in the long table, without a header.
+
+    Put together by hand, as there are 210,000 of them: ids, slugs and words of ours hold nothing
+    that a spreadsheet computes or that needs quotes, nor do numbers.
+    """
+    trials = {trial.run_id: trial.number for trial in study.trials}
+    tuned, defaults = set(study.selected_runs), set(study.default_runs)
+    judged = f"{row.trust},{row.state}"
+    lines = []
+    for run in runs:
+        spec, result, usage, own = run.spec, run.result, run.usage, run.id
+        scores = ",,,"
+        if result:
+            scores = f"{result.val},{result.test},{result.test_last},{result.test_oracle}"
+        lines.append(
+            f"{spec.task.slug},{spec.method.slug},{study.id},{own},{spec.purpose},"
+            f"{trials.get(own, '')},{_count(spec.repetition)},"
+            f"{'true' if own in tuned else 'false'},{'true' if own in defaults else 'false'},"
+            f"{run.status},{scores},{_count(usage.passes)},{_count(usage.batches)},"
+            f"{_count(usage.examples)},{usage.train_seconds},{usage.wall_seconds},"
+            f"{usage.cpu_seconds},{_count(usage.peak_bytes)},"
+            f"{_count(usage.optimizer_state_bytes)},{run.isolation.level},{judged},"
+            f"{_point(spec.hyperparameters)},{spec.epoch or ''},"
+            f"{_quoted(cell(run.created_at))}\n"
+        )
+    return "".join(lines)
 
 
 def long_header() -> str:
@@ -113,43 +139,33 @@ def long_header() -> str:
     return _csv([LONG])
 
 
-def _long(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> Iterator[list[Any]]:
-    trials = {trial.run_id: trial.number for trial in study.trials}
-    tuned, defaults = set(study.selected_runs), set(study.default_runs)
-    for run in runs:
-        spec, result, usage = run.spec, run.result, run.usage
-        scores = [None] * 4
-        if result:
-            scores = [result.val, result.test, result.test_last, result.test_oracle]  # type: ignore[list-item]
-        yield [
-            spec.task.slug,
-            spec.method.slug,
-            study.id,
-            run.id,
-            spec.purpose,
-            trials.get(run.id),
-            _count(spec.repetition),
-            run.id in tuned,
-            run.id in defaults,
-            run.status,
-            *scores,
-            *map(_count, (usage.passes, usage.batches, usage.examples)),
-            usage.train_seconds,
-            usage.wall_seconds,
-            usage.cpu_seconds,
-            *map(_count, (usage.peak_bytes, usage.optimizer_state_bytes)),
-            run.isolation.level,
-            row.trust,
-            row.state,
-            json.dumps(spec.hyperparameters, sort_keys=True),
-            spec.epoch,
-            run.created_at,
-        ]
+def _point(hyperparameters: Mapping[str, Value]) -> str:
+    """Hyperparameters as JSON in a field of a CSV table; most are fractions under few names."""
+    if not hyperparameters:
+        return "{}"
+    items = [
+        f"{_inner(name)}: {repr(value) if type(value) is float else _inner(value)}"
+        for name, value in sorted(hyperparameters.items())
+    ]
+    return f'"{{{", ".join(items)}}}"'
 
 
-def _count(value: int) -> int | None:
+@functools.lru_cache(maxsize=256, typed=True)
+def _inner(value: Value) -> str:
+    """JSON within quotes of a CSV table."""
+    return json.dumps(value).replace('"', '""')
+
+
+def _quoted(text: str) -> str:
+    """A line of text as a field of a CSV table."""
+    if '"' in text or "," in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _count(value: int) -> int | str:
     """A count, or nothing where it is more than the column holds and than any run can have."""
-    return value if abs(value) <= _MAX_COUNT else None
+    return value if -_MAX_COUNT <= value <= _MAX_COUNT else ""
 
 
 def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:

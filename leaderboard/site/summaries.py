@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from leaderboard.board import assembled
 from leaderboard.budgets import Trials
@@ -13,12 +14,13 @@ from leaderboard.contest import Contest
 from leaderboard.evidence import Cell
 from leaderboard.memo import Memo
 from leaderboard.paired import Part
-from leaderboard.site.pages import family_entries
+from leaderboard.site.links import Links
+from leaderboard.site.pages import Scores, family_entries, family_page
 from leaderboard.site.parts import TaskPart
 from leaderboard.slider import budget_tables
 from leaderboard.summary import summarise
 from leaderboard.tables import Basis, Board, BudgetTable, Summary, TaskTable
-from suite.cards import TaskCard
+from suite.cards import SubmissionCard, TaskCard
 from suite.ruleset import Ruleset
 
 MEMOS = "memos"
@@ -44,6 +46,8 @@ class Member:
     trials: Mapping[str, Trials]
     tuned: TaskTable
     """With the reference's row alone."""
+    scores: Mapping[str, str]
+    """What the part says of each method for the pages of families."""
 
     @classmethod
     def of(cls, card: TaskCard, part: TaskPart) -> Member:
@@ -53,7 +57,8 @@ class Member:
             for method, (numbers, tests) in part.trials.items()
         }
         rows = [row for row in part.tuned.rows if row.is_reference]
-        return cls(card, part.cells, trials, part.tuned.model_copy(update={"rows": rows}))
+        table = part.tuned.model_copy(update={"rows": rows})
+        return cls(card, part.cells, trials, table, part.scores)
 
 
 def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> GroupPart:
@@ -80,3 +85,20 @@ def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> 
         budgets=budget_tables(tuned, defaults, trials, ruleset, memo),
         compared=family_entries(summary),
     )
+
+
+def pages(
+    part: GroupPart,
+    members: Sequence[Member],
+    methods: Mapping[str, SubmissionCard],
+    links: Links,
+) -> dict[str, str]:
+    """{file: HTML} of the page of a group, given what `make` made of its members."""
+    scores = {
+        member.card.slug: Scores(
+            member.tuned.reference,
+            {method: Markup(cell) for method, cell in member.scores.items()},
+        )
+        for member in members
+    }
+    return family_page(part.tuned, part.budgets, scores, methods, links)

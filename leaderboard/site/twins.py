@@ -62,10 +62,13 @@ def of_task(view: TaskView) -> Iterator[tuple[str, str]]:
     yield f"{place}.csv", sheets.table_of(view.tuned.rows)
 
 
-def of_board(view: SiteView) -> Iterator[tuple[str, str]]:
-    """Path and text of the twins that are not about one task."""
-    yield f"{DATA}/board.json", view.board.model_dump_json(indent=1) + "\n"
-    yield f"{DATA}/defaults.json", view.defaults.model_dump_json(indent=1) + "\n"
+def of_board(name: str, board: Board) -> Iterator[tuple[str, str]]:
+    """Path and text of the twin of a board."""
+    yield f"{DATA}/{name}.json", board.model_dump_json() + "\n"
+
+
+def of_site(view: SiteView) -> Iterator[tuple[str, str]]:
+    """Path and text of the other twins that are not about one task."""
     yield f"{DATA}/claims.json", view.ledger.model_dump_json(indent=1) + "\n"
     yield f"{DATA}/claims.csv", sheets.table_of(view.ledger.rows)
     budgets = Budgets(tables=list(view.budgets))

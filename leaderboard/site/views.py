@@ -70,7 +70,7 @@ class Method:
 
 @dataclass(frozen=True)
 class SiteView:
-    """Everything that is not about one task alone."""
+    """Everything that is not about one task, or one family, alone."""
 
     board: Board
     defaults: Board

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from markupsafe import Markup, escape
 
 from leaderboard.format import Format, plain
@@ -18,6 +20,11 @@ def said(text: object) -> Markup:
     return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
 
 
+def link(address: str | None, text: str | Markup) -> Markup:
+    """A text that leads to a page, if it has one."""
+    return Markup(f'<a href="{escape(address)}">{escape(text)}</a>') if address else escape(text)
+
+
 def minus(text: str) -> str:
     """A number with a minus sign in place of the hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")
@@ -32,10 +39,11 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
     """A score and its interval, which never breaks in the middle."""
     if value is None:
         return Markup(NONE)
+    # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
-        return escape(number(form, value, sign))
+        return Markup(number(form, value, sign))
     low, high = number(form, interval.low, sign), number(form, interval.high, sign)
-    return Markup('{} <span class="i">[{}, {}]</span>').format(number(form, value, sign), low, high)
+    return Markup(f'{number(form, value, sign)} <span class="i">[{low}, {high}]</span>')
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -52,14 +60,13 @@ def p_text(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+@functools.cache
 def verdict(word: str) -> Markup:
-    """A verdict, or the state of what has none."""
+    """A verdict, or the state of what has none; one of a few words of ours."""
     mark = MARKS.get(word)
     if mark is None:
-        return Markup('<span class="v none">{}</span>').format(word)
-    return Markup('<span class="v {}"><span aria-hidden="true">{}</span> {}</span>').format(
-        word, mark, word
-    )
+        return Markup(f'<span class="v none">{escape(word)}</span>')
+    return Markup(f'<span class="v {word}"><span aria-hidden="true">{mark}</span> {word}</span>')
 
 
 def verdict_word(row: Row) -> str:

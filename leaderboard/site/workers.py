@@ -1,4 +1,8 @@
-"""Parts made in processes of their own, as many as there are cores; or here, where one will do."""
+"""Work in processes of their own, as many as there are cores; or here, where there is one.
+
+On Linux they are forked: they start at once and know all that this process knows. Elsewhere a fork
+is not safe, so they begin anew and are sent what they share, once.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,22 @@ import contextlib
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-from leaderboard.memo import Memo
-from leaderboard.site import parts, summaries
-from leaderboard.site.folder import File
-from leaderboard.site.parts import Context
+from threadpoolctl import threadpool_limits
+
 from suite.errors import WorkerError
 
-Rest = TypeVar("Rest")
+Shared = TypeVar("Shared")
 Result = TypeVar("Result")
+Name = TypeVar("Name")
+_START = "fork" if sys.platform == "linux" else "spawn"
 
 
 def cores() -> int:
@@ -31,25 +35,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Group:
-    """What a group is made from."""
+def spare(processes: int, n_items: int) -> int:
+    """Processes that each of so many items may use beside the others: at least one.
 
-    members: Sequence[summaries.Member]
-    known: Path | None
-    """What was computed for it before."""
-    memo: Path
-    """Where to write what is computed now."""
+    One, where they would have to be sent all that they share.
+    """
+    return max(1, processes // max(1, n_items)) if _START == "fork" else 1
 
 
-class Workers:
-    """Makes parts; processes are started when there is work for two."""
+class Workers(Generic[Shared]):
+    """Processes that share something, which must not change while they live."""
 
-    def __init__(self, context: Context, n: int) -> None:
-        self._context, self._n = context, n
+    def __init__(self, shared: Shared, n: int) -> None:
+        self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
+        if n > 1:
+            context = multiprocessing.get_context(_START)
+            self._pool = ProcessPoolExecutor(n, context, _start, (shared,))
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Workers[Shared]:
         return self
 
     def __exit__(
@@ -61,55 +65,49 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def tasks(self, slugs: Sequence[str], root: Path) -> Iterator[tuple[str, str, list[File]]]:
-        """Slug, part (parts.TaskPart as JSON) and files of each task, as they get ready."""
-        for slug, (text, files) in self._each(_task, [(slug, root) for slug in slugs], self._n):
-            yield slug, text, files
+    def run(
+        self, function: Callable[..., Result], items: Mapping[Name, tuple[Any, ...]]
+    ) -> Iterator[tuple[Name, Result]]:
+        """Begin function(shared, *arguments) for each item.
 
-    def groups(self, groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, str]]:
-        """Name and part (summaries.GroupPart as JSON) of each group, as they get ready."""
-        # Where most is known, starting processes would take as long as the work.
-        known = self._pool is None and all(group.known for _, group in groups)
-        yield from self._each(_group, groups, 1 if known else self._n)
+        Returns:
+            The name of each and what it made, as they get ready. Without processes the work is done
+            when it is asked for.
 
-    def _each(
-        self, function: Callable[[str, Rest], Result], items: Sequence[tuple[str, Rest]], n: int
-    ) -> Iterator[tuple[str, Result]]:
-        """The name of each item, and what the function makes of it, in n processes."""
-        if min(n, len(items)) < 2:
-            _begin(self._context)
-            for item in items:
-                yield item[0], function(*item)
-            return
+        Raises:
+            WorkerError: a process was killed.
+        """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                max_workers=self._n,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(self._context,),
-            )
-        names = {self._pool.submit(function, *item): item[0] for item in items}
-        try:
-            for done in as_completed(names):
-                yield names[done], done.result()
-        except BrokenProcessPool as error:
-            raise WorkerError(
-                "a process that drew pages was killed, perhaps for want of memory; try --jobs 1"
-            ) from error
+            return ((name, function(self._shared, *rest)) for name, rest in items.items())
+        submit = self._pool.submit
+        return _finished({submit(_call, function, *rest): name for name, rest in items.items()})
 
 
-_context: Context | None = None
+def _finished(futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
+    try:
+        for done in as_completed(futures):
+            yield futures[done], done.result()
+    except BrokenProcessPool as error:
+        raise WorkerError(
+            "a process that drew pages was killed, perhaps for want of memory; try --jobs 1"
+        ) from error
 
 
-def _begin(context: Context) -> None:
-    global _context
-    _context = context
+_shared: Any = None
+"""In a process of ours."""
 
 
-def _start(context: Context) -> None:
-    """In a process of its own, which lives for the build alone."""
+def _start(shared: object) -> None:
+    """In a process that lives for the build alone."""
+    global _shared
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no tracebacks: who pressed Ctrl-C knows it
+    threadpool_limits(1)  # there are as many processes as cores
     gc.disable()
-    _begin(context)
+    _shared = shared
+
+
+def _call(function: Callable[..., Result], *rest: object) -> Result:
+    return function(_shared, *rest)
 
 
 @contextlib.contextmanager
@@ -124,17 +122,3 @@ def uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _task(slug: str, root: Path) -> tuple[str, list[File]]:
-    assert _context is not None
-    part, files = parts.make(_context, slug, root)
-    return part.model_dump_json(), files
-
-
-def _group(name: str, group: Group) -> str:
-    assert _context is not None
-    memo = Memo.load(group.known)
-    part = summaries.make(name, group.members, _context.ruleset, memo)
-    memo.save(group.memo)
-    return part.model_dump_json()

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from suite.cards import TaskCard
 from suite.detectors import process, scores
 from suite.detectors.cell import Baselines, Cell, Code, Flag
-from suite.detectors.source import NEAR, Source, oddities, resemblances
+from suite.detectors.source import NEAR, Library, Source, oddities, resemblances
 from suite.records import RunRecord, StudyRecord
 
-__all__ = ["Baselines", "Code", "Flag", "Source", "detect"]
+__all__ = ["Baselines", "Code", "Flag", "Library", "Source", "detect"]
 
 
 def detect(
@@ -26,7 +26,7 @@ def detect(
     card: TaskCard,
     baseline: Sequence[RunRecord] | Baselines,
     *,
-    others: Mapping[str, Source] | None = None,
+    others: Mapping[str, Source] | Library | None = None,
 ) -> list[Flag]:
     """Every sign found in one method's result on one task.
 
@@ -37,7 +37,8 @@ def detect(
         card: of the task.
         baseline: runs of other methods on this task. Those of another version of the task, or of
             the method itself, are ignored. Baselines, where many methods are looked at.
-        others: source of every other submission by slug, to look for copies.
+        others: source of every other submission by slug, to look for copies. A Library, where many
+            methods are looked at.
     """
     flags = [*_of_source(source, others or {})]
     completed = sorted((run for run in runs if run.result), key=lambda run: run.id)
@@ -65,7 +66,7 @@ def detect(
     return flags
 
 
-def _of_source(source: Source, others: Mapping[str, Source]) -> Iterator[Flag]:
+def _of_source(source: Source, others: Mapping[str, Source] | Library) -> Iterator[Flag]:
     for text in oddities(source):
         yield Flag(code="source", message=text)
     for slug, likeness in resemblances(source, others):

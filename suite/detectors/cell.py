@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from statistics import fmean
+from operator import mul
+from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from suite.cards import TaskCard
 from suite.detectors.source import Source
-from suite.records import RunRecord, TaskRef
+from suite.records import Compute, RunRecord, TaskRef
 
 Code = Literal[
     "first_loss",
@@ -48,6 +49,10 @@ Place = tuple[int, int]
 """An evaluation point: start and batch."""
 
 
+Machine = tuple[str, str, str, Compute]
+"""Processor, version of torch, device, and what of them a run had."""
+
+
 class Group(tuple[RunRecord, ...]):
     """Repetitions of one method at one point of its hyperparameters."""
 
@@ -59,6 +64,23 @@ class Group(tuple[RunRecord, ...]):
             for point in run.curve:
                 found.setdefault((point.start, point.batch), []).append(point.val)
         return found
+
+    @cached_property
+    def vals(self) -> Sequence[float]:
+        """Their validation scores at the end."""
+        return [val_of(run) for run in self]
+
+    @cached_property
+    def tests(self) -> Sequence[float]:
+        """Their test scores at the end."""
+        return [test_of(run) for run in self]
+
+    def residuals(self, slope: float, chance: float) -> list[float]:
+        """What a line through the chance level leaves of validation over test scores."""
+        return [
+            val - chance - slope * (test - chance)
+            for val, test in zip(self.vals, self.tests, strict=True)
+        ]
 
     @cached_property
     def _moments(self) -> dict[Place, tuple[float, float] | None]:
@@ -124,6 +146,7 @@ class Baseline:
     """Repetitions by method and hyperparameters."""
     card: TaskCard
     _levels: dict[Place, Level | None] = field(default_factory=dict, repr=False)
+    _costs: dict[Machine, tuple[float, int]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def full(self) -> list[Group]:
@@ -140,10 +163,17 @@ class Baseline:
         """Runs of the method that the task's card names."""
         return [run for run in self.runs if run.spec.method.slug == self.card.reference]
 
+    def cost(self, machine: Machine) -> tuple[float, int]:
+        """Median CPU seconds per pass of the reference on such a machine, and of how many runs."""
+        if machine not in self._costs:
+            found = cpu_per_pass([run for run in self.reference if machine_of(run) == machine])
+            self._costs[machine] = median(found) if found else math.nan, len(found)
+        return self._costs[machine]
+
     @cached_property
     def best_test(self) -> float | None:
         """The best mean test score of a full group; None where there is none."""
-        return max((fmean(map(test_of, group)) for group in self.full), default=None)
+        return max((fmean(group.tests) for group in self.full), default=None)
 
     def level(self, place: Place) -> Level | None:
         """What the validation curves of full groups show there; None where there are none."""
@@ -156,16 +186,17 @@ class Baseline:
     @cached_property
     def gap(self) -> Gap | None:
         """None where the repetitions say too little, or no test score is off the chance level."""
-        known = [run for group in self.groups for run in group]
         chance = self.card.metric.chance
-        power = math.fsum((test_of(run) - chance) ** 2 for run in known)
+        tests = [test - chance for group in self.groups for test in group.tests]
+        power = math.fsum([test**2 for test in tests])
         if not self.enough or not power:
             return None
-        products = ((test_of(run) - chance) * (val_of(run) - chance) for run in known)
-        slope = math.fsum(products) / power
-        spread = sd([residual(run, slope, chance) for run in known])
+        vals = [val - chance for group in self.groups for val in group.vals]
+        slope = math.fsum(map(mul, tests, vals)) / power
+        left = [left for group in self.groups for left in group.residuals(slope, chance)]
         # Repetition r is one split for all methods, so baselines add repetitions, not independence.
-        return Gap(slope, spread, len({run.spec.repetition for run in known}))
+        n = len({run.spec.repetition for group in self.groups for run in group})
+        return Gap(slope, sd(left), n)
 
     @cached_property
     def moved(self) -> Moved:
@@ -268,18 +299,24 @@ def test_of(run: RunRecord) -> float:
     return run.result.test
 
 
+def machine_of(run: RunRecord) -> Machine:
+    """What CPU seconds depend on beside the work."""
+    environment = run.environment
+    return environment.cpu, environment.torch, environment.device, run.spec.compute
+
+
+def cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
+    """CPU seconds per pass, of the runs that made one."""
+    return [run.usage.cpu_seconds / run.usage.passes for run in runs if run.usage.passes]
+
+
 def distance_of(run: RunRecord) -> float | None:
     """How far the weights moved, the largest over the starts."""
     distances = run.checks.weight_distances if run.checks else []
     return max((d for d in distances if d is not None), default=None)
 
 
-def residual(run: RunRecord, slope: float, chance: float) -> float:
-    """What a line through the chance level leaves of the validation score over the test score."""
-    return val_of(run) - chance - slope * (test_of(run) - chance)
-
-
 def sd(values: Sequence[float]) -> float:
     """Of a sample of two or more; the library's is exact and thirty times slower."""
     mean = fmean(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))

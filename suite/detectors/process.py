@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from statistics import median
 
-from suite.detectors.cell import Cell, Flag, distance_of, ids, val_of
+from suite.detectors.cell import (
+    Cell,
+    Flag,
+    cpu_per_pass,
+    distance_of,
+    ids,
+    machine_of,
+    val_of,
+)
 from suite.detectors.source import defined_hooks
 from suite.records import RunRecord
 
@@ -82,9 +90,7 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
             curves.setdefault(curve, {}).setdefault(problem, run)
-        last = {point.start: point.val for point in run.curve}
-        solved = cell.card.family == "functions" and min(last.values(), default=0.0) >= 1.0
-        if run.weights_sha256 and not solved:
+        if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
             hashes.setdefault(run.weights_sha256, {}).setdefault(problem, run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
@@ -94,6 +100,12 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
                     message=f"{len(same)} runs with different seeds have the same {what}",
                     runs=ids(list(same.values())),
                 )
+
+
+def _solved(run: RunRecord) -> bool:
+    """Whether every start of a function ended in its minimum."""
+    last = {point.start: point.val for point in run.curve}
+    return min(last.values(), default=0.0) >= 1.0
 
 
 def cost(cell: Cell) -> Iterator[Flag]:
@@ -124,31 +136,19 @@ def cost(cell: Cell) -> Iterator[Flag]:
 
 def _cost_ratio(cell: Cell) -> Iterator[Flag]:
     """CPU seconds per pass over the reference method's on the same kind of machine."""
-    environment, compute = cell.runs[0].environment, cell.runs[0].spec.compute
-    kind = (environment.cpu, environment.torch, environment.device)
-    reference = [
-        run
-        for run in cell.baseline.reference
-        if (run.environment.cpu, run.environment.torch, run.environment.device) == kind
-        and run.spec.compute == compute
-    ]
-    own, theirs = _cpu_per_pass(cell.runs), _cpu_per_pass(reference)
-    if not own or not theirs:
+    own, (theirs, n) = cpu_per_pass(cell.runs), cell.baseline.cost(machine_of(cell.runs[0]))
+    if not own or not n:
         return
-    ratio = median(own) / median(theirs)
+    ratio = median(own) / theirs
     low, high = COST_RATIO
     if not low <= ratio <= high:
         yield Flag(
             code="cost",
             message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
-            f"{median(theirs) * 1e3:.3g} (n={len(theirs)}): ratio {ratio:.2f}, expected "
+            f"{theirs * 1e3:.3g} (n={n}): ratio {ratio:.2f}, expected "
             f"{low:g} to {high:g}",
             runs=ids(cell.runs),
         )
-
-
-def _cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
-    return [run.usage.cpu_seconds / run.usage.passes for run in runs if run.usage.passes]
 
 
 def weight_distance(cell: Cell) -> Iterator[Flag]:

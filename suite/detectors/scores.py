@@ -13,7 +13,6 @@ from suite.detectors.cell import (
     Flag,
     Place,
     ids,
-    residual,
     sd,
     test_of,
     val_of,
@@ -35,9 +34,7 @@ def above_ceiling(cell: Cell) -> Iterator[Flag]:
     """Scores that no method can have, or none that knows no more than the clean labels."""
     card = cell.card
     if card.metric.unit == "share":
-        outside = [
-            r for r in cell.runs if min(val_of(r), test_of(r)) < 0 or max(val_of(r), test_of(r)) > 1
-        ]
+        outside = [r for r in cell.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
         if outside:
             yield Flag(
                 code="above_ceiling",
@@ -77,7 +74,7 @@ def _above_noise(cell: Cell) -> Iterator[Flag]:
     """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
     rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
     for group in cell.groups:
-        mean = fmean(val_of(run) for run in group)
+        mean = fmean(group.vals)
         sd = math.sqrt(rate * (1 - rate) / (n_val * len(group)))
         if mean > 1 - rate + CEILING_SIGMA * sd:
             yield Flag(
@@ -97,9 +94,9 @@ def _perfect(cell: Cell) -> Iterator[Flag]:
         return
     n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
     chance = best**n_test
-    for group in cell.groups:
+    for group in cell.groups if chance < MAX_CHANCE else ():
         perfect = [run for run in group if test_of(run) == 1.0]
-        if 2 * len(perfect) >= len(group) and chance < MAX_CHANCE:
+        if 2 * len(perfect) >= len(group):
             yield Flag(
                 code="above_ceiling",
                 message=f"{len(perfect)} of {len(group)} runs make no error on {n_test} test "
@@ -168,7 +165,7 @@ def val_test_gap(cell: Cell) -> Iterator[Flag]:
     if gap is None:
         return
     for group in cell.groups:
-        excess = fmean(residual(run, gap.slope, chance) for run in group)
+        excess = fmean(group.residuals(gap.slope, chance))
         band = GAP_SIGMA * gap.spread * math.sqrt(1 / len(group) + 1 / gap.n)
         band += cell.card.metric.margin
         if abs(excess) > band:

@@ -271,15 +271,22 @@ def likeness(one: Shape, other: Shape, weights: Mapping[tuple[str, ...], float])
     return common / union if union else 0.0
 
 
-def resemblances(source: Source, others: Mapping[str, Source]) -> list[tuple[str, float]]:
+class Library:
+    """Sources by slug, made ready once to be held against one after another."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self.files = tuple((slug, _frozen(source)) for slug, source in sorted(sources.items()))
+
+
+def resemblances(source: Source, others: Mapping[str, Source] | Library) -> list[tuple[str, float]]:
     """The submissions among `others` that `source` is like, with the likeness, most alike first.
 
     A shingle weighs less the more submissions have it: what everyone writes is nobody's. Left out
     are the submission itself and relatives that the cards declare: `supersedes`, `derived_from`,
     or the same paper.
     """
-    frozen = tuple((slug, _frozen(other)) for slug, other in sorted(others.items()))
-    return list(_resemblances(_frozen(source), frozen))
+    library = others if isinstance(others, Library) else Library(others)
+    return list(_resemblances(_frozen(source), library.files))
 
 
 @lru_cache(maxsize=1024)

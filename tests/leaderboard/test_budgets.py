@@ -57,6 +57,13 @@ def test_the_estimate_from_few_trials_is_unbiased() -> None:
     assert abs(np.mean(found) - truth) < 4 * np.std(found) / math.sqrt(len(found))
 
 
+def chances_of(cumulative: np.ndarray, k: int) -> np.ndarray:
+    """(K, draws): of each trial to be the best of k."""
+    chances = np.empty((*cumulative.shape, 1))
+    budgets.weigh(cumulative, [k], 1, chances)
+    return chances[:, :, 0]
+
+
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 12, 25])
 def test_positions_of_the_slider(n: int) -> None:
     expected = {1: [1], 2: [1, 2], 4: [1, 2, 4], 5: [1, 2, 4, 5]}
@@ -81,7 +88,7 @@ def test_resamples_are_weighed_as_if_each_were_sorted(
         way,  # type: ignore[arg-type]
     )
     for k in range(1, n + 1):
-        chances = budgets.resampled_chances(cumulative, k, 1)[:, 7]
+        chances = chances_of(cumulative, k)[:, 7]
         # Copies of equals: which of them comes first depends on the draw, their own order not.
         assert chances.sum() == pytest.approx(1.0)
         if len(set(vals)) == n:
@@ -110,7 +117,7 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
         tests = np.repeat(found.tests, column)
         ranks = range(len(tests))
         values.append(budgets.expected(budgets.ordered(ranks, tests, "maximize"), 4))  # type: ignore[arg-type]
-    chances = budgets.resampled_chances(cumulative, 4, 1)
+    chances = chances_of(cumulative, 4)
     draws = (chances * found.tests[:, np.newaxis]).sum(axis=0)
     assert draws[:300] == pytest.approx(values)
     (interval,) = budgets.intervals(found, cumulative, [4], 0.95)

@@ -338,6 +338,22 @@ def test_neither_order_nor_others_move_a_claim(
     assert judged(made, *claims, ruleset=FAST) == before
 
 
+def test_claims_compared_together_say_what_each_says_alone(
+    records: Any, scores: Callable[..., list[float]]
+) -> None:
+    records.task("digits")
+    for seed, method in enumerate(("sgd", "new", "other")):
+        records.add("digits", method, scores(0.9 + seed / 100, seed))
+    records.add("digits", "short", scores(0.9, 9)[:7])
+    claims = [
+        claim(better_than=other, margin=margin)
+        for other in ("sgd", "other", "short")
+        for margin in (0.0, 0.02)
+    ]
+    together = [row.findings[0].tasks for row in judged(records, *claims).rows]
+    assert together == [only(judged(records, one)).findings[0].tasks for one in claims]
+
+
 def test_frozen_records_give_the_frozen_ledger(demo_records: Any) -> None:
     demo_records.task("absent", tier="standard")
     ledger = judged(

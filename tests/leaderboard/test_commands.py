@@ -287,6 +287,12 @@ def test_registering_the_commands_loads_nothing_heavy() -> None:
     assert not loaded & {"numpy", "scipy", "torch", "pydantic", "leaderboard.board"}
 
 
+def test_building_a_site_waits_for_no_scipy() -> None:
+    loaded = modules_after("import leaderboard.site.build")
+    assert "numpy" in loaded
+    assert "scipy" not in loaded
+
+
 def test_the_whole_package_does_without_torch() -> None:
     loaded = modules_after("import leaderboard.text, leaderboard.cli, suite.registry")
     assert "numpy" in loaded

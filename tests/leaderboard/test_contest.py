@@ -47,8 +47,8 @@ def test_pairs_are_the_comparisons_of_each_two(mixed: Contest) -> None:
     for pair in found:
         differences = mixed.differences(cell_of[pair.a].tuned, cell_of[pair.b].tuned)
         alone.append(mixed.compared(differences))
-        indices = paired.resamples(SMALL.seed_root, "t", len(differences), 500)
-        expected = paired.bca_interval(differences, indices, SMALL.confidence)
+        counts = paired.resample_counts(SMALL.seed_root, "t", len(differences), 500)
+        expected = paired.bca_interval(differences, counts, SMALL.confidence)
         assert pair.interval is not None and expected is not None
         ends = pair.interval.low, pair.interval.high
         assert ends == pytest.approx((expected.low, expected.high), rel=0, abs=1e-12)

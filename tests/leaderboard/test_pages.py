@@ -17,14 +17,14 @@ import pytest
 from leaderboard.details import TaskDetail
 from leaderboard.site import answers
 from leaderboard.site.links import Links, paper_links
-from leaderboard.site.pages import board_pages, cell_pages, task_pages
+from leaderboard.site.pages import cell_pages, task_pages
 from leaderboard.site.pages.about import rules
 from leaderboard.site.pages.comparison import compare_data, family_entries, task_entries
 from leaderboard.site.views import CellView, SiteView, TaskView
 from leaderboard.site.words import duration, minus, p_text, rank_text, said, size
 from suite.ruleset import RULESET
 from tests.leaderboard.conftest import demo
-from tests.site.making import STATIC, demo_cards, links_of, site_view
+from tests.site.making import STATIC, board_pages, demo_cards, links_of, site_view
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
 WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")
@@ -47,7 +47,7 @@ def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
 def pages(made: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
     view, tasks, cells = made
     links = links_of(view)
-    found = board_pages(view, links)
+    found = board_pages(view)
     for task in tasks:
         found |= task_pages(task, links)
     for cell in cells:
@@ -135,7 +135,7 @@ def test_the_same_view_makes_the_same_bytes(
     made: tuple[SiteView, list[TaskView], list[CellView]], pages: dict[str, str]
 ) -> None:
     view, tasks, cells = made
-    again = board_pages(view, links_of(view))
+    again = board_pages(view)
     again |= task_pages(tasks[0], links_of(view)) | cell_pages(cells[0], links_of(view))
     assert again == {path: pages[path] for path in again}
 

@@ -125,14 +125,14 @@ def spoil_text(part: Path) -> None:
 
 
 def spoil_schema(part: Path) -> None:
-    kept = json.loads(part.read_text())
-    part.write_text(json.dumps({**kept, "text": '{"tuned": 1}'}))
+    part.write_text('{"tuned": 1}')
 
 
 def spoil_path(part: Path) -> None:
-    kept = json.loads(part.read_text())
+    files = part.with_name("files.json")
+    kept = json.loads(files.read_text())
     kept["files"][0]["path"] = "../../outside.html"
-    part.write_text(json.dumps(kept))
+    files.write_text(json.dumps(kept))
 
 
 def spoil_file(part: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_build_that_fails_leaves_the_site_as_it_was(
     def fail(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(building, "board_pages", fail)
+    monkeypatch.setattr(building, "groups", fail)
     with pytest.raises(AssayError):
         made(out)
     assert files_of(out) == before

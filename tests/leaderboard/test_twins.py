@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet
@@ -195,6 +196,28 @@ def test_no_cell_computes_or_leaves_its_place(text: str) -> None:
 )
 def test_numbers_stay_numbers(value: Any, said: str) -> None:
     assert sheets.cell(value) == said
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        {},
+        {"lr": 0.1, "momentum": 1.0, "nesterov": True, "k": 1, "eps": 1e-17},
+        {"b": "a,b", "a": '"', "=1": "=1", "c": "\n\r\u202e\ud7ff", '",': -0.0},
+    ],
+)
+def test_a_line_of_the_long_table_holds_whatever_a_record_says(records: Any, point: Any) -> None:
+    study = records.task("digits").add("digits", "sgd", [0.5])
+    (run,) = records.runs.values()
+    spec = run.spec.model_copy(update={"hyperparameters": point})
+    changed = run.model_copy(update={"spec": spec, "created_at": '=1,"\n'})
+    row: Any = SimpleNamespace(trust="T1", state="ranked")
+    text = sheets.long_rows(row, study, [changed])
+    assert text.count("\n") == 1
+    ((*others, said, epoch, created),) = csv.reader([text])
+    assert len(others) == len(sheets.LONG) - 3
+    assert repr(json.loads(said)) == repr(dict(sorted(point.items())))
+    assert (epoch, created) == ("", "'=1,\" ")
 
 
 def test_citations_are_escaped() -> None:

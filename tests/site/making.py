@@ -15,12 +15,15 @@ from leaderboard.contest import Contest, pairs
 from leaderboard.details import Cost, Detail, Sensitivity, TaskDetail
 from leaderboard.evidence import Catalogue, Evidence, cells
 from leaderboard.site.pages import (
+    BOARD_PAGES,
     Links,
-    board_pages,
+    Scores,
     cell_pages,
     compare_data,
     family_entries,
+    family_page,
     method_lines,
+    score_cells,
     task_entries,
     task_pages,
 )
@@ -146,10 +149,28 @@ def links_of(view: SiteView) -> Links:
     )
 
 
+def board_pages(view: SiteView) -> dict[str, str]:
+    """Every page that is not about one task alone."""
+    links = links_of(view)
+    found = {path: text for draw in BOARD_PAGES for path, text in draw(view, links).items()}
+    return found | _family_pages(view, links)
+
+
+def _family_pages(view: SiteView, links: Links) -> dict[str, str]:
+    """Those of all families, and of "overall"."""
+    scores = {t.task: Scores(t.reference, score_cells(t, links)) for t in view.board.tasks}
+    cards = {slug: method.card for slug, method in view.methods.items() if method.card}
+    found: dict[str, str] = {}
+    for summary in filter(None, [*view.board.families, view.board.overall]):
+        budgets = [table for table in view.budgets if table.name == summary.name]
+        found |= family_page(summary, budgets, scores, cards, links)
+    return found
+
+
 def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
     """The pages, the scripts of the comparison, and empty twins."""
     links = links_of(view)
-    files = board_pages(view, links)
+    files = board_pages(view)
     for task in tasks:
         files |= task_pages(task, links)
     for cell in cell_views:

@@ -16,7 +16,7 @@ from suite.bundles import file_name, pack, parse_bundle, read_bundle
 from suite.errors import AssayError, BundleError, PluginError
 from suite.identity import sha256
 from suite.packing import pack_method
-from suite.records import MethodRef, TaskRef
+from suite.records import Isolation, MethodRef, TaskRef
 from suite.registry import find_method
 
 TASK = "digits_step"
@@ -73,6 +73,19 @@ def test_the_environment_is_stated_once(good: Path) -> None:
     members = read_archive(good.read_bytes())
     assert len(json.loads(members["environment.json"])["environments"]) == 1
     assert json.loads(members["runs.jsonl"].splitlines()[0])["environment"] == 0
+
+
+def test_parts_of_runs_are_held_once_where_they_are_equal(good: Path) -> None:
+    def weaken(members: Members) -> None:
+        lines = [json.loads(line) for line in members["runs.jsonl"].splitlines()]
+        lines[1]["isolation"] = {"level": "L0"}
+        members["runs.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+    first, second, *others = read_bundle(good).runs
+    assert all(run.spec.task is first.spec.task for run in (second, *others))
+    again = read_bundle(remade(good, weaken)).runs
+    assert again[1].isolation == Isolation(level="L0")
+    assert [again[0], *again[2:]] == [first, *others]
 
 
 def test_full_and_quick_studies_go_together(submission: Any, tmp_path: Path) -> None:

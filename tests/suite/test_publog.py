@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from suite import publishing, publog
 from suite.bundles import pack, read_bundle
@@ -62,6 +64,21 @@ def test_the_log_says_what_happened(folder: Path, bundles: dict[str, Path]) -> N
 
 def test_an_empty_folder_is_sound(tmp_path: Path) -> None:
     assert (read(tmp_path), check(tmp_path), check(tmp_path, NOTHING)) == ([], [], [])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    note=st.text(alphabet='abc "\\\\/:,{}é\u4e00\U0001f600', max_size=12),
+    tier=st.sampled_from([None, "T0", "T3"]),
+)
+def test_a_line_is_read_whatever_its_note_spells(tmp_path: Path, note: str, tier: str) -> None:
+    digest = sha256("a bundle")
+    entry = {"at": "2026-01-02T00:00:00+00:00", "file": f"a--b-v1--{digest[:16]}.zip"}
+    entry |= {"kind": "publish", "sha256": digest, "note": note, "tier": tier, "replaces": None}
+    lines = [canonical_json({**entry, "hash": ""}).encode()]
+    rehash(lines)
+    (tmp_path / "log.jsonl").write_bytes(lines[0] + b"\n")
+    assert [(found.note, found.tier) for found in read(tmp_path)] == [(note, tier)]
 
 
 def rehash(lines: Lines, begin: int = 0) -> None:

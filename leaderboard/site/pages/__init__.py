@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leaderboard.site.links import Links
 from leaderboard.site.pages.about import about_pages
-from leaderboard.site.pages.board import families, home, indexes
+from leaderboard.site.pages.board import home, indexes
 from leaderboard.site.pages.cell import cell_pages
 from leaderboard.site.pages.claims import claim_pages
 from leaderboard.site.pages.comparison import (
@@ -13,30 +13,31 @@ from leaderboard.site.pages.comparison import (
     family_entries,
     task_entries,
 )
+from leaderboard.site.pages.family import Scores, family_page, score_cells
 from leaderboard.site.pages.method import method_lines, method_pages
 from leaderboard.site.pages.task import task_pages
-from leaderboard.site.views import SiteView
 
 __all__ = [
+    "BOARD_PAGES",
     "Links",
-    "board_pages",
+    "Scores",
     "cell_pages",
     "compare_data",
     "family_entries",
+    "family_page",
     "method_lines",
+    "score_cells",
     "task_entries",
     "task_pages",
 ]
 
 
-def board_pages(view: SiteView, links: Links) -> dict[str, str]:
-    """Every page that is not about one task alone."""
-    return {
-        **home(view, links),
-        **families(view, links),
-        **indexes(view, links),
-        **method_pages(view, links),
-        **compare_page(view, links),
-        **claim_pages(view, links),
-        **about_pages(view, links),
-    }
+BOARD_PAGES = (
+    method_pages,
+    about_pages,
+    claim_pages,
+    home,
+    indexes,
+    compare_page,
+)
+"""Every page that is not about one task alone, by what draws it; the longest work first."""

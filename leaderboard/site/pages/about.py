@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
@@ -17,9 +17,9 @@ from leaderboard.site.pages.task import EMPTY
 from leaderboard.site.rendering import human, page
 from leaderboard.site.reports import Scorecard, Waiting
 from leaderboard.site.views import SiteView
-from leaderboard.site.words import NONE, said
+from leaderboard.site.words import NONE, link, said
 from suite.cards import HOOKS, TRACKS
-from suite.publog import Entry
+from suite.publog import Entry, cell_of
 from suite.ruleset import Ruleset
 
 
@@ -145,26 +145,25 @@ def _log(log: Sequence[Entry], place: Place) -> Grid | None:
         Column("note", "Note", text=True),
         Column("bundle", "Bundle", "first 16 of its SHA-256", text=True),
     ]
-    lines = []
-    for entry in reversed(log):
-        task, rest = entry.file.split("--", 1)
-        method = rest.split("-v", 1)[0]
-        cells = [
-            Cell(str(entry.n), entry.n),
-            Cell(entry.at.replace("T", " ").removesuffix("+00:00")),
-            Cell(entry.kind),
-            Cell(_linked(place.task(task), task)),
-            Cell(_linked(place.method(method), method)),
-            Cell(entry.tier or NONE),
-            Cell(said(entry.note), css="long") if entry.note else EMPTY,
-            Cell(Markup("<code>{}</code>").format(entry.sha256[:16])),
-        ]
-        lines.append(Line(cells))
+    about = [cell_of(entry.file) for entry in log]
+    tasks = {slug: Cell(link(place.task(slug), slug)) for slug in {task for task, _ in about}}
+    methods = {slug: Cell(link(place.method(slug), slug)) for slug in {name for _, name in about}}
+    lines = [
+        Line(
+            [
+                Cell(str(entry.n), entry.n),
+                Cell(entry.at.replace("T", " ").removesuffix("+00:00")),
+                Cell(entry.kind),
+                tasks[task],
+                methods[method],
+                Cell(entry.tier or NONE),
+                Cell(said(entry.note), css="long") if entry.note else EMPTY,
+                Cell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
+            ]
+        )
+        for entry, (task, method) in zip(reversed(log), reversed(about), strict=True)
+    ]
     return Grid("log", "What was published, newest first", columns, lines)
-
-
-def _linked(address: str | None, text: str) -> str | Markup:
-    return Markup('<a href="{}">{}</a>').format(address, text) if address else text
 
 
 def _queue(queue: Sequence[Waiting]) -> Grid:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard.claims import ClaimRow, Finding
 from leaderboard.evidence import run_command
@@ -14,7 +15,7 @@ from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
 from leaderboard.site.rendering import human, page
 from leaderboard.site.views import SiteView
-from leaderboard.site.words import NONE, p_text, said, span
+from leaderboard.site.words import NONE, link, p_text, said, span
 from leaderboard.tables import TaskTable
 
 MARKS = {"supported": "▲", "contradicted": "▼", "inconclusive": "?", "not tested": "○"}
@@ -39,6 +40,7 @@ def claim_pages(view: SiteView, links: Links) -> dict[str, str]:
     )
 
 
+@functools.cache
 def ruling(word: str) -> Markup:
     """A claim's verdict."""
     return Markup('<span class="v {}"><span aria-hidden="true">{}</span> {}</span>').format(
@@ -85,18 +87,13 @@ def _cells(row: ClaimRow, place: Place, ids: bool) -> list[Cell]:
     first = row.findings[0] if row.findings else None
     anchor = f"{row.method}-{row.number}"
     address = f"#{anchor}" if ids else place.page("claims") + f"#{anchor}"
-    text = (
-        Markup('<a href="{}">{}</a>').format(address, said(row.text)) if first else said(row.text)
-    )
-    method = place.method(row.method)
-    tier = Markup(" <small>{}{}</small>").format(
-        row.tier, ", preliminary" if first and first.preliminary else ""
-    )
+    preliminary = ", preliminary" if first and first.preliminary else ""
+    tier = Markup(f" <small>{escape(row.tier)}{preliminary}</small>" if row.tier else "")
     tested = first.n_tasks if first else 0
     return [
-        Cell(text, css="long"),
-        Cell(Markup('<a href="{}">{}</a>').format(method, row.method) if method else row.method),
-        Cell(ruling(row.verdict) + (tier if row.tier else "")),
+        Cell(link(address if first else None, said(row.text)), css="long"),
+        Cell(link(place.method(row.method), row.method)),
+        Cell(ruling(row.verdict) + tier),
         Cell(effect(first) if first else NONE, first.difference if first else None),
         Cell(p_text(first.p) if first else NONE, first.p if first else None),
         Cell(str(first.n) if first else NONE, first.n if first else None),
@@ -133,15 +130,13 @@ def _task_cells(
     own = table is not None and table.metric == row.metric
     form = Format(task.unit, table.margin if table and own else 0.01)
     found = task.comparison
-    address = place.task(task.task)
-    name = Markup('<a href="{}">{}</a>').format(address, task.task) if address else task.task
     evidence = (
-        Markup('<a href="{}">runs</a>').format(place.cell(task.task, row.method))
+        link(place.cell(task.task, row.method), "runs")
         if found
-        else Markup("<code>{}</code>").format(run_command(row.method, task.task))
+        else Markup(f"<code>{escape(run_command(row.method, task.task))}</code>")
     )
     return [
-        Cell(name),
+        Cell(link(place.task(task.task), task.task)),
         Cell(span(form, found.difference, found.interval, "+"), found.difference)
         if found
         else Cell(said(task.note)),

@@ -16,10 +16,10 @@ from leaderboard.site.links import DATA, Links
 from leaderboard.site.rendering import human, page
 from leaderboard.site.views import SiteView
 from leaderboard.site.words import NONE, minus, p_text, rank_text
-from leaderboard.tables import Improvement, Summary, TaskTable
+from leaderboard.tables import Improvement, Row, Summary, TaskTable
 
 OPPOSITE = {"better": "worse", "worse": "better"}
-_SHARES = Format("", 0.1)
+_MINUS = json.dumps(minus("-"))[1:-1]
 MOST = 4
 """Methods that can be compared at once."""
 
@@ -69,48 +69,58 @@ def family_entries(summary: Summary) -> dict[str, str]:
 
 def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
     """What compare_data needs of one task: an entry per ranked method, as JSON."""
-    entries = _task_entries(table, pairs)
-    return {method: _compact(entry) for method, entry in entries.items()}
+    form = Format(table.unit, table.margin)
+    versus: dict[str, list[str]] = {row.method: [] for row in table.rows if row.state == "ranked"}
+    for pair in pairs:
+        if pair.a in versus and pair.b in versus:
+            one, other = _versus(form, pair)
+            versus[pair.a].append(f"{json.dumps(pair.b)}:{one}")
+            versus[pair.b].append(f"{json.dumps(pair.a)}:{other}")
+    entries = {}
+    for row in table.rows:
+        if row.method in versus:
+            standing = _compact(_standing(table, row, form)).removesuffix("}")
+            entries[row.method] = f'{standing},"vs":{{{",".join(versus[row.method])}}}}}'
+    return entries
 
 
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, dict[str, Any]]:
-    form = Format(table.unit, table.margin)
+def _standing(table: TaskTable, row: Row, form: Format) -> dict[str, str]:
+    """What an entry says beside how its method fares against others."""
     better = "higher is better" if table.direction == "maximize" else "lower is better"
-    entries: dict[str, dict[str, Any]] = {}
-    for row in table.rows:
-        if row.state == "ranked":
-            entries[row.method] = {
-                "title": table.task,
-                "family": human(table.family),
-                "unit": f"{human(table.metric)}, {form.unit}, {better}",
-                "text": _span(form, row.tuned.mean, row.tuned.interval) + f" n={row.tuned.n}",
-                "rank": rank_text(row.rank),
-                "vs": {},
-            }
-    for pair in pairs:
-        if pair.a in entries and pair.b in entries:
-            entries[pair.a]["vs"][pair.b] = _versus(form, pair, 1)
-            entries[pair.b]["vs"][pair.a] = _versus(form, pair, -1)
-    return entries
+    return {
+        "title": table.task,
+        "family": human(table.family),
+        "unit": f"{human(table.metric)}, {form.unit}, {better}",
+        "text": _span(form, row.tuned.mean, row.tuned.interval) + f" n={row.tuned.n}",
+        "rank": rank_text(row.rank),
+    }
 
 
 def _span(form: Format, value: float | None, interval: Interval | None) -> str:
     return NONE if value is None else minus(form.span(value, interval))
 
 
-def _versus(form: Format, pair: Pair, sign: int) -> list[str | int]:
-    """Of `a` against `b` (sign 1), or the other way round."""
-    interval = pair.interval
-    if interval and sign < 0:
-        interval = Interval(low=-interval.high, high=-interval.low)
-    wins = pair.superiority if sign > 0 else 1 - pair.superiority
-    word = pair.verdict if sign > 0 else OPPOSITE.get(pair.verdict, pair.verdict)
-    difference = minus(form.span(sign * pair.difference, interval, "+"))
-    return [word, difference, p_text(pair.p), pair.n, f"{wins:.2f}"]
+def _versus(form: Format, pair: Pair) -> tuple[str, str]:
+    """Of `a` against `b` and the other way round, as JSON: words and numbers, none to escape."""
+    found = [pair.difference, *((pair.interval.low, pair.interval.high) if pair.interval else ())]
+    texts = [form.number(value, "+") for value in found]
+    mirrored = [("-" if text[0] == "+" else "+") + text[1:] for text in texts]
+    mirrored[1:] = reversed(mirrored[1:])
+    p, wins = json.dumps(p_text(pair.p)), pair.superiority
+    return (
+        _told(pair.verdict, texts, p, pair.n, wins),
+        _told(OPPOSITE.get(pair.verdict, pair.verdict), mirrored, p, pair.n, 1 - wins),
+    )
+
+
+def _told(word: str, texts: Sequence[str], p: str, n: int, wins: float) -> str:
+    mean, *ends = texts
+    span = f"{mean} [{', '.join(ends)}]" if ends else mean
+    return f'["{word}","{span.replace("-", _MINUS)}",{p},{n},"{wins:.2f}"]'
 
 
 def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
@@ -126,20 +136,18 @@ def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
     }
     for pair in summary.improvements:
         if pair.a in entries and pair.b in entries:
-            entries[pair.a]["vs"][pair.b] = _wins(pair, 1)
-            entries[pair.b]["vs"][pair.a] = _wins(pair, -1)
+            entries[pair.a]["vs"][pair.b], entries[pair.b]["vs"][pair.a] = _wins(pair)
     return entries
 
 
-def _wins(pair: Improvement, sign: int) -> list[str]:
-    """How often a run of the one beats a run of the other, and whether that is more than chance."""
-    value, interval = pair.probability, pair.interval
-    if sign < 0:
-        value = 1 - value
-        interval = interval and Interval(low=1 - interval.high, high=1 - interval.low)
-    word = "undecided"
-    if interval and interval.low > 0.5:
-        word = "better"
-    elif interval and interval.high < 0.5:
-        word = "worse"
-    return [word, _span(_SHARES, value, interval)]
+def _wins(pair: Improvement) -> tuple[list[str], list[str]]:
+    """How often a run of either beats one of the other, and whether that is more than chance."""
+    share = pair.probability
+    if pair.interval is None:
+        return ["undecided", f"{share:.2f}"], ["undecided", f"{1 - share:.2f}"]
+    low, high = pair.interval.low, pair.interval.high
+    word = "better" if low > 0.5 else "worse" if high < 0.5 else "undecided"
+    return (
+        [word, f"{share:.2f} [{low:.2f}, {high:.2f}]"],
+        [OPPOSITE.get(word, word), f"{1 - share:.2f} [{1 - high:.2f}, {1 - low:.2f}]"],
+    )

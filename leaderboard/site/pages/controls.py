@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from markupsafe import Markup
-
 from leaderboard.aa import ControlReport
 from leaderboard.controls import Audit, TaskAudit
 from leaderboard.format import NORMALISED
 from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Place
 from leaderboard.site.rendering import human
-from leaderboard.site.words import NONE, said, span
+from leaderboard.site.words import NONE, link, said, span
 
 
 def controls(audit: Audit | None, place: Place) -> dict[str, Any]:
@@ -58,15 +56,13 @@ def _tasks(audit: Audit, place: Place) -> Grid | None:
 
 
 def _cells(task: TaskAudit, place: Place) -> list[Cell]:
-    address = place.task(task.task)
-    name = Markup('<a href="{}">{}</a>').format(address, task.task) if address else task.task
     share = task.n_separated / task.n_pairs if task.n_pairs else None
     pairs = NONE
     if share is not None:
         pairs = f"{100 * share:.0f} ({task.n_separated} of {task.n_pairs})"
     widest = f"{task.widest.best}, {task.widest.worst}" if task.widest else NONE
     return [
-        Cell(name),
+        Cell(link(place.task(task.task), task.task)),
         Cell(said(task.verdict)),
         Cell(pairs, share),
         Cell(str(task.n_methods), task.n_methods),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from leaderboard.claims import ClaimRow
 from leaderboard.format import NORMALISED, Format
 from leaderboard.site.grids import Cell, Column, Grid, Line
 from leaderboard.site.links import Links, Place
@@ -13,8 +16,8 @@ from leaderboard.site.pages.claims import claim_grid
 from leaderboard.site.pages.task import EMPTY, command_cell, sample_cell
 from leaderboard.site.rendering import human, page
 from leaderboard.site.views import Method, SiteView
-from leaderboard.site.words import number, p_text, rank_text, span, verdict, verdict_word
-from leaderboard.tables import Row, Summary, SummaryRow, TaskTable, Withdrawn
+from leaderboard.site.words import link, number, p_text, rank_text, span, verdict, verdict_word
+from leaderboard.tables import Row, SummaryRow, TaskTable, Withdrawn
 from suite.detectors import Flag
 
 _RESULTS = (
@@ -31,6 +34,15 @@ _RESULTS = (
     Column("command", "Command", text=True),
 )
 
+_STANDING = (
+    Column("family", "Family", text=True),
+    Column("rank", "Rank", "interval, tuned"),
+    Column("score", "Score", "0 chance, 1 reference"),
+    Column("behind", "Ranked", "methods"),
+    Column("default_rank", "Rank", "interval, defaults"),
+    Column("default_score", "Score", "defaults"),
+)
+
 
 def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
     """What each method's page says of a task, as a row of its table."""
@@ -44,32 +56,42 @@ def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
     }
 
 
+@dataclass
+class _History:
+    """What the board says of a method beside its row of each task."""
+
+    standing: list[Line] = field(default_factory=list)
+    """Its ranks over families."""
+    claims: list[ClaimRow] = field(default_factory=list)
+    flags: list[tuple[str, Flag]] = field(default_factory=list)
+    """And the task."""
+    withdrawn: list[tuple[str, str, Withdrawn]] = field(default_factory=list)
+    """Task, mean as it stood, and what became of it."""
+
+
 def method_pages(view: SiteView, links: Links) -> dict[str, str]:
     """/method/<slug>/index.html of every method."""
-    flags: dict[str, list[tuple[str, Flag]]] = {}
-    withdrawn: dict[str, list[tuple[str, str, Withdrawn]]] = {}
+    histories: defaultdict[str, _History] = defaultdict(_History)
     for table in view.board.tasks:
         form = Format(table.unit, table.margin)
         for row in table.rows:
-            flags.setdefault(row.method, []).extend((table.task, flag) for flag in row.flags)
+            if row.flags:
+                histories[row.method].flags += [(table.task, flag) for flag in row.flags]
         for past in table.withdrawn:
             said = table.task, number(form, past.mean), past
-            withdrawn.setdefault(past.method, []).append(said)
+            histories[past.method].withdrawn.append(said)
+    for claim in view.ledger.rows:
+        histories[claim.method].claims.append(claim)
+    for slug, line in _standings(view, links.at("method/any")):  # all these pages lie as deep
+        histories[slug].standing.append(line)
     found: dict[str, str] = {}
     for slug, method in view.methods.items():
-        found |= _page(view, links, method, flags.get(slug, []), withdrawn.get(slug, []))
+        found |= _page(links, method, histories[slug])
     return found
 
 
-def _page(
-    view: SiteView,
-    links: Links,
-    method: Method,
-    flags: Sequence[tuple[str, Flag]],
-    withdrawn: Sequence[tuple[str, str, Withdrawn]],
-) -> dict[str, str]:
-    slug = method.slug
-    path = f"method/{slug}"
+def _page(links: Links, method: Method, history: _History) -> dict[str, str]:
+    path = f"method/{method.slug}"
     place = links.at(path)
     caption = "Task by task: mean [95 % interval] and n"
     lines = list(method.lines.values())
@@ -77,56 +99,42 @@ def _page(
         links,
         path,
         "method.html",
-        slug=slug,
+        slug=method.slug,
         card=method.card,
         local=method.card is None,
-        standing=_standing(view, slug, place),
+        standing=Grid("standing", "Where it stands", _STANDING, history.standing, live=False)
+        if history.standing
+        else None,
         results=Grid("results", caption, _RESULTS, lines) if lines else None,
-        claims=claim_grid([row for row in view.ledger.rows if row.method == slug], place),
-        flags=flags,
-        withdrawn=withdrawn,
+        claims=claim_grid(history.claims, place),
+        flags=history.flags,
+        withdrawn=history.withdrawn,
     )
 
 
-def _standing(view: SiteView, slug: str, place: Place) -> Grid | None:
-    """Its ranks over families, tuned and by its defaults."""
-    defaults = {s.name: s for s in [*view.defaults.families, view.defaults.overall] if s}
-    columns = [
-        Column("family", "Family", text=True),
-        Column("rank", "Rank", "interval, tuned"),
-        Column("score", "Score", "0 chance, 1 reference"),
-        Column("behind", "Ranked", "methods"),
-        Column("default_rank", "Rank", "interval, defaults"),
-        Column("default_score", "Score", "defaults"),
+def _standings(view: SiteView, place: Place) -> Iterator[tuple[str, Line]]:
+    """The rank of each method over each family, tuned and by its defaults."""
+    defaults = {
+        summary.name: {row.method: row for row in summary.rows}
+        for summary in (*view.defaults.families, view.defaults.overall)
+        if summary
+    }
+    for summary in filter(None, (*view.board.families, view.board.overall)):
+        untuned = defaults.get(summary.name, {})
+        ranked = [row for row in summary.rows if row.rank]
+        family = Cell(link(place.family(summary.name), human(summary.name)))
+        behind = Cell(str(len(ranked)))
+        for row in ranked:
+            own = _standing(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
+            yield row.method, Line([family, *_standing(row), behind, *own])
+
+
+def _standing(row: SummaryRow) -> list[Cell]:
+    """Rank and score."""
+    return [
+        Cell(rank_text(row.rank), row.rank[0] if row.rank else None),
+        Cell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
     ]
-    lines = []
-    for summary in [*view.board.families, view.board.overall]:
-        row = _of(summary, slug)
-        if summary is None or row is None or row.rank is None:
-            continue
-        untuned = _of(defaults.get(summary.name), slug)
-        name = Markup('<a href="{}">{}</a>').format(place.family(summary.name), human(summary.name))
-        cells = [
-            Cell(name),
-            Cell(rank_text(row.rank), row.rank[0]),
-            Cell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
-            Cell(str(sum(r.rank is not None for r in summary.rows))),
-            Cell(rank_text(untuned.rank), untuned.rank[0] if untuned.rank else None)
-            if untuned
-            else EMPTY,
-            Cell(span(NORMALISED, untuned.iqm, untuned.iqm_interval), untuned.iqm)
-            if untuned
-            else EMPTY,
-        ]
-        lines.append(Line(cells))
-    if not lines:
-        return None
-    return Grid("standing", "Where it stands", columns, lines, live=False)
-
-
-def _of(summary: Summary | None, slug: str) -> SummaryRow | None:
-    rows = summary.rows if summary else []
-    return next((row for row in rows if row.method == slug), None)
 
 
 def _cells(table: TaskTable, row: Row, place: Place) -> list[Cell]:

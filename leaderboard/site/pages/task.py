@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard.details import Detail
 from leaderboard.evidence import run_command
@@ -17,6 +17,7 @@ from leaderboard.site.views import TaskView
 from leaderboard.site.words import (
     NONE,
     duration,
+    link,
     minus,
     number,
     p_text,
@@ -64,20 +65,17 @@ def direction(table: TaskTable) -> str:
 
 def method_cell(place: Place, slug: str, row: Row | None = None) -> Cell:
     """The header of a row: the method, what marks it beside."""
-    address = place.method(slug)
-    name = Markup('<a href="{}">{}</a>').format(address, slug) if address else Markup(slug)
-    return Cell(name + _marks(row) if row else name)
+    name = link(place.method(slug), slug)
+    return Cell(Markup(f"{name}{_marks(row)}") if row else name)
 
 
-def _marks(row: Row) -> Markup:
+def _marks(row: Row) -> str:
     words = ["reference"] if row.is_reference else []
     words += ["local"] if row.local or row.trust == "T0" else []
     words += ["preliminary"] if row.preset == "quick" else []
     words += [row.state] if row.state != "ranked" else []
     words += ["flagged"] if row.flags else []
-    return Markup("").join(
-        Markup(' <span class="tag {0}">{0}</span>').format(word) for word in words
-    )
+    return "".join([f' <span class="tag {word}">{word}</span>' for word in words])
 
 
 def facets(card: SubmissionCard | None) -> dict[str, str]:
@@ -89,7 +87,7 @@ def facets(card: SubmissionCard | None) -> dict[str, str]:
 
 def linked(address: str, content: str | Markup) -> Markup:
     """A number that leads to the runs behind it."""
-    return Markup('<a class="q" href="{}">{}</a>').format(address, content)
+    return Markup(f'<a class="q" href="{escape(address)}">{escape(content)}</a>')
 
 
 def sample_cell(place: Place, task: str, method: str, sample: Sample | None, form: Format) -> Cell:
@@ -97,13 +95,13 @@ def sample_cell(place: Place, task: str, method: str, sample: Sample | None, for
     if sample is None or sample.mean is None:
         return EMPTY
     text = span(form, sample.mean, sample.interval)
-    n = Markup(' <span class="of">n={}</span>').format(sample.n)
-    return Cell(linked(place.cell(task, method), text) + n, sample.mean)
+    mean = linked(place.cell(task, method), text)
+    return Cell(Markup(f'{mean} <span class="of">n={sample.n}</span>'), sample.mean)
 
 
 def command_cell(method: str, task: str) -> Cell:
     """What makes the records of a row."""
-    return Cell(Markup("<code>{}</code>").format(run_command(method, task)))
+    return Cell(Markup(f"<code>{escape(run_command(method, task))}</code>"))
 
 
 def results(
@@ -243,8 +241,8 @@ def _targets(view: TaskView, form: Format, place: Place) -> Grid | None:
                 cells += [EMPTY, EMPTY]
                 continue
             low, high = 100 * reached.rate.low, 100 * reached.rate.high
-            share = Markup('{} of {} <span class="i">[{:.0f}, {:.0f}] %</span>').format(
-                reached.reached, reached.n, low, high
+            share = Markup(
+                f'{reached.reached} of {reached.n} <span class="i">[{low:.0f}, {high:.0f}] %</span>'
             )
             passes = reached.passes
             cells += [

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from importlib import resources
 from typing import Literal
 
 from markupsafe import Markup
 
-from leaderboard.format import Format
+from leaderboard.format import Format, plain
 from leaderboard.site.pictures import scales, svg
 from leaderboard.site.pictures.scales import Axis
 from leaderboard.tables import TaskTable
@@ -135,23 +136,32 @@ def horizontal(plot: Plot, y: float) -> str:
     return "".join(parts)
 
 
+_FIRST, _NEXT, _LINE = "\x1d", "\x1f", "\x1e"
+"""Behind the header of a row, between other cells, between rows: no plain text has one of them, so
+that a table can be escaped as a whole."""
+_TAGS = {_FIRST: "</th><td>", _NEXT: "</td><td>", _LINE: '</td></tr><tr><th scope="row">'}
+
+
 @dataclass(frozen=True)
 class Table:
     """The numbers of a picture."""
 
     columns: Sequence[str]
     rows: Iterable[Sequence[str]]
-    """The first cell of each is its header."""
+    """The first cell of each is its header; at least one follows."""
 
     def html(self, caption: str) -> str:
         """A table with a caption and scopes."""
         head = "".join(f'<th scope="col">{svg.safe(column)}</th>' for column in self.columns)
-        body = "".join(
-            f'<tr><th scope="row">{svg.safe(first)}</th>'
-            + "".join(f"<td>{svg.safe(cell)}</td>" for cell in rest)
-            + "</tr>"
+        lines = [
+            f"{plain(first)}{_FIRST}{_NEXT.join([plain(cell) for cell in rest])}"
             for first, *rest in self.rows
-        )
+        ]
+        body = escape(_LINE.join(lines))
+        for mark, tags in _TAGS.items():
+            body = body.replace(mark, tags)
+        if lines:
+            body = f'<tr><th scope="row">{body}</td></tr>'
         return (
             f"<table><caption>{svg.safe(caption)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -25,6 +26,7 @@ from leaderboard.site.pictures.frame import (
 )
 from leaderboard.site.pictures.scales import Axis, number_text
 
+Item = TypeVar("Item")
 _NAME = 15
 """Characters of a name beside its curve."""
 _STEP_WIDTH = 2.0
@@ -59,12 +61,13 @@ def learning_curves(
     full = {name: points for name, points in curves.items() if points}
     if not full:
         return absent("No learning curves: no tuned repetition was completed.")
+    shown = _shown(full)
     series = [
         _Series(name, [(p.passes, p.test) for p in points], [p.interval for p in points])
-        for name, points in full.items()
+        for name, points in shown.items()
     ]
     span = measure.format.span
-    cells = [[f"{span(p.test, p.interval)}, n = {p.n}" for p in own] for own in full.values()]
+    cells = [[f"{span(p.test, p.interval)}, n = {p.n}" for p in own] for own in shown.values()]
     words = Words(
         f"Learning curves: test {measure.title}",
         _ends(series, measure.format.number),
@@ -91,12 +94,13 @@ def budget_curves(
     full = {name: points for name, points in curves.items() if points}
     if not full:
         return absent("No tuning-budget curves: there are no trials.")
+    shown = _shown(full)
     series = [
         _Series(name, [(_doublings(p.k), p.expected) for p in points], [p.interval for p in points])
-        for name, points in full.items()
+        for name, points in shown.items()
     ]
     span = measure.format.span
-    cells = [[span(p.expected, p.interval) for p in points] for points in full.values()]
+    cells = [[span(p.expected, p.interval) for p in points] for points in shown.values()]
     ks = sorted({p.k for points in full.values() for p in points})
     places = [_doublings(k) for k in ks]
     room = scales.linear("", places)
@@ -191,7 +195,7 @@ def _shares(
     if not full:
         return absent(reason)
     x = scales.linear(titles[0], [x for points in full.values() for x, _ in points], pad=0.01)
-    series = [_Series(name, _thinned(points, x)) for name, points in full.items()]
+    series = [_Series(name, _thinned(points, x)) for name, points in _shown(full).items()]
     table = _numbers(titles[0], series, [[_percent(y) for _, y in one.points] for one in series])
     words = Words(
         words.title, _ends(series, _percent, " %"), words.caption + _left_out(len(series))
@@ -274,6 +278,14 @@ def _spread(heights: Sequence[float], top: float, bottom: float) -> list[float]:
     return found
 
 
+def _shown(curves: Mapping[str, Sequence[Item]]) -> dict[str, Sequence[Item]]:
+    """The points of each curve; of those that are not drawn the last one, for the numbers."""
+    return {
+        name: points if index < svg.N_STYLES else points[-1:]
+        for index, (name, points) in enumerate(curves.items())
+    }
+
+
 def _thinned(points: Sequence[svg.Point], axis: Axis) -> list[svg.Point]:
     """Steps at least _STEP_WIDTH apart; of closer ones the last counts."""
     found = [points[0]]
@@ -291,7 +303,7 @@ def _numbers(
     cells: Sequence[Sequence[str]],
     names: Mapping[float, str] | None = None,
 ) -> Table:
-    """The values of each curve; of those that are not drawn the last ones.
+    """The values of each curve.
 
     Curves over (nearly) the same x become rows with a column for each x; others,
     and a single one, get a row for each point.
@@ -306,13 +318,12 @@ def _numbers(
         [(x, cell) for (x, _), cell in zip(one.points, own, strict=True)]
         for one, own in zip(series, cells, strict=True)
     ]
-    found[svg.N_STYLES :] = [own[-1:] for own in found[svg.N_STYLES :]]
     across = sorted({x for own in found for x, _ in own})
     texts = {x: names[x] if names else number_text(x) for x in across}
     if len(found) > 1 and len(across) <= 2 * max(map(len, found)):
         rows = [
-            [one.name, *(dict(own).get(x, "") for x in across)]
-            for one, own in zip(series, found, strict=True)
+            [one.name, *(own.get(x, "") for x in across)]
+            for one, own in zip(series, map(dict, found), strict=True)
         ]
         return Table(["method", *(f"{title}: {texts[x]}" for x in across)], rows)
     long = [

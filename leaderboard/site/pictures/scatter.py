@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from leaderboard.details import Sensitivity, TrialPoint
@@ -180,15 +181,14 @@ def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
 def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
     """Names beside the points, those of the front first, as far as there is room."""
     parts: list[str] = []
-    taken: list[_Box] = [_around(plot, p) for p in (*front, *rest)]
-    for p in (*front, *rest):
+    room = _Room([_around(plot, p) for p in (*front, *rest)])
+    for index, p in enumerate((*front, *rest)):
         x, y = plot.at(p.cost, p.score)
         width = LETTER * min(_NAME, len(p.name))
         spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
-        box = next((own for own in spots if _inside(plot, own) and _free(own, taken)), None)
+        box = room.take([own for own in spots if _inside(plot, own)])
         if box is not None:
-            taken.append(box)
-            style = "halo" if p in front else "halo quiet"
+            style = "halo" if index < len(front) else "halo quiet"
             right = box[0] > x
             at, side = (x + 6 if right else x - 6), _SIDES[right]
             parts.append(svg.name((at, box[1] + 4), p.name, _NAME, style, side))
@@ -204,13 +204,30 @@ def _inside(plot: Plot, box: _Box) -> bool:
     return box[0] > plot.left and plot.top <= box[1] <= plot.bottom
 
 
-def _free(box: _Box, taken: Sequence[_Box]) -> bool:
-    """Whether no other box on the same line of text overlaps."""
-    x, y, width = box
-    return not any(
-        abs(y - other) < LINE - 4 and x < left + wide and left < x + width
-        for left, other, wide in taken
-    )
+class _Room:
+    """What is taken of a picture: a line of text overlaps no other, nor a point."""
+
+    def __init__(self, points: Sequence[_Box]) -> None:
+        # Each point can get a name. What is not there yet is nowhere: it overlaps nothing.
+        self._taken = np.full((3, 2 * len(points)), np.nan)
+        self._n = len(points)
+        self._taken[:, : self._n] = np.transpose(points)
+
+    def take(self, spots: Sequence[_Box]) -> _Box | None:
+        """The first of `spots` that is free, which it is no longer then."""
+        if not spots:
+            return None
+        x, y, width = np.transpose(spots)[:, :, None]
+        left, other, wide = self._taken
+        with np.errstate(invalid="ignore"):  # numbers may be too large for an axis
+            met = (abs(y - other) < LINE - 4) & (x < left + wide) & (left < x + width)
+        free = ~met.any(axis=1)
+        if not free.any():
+            return None
+        box = spots[int(free.argmax())]
+        self._taken[:, self._n] = box
+        self._n += 1
+        return box
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:

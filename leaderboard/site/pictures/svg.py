@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import chain
 from typing import Literal
 
 from leaderboard.format import plain
@@ -16,19 +17,35 @@ N_STYLES = 8
 _FAR = 2000.0
 """Coordinates beyond the picture are cut here: some renderers calculate in single precision."""
 _ARM = 0.38
+_AT = 'x="%.1f" y="%.1f"'
+_BOX = f'{_AT} width="%.1f" height="%.1f"'
 
 
 def coordinate(value: float) -> str:
     """`value` to a tenth of a unit, as short as possible."""
-    if not -_FAR <= value <= _FAR:
-        value = min(_FAR, max(-_FAR, value))
-    text = f"{value:.1f}".removesuffix(".0")
-    return "0" if text == "-0" else text
+    return _placed("%.1f", (value,))
 
 
 def pairs(points: Iterable[Point]) -> str:
     """Points as "x,y x,y"."""
-    return " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in points)
+    values = tuple(chain.from_iterable(points))
+    return _placed(_pairs(len(values) // 2), values)
+
+
+def _pairs(n: int) -> str:
+    """The form of `n` points."""
+    return " ".join(["%.1f,%.1f"] * n)
+
+
+def _placed(form: str, values: tuple[float, ...]) -> str:
+    """A form filled with coordinates ("%.1f"), each as short as possible; it has no other numbers.
+
+    All at once: a board has millions of coordinates.
+    """
+    text = form % values
+    if "n" in text or (values and not -_FAR <= min(values) <= max(values) <= _FAR):
+        text = form % tuple(min(_FAR, max(-_FAR, value)) for value in values)
+    return text.replace("-0.0", "0").replace(".0", "")
 
 
 def polyline(points: Iterable[Point], style: str) -> str:
@@ -43,47 +60,42 @@ def polygon(points: Iterable[Point], style: str) -> str:
 
 def line(start: Point, end: Point, style: str) -> str:
     """A straight line."""
-    (x1, y1), (x2, y2) = start, end
-    return (
-        f'<line class="{style}" x1="{coordinate(x1)}" y1="{coordinate(y1)}" '
-        f'x2="{coordinate(x2)}" y2="{coordinate(y2)}"/>'
-    )
+    ends = _placed('x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"', (*start, *end))
+    return f'<line class="{style}" {ends}/>'
 
 
 def squares(corners: Iterable[Point], size: float, style: str) -> str:
     """Equal squares, each with its upper left corner at one of `corners`."""
     side = coordinate(size)
-    moves = [f"M{pairs([corner])}h{side}v{side}h-{side}z" for corner in corners]
-    return f'<path class="{style}" d="{"".join(moves)}"/>' if moves else ""
+    values = tuple(chain.from_iterable(corners))
+    moves = _placed(f"M%.1f,%.1fh{side}v{side}h-{side}z" * (len(values) // 2), values)
+    return f'<path class="{style}" d="{moves}"/>' if moves else ""
 
 
 def ticks(places: Iterable[float], y: float, half: float, style: str) -> str:
     """Short upright lines through height `y`, `half` up and down."""
-    moves = [f"M{coordinate(x)},{coordinate(y - half)}v{coordinate(2 * half)}" for x in places]
-    return f'<path class="{style}" d="{"".join(moves)}"/>' if moves else ""
+    values = tuple(places)
+    form = f"M%.1f,{coordinate(y - half)}v{coordinate(2 * half)}"
+    moves = _placed(form * len(values), values)
+    return f'<path class="{style}" d="{moves}"/>' if moves else ""
 
 
 def rectangle(x: float, y: float, width: float, height: float, style: str) -> str:
     """A filled rectangle with its corner at (x, y)."""
-    return (
-        f'<rect class="{style}" x="{coordinate(x)}" y="{coordinate(y)}" '
-        f'width="{coordinate(width)}" height="{coordinate(height)}"/>'
-    )
+    return f'<rect class="{style}" {_placed(_BOX, (x, y, width, height))}/>'
 
 
 def steps(points: Sequence[Point], style: str) -> str:
     """A line that keeps its height up to the next point."""
-    (x, y), *rest = points
-    moves = "".join(f"H{coordinate(x)}V{coordinate(y)}" for x, y in rest)
-    return f'<path class="{style}" d="M{coordinate(x)},{coordinate(y)}{moves}"/>'
+    form = "M%.1f,%.1f" + "H%.1fV%.1f" * (len(points) - 1)
+    return f'<path class="{style}" d="{_placed(form, tuple(chain.from_iterable(points)))}"/>'
 
 
 def text(at: Point, words: str, style: str = "", anchor: Anchor = "start") -> str:
     """Words; what is not plain text is escaped."""
-    names = " ".join(part for part in (style, "" if anchor == "start" else anchor) if part)
+    names = style if anchor == "start" else f"{style} {anchor}".lstrip()
     attribute = f' class="{names}"' if names else ""
-    x, y = at
-    return f'<text x="{coordinate(x)}" y="{coordinate(y)}"{attribute}>{safe(words)}</text>'
+    return f"<text {_placed(_AT, at)}{attribute}>{safe(words)}</text>"
 
 
 def name(at: Point, words: str, limit: int, style: str = "", anchor: Anchor = "start") -> str:
@@ -119,8 +131,8 @@ def series(index: int) -> str:
 def markers(points: Iterable[Point], index: int, size: float = 3.2, style: str = "mark") -> str:
     """The marker of series `index` at each of `points`."""
     shape = _SHAPES[index % N_STYLES]
-    parts = [_outline(shape, x, y, size) for x, y in points]
-    return f'<path class="{style} {series(index)}" d="{"".join(parts)}"/>' if parts else ""
+    drawn = _circles(points, size) if shape is None else _outlines(points, [shape], size)
+    return f'<path class="{style} {series(index)}" d="{drawn}"/>' if drawn else ""
 
 
 def sample(at: Point, index: int, words: str, limit: int) -> str:
@@ -135,34 +147,39 @@ def sample(at: Point, index: int, words: str, limit: int) -> str:
 
 def dot(at: Point, size: float, style: str) -> str:
     """A filled circle."""
-    x, y = at
-    centre = f'cx="{coordinate(x)}" cy="{coordinate(y)}"'
-    return f'<circle class="{style}" {centre} r="{coordinate(size)}"/>'
+    circle = _placed('cx="%.1f" cy="%.1f" r="%.1f"', (*at, size))
+    return f'<circle class="{style}" {circle}/>'
 
 
 def clipped(body: str, left: float, top: float, right: float, bottom: float) -> str:
     """`body` cut off outside a rectangle, in the same coordinates."""
-    box = [coordinate(value) for value in (left, top, right - left, bottom - top)]
-    place = f'x="{box[0]}" y="{box[1]}" width="{box[2]}" height="{box[3]}"'
-    return f'<svg class="clip" {place} viewBox="{" ".join(box)}">{body}</svg>'
+    box = left, top, right - left, bottom - top
+    view = _placed('viewBox="%.1f %.1f %.1f %.1f"', box)
+    return f'<svg class="clip" {_placed(_BOX, box)} {view}>{body}</svg>'
 
 
 def glyphs(
     points: Iterable[Point], shape: Iterable[Sequence[Point]], size: float, style: str
 ) -> str:
     """The same shape, of one or several outlines, around each of `points`."""
-    outlines = list(shape)
-    parts = [_outline(own, x, y, size) for x, y in points for own in outlines]
-    return f'<path class="{style}" d="{"".join(parts)}"/>' if parts else ""
+    drawn = _outlines(points, list(shape), size)
+    return f'<path class="{style}" d="{drawn}"/>' if drawn else ""
 
 
-def _outline(shape: Sequence[Point] | None, x: float, y: float, size: float) -> str:
-    if shape is None:
-        r = coordinate(size)
-        arc = f"a{r},{r} 0 1,0 "
-        d = coordinate(2 * size)
-        return f"M{coordinate(x - size)},{coordinate(y)}{arc}{d},0{arc}-{d},0z"
-    return f"M{pairs((x + size * dx, y + size * dy) for dx, dy in shape)}z"
+def _outlines(points: Iterable[Point], shape: Sequence[Sequence[Point]], size: float) -> str:
+    """The outlines of a shape around each of `points`."""
+    at = list(points)
+    around = [(size * dx, size * dy) for own in shape for dx, dy in own]
+    values = [place for x, y in at for dx, dy in around for place in (x + dx, y + dy)]
+    form = "".join([f"M{_pairs(len(own))}z" for own in shape])
+    return _placed(form * len(at), tuple(values))
+
+
+def _circles(points: Iterable[Point], size: float) -> str:
+    r, d = coordinate(size), coordinate(2 * size)
+    arc = f"a{r},{r} 0 1,0 "
+    values = [place for x, y in points for place in (x - size, y)]
+    return _placed(f"M%.1f,%.1f{arc}{d},0{arc}-{d},0z" * (len(values) // 2), tuple(values))
 
 
 _PLUS: list[Point] = [

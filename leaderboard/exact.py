@@ -1,0 +1,48 @@
+"""Weighted sums by matrix products that come out the same on every machine.
+
+A matrix product is ten times as fast as a loop, but the order in which a BLAS adds, and with it
+the last digits, differ from one machine to the next. Sums of whole numbers below 2^53 do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Weights = NDArray[np.signedinteger] | Floats
+"""Whole numbers."""
+
+_EXACT_BITS = 53
+"""Bits of a whole number that a float holds."""
+_VALUE_BITS = 64
+"""Bits of a value that count, from the first of the largest of its row."""
+_SLICE = 2_000
+"""Draws worked on at once, for the cache."""
+
+
+def weighted_sums(rows: Floats, weights: Weights, total: int) -> Floats:
+    """Sums (m, draws) of m rows of values (m, n) under weights (n, draws).
+
+    The values are written in digits so small that their weighted sums are exact.
+
+    Args:
+        rows: finite.
+        weights: from 0.
+        total: what the weights of a draw add up to, below 2^40.
+    """
+    bits = _EXACT_BITS - total.bit_length()
+    exponents = np.frexp(np.abs(rows).max(axis=1, initial=0.0, keepdims=True))[1]
+    digits, rest = [], np.ldexp(rows, -exponents)
+    for _ in range(-(-_VALUE_BITS // bits)):
+        rest *= 2.0**bits
+        digits.append(np.rint(rest))
+        rest -= digits[-1]
+    sums = np.zeros((len(rows), weights.shape[1]))
+    for start in range(0, weights.shape[1], _SLICE):
+        part = slice(start, start + _SLICE)
+        products = np.concatenate(digits) @ weights[:, part].astype(np.float64)
+        for product in reversed(np.split(products, len(digits))):
+            sums[:, part] += product
+            sums[:, part] *= 2.0**-bits
+    return np.ldexp(sums, exponents, out=sums)

@@ -1,0 +1,153 @@
+"""What the processes of a build do: each job writes files of its own, and says which.
+
+What a job is given beside its arguments is shared by all jobs of its stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from leaderboard import claims
+from leaderboard.contest import Contest
+from leaderboard.memo import Memo
+from leaderboard.site import citing, feeds, parts, sheets, summaries, twins
+from leaderboard.site.folder import File, described, write
+from leaderboard.site.links import DATA, STATIC, Links
+from leaderboard.site.pages import compare_data
+from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.summaries import Member
+from leaderboard.site.views import SiteView
+from suite.cards import SubmissionCard, TaskCard
+from suite.ruleset import Ruleset
+
+Content = Iterable[tuple[str, str | bytes]]
+"""Paths and what to write there."""
+Made = tuple[str, list[File]]
+"""A part as JSON, which is also what a cache keeps, and its files."""
+
+
+def task(context: Context, slug: str, root: Path, processes: int) -> Made:
+    """A task's part (parts.TaskPart as JSON) and its files."""
+    part, files = parts.make(context, slug, root, processes)
+    return part.model_dump_json(), files
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the tasks said."""
+
+    tasks: Mapping[str, TaskCard]
+    """Every task of the checkout."""
+    methods: Mapping[str, SubmissionCard]
+    parts: Mapping[str, TaskPart]
+    links: Links
+    ruleset: Ruleset
+    root: Path
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which tasks to rank together."""
+
+    name: str
+    slugs: Sequence[str]
+    known: Path | None
+    """What was computed for the group before."""
+    memo: str
+    """The path of what is computed now."""
+
+
+def group(read: Read, own: Group) -> Made:
+    """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
+    members = [Member.of(read.tasks[slug], read.parts[slug]) for slug in own.slugs]
+    memo = Memo.load(own.known)
+    part = summaries.make(own.name, members, read.ruleset, memo)
+    memo.save(read.root / own.memo)
+    pages = summaries.pages(part, members, read.methods, read.links)
+    files = [described(read.root, own.memo), *_written(read.root, pages.items())]
+    return part.model_dump_json(), files
+
+
+def ledger(read: Read, slugs: Sequence[str]) -> Made:
+    """What the claims on all cards come to (claims.Ledger as JSON), given the tasks they name."""
+    contests = [
+        Contest(read.tasks[slug], read.parts[slug].cells, "tuned", read.ruleset) for slug in slugs
+    ]
+    found = claims.evaluate(contests, read.methods, read.tasks, read.ruleset)
+    return found.model_dump_json(), []
+
+
+def long_table(read: Read, slugs: Sequence[str]) -> tuple[int, list[File]]:
+    """The long table, put together from what the tasks left; the number of runs in it."""
+    lines = [read.root / LONG_TABLE / f"{slug}.csv" for slug in slugs]
+    names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
+    n_runs = sheets.write_long(lines, *(read.root / name for name in names))
+    return n_runs, [described(read.root, name) for name in names]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What pages beyond single tasks are drawn from."""
+
+    view: SiteView
+    links: Links
+    shown: Sequence[str]
+    """Tasks with something to show."""
+    together: Mapping[str, Mapping[str, str]]
+    """What the compare page says of the methods of each group."""
+    root: Path
+
+
+def pages(drawing: Drawing, draw: Callable[[SiteView, Links], Mapping[str, str]]) -> list[File]:
+    """Pages of one kind (pages.BOARD_PAGES)."""
+    return _written(drawing.root, draw(drawing.view, drawing.links).items())
+
+
+def other(drawing: Drawing, make: Callable[[Drawing], Content]) -> list[File]:
+    """Other files of one kind (OTHERS)."""
+    return _written(drawing.root, make(drawing))
+
+
+def _written(root: Path, content: Content) -> list[File]:
+    return [write(root, path, text) for path, text in content]
+
+
+def _board(drawing: Drawing) -> Content:
+    return twins.of_board("board", drawing.view.board)
+
+
+def _defaults(drawing: Drawing) -> Content:
+    return twins.of_board("defaults", drawing.view.defaults)
+
+
+def _twins(drawing: Drawing) -> Content:
+    return twins.of_site(drawing.view)
+
+
+def _compared(drawing: Drawing) -> Content:
+    tasks = {slug: parts.compared(drawing.root, slug) for slug in drawing.shown}
+    return compare_data(drawing.view, tasks, drawing.together)
+
+
+def _feeds(drawing: Drawing) -> Content:
+    """Feeds and citations of the board, tasks and methods."""
+    view = drawing.view
+    titles = {slug: view.tasks[slug].title for slug in drawing.shown}
+    methods = {slug: m.card.title if m.card else slug for slug, m in view.methods.items()}
+    yield from feeds.feeds(view.log, titles, methods).items()
+    for slug, method in view.methods.items():
+        yield f"method/{slug}/cite.bib", citing.of_method(slug, method.card)
+
+
+def _static(drawing: Drawing) -> Content:
+    """Styles and scripts."""
+    folder = resources.files("leaderboard.site").joinpath("static")
+    for path in folder.iterdir():
+        yield f"{STATIC}/{path.name}", path.read_bytes()
+
+
+OTHERS = (_compared, _board, _defaults, _twins, _feeds, _static)
+"""What is not a page, the longest work first."""

@@ -1,0 +1,34 @@
+"""Weighted sums against fractions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leaderboard.exact import weighted_sums
+
+values = st.floats(-1e110, 1e110)
+
+
+@given(st.lists(st.tuples(values, st.integers(0, 1 << 30)), min_size=1, max_size=6))
+@settings(max_examples=50)
+def test_a_sum_is_right_to_the_last_digits(pairs: list[tuple[float, int]]) -> None:
+    row, weights = (np.array(column) for column in zip(*pairs, strict=True))
+    found = weighted_sums(row[np.newaxis], weights[:, np.newaxis], int(weights.sum()))[0, 0]
+    exact = sum(Fraction(value) * weight for value, weight in pairs)
+    size = max(abs(Fraction(value)) for value, _ in pairs) * sum(weight for _, weight in pairs)
+    assert abs(Fraction(float(found)) - exact) <= abs(exact) / 2**51 + size / 2**60
+
+
+def test_neither_the_order_nor_the_other_rows_matter() -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(7, 600))
+    weights = generator.integers(0, 12, (600, 2_100)).astype(np.int16)
+    found = weighted_sums(rows, weights, 12 * 600)
+    assert found == pytest.approx(np.einsum("mn,nd->md", rows, weights), abs=1e-9)
+    order = generator.permutation(600)
+    assert (weighted_sums(rows[3:4, order], weights[order], 12 * 600) == found[3]).all()

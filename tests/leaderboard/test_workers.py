@@ -1,0 +1,66 @@
+"""The processes of a build: what they share, what they say, how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from leaderboard.site.workers import Workers
+from suite.errors import AssayError, StorageError, WorkerError
+
+Shared = dict[str, int]
+
+
+def add(shared: Shared, name: str, n: int) -> int:
+    return shared[name] + n
+
+
+def where(shared: Shared) -> int:
+    return os.getpid()
+
+
+def refuse(shared: Shared) -> None:
+    raise StorageError("there is no room")
+
+
+def die(shared: Shared) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupted(shared: Shared) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_each_item_is_done_once_whatever_the_number_of_processes(n: int) -> None:
+    with Workers({"a": 1, "b": 20}, n) as workers:
+        first = workers.run(add, {name: (name, 300) for name in "ab"})
+        second = workers.run(add, {"late": ("b", 4)})
+        assert dict(first) == {"a": 301, "b": 320}
+        assert dict(second) == {"late": 24}
+        assert dict(workers.run(add, {})) == {}
+
+
+@pytest.mark.parametrize(("n", "here"), [(1, True), (2, False)])
+def test_one_process_is_this_one(n: int, here: bool) -> None:
+    with Workers({}, n) as workers:
+        assert (dict(workers.run(where, {"": ()})) == {"": os.getpid()}) is here
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_what_goes_wrong_in_a_process_goes_wrong_here(n: int) -> None:
+    with pytest.raises(AssayError, match="there is no room"), Workers({}, n) as workers:
+        list(workers.run(refuse, {"": ()}))
+
+
+def test_a_process_that_was_killed_is_said_to_be() -> None:
+    with pytest.raises(WorkerError, match="killed.*--jobs 1"), Workers({}, 2) as workers:
+        list(workers.run(die, {"": ()}))
+
+
+def test_ctrl_c_ends_a_process_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WorkerError), Workers({}, 2) as workers:
+        list(workers.run(interrupted, {"": ()}))
+    assert capfd.readouterr() == ("", "")
