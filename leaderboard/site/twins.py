@@ -64,7 +64,7 @@ def of_task(view: TaskView) -> Iterator[tuple[str, str]]:
 
 def of_board(name: str, board: Board) -> Iterator[tuple[str, str]]:
     """Path and text of the twin of a board."""
-    yield f"{DATA}/{name}.json", board.model_dump_json() + "\n"
+    yield f"{DATA}/{name}.json", board.model_dump_json(indent=1) + "\n"
 
 
 def of_site(view: SiteView) -> Iterator[tuple[str, str]]:

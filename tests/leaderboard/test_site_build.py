@@ -288,7 +288,7 @@ def test_a_build_that_fails_leaves_the_site_as_it_was(
     def fail(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(building, "groups", fail)
+    monkeypatch.setattr(building, "prepare", fail)
     with pytest.raises(AssayError):
         made(out)
     assert files_of(out) == before
