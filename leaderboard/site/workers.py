@@ -80,13 +80,22 @@ class Workers(Generic[Shared]):
         if self._pool is None:
             return ((name, function(self._shared, *rest)) for name, rest in items.items())
         submit = self._pool.submit
-        return _finished({submit(_call, function, *rest): name for name, rest in items.items()})
+        with _alive():
+            futures = {submit(_call, function, *rest): name for name, rest in items.items()}
+        return _finished(futures)
 
 
 def _finished(futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
-    try:
+    with _alive():
         for done in as_completed(futures):
             yield futures[done], done.result()
+
+
+@contextlib.contextmanager
+def _alive() -> Iterator[None]:
+    """A process that was killed is said to be, whether work is given to it or waited for."""
+    try:
+        yield
     except BrokenProcessPool as error:
         raise WorkerError(
             "a process that drew pages was killed, perhaps for want of memory; try --jobs 1"

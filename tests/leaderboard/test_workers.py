@@ -60,6 +60,13 @@ def test_a_process_that_was_killed_is_said_to_be() -> None:
         list(workers.run(die, {"": ()}))
 
 
+def test_nothing_more_is_begun_where_a_process_was_killed() -> None:
+    with Workers({}, 2) as workers:
+        for _ in range(2):
+            with pytest.raises(WorkerError, match="killed.*--jobs 1"):
+                list(workers.run(die, {"": ()}))
+
+
 def test_ctrl_c_ends_a_process_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(WorkerError), Workers({}, 2) as workers:
         list(workers.run(interrupted, {"": ()}))
