@@ -18,7 +18,6 @@ from leaderboard.details import (
     Cost,
     CurvePoint,
     Detail,
-    Pair,
     Path,
     Selection,
     Sensitivity,
@@ -49,13 +48,12 @@ PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
 
-def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair] = ()) -> TaskDetail:
-    """What the page of a task shows beside its table.
+def detail(dossier: Dossier, table: TaskTable) -> TaskDetail:
+    """What the page of a task shows beside its table, but for the pairs of methods.
 
     Args:
         dossier: the task.
         table: its table; methods are in the order of its rows.
-        pairs: of ranked methods, where they are known already.
     """
     cells = {cell.method: cell for cell in dossier.cells}
     methods = [row.method for row in table.rows]
@@ -64,7 +62,7 @@ def detail(dossier: Dossier, table: TaskTable, pairs: Sequence[Pair] = ()) -> Ta
     return TaskDetail(
         task=dossier.card.slug,
         details=[view.detail() for view in views],
-        pairs=list(pairs),
+        pairs=[],
         ecdf={view.cell.method: steps for view in views if (steps := view.ecdf())},
     )
 

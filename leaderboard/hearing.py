@@ -45,7 +45,7 @@ class Heard:
     finding: TaskFinding
     preliminary: bool
     differences: Mapping[int, float]
-    """By repetition; positive where the claim holds. None where there is nothing to compare."""
+    """By repetition; positive where the claim holds. Empty where nothing can be compared."""
     gap: float | None
     """What one normalised unit is in the metric's unit; None where the task has no anchors or
     the metric is not its own."""

@@ -35,6 +35,6 @@ def draw(store: Store, study: StudyRecord) -> dict[str, str]:
     catalogue = Catalogue(tasks={task: (entry.card, study.task)}, methods={})
     known = of_records(task, [TaskRecords([study], runs)], catalogue, RULESET)
     own = table(known.contest(), [])
-    (row,), (depth,) = own.rows, detail(known, own, []).details
+    (row,), (depth,) = own.rows, detail(known, own).details
     view = CellView(known.card, row, depth, study, runs_of(study, known.runs))
     return {f"{name}.svg": standalone(drawn) for name, drawn in figures.of_cell(view).items()}
