@@ -209,6 +209,16 @@ def _middles(rows: Floats, weights: Weights, quarter: int) -> Floats:
     return np.array([middle_means(row, weights, quarter) for row in rows])
 
 
+def interquartile_mean(values: Sequence[Floats]) -> float:
+    """Mean of the middle half of all runs, each task weighing the same.
+
+    Runs at the two edges of the middle half count by the share of them that lies inside.
+    """
+    unit = math.lcm(*(len(value) for value in values))
+    weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
+    return float(middle_means(np.concatenate(values), weights, unit * len(values))[0])
+
+
 @dataclass(frozen=True)
 class _Weights:
     """Weights (runs, columns) of the runs of all tasks, one task after the other."""

@@ -20,29 +20,25 @@ def tasks(seed: int, sizes: dict[str, int]) -> dict[str, np.ndarray]:
     return {name: generator.gamma(2.0, size=n) for name, n in sizes.items()}
 
 
-def interquartile_mean(values: list[np.ndarray]) -> float:
-    return aggregate.aggregate({f"t{i}": value for i, value in enumerate(values)}, SMALL).iqm
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_iqm_of_equal_tasks_is_the_trimmed_mean(seed: int) -> None:
     values = list(tasks(seed, {"a": 12, "b": 12, "c": 12}).values())
     expected = scipy.stats.trim_mean(np.concatenate(values), 0.25)
-    assert interquartile_mean(values) == pytest.approx(expected)
+    assert aggregate.interquartile_mean(values) == pytest.approx(expected)
 
 
 def test_tasks_weigh_the_same_whatever_their_repetitions() -> None:
     once = [np.array([1.0]), np.array([2.0, 3.0, 4.0]), np.array([5.0, 6.0])]
     copied = [np.repeat(values, 6 // len(values)) for values in once]
-    expected = interquartile_mean(copied)
-    assert interquartile_mean(once) == pytest.approx(expected)
+    expected = aggregate.interquartile_mean(copied)
+    assert aggregate.interquartile_mean(once) == pytest.approx(expected)
 
 
 def test_one_absurd_run_does_not_move_the_iqm() -> None:
     values = [np.linspace(0, 1, 12), np.linspace(0, 1, 12)]
-    before = interquartile_mean(values)
+    before = aggregate.interquartile_mean(values)
     values[0][0] = -1e90
-    assert interquartile_mean(values) == before
+    assert aggregate.interquartile_mean(values) == before
 
 
 def test_draws_are_those_of_a_plain_stratified_bootstrap() -> None:
@@ -113,7 +109,7 @@ def test_the_interval_over_tasks_is_that_of_a_plain_nested_bootstrap(sizes: dict
     for _ in range(4_000):
         picked = [pools[i] for i in generator.integers(0, len(pools), len(pools))]
         runs = [generator.choice(pool, len(pool)) for pool in picked]
-        plain.append(interquartile_mean(runs))
+        plain.append(aggregate.interquartile_mean(runs))
     low, high = np.quantile(plain, [0.025, 0.975])
     over = found.iqm_interval_tasks
     assert over is not None
