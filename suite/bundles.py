@@ -13,10 +13,10 @@ A bundle is read in memory, whole or not at all; see suite.archives for what is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,14 +25,14 @@ from suite.archives import MAX_ARCHIVE_BYTES, read_archive, write_archive
 from suite.errors import BundleError, RecordError
 from suite.identity import canonical_json, sha256
 from suite.records import (
-    Compute,
+    Common,
     Environment,
     Hash,
-    Isolation,
     MethodRef,
     RunRecord,
     StudyRecord,
     TaskRef,
+    plain_runs,
     record_from,
 )
 from suite.untrusted import read_regular
@@ -181,14 +181,15 @@ def _parsed(data: bytes, path: Path) -> Bundle:
     if sum(map(len, source.values())) > MAX_SOURCE_BYTES:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
-    parts = _Parts()
+    common = Common(environments)
+    lines = _lines_of(members[RUNS], RUNS, manifest.n_runs)
     runs = [
-        record_from(parts.put_into(_with_environment(line, environments, where)), RunRecord, where)
-        for where, line in _json_lines(members[RUNS], RUNS, manifest.n_runs)
+        run or _run(line, f"{RUNS}, line {number}", common)
+        for number, (line, run) in enumerate(zip(lines, plain_runs(lines, common), strict=True), 1)
     ]
     studies = [
-        record_from(parts.put_into(line), StudyRecord, where)
-        for where, line in _json_lines(members[STUDIES], STUDIES, manifest.n_studies)
+        _study(line, f"{STUDIES}, line {number}", common)
+        for number, line in enumerate(_lines_of(members[STUDIES], STUDIES, manifest.n_studies), 1)
     ]
     return Bundle(manifest, runs, studies, source, digest, path)
 
@@ -233,58 +234,24 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
         raise BundleError(f"{where}: {key[:100]}: {first['msg'][:300]}") from error
 
 
-def _json_lines(data: bytes, name: str, n: int) -> Iterator[tuple[str, Any]]:
-    """The values of the lines, each with its place; as many as the manifest says."""
+def _lines_of(data: bytes, name: str, n: int) -> list[bytes]:
+    """The lines of a member, as many as the manifest says."""
     found = data.count(b"\n")
     if found != n or not data.endswith(b"\n"):
         raise BundleError(f"{name}: {found} lines, but {MANIFEST} says {n}")
-    for number, line in enumerate(data[:-1].split(b"\n"), 1):
-        where = f"{name}, line {number}"
-        yield where, _strict(line, where)
+    return data[:-1].split(b"\n")
 
 
-def _with_environment(line: Any, environments: Sequence[Environment], where: str) -> Any:
-    if not isinstance(line, dict):
+def _run(line: bytes, where: str, common: Common) -> RunRecord:
+    """The run of any line."""
+    value = _strict(line, where)
+    if not isinstance(value, dict):
         raise BundleError(f"{where}: expected a JSON object")
-    number = line.get("environment")
-    if type(number) is not int or number not in range(len(environments)):
-        raise BundleError(
-            f"{where}: environment: expected an index below {len(environments)} into {ENVIRONMENT}"
-        )
-    return {**line, "environment": environments[number]}
+    number, n = value.get("environment"), len(common.environments)
+    if type(number) is not int or number not in range(n):
+        raise BundleError(f"{where}: environment: expected an index below {n} into {ENVIRONMENT}")
+    return record_from(value, RunRecord, where, common)
 
 
-class _Parts:
-    """What nearly all records of a bundle have in common: validated once, and held once."""
-
-    _MODELS: ClassVar[dict[str, type[BaseModel]]] = {
-        "task": TaskRef,
-        "method": MethodRef,
-        "compute": Compute,
-        "isolation": Isolation,
-    }
-
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[Any, BaseModel]] = {}
-
-    def put_into(self, line: Any) -> Any:
-        """The value of a line itself, in which sound parts have become records."""
-        for values in (line, line.get("spec")) if isinstance(line, dict) else ():
-            if isinstance(values, dict):
-                self._replace_in(values)
-        return line
-
-    def _replace_in(self, values: dict[str, Any]) -> None:
-        for name in self._MODELS:
-            if name in values:
-                values[name] = self._part(name, values[name])
-
-    def _part(self, name: str, value: Any) -> Any:
-        last = self._last.get(name)
-        if last is None or last[0] != value:
-            try:
-                last = value, self._MODELS[name].model_validate(value)
-            except ValidationError:
-                return value  # validating the whole record says where it is wrong
-            self._last[name] = last
-        return last[1]
+def _study(line: bytes, where: str, common: Common) -> StudyRecord:
+    return record_from(_strict(line, where), StudyRecord, where, common)

@@ -38,6 +38,20 @@ def parse(data: bytes) -> Any:
         raise NotStrict(f"it is not JSON ({error})") from error
 
 
+def most_keys(data: bytes) -> int | None:
+    """How many keys the objects of a text have at most; None where that is not easily seen.
+
+    A reader that keeps one of equal keys, and finds as many, has found no key twice. Without
+    escapes every quotation mark begins or ends a string, so that '":' ends each key once space is
+    left out; a string that begins with a colon counts as well. None too where a whole number may
+    be too long.
+    """
+    if b"\\" in data:
+        return None
+    shape = data.translate(_SHAPE, b" \t\r\n")
+    return None if _LONG in shape else shape.count(b'":')
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
