@@ -249,21 +249,26 @@ def sign_flip_p(differences: Floats) -> Floats:
     m, n = differences.shape
     if not 1 <= n <= MAX_REPETITIONS:
         raise ValueError(f"expected 1 to {MAX_REPETITIONS} paired repetitions, got {n}")
-    p = np.empty(m)
+    size = np.abs(differences)
+    # Equal sums reached by different additions differ by rounding.
+    slack = 1e-9 * size.sum(axis=1)
+    # Differences of one sign: every other assignment but the mirrored one has a smaller sum.
+    one_sign = (differences > 0).all(axis=1) | (differences < 0).all(axis=1)
+    mixed = np.flatnonzero(~one_sign | (size.min(axis=1) <= slack))
+    rows, slack = differences[mixed], slack[mixed, np.newaxis]
     half = (n - 1) // 2
     # The first sign stays: the other half mirrors this one.
-    left = differences[:, :1] + _signed_sums(differences[:, 1 : 1 + half])
-    right = _signed_sums(differences[:, 1 + half :])
-    # Equal sums reached by different additions differ by rounding.
-    slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
-    for start in range(0, m, _ROWS):
+    left = rows[:, :1] + _signed_sums(rows[:, 1 : 1 + half])
+    right = _signed_sums(rows[:, 1 + half :])
+    reached = np.ones(m)
+    for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
         sums = left[part, :, np.newaxis] + right[part, np.newaxis, :]
         sums = np.abs(sums, out=sums).reshape(len(sums), -1)
         extreme = sums >= sums[:, :1] - slack[part]
-        p[part] = [np.count_nonzero(row) for row in extreme]
-    p /= 1 << (n - 1)
-    return p
+        reached[mixed[part]] = [np.count_nonzero(row) for row in extreme]
+    reached /= 1 << (n - 1)
+    return reached
 
 
 def _signed_sums(rows: Floats) -> Floats:

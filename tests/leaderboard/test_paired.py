@@ -144,6 +144,15 @@ def test_sign_flip_is_brute_force_with_ties_and_zeros(steps: list[int]) -> None:
     assert paired.sign_flip_p(differences[np.newaxis])[0] == brute_force(differences)
 
 
+@given(
+    st.lists(st.sampled_from([1.0, 2.0, 1e-3, 1e-7, 1e-13, 0.0]), max_size=8),
+    st.sampled_from([1.0, -1.0, 1e150, -1e-150]),
+)
+def test_sign_flip_of_one_sign_is_brute_force(sizes: list[float], scale: float) -> None:
+    differences = np.array([*sizes, 1.0])  # beside it 1e-13 counts as rounding
+    assert paired.sign_flip_p(scale * differences[np.newaxis])[0] == brute_force(differences)
+
+
 def test_sign_flip_closed_forms() -> None:
     assert paired.sign_flip_p(np.ones((1, 12)))[0] == 2 / 2**12
     assert paired.sign_flip_p(-np.ones((1, 8)))[0] == 2 / 2**8

@@ -19,7 +19,7 @@ from leaderboard.site.words import NONE, minus, p_text, rank_text
 from leaderboard.tables import Improvement, Row, Summary, TaskTable
 
 OPPOSITE = {"better": "worse", "worse": "better"}
-_MINUS = json.dumps(minus("-"))[1:-1]
+_MINUS, _NO_P = (json.dumps(text)[1:-1] for text in (minus("-"), NONE))
 MOST = 4
 """Methods that can be compared at once."""
 
@@ -71,11 +71,12 @@ def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
     """What compare_data needs of one task: an entry per ranked method, as JSON."""
     form = Format(table.unit, table.margin)
     versus: dict[str, list[str]] = {row.method: [] for row in table.rows if row.state == "ranked"}
+    keys = {method: json.dumps(method) for method in versus}
     for pair in pairs:
         if pair.a in versus and pair.b in versus:
             one, other = _versus(form, pair)
-            versus[pair.a].append(f"{json.dumps(pair.b)}:{one}")
-            versus[pair.b].append(f"{json.dumps(pair.a)}:{other}")
+            versus[pair.a].append(f"{keys[pair.b]}:{one}")
+            versus[pair.b].append(f"{keys[pair.a]}:{other}")
     entries = {}
     for row in table.rows:
         if row.method in versus:
@@ -106,21 +107,24 @@ def _span(form: Format, value: float | None, interval: Interval | None) -> str:
 
 def _versus(form: Format, pair: Pair) -> tuple[str, str]:
     """Of `a` against `b` and the other way round, as JSON: words and numbers, none to escape."""
-    found = [pair.difference, *((pair.interval.low, pair.interval.high) if pair.interval else ())]
-    texts = [form.number(value, "+") for value in found]
-    mirrored = [("-" if text[0] == "+" else "+") + text[1:] for text in texts]
-    mirrored[1:] = reversed(mirrored[1:])
-    p, wins = json.dumps(p_text(pair.p)), pair.superiority
+    one, other = _both_ways(form, pair.difference)
+    if pair.interval:
+        low, least = _both_ways(form, pair.interval.low)
+        high, most = _both_ways(form, pair.interval.high)
+        one, other = f"{one} [{low}, {high}]", f"{other} [{most}, {least}]"
+    p = _NO_P if pair.p is None else p_text(pair.p)
+    word, n, wins = pair.verdict, pair.n, pair.superiority
     return (
-        _told(pair.verdict, texts, p, pair.n, wins),
-        _told(OPPOSITE.get(pair.verdict, pair.verdict), mirrored, p, pair.n, 1 - wins),
+        f'["{word}","{one}","{p}",{n},"{wins:.2f}"]',
+        f'["{OPPOSITE.get(word, word)}","{other}","{p}",{n},"{1 - wins:.2f}"]',
     )
 
 
-def _told(word: str, texts: Sequence[str], p: str, n: int, wins: float) -> str:
-    mean, *ends = texts
-    span = f"{mean} [{', '.join(ends)}]" if ends else mean
-    return f'["{word}","{span.replace("-", _MINUS)}",{p},{n},"{wins:.2f}"]'
+def _both_ways(form: Format, value: float) -> tuple[str, str]:
+    """A signed number and its opposite, with minus signs as JSON has them."""
+    text = form.number(value, "+")
+    plus, less = "+" + text[1:], _MINUS + text[1:]
+    return (plus, less) if text[0] == "+" else (less, plus)
 
 
 def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
