@@ -83,11 +83,8 @@ def open_shelf(folder: Path) -> Shelf:
 def unread(shelf: Shelf, known: Collection[str]) -> list[str]:
     """What lies in a folder and belongs to no task that is `known`, or to no entry of the log."""
     named = {standing.file for standings in shelf.standings.values() for standing in standings}
-    problems = [
-        f"{path.name}: no entry of the log names it"
-        for path in sorted(shelf.folder.glob("*.zip"))
-        if path.name not in named
-    ]
+    nameless = {path.name for path in shelf.folder.glob("*.zip")} - named
+    problems = [f"{name}: no entry of the log names it" for name in sorted(nameless)]
     store = Store(shelf.folder)
     for task in sorted(shelf.tasks - set(known)):
         n_bundles = len(shelf.standings.get(task, ()))

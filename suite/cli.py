@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import shlex
@@ -56,6 +58,7 @@ def main() -> None:
     """Entry point: a user's error is one message and an exit code, never a traceback."""
     for point in entry_points(group="assay.commands"):
         point.load()(app)
+    atexit.register(gc.freeze)  # the end searches no longer for cycles in all that was imported
     try:
         app()
     except AssayError as error:

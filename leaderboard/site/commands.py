@@ -57,20 +57,22 @@ def build(
 
     Records that cannot be read are left out; they are listed at the end and on the log page.
     """
-    from leaderboard.site.build import Request
-    from leaderboard.site.build import build as build_site
+    from leaderboard.site.workers import uncollected
 
-    request = Request(
-        out=out,
-        results=results,
-        local=local if with_local else None,
-        scorecard=sandbox_report,
-        queue=queue_report,
-        jobs=jobs,
-        cache=not no_cache,
-    )
-    started = time.perf_counter()
-    with _progress() as say:
+    with uncollected(), _progress() as say:
+        from leaderboard.site.build import Request
+        from leaderboard.site.build import build as build_site
+
+        request = Request(
+            out=out,
+            results=results,
+            local=local if with_local else None,
+            scorecard=sandbox_report,
+            queue=queue_report,
+            jobs=jobs,
+            cache=not no_cache,
+        )
+        started = time.perf_counter()
         built = build_site(request, say)
     seconds = time.perf_counter() - started
     if as_json:
