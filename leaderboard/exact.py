@@ -46,6 +46,6 @@ def weighted_sums(rows: Floats, weights: Weights, total: int) -> Floats:
             sums[:, part] += product
             sums[:, part] *= 2.0**-bits
     half = exponents // 2
-    for part in (half, exponents - half):  # each is finite; np.ldexp takes a loop of its own
-        sums *= np.ldexp(1.0, part)
+    for power in (half, exponents - half):  # each is finite; np.ldexp of all would take longer
+        sums *= np.ldexp(1.0, power)
     return sums
