@@ -27,27 +27,27 @@ def middle_means(values: Floats, weights: Weights, quarter: int) -> Floats:
     low, high = (weights.dtype.type(edge) for edge in (quarter, 3 * quarter))
     n_rows = min(len(values), max(1, _BLOCK_BYTES // weights[0].nbytes))
     block = np.empty((n_rows, n_draws), dtype=weights.dtype)
-    sums = np.empty_like(block)
-    reached = np.zeros_like(block[0])  # of all rows so far
+    inside = np.empty_like(block)
+    # Of all rows so far, and what of it counts or lies below.
+    reached, counted = np.zeros_like(block[0]), np.full_like(block[0], low)
     total = np.zeros(n_draws)
     for first in range(0, len(values), n_rows):
         rows = order[first : first + n_rows]
-        block, sums = block[: len(rows)], sums[: len(rows)]
+        block, inside = block[: len(rows)], inside[: len(rows)]
         weights.take(rows, axis=0, out=block, mode="clip")  # "raise" would copy
-        before, last = reached, reached
-        for row, out in zip(block, sums, strict=True):  # faster than np.cumsum(axis=0)
-            last = np.add(row, last, out=out)
-        reached, most = last.copy(), last.max()
-        if most <= low:
+        for row in block:  # faster than np.cumsum(axis=0)
+            reached = np.add(row, reached, out=row)
+        reached = reached.copy()
+        if reached.max() <= low:
             continue
-        if most > high or before.min() < low:  # else all of these rows lies inside
-            np.clip(sums, low, high, out=sums)
-            np.subtract(sums[0], np.clip(before, low, high), out=block[0])
-            np.subtract(sums[1:], sums[:-1], out=block[1:])
+        np.clip(block, low, high, out=block)
+        np.subtract(block[0], counted, out=inside[0])
+        np.subtract(block[1:], block[:-1], out=inside[1:])
         # No BLAS, which orders its additions by the processor and the threads that it finds;
         # another build of NumPy may still change the last digit.
-        total += np.einsum("n,nd->d", values[rows], block)
-        if reached.min() >= high:
+        total += np.einsum("n,nd->d", values[rows], inside)
+        counted = block[-1].copy()
+        if counted.min() >= high:
             break
     total /= 2 * quarter
     return total

@@ -28,10 +28,10 @@ def plain(values: np.ndarray, weights: np.ndarray, quarter: int) -> float:
     ids=["distinct", "tied", "constant", "absurd", "one", "two"],
 )
 def test_each_draw_is_the_mean_of_its_middle_half(values: np.ndarray, dtype: type) -> None:
-    n, n_draws = len(values), 7_000  # several blocks of rows, some of which lie wholly inside
+    n, n_draws = len(values), 7_000  # several blocks of rows
     shares = np.full(n, 1 / n)
     counts = np.random.default_rng(3).multinomial(n, shares, size=n_draws).T
-    weights = (4 * counts).astype(dtype)
+    weights: np.ndarray = (4 * counts).astype(dtype)
     found = middle_means(values, weights, n)
     chosen = range(0, n_draws, 70)
     expected = [plain(values, weights[:, draw], n) for draw in chosen]
