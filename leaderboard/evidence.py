@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from leaderboard.paired import MAX_REPETITIONS
 from suite.cards import SubmissionCard, TaskCard
@@ -110,7 +111,7 @@ class Repetitions:
         """Every planned repetition has a record, and there is one."""
         return self.planned > 0 and self.missing == 0
 
-    @property
+    @cached_property
     def values(self) -> list[float]:
         """Scores in the order of repetitions."""
         return [self.scores[repetition] for repetition in sorted(self.scores)]

@@ -45,4 +45,7 @@ def weighted_sums(rows: Floats, weights: Weights, total: int) -> Floats:
         for product in reversed(np.split(products, len(digits))):
             sums[:, part] += product
             sums[:, part] *= 2.0**-bits
-    return np.ldexp(sums, exponents, out=sums)
+    half = exponents // 2
+    for power in (half, exponents - half):  # each is finite; np.ldexp of all would take longer
+        sums *= np.ldexp(1.0, power)
+    return sums

@@ -172,6 +172,18 @@ def test_draws_that_differ_by_rounding_are_equal() -> None:
     assert p[0, 2] == p[1, 2] == pytest.approx(2 / 10_001)
 
 
+@pytest.mark.parametrize("m", [0, 1, 2, 9])
+def test_contrasts_are_those_of_each_pair_alone(m: int) -> None:
+    generator = np.random.default_rng(m)
+    centres = generator.permutation(m) / 3  # near ones, far ones, and in no order
+    draws = np.round(generator.normal(centres, 0.2, size=(200, m)).T, 1)
+    p = aggregate.Contrasts.of(centres, draws).p
+    for i, j in np.ndindex(m, m):
+        rarer = min((draws[i] <= draws[j]).sum(), (draws[i] >= draws[j]).sum())
+        expected = min(1.0, 2 * (1 + rarer) / 201)
+        assert p[i, j] == (1.0 if i == j else pytest.approx(expected))
+
+
 def test_contrasts_without_spread_are_certain() -> None:
     draws = np.repeat([[1.0], [2.0], [2.0]], 5, axis=1)
     p = aggregate.Contrasts.normal(draws[:, 0], draws).p

@@ -32,3 +32,11 @@ def test_neither_the_order_nor_the_other_rows_matter() -> None:
     assert found == pytest.approx(np.einsum("mn,nd->md", rows, weights), abs=1e-9)
     order = generator.permutation(600)
     assert (weighted_sums(rows[3:4, order], weights[order], 12 * 600) == found[3]).all()
+
+
+@pytest.mark.parametrize("power", [-990, -1, 1, 1_000])
+def test_rows_of_any_size_have_the_same_digits(power: int) -> None:
+    rows = np.random.default_rng(1).uniform(0.5, 1.0, size=(2, 6))
+    weights = np.arange(12).reshape(6, 2)
+    expected = np.ldexp(weighted_sums(rows, weights, 60), power)
+    assert (weighted_sums(np.ldexp(rows, power), weights, 60) == expected).all()
