@@ -42,8 +42,8 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
     # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
         return Markup(number(form, value, sign))
-    low, high = number(form, interval.low, sign), number(form, interval.high, sign)
-    return Markup(f'{number(form, value, sign)} <span class="i">[{low}, {high}]</span>')
+    mean, low, high = form.numbers((value, interval.low, interval.high), sign)
+    return Markup(minus(f'{mean} <span class="i">[{low}, {high}]</span>'))
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
