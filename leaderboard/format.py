@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from leaderboard.paired import Interval
 
@@ -21,22 +20,17 @@ class Format:
         """`value` in the printed unit, "-" if there is none; `sign`: "+" to show it always."""
         if value is None:
             return "-"
-        return self.numbers((value,), sign)[0]
-
-    def numbers(self, values: Iterable[float], sign: str = "") -> list[str]:
-        """Each of `values` in the printed unit."""
-        narrow, scale = self._narrow[sign], self.scale
-        return [
-            narrow % scaled if -1e5 < (scaled := value * scale) < 1e5 else f"{scaled:{sign}.4g}"
-            for value in values
-        ]
+        scaled = value * self.scale
+        if abs(scaled) >= 1e5:
+            return f"{scaled:{sign}.4g}"
+        return self._narrow[sign] % scaled
 
     def span(self, value: float | None, interval: Interval | None, sign: str = "") -> str:
         """`value [low, high]`."""
-        if value is None or interval is None:
+        if interval is None:
             return self.number(value, sign)
-        mean, low, high = self.numbers((value, interval.low, interval.high), sign)
-        return f"{mean} [{low}, {high}]"
+        low, high = self.number(interval.low, sign), self.number(interval.high, sign)
+        return f"{self.number(value, sign)} [{low}, {high}]"
 
 
 NORMALISED = Format("", 0.01)

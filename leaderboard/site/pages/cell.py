@@ -94,9 +94,8 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
 def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
     """A row of the table of hyperparameters for each trial."""
     rows = []
-    vals = form.numbers([trial.val for trial in study.trials])
     points = _escaped([_point(trial.hyperparameters) for trial in study.trials])
-    for trial, val, point in zip(study.trials, vals, points, strict=True):
+    for trial, point in zip(study.trials, points, strict=True):
         run = trial.run_id
         link = f'<a href="#{run}"><code>{run}</code></a>' if run in recorded else "no record"
         start, tag = "<tr", ""
@@ -104,7 +103,8 @@ def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
             start, tag = '<tr class="chosen"', ' <span class="tag">selected</span>'
         rows.append(
             f'{start}><th scope="row">{trial.number}{"" if trial.number else " defaults"}{tag}'
-            f'<td class="n">{minus(val)}<td>{human(trial.status)}<td><bdi>{point}</bdi><td>{link}\n'
+            f'<td class="n">{minus(form.number(trial.val))}<td>{human(trial.status)}'
+            f"<td><bdi>{point}</bdi><td>{link}\n"
         )
     return Markup("".join(rows))
 
@@ -148,8 +148,11 @@ def _scores(record: RunRecord, form: Format) -> str:
         message = f": {said(record.message)}" if record.message else ""
         return f"<b>{record.status.replace('_', ' ')}</b>{message}"
     secondary = "".join([f", {_name(key)} {value:.6g}" for key, value in result.secondary.items()])
-    scores = form.numbers((result.test, result.val, result.test_last, result.test_oracle))
-    return minus("test <b>%s</b>, val %s, last %s, oracle %s" % (*scores,)) + secondary
+    scores = (
+        f"test <b>{form.number(result.test)}</b>, val {form.number(result.val)}, "
+        f"last {form.number(result.test_last)}, oracle {form.number(result.test_oracle)}"
+    )
+    return minus(scores) + secondary
 
 
 @functools.lru_cache(maxsize=64)
@@ -206,8 +209,7 @@ def _curve(points: Sequence[CurvePoint]) -> str:
         rows = "".join([_cells(point, starts) for point in points])
     else:
         # There are a million of them; "%" with all values at once takes half of the time.
-        values = [value for point in points for value in _POINT(point)]
-        rows = _CELLS * len(points) % (*values,)
+        rows = "".join([_CELLS % _POINT(point) for point in points])
     return f"<table><caption>Curve</caption><thead><tr>{start}{_HEAD}<tbody>\n{rows}</table>\n"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from importlib import resources
+from itertools import chain
 from typing import Literal
 
 from markupsafe import Markup
@@ -170,10 +171,10 @@ class Table:
     def html(self, caption: str) -> str:
         """A table with a caption and scopes."""
         head = "".join(f'<th scope="col">{svg.safe(column)}</th>' for column in self.columns)
-        lines = [
-            f"{plain(first)}{_FIRST}{_NEXT.join([plain(cell) for cell in rest])}"
-            for first, *rest in self.rows
-        ]
+        rows = [*self.rows]
+        if not "".join(chain.from_iterable(rows)).isprintable():
+            rows = [[plain(cell) for cell in row] for row in rows]
+        lines = [f"{first}{_FIRST}{_NEXT.join(rest)}" for first, *rest in rows]
         body = escape(_LINE.join(lines))
         for mark, tags in _TAGS.items():
             body = body.replace(mark, tags)

@@ -69,7 +69,7 @@ def _linear(title: str, low: float, high: float, factor: float, n: int, pad: flo
         low, high = low - half, high + half
     low, high = low - pad * (high - low), high + pad * (high - low)
     ticks = [tick / factor for tick in nice_ticks(low * factor, high * factor, n)]
-    return Axis(title, low, high, ticks, tick_texts([tick * factor for tick in ticks]))
+    return Axis(title, low, high, ticks, tick_texts((*[tick * factor for tick in ticks],)))
 
 
 def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
@@ -114,8 +114,12 @@ def nice_ticks(low: float, high: float, n: int) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def tick_texts(ticks: Sequence[float]) -> list[str]:
-    """Labels of evenly spaced ticks: as many digits as they need, the same for all."""
+@functools.lru_cache(maxsize=1024)
+def tick_texts(ticks: tuple[float, ...]) -> Sequence[str]:
+    """Labels of evenly spaced ticks: as many digits as they need, the same for all.
+
+    Most methods of a task have the same.
+    """
     largest = max((abs(tick) for tick in ticks), default=0.0)
     if largest >= 1e15 or 0 < largest < 1e-3:
         return [_scientific(tick) for tick in ticks]
