@@ -52,8 +52,12 @@ def write(root: Path, path: str, content: str | bytes) -> File:
     made = File(path=path, n_bytes=len(data), sha256=sha256(data))
     place = root / path
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb") as file:
+        try:
+            file = place.open("xb")
+        except FileNotFoundError:  # most folders hold many files: each is asked for once
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = place.open("xb")
+        with file:
             file.write(data)
     except OSError as error:
         raise storage_error(place, error) from error

@@ -17,7 +17,13 @@ MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
 
 def said(text: object) -> Markup:
     """A text of a card or a record: its direction stays its own, and it controls nothing."""
-    return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
+    return _said(str(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _said(text: str) -> Markup:
+    """Thousands of pages say the same of their machines and authors."""
+    return Markup(f"<bdi>{escape(plain(text))}</bdi>")
 
 
 def link(address: str | None, text: str | Markup) -> Markup:
@@ -42,8 +48,8 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
     # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
         return Markup(number(form, value, sign))
-    low, high = number(form, interval.low, sign), number(form, interval.high, sign)
-    return Markup(f'{number(form, value, sign)} <span class="i">[{low}, {high}]</span>')
+    low, high = form.number(interval.low, sign), form.number(interval.high, sign)
+    return Markup(minus(f'{form.number(value, sign)} <span class="i">[{low}, {high}]</span>'))
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:

@@ -48,7 +48,7 @@ def test_ticks_are_round_numbers_in_range(low: float, width: float, n: int) -> N
     ],
 )
 def test_tick_texts(ticks: list[float], texts: list[str]) -> None:
-    assert scales.tick_texts(ticks) == texts
+    assert scales.tick_texts(tuple(ticks)) == texts
 
 
 def test_axes_are_logarithmic_where_values_span_orders_of_magnitude() -> None:
@@ -141,3 +141,21 @@ def _luminance(colour: str) -> float:
 def _linear(colour: str) -> np.ndarray:
     parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def test_words_and_places_do_not_mix() -> None:
+    points = [(1.04, 2.0), (-0.04, math.nan), (3e9, 7.25)]
+    drawn = svg.texts(points, ["10.0 %", "%s", "<a-0.0>"], "tick", "end")
+    assert drawn == (
+        '<text x="1" y="2" class="tick end">10.0 %</text>'
+        '<text x="0" y="-2000" class="tick end">%s</text>'
+        '<text x="2000" y="7.2" class="tick end">&lt;a-0.0&gt;</text>'
+    )
+    assert drawn == "".join(
+        [
+            svg.text(at, words, "tick", "end")
+            for at, words in zip(points, ["10.0 %", "%s", "<a-0.0>"], strict=True)
+        ]
+    )
+    assert svg.texts([], []) == svg.dots([], 3, "dot") == svg.rules([], 0, 1, "grid") == ""
+    assert svg.rules([2, 4.04], 0, 10, "grid") == '<path class="grid" d="M0,2H10M0,4H10"/>'

@@ -19,7 +19,7 @@ from suite.registry import method_entries
 from suite.store import Store
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
-BIDI = "safe\u202egnp.exe\u2066\u0007"
+BIDI = "safe\u202egnp.exe\u2066\u0007\x1e"
 FORMULA = '=HYPERLINK("javascript:alert(1)","x")'
 LINK = "javascript:alert(document.domain)"
 
@@ -82,7 +82,7 @@ def check_harmless(site: Path) -> None:
                     assert not value.strip().lower().startswith(("javascript", "vbscript")), path
     for path in site.rglob("*.html"):
         text = path.read_text()
-        assert not {"\u202e", "\u2066", "\u0007", "\x1b"} & set(text), path
+        assert not {"\u202e", "\u2066", "\u0007", "\x1b", "\x1e"} & set(text), path
     for path in site.rglob("*.csv"):
         with path.open(newline="") as file:
             for row in csv.reader(file):
@@ -103,7 +103,7 @@ def test_texts_of_records_run_nowhere(attack: Attack) -> None:
         status="failed",
         result=None,
         message=f"{EVIL} {BIDI} {LINK}",
-        reproduce=f"{LINK} {EVIL}",
+        reproduce=f"{LINK} {BIDI} {EVIL}",
         created_at=FORMULA,
         environment=environment,
     )

@@ -8,7 +8,7 @@ rather than by template: there are 210,000 of them, and a template would take mo
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import attrgetter
 from typing import Any
 
@@ -23,7 +23,7 @@ from leaderboard.site.views import CellView
 from leaderboard.site.words import (
     NONE,
     duration,
-    number,
+    minus,
     p_text,
     said,
     size,
@@ -40,6 +40,7 @@ _HEAD = "".join(
 )
 _CELLS = "<tr><td>%d<td>%d<td>%.3f<td>%.5g<td>%.5g<td>%.5g\n"
 _POINT = attrgetter("batch", "passes", "seconds", "train_loss", "val", "test")
+_END = "\x1e"
 _CAGE = attrgetter(*Isolation.model_fields)
 """What two equal ones have in common: comparing the models themselves takes ten times as long."""
 
@@ -51,12 +52,17 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
     cages: dict[Any, tuple[int, Isolation]] = {}
     names = _names(view)
     groups: dict[str, list[str]] = {"Tuned point": [], "Defaults": [], "Tuning": []}
-    for record in view.runs:
+    commands = _escaped([record.reproduce for record in view.runs])
+    times = _escaped([record.created_at for record in view.runs])
+    for record, command, time in zip(view.runs, commands, times, strict=True):
         group, trial = names.get(record.id, ("Tuning", 0))
         name = f"trial {trial}" if group == "Tuning" else f"repetition {record.spec.repetition}"
         machine = machines.setdefault(record.environment, len(machines) + 1)
         cage, _ = cages.setdefault(_CAGE(record.isolation), (len(cages) + 1, record.isolation))
-        more = f"{_links(machine, cage)}{_hashes(record, view.mlflow.get(record.id))}"
+        more = (
+            f"{_links(machine, cage)}{_hashes(record, view.mlflow.get(record.id))} "
+            f'<time>{time}</time>\n<p><code class="command">{command}</code>'
+        )
         groups[group].append(_section(record, name, form, more))
     recorded = {record.id for record in view.runs}
     versus = view.row.versus_reference
@@ -88,7 +94,8 @@ def cell_pages(view: CellView, links: Links) -> dict[str, str]:
 def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
     """A row of the table of hyperparameters for each trial."""
     rows = []
-    for trial in study.trials:
+    points = _escaped([_point(trial.hyperparameters) for trial in study.trials])
+    for trial, point in zip(study.trials, points, strict=True):
         run = trial.run_id
         link = f'<a href="#{run}"><code>{run}</code></a>' if run in recorded else "no record"
         start, tag = "<tr", ""
@@ -96,15 +103,24 @@ def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
             start, tag = '<tr class="chosen"', ' <span class="tag">selected</span>'
         rows.append(
             f'{start}><th scope="row">{trial.number}{"" if trial.number else " defaults"}{tag}'
-            f'<td class="n">{number(form, trial.val)}<td>{human(trial.status)}'
-            f"<td>{_point(trial.hyperparameters)}<td>{link}\n"
+            f'<td class="n">{minus(form.number(trial.val))}<td>{human(trial.status)}'
+            f"<td><bdi>{point}</bdi><td>{link}\n"
         )
     return Markup("".join(rows))
 
 
-def _point(hyperparameters: Mapping[str, Value]) -> Markup:
+def _point(hyperparameters: Mapping[str, Value]) -> str:
     """Hyperparameters in a line."""
-    return said(", ".join([f"{name} {value}" for name, value in hyperparameters.items()]) or "none")
+    return ", ".join([f"{name} {value}" for name, value in hyperparameters.items()]) or "none"
+
+
+def _escaped(texts: Iterable[str]) -> list[str]:
+    """Texts for a page: escaped together, as that takes long for each alone.
+
+    No plain text holds what ends them here.
+    """
+    together = "".join([f"{plain(text)}{_END}" for text in texts])
+    return str(escape(together)).split(_END)[:-1]
 
 
 def _names(view: CellView) -> dict[str, tuple[str, int]]:
@@ -121,9 +137,8 @@ def _section(record: RunRecord, name: str, form: Format, more: str) -> str:
     return (
         f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
         f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
-        f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{more}"
-        f' <time>{escape(plain(record.created_at))}</time>\n<p><code class="command">'
-        f"{escape(plain(record.reproduce))}</code>\n{_curve(record.curve)}</details></section>\n"
+        f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{more}\n"
+        f"{_curve(record.curve)}</details></section>\n"
     )
 
 
@@ -133,11 +148,11 @@ def _scores(record: RunRecord, form: Format) -> str:
         message = f": {said(record.message)}" if record.message else ""
         return f"<b>{record.status.replace('_', ' ')}</b>{message}"
     secondary = "".join([f", {_name(key)} {value:.6g}" for key, value in result.secondary.items()])
-    return (
-        f"test <b>{number(form, result.test)}</b>, val {number(form, result.val)}, "
-        f"last {number(form, result.test_last)}, oracle {number(form, result.test_oracle)}"
-        f"{secondary}"
+    scores = (
+        f"test <b>{form.number(result.test)}</b>, val {form.number(result.val)}, "
+        f"last {form.number(result.test_last)}, oracle {form.number(result.test_oracle)}"
     )
+    return minus(scores) + secondary
 
 
 @functools.lru_cache(maxsize=64)

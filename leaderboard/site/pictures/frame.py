@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from importlib import resources
+from itertools import chain
 from typing import Literal
 
 from markupsafe import Markup
@@ -97,13 +99,19 @@ class Plot:
         """The point of the picture for two numbers."""
         return self.across(x), self.up(y)
 
+    def points(self, pairs: Sequence[svg.Point]) -> list[svg.Point]:
+        """The points of the picture for pairs of numbers."""
+        across = self.x.places([x for x, _ in pairs], self.left, self.right)
+        up = self.y.places([y for _, y in pairs], self.bottom, self.top)
+        return [*zip(across, up, strict=True)]
+
     def across(self, x: float) -> float:
         """The horizontal place of a number."""
-        return self.left + (self.right - self.left) * self.x.at(x)
+        return self.x.places((x,), self.left, self.right)[0]
 
     def up(self, y: float) -> float:
         """The vertical place of a number."""
-        return self.bottom - (self.bottom - self.top) * self.y.at(y)
+        return self.y.places((y,), self.bottom, self.top)[0]
 
     def drawn(self) -> str:
         """The axes."""
@@ -111,29 +119,39 @@ class Plot:
 
     def drawn_vertically(self) -> str:
         """The vertical axis, its title above."""
-        parts = [svg.text((0, 12), svg.shortened(self.y.title, 60), "axis")]
-        for value, words in zip(self.y.ticks, self.y.texts, strict=True):
-            y = self.up(value)
-            parts.append(svg.line((self.left, y), (self.right, y), "grid"))
-            parts.append(svg.text((self.left - 5, y + 4), words, "tick", "end"))
-        return "".join(parts)
+        heights = self.y.places(self.y.ticks, self.bottom, self.top)
+        return (
+            svg.text((0, 12), svg.shortened(self.y.title, 60), "axis")
+            + svg.rules(heights, self.left, self.right, "grid")
+            + svg.texts([(self.left - 5, y + 4) for y in heights], self.y.texts, "tick", "end")
+        )
 
 
 def horizontal(plot: Plot, y: float) -> str:
     """The horizontal axis of `plot` at height `y`, its title below."""
-    parts = [svg.line((plot.left, y), (plot.right, y), "base")]
-    taken = -WIDTH
-    for value, words in zip(plot.x.ticks, plot.x.texts, strict=True):
-        x, half = plot.across(value), LETTER * len(words) / 2
-        parts.append(svg.line((x, y), (x, y + 4), "base"))
+    return _horizontal(plot.x, plot.left, plot.right, y)
+
+
+@functools.lru_cache(maxsize=256)
+def _horizontal(axis: Axis, left: float, right: float, y: float) -> str:
+    """An axis from `left` to `right`; most methods of a task have the same."""
+    places = axis.places(axis.ticks, left, right)
+    spots, shown, taken = [], [], -WIDTH
+    for x, words in zip(places, axis.texts, strict=True):
+        half = LETTER * len(words) / 2
         if x - half > taken:
-            parts.append(svg.text((x, y + 16), words, "tick", "middle"))
+            spots.append((x, y + 16))
+            shown.append(words)
             taken = x + half + 4
-    middle = (plot.left + plot.right) / 2
-    half = LETTER * min(60, len(plot.x.title)) / 2
+    middle = (left + right) / 2
+    half = LETTER * min(60, len(axis.title)) / 2
     middle = min(max(middle, half), WIDTH - half)
-    parts.append(svg.text((middle, y + 33), svg.shortened(plot.x.title, 60), "axis", "middle"))
-    return "".join(parts)
+    return (
+        svg.rules([y], left, right, "base")
+        + svg.ticks(places, y + 2, 2, "base")
+        + svg.texts(spots, shown, "tick", "middle")
+        + svg.text((middle, y + 33), svg.shortened(axis.title, 60), "axis", "middle")
+    )
 
 
 _FIRST, _NEXT, _LINE = "\x1d", "\x1f", "\x1e"
@@ -153,10 +171,10 @@ class Table:
     def html(self, caption: str) -> str:
         """A table with a caption and scopes."""
         head = "".join(f'<th scope="col">{svg.safe(column)}</th>' for column in self.columns)
-        lines = [
-            f"{plain(first)}{_FIRST}{_NEXT.join([plain(cell) for cell in rest])}"
-            for first, *rest in self.rows
-        ]
+        rows = [*self.rows]
+        if not "".join(chain.from_iterable(rows)).isprintable():
+            rows = [[plain(cell) for cell in row] for row in rows]
+        lines = [f"{first}{_FIRST}{_NEXT.join(rest)}" for first, *rest in rows]
         body = escape(_LINE.join(lines))
         for mark, tags in _TAGS.items():
             body = body.replace(mark, tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,9 +103,7 @@ def budget_curves(
     span = measure.format.span
     cells = [[span(p.expected, p.interval) for p in points] for points in shown.values()]
     ks = sorted({p.k for points in full.values() for p in points})
-    places = [_doublings(k) for k in ks]
-    room = scales.linear("", places)
-    x = Axis("hyperparameter points tried", room.low, room.high, places, _defaults_named(ks))
+    x = _tried(tuple(ks))
     words = Words(
         f"Tuning budget: expected test {measure.title}",
         _ends(series, measure.format.number),
@@ -112,7 +111,7 @@ def budget_curves(
         f"a study's stored trials (n = {ks[-1]} at most), with the {measure.percent} bootstrap "
         "interval." + _left_out(len(full)),
     )
-    table = _numbers("k", series, cells, dict(zip(places, _defaults_named(ks), strict=True)))
+    table = _numbers("k", series, cells, dict(zip(x.ticks, x.texts, strict=True)))
     y = measure.axis(_heights(series), "expected test ")
     return _lines(key, "budget", words, series, (x, y), table)
 
@@ -220,7 +219,7 @@ def _lines(
     bands, curves = [], []
     for index, one in enumerate(drawn):
         bands.append(_band(plot, one, index))
-        points = [plot.at(*point) for point in one.points]
+        points = plot.points(one.points)
         marked = svg.markers(_marked(points, index), index)
         if stepped:
             points.append((plot.right, points[-1][1]))
@@ -239,9 +238,9 @@ def _band(plot: Plot, one: _Series, index: int) -> str:
     if len(known) == 1:
         x, band = known[0]
         return svg.line(plot.at(x, band.low), plot.at(x, band.high), f"bar {svg.series(index)}")
-    upper = [plot.at(x, band.high) for x, band in known]
-    lower = [plot.at(x, band.low) for x, band in reversed(known)]
-    return svg.polygon(upper + lower, f"band {svg.series(index)}")
+    outline = [(x, band.high) for x, band in known]
+    outline += [(x, band.low) for x, band in reversed(known)]
+    return svg.polygon(plot.points(outline), f"band {svg.series(index)}")
 
 
 def _marked(points: Sequence[svg.Point], index: int) -> list[svg.Point]:
@@ -359,8 +358,13 @@ def _doublings(k: int) -> float:
     return math.log2(k) if k > 0 else -1.0
 
 
-def _defaults_named(ks: Sequence[int]) -> list[str]:
-    return [str(k) if k else "defaults" for k in ks]
+@functools.lru_cache(maxsize=64)
+def _tried(ks: tuple[int, ...]) -> Axis:
+    """The axis of budgets in doublings; most methods of a task have the same."""
+    places = [_doublings(k) for k in ks]
+    room = scales.linear("", places)
+    names = [str(k) if k else "defaults" for k in ks]
+    return Axis("hyperparameter points tried", room.low, room.high, places, names)
 
 
 def _percent(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ _LOG_RATIO = 1000.0
 """Positive numbers spread further than this get a logarithmic axis where one is allowed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Axis:
-    """A range of numbers with its title and ticks."""
+    """A range of numbers with its title and ticks.
+
+    Only the same one is equal: what is drawn of it is kept by it.
+    """
 
     title: str
     low: float
@@ -29,10 +33,16 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Where `value` lies: 0 at the low end, 1 at the high one; beyond for what is outside."""
+        return self.places((value,), 0.0, 1.0)[0]
+
+    def places(self, values: Iterable[float], start: float, end: float) -> list[float]:
+        """Where each of `values` lies, with the low end at `start` and the high one at `end`."""
+        low, high = self.low, self.high
         if self.log:
-            bottom = math.log(self.low)
-            return (math.log(max(value, _TINY)) - bottom) / (math.log(self.high) - bottom)
-        return (value - self.low) / (self.high - self.low)
+            low, high = math.log(low), math.log(high)
+            values = [math.log(max(value, _TINY)) for value in values]
+        length, room = high - low, end - start
+        return [start + room * ((value - low) / length) for value in values]
 
 
 def linear(
@@ -48,13 +58,18 @@ def linear(
         pad: share of the range left free at each end.
     """
     found = [float(value) for value in values]
-    low, high = min(found), max(found)
+    return _linear(title, min(found), max(found), factor, n, pad)
+
+
+@functools.lru_cache(maxsize=256)
+def _linear(title: str, low: float, high: float, factor: float, n: int, pad: float) -> Axis:
+    """An axis from `low` to `high`; most methods of a task have the same passes and budgets."""
     if high - low <= max(1e-9 * max(abs(low), abs(high)), _TINY):
         half = abs(high) * 0.05 if abs(high) > _TINY else 0.5
         low, high = low - half, high + half
     low, high = low - pad * (high - low), high + pad * (high - low)
     ticks = [tick / factor for tick in nice_ticks(low * factor, high * factor, n)]
-    return Axis(title, low, high, ticks, tick_texts([tick * factor for tick in ticks]))
+    return Axis(title, low, high, ticks, tick_texts((*[tick * factor for tick in ticks],)))
 
 
 def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
@@ -99,8 +114,12 @@ def nice_ticks(low: float, high: float, n: int) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def tick_texts(ticks: Sequence[float]) -> list[str]:
-    """Labels of evenly spaced ticks: as many digits as they need, the same for all."""
+@functools.lru_cache(maxsize=1024)
+def tick_texts(ticks: tuple[float, ...]) -> Sequence[str]:
+    """Labels of evenly spaced ticks: as many digits as they need, the same for all.
+
+    Most methods of a task have the same.
+    """
     largest = max((abs(tick) for tick in ticks), default=0.0)
     if largest >= 1e15 or 0 < largest < 1e-3:
         return [_scientific(tick) for tick in ticks]

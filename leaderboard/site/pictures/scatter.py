@@ -108,13 +108,13 @@ def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -
         return absent(f"No scores over the learning rate: {method} tunes none, or none completed.")
     x = scales.logarithmic("learning rate", [rate for rate, _ in drawn])
     plot = Plot.fit(x, measure.axis([t.val for _, t in drawn], "validation "))
-    parts = [plot.drawn()]
-    parts += [svg.dot(plot.at(rate, t.val), 3, "dot open") for rate, t in drawn]
-    for rate, t in drawn:
+    points = plot.points([(rate, t.val) for rate, t in drawn])
+    parts = [plot.drawn(), svg.dots(points, 3, "dot open")]
+    for point, (_, t) in zip(points, drawn, strict=True):
         if t.number == 0:
-            parts.append(svg.markers([plot.at(rate, t.val)], 3, 5.5, "mark open"))
+            parts.append(svg.markers([point], 3, 5.5, "mark open"))
         if t.selected:
-            parts.append(svg.dot(plot.at(rate, t.val), 3.2, "dot"))
+            parts.append(svg.dot(point, 3.2, "dot"))
     words = Words(
         f"{method}: validation {measure.title} over the learning rate",
         f"{len(drawn)} trials between {number_text(min(drawn, key=_first)[0])} and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import chain
@@ -21,8 +22,9 @@ _AT = 'x="%.1f" y="%.1f"'
 _BOX = f'{_AT} width="%.1f" height="%.1f"'
 
 
+@functools.lru_cache(maxsize=256)
 def coordinate(value: float) -> str:
-    """`value` to a tenth of a unit, as short as possible."""
+    """A size, of which there are few: `value` to a tenth of a unit, as short as possible."""
     return _placed("%.1f", (value,))
 
 
@@ -43,7 +45,7 @@ def _placed(form: str, values: tuple[float, ...]) -> str:
     All at once: a board has millions of coordinates.
     """
     text = form % values
-    if "n" in text or (values and not -_FAR <= min(values) <= max(values) <= _FAR):
+    if "nan" in text or (values and not -_FAR <= min(values) <= max(values) <= _FAR):
         text = form % tuple(min(_FAR, max(-_FAR, value)) for value in values)
     return text.replace("-0.0", "0").replace(".0", "")
 
@@ -72,6 +74,13 @@ def squares(corners: Iterable[Point], size: float, style: str) -> str:
     return f'<path class="{style}" d="{moves}"/>' if moves else ""
 
 
+def rules(heights: Iterable[float], left: float, right: float, style: str) -> str:
+    """Level lines from `left` to `right`, one at each of `heights`."""
+    values = [end for y in heights for end in (left, y, right)]
+    moves = _placed("M%.1f,%.1fH%.1f" * (len(values) // 3), tuple(values))
+    return f'<path class="{style}" d="{moves}"/>' if moves else ""
+
+
 def ticks(places: Iterable[float], y: float, half: float, style: str) -> str:
     """Short upright lines through height `y`, `half` up and down."""
     values = tuple(places)
@@ -93,9 +102,17 @@ def steps(points: Sequence[Point], style: str) -> str:
 
 def text(at: Point, words: str, style: str = "", anchor: Anchor = "start") -> str:
     """Words; what is not plain text is escaped."""
+    return texts((at,), (words,), style, anchor)
+
+
+def texts(
+    points: Sequence[Point], words: Iterable[str], style: str = "", anchor: Anchor = "start"
+) -> str:
+    """One of `words` at each of `points`, all in one style."""
     names = style if anchor == "start" else f"{style} {anchor}".lstrip()
     attribute = f' class="{names}"' if names else ""
-    return f"<text {_placed(_AT, at)}{attribute}>{safe(words)}</text>"
+    form = f"<text {_AT}{attribute}>%%s</text>" * len(points)
+    return _placed(form, tuple(chain.from_iterable(points))) % tuple(map(safe, words))
 
 
 def name(at: Point, words: str, limit: int, style: str = "", anchor: Anchor = "start") -> str:
@@ -110,8 +127,9 @@ def hint(words: str) -> str:
     return f"<title>{safe(words)}</title>"
 
 
+@functools.lru_cache(maxsize=1024)
 def safe(words: str) -> str:
-    """`words` as text of a page."""
+    """`words` as text of a page; most are said by the pictures of many methods."""
     return escape(plain(words))
 
 
@@ -147,8 +165,13 @@ def sample(at: Point, index: int, words: str, limit: int) -> str:
 
 def dot(at: Point, size: float, style: str) -> str:
     """A filled circle."""
-    circle = _placed('cx="%.1f" cy="%.1f" r="%.1f"', (*at, size))
-    return f'<circle class="{style}" {circle}/>'
+    return dots((at,), size, style)
+
+
+def dots(points: Sequence[Point], size: float, style: str) -> str:
+    """A filled circle around each of `points`."""
+    form = f'<circle class="{style}" cx="%.1f" cy="%.1f" r="{coordinate(size)}"/>'
+    return _placed(form * len(points), tuple(chain.from_iterable(points)))
 
 
 def clipped(body: str, left: float, top: float, right: float, bottom: float) -> str:
