@@ -184,9 +184,9 @@ class _Method:
         trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
         if trials is None:
             return []
-        cumulative = budgets.resampled_counts(trials, self.card.slug, ruleset)
+        places = budgets.sampled_places(trials, self.card.slug, ruleset)[:, 1:]
         ks = budgets.budgets(trials.n)
-        intervals = budgets.intervals(trials, cumulative, ks, ruleset.confidence)
+        intervals = budgets.intervals(trials, places, ks, ruleset.confidence)
         return [
             BudgetPoint(k=k, expected=budgets.expected(trials, k), interval=interval)
             for k, interval in zip(ks, intervals, strict=True)
