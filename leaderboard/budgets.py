@@ -77,8 +77,7 @@ def together(ks: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 def expected(trials: Trials, k: int) -> float:
     """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
-    shares = np.diff(_shares(trials.n, k, 1))
-    return math.fsum((shares * trials.tests).tolist())
+    return math.fsum((_best(trials.n, k) * trials.tests).tolist())
 
 
 def sampled_places(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int16]:
@@ -129,16 +128,23 @@ def intervals(
     """
     if trials.n < 2:
         return [None] * len(ks)
-    found = []
+    draws = []
     for part in together(ks):
         table = chances(trials.n, part, 1, np.float64)
+        worths = trials.tests[:, np.newaxis, np.newaxis] * table
         total = np.zeros((places.shape[1], len(part)))
-        worth = np.empty_like(total)
-        for test, row in zip(trials.tests.tolist(), places, strict=True):
-            (table * test).take(row, axis=0, out=worth, mode="clip")  # "raise" would copy
-            total += worth
-        found += percentile_intervals(total.T, confidence)
-    return [*found]
+        added = np.empty_like(total)
+        for worth, row in zip(worths, places, strict=True):
+            worth.take(row, axis=0, out=added, mode="clip")  # "raise" would copy once more
+            total += added
+        draws.append(total.T)
+    return [*percentile_intervals(np.concatenate(draws), confidence)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _best(n: int, k: int) -> Floats:
+    """Share of the subsets of k of n trials in which each is the best, (n,)."""
+    return np.diff(_shares(n, k, 1))
 
 
 @functools.lru_cache(maxsize=1024)
