@@ -144,7 +144,9 @@ def intervals(
 @functools.lru_cache(maxsize=1024)
 def _best(n: int, k: int) -> Floats:
     """Share of the subsets of k of n trials in which each is the best, (n,)."""
-    return np.diff(_shares(n, k, 1))
+    best = np.diff(_shares(n, k, 1))
+    best.setflags(write=False)
+    return best
 
 
 @functools.lru_cache(maxsize=1024)
