@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -32,6 +32,9 @@ DRAWS = 2_000
 and the ends of a 95 % interval rest on 50 draws each."""
 MAX_TRIALS = 64
 """Trials up to which a study has a budget curve; no ruleset has as many."""
+
+_TOGETHER = 4
+"""16 bytes of whole numbers, 32 of others."""
 
 
 @dataclass(frozen=True)
@@ -66,67 +69,84 @@ def budgets(n: int) -> list[int]:
     return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
 
 
+def together(ks: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Budgets whose chances lie side by side: numbers of as many bytes are copied at once."""
+    for start in range(0, len(ks), _TOGETHER):
+        yield tuple(ks[start : start + _TOGETHER])
+
+
 def expected(trials: Trials, k: int) -> float:
     """Expected test score of tuning with `k` of the trials, 1 <= k <= n."""
-    shares = np.diff(_shares(trials.n, k, 1))
-    return math.fsum((shares * trials.tests).tolist())
+    return math.fsum((_best(trials.n, k) * trials.tests).tolist())
 
 
-def resampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int8]:
-    """(K, DRAWS): how many copies of the first i trials, worst first, each resample holds.
+def sampled_places(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int16]:
+    """(K, 1 + DRAWS): rows of `chances` for the trials as they are, and for each resample.
 
     All methods of a task resample the same numbers: methods with one space tried the same points.
     """
-    return sampled_counts(trials, task, ruleset)[:, 1:]
-
-
-def sampled_counts(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int8]:
-    """(K, 1 + DRAWS): the same, and first of the trials themselves."""
-    counts = _counts(ruleset.seed_root, task, trials.n)[list(trials.numbers)]
-    for before, row in itertools.pairwise(counts):
+    upto = _counts(ruleset.seed_root, task, trials.n).take(trials.numbers, axis=0)
+    for before, row in itertools.pairwise(upto):
         row += before
-    return counts
+    places = upto.copy()
+    places[1:] += upto[:-1] * (trials.n + 1)
+    return places
 
 
-def weigh(cumulative: NDArray[np.int8], ks: Sequence[int], unit: int, out: NDArray[Any]) -> None:
-    """Chance that a copy of each trial is the best of k of a draw, times `unit`.
+@functools.lru_cache(maxsize=256)
+def chances(n: int, ks: tuple[int, ...], unit: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """Chance that a copy of a trial is the best of k of a draw, times `unit`: (places, ks).
 
     Copies lie side by side in the order of selection, so that the trial whose copies are those
-    from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again.
+    from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again. Its place is
+    a (n + 1) + b.
 
     Args:
-        cumulative: copies of the first i trials (K, draws).
+        n: trials.
         ks: of more than there are, all are used.
-        unit: where it is a multiple of C(K, k) for all ks, the weights are whole numbers.
-        out: the weights are put here, (K, draws, ks).
+        unit: where it is a multiple of C(n, k) for all ks, the chances are whole numbers.
+        dtype: of the chances.
     """
-    n = len(cumulative)
-    shares = np.stack([_shares(n, min(k, n), unit) for k in ks], axis=1).astype(out.dtype)
-    reached = shares.take(cumulative, axis=0)
-    out[0] = reached[0]
-    np.subtract(reached[1:], reached[:-1], out=out[1:])
+    shares = np.stack([_shares(n, min(k, n), unit) for k in ks], axis=1).astype(dtype)
+    table = (shares - shares[:, np.newaxis]).reshape(-1, len(ks))
+    table.setflags(write=False)
+    return table
 
 
 def intervals(
-    trials: Trials, cumulative: NDArray[np.int8], ks: Sequence[int], confidence: float
+    trials: Trials, places: NDArray[np.int16], ks: Sequence[int], confidence: float
 ) -> list[Interval | None]:
     """Percentile intervals of `expected` at each of `ks` over resamples of the trials.
 
     None for a single trial.
+
+    Args:
+        trials: of one study.
+        places: of each trial in each resample (K, draws).
+        ks: budgets, at most K.
+        confidence: level.
     """
     if trials.n < 2:
         return [None] * len(ks)
-    # A draw's shares at all budgets lie side by side: they are looked up together.
-    shares = np.stack([_shares(trials.n, k, 1) for k in ks], axis=1)
-    total = np.zeros((cumulative.shape[1], len(ks)))
-    below, reached = np.zeros_like(total), np.empty_like(total)
-    for test, copies in zip(trials.tests.tolist(), cumulative, strict=True):
-        shares.take(copies, axis=0, out=reached, mode="clip")  # "raise" would copy once more
-        below -= reached  # less what a trial adds: see weigh
-        below *= test
-        total -= below
-        below, reached = reached, below
-    return [*percentile_intervals(total.T, confidence)]
+    draws = []
+    for part in together(ks):
+        table = chances(trials.n, part, 1, np.float64)
+        worths = trials.tests[:, np.newaxis, np.newaxis] * table
+        total = np.zeros((places.shape[1], len(part)))
+        added = np.empty_like(total)
+        for worth, row in zip(worths, places, strict=True):
+            worth.take(row, axis=0, out=added, mode="clip")  # "raise" would copy once more
+            total += added
+        draws.append(total.T)
+    return [*percentile_intervals(np.concatenate(draws), confidence)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _best(n: int, k: int) -> Floats:
+    """Share of the subsets of k of n trials in which each is the best, (n,)."""
+    best = np.diff(_shares(n, k, 1))
+    best.setflags(write=False)
+    return best
 
 
 @functools.lru_cache(maxsize=1024)
@@ -139,9 +159,9 @@ def _shares(n: int, k: int, unit: int) -> Floats:
 
 
 @functools.lru_cache(maxsize=64)
-def _counts(root: str, task: str, n: int) -> NDArray[np.int8]:
+def _counts(root: str, task: str, n: int) -> NDArray[np.int16]:
     """How often each of n trials appears in the sample and in each resample, (n, 1 + DRAWS)."""
-    once = np.ones((n, 1), dtype=np.int8)
+    once = np.ones((n, 1), dtype=np.int16)
     counts = np.hstack([once, resample_counts(root, f"{task}/trials", n, DRAWS)])
     counts.setflags(write=False)
     return counts

@@ -27,7 +27,7 @@ from leaderboard.details import (
 )
 from leaderboard.dossier import Dossier
 from leaderboard.evidence import MAX_SCORE, Cell
-from leaderboard.paired import Floats, Interval
+from leaderboard.paired import Interval
 from leaderboard.survival import Attempt, Steps
 from leaderboard.tables import TaskTable
 from leaderboard.trajectories import (
@@ -133,25 +133,25 @@ class _Method:
     @cached_property
     def attempts(self) -> list[tuple[list[Attempt], list[Attempt]]]:
         """Per target: passes, and seconds, of the repetitions on the way to it, per start."""
-        # Nothing says whether one that completed and has no curve got there.
-        runs = [*self.drawn, *(run for run in self.runs if not run.result)]
-        spent = np.array([_spent(run, self.card) for run in runs]).reshape(-1, 2).T
-        return [self._attempts(target.value, spent) for target in self.card.targets]
-
-    def _attempts(self, target: float, spent: Floats) -> tuple[list[Attempt], list[Attempt]]:
-        """At one target, where the repetitions spent that much in all (2, n)."""
         sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
         _, _, val, test = values = self.curves.values
         # A target is a score on clean labels, which noisy validation labels never show.
-        at = reached_at(test if self.card.family == "noisy_labels" else val, target, sign)
-        there = np.flatnonzero(at < len(self.grid))
-        costs, reached = spent.copy(), np.zeros(spent.shape[1], dtype=np.bool_)
-        costs[:, there], reached[there] = values[:2, there, at[there]], True
-        passes, seconds = (
-            list(map(Attempt, row, reached.tolist()))
-            for row in np.where(costs > 0, costs, 0.0).tolist()
-        )
-        return passes, seconds
+        scores = test if self.card.family == "noisy_labels" else val
+        targets = np.array([target.value for target in self.card.targets], dtype=np.float64)
+        at = reached_at(scores, targets, sign)
+        # Nothing says whether one that completed and has no curve got there.
+        runs = [*self.drawn, *(run for run in self.runs if not run.result)]
+        spent = np.array([_spent(run, self.card) for run in runs]).reshape(-1, 2).T
+        costs = np.repeat(spent[:, np.newaxis], len(targets), axis=1)
+        reached = np.zeros(costs.shape[1:], dtype=np.bool_)
+        target, there = np.nonzero(at < len(self.grid))
+        costs[:, target, there] = values[:2, there, at[target, there]]
+        reached[target, there] = True
+        passes, seconds = np.where(costs > 0, costs, 0.0).tolist()
+        return [
+            (list(map(Attempt, a, success)), list(map(Attempt, b, success)))
+            for a, b, success in zip(passes, seconds, reached.tolist(), strict=True)
+        ]
 
     def targets(self) -> list[Target]:
         """Of the card, where there is a repetition."""
@@ -184,9 +184,9 @@ class _Method:
         trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
         if trials is None:
             return []
-        cumulative = budgets.resampled_counts(trials, self.card.slug, ruleset)
+        places = budgets.sampled_places(trials, self.card.slug, ruleset)[:, 1:]
         ks = budgets.budgets(trials.n)
-        intervals = budgets.intervals(trials, cumulative, ks, ruleset.confidence)
+        intervals = budgets.intervals(trials, places, ks, ruleset.confidence)
         return [
             BudgetPoint(k=k, expected=budgets.expected(trials, k), interval=interval)
             for k, interval in zip(ks, intervals, strict=True)
@@ -245,11 +245,10 @@ class _Method:
         results = [run.result for run in self.completed if run.result]
         if not results:
             return None
-        return Selection(
-            selected=_mean([result.test for result in results]),
-            last=_mean([result.test_last for result in results]),
-            oracle=_mean([result.test_oracle for result in results]),
-        )
+        columns = zip(*((r.test, r.test_last, r.test_oracle) for r in results), strict=True)
+        held = np.array([[*map(bounded, column)] for column in columns])
+        selected, last, oracle = held.mean(axis=1).tolist()
+        return Selection(selected=selected, last=last, oracle=oracle)
 
 
 def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
@@ -309,7 +308,3 @@ def _paths(runs: Sequence[RunRecord]) -> list[Path]:
 
 def _median(values: Sequence[float]) -> float:
     return median(map(bounded, values))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean([bounded(value) for value in values]))

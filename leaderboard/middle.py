@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from leaderboard.exact import Floats, Weights
 
@@ -10,7 +14,33 @@ _BLOCK_BYTES = 1 << 19
 """Weights worked on at once: few enough for the cache, enough for a loop over rows."""
 
 
-def middle_means(values: Floats, weights: Weights, quarter: int) -> Floats:
+@dataclass(frozen=True)
+class LookedUp:
+    """Weights of which few differ: each is looked up when it is needed."""
+
+    table: Weights
+    """(places, columns): a draw each."""
+    places: NDArray[np.integer]
+    """(n, draws / columns) of the weights in the table."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a weight."""
+        return self.table.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, draws)."""
+        n, draws = self.places.shape
+        return n, draws * self.table.shape[1]
+
+    def take(self, rows: NDArray[np.intp], axis: int, out: Weights, mode: str) -> None:
+        """As if they were an array."""
+        looked_up = out.reshape(len(rows), -1, self.table.shape[1])
+        self.table.take(self.places[rows], axis=0, out=looked_up, mode="clip")
+
+
+def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> Floats:
     """Means (draws,) of the middle half of values (n,) under weights (n, draws).
 
     A value at an edge of the middle half counts by the share of its weight that lies inside. One
@@ -25,7 +55,7 @@ def middle_means(values: Floats, weights: Weights, quarter: int) -> Floats:
     n_draws = weights.shape[1]
     order = np.argsort(values, kind="stable")
     low, high = (weights.dtype.type(edge) for edge in (quarter, 3 * quarter))
-    n_rows = min(len(values), max(1, _BLOCK_BYTES // weights[0].nbytes))
+    n_rows = min(len(values), max(1, _BLOCK_BYTES // (n_draws * weights.dtype.itemsize)))
     block = np.empty((n_rows, n_draws), dtype=weights.dtype)
     inside = np.empty_like(block)
     # Of all rows so far, and what of it counts or lies below.

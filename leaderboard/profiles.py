@@ -58,9 +58,9 @@ def improvements(
     values = [[scores[task] for task in tasks] for scores in methods]
     pairs = list(itertools.combinations(range(len(methods)), 2))
     base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
-                 IMPROVEMENT_DRAWS))  # fmt: skip
-    own = [sha256(_bytes(found)) for found in values]
-    keys = [sha256(base + own[i] + own[j]) for i, j in pairs]
+                 IMPROVEMENT_DRAWS)).encode()  # fmt: skip
+    own = [sha256(base + _bytes(found)) for found in values]
+    keys = [sha256(own[i] + own[j]) for i, j in pairs]
 
     def make(places: list[int]) -> Floats:
         return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
@@ -96,26 +96,28 @@ def _improvements(
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
             first, second = np.array([pairs[place] for place in part]).T
-            wins = _wins(places[first], places[second], columns).astype(columns.products.dtype)
+            wins = _wins(places[:, first], places[:, second], columns)
             # Whole numbers that the type holds exactly: a BLAS may add them in any order.
-            draws = (wins @ columns.products).astype(np.float64) / columns.whole
+            draws = (wins.T @ columns.products).astype(np.float64) / columns.whole
             found[part, 0] = draws[:, 0]
             if varied:
                 found[part, 1:] = percentile_ends(draws[:, 1:], ruleset.confidence)
     return found
 
 
-def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.int32]:
-    """(methods, runs of all tasks): the place of each run's score among those on its task.
+def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
+    """(runs of all tasks, methods): the place of each run's score among those on its task.
 
     Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
     ends = np.cumsum([[len(value) for value in found] for found in values], axis=1)
-    places = np.zeros((len(values), int(ends.max())), dtype=np.int32)
-    for task, column in enumerate(zip(*values, strict=True)):
-        ordered = np.unique(np.concatenate(column))
-        for row, value, end in zip(places, column, ends[:, task], strict=True):
-            row[end - len(value) : end] = ordered.searchsorted(value)
+    ordered = [np.unique(np.concatenate(column)) for column in zip(*values, strict=True)]
+    # The narrower, the faster they are compared.
+    dtype = np.min_scalar_type(-max(map(len, ordered)))
+    places = np.zeros((int(ends.max()), len(values)), dtype=dtype)
+    for own, found, last in zip(places.T, values, ends, strict=True):
+        for value, known, end in zip(found, ordered, last, strict=True):
+            own[end - len(value) : end] = known.searchsorted(value)
     return places
 
 
@@ -150,9 +152,11 @@ def _columns(
             i, j = (grid.ravel() for grid in np.indices((n_a, n_b)))
             both, weight = (i, i, j, j), np.ones_like(i)
         runs.append(np.array(both) + np.array([[start_a], [start_a], [start_b], [start_b]]))
-        a, b = (_counts(task, n, ruleset) for n in (n_a, n_b))
-        weight = (weight * (unit // (n_a * n_b))).astype(dtype)
-        blocks.append(np.multiply(a[i], b[j], dtype=dtype) * weight[:, np.newaxis])
+        a, b = (_counts(task, n, ruleset).astype(dtype) for n in (n_a, n_b))
+        block = a[i]
+        block *= b[j]
+        block *= (weight * (unit // (n_a * n_b)))[:, np.newaxis].astype(dtype)
+        blocks.append(block)
         start_a, start_b = start_a + n_a, start_b + n_b
     together = np.concatenate(runs, axis=1)
     return _Columns(together[:2], together[2:], np.concatenate(blocks), whole)
@@ -164,20 +168,22 @@ def _counts(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int8]:
     return np.hstack([np.ones((n, 1), dtype=np.int8), counts[:, :IMPROVEMENT_DRAWS]])
 
 
-def _wins(a: NDArray[np.int32], b: NDArray[np.int32], columns: _Columns) -> NDArray[np.int8]:
-    """(pairs, columns): 2 for each comparison that the first wins, 1 for equals.
+def _wins(
+    a: NDArray[np.signedinteger], b: NDArray[np.signedinteger], columns: _Columns
+) -> NDArray[np.floating]:
+    """(columns, pairs): 2 for each comparison that the first wins, 1 for equals.
 
     Args:
-        a: places of the runs of the first method of each pair, (pairs, runs).
+        a: places of the runs of the first method of each pair, (runs, pairs).
         b: likewise of the second.
         columns: what is compared.
     """
-    wins = np.zeros((len(a), columns.a.shape[1]), dtype=np.int8)
+    wins = np.zeros((columns.a.shape[1], a.shape[1]), dtype=np.int8)
     for run_a, run_b in zip(columns.a, columns.b, strict=True):
-        of_a, of_b = a.take(run_a, axis=1), b.take(run_b, axis=1)
-        wins += of_a > of_b
-        wins += of_a >= of_b
-    return wins
+        of_a, of_b = a.take(run_a, axis=0), b.take(run_b, axis=0)
+        wins += (of_a > of_b).view(np.int8)
+        wins += (of_a >= of_b).view(np.int8)
+    return wins.astype(columns.products.dtype)
 
 
 def mean_ranks(scores: Floats) -> tuple[Floats, float]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,15 +22,12 @@ from leaderboard import budgets
 from leaderboard.aggregate import Anchors, Contrasts
 from leaderboard.budgets import Trials
 from leaderboard.memo import Memo
-from leaderboard.middle import middle_means
+from leaderboard.middle import LookedUp, middle_means
 from leaderboard.multiple import rank_intervals
 from leaderboard.paired import Floats, percentile_intervals
 from leaderboard.tables import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
 from suite.identity import sha256
 from suite.ruleset import Ruleset
-
-_TOGETHER = 4
-"""Budgets whose weights lie side by side: 16 bytes, which are copied at once."""
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
 """By task and method (Dossier.all_trials)."""
@@ -94,7 +93,11 @@ def _between(
     """What tuning with each number of the stored trials would have given."""
     ranked = [row.method for row in summary.rows if row.iqm is not None]
     methods = [m for m in ranked if all(m in trials.get(t.task, {}) for t in tables)]
-    stored = [[(t, trials[t.task][method]) for t in tables] for method in methods]
+    anchors = [_anchors(table) for table in tables]
+    stored = [
+        [_Stored(t.task, a, trials[t.task][m]) for t, a in zip(tables, anchors, strict=True)]
+        for m in methods
+    ]
 
     def make(places: list[int]) -> Floats:
         return np.array([_positions(stored[i], ks, ruleset).ravel() for i in places])
@@ -105,10 +108,18 @@ def _between(
     return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
 
 
-def _key(found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset) -> str:
+class _Stored(NamedTuple):
+    """The stored trials of a method on one task."""
+
+    task: str
+    anchors: Anchors
+    trials: Trials
+
+
+def _key(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) -> str:
     """A hash of all that `_positions` depends on."""
-    own = [(t.task, _anchors(t), trials.numbers) for t, trials in found]
-    tests = np.concatenate([trials.tests for _, trials in found])
+    own = [(task, anchors, trials.numbers) for task, anchors, trials in found]
+    tests = np.concatenate([trials.tests for *_, trials in found])
     base = repr((own, list(ks), ruleset.seed_root, budgets.DRAWS))
     return sha256(base.encode() + tests.tobytes())
 
@@ -134,25 +145,28 @@ def _ranked(
     )
 
 
-def _positions(
-    found: Sequence[tuple[TaskTable, Trials]], ks: Sequence[int], ruleset: Ruleset
-) -> Floats:
+def _positions(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) -> Floats:
     """(ks, 1 + DRAWS): the interquartile mean of the mixture over tasks, and its resamples."""
     scores = np.concatenate(
-        [_anchors(table).normalised(trials.tests.tolist()) for table, trials in found]
+        [anchors.normalised(trials.tests.tolist()) for _, anchors, trials in found]
     )
-    counts = [budgets.sampled_counts(trials, table.task, ruleset) for table, trials in found]
-    ends = np.cumsum([len(cumulative) for cumulative in counts])[:-1]
+    sizes = sorted({trials.n for *_, trials in found})
+    # The tables of all sizes of a study lie one below the other.
+    starts = dict(zip(sizes, accumulate(((n + 1) ** 2 for n in sizes), initial=0), strict=False))
+    places = np.empty((len(scores), 1 + budgets.DRAWS), dtype=np.int32)
+    end = 0
+    for task, _, trials in found:
+        rows = places[end : end + trials.n]
+        rows[:] = budgets.sampled_places(trials, task, ruleset)
+        rows += starts[trials.n]
+        end += trials.n
     positions: list[Floats] = []
-    for start in range(0, len(ks), _TOGETHER):
-        part = ks[start : start + _TOGETHER]
+    for part in budgets.together(ks):
         # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
-        unit = math.lcm(*(math.comb(n, min(k, n)) for n in {len(c) for c in counts} for k in part))
+        unit = math.lcm(*(math.comb(n, min(k, n)) for n in sizes for k in part))
         dtype = np.int32 if 4 * unit * len(found) < 1 << 31 else np.float64
-        weights = np.empty((len(scores), 1 + budgets.DRAWS, len(part)), dtype=dtype)
-        for cumulative, out in zip(counts, np.split(weights, ends), strict=True):
-            budgets.weigh(cumulative, part, 4 * unit, out)
-        means = middle_means(scores, weights.reshape(len(scores), -1), unit * len(found))
+        table = np.concatenate([budgets.chances(n, part, 4 * unit, dtype) for n in sizes])
+        means = middle_means(scores, LookedUp(table, places), unit * len(found))
         positions += [*means.reshape(-1, len(part)).T]
     return np.array(positions)
 

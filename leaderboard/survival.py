@@ -6,6 +6,7 @@ as if it had been a time of success.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,6 +26,7 @@ class Attempt(NamedTuple):
     reached: bool
 
 
+@functools.lru_cache(maxsize=1024)
 def wilson(successes: int, n: int, confidence: float) -> Interval:
     """Score interval of a share, n > 0.
 

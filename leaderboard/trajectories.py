@@ -100,16 +100,16 @@ def _floats(values: Sequence[Any]) -> Floats:
     return np.clip(array, -MAX_SCORE, MAX_SCORE)
 
 
-def reached_at(scores: Floats, target: float, sign: float) -> NDArray[np.intp]:
-    """Index (n,) of the first score of each curve that is at least as good as `target`; else g.
+def reached_at(scores: Floats, targets: Floats, sign: float) -> NDArray[np.intp]:
+    """Index (t, n) of the first score of each curve that is at least as good as a target; else g.
 
     Args:
         scores: (n, g); where a curve has none yet (NaN), nothing is reached.
-        target: a score.
+        targets: scores (t,).
         sign: 1 where larger scores are better, -1 where smaller ones are.
     """
-    hits = sign * scores >= sign * target
-    first: NDArray[np.intp] = np.where(hits.any(axis=1), hits.argmax(axis=1), scores.shape[1])
+    hits = sign * scores >= sign * targets[:, np.newaxis, np.newaxis]
+    first: NDArray[np.intp] = np.where(hits.any(axis=2), hits.argmax(axis=2), scores.shape[1])
     return first
 
 

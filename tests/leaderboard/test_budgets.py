@@ -57,11 +57,11 @@ def test_the_estimate_from_few_trials_is_unbiased() -> None:
     assert abs(np.mean(found) - truth) < 4 * np.std(found) / math.sqrt(len(found))
 
 
-def chances_of(cumulative: np.ndarray, k: int) -> np.ndarray:
-    """(K, draws): of each trial to be the best of k."""
-    chances = np.empty((*cumulative.shape, 1))
-    budgets.weigh(cumulative, [k], 1, chances)
-    return chances[:, :, 0]
+def resampled(found: budgets.Trials, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(K, DRAWS): copies of each trial, and its chance to be the best of k."""
+    places = budgets.sampled_places(found, "digits", RULESET)[:, 1:]
+    below, upto = np.divmod(places, found.n + 1)
+    return upto - below, budgets.chances(found.n, (k,), 1, np.float64)[places, 0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 12, 25])
@@ -78,9 +78,9 @@ def test_resamples_are_weighed_as_if_each_were_sorted(
     vals, tests = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     n = len(pairs)
     found = budgets.ordered(vals, tests, way)  # type: ignore[arg-type]
-    cumulative = budgets.resampled_counts(found, "digits", RULESET)
-    assert (cumulative[-1] == n).all()
-    copies = np.diff(cumulative, axis=0, prepend=0)[:, 7]
+    copies = resampled(found, 1)[0]
+    assert (copies.sum(axis=0) == n).all()
+    copies = copies[:, 7]
     drawn = [number for number, c in zip(found.numbers, copies, strict=True) for _ in range(c)]
     again = budgets.ordered(
         [vals[i] for i in drawn],
@@ -88,7 +88,7 @@ def test_resamples_are_weighed_as_if_each_were_sorted(
         way,  # type: ignore[arg-type]
     )
     for k in range(1, n + 1):
-        chances = chances_of(cumulative, k)[:, 7]
+        chances = resampled(found, k)[1][:, 7]
         # Copies of equals: which of them comes first depends on the draw, their own order not.
         assert chances.sum() == pytest.approx(1.0)
         if len(set(vals)) == n:
@@ -98,10 +98,10 @@ def test_resamples_are_weighed_as_if_each_were_sorted(
 def test_methods_with_the_same_trials_are_resampled_alike() -> None:
     one = budgets.ordered([0.1, 0.2, 0.3], [1.0, 2.0, 3.0], "maximize")
     other = budgets.ordered([0.3, 0.2, 0.1], [1.0, 2.0, 3.0], "maximize")
-    first, second = (budgets.resampled_counts(x, "digits", RULESET) for x in (one, other))
-    counts = np.diff(first, axis=0, prepend=0)
-    assert (counts == np.diff(second, axis=0, prepend=0)[::-1]).all()
-    assert (budgets.resampled_counts(one, "letters", RULESET) != first).any()
+    first, second = (resampled(x, 1)[0] for x in (one, other))
+    assert (first == second[::-1]).all()
+    elsewhere = budgets.sampled_places(one, "letters", RULESET)
+    assert (elsewhere != budgets.sampled_places(one, "digits", RULESET)).any()
 
 
 def test_the_interval_is_that_of_the_resampled_expectations() -> None:
@@ -110,17 +110,16 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
     found = budgets.ordered(
         vals.tolist(), (vals + generator.normal(0, 0.1, 12)).tolist(), "maximize"
     )
-    cumulative = budgets.resampled_counts(found, "digits", RULESET)
-    copies = np.diff(cumulative, axis=0, prepend=0)
+    copies, chances = resampled(found, 4)
     values = []
     for column in copies.T[:300]:
         tests = np.repeat(found.tests, column)
         ranks = range(len(tests))
         values.append(budgets.expected(budgets.ordered(ranks, tests, "maximize"), 4))  # type: ignore[arg-type]
-    chances = chances_of(cumulative, 4)
     draws = (chances * found.tests[:, np.newaxis]).sum(axis=0)
     assert draws[:300] == pytest.approx(values)
-    (interval,) = budgets.intervals(found, cumulative, [4], 0.95)
+    places = budgets.sampled_places(found, "digits", RULESET)[:, 1:]
+    (interval,) = budgets.intervals(found, places, [4], 0.95)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert interval.low <= budgets.expected(found, 4) <= interval.high
@@ -128,6 +127,6 @@ def test_the_interval_is_that_of_the_resampled_expectations() -> None:
 
 def test_one_trial_leaves_nothing_to_resample() -> None:
     found = budgets.ordered([0.5], [0.4], "maximize")
-    cumulative = budgets.resampled_counts(found, "digits", RULESET)
-    assert budgets.intervals(found, cumulative, [1], 0.95) == [None]
+    places = budgets.sampled_places(found, "digits", RULESET)[:, 1:]
+    assert budgets.intervals(found, places, [1], 0.95) == [None]
     assert budgets.expected(found, 1) == 0.4

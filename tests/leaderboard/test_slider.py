@@ -10,6 +10,8 @@ import pytest
 
 from leaderboard.aggregate import interquartile_mean
 from leaderboard.board import build
+from leaderboard.budgets import DRAWS
+from leaderboard.paired import resamples
 from leaderboard.slider import budget_tables
 from leaderboard.tables import BudgetTable
 from suite.records import select
@@ -76,6 +78,27 @@ def test_between_them_every_subset_counts_once(made: Any) -> None:
                 tests = np.array([study.trials[i].val - 0.013 for i in won])
                 population.append((tests - 0.1) / (anchors[study.task.slug] - 0.1))
             assert row.score == pytest.approx(interquartile_mean(population))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_draws_resample_the_trials_of_each_task(made: Any, k: int) -> None:
+    """Studies of three and four trials: every subset of every resample, tasks weighing the same."""
+    study = next(s for s in made.studies if (s.task.slug, s.method.slug) == ("letters", "adam"))
+    made.tune(study, [0.3, 0.85, 0.5], [0.6, 0.7, 0.9])
+    board = build(made.evidence, made.catalogue, ["digits", "letters"], SMALL)
+    anchors = {t.task: next(r.tuned.mean for r in t.rows if r.is_reference) for t in board.tasks}
+    (row,) = [row for row in at(tables(made), k).rows if row.method == "adam"]
+    pools = []
+    for task, trials in (("digits", VALS["adam"]), ("letters", [0.3, 0.85, 0.5])):
+        tests = [0.6, 0.7, 0.9] if task == "letters" else [val - 0.013 for val in trials]
+        drawn = resamples(SMALL.seed_root, f"{task}/trials", len(trials), DRAWS).T
+        subsets = list(itertools.combinations(range(len(trials)), k))
+        won = [[max((trials[i], i) for i in draw[[*s]])[1] for s in subsets] for draw in drawn]
+        pools.append((np.array(tests)[won] - 0.1) / (anchors[task] - 0.1))
+    draws = [interquartile_mean(pool) for pool in zip(*pools, strict=True)]
+    assert row.interval is not None
+    expected = np.quantile(draws, [0.025, 0.975])
+    assert (row.interval.low, row.interval.high) == pytest.approx(expected)
 
 
 def test_ranks_and_intervals_follow_from_the_trials(made: Any) -> None:
