@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
+from dataclasses import fields as dataclass_fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -23,6 +24,7 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from suite import strict_json
 from suite.cards import Direction, Family, Slug
@@ -40,8 +42,11 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, **_STRICT)
 
 
 def _absent(value: object) -> bool:
@@ -157,18 +162,19 @@ def _canonical_part(*items: tuple[str, str | int]) -> str:
     return canonical_json(dict(items))
 
 
-class CurvePoint(_Record):
-    """One evaluation point."""
+@pydantic_dataclass(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One evaluation point: with slots, as it is most of what a record takes in memory."""
 
     batch: int
     passes: int
     seconds: float
     """Training time so far; the clock stops around evaluation."""
-    train_loss: float | None = None
+    train_loss: float | None
     """Mean training loss since the previous point, as the worker reports it (a claim)."""
     val: float
     test: float
-    start: int = 0
+    start: int
     """Which start, on tasks with several."""
     x: float | None = Field(default=None, exclude_if=_absent)
     """Where the weights lie, on functions of one or two unknowns (Functions.position). Not
@@ -426,13 +432,19 @@ def _plain_run(line: bytes, common: Common) -> RunRecord | None:
         return None
 
 
+_POINT_KEYS = sum(f.default is MISSING for f in dataclass_fields(CurvePoint))
+"""Those that every point has; the others only where they say something."""
+
+
 def _n_keys(run: RunRecord) -> int:
     """Keys in all objects of the JSON that a run was read from, equal ones of one object once."""
     spec, result = run.spec, run.result
-    parts = [run, spec, spec.task, spec.method, spec.compute, run.usage, run.isolation, *run.curve]
+    parts = [run, spec, spec.task, spec.method, spec.compute, run.usage, run.isolation]
     parts += [part for part in (result, run.checks) if part is not None]
     free = len(spec.hyperparameters) + (len(result.secondary) if result else 0)
-    return free + sum([len(part.model_fields_set) for part in parts])
+    places = sum([(p.x is not None) + (p.y is not None) for p in run.curve])
+    curve = len(run.curve) * _POINT_KEYS + places
+    return free + curve + sum([len(part.model_fields_set) for part in parts])
 
 
 def record_from(

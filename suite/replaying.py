@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -140,7 +140,7 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "status": record.status,
         "weights": record.weights_sha256,
         "result": record.result,
-        "curve": [point.model_dump(exclude={"seconds"}) for point in record.curve],
+        "curve": [replace(point, seconds=0.0) for point in record.curve],
         "counts": (usage.batches, usage.passes, usage.examples) if record.result else None,
     }
 

@@ -297,6 +297,7 @@ def record(refs, point, purpose, repetition, level, draw):
             train_loss=round(2.3 - 2 * float(val[i]), 4),
             val=round(float(val[i]), 4),
             test=round(float(test[i]), 4),
+            start=0,
         )
         for i, batch in enumerate(BATCHES)
     ]

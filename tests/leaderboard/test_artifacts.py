@@ -17,7 +17,10 @@ def test_a_cell_is_drawn_as_files_of_their_own(checkout: Any, tmp_path: Path) ->
     study = checkout.studies[0]
     for run_id in study.selected_runs:
         curve = [
-            CurvePoint(batch=b, passes=b, seconds=0.1, val=b / 20, test=b / 20) for b in (5, 10)
+            CurvePoint(
+                batch=b, passes=b, seconds=0.1, train_loss=None, val=b / 20, test=b / 20, start=0
+            )
+            for b in (5, 10)
         ]
         checkout.change(run_id, curve=curve)
     checkout.write(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,14 @@ TARGETS = [{"name": "easy", "value": 0.5}, {"name": "stretch", "value": 0.9}]
 GRID = (5, 10)
 
 
+def point(batch: int, **changes: Any) -> CurvePoint:
+    values = {"passes": 2 * batch, "seconds": batch / 10, "train_loss": None, "start": 0}
+    return CurvePoint(batch=batch, **values | changes)
+
+
 def curve(*vals: float, starts: int = 1, **changes: Any) -> list[CurvePoint]:
     return [
-        CurvePoint(batch=b, passes=2 * b, seconds=b / 10, val=v, test=v - 0.01, start=s, **changes)
+        point(b, val=v, test=v - 0.01, start=s, **changes)
         for s in range(starts)
         for b, v in zip(GRID, vals, strict=True)
     ]
@@ -143,7 +149,7 @@ def test_starts_are_averaged_within_a_repetition(new_records: Any) -> None:
         "digits", targets=TARGETS, evaluation={"points": 2}, recipe={"n_starts": 2}
     )
     study = records.add("digits", "sgd", [0.4, "failed"])
-    early = [CurvePoint(batch=5, passes=20, seconds=1.0, val=0.8, test=0.8, start=1)]
+    early = [point(5, passes=20, seconds=1.0, val=0.8, test=0.8, start=1)]
     records.change(study.selected_runs[0], curve=[*early, *curve(0.0, 0.4)])
     records.change(study.selected_runs[1], usage=Usage(passes=30, train_seconds=4.0))
     found = of(records, "sgd")
@@ -269,7 +275,7 @@ def test_hostile_numbers_stay_finite(made: Any, point: dict[str, Any]) -> None:
     study = made.studies[1]
     usage = Usage(passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE)
     for run_id, sign in zip(study.selected_runs[:3], (1, -1, 1), strict=True):
-        points = [p.model_copy(update=point) for p in curve(0.2, 0.8)]
+        points = [replace(p, **point) for p in curve(0.2, 0.8)]
         run = made.runs[run_id]
         result = run.result.model_copy(update={"test_last": 1e308 * sign, "test_oracle": 1e308})
         made.change(run_id, curve=points, usage=usage, result=result)
@@ -287,9 +293,7 @@ def test_hostile_numbers_stay_finite(made: Any, point: dict[str, Any]) -> None:
 
 
 def test_a_curve_with_more_points_than_the_task_has_is_read_at_those(made: Any) -> None:
-    points = [
-        CurvePoint(batch=b % 11, passes=b, seconds=0.1, val=0.5, test=0.5) for b in range(5000)
-    ]
+    points = [point(b % 11, passes=b, seconds=0.1, val=0.5, test=0.5) for b in range(5000)]
     for run_id in made.studies[1].selected_runs[:3]:
         made.change(run_id, curve=points)
     assert [point.batch for point in of(made, "adam").curve] == list(GRID)

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_texts_of_cards_run_nowhere(attack: Attack) -> None:
 def test_huge_numbers_overflow_nowhere(attack: Attack, value: str) -> None:
     number = float(value)
     curve = [
-        point.model_copy(update={"val": number, "test": number, "x": number, "y": -number})
+        replace(point, val=number, test=number, x=number, y=-number)
         for point in attack.runs[0].curve
     ]
     usage = attack.runs[0].usage.model_copy(

@@ -136,7 +136,9 @@ class FakePool:
         diverged = score < 0.2
         result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
         points = [
-            CurvePoint(batch=b, passes=b, seconds=0.1, train_loss=1.5, val=score / b, test=score)
+            CurvePoint(
+                batch=b, passes=b, seconds=0.1, train_loss=1.5, val=score / b, test=score, start=0
+            )
             for b in (1, 2)
         ]
         return RunRecord(

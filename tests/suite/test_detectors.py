@@ -92,7 +92,9 @@ def run_of(
         status="completed",
         result=Result(**(scores | result)),
         curve=[
-            CurvePoint(batch=b, passes=b, seconds=0.1, train_loss=1.0, val=val * s, test=test * s)
+            CurvePoint(
+                batch=b, passes=b, seconds=0.1, train_loss=1.0, val=val * s, test=test * s, start=0
+            )
             for b, s in zip(BATCHES, lift, strict=True)
         ],
         usage=Usage(

@@ -82,7 +82,9 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         "tier": "lite",
         "status": "completed",
         "result": Result(val=0.5, test=0.25, test_last=0.5, test_oracle=1.0, selected=0),
-        "curve": [CurvePoint(batch=1, passes=1, seconds=0.5, val=0.5, test=0.25)],
+        "curve": [
+            CurvePoint(batch=1, passes=1, seconds=0.5, train_loss=None, val=0.5, test=0.25, start=0)
+        ],
         "usage": Usage(batches=1, passes=1, examples=2, train_seconds=0.1, wall_seconds=0.5),
         "environment": ENVIRONMENT,
         "isolation": Isolation(level="L1"),
@@ -374,7 +376,9 @@ LINE = json.dumps(
             val=1, test=0.25, test_last=-0.0, test_oracle=1e-9, selected=0, secondary={"nll": 0.5}
         ),
         curve=[
-            CurvePoint(batch=n, passes=n, seconds=n, train_loss=0.5, val=n, test=0.1, x=0.1, y=2.5)
+            CurvePoint(
+                batch=n, passes=n, seconds=n, train_loss=0.5, val=n, test=0.1, start=0, x=0.1, y=2.5
+            )
             for n in (1, 2)
         ],
         checks=Checks(first_losses=[0.1, None], weight_distances=[1.5]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,7 @@ def test_on_one_machine_everything_but_time_must_be_the_same(completed: RunRecor
     usage = completed.usage.model_copy(update={"train_seconds": 99.0, "peak_bytes": 1})
     slower = completed.model_copy(update={"usage": usage, "created_at": "later"})
     assert compare(completed, slower, ALLOWED).verdict == "identical"
-    point = completed.curve[0].model_copy(update={"test": 0.123})
+    point = replace(completed.curve[0], test=0.123)
     forged: dict[str, Any] = {
         "weights": {"weights_sha256": "0" * 64},
         "result": {"result": completed.result.model_copy(update={"test": 0.999})},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def result_of(bundle: Bundle, **changes: Any) -> dict[str, Any]:
 
 def curve_of(bundle: Bundle, at: int, **changes: Any) -> dict[str, Any]:
     curve = list(repetition(bundle).curve)
-    curve[at] = curve[at].model_copy(update=changes)
+    curve[at] = replace(curve[at], **changes)
     return {"curve": curve}
 
 
