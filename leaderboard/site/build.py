@@ -24,13 +24,13 @@ from leaderboard.site import jobs, twins
 from leaderboard.site.cache import Cache, Model
 from leaderboard.site.folder import File, State, staged, state, write
 from leaderboard.site.gathering import Keys, gather
-from leaderboard.site.jobs import Made
+from leaderboard.site.jobs import Group, Made
 from leaderboard.site.pages import BOARD_PAGES
-from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
+from leaderboard.site.parts import COMPARED, LONG_TABLE, MEMOS, Context, Remembered, TaskPart
 from leaderboard.site.rendering import prepare
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
-from leaderboard.site.summaries import MEMOS, GroupPart
+from leaderboard.site.summaries import GroupPart
 from leaderboard.site.views import Method, SiteView
 from leaderboard.site.workers import Workers, cores, spare, uncollected
 from leaderboard.tables import Basis, Board
@@ -175,9 +175,9 @@ class _Build:
         parts = self.tasks()
         shown = {slug: part for slug, part in parts.items() if not part.empty}
         problems = self.problems(parts)
-        groups, ledger, n_runs = self.together(shown)
+        groups, ledger = self.together(shown)
         self.say("drawing the board")
-        view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}), n_runs)
+        view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}))
         self.draw(view, {name: part.compared for name, part in groups.items()}, list(shown))
         for aside in (LONG_TABLE, COMPARED, MEMOS):
             shutil.rmtree(self.root / aside, ignore_errors=True)
@@ -188,7 +188,7 @@ class _Build:
             out=out,
             n_tasks=len(shown),
             n_kept=self.n_kept,
-            n_runs=n_runs,
+            n_runs=view.n_runs,
             n_files=len(self.files),
             n_bytes=sum(file.n_bytes for file in self.files),
             problems=problems,
@@ -202,7 +202,8 @@ class _Build:
 
             def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
                 each = spare(self.jobs, len(slugs))
-                return workers.run(jobs.task, {slug: (slug, self.root, each) for slug in slugs})
+                work = {s: (s, self.root, self.remembered("task", s), each) for s in slugs}
+                return workers.run(jobs.task, work)
 
             under_way = make(new)
             # Meanwhile: what else is known, and what processes of later stages need.
@@ -216,8 +217,8 @@ class _Build:
             found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))
         return {slug: found[slug] for slug in keys}
 
-    def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger, int]:
-        """What tasks say together, by family and "overall"; of claims; and how many runs there are.
+    def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger]:
+        """What tasks say together, by family and "overall"; and of claims.
 
         Args:
             parts: of the tasks with something to show.
@@ -229,18 +230,19 @@ class _Build:
         claimed = [slug for slug in plan.claimed if slug in parts]
         read = jobs.Read(plan.cards, plan.methods, parts, context.links, context.ruleset, self.root)
         with Workers(read, self.jobs) as workers:
-            listed = workers.run(jobs.long_table, {"": (list(plan.task_keys),)})
             judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
             ranked = workers.run(
-                jobs.group, {name: (self.group(name, members[name]),) for name in missing}
+                jobs.group,
+                {
+                    name: (Group(name, members[name], self.remembered("group", name)),)
+                    for name in missing
+                },
             )
             found = self.ranked | self.made(
                 "group", GroupPart, plan.group_keys, ranked, len(missing)
             )
             ledger = self.judged | self.made("claims", Ledger, plan.claims_key, judged, 1)
-            _, (n_runs, files) = next(listed)
-        self.files += files
-        return {name: found[name] for name in members}, ledger["all"], n_runs
+        return {name: found[name] for name in members}, ledger["all"]
 
     def holds(self, name: str, key: str) -> bool:
         """An earlier build kept something under this key."""
@@ -279,12 +281,12 @@ class _Build:
             self.say(f"{_KINDS[kind]}: {done} of {n} ready")
         return found
 
-    def group(self, name: str, slugs: Sequence[str]) -> jobs.Group:
-        """What a group is made from; most of its bootstraps are those of the last time."""
+    def remembered(self, kind: str, name: str) -> Remembered:
+        """What is known of a task or a group: most of its bootstraps are those of the last time."""
         # Other code may compute something else.
-        memo = f"{MEMOS}/{name}-{self.keys.code}.memo"
-        known = self.cache.newest(f"group-{name}", memo) if self.cache else None
-        return jobs.Group(name, slugs, known, memo)
+        memo = f"{MEMOS}/{kind}-{name}-{self.keys.code}.memo"
+        known = self.cache.newest(f"{kind}-{name}", memo) if self.cache else None
+        return Remembered(known, memo)
 
     def draw(
         self, view: SiteView, together: Mapping[str, Mapping[str, str]], shown: Sequence[str]
@@ -293,6 +295,7 @@ class _Build:
         drawing = jobs.Drawing(view, self.context.links, shown, together, self.root)
         with Workers(drawing, self.jobs) as workers:
             drawn = (
+                workers.run(jobs.long_table, {"": ()}),
                 workers.run(jobs.other, {make.__name__: (make,) for make in jobs.OTHERS}),
                 workers.run(jobs.pages, {draw.__name__: (draw,) for draw in BOARD_PAGES}),
             )
@@ -304,7 +307,6 @@ class _Build:
         parts: Mapping[str, TaskPart],
         groups: Mapping[str, GroupPart],
         ledger: Ledger,
-        n_runs: int,
     ) -> SiteView:
         """Everything that pages beyond single tasks are made from."""
         context, reports = self.context, self.plan.reports
@@ -322,7 +324,7 @@ class _Build:
             ruleset=context.ruleset,
             with_local=context.links.with_local,
             version=context.links.version,
-            n_runs=n_runs,
+            n_runs=sum(part.n_runs for part in parts.values()),
             problems=ledger.problems,
         )
 

@@ -17,7 +17,7 @@ from leaderboard.site import citing, feeds, parts, sheets, summaries, twins
 from leaderboard.site.folder import File, described, write
 from leaderboard.site.links import DATA, STATIC, Links
 from leaderboard.site.pages import compare_data
-from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.parts import LONG_TABLE, Context, Remembered, TaskPart
 from leaderboard.site.summaries import Member
 from leaderboard.site.views import SiteView
 from suite.cards import SubmissionCard, TaskCard
@@ -29,9 +29,9 @@ Made = tuple[str, list[File]]
 """A part as JSON, which is also what a cache keeps, and its files."""
 
 
-def task(context: Context, slug: str, root: Path, processes: int) -> Made:
+def task(context: Context, slug: str, root: Path, remembered: Remembered, processes: int) -> Made:
     """A task's part (parts.TaskPart as JSON) and its files."""
-    part, files = parts.make(context, slug, root, processes)
+    part, files = parts.make(context, slug, root, remembered, processes)
     return part.model_dump_json(), files
 
 
@@ -54,20 +54,17 @@ class Group:
 
     name: str
     slugs: Sequence[str]
-    known: Path | None
-    """What was computed for the group before."""
-    memo: str
-    """The path of what is computed now."""
+    remembered: Remembered
 
 
 def group(read: Read, own: Group) -> Made:
     """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
     members = [Member.of(read.tasks[slug], read.parts[slug]) for slug in own.slugs]
-    memo = Memo.load(own.known)
+    memo = Memo.load(own.remembered.known)
     part = summaries.make(own.name, members, read.ruleset, memo)
-    memo.save(read.root / own.memo)
+    memo.save(read.root / own.remembered.memo)
     pages = summaries.pages(part, members, read.methods, read.links)
-    files = [described(read.root, own.memo), *_written(read.root, pages.items())]
+    files = [described(read.root, own.remembered.memo), *_written(read.root, pages.items())]
     return part.model_dump_json(), files
 
 
@@ -78,14 +75,6 @@ def ledger(read: Read, slugs: Sequence[str]) -> Made:
     ]
     found = claims.evaluate(contests, read.methods, read.tasks, read.ruleset)
     return found.model_dump_json(), []
-
-
-def long_table(read: Read, slugs: Sequence[str]) -> tuple[int, list[File]]:
-    """The long table, put together from what the tasks left; the number of runs in it."""
-    lines = [read.root / LONG_TABLE / f"{slug}.csv" for slug in slugs]
-    names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
-    n_runs = sheets.write_long(lines, *(read.root / name for name in names))
-    return n_runs, [described(read.root, name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -99,6 +88,14 @@ class Drawing:
     together: Mapping[str, Mapping[str, str]]
     """What the compare page says of the methods of each group."""
     root: Path
+
+
+def long_table(drawing: Drawing) -> list[File]:
+    """The long table, put together from what the tasks left."""
+    lines = [drawing.root / LONG_TABLE / f"{slug}.csv" for slug in drawing.shown]
+    names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
+    sheets.write_long(lines, *(drawing.root / name for name in names))
+    return [described(drawing.root, name) for name in names]
 
 
 def pages(drawing: Drawing, draw: Callable[[SiteView, Links], Mapping[str, str]]) -> list[File]:

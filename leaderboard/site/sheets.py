@@ -168,12 +168,8 @@ def _count(value: int) -> int | str:
     return value if -_MAX_COUNT <= value <= _MAX_COUNT else ""
 
 
-def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int:
-    """Both forms of the long table from the lines of each task, one task in memory at a time.
-
-    Returns:
-        The number of runs in it.
-    """
+def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> None:
+    """Both forms of the long table from the lines of each task, one task in memory at a time."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     from pyarrow import parquet
@@ -186,7 +182,6 @@ def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int
         ),
     }
     csv_path.parent.mkdir(parents=True, exist_ok=True)
-    n_runs = 0
     with (
         csv_path.open("xb") as out,
         parquet.ParquetWriter(parquet_path, schema, compression="zstd") as writer,
@@ -195,7 +190,4 @@ def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> int
         for part in parts:
             if data := part.read_bytes():
                 out.write(data)
-                rows = arrow_csv.read_csv(pa.BufferReader(data), **options)
-                writer.write_table(rows)
-                n_runs += rows.num_rows
-    return n_runs
+                writer.write_table(arrow_csv.read_csv(pa.BufferReader(data), **options))

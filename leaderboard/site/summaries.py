@@ -23,9 +23,6 @@ from leaderboard.tables import Basis, Board, BudgetTable, Summary, TaskTable
 from suite.cards import SubmissionCard, TaskCard
 from suite.ruleset import Ruleset
 
-MEMOS = "memos"
-"""Where what groups computed lies until it is kept; not part of the site."""
-
 
 class GroupPart(Part):
     """A family, or all of them."""
