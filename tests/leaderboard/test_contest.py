@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from leaderboard import paired
 from leaderboard.board import table
 from leaderboard.contest import Contest, pairs, ranks
 from leaderboard.evidence import cells
+from leaderboard.memo import Memo
 from suite.ruleset import RULESET
 
 SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
@@ -63,6 +66,31 @@ def test_pairs_are_the_comparisons_of_each_two(mixed: Contest) -> None:
     ]
     assert [pair.verdict for pair in found] == verdicts
     assert {"better", "equivalent"} <= set(verdicts)
+
+
+def test_remembered_pairs_are_those_computed_anew(
+    mixed: Contest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Memo()
+    found = pairs(mixed, first)
+    first.save(tmp_path / "memo")
+    asked = []
+    bca_intervals = paired.bca_intervals
+
+    def counted(rows: Any, *rest: Any) -> Any:
+        asked.append(len(rows))
+        return bca_intervals(rows, *rest)
+
+    monkeypatch.setattr(paired, "bca_intervals", counted)
+    assert pairs(mixed, Memo.load(tmp_path / "memo")) == found
+    assert asked == []
+    adam = next(cell for cell in mixed.cells if cell.method == "adam")
+    scores = {**adam.tuned.scores, 0: adam.tuned.scores[0] + 0.1}
+    other = replace(adam, tuned=replace(adam.tuned, scores=scores))
+    changed = replace(mixed, cells=[other if cell is adam else cell for cell in mixed.cells])
+    assert pairs(changed, Memo.load(tmp_path / "memo")) == pairs(changed) != found
+    assert sorted(asked[:2]) == [1, 4]  # with the one of 8 repetitions, and those of 12
+    assert sum(asked[2:]) == 15
 
 
 def test_ranks_count_the_pairs(mixed: Contest) -> None:
