@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from leaderboard import budgets
@@ -29,6 +28,8 @@ class Dossier:
     runs: Mapping[str, RunRecord] = field(repr=False)
     """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
     is missing."""
+    tests: Mapping[str, Sequence[float | None]] = field(repr=False)
+    """Test scores of the trials by method and number; see test_of."""
     evidence: Evidence = field(repr=False)
     """Of this task alone, as for board.build and compare."""
     problems: Sequence[str] = ()
@@ -45,7 +46,7 @@ class Dossier:
 
     def test_of(self, cell: Cell, trial: Trial) -> float | None:
         """Test score of a trial; the chance level of one without; None if its record is missing."""
-        return self._tests[cell.method][trial.number]
+        return self.tests[cell.method][trial.number]
 
     def trials(self, cell: Cell) -> budgets.Trials | None:
         """The stored trials of a study in the order of selection.
@@ -53,25 +54,11 @@ class Dossier:
         None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
         """
         stored = cell.study.trials
-        known = [score for score in self._tests[cell.method] if score is not None]
+        known = [score for score in self.tests[cell.method] if score is not None]
         if len(known) < len(stored) or len(stored) > budgets.MAX_TRIALS:
             return None
         vals = [trial.val for trial in stored]
         return budgets.ordered(vals, known, self.card.metric.direction)
-
-    @cached_property
-    def _tests(self) -> dict[str, list[float | None]]:
-        """See test_of: by method and number of the trial."""
-        return {
-            cell.method: [self._test(cell, trial) for trial in cell.study.trials]
-            for cell in self.cells
-        }
-
-    def _test(self, cell: Cell, trial: Trial) -> float | None:
-        run = self.runs.get(trial.run_id)
-        if run is None or _misfit(cell, trial, run):
-            return None
-        return run.result.test if run.result else self.card.metric.chance
 
     @property
     def all_trials(self) -> dict[str, budgets.Trials]:
@@ -140,17 +127,22 @@ def of_records(
     card = catalogue.tasks[task][0]
     kept, problems = cells(card, evidence, catalogue, ruleset)
     own: dict[str, RunRecord] = {}
+    tests: dict[str, list[float | None]] = {}
     for cell in kept:
-        study = cell.study
+        study, scores = cell.study, tests.setdefault(cell.method, [])
         own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
             wrong = _misfit(cell, trial, run) if run else ""
             if wrong:
                 problems.append(wrong)
-            elif run:
+            if wrong or run is None:
+                scores.append(None)
+            else:
                 own[run.id] = run
-    return Dossier(card, ruleset, kept, own, evidence, sorted({*evidence.problems, *problems}))
+                scores.append(run.result.test if run.result else card.metric.chance)
+    problems = sorted({*evidence.problems, *problems})
+    return Dossier(card, ruleset, kept, own, tests, evidence, problems)
 
 
 def _misfit(cell: Cell, trial: Trial, run: RunRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from suite.cards import TaskCard
 from suite.detectors import Baselines, Flag, Library, Source, detect
@@ -21,6 +22,10 @@ class Suspicions:
     baselines: frozenset[str]
     """Slugs of the methods that the others are compared with."""
 
+    @cached_property
+    def _library(self) -> Library:
+        return Library({ref.slug: source for ref, source in self.sources.items()})
+
     def flags(
         self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
     ) -> dict[str, Sequence[Flag]]:
@@ -28,7 +33,6 @@ class Suspicions:
         baseline = Baselines(
             [record for record in records.values() if record.spec.method.slug in self.baselines]
         )
-        others = Library({ref.slug: source for ref, source in self.sources.items()})
         return {
             study.id: detect(
                 [
@@ -40,7 +44,7 @@ class Suspicions:
                 self.sources.get(study.method, {}),
                 self.cards[study.task.slug],
                 baseline,
-                others=others,
+                others=self._library,
             )
             for study in studies
         }

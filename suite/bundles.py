@@ -33,6 +33,7 @@ from suite.records import (
     StudyRecord,
     TaskRef,
     plain_runs,
+    plain_study,
     record_from,
 )
 from suite.untrusted import read_regular
@@ -254,4 +255,5 @@ def _run(line: bytes, where: str, common: Common) -> RunRecord:
 
 
 def _study(line: bytes, where: str, common: Common) -> StudyRecord:
-    return record_from(_strict(line, where), StudyRecord, where, common)
+    study = plain_study(line, common)
+    return study or record_from(_strict(line, where), StudyRecord, where, common)

@@ -387,8 +387,10 @@ def reproduce_command(method: str, spec: RunSpec) -> str:
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, StudyRecord)
 
-_BEGIN = f'{{"kind":"run","schema_version":{SCHEMA_VERSION},'.encode()
-"""Of a run's line as it is written."""
+_BEGIN, _BEGIN_STUDY = (
+    f'{{"kind":"{kind}","schema_version":{SCHEMA_VERSION},'.encode() for kind in ("run", "study")
+)
+"""Of a record's line as it is written."""
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From schema N to N + 1; schema 1 is the first, so there is none yet."""
@@ -445,6 +447,22 @@ def _n_keys(run: RunRecord) -> int:
     places = sum([(p.x is not None) + (p.y is not None) for p in run.curve])
     curve = len(run.curve) * _POINT_KEYS + places
     return free + curve + sum([len(part.model_fields_set) for part in parts])
+
+
+def plain_study(line: bytes, common: Common) -> StudyRecord | None:
+    """The study of a line of a bundle, as plain_runs; None for a line that is not ordinary."""
+    if not line.startswith(_BEGIN_STUDY):
+        return None
+    try:
+        study = StudyRecord.model_validate_json(line, context=common)
+    except ValidationError:
+        return None
+    space, trials = study.space, study.trials
+    parts = [study, study.task, study.method, study.compute, space, *space.ranges.values(), *trials]
+    n_free = len(space.ranges) + len(space.defaults) + sum([len(t.hyperparameters) for t in trials])
+    n_keys = n_free + sum([len(part.model_fields_set) for part in parts])
+    sure = n_keys == strict_json.most_keys(line) and not _wrong_with_study(study)
+    return study if sure else None
 
 
 def record_from(

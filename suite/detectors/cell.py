@@ -273,11 +273,13 @@ def sign_of(card: TaskCard) -> float:
 
 def by_point(runs: Sequence[RunRecord]) -> list[Group]:
     """Repetitions by method and hyperparameters."""
-    found: dict[str, list[RunRecord]] = {}
+    found: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in runs:
         spec = run.spec
         if spec.purpose == "repetition":
-            point = repr((spec.method.slug, sorted(spec.hyperparameters.items())))
+            values = sorted(spec.hyperparameters.items())
+            # With the types, because 1, 1.0 and True are equal and not the same.
+            point = spec.method.slug, *values, *[type(value) for _, value in values]
             found.setdefault(point, []).append(run)
     return [Group(same) for same in found.values()]
 
@@ -312,8 +314,9 @@ def cpu_per_pass(runs: Sequence[RunRecord]) -> list[float]:
 
 def distance_of(run: RunRecord) -> float | None:
     """How far the weights moved, the largest over the starts."""
-    distances = run.checks.weight_distances if run.checks else []
-    return max((d for d in distances if d is not None), default=None)
+    if run.checks is None:
+        return None
+    return max([d for d in run.checks.weight_distances if d is not None], default=None)
 
 
 def sd(values: Sequence[float]) -> float:

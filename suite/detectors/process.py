@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from statistics import median
 
@@ -82,16 +82,16 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
         return
     hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
     curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
-    for run in cell.runs:
-        problem = (run.spec.purpose, run.spec.repetition)
+    # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose share
+    # is the same in every split. Nor are the weights where a function is solved.
+    for run in _sharing(_end, cell.runs):
         points = [(point.val, point.test) for point in run.curve]
-        # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose
-        # share is the same in every split. Nor are the weights where a function is solved.
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
-            curves.setdefault(curve, {}).setdefault(problem, run)
+            curves.setdefault(curve, {}).setdefault(_problem(run), run)
+    for run in _sharing(lambda run: run.weights_sha256, cell.runs):
         if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
-            hashes.setdefault(run.weights_sha256, {}).setdefault(problem, run)
+            hashes.setdefault(run.weights_sha256, {}).setdefault(_problem(run), run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
             if len(same) > 1:
@@ -100,6 +100,27 @@ def repeated_result(cell: Cell) -> Iterator[Flag]:
                     message=f"{len(same)} runs with different seeds have the same {what}",
                     runs=ids(list(same.values())),
                 )
+
+
+def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs whose `part` is that of a run of another problem: the rest need no closer look."""
+    problems: dict[object, tuple[str, int]] = {}
+    shared = set()
+    for run in runs:
+        own, problem = part(run), _problem(run)
+        if problems.setdefault(own, problem) != problem:
+            shared.add(own)
+    return [run for run in runs if part(run) in shared] if shared else []
+
+
+def _end(run: RunRecord) -> tuple[float, float] | None:
+    """Where the curve of a run ends; None without a curve."""
+    return (run.curve[-1].val, run.curve[-1].test) if run.curve else None
+
+
+def _problem(run: RunRecord) -> tuple[str, int]:
+    """What the seeds of a run depend on."""
+    return run.spec.purpose, run.spec.repetition
 
 
 def _solved(run: RunRecord) -> bool:

@@ -115,8 +115,8 @@ def fast_convergence(cell: Cell) -> Iterator[Flag]:
             for key, values in group.curves.items()
             if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
         ]
-        most = max(leads, default=None)
-        if most and most.sigmas > CONVERGENCE_SIGMA:
+        if leads:
+            most = max(leads)
             yield Flag(
                 code="fast_convergence",
                 message=f"after {most.batch} batches {most.mean:.4g} on validation "
@@ -137,13 +137,20 @@ class _Lead(NamedTuple):
 
 
 def _lead(key: Place, values: Sequence[float], cell: Cell) -> _Lead | None:
-    """Against the best mean, in units of the largest spread among the baselines and `values`."""
+    """Against the best mean, in units of the largest spread among the baselines and `values`.
+
+    None where it is not above CONVERGENCE_SIGMA.
+    """
     level = cell.baseline.level(key)
     if level is None:
         return None
     mean, best = fmean(values), level.highest if cell.sign > 0 else level.lowest
-    spread = max(cell.card.metric.margin, sd(values), level.spread)
-    return _Lead(cell.sign * (mean - best) / spread, key[1], mean, best, spread)
+    ahead, known = cell.sign * (mean - best), max(cell.card.metric.margin, level.spread)
+    if ahead / known <= CONVERGENCE_SIGMA:
+        return None  # whatever the spread of `values`: a larger one makes it less
+    spread = max(known, sd(values))
+    sigmas = ahead / spread
+    return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
 
 
 def val_test_gap(cell: Cell) -> Iterator[Flag]:

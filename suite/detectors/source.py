@@ -272,7 +272,10 @@ def likeness(one: Shape, other: Shape, weights: Mapping[tuple[str, ...], float])
 
 
 class Library:
-    """Sources by slug, made ready once to be held against one after another."""
+    """Sources by slug, made ready once to be held against one after another.
+
+    What was found is kept by the library itself: to hash or compare its sources takes longer.
+    """
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.files = tuple((slug, _frozen(source)) for slug, source in sorted(sources.items()))
@@ -286,18 +289,16 @@ def resemblances(source: Source, others: Mapping[str, Source] | Library) -> list
     or the same paper.
     """
     library = others if isinstance(others, Library) else Library(others)
-    return list(_resemblances(_frozen(source), library.files))
+    return list(_resemblances(_frozen(source), library))
 
 
 @lru_cache(maxsize=1024)
-def _resemblances(
-    source: _Files, others: tuple[tuple[str, _Files], ...]
-) -> tuple[tuple[str, float], ...]:
+def _resemblances(source: _Files, library: Library) -> tuple[tuple[str, float], ...]:
     own = _shape(source)
     if len(own.sequence) < MIN_LABELS:
         return ()
-    shapes = {slug: _shape(other) for slug, other in others}
-    cards = {slug: _card(dict(other)) for slug, other in others}
+    shapes = {slug: _shape(other) for slug, other in library.files}
+    cards = {slug: _card(dict(other)) for slug, other in library.files}
     seen = Counter(shingle for one in (own, *shapes.values()) for shingle in one.shingles)
     n = len(shapes) + 1
     weights = {shingle: math.log1p(n / count) for shingle, count in seen.items()}

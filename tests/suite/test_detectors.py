@@ -6,12 +6,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
 
 from suite.cards import Metric, TaskCard
 from suite.detectors import Flag, detect
+from suite.detectors.cell import by_point
 from suite.identity import sha256
 from suite.records import (
     Checks,
@@ -26,6 +28,7 @@ from suite.records import (
     TaskRef,
     Usage,
 )
+from suite.space import Value
 
 TASK = TaskRef(slug="digits", version=1, code_hash=sha256("task"))
 BATCHES = (20, 40, 60, 80, 100)
@@ -188,6 +191,33 @@ def test_a_method_with_its_own_loss_may_begin_anywhere(baseline: list[RunRecord]
     assert detect(runs_of("mine", checks=checks), [], source, card_of(), baseline) == []
 
 
+def test_runs_that_end_alike_are_not_flagged_for_it(baseline: list[RunRecord]) -> None:
+    first, *others = runs_of("mine")
+    last = (
+        others[-1]
+        .curve[-1]
+        .model_copy(update={"val": first.curve[-1].val, "test": first.curve[-1].test})
+    )
+    alike = others[-1].model_copy(update={"curve": [*others[-1].curve[:-1], last]})
+    assert found([first, *others[:-1], alike], baseline) == []
+    same = alike.model_copy(update={"curve": first.curve})
+    assert codes(found([first, *others[:-1], same], baseline)) == ["repeated_result"]
+    assert found([first, first, *others], baseline) == []
+
+
+def test_values_of_other_types_are_other_points() -> None:
+    run = run_of("mine", 0, val=0.9, test=0.9)
+    points: list[dict[str, Value]] = [
+        *({"a": value, "b": 2} for value in (1, 1.0, True, "1", 1)),
+        {"b": 2, "a": 1},
+    ]
+    runs = [
+        run.model_copy(update={"spec": run.spec.model_copy(update={"hyperparameters": point})})
+        for point in points
+    ]
+    assert [len(group) for group in by_point(runs)] == [3, 1, 1, 1]
+
+
 def test_records_without_checks_are_not_flagged(baseline: list[RunRecord]) -> None:
     old = [run.model_copy(update={"checks": None}) for run in runs_of("mine")]
     assert found(old, baseline) == []
@@ -269,6 +299,33 @@ def test_a_network_that_begins_trained_is_flagged(baseline: list[RunRecord]) -> 
     (flag,) = found(runs_of("mine", 0.95, lift=(0.98, 0.985, 0.99, 0.995, 1.0)), baseline)
     assert flag.code == "fast_convergence" and "after 20 batches" in flag.message
     assert len(flag.runs) == 8
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("sigmas", [6.0, 9.0, 14.0, 40.0])
+def test_a_lead_is_measured_by_the_largest_spread(
+    sigmas: float, seed: int, baseline: list[RunRecord]
+) -> None:
+    """Beside the definition, computed point by point with the exact standard library."""
+    draw, card = random.Random(seed), card_of()
+    noise = draw.choice([0.0, 0.004, 0.02])
+    lift = [share + draw.choice([0.0, sigmas * max(0.011, noise)]) for share in LIFT]
+    runs = [
+        run_of("mine", n, val=0.9, test=0.9, lift=[share + draw.gauss(0, noise) for share in lift])
+        for n in range(8)
+    ]
+    methods = [baseline[start : start + 8] for start in range(0, len(baseline), 8)]
+    leads = []
+    for point in range(len(BATCHES)):
+        columns = [[run.curve[point].val for run in same] for same in (runs, *methods)]
+        best = max(mean(column) for column in columns[1:])
+        spread = max(card.metric.margin, *(stdev(column) for column in columns))
+        leads.append(((mean(columns[0]) - best) / spread, BATCHES[point]))
+    said = [flag.message for flag in found(runs, baseline) if flag.code == "fast_convergence"]
+    most, batch = max(leads)
+    assert bool(said) == (most > 6)
+    for message in said:
+        assert message.startswith(f"after {batch} batches") and f": {most:.1f} stand" in message
 
 
 def test_faster_is_faster_in_a_metric_to_minimise(baseline: list[RunRecord]) -> None:

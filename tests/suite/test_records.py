@@ -34,10 +34,11 @@ from suite.records import (
     Usage,
     parse_record,
     plain_runs,
+    plain_study,
     record_from,
     study_id,
 )
-from suite.space import Space
+from suite.space import ChoiceRange, FloatRange, IntRange, Space
 from suite.store import MAX_RECORD_BYTES, Store, read_record
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -396,10 +397,10 @@ ODD = [
 ]
 
 
-def changed_lines() -> Iterator[bytes]:
-    """LINE with each of its values replaced, and each of its keys doubled, lost or set apart."""
-    for found in re.finditer(rb'"([a-z0-9_]+)":("[^"]*"|[^][{}",]+)?', LINE):
-        before, after = LINE[: found.start()], LINE[found.end() :]
+def changed_lines(line: bytes) -> Iterator[bytes]:
+    """`line` with each of its values replaced, and each of its keys doubled, lost or set apart."""
+    for found in re.finditer(rb'"([a-z0-9_]+)":("[^"]*"|[^][{}",]+)?', line):
+        before, after = line[: found.start()], line[found.end() :]
         key, value = found[1], found[2] or b""
         yield before + b'"%s" :' % key + value + after
         yield before + b'"%s":%s,' % (key, value or b"0") + found[0] + after
@@ -427,7 +428,7 @@ def with_own_id(line: bytes) -> bytes:
 def test_the_quick_way_reads_what_the_careful_one_reads() -> None:
     first = plain_runs([LINE], Common([ENVIRONMENT]))[0]
     assert first is not None and first.environment is ENVIRONMENT
-    lines = [with_own_id(line) for line in changed_lines()]
+    lines = [with_own_id(line) for line in changed_lines(LINE)]
     runs = plain_runs([LINE, *lines], Common([ENVIRONMENT]))
     n_read = 0
     for line, run in zip(lines, runs[1:], strict=True):
@@ -438,6 +439,54 @@ def test_the_quick_way_reads_what_the_careful_one_reads() -> None:
         else:
             n_read += run is not None
             assert run is None or (run == careful and repr(run) == repr(careful)), line
+    assert n_read > 500
+
+
+POINTS = [{"lr": 0.1, "n": 2, "kind": "a", "on": True}, {"lr": 1e-9, "n": -3, "kind": "b"}]
+STUDY = json.dumps(
+    make_study(
+        epoch="e1",
+        space=Space(
+            ranges={
+                "lr": FloatRange(low=1e-9, high=1, log=True),
+                "n": IntRange(low=-3, high=4),
+                "kind": ChoiceRange(options=("a", "b", 1, 1.5, False)),
+            },
+            defaults=POINTS[0],
+        ),
+        trials=[
+            Trial(number=n, hyperparameters=point, run_id="0" * 16, status="completed", val=n)
+            for n, point in enumerate(POINTS)
+        ],
+    ).model_dump(mode="json"),
+    separators=(",", ":"),
+).encode()
+
+
+def with_own_study_id(line: bytes) -> bytes:
+    """The line with the id of its content, if that is sound."""
+    try:
+        study = StudyRecord.model_validate(strict_json.parse(line))
+    except ValueError:
+        return line
+    points, r = [trial.hyperparameters for trial in study.trials], len(study.selected_runs)
+    own = study_id(study.task, study.method, study.compute, study.ruleset, points, r, study.epoch)
+    return line.replace(study.id.encode(), own.encode())
+
+
+def test_the_quick_way_reads_a_study_as_the_careful_one() -> None:
+    common = Common([])
+    assert plain_study(with_own_study_id(STUDY), common) is not None
+    n_read = 0
+    for line in map(with_own_study_id, changed_lines(STUDY)):
+        study = plain_study(line, common)
+        try:
+            careful = record_from(strict_json.parse(line), StudyRecord, "x", Common([]))
+        except (strict_json.NotStrict, RecordError):
+            assert study is None, line
+        else:
+            n_read += study is not None
+            assert study is None or (study == careful and repr(study) == repr(careful)), line
     assert n_read > 500
 
 
