@@ -33,6 +33,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         auto_reload=False,
     )
     made.filters["said"] = said
@@ -45,12 +46,8 @@ def render(template: str, place: Place, **context: Any) -> str:
     """The page at `place`."""
     # Only the pages that the head names differ from their neighbours in what is around them.
     own = place if place.path in TOP else replace(place, path="")
-    text = (
-        environment()
-        .get_template(template)
-        .render(place=place, site=place.links, chrome=_chrome(own), **context)
-    )
-    return text if text.endswith("\n") else text + "\n"
+    made = environment().get_template(template)
+    return made.render(place=place, site=place.links, chrome=_chrome(own), **context)
 
 
 def prepare() -> None:

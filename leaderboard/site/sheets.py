@@ -143,11 +143,17 @@ def _point(hyperparameters: Mapping[str, Value]) -> str:
     """Hyperparameters as JSON in a field of a CSV table; most are fractions under few names."""
     if not hyperparameters:
         return "{}"
-    items = [
-        f"{_inner(name)}: {repr(value) if type(value) is float else _inner(value)}"
-        for name, value in sorted(hyperparameters.items())
-    ]
-    return f'"{{{", ".join(items)}}}"'
+    form, names = _form(*hyperparameters)
+    values = [hyperparameters[name] for name in names]
+    return form % (*[repr(v) if type(v) is float else _inner(v) for v in values],)
+
+
+@functools.lru_cache(maxsize=256)
+def _form(*names: str) -> tuple[str, list[str]]:
+    """A field without the values of the hyperparameters of these names, and the names in order."""
+    order = sorted(names)
+    items = [f"{_inner(name).replace('%', '%%')}: %s" for name in order]
+    return f'"{{{", ".join(items)}}}"', order
 
 
 @functools.lru_cache(maxsize=256, typed=True)

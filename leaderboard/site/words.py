@@ -102,8 +102,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.3g} ms"
 
 
+@functools.lru_cache(maxsize=256)
 def size(n_bytes: float) -> str:
-    """Bytes in a unit that suits them."""
+    """Bytes in a unit that suits them; an optimizer's state is as large in every run."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

@@ -22,6 +22,7 @@ from leaderboard.site.pages.about import rules
 from leaderboard.site.pages.comparison import compare_data, family_entries, task_entries
 from leaderboard.site.views import CellView, SiteView, TaskView
 from leaderboard.site.words import duration, minus, p_text, rank_text, said, size
+from suite.records import CurvePoint
 from suite.ruleset import RULESET
 from tests.leaderboard.conftest import demo
 from tests.site.making import STATIC, board_pages, demo_cards, links_of, site_view
@@ -129,6 +130,29 @@ def joined(page: str, address: str) -> str:
         else:
             parts.append(part)
     return "/".join(parts) if address else page
+
+
+@pytest.mark.parametrize(
+    ("loss", "start", "rows"),
+    [
+        (0.25, 0, "<tr><td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+        (None, 0, "<tr><td>1<td>2<td>0.500<td>–<td>0.125<td>1e-07\n" * 2),  # noqa: RUF001
+        (0.25, 3, "<tr><td>3<td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+    ],
+)
+def test_a_curve_says_what_its_points_hold(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+    loss: float | None,
+    start: int,
+    rows: str,
+) -> None:
+    view, _, (cell, *_) = made
+    point = CurvePoint(
+        batch=1, passes=2, seconds=0.5, train_loss=loss, val=0.125, test=1e-7, start=start
+    )
+    runs = [run.model_copy(update={"curve": [point, point]}) for run in cell.runs]
+    (text,) = cell_pages(replace(cell, runs=runs), links_of(view)).values()
+    assert text.count(f"<tbody>\n{rows}</table>") == len(runs)
 
 
 def test_the_same_view_makes_the_same_bytes(

@@ -203,6 +203,7 @@ def test_numbers_stay_numbers(value: Any, said: str) -> None:
     [
         {},
         {"lr": 0.1, "momentum": 1.0, "nesterov": True, "k": 1, "eps": 1e-17},
+        {"%s%%": 0.5, "%": "%s"},
         {"b": "a,b", "a": '"', "=1": "=1", "c": "\n\r\u202e\ud7ff", '",': -0.0},
     ],
 )
