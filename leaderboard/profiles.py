@@ -36,8 +36,9 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
     Precipice", NeurIPS 2021, section 4.2.
     """
     values = [scores[task] for task in sorted(scores)]
-    unit = math.lcm(*map(len, values))
-    weights = np.concatenate([np.full(len(value), unit // len(value)) for value in values])
+    sizes = [len(value) for value in values]
+    unit = math.lcm(*sizes)
+    weights = np.repeat(unit // np.array(sizes), sizes)
     reached = np.searchsorted(TAUS, np.concatenate(values))  # TAUS below each
     at = np.bincount(reached, weights, minlength=len(TAUS) + 1)
     above = at[:0:-1].cumsum()[::-1] / (unit * len(values))
@@ -60,7 +61,7 @@ def improvements(
     base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
                  IMPROVEMENT_DRAWS)).encode()  # fmt: skip
     own = [sha256(base + _bytes(found)) for found in values]
-    keys = [sha256(own[i] + own[j]) for i, j in pairs]
+    keys = [own[i] + own[j] for i, j in pairs]
 
     def make(places: list[int]) -> Floats:
         return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
@@ -110,14 +111,17 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
 
     Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
-    ends = np.cumsum([[len(value) for value in found] for found in values], axis=1)
-    ordered = [np.unique(np.concatenate(column)) for column in zip(*values, strict=True)]
+    sizes = np.array([[len(value) for value in found] for found in values])
+    ends = sizes.cumsum(axis=1)
+    columns = [np.concatenate(column) for column in zip(*values, strict=True)]
+    ordered = [np.unique(column, return_inverse=True) for column in columns]
     # The narrower, the faster they are compared.
-    dtype = np.min_scalar_type(-max(map(len, ordered)))
+    dtype = np.min_scalar_type(-max(len(known) for known, _ in ordered))
     places = np.zeros((int(ends.max()), len(values)), dtype=dtype)
-    for own, found, last in zip(places.T, values, ends, strict=True):
-        for value, known, end in zip(found, ordered, last, strict=True):
-            own[end - len(value) : end] = known.searchsorted(value)
+    for (_, own), size, end in zip(ordered, sizes.T, ends.T, strict=True):
+        method = np.arange(len(values)).repeat(size)
+        run = np.arange(len(own)) + (end - size.cumsum()).repeat(size)
+        places[run, method] = own
     return places
 
 
