@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import read_array
+from numpy.lib.format import dtype_to_descr, read_array, write_array_header_1_0
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
@@ -50,9 +50,13 @@ class Memo:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             np.save(file, np.array([*self._new], dtype=np.str_))
-            for keys, rows in self._new.values():
+            for name, (keys, rows) in self._new.items():
                 np.save(file, np.array(keys, dtype=np.bytes_))
-                np.save(file, np.concatenate(rows))
+                shape, descr = (len(keys), _width(name)), dtype_to_descr(np.dtype(np.float64))
+                header = {"shape": shape, "fortran_order": False, "descr": descr}
+                write_array_header_1_0(file, header)
+                for part in rows:  # one array for the reader; to join them here would copy all
+                    part.tofile(file)
 
     def rows(self, table: str, width: int, keys: Sequence[str], make: Make) -> Rows:
         """The row of each key, (keys, width).
