@@ -92,7 +92,7 @@ def _improvements(
     places = _places(values)
     found = np.full((len(pairs), 3), math.nan)
     for (size_a, size_b), members in groups.items():
-        columns = _columns(tasks, size_a, size_b, ruleset)
+        columns = _columns(tuple(tasks), size_a, size_b, ruleset.seed_root, ruleset.bootstrap_draws)
         varied = max(*size_a, *size_b) > 1
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
@@ -139,10 +139,11 @@ class _Columns(NamedTuple):
     """What the products of a certain winner add up to."""
 
 
+@functools.lru_cache(maxsize=1)
 def _columns(
-    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
+    tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """For methods with so many runs on each task."""
+    """For methods with so many runs on each task: often for the defaults as well as the tuned."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
@@ -156,7 +157,7 @@ def _columns(
             i, j = (grid.ravel() for grid in np.indices((n_a, n_b)))
             both, weight = (i, i, j, j), np.ones_like(i)
         runs.append(np.array(both) + np.array([[start_a], [start_a], [start_b], [start_b]]))
-        a, b = (_counts(task, n, ruleset).astype(dtype) for n in (n_a, n_b))
+        a, b = (_counts(task, n, root, draws).astype(dtype) for n in (n_a, n_b))
         block = a[i]
         block *= b[j]
         block *= (weight * (unit // (n_a * n_b)))[:, np.newaxis].astype(dtype)
@@ -166,9 +167,9 @@ def _columns(
     return _Columns(together[:2], together[2:], np.concatenate(blocks), whole)
 
 
-def _counts(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int8]:
+def _counts(task: str, n: int, root: str, draws: int) -> NDArray[np.int8]:
     """How often the sample and each draw hold each of n runs, (n, 1 + draws)."""
-    counts = resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
+    counts = resample_counts(root, task, n, draws)
     return np.hstack([np.ones((n, 1), dtype=np.int8), counts[:, :IMPROVEMENT_DRAWS]])
 
 
