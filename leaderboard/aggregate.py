@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.distributions import normal_cdfs
-from leaderboard.exact import Weights, weighted_sums
+from leaderboard.distributions import normal_quantile
+from leaderboard.exact import Weights, inner_products, weighted_sums
 from leaderboard.memo import Memo
 from leaderboard.middle import middle_means
 from leaderboard.multiple import benjamini_hochberg
@@ -294,6 +294,39 @@ def _drawn_runs(design: _Design) -> NDArray[np.int32]:
     return runs
 
 
+def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> NDArray[np.intp]:
+    """To how many others each of m methods is shown to lose, (m,): see `Contrasts.beats`.
+
+    Of the draws the spread alone counts, as if they were normal: to count them would need thousands
+    to find a p-value that survives the correction.
+
+    Args:
+        iqm: the means (m,).
+        draws: few paired draws of them (m, draws).
+        margin: differences up to it are not counted.
+        alpha: level of Benjamini-Hochberg over all pairs.
+    """
+    products = inner_products(draws - draws.mean(axis=1, keepdims=True)) / draws.shape[1]
+    own, (i, j) = np.diagonal(products), np.triu_indices(len(iqm), 1)
+    error = np.sqrt(np.maximum(0.0, own[i] + own[j] - 2 * products[i, j]))
+    difference = iqm[i] - iqm[j]
+    size = np.abs(difference)
+    distance = size / np.maximum(error, 1e-12)  # no spread: the difference is certain
+    # The correction compares the k-th smallest p with k shares of alpha; quantiles save the p.
+    reached = np.sort(distance)[::-1]
+    reached = reached[reached >= _quantiles(len(reached), alpha)]
+    shown = (size > margin) & (distance >= reached.min(initial=math.inf))
+    return np.bincount(np.where(difference > 0, j, i)[shown], minlength=len(iqm))
+
+
+@functools.lru_cache(maxsize=4)
+def _quantiles(n: int, alpha: float) -> Floats:
+    """How far from 0 a normal number is with a p-value of k / n of alpha, k = 1..n."""
+    found = np.array([-normal_quantile(alpha * k / n / 2) for k in range(1, n + 1)])
+    found.setflags(write=False)
+    return found
+
+
 def _slack(draws: Floats) -> Floats:
     """By how much each draw may differ from an equal one, by rounding."""
     return _ROUNDING * (1 + np.abs(draws))
@@ -307,21 +340,6 @@ class Contrasts:
     """(m,)"""
     p: Floats
     """(m, m) two-sided, from the paired bootstrap of the difference; not corrected."""
-
-    @classmethod
-    def normal(cls, iqm: Floats, draws: Floats) -> Contrasts:
-        """From the means (m,) and few paired draws (m, draws), of which the spread alone counts.
-
-        Counting draws would need thousands to find a p-value that survives the correction.
-        """
-        centred = draws - draws.mean(axis=1, keepdims=True)
-        products = np.einsum("id,jd->ij", centred, centred) / draws.shape[1]  # no BLAS
-        own, (i, j) = np.diagonal(products), np.triu_indices(len(iqm), 1)
-        variance = np.maximum(0.0, own[i] + own[j] - 2 * products[i, j])
-        error = np.maximum(np.sqrt(variance), 1e-12)  # none: the difference is certain
-        p = np.ones_like(products)
-        p[i, j] = p[j, i] = 2 * normal_cdfs(-np.abs(iqm[i] - iqm[j]) / error)
-        return cls(iqm, p)
 
     @classmethod
     def of(cls, iqm: Floats, draws: Floats) -> Contrasts:

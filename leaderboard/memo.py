@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import read_array
+from numpy.lib.format import dtype_to_descr, read_array, write_array_header_1_0
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
@@ -21,8 +21,8 @@ class Memo:
     """Rows of earlier calls, if there are any, and those of this time."""
 
     def __init__(self) -> None:
-        self._old: dict[str, tuple[dict[str, int], Rows]] = {}
-        self._new: dict[str, tuple[list[str], list[Rows]]] = {}
+        self._old: dict[str, tuple[dict[bytes, int], Rows]] = {}
+        self._new: dict[str, tuple[list[bytes], list[Rows]]] = {}
 
     @classmethod
     def load(cls, path: Path | None) -> Memo:
@@ -50,9 +50,13 @@ class Memo:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             np.save(file, np.array([*self._new], dtype=np.str_))
-            for keys, rows in self._new.values():
-                np.save(file, np.array(keys, dtype=np.str_))
-                np.save(file, np.concatenate(rows))
+            for name, (keys, rows) in self._new.items():
+                np.save(file, np.array(keys, dtype=np.bytes_))
+                shape, descr = (len(keys), _width(name)), dtype_to_descr(np.dtype(np.float64))
+                header = {"shape": shape, "fortran_order": False, "descr": descr}
+                write_array_header_1_0(file, header)
+                for part in rows:  # one array for the reader; to join them here would copy all
+                    part.tofile(file)
 
     def rows(self, table: str, width: int, keys: Sequence[str], make: Make) -> Rows:
         """The row of each key, (keys, width).
@@ -60,20 +64,20 @@ class Memo:
         Args:
             table: what kind of rows they are.
             width: numbers in each.
-            keys: hashes of everything that each row is computed from.
+            keys: hashes of everything that each row is computed from, in hexadecimal.
             make: rows of the keys at these places; NaN may be among their numbers.
         """
-        name = f"{table} {width}"
+        name, wanted = f"{table} {width}", [key.encode() for key in keys]
         places, old = self._old.get(name, ({}, np.empty((0, width))))
-        missing = [i for i, key in enumerate(keys) if key not in places]
-        if len(missing) == len(keys):
-            found = make(missing) if keys else np.empty((0, width))
+        missing = [i for i, key in enumerate(wanted) if key not in places]
+        if len(missing) == len(wanted):
+            found = make(missing) if wanted else np.empty((0, width))
         else:
-            found = old.take([places.get(key, 0) for key in keys], axis=0)
+            found = old.take([places.get(key, 0) for key in wanted], axis=0)
             if missing:
                 found[missing] = make(missing)
         own_keys, own_rows = self._new.setdefault(name, ([], []))
-        own_keys += keys
+        own_keys += wanted
         own_rows.append(found)
         return found
 

@@ -78,7 +78,8 @@ def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int6
 @functools.lru_cache(maxsize=256)
 def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int8]:
     """How often each of n repetitions appears in each of `resamples`, (n, draws)."""
-    indices = resamples(ruleset, stratum, n, draws)
+    # The narrower, the faster they are compared.
+    indices = resamples(ruleset, stratum, n, draws).astype(np.min_scalar_type(n))
     counts = np.empty(indices.shape, dtype=np.int8)
     for repetition, row in enumerate(counts):
         np.sum(indices == repetition, axis=0, dtype=np.int8, out=row)

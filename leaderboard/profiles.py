@@ -36,8 +36,9 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
     Precipice", NeurIPS 2021, section 4.2.
     """
     values = [scores[task] for task in sorted(scores)]
-    unit = math.lcm(*map(len, values))
-    weights = np.concatenate([np.full(len(value), unit // len(value)) for value in values])
+    sizes = [len(value) for value in values]
+    unit = math.lcm(*sizes)
+    weights = np.repeat(unit // np.array(sizes), sizes)
     reached = np.searchsorted(TAUS, np.concatenate(values))  # TAUS below each
     at = np.bincount(reached, weights, minlength=len(TAUS) + 1)
     above = at[:0:-1].cumsum()[::-1] / (unit * len(values))
@@ -60,7 +61,7 @@ def improvements(
     base = repr((tasks, ruleset.seed_root, ruleset.bootstrap_draws, ruleset.confidence,
                  IMPROVEMENT_DRAWS)).encode()  # fmt: skip
     own = [sha256(base + _bytes(found)) for found in values]
-    keys = [sha256(own[i] + own[j]) for i, j in pairs]
+    keys = [own[i] + own[j] for i, j in pairs]
 
     def make(places: list[int]) -> Floats:
         return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
@@ -91,7 +92,7 @@ def _improvements(
     places = _places(values)
     found = np.full((len(pairs), 3), math.nan)
     for (size_a, size_b), members in groups.items():
-        columns = _columns(tasks, size_a, size_b, ruleset)
+        columns = _columns(tuple(tasks), size_a, size_b, ruleset.seed_root, ruleset.bootstrap_draws)
         varied = max(*size_a, *size_b) > 1
         for start in range(0, len(members), _PAIRS):
             part = members[start : start + _PAIRS]
@@ -110,14 +111,17 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
 
     Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
-    ends = np.cumsum([[len(value) for value in found] for found in values], axis=1)
-    ordered = [np.unique(np.concatenate(column)) for column in zip(*values, strict=True)]
+    sizes = np.array([[len(value) for value in found] for found in values])
+    ends = sizes.cumsum(axis=1)
+    columns = [np.concatenate(column) for column in zip(*values, strict=True)]
+    ordered = [np.unique(column, return_inverse=True) for column in columns]
     # The narrower, the faster they are compared.
-    dtype = np.min_scalar_type(-max(map(len, ordered)))
+    dtype = np.min_scalar_type(-max(len(known) for known, _ in ordered))
     places = np.zeros((int(ends.max()), len(values)), dtype=dtype)
-    for own, found, last in zip(places.T, values, ends, strict=True):
-        for value, known, end in zip(found, ordered, last, strict=True):
-            own[end - len(value) : end] = known.searchsorted(value)
+    for (_, own), size, end in zip(ordered, sizes.T, ends.T, strict=True):
+        method = np.arange(len(values)).repeat(size)
+        run = np.arange(len(own)) + (end - size.cumsum()).repeat(size)
+        places[run, method] = own
     return places
 
 
@@ -135,10 +139,11 @@ class _Columns(NamedTuple):
     """What the products of a certain winner add up to."""
 
 
+@functools.lru_cache(maxsize=1)
 def _columns(
-    tasks: Sequence[str], size_a: Sequence[int], size_b: Sequence[int], ruleset: Ruleset
+    tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """For methods with so many runs on each task."""
+    """For methods with so many runs on each task: often for the defaults as well as the tuned."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
@@ -152,7 +157,7 @@ def _columns(
             i, j = (grid.ravel() for grid in np.indices((n_a, n_b)))
             both, weight = (i, i, j, j), np.ones_like(i)
         runs.append(np.array(both) + np.array([[start_a], [start_a], [start_b], [start_b]]))
-        a, b = (_counts(task, n, ruleset).astype(dtype) for n in (n_a, n_b))
+        a, b = (_counts(task, n, root, draws).astype(dtype) for n in (n_a, n_b))
         block = a[i]
         block *= b[j]
         block *= (weight * (unit // (n_a * n_b)))[:, np.newaxis].astype(dtype)
@@ -162,9 +167,9 @@ def _columns(
     return _Columns(together[:2], together[2:], np.concatenate(blocks), whole)
 
 
-def _counts(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int8]:
+def _counts(task: str, n: int, root: str, draws: int) -> NDArray[np.int8]:
     """How often the sample and each draw hold each of n runs, (n, 1 + draws)."""
-    counts = resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
+    counts = resample_counts(root, task, n, draws)
     return np.hstack([np.ones((n, 1), dtype=np.int8), counts[:, :IMPROVEMENT_DRAWS]])
 
 

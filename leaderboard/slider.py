@@ -102,7 +102,8 @@ def _between(
     def make(places: list[int]) -> Floats:
         return np.array([_positions(stored[i], ks, ruleset).ravel() for i in places])
 
-    keys = [_key(found, ks, ruleset) for found in stored]
+    base = repr(([t.task for t in tables], anchors, list(ks), ruleset.seed_root, budgets.DRAWS))
+    keys = [_key(found, base.encode()) for found in stored]
     size = 1 + budgets.DRAWS
     rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
     return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
@@ -116,12 +117,10 @@ class _Stored(NamedTuple):
     trials: Trials
 
 
-def _key(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) -> str:
-    """A hash of all that `_positions` depends on."""
-    own = [(task, anchors, trials.numbers) for task, anchors, trials in found]
-    tests = np.concatenate([trials.tests for *_, trials in found])
-    base = repr((own, list(ks), ruleset.seed_root, budgets.DRAWS))
-    return sha256(base.encode() + tests.tobytes())
+def _key(found: Sequence[_Stored], base: bytes) -> str:
+    """A hash of all that `_positions` depends on; `base` says what all methods share."""
+    numbers = repr([trials.numbers for *_, trials in found]).encode()
+    return sha256(base + numbers + np.concatenate([t.tests for *_, t in found]).tobytes())
 
 
 def _ranked(

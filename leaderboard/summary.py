@@ -56,7 +56,7 @@ class _Field:
             return []
         found = np.array(
             [
-                1 + self._without(task).beats(margin, self.alpha).sum(axis=0)
+                1 + self._lost_without(task, margin)
                 for task, margin in enumerate(self._margins_without())
             ]
         )
@@ -67,10 +67,12 @@ class _Field:
             return []
         return [float(np.mean(np.delete(self.margins, i))) for i in range(len(self.margins))]
 
-    def _without(self, task: int) -> Contrasts:
-        return Contrasts.normal(
+    def _lost_without(self, task: int, margin: float) -> NDArray[np.intp]:
+        return aggregate.lost_by_spread(
             np.array([result.iqm_without[task] for result in self.results]),
             np.array([result.draws_without[task] for result in self.results]),
+            margin,
+            self.alpha,
         )
 
     def without_method(self) -> list[tuple[int, int] | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -158,11 +160,26 @@ def test_a_task_left_out_leaves_the_others_as_they_would_be_alone(
         assert found.draws_without[i] == pytest.approx(first, rel=1e-12)
 
 
-def test_contrasts_from_the_spread_agree_with_those_from_counts() -> None:
-    iqm = np.array([0.0, 0.5, 2.0, 2.0])
-    draws = np.random.default_rng(0).normal(iqm, size=(40_000, 4)).T
-    counted, normal = aggregate.Contrasts.of(iqm, draws).p, aggregate.Contrasts.normal(iqm, draws).p
-    assert normal == pytest.approx(counted, abs=0.015)
+@pytest.mark.parametrize("m", [1, 2, 3, 40])
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+def test_who_is_beaten_by_the_spread_is_so_by_scipy(m: int, alpha: float) -> None:
+    generator = np.random.default_rng(m)
+    iqm = np.round(generator.normal(size=m), 1)  # some are equal
+    draws = (iqm + generator.normal(scale=0.3, size=(201, m)) + generator.normal(size=(201, 1))).T
+    pairs = list(itertools.combinations(range(m), 2))
+    spread = [np.std(draws[i] - draws[j]) for i, j in pairs]
+    difference = np.array([iqm[i] - iqm[j] for i, j in pairs])
+    p = 2 * scipy.stats.norm.sf(np.abs(difference) / spread)
+    certain = scipy.stats.false_discovery_control(p) <= alpha if m > 1 else p <= alpha
+    for margin in (0.0, 0.35):
+        expected = np.zeros(m, dtype=int)
+        for (i, j), gap in zip(
+            np.array(pairs).reshape(-1, 2)[certain], difference[certain], strict=True
+        ):
+            expected[j if gap > 0 else i] += abs(gap) > margin
+        found = aggregate.lost_by_spread(iqm, draws, margin, alpha)
+        assert found.tolist() == expected.tolist()
+    assert m < 40 or found.any()
 
 
 def test_draws_that_differ_by_rounding_are_equal() -> None:
@@ -184,11 +201,11 @@ def test_contrasts_are_those_of_each_pair_alone(m: int) -> None:
         assert p[i, j] == (1.0 if i == j else pytest.approx(expected))
 
 
-def test_contrasts_without_spread_are_certain() -> None:
+def test_differences_without_spread_are_certain() -> None:
     draws = np.repeat([[1.0], [2.0], [2.0]], 5, axis=1)
-    p = aggregate.Contrasts.normal(draws[:, 0], draws).p
-    assert p[0].tolist() == [1.0, 0.0, 0.0]
-    assert p[1, 2] == 1.0
+    assert aggregate.lost_by_spread(draws[:, 0], draws, 0.5, 0.05).tolist() == [2, 0, 0]
+    together = np.random.default_rng(0).normal(size=200) + np.array([[0.0], [0.1], [0.0]])
+    assert aggregate.lost_by_spread(together[:, 0], together, 0.0, 0.05).tolist() == [1, 0, 1]
 
 
 def test_beats_needs_certainty_and_size() -> None:

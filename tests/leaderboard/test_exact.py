@@ -1,4 +1,4 @@
-"""Weighted sums against fractions."""
+"""Weighted sums against fractions, and products against those of floats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.exact import weighted_sums
+from leaderboard.exact import inner_products, weighted_sums
 
 values = st.floats(-1e110, 1e110)
 
@@ -40,3 +40,17 @@ def test_rows_of_any_size_have_the_same_digits(power: int) -> None:
     weights = np.arange(12).reshape(6, 2)
     expected = np.ldexp(weighted_sums(rows, weights, 60), power)
     assert (weighted_sums(np.ldexp(rows, power), weights, 60) == expected).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 200, 10_000])
+@pytest.mark.parametrize("size", [1e-150, 1.0, 1e150])
+def test_products_of_pairs_are_those_of_a_sum_in_any_order(n: int, size: float) -> None:
+    generator = np.random.default_rng(n)
+    rows = generator.normal(size=(5, n)) * np.array([[size], [1.0], [1e-3], [0.0], [1.0]])
+    found = inner_products(rows)
+    norms = np.sqrt((rows**2).sum(axis=1))
+    error = np.abs(found - rows @ rows.T) / np.maximum(np.multiply.outer(norms, norms), 1e-300)
+    assert error.max() < 2.0**-16
+    order = generator.permutation(n)
+    assert (inner_products(rows[:, order]) == found).all()
+    assert (found == found.T).all()
