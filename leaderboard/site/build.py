@@ -238,10 +238,13 @@ class _Build:
                     for name in missing
                 },
             )
+            listed = workers.run(jobs.long_table, {"": ()})
             found = self.ranked | self.made(
                 "group", GroupPart, plan.group_keys, ranked, len(missing)
             )
             ledger = self.judged | self.made("claims", Ledger, plan.claims_key, judged, 1)
+            for _, files in listed:
+                self.files += files
         return {name: found[name] for name in members}, ledger["all"]
 
     def holds(self, name: str, key: str) -> bool:
@@ -295,7 +298,6 @@ class _Build:
         drawing = jobs.Drawing(view, self.context.links, shown, together, self.root)
         with Workers(drawing, self.jobs) as workers:
             drawn = (
-                workers.run(jobs.long_table, {"": ()}),
                 workers.run(jobs.other, {make.__name__: (make,) for make in jobs.OTHERS}),
                 workers.run(jobs.pages, {draw.__name__: (draw,) for draw in BOARD_PAGES}),
             )

@@ -77,6 +77,14 @@ def ledger(read: Read, slugs: Sequence[str]) -> Made:
     return found.model_dump_json(), []
 
 
+def long_table(read: Read) -> list[File]:
+    """The long table, put together from what the tasks left."""
+    lines = [read.root / LONG_TABLE / f"{slug}.csv" for slug in read.parts]
+    names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
+    sheets.write_long(lines, *(read.root / name for name in names))
+    return [described(read.root, name) for name in names]
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What pages beyond single tasks are drawn from."""
@@ -88,14 +96,6 @@ class Drawing:
     together: Mapping[str, Mapping[str, str]]
     """What the compare page says of the methods of each group."""
     root: Path
-
-
-def long_table(drawing: Drawing) -> list[File]:
-    """The long table, put together from what the tasks left."""
-    lines = [drawing.root / LONG_TABLE / f"{slug}.csv" for slug in drawing.shown]
-    names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
-    sheets.write_long(lines, *(drawing.root / name for name in names))
-    return [described(drawing.root, name) for name in names]
 
 
 def pages(drawing: Drawing, draw: Callable[[SiteView, Links], Mapping[str, str]]) -> list[File]:
