@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -193,11 +194,8 @@ def test_a_method_with_its_own_loss_may_begin_anywhere(baseline: list[RunRecord]
 
 def test_runs_that_end_alike_are_not_flagged_for_it(baseline: list[RunRecord]) -> None:
     first, *others = runs_of("mine")
-    last = (
-        others[-1]
-        .curve[-1]
-        .model_copy(update={"val": first.curve[-1].val, "test": first.curve[-1].test})
-    )
+    end = first.curve[-1]
+    last = replace(others[-1].curve[-1], val=end.val, test=end.test)
     alike = others[-1].model_copy(update={"curve": [*others[-1].curve[:-1], last]})
     assert found([first, *others[:-1], alike], baseline) == []
     same = alike.model_copy(update={"curve": first.curve})
