@@ -26,6 +26,7 @@ Layers, each importing only from those below it (checked by import-linter):
     detectors                                  signs of a false result
     store, bundles, publog                     write-once files; what is published, its log
     organising                                 epochs and their hidden seeds
+    reading                                    records from JSON
     records
     cards
     leavings                                   what a run left in its sandbox

@@ -24,6 +24,7 @@ from suite import strict_json
 from suite.archives import MAX_ARCHIVE_BYTES, read_archive, write_archive
 from suite.errors import BundleError, RecordError
 from suite.identity import canonical_json, sha256
+from suite.reading import plain_runs, plain_study, record_from
 from suite.records import (
     Common,
     Environment,
@@ -32,9 +33,6 @@ from suite.records import (
     RunRecord,
     StudyRecord,
     TaskRef,
-    plain_runs,
-    plain_study,
-    record_from,
 )
 from suite.untrusted import read_regular
 

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.errors import RecordError, StorageError
-from suite.records import AnyRecord, RunRecord, StudyRecord, parse_record
+from suite.reading import parse_record
+from suite.records import AnyRecord, RunRecord, StudyRecord
 
 MAX_RECORD_BYTES = 4_000_000
 MLFLOW_RUNS = "mlflow-runs.json"

@@ -16,7 +16,8 @@ from suite.errors import EpochError
 from suite.execution import Job, Pool
 from suite.organising import Epoch, epochs, new_epoch, open_epoch, reveal
 from suite.pipeline import Cell, Pipeline
-from suite.records import Compute, RunSpec, parse_record
+from suite.reading import parse_record
+from suite.records import Compute, RunSpec
 from suite.store import Store
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from suite import strict_json
 from suite.errors import RecordError, StorageError
 from suite.identity import canonical_json, content_id, sha256
+from suite.reading import parse_record, plain_runs, plain_study, record_from
 from suite.records import (
     Checks,
     Common,
@@ -32,10 +33,6 @@ from suite.records import (
     TaskRef,
     Trial,
     Usage,
-    parse_record,
-    plain_runs,
-    plain_study,
-    record_from,
     study_id,
 )
 from suite.space import ChoiceRange, FloatRange, IntRange, Space
