@@ -22,6 +22,7 @@ Layers, each importing only from those below it:
     profiles, budgets, survival, sensitivity
     format
     paired
+    bca
     middle, multiple, memo, distributions
     exact
 """

@@ -181,7 +181,7 @@ def _task(card: TaskCard, scores: Floats, ruleset: Ruleset) -> ControlTask:
         rejected=float((p <= ruleset.alpha).mean()),
         judged=_mean([verdict in ("better", "worse") for verdict in verdicts]),
         equivalent=_mean([verdict == "equivalent" for verdict in verdicts]),
-        covered=_covered(card.slug, differences[:COVERED], ruleset),
+        covered=_covered(differences[:COVERED], ruleset),
         n_disjoint=len(disjoint),
         rejected_disjoint=int((disjoint <= ruleset.alpha).sum()),
     )
@@ -199,10 +199,8 @@ def _differences(scores: Floats, orders: NDArray[np.int64], r: int) -> Floats:
     return found
 
 
-def _covered(task: str, differences: Floats, ruleset: Ruleset) -> float:
-    n = differences.shape[1]
-    counts = paired.resample_counts(ruleset.seed_root, task, n, ruleset.bootstrap_draws)
-    intervals = [paired.bca_interval(row, counts, ruleset.confidence) for row in differences]
+def _covered(differences: Floats, ruleset: Ruleset) -> float:
+    intervals = paired.bca_intervals(differences, ruleset.confidence)
     return _mean([found is not None and found.low <= 0 <= found.high for found in intervals])
 
 

@@ -232,18 +232,13 @@ def _samples(contest: Contest, found: Sequence[Repetitions]) -> list[Sample]:
 
 def _intervals(contest: Contest, found: Sequence[Sequence[float]]) -> list[Interval | None]:
     """BCa intervals of the means; those of equally many repetitions are computed together."""
-    ruleset = contest.ruleset
     intervals: list[Interval | None] = [None] * len(found)
-    for n in {len(values) for values in found} - {0, 1}:
+    for n in {len(values) for values in found} - {0}:
         members = [i for i, values in enumerate(found) if len(values) == n]
         rows = np.array([found[i] for i in members], dtype=np.float64)
-        counts = paired.resample_counts(
-            ruleset.seed_root, contest.card.slug, n, ruleset.bootstrap_draws
-        )
-        means = paired.resampled_rows(rows, counts)
-        bounds = paired.bca_intervals(rows, means.__getitem__, ruleset.confidence).tolist()
-        for i, (low, high) in zip(members, bounds, strict=True):
-            intervals[i] = Interval(low=low, high=high)
+        alike = paired.bca_intervals(rows, contest.ruleset.confidence)
+        for i, interval in zip(members, alike, strict=True):
+            intervals[i] = interval
     return intervals
 
 

@@ -309,9 +309,7 @@ def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
     notes = list(trial.notes)
     if n:
         difference = float(values.mean())
-        # A stratum of its own: no task's resamples, whose slug could not hold a space.
-        counts = paired.resample_counts(ruleset.seed_root, "a claim", n, ruleset.bootstrap_draws)
-        interval = paired.bca_interval(values, counts, ruleset.confidence)
+        interval = paired.bca_intervals(values[np.newaxis], ruleset.confidence)[0]
     elif trial.certain and trial.unit != "normalised":
         difference = float(np.mean([task.difference for task in trial.certain]))
     if trial.certain:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from leaderboard import aggregate, multiple, paired
 from leaderboard.details import Pair
 from leaderboard.evidence import Catalogue, Cell, Evidence, Repetitions, cells
-from leaderboard.memo import Memo
 from leaderboard.paired import Comparison, Floats, Interval
 from leaderboard.tables import Basis
 from suite.cards import TaskCard
-from suite.identity import sha256
 from suite.ruleset import Ruleset
 
 Places = NDArray[np.intp]
@@ -141,9 +139,7 @@ class Contest:
         margin = self.card.metric.margin
         if self.card.deterministic:
             return [paired.deterministic(float(row.mean()), margin) for row in rows]
-        return paired.compared_rows(
-            rows, stratum=self.card.slug, margin=margin, ruleset=self.ruleset
-        )
+        return paired.compared_rows(rows, margin=margin, ruleset=self.ruleset)
 
 
 def contests(
@@ -192,15 +188,10 @@ def ranks(contest: Contest) -> dict[str, tuple[int, int]]:
     return dict(zip(methods, multiple.rank_intervals(found), strict=True))
 
 
-def pairs(contest: Contest, memo: Memo | None = None) -> list[Pair]:
-    """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix.
-
-    Args:
-        contest: the task.
-        memo: what an earlier call computed, and this one.
-    """
+def pairs(contest: Contest) -> list[Pair]:
+    """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix."""
     methods = [cell.method for cell in contest.ranked]
-    intervals = {} if contest.card.deterministic else _intervals(contest, memo or Memo())
+    intervals = {} if contest.card.deterministic else _intervals(contest)
     tested = contest.tested
     margin, alpha = contest.card.metric.margin, contest.ruleset.alpha
     found = []
@@ -225,51 +216,14 @@ def pairs(contest: Contest, memo: Memo | None = None) -> list[Pair]:
     return found
 
 
-def _intervals(contest: Contest, memo: Memo) -> dict[tuple[int, int], Interval]:
-    """BCa intervals of pairs: one resampling of each method's mean serves all its pairs."""
-    found = {}
+def _intervals(contest: Contest) -> dict[tuple[int, int], Interval | None]:
+    """BCa intervals of pairs, by their places."""
+    found: dict[tuple[int, int], Interval | None] = {}
     for rows, first, second in _groups(contest.scores):
-        if rows.shape[1] < 2:
-            continue
-        base = repr((contest.card.slug, contest.ruleset, rows.shape[1])).encode()
-        own = [sha256(base + row.tobytes())[:32] for row in rows]
-        places = list(zip(first.tolist(), second.tolist(), strict=True))
-        keys = [own[a] + own[b] for a, b in places]
-        bounds = memo.rows("intervals", 2, keys, partial(_bounds, contest, rows, first, second))
-        for place, (low, high) in zip(places, bounds.tolist(), strict=True):
-            found[place] = Interval(low=low, high=high)
+        places = zip(first.tolist(), second.tolist(), strict=True)
+        bounds = paired.bca_intervals(rows[first] - rows[second], contest.ruleset.confidence)
+        found |= zip(places, bounds, strict=True)
     return found
-
-
-def _bounds(
-    contest: Contest, rows: Floats, first: Places, second: Places, asked: list[int]
-) -> Floats:
-    """The intervals (asked, 2) of some of the pairs of rows of scores (methods, n), n > 1."""
-    ruleset = contest.ruleset
-    first, second = first[asked], second[asked]
-    counts = paired.resample_counts(
-        ruleset.seed_root, contest.card.slug, rows.shape[1], ruleset.bootstrap_draws
-    )
-    means = paired.resampled_rows(rows, counts)
-    size = np.abs(rows).max(axis=1)
-    return paired.bca_intervals(
-        rows[first] - rows[second],
-        _drawn(means, list(zip(first.tolist(), second.tolist(), strict=True))),
-        ruleset.confidence,
-        np.maximum(size[first], size[second]),
-    )
-
-
-def _drawn(means: Floats, places: Sequence[tuple[int, int]]) -> Callable[[int], Floats]:
-    """Resampled mean differences (draws,) of the i-th pair, until the next is asked for."""
-    room = np.empty(means.shape[1])
-
-    def drawn(i: int) -> Floats:
-        first, second = places[i]
-        np.subtract(means[first], means[second], out=room)
-        return room
-
-    return drawn
 
 
 def _groups(scores: Floats) -> Iterator[tuple[Floats, Places, Places]]:

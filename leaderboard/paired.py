@@ -7,14 +7,14 @@ direction of the metric.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from leaderboard.distributions import normal_cdf, normal_quantile, student_cdf
+from leaderboard import bca
+from leaderboard.distributions import student_cdf
 from suite.identity import derive_seed
 from suite.ruleset import Ruleset
 
@@ -25,8 +25,6 @@ MAX_REPETITIONS = 16
 """Repetitions up to which all 2^R sign flips are enumerated."""
 _ROWS = 32
 """Rows whose sign-flip sums are held at once: 512 KiB at 12 repetitions, for the cache."""
-_SLICE = 1_000
-"""Draws of a bootstrap that are worked on at once, for the cache."""
 
 
 class Part(BaseModel):
@@ -87,98 +85,6 @@ def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[n
     return counts
 
 
-def resampled_rows(rows: Floats, counts: NDArray[np.int8]) -> Floats:
-    """Means (m, draws) of m rows of values (m, n) under `resample_counts` (n, draws)."""
-    n, draws = counts.shape
-    means = np.empty((len(rows), draws))
-    for start in range(0, draws, _SLICE):
-        part = slice(start, start + _SLICE)
-        weights = counts[:, part].astype(np.float64)
-        # No BLAS: see `middle`.
-        np.einsum("mn,nd->md", rows, weights, out=means[:, part])
-    means /= n
-    return means
-
-
-def bca_intervals(
-    rows: Floats,
-    drawn: Callable[[int], Floats],
-    confidence: float,
-    magnitude: Floats | None = None,
-) -> Floats:
-    """Bias-corrected and accelerated bootstrap intervals (m, 2) of the means of m rows (m, n).
-
-    Source: Efron, "Better bootstrap confidence intervals", J. Am. Stat. Assoc. 1987, equations
-    2.3 and 6.6; the acceleration is the jackknife's.
-
-    Args:
-        rows: the samples, n > 1.
-        drawn: the means (draws,) of the resamples of the i-th row; it is asked once for each,
-            and what it gives is left in another order.
-        confidence: level.
-        magnitude: (m,) size of the numbers that the rows were computed from, where that is larger
-            than their own: their rounding is what the means are off by.
-    """
-    centre = rows.mean(axis=1)
-    deviations = rows - centre[:, np.newaxis]
-    scale = np.abs(deviations).max(axis=1)
-    found = np.stack((rows.min(axis=1), rows.max(axis=1)), axis=1)
-    size = np.abs(rows).max(axis=1)
-    varied = np.flatnonzero(scale > 1e-12 * size)
-    # A resample equal to the sample differs by rounding.
-    slack = np.maximum(1e-12 * scale, 1e-14 * (size if magnitude is None else magnitude))
-    # The acceleration has no scale; cubes of large scores would overflow.
-    unit = deviations[varied] / scale[varied, np.newaxis]
-    acceleration = (unit**3).sum(axis=1) / (6 * (unit**2).sum(axis=1) ** 1.5)
-    tail = normal_quantile((1 - confidence) / 2)
-    columns = varied, (centre - slack)[varied], (centre + slack)[varied], acceleration
-    ends = [
-        _bca(drawn(i), tail, *values)
-        for i, *values in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-    found[varied] = np.reshape(ends, (-1, 2))
-    return found
-
-
-def _bca(
-    row: Floats, tail: float, low: float, high: float, acceleration: float
-) -> tuple[float, float]:
-    """The interval from draws (draws,), which are left in another order.
-
-    Args:
-        row: the draws.
-        tail: the normal quantile of the lower end.
-        low: draws from here...
-        high: ...to here are equal to the sample's mean: half of them count as below it.
-        acceleration: of the sample.
-    """
-    draws = len(row)
-    share = (np.count_nonzero(row < low) + np.count_nonzero(row <= high)) / (2 * draws)
-    bias = normal_quantile(min(max(share, 0.5 / draws), 1 - 0.5 / draws))
-    left, right = (
-        normal_cdf(bias + shifted / (1 - acceleration * shifted))
-        for shifted in (bias + tail, bias - tail)
-    )
-    return _ends(row, left, right)
-
-
-def _ends(row: Floats, low: float, high: float) -> tuple[float, float]:
-    """`quantiles` of draws (draws,) in any order, which is changed, at two levels."""
-    last = len(row) - 1
-    left, right = int(low * last), int(high * last)
-    if left + 1 < right < last:
-        # The four draws alone get to their places: a sort would take twice the time.
-        row.partition(left + 1)
-        row[: left + 1].partition(left)
-        row[left + 2 :].partition(right - left - 2)
-        row[right + 1 :].partition(0)
-    else:
-        row.sort()
-    places = left, min(left + 1, last), right, min(right + 1, last)
-    a, b, c, d = (float(row[place]) for place in places)
-    return a + (low * last - left) * (b - a), c + (high * last - right) * (d - c)
-
-
 def sort_ends(rows: Floats, levels: Floats) -> None:
     """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
 
@@ -222,18 +128,13 @@ def percentile_ends(rows: Floats, confidence: float) -> Floats:
     return quantiles(ordered, levels)
 
 
-def bca_interval(values: Floats, counts: NDArray[np.int8], confidence: float) -> Interval | None:
-    """The BCa interval of the mean of values (n,) under `resample_counts` (n, draws).
-
-    Returns:
-        The interval, or None where n < 2 leaves nothing to resample.
-    """
-    if len(values) < 2:
-        return None
-    rows = values[np.newaxis]
-    means = resampled_rows(rows, counts)
-    low, high = bca_intervals(rows, means.__getitem__, confidence)[0].tolist()
-    return Interval(low=low, high=high)
+def bca_intervals(rows: Floats, confidence: float) -> list[Interval | None]:
+    """The BCa interval of the mean of each row of values (m, n); None where n < 2."""
+    m, n = rows.shape
+    if n < 2:
+        return [None] * m
+    found = bca.intervals(rows, confidence).tolist()
+    return [Interval(low=low, high=high) for low, high in found]
 
 
 def sign_flip_p(differences: Floats) -> Floats:
@@ -340,32 +241,25 @@ def verdict(difference: float, p: float, p_equivalence: float | None, alpha: flo
     return "undecided"
 
 
-def compared(differences: Floats, *, stratum: str, margin: float, ruleset: Ruleset) -> Comparison:
+def compared(differences: Floats, *, margin: float, ruleset: Ruleset) -> Comparison:
     """The comparison behind oriented paired differences (n,): see `compared_rows`."""
-    rows = differences[np.newaxis]
-    return compared_rows(rows, stratum=stratum, margin=margin, ruleset=ruleset)[0]
+    return compared_rows(differences[np.newaxis], margin=margin, ruleset=ruleset)[0]
 
 
-def compared_rows(
-    rows: Floats, *, stratum: str, margin: float, ruleset: Ruleset
-) -> list[Comparison]:
+def compared_rows(rows: Floats, *, margin: float, ruleset: Ruleset) -> list[Comparison]:
     """The m comparisons behind rows of oriented differences (m, n), not corrected for each other.
 
     Args:
         rows: a comparison each, one difference per repetition, in the metric's unit.
-        stratum: the task's slug, which seeds the bootstrap.
         margin: the task's equivalence margin.
-        ruleset: levels and number of resamples.
+        ruleset: levels.
     """
     m, n = rows.shape
     differences, ps = rows.mean(axis=1).tolist(), sign_flip_p(rows).tolist()
     shares = superiorities(rows).tolist()
-    intervals: list[Interval | None] = [None] * m
+    intervals = bca_intervals(rows, ruleset.confidence)
     equivalent: list[float | None] = [None] * m
     if n > 1:
-        counts = resample_counts(ruleset.seed_root, stratum, n, ruleset.bootstrap_draws)
-        bounds = bca_intervals(rows, resampled_rows(rows, counts).__getitem__, ruleset.confidence)
-        intervals = [Interval(low=low, high=high) for low, high in bounds.tolist()]
         equivalent = equivalence_ps(rows, margin).tolist()
     return [
         Comparison(

@@ -211,15 +211,16 @@ def _board_footer(board: Board) -> list[str]:
     unfinished = [(row.method, task) for row, task in cells if row.state != "ranked"]
     lines = [
         f"n = {', '.join(map(str, ns))} paired repetitions a row; mean test score, BCa bootstrap "
-        f"interval ({board.bootstrap_draws:,} draws). A repetition that diverged, failed or ran "
-        "out of budget counts as the chance level.",
+        "interval. A repetition that diverged, failed or ran out of budget counts as the chance "
+        "level.",
         "gain: mean paired difference, positive is better. p: exact sign-flip test, Holm over the "
         "methods of the task. equivalent: two one-sided t tests within the margin.",
         f"rank: 1 + methods shown to be better .. n - shown to be worse; all pairs, "
         f"Benjamini-Hochberg at {board.alpha:.0%}. Families: 0 = chance, 1 = the tuned reference's "
-        "own mean; IQM = interquartile mean over tasks, stratified bootstrap; ranks there also ask "
-        "for a difference beyond the tasks' mean margin. other tasks: the interval of the IQM with "
-        "tasks resampled too. gap: mean shortfall from 1.",
+        "own mean; IQM = interquartile mean over tasks, stratified bootstrap "
+        f"({board.bootstrap_draws:,} draws); ranks there also ask for a difference beyond the "
+        "tasks' mean margin. other tasks: the interval of the IQM with tasks resampled too. gap: "
+        "mean shortfall from 1.",
     ]
     if _published(board):
         lines.append(
@@ -268,8 +269,8 @@ def _add_duel(table: Table, duel: Duel) -> None:
 def _report_footer(report: Report) -> list[str]:
     return [
         "A - B: mean paired difference, positive where A is better whatever the metric's direction "
-        f"(BCa, {report.bootstrap_draws:,} draws); shares in %. p: exact sign-flip test, Holm over "
-        "these tasks. P(A>B): share of paired repetitions, ties half.",
+        "(BCa bootstrap interval); shares in %. p: exact sign-flip test, Holm over these tasks. "
+        "P(A>B): share of paired repetitions, ties half.",
         "equivalent: two one-sided t tests within the task's margin. A repetition that diverged, "
         "failed or ran out of budget counts as the chance level. prelim.: --quick, or incomplete.",
         f"Next: assay board --method {report.a} --method {report.b}",

@@ -24,9 +24,9 @@ from leaderboard.site import jobs, twins
 from leaderboard.site.cache import Cache, Model
 from leaderboard.site.folder import File, State, staged, state, write
 from leaderboard.site.gathering import Keys, gather
-from leaderboard.site.jobs import Group, Made
+from leaderboard.site.jobs import MEMOS, Group, Made
 from leaderboard.site.pages import BOARD_PAGES
-from leaderboard.site.parts import COMPARED, LONG_TABLE, MEMOS, Context, Remembered, TaskPart
+from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
 from leaderboard.site.rendering import prepare
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
@@ -202,7 +202,7 @@ class _Build:
 
             def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
                 each = spare(self.jobs, len(slugs))
-                work = {s: (s, self.root, self.remembered("task", s), each) for s in slugs}
+                work = {s: (s, self.root, each) for s in slugs}
                 return workers.run(jobs.task, work)
 
             under_way = make(new)
@@ -233,10 +233,7 @@ class _Build:
             judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
             ranked = workers.run(
                 jobs.group,
-                {
-                    name: (Group(name, members[name], self.remembered("group", name)),)
-                    for name in missing
-                },
+                {name: (Group(name, members[name], *self.memo(name)),) for name in missing},
             )
             listed = workers.run(jobs.long_table, {"": ()})
             found = self.ranked | self.made(
@@ -284,12 +281,11 @@ class _Build:
             self.say(f"{_KINDS[kind]}: {done} of {n} ready")
         return found
 
-    def remembered(self, kind: str, name: str) -> Remembered:
-        """What is known of a task or a group: most of its bootstraps are those of the last time."""
+    def memo(self, group: str) -> tuple[Path | None, str]:
+        """Most of a group's bootstraps are those of the last time: where they are, and will be."""
         # Other code may compute something else.
-        memo = f"{MEMOS}/{kind}-{name}-{self.keys.code}.memo"
-        known = self.cache.newest(f"{kind}-{name}", memo) if self.cache else None
-        return Remembered(known, memo)
+        path = f"{MEMOS}/{group}-{self.keys.code}.memo"
+        return self.cache.newest(f"group-{group}", path) if self.cache else None, path
 
     def draw(
         self, view: SiteView, together: Mapping[str, Mapping[str, str]], shown: Sequence[str]

@@ -17,11 +17,14 @@ from leaderboard.site import citing, feeds, parts, sheets, summaries, twins
 from leaderboard.site.folder import File, described, write
 from leaderboard.site.links import DATA, STATIC, Links
 from leaderboard.site.pages import compare_data
-from leaderboard.site.parts import LONG_TABLE, Context, Remembered, TaskPart
+from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
 from leaderboard.site.summaries import Member
 from leaderboard.site.views import SiteView
 from suite.cards import SubmissionCard, TaskCard
 from suite.ruleset import Ruleset
+
+MEMOS = "memos"
+"""Where what groups computed lies until it is kept; not part of the site."""
 
 Content = Iterable[tuple[str, str | bytes]]
 """Paths and what to write there."""
@@ -29,9 +32,9 @@ Made = tuple[str, list[File]]
 """A part as JSON, which is also what a cache keeps, and its files."""
 
 
-def task(context: Context, slug: str, root: Path, remembered: Remembered, processes: int) -> Made:
+def task(context: Context, slug: str, root: Path, processes: int) -> Made:
     """A task's part (parts.TaskPart as JSON) and its files."""
-    part, files = parts.make(context, slug, root, remembered, processes)
+    part, files = parts.make(context, slug, root, processes)
     return part.model_dump_json(), files
 
 
@@ -54,17 +57,20 @@ class Group:
 
     name: str
     slugs: Sequence[str]
-    remembered: Remembered
+    known: Path | None
+    """What was computed for it the last time, if that is known."""
+    memo: str
+    """The path of what is computed now."""
 
 
 def group(read: Read, own: Group) -> Made:
     """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
     members = [Member.of(read.tasks[slug], read.parts[slug]) for slug in own.slugs]
-    memo = Memo.load(own.remembered.known)
+    memo = Memo.load(own.known)
     part = summaries.make(own.name, members, read.ruleset, memo)
-    memo.save(read.root / own.remembered.memo)
+    memo.save(read.root / own.memo)
     pages = summaries.pages(part, members, read.methods, read.links)
-    files = [described(read.root, own.remembered.memo), *_written(read.root, pages.items())]
+    files = [described(read.root, own.memo), *_written(read.root, pages.items())]
     return part.model_dump_json(), files
 
 

@@ -15,11 +15,10 @@ from leaderboard.contest import Contest, pairs
 from leaderboard.depth import detail as task_detail
 from leaderboard.dossier import Dossier, of_shelves
 from leaderboard.evidence import Catalogue, Cell
-from leaderboard.memo import Memo
 from leaderboard.paired import Part
 from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
-from leaderboard.site.folder import File, described, write
+from leaderboard.site.folder import File, write
 from leaderboard.site.links import Links
 from leaderboard.site.pages import cell_pages, method_lines, score_cells, task_entries, task_pages
 from leaderboard.site.views import CellView, Landscape, TaskView
@@ -34,8 +33,6 @@ LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie until it is put together; not part of the site."""
 COMPARED = "compared"
 """Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
-MEMOS = "memos"
-"""Likewise what tasks and groups computed, until it is kept."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,6 @@ class Context:
     """Of the tasks."""
     mlflow: Mapping[str, str] = field(default_factory=dict)
     """MLflow's run ids by record id."""
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """What was computed the last time, and will be known the next time."""
-
-    known: Path | None
-    """The file of the last time, if there is one."""
-    memo: str
-    """The path of what is computed now."""
 
 
 class TaskPart(Part):
@@ -89,7 +76,7 @@ class TaskPart(Part):
 
 
 def make(
-    context: Context, slug: str, root: Path, remembered: Remembered, processes: int = 1
+    context: Context, slug: str, root: Path, processes: int = 1
 ) -> tuple[TaskPart, list[File]]:
     """Read the records of a task, write its pages and twins below `root`, and say what it found.
 
@@ -97,7 +84,6 @@ def make(
         context: of all tasks.
         slug: of this one.
         root: where the site is built.
-        remembered: of this task.
         processes: to work in, where cores would be idle.
     """
     known = of_shelves(
@@ -115,7 +101,7 @@ def make(
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
-    with Workers(_Work(context, contest, view, root, remembered), processes) as workers:
+    with Workers(_Work(context, contest, view, root), processes) as workers:
         together = workers.run(_write_task, {slug: ()})
         part, files = _part(view, known, context), _write_cells(view, known, context, root)
         for _, more in together:
@@ -147,14 +133,11 @@ class _Work:
     contest: Contest
     view: TaskView
     root: Path
-    remembered: Remembered
 
 
 def _write_task(work: _Work) -> list[File]:
     """Write what there is of all methods of a task together: half of the work."""
-    memo = Memo.load(work.remembered.known)
-    detail = work.view.detail.model_copy(update={"pairs": pairs(work.contest, memo)})
-    memo.save(work.root / work.remembered.memo)
+    detail = work.view.detail.model_copy(update={"pairs": pairs(work.contest)})
     view = replace(work.view, detail=detail)
     folder = f"task/{view.card.slug}"
     content = {
@@ -166,8 +149,7 @@ def _write_task(work: _Work) -> list[File]:
             for method, entry in task_entries(view.tuned, detail.pairs).items()
         ),
     }
-    files = [write(work.root, path, text) for path, text in content.items()]
-    return [*files, described(work.root, work.remembered.memo)]
+    return [write(work.root, path, text) for path, text in content.items()]
 
 
 def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -> list[File]:
