@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from leaderboard import bca
 
-SAMPLES = {
+SAMPLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda rng, n: rng.normal(size=n),
     "skewed": lambda rng, n: rng.gamma(1.0, size=n) - 0.7,
     "heavy": lambda rng, n: rng.standard_t(3, size=n),
