@@ -35,7 +35,7 @@ class Ruleset(BaseModel):
     alpha: float = 0.05
     """Level of every test, after Holm (against the reference) or Benjamini-Hochberg (all pairs)."""
     bootstrap_draws: int = 10_000
-    """Resamples behind every bootstrap interval."""
+    """Resamples behind an interval over several tasks; one within a task needs none."""
 
     def k(self, tier: Tier, preset: Preset = "full") -> int:
         """Tuning points for one (method, task)."""
