@@ -62,7 +62,7 @@ def intervals(rows: Floats, confidence: float) -> Floats:
         times = tuple(np.diff(np.append(starts, n)).tolist())
         for own in _parts(np.flatnonzero(few)[pattern_of == i], 64):
             ends[own] = _counted(unit[own][:, starts], times, tail)
-    for own in _parts(np.flatnonzero(~few), 256):
+    for own in _parts(np.flatnonzero(~few), 512):
         ends[own] = _approximated(unit[own], tail)
     ends = centre + scale * np.round(ends, _DIGITS)
     found[varied] = np.clip(ends, found[varied, :1], found[varied, 1:])
@@ -142,42 +142,42 @@ def _approximated(values: Floats, tail: float) -> Floats:
     squares, cubes = (values**2).mean(axis=1), (values**3).mean(axis=1)
     acceleration = cubes / (6 * math.sqrt(n) * squares**1.5)
     # The approximate share below the mean has this very number as its normal quantile.
-    wanted = _levels(acceleration, acceleration, tail)
-    tilt = wanted / np.sqrt(n * squares)[:, np.newaxis]
+    wanted = _levels(acceleration, acceleration, tail).T
+    columns = np.ascontiguousarray(values.T)
+    tilt = wanted / np.sqrt(n * squares)
     beyond = np.zeros(tilt.shape, dtype=np.bool_)
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_STEPS):
-            level, slope, _ = _tilted(values, tilt)
+            level, slope, _ = _tilted(columns, tilt)
             # A level that none reaches: the tail of a resample's mean ends before.
             beyond |= ~(slope > 0)
             moved = tilt + np.where(beyond, 0, (wanted - level) / slope)
             tilt = np.copysign(np.clip(np.abs(moved), np.abs(tilt) / 2, np.abs(tilt) * 2), tilt)
-        _, _, ends = _tilted(values, tilt)
-    return np.where(beyond, values[:, [0, -1]], ends)
+        _, _, ends = _tilted(columns, tilt)
+    return np.where(beyond, columns[[0, -1]], ends).T
 
 
-def _tilted(values: Floats, tilt: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of distributions on values (m, n) with weights exp(tilt x value), tilts (m, 2) not 0.
+def _tilted(columns: Floats, tilt: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of distributions on values (n, m) with weights exp(tilt x value), tilts (2, m) not 0.
 
     Returns:
         The normal quantile of the share of resamples whose mean is below that of the tilted
         distribution; its derivative by the tilt; that mean.
     """
-    n = values.shape[1]
-    each = values[:, np.newaxis]
-    exponents = tilt[..., np.newaxis] * each
-    top = exponents.max(axis=2)
-    shares = np.exp(exponents - top[..., np.newaxis])
-    total = shares.sum(axis=2)
-    shares /= total[..., np.newaxis]
-    mean = (shares * each).sum(axis=2)
-    deviations = each - mean[..., np.newaxis]
+    n = len(columns)
+    each = columns[:, np.newaxis]
+    exponents = tilt * each
+    top = exponents.max(axis=0)
+    shares = np.exp(exponents - top)
+    total = shares.sum(axis=0)
+    shares /= total
+    mean = (shares * each).sum(axis=0)
+    deviations = each - mean
     shares *= deviations**2
-    variance = shares.sum(axis=2)
-    third = (shares * deviations).sum(axis=2)
+    variance = shares.sum(axis=0)
+    third = (shares * deviations).sum(axis=0)
     # The signed root of the likelihood ratio, and Wald's statistic.
-    root = np.sqrt(2 * n * (tilt * mean - top - np.log(total / n)))
-    root = np.copysign(root, tilt)
+    root = np.copysign(np.sqrt(2 * n * (tilt * mean - top - np.log(total / n))), tilt)
     wald = tilt * np.sqrt(n * variance)
     ratio = np.log(wald / root)
     turn = n * tilt * variance / root * (1 - (1 + ratio) / root**2)

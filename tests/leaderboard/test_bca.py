@@ -110,15 +110,15 @@ def test_the_approximation_is_close_to_the_count(
 
 
 def test_levels_and_their_slopes_agree() -> None:
-    rows = np.sort(np.stack([sample("skewed", seed) for seed in range(5)]), axis=1)
-    rows -= rows.mean(axis=1, keepdims=True)
-    tilt = np.stack((np.linspace(-2, -0.3, 5), np.linspace(0.3, 2, 5)), axis=1)
+    columns = np.stack([sample("skewed", seed) for seed in range(5)], axis=1)
+    columns -= columns.mean(axis=0)
+    tilt = np.stack((np.linspace(-2, -0.3, 5), np.linspace(0.3, 2, 5)))
     step = 1e-5
-    _, slope, mean = bca._tilted(rows, tilt)
-    higher, lower = bca._tilted(rows, tilt + step), bca._tilted(rows, tilt - step)
+    _, slope, mean = bca._tilted(columns, tilt)
+    higher, lower = bca._tilted(columns, tilt + step), bca._tilted(columns, tilt - step)
     assert slope == pytest.approx((higher[0] - lower[0]) / (2 * step), rel=1e-6)
-    weights = np.exp(tilt[:, 0, np.newaxis] * rows)
-    assert mean[:, 0] == pytest.approx((weights * rows).sum(axis=1) / weights.sum(axis=1))
+    weights = np.exp(tilt[0] * columns)
+    assert mean[0] == pytest.approx((weights * columns).sum(axis=0) / weights.sum(axis=0))
 
 
 def test_a_tail_that_ends_before_its_level_ends_at_the_extreme(
