@@ -8,10 +8,10 @@ and limits, L3 gradient oracle, L4 micro-VM. Three mechanisms, the strongest tha
     subprocess   L1  a crash boundary and polled limits, no security; only with --allow-weaker
 
 In the sandbox a worker sees the interpreter and its packages, the system's libraries, this
-package, and two folders: `/in`, where the supervisor puts the files of one run, and `/out`, a
-file system in memory, from which the worker hands over what the run left. Data sets, labels,
-records, the repository, home folders and other workers are not there. Data files that come inside
-a package (scikit-learn's digits) are masked. What remains: a stranger can write data into a
+package, and two folders: `/in`, where the supervisor puts the files of one run, and `/out` (see
+`scratch`), a file system in memory, from which the worker hands over what the run left. Data sets,
+labels, records, the repository, home folders and other workers are not there. Data files that come
+inside a package (scikit-learn's digits) are masked. What remains: a stranger can write data into a
 method's source, which suite.detectors looks for.
 """
 
@@ -49,9 +49,9 @@ PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
 """Of an interpreter's prefix: the rest of the folder may be a checkout or a home."""
 MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
 """Below a packages folder: data sets of tasks, with clean labels and test inputs."""
-WRITABLE = ("/out", "/dev/shm", "/dev/pts")
+WRITABLE = ("/dev/shm", "/dev/pts")
 DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
-IN, OUT = Path("/in"), Path("/out")
+IN, OUT, TMP = Path("/in"), Path("/out"), Path("/tmp")
 ADVICE = (
     "install bubblewrap (Debian: apt-get install bubblewrap), or accept results that cannot be "
     "trusted with --allow-weaker"
@@ -89,7 +89,7 @@ class Box:
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
         """Inbox and writable folder as the worker names them."""
-        return (IN, OUT) if mechanism == "bubblewrap" else (self.inbox, self.scratch)
+        return (IN, scratch()) if mechanism == "bubblewrap" else (self.inbox, self.scratch)
 
 
 def choose(*, compute: Compute, allow_weaker: bool) -> Mechanism:
@@ -123,6 +123,11 @@ def bubblewrap_problem() -> str | None:
         return "bubblewrap is not installed"
     if not seccomp.supported():
         return f"the seccomp filter is not known for {os.uname().machine}"
+    if unfit := [path for path in islands() if path == PACKAGE or path.name in ("run", "tmp")]:
+        return (
+            f"{unfit[0]} holds code, and in the sandbox that place is a run's own; move the "
+            f"checkout and its environment out of {TMP}"
+        )
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "bubblewrap is there, but setpriv (Debian: util-linux), which root needs, is not"
     try:
@@ -166,6 +171,7 @@ def profile_hash(mechanism: Mechanism) -> str:
         options = [*_as_ordinary_user(Path("inbox")), *_namespaces(0), *_mounts(Path("inbox"))]
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
+    names |= {str(path): f"<island {number}>" for number, path in enumerate(islands())}
     profile = {
         "mechanism": mechanism,
         "options": [names.get(option, option) for option in options],
@@ -296,8 +302,8 @@ def _configuration(
             "effective_capabilities": 0,
             "capabilities": [0, 0, 0, 0, 0],
             "interfaces": ["lo"],
-            "writable": [*WRITABLE, *DEVICES],
-            "mounted": ["/in", "/out", "/dev", "/proc", *map(str, [*readable(), *masked()])],
+            "writable": [str(places[1]), *WRITABLE, *DEVICES],
+            "mounted": [*map(str, [*places, *readable(), *masked()]), "/dev", "/proc"],
         }
     return {
         "mechanism": mechanism,
@@ -321,7 +327,7 @@ def _as_ordinary_user(inbox: Path) -> list[str]:
         return []
     places = [*readable(), inbox.absolute()]
     above = {folder for place in places for folder in place.parents} - {Path("/")}
-    above.add(Path("/tmp"))  # where the next bwrap builds
+    above.add(TMP)  # where the next bwrap builds
     folders = [("--perms", "0755", "--dir", str(folder)) for folder in sorted(above)]
     return [
         *(shutil.which("bwrap") or "bwrap", "--die-with-parent"),
@@ -356,18 +362,24 @@ def _namespaces(filter_handle: int) -> list[str]:
 
 def _mounts(inbox: Path) -> list[str]:
     """Binds and file systems in their order: a later one covers an earlier one's folder."""
-    options = _binds()
+    shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
+    own = ["--size", str(disk), "--tmpfs", str(scratch())]
+    options = own if islands() else []
+    for path in islands():  # mount points: a run can neither move them nor write beside the code
+        options += ["--size", "4096", "--tmpfs", str(path)]
+    options += _binds()
     for path in masked():
         options += ["--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path)]
-    shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
+    for path in islands():
+        options += ["--remount-ro", str(path)]
     return [
         *options,
         # Read-only: started by root, a process is root to /proc/sys, without any capability.
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
         *("--ro-bind", str(inbox), str(IN)),
-        *("--size", str(disk), "--tmpfs", str(OUT), "--symlink", f"{OUT}/tmp", "/tmp"),
-        *("--remount-ro", "/", "--chdir", str(OUT)),
+        *(() if islands() else (*own, "--symlink", f"{OUT}/tmp", str(TMP))),
+        *("--remount-ro", "/", "--chdir", str(scratch())),
     ]
 
 
@@ -386,6 +398,22 @@ def readable() -> tuple[Path, ...]:
         if path.exists() and not inside:
             kept.append(path)
     return tuple(kept)
+
+
+@functools.cache
+def islands() -> tuple[Path, ...]:
+    """Folders of this machine's /tmp that hold code; in a run's own /tmp nothing else is there."""
+    inside = [path.relative_to(TMP) for path in readable() if path.is_relative_to(TMP)]
+    return tuple(dict.fromkeys(TMP / path.parts[0] for path in inside))
+
+
+def scratch() -> Path:
+    """A run's own file system, as the worker names it; its /tmp is a link into it.
+
+    Where code lies below this machine's /tmp, it is /tmp itself: in a folder that such a link leads
+    to, a run could move the code away and put its own there.
+    """
+    return TMP if islands() else OUT
 
 
 def packages() -> list[Path]:

@@ -77,11 +77,18 @@ def _copy_file(name: str, source: int, target: int, budget: int) -> int:
 def empty(folder: Path) -> None:
     """Remove everything in `folder`, however deep: what is inside a folder moves up first.
 
+    Other file systems mounted in it stay: they hold what could only be read.
+
     Raises:
         OSError: something could not be removed; the folder may not be used again.
     """
     number, unique = 0, secrets.token_hex(8)  # a name of ours that no run can have taken
-    while names := os.listdir(folder):
+    own = folder.lstat().st_dev
+    while names := [
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.stat(follow_symlinks=False).st_dev == own
+    ]:
         for name in names:
             path = folder / name
             if not stat.S_ISDIR(path.lstat().st_mode):

@@ -59,7 +59,7 @@ def build(
     """
     from leaderboard.site.workers import uncollected
 
-    with uncollected(), _progress() as say:
+    with _interruptible(out, "" if no_cache else " to continue"), uncollected(), _progress() as say:
         from leaderboard.site.build import Request
         from leaderboard.site.build import build as build_site
 
@@ -97,6 +97,29 @@ def serve(
     from leaderboard.site.serve import server
 
     serve_site(server(folder, port), typer.echo)
+
+
+@contextmanager
+def _interruptible(out: Path, purpose: str) -> Iterator[None]:
+    """Ctrl-C ends a build in one line, and with the exit code that typer has for it.
+
+    Args:
+        out: the site's folder.
+        purpose: of giving the same command again.
+    """
+    before = _identity(out)
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Where the new site stands already, only the old one's removal was interrupted.
+        now = "is as it was" if _identity(out) == before else "is new and whole"
+        typer.echo(f"interrupted: {out} {now}; give the same command again{purpose}", err=True)
+        raise
+
+
+def _identity(folder: Path) -> int | None:
+    """Tells a folder from one that took its place; None where there is none."""
+    return folder.stat().st_ino if folder.exists() else None
 
 
 @contextmanager

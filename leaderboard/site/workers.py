@@ -7,6 +7,7 @@ is not safe, so they begin anew and are sent what they share, once.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 Name = TypeVar("Name")
 _START = "fork" if sys.platform == "linux" else "spawn"
+_PR_SET_PDEATHSIG = 1
 
 
 def cores() -> int:
@@ -63,6 +65,11 @@ class Workers(Generic[Shared]):
         trace: TracebackType | None,
     ) -> None:
         if self._pool is not None:
+            if isinstance(error, KeyboardInterrupt):  # of which only a terminal tells them too
+                for process in multiprocessing.active_children():
+                    if process.pid is not None:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(process.pid, signal.SIGINT)
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(
@@ -80,7 +87,7 @@ class Workers(Generic[Shared]):
         if self._pool is None:
             return ((name, function(self._shared, *rest)) for name, rest in items.items())
         submit = self._pool.submit
-        with _alive():
+        with _alive(), _uninterrupted():
             futures = {submit(_call, function, *rest): name for name, rest in items.items()}
         return _finished(futures)
 
@@ -102,21 +109,62 @@ def _alive() -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until processes that begin have their own answer to it, and so do they."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 _shared: Any = None
-"""In a process of ours."""
+_working = _stopped = False
+"""In a process of ours; whether it is inside a job, and was told to end."""
 
 
 def _start(shared: object) -> None:
     """In a process that lives for the build alone."""
-    global _shared
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no tracebacks: who pressed Ctrl-C knows it
+    global _shared, _working
+    _working = False  # the parent may be such a process itself, at work
+    signal.signal(signal.SIGINT, _stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
     threadpool_limits(1)  # there are as many processes as cores
     gc.disable()
     _shared = shared
 
 
+def _end_with_parent() -> None:
+    """Where the parent is killed, nobody else would ever end a process that waits for work."""
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux" and parent is not None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent.pid:  # it was killed before
+            os._exit(1)
+
+
+def _stop(*_: object) -> None:
+    """End what is under way, and begin nothing more.
+
+    What is done is still handed over whole: the parent would wait for the rest of it for ever.
+    """
+    global _stopped
+    _stopped = True
+    if _working:
+        raise KeyboardInterrupt
+
+
 def _call(function: Callable[..., Result], *rest: object) -> Result:
-    return function(_shared, *rest)
+    global _working
+    _working = True
+    try:
+        if _stopped:
+            raise KeyboardInterrupt
+        return function(_shared, *rest)
+    finally:
+        _working = False
 
 
 @contextlib.contextmanager

@@ -5,6 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
@@ -293,6 +297,75 @@ def test_a_build_that_fails_leaves_the_site_as_it_was(
         made(out)
     assert files_of(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "site"]
+
+
+def begun(simulated: Any, out: Path) -> subprocess.Popen[str]:
+    """`assay site build` in two processes, once it has kept its first task."""
+    # A shell that starts a command in the background makes it ignore SIGINT, and so its children.
+    program = f"""
+import signal
+from pathlib import Path
+from suite import registry
+from suite.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+registry.ROOT, registry.RESULTS = Path({str(simulated.root)!r}), Path({str(simulated.results)!r})
+main()
+"""
+    command = [sys.executable, "-c", program, "site", "build", "--jobs", "2", "--out", str(out)]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2], start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not kept_tasks():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return running
+
+
+def kept_tasks() -> set[Path]:
+    return set(Path(os.environ["ASSAY_CACHE"]).glob("site/*/task-*/*/part.json"))
+
+
+@pytest.mark.parametrize("tell", [os.killpg, os.kill], ids=["the group", "the parent alone"])
+def test_ctrl_c_is_one_line_and_what_was_finished_is_kept(
+    simulated: Any, tmp_path: Path, tell: Callable[[int, int], None]
+) -> None:
+    out = tmp_path / "place" / "site"
+    made(out)
+    before = files_of(out)
+    running = begun(simulated, out)
+    kept = kept_tasks()
+    tell(running.pid, signal.SIGINT)
+    said = running.communicate(timeout=60)  # which waits for all that could still write
+    assert running.returncode == 130, said
+    assert said == (
+        "", f"interrupted: {out} is as it was; give the same command again to continue\n"
+    )  # fmt: skip
+    assert files_of(out) == before
+    assert [path.name for path in out.parent.iterdir()] == ["site"]
+    assert kept <= kept_tasks()
+    assert not list(Path(os.environ["ASSAY_CACHE"]).rglob(".writing-*"))
+
+
+def test_no_process_outlives_a_build_that_was_killed(simulated: Any, tmp_path: Path) -> None:
+    running = begun(simulated, tmp_path / "site")
+    running.kill()
+    running.communicate(timeout=60)  # which waits for all that could still write
+
+
+def test_ctrl_c_that_comes_too_late_says_that_the_new_site_stands(
+    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    made(tmp_path / "site")
+    monkeypatch.setattr(building._Plan, "finished", interrupted)
+    done = CliRunner().invoke(app, ["build", "--jobs", "1", "--no-cache"])
+    assert done.exit_code == 130
+    assert done.stderr == "interrupted: site is new and whole; give the same command again\n"
 
 
 def test_what_a_killed_build_left_is_removed_and_one_at_work_is_not(

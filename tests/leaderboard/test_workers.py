@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,15 @@ def refuse(shared: Shared) -> None:
 
 def die(shared: Shared) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(shared: Path, n: int) -> None:
+    (shared / str(n)).touch()
+    time.sleep(60)
+
+
+def much(shared: Shared) -> bytes:
+    return bytes(10_000_000)
 
 
 def interrupted(shared: Shared) -> None:
@@ -68,6 +79,23 @@ def test_nothing_more_is_begun_where_a_process_was_killed() -> None:
 
 
 def test_ctrl_c_ends_a_process_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(WorkerError), Workers({}, 2) as workers:
+    with pytest.raises(KeyboardInterrupt), Workers({}, 2) as workers:
         list(workers.run(interrupted, {"": ()}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_where_this_process_is_interrupted_nothing_more_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Workers(tmp_path, 2) as workers:
+        workers.run(sleep, {n: (n,) for n in range(9)})
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_done_is_handed_over_whole() -> None:
+    """Else this process waits for the rest of it for ever."""
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt), Workers({}, 2) as workers:
+            next(workers.run(much, {n: () for n in range(9)}))
+            raise KeyboardInterrupt

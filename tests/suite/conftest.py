@@ -18,7 +18,21 @@ from suite.execution import Job, Pool
 from suite.identity import derive_seed, sha256
 from suite.organising import Epoch
 from suite.pipeline import Cell, Pipeline
-from suite.records import Compute, CurvePoint, Environment, Isolation, Result, RunRecord, Usage
+from suite.records import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Isolation,
+    MethodRef,
+    Result,
+    RunRecord,
+    RunSpec,
+    StudyRecord,
+    TaskRef,
+    Trial,
+    Usage,
+    study_id,
+)
 from suite.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from suite.ruleset import Preset
 from suite.space import FloatRange, Space
@@ -211,6 +225,65 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def make_spec(**changes: Any) -> RunSpec:
+    facts: dict[str, Any] = {
+        "ruleset": 1,
+        "task": TaskRef(slug="toy", version=1, code_hash=sha256("task")),
+        "method": MethodRef(slug="sgd", version=1, code_hash=sha256("method")),
+        "hyperparameters": {"lr": 0.1, "nesterov": True, "power": 2, "kind": "a"},
+        "purpose": "repetition",
+        "repetition": 0,
+    }
+    return RunSpec(**facts | changes)
+
+
+def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
+    spec = spec or make_spec()
+    facts: dict[str, Any] = {
+        "id": spec.id,
+        "spec": spec,
+        "family": "classification",
+        "tier": "lite",
+        "status": "completed",
+        "result": Result(val=0.5, test=0.25, test_last=0.5, test_oracle=1.0, selected=0),
+        "curve": [
+            CurvePoint(batch=1, passes=1, seconds=0.5, train_loss=None, val=0.5, test=0.25, start=0)
+        ],
+        "usage": Usage(batches=1, passes=1, examples=2, train_seconds=0.1, wall_seconds=0.5),
+        "environment": ENVIRONMENT,
+        "isolation": Isolation(level="L1"),
+        "scorer_version": 1,
+        "weights_sha256": sha256("weights"),
+        "reproduce": "assay run sgd --task toy",
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return RunRecord(**facts | changes)
+
+
+def make_study(**changes: Any) -> StudyRecord:
+    task, method, compute = make_spec().task, make_spec().method, Compute()
+    facts: dict[str, Any] = {
+        "id": study_id(task, method, compute, 1, [{}, {}], 1),
+        "ruleset": 1,
+        "preset": "full",
+        "task": task,
+        "method": method,
+        "family": "classification",
+        "tier": "lite",
+        "compute": compute,
+        "space": Space(),
+        "trials": [
+            Trial(number=n, hyperparameters={}, run_id="0" * 16, status="completed", val=0.5)
+            for n in range(2)
+        ],
+        "selected": 1,
+        "selected_runs": [make_spec().id],
+        "default_runs": [],
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return StudyRecord(**facts | changes)
 
 
 METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'

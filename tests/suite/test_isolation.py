@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +34,18 @@ needs_landlock = pytest.mark.skipif(
 
 def seen(pool: Pool, folder: Path, source: str, seconds: float = 30.0) -> Any:
     """The value of `found` after `source` ran as a method's module in a worker's child."""
+    request = {"command": "describe", "method": str(looks(folder, source)), "families": []}
+    return told(pool.answer(request, seconds)["error"])
+
+
+def looks(folder: Path, source: str) -> Path:
+    """A method's module that says what `found` is after `source` ran."""
     path = folder / "looks.py"
     path.write_text(f"{source}\nimport json\nraise RuntimeError('FOUND' + json.dumps(found))\n")
-    request = {"command": "describe", "method": str(path), "families": []}
-    text = pool.answer(request, seconds)["error"]
+    return path
+
+
+def told(text: str) -> Any:
     assert "FOUND" in text, text
     return json.JSONDecoder().raw_decode(text.partition("FOUND")[2])[0]
 
@@ -150,6 +161,72 @@ found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
         assert seen(pool, tmp_path, leave) == 1
     for _ in range(pool.n_workers):
         assert seen(pool, tmp_path, look) == [["run", "tmp"], [], [], ["output.log"], 2]
+
+
+ASKED = """
+import sys
+from suite.execution import Pool
+from suite.records import Compute
+
+with Pool(n_workers=1, compute=Compute(), mechanism="bubblewrap") as pool:
+    for path in sys.argv[1:]:
+        print(pool.answer({"command": "describe", "method": path, "families": []}, 90.0)["error"])
+"""
+
+
+@needs_bubblewrap
+def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        place = Path(name)
+        shutil.copytree(isolation.PACKAGE, place / "code" / "suite")
+        venv.create(place / "venv", symlinks=True)
+        (packages,) = place.glob("venv/lib/python*/site-packages")
+        packages.joinpath("code.pth").write_text(
+            "\n".join(map(str, [place / "code", *isolation.packages()]))
+        )
+        attempts = [
+            "open('/tmp/kept', 'w')",
+            "import tempfile; tempfile.mkstemp()",
+            f"open('{place}/code/torch.py', 'w')",
+            f"open('{place}/code/suite/new.py', 'w')",
+            f"open('{packages}/new.pth', 'w')",
+            f"import os; os.mkdir('{place}/new')",
+            f"import os; os.chmod('{place}', 0o777)",
+            f"import os; os.rename('{place}', '/tmp/moved')",
+            f"import os; os.rename('{place}/code', '/tmp/moved')",
+            "import os; os.rename('/tmp', '/moved')",
+        ]
+        listed = f"""
+import os
+found = [sorted(os.listdir(place)) for place in ("/tmp", "/tmp/tmp", "{place}", "{place}/code")]
+found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
+"""
+        folders = [tmp_path / "first", tmp_path / "second"]
+        for folder in folders:
+            folder.mkdir()
+        modules = [looks(folders[0], tries(*attempts)), looks(folders[1], listed)]
+        done = subprocess.run(
+            [place / "venv" / "bin" / "python", "-I", "-c", ASKED, *modules],
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        first, second = (told(line) for line in done.stdout.splitlines() if "FOUND" in line)
+        worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
+        assert worked == attempts[:2]
+        assert second == [
+            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["suite"],
+            limits.LIMITS.disk_bytes,
+        ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap exists for Linux alone")
+@pytest.mark.parametrize("place", [isolation.PACKAGE, Path("/tmp/run")], ids=["checkout", "run"])
+def test_code_where_a_run_writes_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "islands", lambda: (place,))
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    problem = isolation.bubblewrap_problem.__wrapped__()
+    assert problem is not None
+    assert str(place) in problem and "out of /tmp" in problem
 
 
 MEMORY = "kept = []\nwhile True:\n    kept.append(bytearray(2**28))\n"
