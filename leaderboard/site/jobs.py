@@ -79,9 +79,10 @@ def ledger(read: Read, slugs: Sequence[str]) -> Made:
 
 def long_table(read: Read) -> list[File]:
     """The long table, put together from what the tasks left."""
-    lines = [read.root / LONG_TABLE / f"{slug}.csv" for slug in read.parts]
+    folder = read.root / LONG_TABLE
+    left = [(folder / f"{slug}.csv", folder / f"{slug}.arrow") for slug in read.parts]
     names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
-    sheets.write_long(lines, *(read.root / name for name in names))
+    sheets.write_long(left, *(read.root / name for name in names))
     return [described(read.root, name) for name in names]
 
 

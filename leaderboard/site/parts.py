@@ -6,7 +6,7 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from leaderboard.board import past, samples, table
 from leaderboard.contest import Contest, pairs
 from leaderboard.depth import detail as task_detail
 from leaderboard.dossier import Dossier, of_shelves
-from leaderboard.evidence import Catalogue, Cell
+from leaderboard.evidence import Catalogue, Cell, Repetitions
 from leaderboard.memo import Memo
 from leaderboard.paired import Part
 from leaderboard.published import Shelf
@@ -26,12 +26,14 @@ from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.site.workers import Workers
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
+from suite.cards import SubmissionCard, TaskCard
 from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
 from suite.space import Space
 
 LONG_TABLE = "long"
-"""Where the tasks' lines of the long table lie until it is put together; not part of the site."""
+"""Where the tasks' lines of the long table lie, as CSV and for Arrow, until it is put together; not
+part of the site."""
 COMPARED = "compared"
 """Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 MEMOS = "memos"
@@ -124,10 +126,11 @@ def make(
 
 
 def _part(view: TaskView, known: Dossier, context: Context) -> TaskPart:
+    metrics = claimed(view.card, view.methods.values())
     return TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
-        cells=[light(cell) for cell in known.cells],
+        cells=[light(cell, metrics) for cell in known.cells],
         trials={
             method: (list(trials.numbers), trials.tests.tolist())
             for method, trials in known.all_trials.items()
@@ -183,7 +186,9 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
         pages = cell_pages(own, context.links)
         files += [write(root, path, text) for path, text in pages.items()]
         lines.append(sheets.long_rows(row, cell.study, runs))
-    return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines))]
+    long = "".join(lines)
+    files.append(write(root, f"{LONG_TABLE}/{view.card.slug}.csv", long))
+    return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.arrow", sheets.typed(long))]
 
 
 def compared(root: Path, slug: str) -> dict[str, str]:
@@ -192,10 +197,35 @@ def compared(root: Path, slug: str) -> dict[str, str]:
     return dict(zip(lines[:-1:2], lines[1::2], strict=True))
 
 
-def light(cell: Cell) -> Cell:
-    """A cell whose study is a name: its trials and runs are most of what a part would hold."""
+def light(cell: Cell, metrics: Collection[str]) -> Cell:
+    """A cell whose study is a name: its trials and runs are most of what a part would hold.
+
+    Args:
+        cell: as read.
+        metrics: beside the score, the only ones that stay (`claimed`).
+    """
     bare = {"trials": [], "selected_runs": [], "default_runs": [], "space": Space()}
-    return replace(cell, study=cell.study.model_copy(update=bare))
+    tuned, defaults = (_with(points, metrics) for points in (cell.tuned, cell.defaults))
+    study = cell.study.model_copy(update=bare)
+    return replace(cell, study=study, tuned=tuned, defaults=defaults)
+
+
+def claimed(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
+    """Metrics beside the score of a task that a claim is about: nothing else needs their values."""
+    named = {claim.metric for card in methods for claim in card.claims}
+    return named.intersection(task.secondary)
+
+
+def _with(points: Repetitions, metrics: Collection[str]) -> Repetitions:
+    """Repetitions with only these metrics beside the score.
+
+    Which of them have any stays known where it matters: to have none means to have failed.
+    """
+    kept = {
+        number: {name: value for name, value in values.items() if name in metrics}
+        for number, values in points.secondary.items()
+    }
+    return replace(points, secondary=kept if metrics else {})
 
 
 def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:
