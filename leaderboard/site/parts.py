@@ -6,6 +6,7 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,10 +118,11 @@ def make(
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
-    with Workers(_Work(context, contest, view, root, remembered), processes) as workers:
+    with Workers(_Work(context, known, contest, view, root, remembered), processes) as workers:
         together = workers.run(_write_task, {slug: ()})
+        listed = workers.run(_write_long, {slug: ()})
         part, files = _part(view, known, context), _write_cells(view, known, context, root)
-        for _, more in together:
+        for _, more in itertools.chain(together, listed):
             files += more
     return part, files
 
@@ -147,6 +149,7 @@ class _Work:
     """What the pages of a task are made from."""
 
     context: Context
+    known: Dossier
     contest: Contest
     view: TaskView
     root: Path
@@ -177,7 +180,7 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
     """Write what there is of each method on a task."""
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
-    lines, files = [], []
+    files = []
     for cell in known.cells:
         runs = runs_of(cell.study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
@@ -185,10 +188,21 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
         own = CellView(view.card, row, details[cell.method], cell.study, runs, mlflow)
         pages = cell_pages(own, context.links)
         files += [write(root, path, text) for path, text in pages.items()]
-        lines.append(sheets.long_rows(row, cell.study, runs))
-    long = "".join(lines)
-    files.append(write(root, f"{LONG_TABLE}/{view.card.slug}.csv", long))
-    return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.arrow", sheets.typed(long))]
+    return files
+
+
+def _write_long(work: _Work) -> list[File]:
+    """Write what the long table needs of a task."""
+    rows = {row.method: row for row in work.view.tuned.rows}
+    lines = "".join(
+        sheets.long_rows(rows[cell.method], cell.study, runs_of(cell.study, work.known.runs))
+        for cell in work.known.cells
+    )
+    place = f"{LONG_TABLE}/{work.view.card.slug}"
+    return [
+        write(work.root, f"{place}.csv", lines),
+        write(work.root, f"{place}.arrow", sheets.typed(lines)),
+    ]
 
 
 def compared(root: Path, slug: str) -> dict[str, str]:
