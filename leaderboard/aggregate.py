@@ -165,7 +165,7 @@ def _known(
     heads = 11
     ends = np.cumsum([heads, design.draws])
     width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
-    rows = memo.rows("aggregates", width, keys, make)
+    rows = memo.each("aggregates", width, keys, make)
     return [_unpacked(design, *np.split(row, ends)) for row in rows]
 
 

@@ -6,11 +6,19 @@ others' are still true.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.lib.format import dtype_to_descr, read_array, write_array_header_1_0
+from numpy.lib.format import (
+    dtype_to_descr,
+    read_array,
+    read_array_header_1_0,
+    read_magic,
+    write_array_header_1_0,
+)
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
@@ -34,8 +42,8 @@ class Memo:
             with path.open("rb") as file:
                 for name in map(str, read_array(file, allow_pickle=False).tolist()):
                     keys = read_array(file, allow_pickle=False).tolist()
-                    rows = read_array(file, allow_pickle=False)
-                    if rows.shape == (len(keys), _width(name)) and np.issubdtype(rows.dtype, float):
+                    rows = _mapped(file)
+                    if rows.shape == (len(keys), _width(name)):
                         memo._old[name] = {key: i for i, key in enumerate(keys)}, rows
         except (OSError, ValueError, TypeError, EOFError):
             return cls()
@@ -55,11 +63,15 @@ class Memo:
                 shape, descr = (len(keys), _width(name)), dtype_to_descr(np.dtype(np.float64))
                 header = {"shape": shape, "fortran_order": False, "descr": descr}
                 write_array_header_1_0(file, header)
-                for part in rows:  # one array for the reader; to join them here would copy all
-                    part.tofile(file)
+                for row in rows:  # one array for the reader; to join them here would copy all
+                    file.write(row.data)
 
     def rows(self, table: str, width: int, keys: Sequence[str], make: Make) -> Rows:
-        """The row of each key, (keys, width).
+        """The row of each key, (keys, width); see `each`."""
+        return np.array(self.each(table, width, keys, make)).reshape(len(keys), width)
+
+    def each(self, table: str, width: int, keys: Sequence[str], make: Make) -> list[Rows]:
+        """The row (width,) of each key, which may be read only: wide ones are not copied.
 
         Args:
             table: what kind of rows they are.
@@ -70,16 +82,29 @@ class Memo:
         name, wanted = f"{table} {width}", [key.encode() for key in keys]
         places, old = self._old.get(name, ({}, np.empty((0, width))))
         missing = [i for i, key in enumerate(wanted) if key not in places]
-        if len(missing) == len(wanted):
-            found = make(missing) if wanted else np.empty((0, width))
-        else:
-            found = old.take([places.get(key, 0) for key in wanted], axis=0)
-            if missing:
-                found[missing] = make(missing)
+        made = dict(zip(missing, make(missing), strict=True)) if missing else {}
+        found = [made[i] if i in made else old[places[key]] for i, key in enumerate(wanted)]
         own_keys, own_rows = self._new.setdefault(name, ([], []))
         own_keys += wanted
-        own_rows.append(found)
+        own_rows += found
         return found
+
+
+def _mapped(file: BinaryIO) -> Rows:
+    """The array of numbers that comes next in a file, read where and when it is used.
+
+    Raises:
+        ValueError: there is no such array.
+    """
+    if read_magic(file) != (1, 0):
+        raise ValueError("written by something else")
+    shape, fortran_order, dtype = read_array_header_1_0(file)
+    if fortran_order or dtype != np.float64 or len(shape) != 2:
+        raise ValueError("not rows of numbers")
+    start, n = file.tell(), math.prod(shape)
+    rows = np.asarray(np.memmap(file, dtype, "r", start, shape)) if n else np.empty(shape)
+    file.seek(start + rows.nbytes)  # to map it moves to the end
+    return rows
 
 
 def _width(name: str) -> int:

@@ -30,7 +30,7 @@ from leaderboard.site.parts import COMPARED, LONG_TABLE, Context, TaskPart
 from leaderboard.site.rendering import prepare
 from leaderboard.site.reports import Reports
 from leaderboard.site.reports import read as read_reports
-from leaderboard.site.summaries import GroupPart
+from leaderboard.site.summaries import GroupPart, Member
 from leaderboard.site.views import Method, SiteView
 from leaderboard.site.workers import Workers, cores, spare, uncollected
 from leaderboard.tables import Basis, Board
@@ -170,6 +170,7 @@ class _Build:
         self.n_kept = 0
         self.ranked: dict[str, GroupPart] = {}
         self.judged: dict[str, Ledger] = {}
+        self.members: dict[str, Member] = {}
 
     def build(self, out: Path) -> Built:
         parts = self.tasks()
@@ -212,10 +213,18 @@ class _Build:
             self.ranked = self.kept("group", GroupPart, self.plan.group_keys)
             self.judged = self.kept("claims", Ledger, self.plan.claims_key)
             prepare()
+            self.lay_out(found)
             damaged = [slug for slug in keys if slug not in found and slug not in new]
             made = itertools.chain(under_way, make(damaged))
             found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))
         return {slug: found[slug] for slug in keys}
+
+    def lay_out(self, parts: Mapping[str, TaskPart]) -> None:
+        """Prepare what groups need of tasks, once for all of them."""
+        for slug, part in parts.items():
+            if slug not in self.members:
+                card = self.plan.cards[slug]
+                self.members[slug] = Member.of(card, part, self.context.ruleset)
 
     def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger]:
         """What tasks say together, by family and "overall"; and of claims.
@@ -228,7 +237,9 @@ class _Build:
         members = {name: [card.slug for card in cards] for name, cards in named.items()}
         missing = sorted(members.keys() - self.ranked.keys(), key=lambda name: -len(members[name]))
         claimed = [slug for slug in plan.claimed if slug in parts]
-        read = jobs.Read(plan.cards, plan.methods, parts, context.links, context.ruleset, self.root)
+        self.lay_out(parts)
+        known = {slug: self.members[slug] for slug in parts}
+        read = jobs.Read(plan.cards, plan.methods, known, context.links, context.ruleset, self.root)
         with Workers(read, self.jobs) as workers:
             judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
             ranked = workers.run(

@@ -4,8 +4,8 @@
     <cache>/<name>/<key>/files.json   its files, with sizes and times
     <cache>/<name>/<key>/files/...    these files, hard links to those of the site
 
-Only JSON is read back, and it is checked again. A part that is damaged, or whose files were
-touched since, is as good as none. Of each name the newest key is kept.
+Only JSON and arrays of plain values are read back, and they are checked again. A part that is
+damaged, or whose files were touched since, is as good as none. Of each name the newest key is kept.
 """
 
 from __future__ import annotations

@@ -11,13 +11,12 @@ from importlib import resources
 from pathlib import Path
 
 from leaderboard import claims
-from leaderboard.contest import Contest
 from leaderboard.memo import Memo
 from leaderboard.site import citing, feeds, parts, sheets, summaries, twins
 from leaderboard.site.folder import File, described, write
 from leaderboard.site.links import DATA, STATIC, Links
 from leaderboard.site.pages import compare_data
-from leaderboard.site.parts import LONG_TABLE, Context, TaskPart
+from leaderboard.site.parts import LONG_TABLE, Context
 from leaderboard.site.summaries import Member
 from leaderboard.site.views import SiteView
 from suite.cards import SubmissionCard, TaskCard
@@ -45,7 +44,8 @@ class Read:
     tasks: Mapping[str, TaskCard]
     """Every task of the checkout."""
     methods: Mapping[str, SubmissionCard]
-    parts: Mapping[str, TaskPart]
+    members: Mapping[str, Member]
+    """By task: those with something to show."""
     links: Links
     ruleset: Ruleset
     root: Path
@@ -65,7 +65,7 @@ class Group:
 
 def group(read: Read, own: Group) -> Made:
     """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
-    members = [Member.of(read.tasks[slug], read.parts[slug]) for slug in own.slugs]
+    members = [read.members[slug] for slug in own.slugs]
     memo = Memo.load(own.known)
     part = summaries.make(own.name, members, read.ruleset, memo)
     memo.save(read.root / own.memo)
@@ -76,18 +76,17 @@ def group(read: Read, own: Group) -> Made:
 
 def ledger(read: Read, slugs: Sequence[str]) -> Made:
     """What the claims on all cards come to (claims.Ledger as JSON), given the tasks they name."""
-    contests = [
-        Contest(read.tasks[slug], read.parts[slug].cells, "tuned", read.ruleset) for slug in slugs
-    ]
+    contests = [read.members[slug].contests["tuned"] for slug in slugs]
     found = claims.evaluate(contests, read.methods, read.tasks, read.ruleset)
     return found.model_dump_json(), []
 
 
 def long_table(read: Read) -> list[File]:
     """The long table, put together from what the tasks left."""
-    lines = [read.root / LONG_TABLE / f"{slug}.csv" for slug in read.parts]
+    folder = read.root / LONG_TABLE
+    left = [(folder / f"{slug}.csv", folder / f"{slug}.arrow") for slug in read.members]
     names = [f"{DATA}/results.csv", f"{DATA}/results.parquet"]
-    sheets.write_long(lines, *(read.root / name for name in names))
+    sheets.write_long(left, *(read.root / name for name in names))
     return [described(read.root, name) for name in names]
 
 

@@ -6,7 +6,8 @@ made now and one that was kept are the same to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from leaderboard.board import past, samples, table
 from leaderboard.contest import Contest, pairs
 from leaderboard.depth import detail as task_detail
 from leaderboard.dossier import Dossier, of_shelves
-from leaderboard.evidence import Catalogue, Cell
+from leaderboard.evidence import Catalogue, Cell, Repetitions
 from leaderboard.paired import Part
 from leaderboard.published import Shelf
 from leaderboard.site import citing, sheets, twins
@@ -25,12 +26,14 @@ from leaderboard.site.views import CellView, Landscape, TaskView
 from leaderboard.site.workers import Workers
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import TaskTable
+from suite.cards import SubmissionCard, TaskCard
 from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
 from suite.space import Space
 
 LONG_TABLE = "long"
-"""Where the tasks' lines of the long table lie until it is put together; not part of the site."""
+"""Where the tasks' lines of the long table lie, as CSV and for Arrow, until it is put together; not
+part of the site."""
 COMPARED = "compared"
 """Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 
@@ -101,19 +104,21 @@ def make(
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
-    with Workers(_Work(context, contest, view, root), processes) as workers:
+    with Workers(_Work(context, known, contest, view, root), processes) as workers:
         together = workers.run(_write_task, {slug: ()})
+        listed = workers.run(_write_long, {slug: ()})
         part, files = _part(view, known, context), _write_cells(view, known, context, root)
-        for _, more in together:
+        for _, more in itertools.chain(together, listed):
             files += more
     return part, files
 
 
 def _part(view: TaskView, known: Dossier, context: Context) -> TaskPart:
+    metrics = claimed(view.card, view.methods.values())
     return TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
-        cells=[light(cell) for cell in known.cells],
+        cells=[light(cell, metrics) for cell in known.cells],
         trials={
             method: (list(trials.numbers), trials.tests.tolist())
             for method, trials in known.all_trials.items()
@@ -130,6 +135,7 @@ class _Work:
     """What the pages of a task are made from."""
 
     context: Context
+    known: Dossier
     contest: Contest
     view: TaskView
     root: Path
@@ -156,7 +162,7 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
     """Write what there is of each method on a task."""
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
-    lines, files = [], []
+    files = []
     for cell in known.cells:
         runs = runs_of(cell.study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
@@ -164,8 +170,21 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
         own = CellView(view.card, row, details[cell.method], cell.study, runs, mlflow)
         pages = cell_pages(own, context.links)
         files += [write(root, path, text) for path, text in pages.items()]
-        lines.append(sheets.long_rows(row, cell.study, runs))
-    return [*files, write(root, f"{LONG_TABLE}/{view.card.slug}.csv", "".join(lines))]
+    return files
+
+
+def _write_long(work: _Work) -> list[File]:
+    """Write what the long table needs of a task."""
+    rows = {row.method: row for row in work.view.tuned.rows}
+    lines = "".join(
+        sheets.long_rows(rows[cell.method], cell.study, runs_of(cell.study, work.known.runs))
+        for cell in work.known.cells
+    )
+    place = f"{LONG_TABLE}/{work.view.card.slug}"
+    return [
+        write(work.root, f"{place}.csv", lines),
+        write(work.root, f"{place}.arrow", sheets.typed(lines)),
+    ]
 
 
 def compared(root: Path, slug: str) -> dict[str, str]:
@@ -174,10 +193,35 @@ def compared(root: Path, slug: str) -> dict[str, str]:
     return dict(zip(lines[:-1:2], lines[1::2], strict=True))
 
 
-def light(cell: Cell) -> Cell:
-    """A cell whose study is a name: its trials and runs are most of what a part would hold."""
+def light(cell: Cell, metrics: Collection[str]) -> Cell:
+    """A cell whose study is a name: its trials and runs are most of what a part would hold.
+
+    Args:
+        cell: as read.
+        metrics: beside the score, the only ones that stay (`claimed`).
+    """
     bare = {"trials": [], "selected_runs": [], "default_runs": [], "space": Space()}
-    return replace(cell, study=cell.study.model_copy(update=bare))
+    tuned, defaults = (_with(points, metrics) for points in (cell.tuned, cell.defaults))
+    study = cell.study.model_copy(update=bare)
+    return replace(cell, study=study, tuned=tuned, defaults=defaults)
+
+
+def claimed(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
+    """Metrics beside the score of a task that a claim is about: nothing else needs their values."""
+    named = {claim.metric for card in methods for claim in card.claims}
+    return named.intersection(task.secondary)
+
+
+def _with(points: Repetitions, metrics: Collection[str]) -> Repetitions:
+    """Repetitions with only these metrics beside the score.
+
+    Which of them have any stays known where it matters: to have none means to have failed.
+    """
+    kept = {
+        number: {name: value for name, value in values.items() if name in metrics}
+        for number, values in points.secondary.items()
+    }
+    return replace(points, secondary=kept if metrics else {})
 
 
 def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:

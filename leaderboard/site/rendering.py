@@ -22,6 +22,8 @@ TOP = {
     "how": "Rules",
 }
 """Pages that every page leads to at its top, with their names."""
+_OF_TASKS = ("task.html", "cell.html")
+"""Templates of pages of a single task."""
 
 
 @functools.cache
@@ -51,8 +53,11 @@ def render(template: str, place: Place, **context: Any) -> str:
 
 
 def prepare() -> None:
-    """Compile all templates: processes that are forked from this one need not do it again."""
-    for name in environment().list_templates():
+    """Compile the templates of pages beyond single tasks.
+
+    Processes that are forked from this one need not do it again; those of tasks are before.
+    """
+    for name in environment().list_templates(filter_func=lambda name: name not in _OF_TASKS):
         environment().get_template(name)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from leaderboard.tables import Row
 from suite.records import RunRecord, StudyRecord
@@ -54,6 +54,7 @@ LONG: dict[str, str] = {
 """Columns of the long table and their Arrow types. `trial` counts within the study; `tuned` and
 `defaults` say whether the run is a repetition of that point."""
 _MAX_COUNT = (1 << 63) - 1
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 _COMPUTED = ("=", "+", "-", "@")
 
 
@@ -92,12 +93,13 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, item
 
 
-def table_of(parts: Sequence[BaseModel]) -> str:
-    """A CSV table with one row per model; a column for every key that one of them has."""
-    rows = [dict(_flat(part.model_dump())) for part in parts]
+def table_of(parts: Sequence[Any]) -> str:
+    """A CSV table with one row per part of a board; a column for every key that one of them has."""
+    values = _ANY.dump_python(parts)
+    rows = [dict(_flat(value)) for value in values]
     known = list(dict.fromkeys(key for row in rows for key in row))
     inner = {key.partition(".")[0] for key in known if "." in key}
-    order = [name for part in parts[:1] for name in type(part).model_fields]
+    order = [name for value in values[:1] for name in value]
     header = sorted(
         (key for key in known if key not in inner),  # alone it is an absent part
         key=lambda key: order.index(key.partition(".")[0]),
@@ -174,26 +176,57 @@ def _count(value: int) -> int | str:
     return value if -_MAX_COUNT <= value <= _MAX_COUNT else ""
 
 
-def write_long(parts: Iterable[Path], csv_path: Path, parquet_path: Path) -> None:
-    """Both forms of the long table from the lines of each task, one task in memory at a time."""
+def typed(lines: str) -> bytes:
+    """Lines of the long table as Arrow's stream of record batches.
+
+    Whoever keeps them need not read the numbers from the text again, which is most of the work of
+    writing them as Parquet.
+    """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
+
+    schema = _schema()
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, schema) as stream:
+        if lines:
+            read = arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False)
+            convert = arrow_csv.ConvertOptions(
+                column_types=schema, null_values=[""], strings_can_be_null=True
+            )
+            text = pa.BufferReader(lines.encode())
+            stream.write_table(arrow_csv.read_csv(text, read, convert_options=convert))
+    return bytes(out.getvalue())
+
+
+def _schema() -> Any:
+    """Arrow's of the long table."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in LONG.items()])
+
+
+def write_long(parts: Iterable[tuple[Path, Path]], csv_path: Path, parquet_path: Path) -> None:
+    """Both forms of the long table, one task in memory at a time.
+
+    Args:
+        parts: of each task, its lines (`long_rows`) and the same ones `typed`.
+        csv_path: where the first form goes.
+        parquet_path: where the second goes.
+    """
+    import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in LONG.items()])
-    options = {
-        "read_options": arrow_csv.ReadOptions(column_names=list(LONG), use_threads=False),
-        "convert_options": arrow_csv.ConvertOptions(
-            column_types=schema, null_values=[""], strings_can_be_null=True
-        ),
-    }
+    schema = _schema()
     csv_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         csv_path.open("xb") as out,
         parquet.ParquetWriter(parquet_path, schema, compression="zstd") as writer,
     ):
         out.write(long_header().encode())
-        for part in parts:
-            if data := part.read_bytes():
-                out.write(data)
-                writer.write_table(arrow_csv.read_csv(pa.BufferReader(data), **options))
+        for lines, stream in parts:
+            out.write(lines.read_bytes())
+            with pa.memory_map(str(stream)) as source:
+                table = pa.ipc.open_stream(source).read_all()
+                table.validate(full=True)  # it may come from a cache
+                if table.num_rows:
+                    writer.write_table(table)

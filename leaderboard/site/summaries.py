@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from markupsafe import Markup
@@ -11,7 +12,6 @@ from markupsafe import Markup
 from leaderboard.board import assembled
 from leaderboard.budgets import Trials
 from leaderboard.contest import Contest
-from leaderboard.evidence import Cell
 from leaderboard.memo import Memo
 from leaderboard.paired import Part
 from leaderboard.site.links import Links
@@ -39,7 +39,7 @@ class Member:
     """A task as a group needs it: scores alone."""
 
     card: TaskCard
-    cells: Sequence[Cell]
+    contests: Mapping[Basis, Contest]
     trials: Mapping[str, Trials]
     tuned: TaskTable
     """With the reference's row alone."""
@@ -47,15 +47,20 @@ class Member:
     """What the part says of each method for the pages of families."""
 
     @classmethod
-    def of(cls, card: TaskCard, part: TaskPart) -> Member:
+    def of(cls, card: TaskCard, part: TaskPart, ruleset: Ruleset) -> Member:
         """What of a task's part its groups need."""
+        contests: dict[Basis, Contest] = {
+            basis: Contest(card, part.cells, basis, ruleset) for basis in get_args(Basis)
+        }
+        for contest in contests.values():
+            _ = contest.ranked, contest.anchors  # kept there: each task is in two groups
         trials = {
             method: Trials(tuple(numbers), np.array(tests))
             for method, (numbers, tests) in part.trials.items()
         }
         rows = [row for row in part.tuned.rows if row.is_reference]
         table = part.tuned.model_copy(update={"rows": rows})
-        return cls(card, part.cells, trials, table, part.scores)
+        return cls(card, contests, trials, table, part.scores)
 
 
 def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> GroupPart:
@@ -69,7 +74,7 @@ def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> 
     """
 
     def board(basis: Basis) -> Board:
-        work = [Contest(member.card, member.cells, basis, ruleset) for member in members]
+        work = [member.contests[basis] for member in members]
         tables = [member.tuned for member in members]
         return assembled(tables, [summarise(name, work, memo)], [], ruleset, basis)
 

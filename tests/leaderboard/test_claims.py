@@ -20,6 +20,7 @@ from leaderboard.claims import ClaimRow, Ledger, evaluate
 from leaderboard.contest import contests
 from leaderboard.evidence import Evidence
 from leaderboard.secondary import MEANINGS
+from leaderboard.site.parts import claimed, light
 from suite import registry
 from suite.cards import Claim, SubmissionCard
 from suite.ruleset import RULESET
@@ -46,7 +47,10 @@ def judged(
     secondary: Mapping[tuple[str, str], Mapping[str, Sequence[float]]] | None = None,
     ruleset: Any = RULESET,
 ) -> Ledger:
-    """The ledger of a card with these claims; `secondary` holds values by (task, method), name."""
+    """The ledger of a card with these claims; `secondary` holds values by (task, method), name.
+
+    It is the same from what a site keeps of the cells.
+    """
     evidence = records.evidence
     runs = {}
     for key, run in evidence.runs.items():
@@ -57,7 +61,13 @@ def judged(
         )
     work, problems = contests(replace(evidence, runs=runs), records.catalogue, ruleset)
     card = SubmissionCard(slug=method, title=method, claims=list(claims))
-    return evaluate(work, {method: card}, records.cards, ruleset, problems)
+    ledger = evaluate(work, {method: card}, records.cards, ruleset, problems)
+    kept = [
+        replace(task, cells=[light(cell, claimed(task.card, [card])) for cell in task.cells])
+        for task in work
+    ]
+    assert evaluate(kept, {method: card}, records.cards, ruleset, problems) == ledger
+    return ledger
 
 
 def only(ledger: Ledger) -> ClaimRow:

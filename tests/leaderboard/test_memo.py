@@ -30,6 +30,20 @@ def test_only_what_is_not_known_is_made(tmp_path: Path) -> None:
     assert asked(again, ["a"], width=3)[1] == [0]
 
 
+def test_tables_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    first, widths = Memo(), (3, 0, 1, 500)
+    for width in widths:
+        asked(first, ["a", "bbb"], width)
+    asked(first, [], 7)
+    first.save(tmp_path / "memo")
+    again = Memo.load(tmp_path / "memo")
+    for width in widths:
+        assert asked(again, ["bbb", "c"], width)[1] == [1]
+        assert asked(again, ["bbb", "a"], width)[0].tolist() == [[3] * width, [1] * width]
+    again.save(tmp_path / "second")
+    assert asked(Memo.load(tmp_path / "second"), ["c"], 500)[1] == []
+
+
 def test_what_nobody_asked_for_is_forgotten(tmp_path: Path) -> None:
     asked(first := Memo(), ["a", "bbb"])
     first.save(tmp_path / "first")

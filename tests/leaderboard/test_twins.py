@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import typer
@@ -219,6 +220,34 @@ def test_a_line_of_the_long_table_holds_whatever_a_record_says(records: Any, poi
     assert len(others) == len(sheets.LONG) - 3
     assert repr(json.loads(said)) == repr(dict(sorted(point.items())))
     assert (epoch, created) == ("", "'=1,\" ")
+
+
+def test_parquet_of_kept_tasks_is_that_of_their_lines(tmp_path: Path) -> None:
+    """More than Arrow reads at once, one line, and a task without any."""
+    line = "t,m,s,r{},tuning,{},0,true,false,completed,{},0.1,,1e-9,9,,3,0.5,1,2,,7,L2,T1,ranked,"
+    line += '"{{""lr"": 0.1, ""x"": ""\u20ac""}}",,now\n'
+    texts = ["".join(line.format(n, n, n / 7) for n in range(20_000)), line.format(1, "", ""), ""]
+    parts, tables = [], []
+    for number, text in enumerate(texts):
+        paths = tmp_path / f"{number}.csv", tmp_path / f"{number}.arrow"
+        paths[0].write_text(text, encoding="utf-8")
+        paths[1].write_bytes(sheets.typed(text))
+        parts.append(paths)
+        if text:
+            tables.append(
+                pyarrow.csv.read_csv(
+                    paths[0],
+                    pyarrow.csv.ReadOptions(column_names=list(sheets.LONG)),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        column_types=sheets.LONG, null_values=[""], strings_can_be_null=True
+                    ),
+                )
+            )
+    sheets.write_long(parts, tmp_path / "long.csv", tmp_path / "long.parquet")
+    found = pyarrow.parquet.ParquetFile(tmp_path / "long.parquet")
+    assert found.num_row_groups == len(tables)
+    assert found.read().equals(pyarrow.concat_tables(tables))
+    assert (tmp_path / "long.csv").read_text() == sheets.long_header() + "".join(texts)
 
 
 def test_citations_are_escaped() -> None:
