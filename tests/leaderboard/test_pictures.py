@@ -6,7 +6,9 @@ import itertools
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path as File
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from markupsafe import Markup
 
 import leaderboard.site
 from leaderboard.details import BudgetPoint, CurvePoint, Pair, Path, Sensitivity, TrialPoint
-from leaderboard.paired import Interval
+from leaderboard.paired import Interval, Verdict
 from leaderboard.site import pictures
 from leaderboard.site.pictures import Estimate, Measure, Spent
 from leaderboard.tables import CriticalDifference
@@ -55,17 +57,15 @@ def tuning(values: list[float], rate: str = "reference.lr") -> Sensitivity:
     )
 
 
-def pair(a: str, b: str, verdict: str, n: int = 12) -> Pair:
-    return Pair.model_validate(
-        {
-            "a": a, "b": b, "n": n, "difference": 0.0123, "interval": interval(0.0123, 0.0051),
-            "p": 0.0312, "superiority": 0.75, "verdict": verdict,
-        }
+def pair(a: str, b: str, verdict: Verdict, n: int = 12) -> Pair:
+    return Pair(
+        a=a, b=b, n=n, difference=0.0123, interval=interval(0.0123, 0.0051),
+        p=0.0312, superiority=0.75, verdict=verdict,
     )  # fmt: skip
 
 
 def pairs(names: list[str]) -> list[Pair]:
-    verdicts = itertools.cycle(["better", "worse", "equivalent", "undecided"])
+    verdicts = itertools.cycle(get_args(Verdict))
     return [
         pair(a, b, v) for (a, b), v in zip(itertools.combinations(names, 2), verdicts, strict=False)
     ]
@@ -232,10 +232,7 @@ def test_the_numbers_of_curves() -> None:
 
 
 def test_curves_over_different_passes_are_listed_point_by_point() -> None:
-    shifted = {
-        f"m{i}": [p.model_copy(update={"passes": p.passes + i}) for p in curve(0.5)]
-        for i in range(4)
-    }
+    shifted = {f"m{i}": [replace(p, passes=p.passes + i) for p in curve(0.5)] for i in range(4)}
     root = checked(pictures.learning_curves("k", shifted, ACCURACY))
     assert len(list(root.iter("tr"))) == 1 + 4 * 5
     assert [c for c in cells(root) if c == "23"], "the x of the fourth curve's first point"
