@@ -171,6 +171,7 @@ class _Build:
         self.ranked: dict[str, GroupPart] = {}
         self.judged: dict[str, Ledger] = {}
         self.members: dict[str, Member] = {}
+        self.held: list[object] = []
 
     def build(self, out: Path) -> Built:
         parts = self.tasks()
@@ -180,6 +181,9 @@ class _Build:
         self.say("drawing the board")
         view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}))
         self.draw(view, {name: part.compared for name, part in groups.items()}, list(shown))
+        # A cycle, for the collector: to free them one by one takes longer than to swap the sites,
+        # and a command ends before it needs their memory.
+        self.held = [self, parts, groups, view]
         for aside in (LONG_TABLE, COMPARED, MEMOS):
             shutil.rmtree(self.root / aside, ignore_errors=True)
             self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
