@@ -171,8 +171,8 @@ def _known(
 
 def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) -> Aggregate:
     iqm, mean, gap, *ends = heads.tolist()
-    within, of_mean, of_gap = (Interval(low=ends[i], high=ends[i + 1]) for i in (0, 2, 4))
-    over = None if math.isnan(ends[6]) else Interval(low=ends[6], high=ends[7])
+    within, of_mean, of_gap = (Interval(ends[i], ends[i + 1]) for i in (0, 2, 4))
+    over = None if math.isnan(ends[6]) else Interval(ends[6], ends[7])
     by_task = without.reshape(design.n_without, 1 + design.n_stable)
     return Aggregate(
         iqm, mean, gap, within, of_mean, of_gap, over, draws, by_task[:, 0], by_task[:, 1:]

@@ -201,17 +201,9 @@ def pairs(contest: Contest) -> list[Pair]:
             verdict = paired.deterministic(difference, margin).verdict
         else:
             verdict = paired.verdict(difference, adjusted, equivalent, alpha)
+        interval = intervals.get((a, b))
         found.append(
-            Pair(
-                a=methods[a],
-                b=methods[b],
-                n=n,
-                difference=difference,
-                interval=intervals.get((a, b)),
-                p=adjusted,
-                superiority=share,
-                verdict=verdict,
-            )
+            Pair(methods[a], methods[b], n, difference, interval, adjusted, share, verdict)
         )
     return found
 

@@ -121,9 +121,7 @@ class _Method:
                 n=known,
                 val=val_mean,
                 test=test_mean,
-                interval=Interval(low=test_mean - half, high=test_mean + half)
-                if known > 1
-                else None,
+                interval=Interval(test_mean - half, test_mean + half) if known > 1 else None,
             )
             for batch, known, passes_so_far, seconds_so_far, val_mean, test_mean, half in zip(
                 batches, n[seen].tolist(), *columns, halves, strict=True
@@ -188,7 +186,7 @@ class _Method:
         ks = budgets.budgets(trials.n)
         intervals = budgets.intervals(trials, places, ks, ruleset.confidence)
         return [
-            BudgetPoint(k=k, expected=budgets.expected(trials, k), interval=interval)
+            BudgetPoint(k, budgets.expected(trials, k), interval)
             for k, interval in zip(ks, intervals, strict=True)
         ]
 
@@ -212,13 +210,13 @@ class _Method:
             diverged=sum(trial.status == "diverged" for trial in study.trials) / len(vals),
             trials=[
                 TrialPoint(
-                    number=trial.number,
-                    hyperparameters=trial.hyperparameters,
-                    val=val,
-                    test=self.dossier.test_of(self.cell, trial),
-                    status=trial.status,
-                    selected=trial.number == study.selected,
-                    run=trial.run_id,
+                    trial.number,
+                    trial.hyperparameters,
+                    val,
+                    self.dossier.test_of(self.cell, trial),
+                    trial.status,
+                    trial.number == study.selected,
+                    trial.run_id,
                 )
                 for trial, val in zip(study.trials, vals, strict=True)
             ],

@@ -124,7 +124,7 @@ def quantiles(ordered: Floats, levels: Floats) -> Floats:
 def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
     """Percentile interval of each row of bootstrap values (m, draws)."""
     found = percentile_ends(rows, confidence).tolist()
-    return [Interval(low=low, high=high) for low, high in found]
+    return [Interval(low, high) for low, high in found]
 
 
 def percentile_ends(rows: Floats, confidence: float) -> Floats:
@@ -142,7 +142,7 @@ def bca_intervals(rows: Floats, confidence: float) -> list[Interval | None]:
     if n < 2:
         return [None] * m
     found = bca.intervals(rows, confidence).tolist()
-    return [Interval(low=low, high=high) for low, high in found]
+    return [Interval(low, high) for low, high in found]
 
 
 def sign_flip_p(differences: Floats) -> Floats:

@@ -68,7 +68,7 @@ def improvements(
 
     found = (memo or Memo()).rows("improvements", 3, keys, make).tolist()
     return {
-        pair: (share, None if math.isnan(low) else Interval(low=low, high=high))
+        pair: (share, None if math.isnan(low) else Interval(low, high))
         for pair, (share, low, high) in zip(pairs, found, strict=True)
     }
 

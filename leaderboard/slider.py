@@ -131,7 +131,7 @@ def _ranked(
     beats = Contrasts.of(scores, draws).beats(summary.margin or 0.0, ruleset.alpha)
     intervals = percentile_intervals(draws, ruleset.confidence)
     rows = [
-        BudgetRow(method=method, score=score, interval=interval, rank=rank)
+        BudgetRow(method, score, interval, rank)
         for method, score, interval, rank in zip(
             methods, scores.tolist(), intervals, rank_intervals(beats), strict=True
         )

@@ -248,7 +248,7 @@ def _improvements(
     methods = list(scores)
     found = profiles.improvements(list(scores.values()), ruleset, memo)
     return [
-        Improvement(a=methods[i], b=methods[j], probability=share, interval=interval)
+        Improvement(methods[i], methods[j], share, interval)
         for (i, j), (share, interval) in sorted(found.items())
     ]
 

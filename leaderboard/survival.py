@@ -41,7 +41,7 @@ def wilson(successes: int, n: int, confidence: float) -> Interval:
     # At 0 and n one end is exactly 0 or 1, which rounding would miss.
     low = 0.0 if successes == 0 else (centre - spread) / scale
     high = 1.0 if successes == n else (centre + spread) / scale
-    return Interval(low=low, high=high)
+    return Interval(low, high)
 
 
 def expected_running_time(attempts: Sequence[Attempt]) -> float | None:
