@@ -178,7 +178,7 @@ def _row(
         trust=cell.tier,
         isolation=contest.sample(cell).level,
         preset=cell.study.preset,
-        k=len(cell.study.trials),
+        k=cell.study.n_trials,
         study=cell.study.id,
         tuned=tuned,
         defaults=defaults if cell.defaults.planned else None,

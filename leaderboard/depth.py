@@ -192,7 +192,7 @@ class _Method:
 
     def sensitivity(self) -> Sensitivity:
         """From the trials, on validation."""
-        study, metric = self.cell.study, self.card.metric
+        study, metric = self.dossier.studies[self.cell.method], self.card.metric
         vals = [bounded(trial.val) for trial in study.trials]
         shortfalls = sensitivity.shortfalls(vals, metric.direction)
         near = sensitivity.near_best(shortfalls, metric.margin)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from leaderboard import budgets
 from leaderboard.contest import Contest
-from leaderboard.evidence import MAX_SCORE, Catalogue, Cell, Evidence, cells
+from leaderboard.evidence import MAX_SCORE, Catalogue, Cell, Evidence, with_studies
 from leaderboard.published import Shelf, TaskRecords, open_shelf, read_task, together
 from leaderboard.suspicions import Suspicions
 from leaderboard.tables import Basis
 from suite.cards import TaskCard
-from suite.records import RunRecord, Trial
+from suite.records import RunRecord, StudyRecord, Trial
 from suite.ruleset import Ruleset
 
 
@@ -25,6 +25,8 @@ class Dossier:
     ruleset: Ruleset
     cells: Sequence[Cell]
     """Those of the board, by slug of the method."""
+    studies: Mapping[str, StudyRecord] = field(repr=False)
+    """Of the cells, by method."""
     runs: Mapping[str, RunRecord] = field(repr=False)
     """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
     is missing."""
@@ -41,7 +43,7 @@ class Dossier:
 
     def tuned(self, cell: Cell) -> list[RunRecord]:
         """Recorded repetitions of the tuned point, in their order."""
-        found = [self.runs[i] for i in cell.study.selected_runs if i in self.runs]
+        found = [self.runs[i] for i in self.studies[cell.method].selected_runs if i in self.runs]
         return sorted(found, key=lambda run: run.spec.repetition)
 
     def test_of(self, cell: Cell, trial: Trial) -> float | None:
@@ -53,7 +55,7 @@ class Dossier:
 
         None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
         """
-        stored = cell.study.trials
+        stored = self.studies[cell.method].trials
         known = [score for score in self.tests[cell.method] if score is not None]
         if len(known) < len(stored) or len(stored) > budgets.MAX_TRIALS:
             return None
@@ -125,15 +127,15 @@ def of_records(
         runs = {**records.runs, **runs}
     evidence = replace(evidence, epoch=epoch)
     card = catalogue.tasks[task][0]
-    kept, problems = cells(card, evidence, catalogue, ruleset)
+    kept, problems = with_studies(card, evidence, catalogue, ruleset)
     own: dict[str, RunRecord] = {}
     tests: dict[str, list[float | None]] = {}
-    for cell in kept:
-        study, scores = cell.study, tests.setdefault(cell.method, [])
+    for cell, study in kept:
+        scores = tests.setdefault(cell.method, [])
         own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
-            wrong = _misfit(cell, trial, run) if run else ""
+            wrong = _misfit(study, trial, run) if run else ""
             if wrong:
                 problems.append(wrong)
             if wrong or run is None:
@@ -142,12 +144,15 @@ def of_records(
                 own[run.id] = run
                 scores.append(run.result.test if run.result else card.metric.chance)
     problems = sorted({*evidence.problems, *problems})
-    return Dossier(card, ruleset, kept, own, tests, evidence, problems)
+    by_method = {cell.method: study for cell, study in kept}
+    return Dossier(
+        card, ruleset, [cell for cell, _ in kept], by_method, own, tests, evidence, problems
+    )
 
 
-def _misfit(cell: Cell, trial: Trial, run: RunRecord) -> str:
+def _misfit(study: StudyRecord, trial: Trial, run: RunRecord) -> str:
     """Why a run is not what a study says of its trial; empty if it is."""
-    study, spec = cell.study, run.spec
+    spec = run.spec
     expected = (study.task, study.method, study.ruleset, "tuning", trial.hyperparameters)
     if (spec.task, spec.method, spec.ruleset, spec.purpose, spec.hyperparameters) != expected:
         wrong = f"is not its trial {trial.number}"

@@ -13,7 +13,7 @@ from suite.detectors import Flag
 from suite.errors import RecordError
 from suite.publog import Standing, TrustTier
 from suite.records import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
-from suite.ruleset import Ruleset
+from suite.ruleset import Preset, Ruleset
 
 MAX_SCORE = 1e100
 """Larger numbers would overflow in sums of squares; no metric comes near."""
@@ -117,12 +117,23 @@ class Repetitions:
         return [self.scores[repetition] for repetition in sorted(self.scores)]
 
 
+@dataclass(frozen=True, slots=True)
+class StudyName:
+    """What boards and claims say of a study; its record is a hundred times as large."""
+
+    id: str
+    preset: Preset
+    n_trials: int
+    selected: int
+    """Number of the trial whose point was repeated."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One method on one task: the study that counts and its repetitions."""
 
     method: str
-    study: StudyRecord
+    study: StudyName
     tuned: Repetitions
     defaults: Repetitions
     stale: str
@@ -149,6 +160,14 @@ def cells(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> tuple[list[Cell], list[str]]:
     """The cell of every method with a study of this task, by slug, and what was wrong."""
+    found, problems = with_studies(card, evidence, catalogue, ruleset)
+    return [cell for cell, _ in found], problems
+
+
+def with_studies(
+    card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
+) -> tuple[list[tuple[Cell, StudyRecord]], list[str]]:
+    """`cells`, each with the record of its study."""
     problems: list[str] = []
     by_method: dict[str, list[StudyRecord]] = {}
     for study in evidence.studies:
@@ -160,13 +179,13 @@ def cells(
         candidates = []
         for study in by_method[method]:
             try:
-                candidates.append(_cell(study, card, evidence, refs, ruleset))
+                candidates.append((_cell(study, card, evidence, refs, ruleset), study))
             except RecordError as error:
                 problems.append(str(error))
         if candidates:
-            cell = max(candidates, key=_weight)
-            found.append(cell)
-            if cell.tier != "T0" and any(other.tier == "T0" for other in candidates):
+            counted = max(candidates, key=_weight)
+            found.append(counted)
+            if counted[0].tier != "T0" and any(other.tier == "T0" for other, _ in candidates):
                 problems.append(f"{method} on {card.slug}: local results; the published ones count")
     return found, sorted(problems)
 
@@ -188,9 +207,11 @@ def _current_refs(
     return _Refs(task_ref, newest.method, local=True)
 
 
-def _weight(cell: Cell) -> tuple[bool, bool, bool, bool, int, int, str, str]:
+def _weight(
+    candidate: tuple[Cell, StudyRecord],
+) -> tuple[bool, bool, bool, bool, int, int, str, str]:
     """The study that counts: current, published, complete, full, most trials and runs, newest."""
-    study = cell.study
+    cell, study = candidate
     return (
         not cell.stale,
         cell.tier != "T0",
@@ -215,7 +236,7 @@ def _cell(
         stale = "the method has changed since"
     return Cell(
         method=study.method.slug,
-        study=study,
+        study=StudyName(study.id, study.preset, len(study.trials), study.selected),
         tuned=_repetitions(study, study.selected_runs, card, evidence),
         defaults=_repetitions(study, study.default_runs, card, evidence),
         stale=stale,

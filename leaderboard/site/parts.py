@@ -29,7 +29,6 @@ from leaderboard.tables import TaskTable
 from suite.cards import SubmissionCard, TaskCard
 from suite.records import RunRecord, StudyRecord
 from suite.ruleset import Ruleset
-from suite.space import Space
 
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie, as CSV and for Arrow, until it is put together; not
@@ -125,7 +124,7 @@ def _part(view: TaskView, known: Dossier, context: Context) -> TaskPart:
         },
         lines=method_lines(view.tuned, context.links),
         scores=score_cells(view.tuned, context.links),
-        n_runs=sum(len(runs_of(cell.study, known.runs)) for cell in known.cells),
+        n_runs=sum(len(runs_of(study, known.runs)) for study in known.studies.values()),
         problems=list(known.problems),
     )
 
@@ -164,10 +163,11 @@ def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -
     details = {detail.method: detail for detail in view.detail.details}
     files = []
     for cell in known.cells:
-        runs = runs_of(cell.study, known.runs)
+        study = known.studies[cell.method]
+        runs = runs_of(study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
         row = rows[cell.method]
-        own = CellView(view.card, row, details[cell.method], cell.study, runs, mlflow)
+        own = CellView(view.card, row, details[cell.method], study, runs, mlflow)
         pages = cell_pages(own, context.links)
         files += [write(root, path, text) for path, text in pages.items()]
     return files
@@ -177,8 +177,8 @@ def _write_long(work: _Work) -> list[File]:
     """Write what the long table needs of a task."""
     rows = {row.method: row for row in work.view.tuned.rows}
     lines = "".join(
-        sheets.long_rows(rows[cell.method], cell.study, runs_of(cell.study, work.known.runs))
-        for cell in work.known.cells
+        sheets.long_rows(rows[method], study, runs_of(study, work.known.runs))
+        for method, study in work.known.studies.items()
     )
     place = f"{LONG_TABLE}/{work.view.card.slug}"
     return [
@@ -194,16 +194,14 @@ def compared(root: Path, slug: str) -> dict[str, str]:
 
 
 def light(cell: Cell, metrics: Collection[str]) -> Cell:
-    """A cell whose study is a name: its trials and runs are most of what a part would hold.
+    """A cell as groups and claims need it.
 
     Args:
         cell: as read.
         metrics: beside the score, the only ones that stay (`claimed`).
     """
-    bare = {"trials": [], "selected_runs": [], "default_runs": [], "space": Space()}
     tuned, defaults = (_with(points, metrics) for points in (cell.tuned, cell.defaults))
-    study = cell.study.model_copy(update=bare)
-    return replace(cell, study=study, tuned=tuned, defaults=defaults)
+    return replace(cell, tuned=tuned, defaults=defaults)
 
 
 def claimed(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:

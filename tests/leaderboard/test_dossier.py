@@ -110,7 +110,7 @@ def test_a_run_of_something_else_is_no_trial(made: Any, what: str) -> None:
     (problem,) = dossier.problems
     assert problem.endswith(f"run {wrong} is not its trial 1")
     cell = next(cell for cell in dossier.cells if cell.method == "adam")
-    assert dossier.test_of(cell, cell.study.trials[1]) is None
+    assert dossier.test_of(cell, dossier.studies[cell.method].trials[1]) is None
     assert set(dossier.all_trials) == {"sgd"}
 
 
@@ -148,9 +148,9 @@ def test_bundles_and_the_records_beside_them(
     dossier = of_shelves("digits_step", shelves, catalogue, RULESET)
     (cell,) = dossier.cells
     assert cell.tier == "T1" and dossier.trials(cell) is not None
-    assert len(dossier.runs) == len(cell.study.trials) + len(cell.study.selected_runs) + len(
-        cell.study.default_runs
-    )
+    study = dossier.studies[cell.method]
+    named = [len(study.trials), len(study.selected_runs), len(study.default_runs)]
+    assert len(dossier.runs) == sum(named)
     evidence = Evidence([], {})
     for shelf in shelves:
         evidence = together(evidence, load_folder(shelf.folder, {"digits_step"}, shelf.tasks))

@@ -13,7 +13,7 @@ from leaderboard.board import build
 from leaderboard.claims import evaluate
 from leaderboard.contest import Contest, pairs
 from leaderboard.details import Cost, Detail, Sensitivity, TaskDetail
-from leaderboard.evidence import Catalogue, Evidence, cells
+from leaderboard.evidence import Catalogue, Evidence, with_studies
 from leaderboard.site.pages import (
     BOARD_PAGES,
     Links,
@@ -97,7 +97,8 @@ def site_view(
     tasks, cell_views, details, contests = [], [], {}, []
     for table, untuned in zip(tuned.tasks, defaults.tasks, strict=True):
         card = catalogue.tasks[table.task][0]
-        contest = Contest(card, cells(card, evidence, catalogue, RULESET)[0], "tuned", RULESET)
+        found, _ = with_studies(card, evidence, catalogue, RULESET)
+        contest = Contest(card, [cell for cell, _ in found], "tuned", RULESET)
         contests.append(contest)
         made = TaskDetail(
             task=table.task,
@@ -108,7 +109,7 @@ def site_view(
         details[table.task] = made
         landscape = (landscapes or {}).get(table.task)
         tasks.append(TaskView(card, table, untuned, made, landscape, cards))
-        studies = {cell.method: cell.study for cell in contest.cells}
+        studies = {cell.method: study for cell, study in found}
         for row in table.rows:
             study = studies[row.method]
             wanted = [t.run_id for t in study.trials]
