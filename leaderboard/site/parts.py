@@ -103,11 +103,13 @@ def make(
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},
     )
+    files = []
     with Workers(_Work(context, known, contest, view, root), processes) as workers:
-        together = workers.run(_write_task, {slug: ()})
-        listed = workers.run(_write_long, {slug: ()})
-        part, files = _part(view, known, context), _write_cells(view, known, context, root)
-        for _, more in itertools.chain(together, listed):
+        written = [workers.run(write, {slug: ()}) for write in (_write_task, _write_long)]
+        shares = {str(place): (place, processes) for place in range(processes)}
+        written.append(workers.run(_write_cells, shares))
+        part = _part(view, known, context)
+        for _, more in itertools.chain(*written):
             files += more
     return part, files
 
@@ -157,19 +159,20 @@ def _write_task(work: _Work) -> list[File]:
     return [write(work.root, path, text) for path, text in content.items()]
 
 
-def _write_cells(view: TaskView, known: Dossier, context: Context, root: Path) -> list[File]:
-    """Write what there is of each method on a task."""
+def _write_cells(work: _Work, share: int, shares: int) -> list[File]:
+    """Write what there is of each method on a task, of every so many methods."""
+    view, known, context = work.view, work.known, work.context
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
     files = []
-    for cell in known.cells:
+    for cell in known.cells[share::shares]:
         study = known.studies[cell.method]
         runs = runs_of(study, known.runs)
         mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
         row = rows[cell.method]
         own = CellView(view.card, row, details[cell.method], study, runs, mlflow)
         pages = cell_pages(own, context.links)
-        files += [write(root, path, text) for path, text in pages.items()]
+        files += [write(work.root, path, text) for path, text in pages.items()]
     return files
 
 
