@@ -218,6 +218,7 @@ class _Build:
             self.judged = self.kept("claims", Ledger, self.plan.claims_key)
             prepare()
             self.lay_out(found)
+            self.files += jobs.beforehand(self.context, self.root)
             damaged = [slug for slug in keys if slug not in found and slug not in new]
             made = itertools.chain(under_way, make(damaged))
             found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))

@@ -90,6 +90,25 @@ def long_table(read: Read) -> list[File]:
     return [described(read.root, name) for name in names]
 
 
+def beforehand(context: Context, root: Path) -> list[File]:
+    """What rests on cards and the log alone: feeds, citations of methods, schemas, styles."""
+    return _written(root, _beforehand(context))
+
+
+def _beforehand(context: Context) -> Content:
+    links, (tasks, methods) = context.links, (context.catalogue.tasks, context.catalogue.methods)
+    titles = {slug: tasks[slug][0].title for slug in links.tasks}
+    cards = {slug: methods[slug][0] if slug in methods else None for slug in links.methods}
+    named = {slug: card.title if card else slug for slug, card in cards.items()}
+    yield from feeds.feeds(context.shelves[0].log, titles, named).items()
+    for slug, card in cards.items():
+        yield f"method/{slug}/cite.bib", citing.of_method(slug, card)
+    yield from twins.schemas()
+    folder = resources.files("leaderboard.site").joinpath("static")
+    for path in folder.iterdir():
+        yield f"{STATIC}/{path.name}", path.read_bytes()
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What pages beyond single tasks are drawn from."""
@@ -134,22 +153,5 @@ def _compared(drawing: Drawing) -> Content:
     return compare_data(drawing.view, tasks, drawing.together)
 
 
-def _feeds(drawing: Drawing) -> Content:
-    """Feeds and citations of the board, tasks and methods."""
-    view = drawing.view
-    titles = {slug: view.tasks[slug].title for slug in drawing.shown}
-    methods = {slug: m.card.title if m.card else slug for slug, m in view.methods.items()}
-    yield from feeds.feeds(view.log, titles, methods).items()
-    for slug, method in view.methods.items():
-        yield f"method/{slug}/cite.bib", citing.of_method(slug, method.card)
-
-
-def _static(drawing: Drawing) -> Content:
-    """Styles and scripts."""
-    folder = resources.files("leaderboard.site").joinpath("static")
-    for path in folder.iterdir():
-        yield f"{STATIC}/{path.name}", path.read_bytes()
-
-
-OTHERS = (_compared, _board, _defaults, _twins, _feeds, _static)
+OTHERS = (_compared, _board, _defaults, _twins)
 """What is not a page, the longest work first."""

@@ -83,6 +83,10 @@ def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:
     overall = [view.board.overall] if view.board.overall else []
     for summary in [*view.board.families, *overall]:
         yield f"{DATA}/families/{summary.name}.csv", sheets.table_of(summary.rows)
+
+
+def schemas() -> Iterator[tuple[str, str]]:
+    """Path and text of what describes the other twins."""
     for name, model in SCHEMAS.items():
         schema = json.dumps(model.model_json_schema(), indent=1, sort_keys=True)
         yield f"{DATA}/schema/{name}.json", schema + "\n"
