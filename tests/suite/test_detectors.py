@@ -20,7 +20,6 @@ from suite.records import (
     Checks,
     Compute,
     CurvePoint,
-    Environment,
     Isolation,
     MethodRef,
     Result,
@@ -30,6 +29,7 @@ from suite.records import (
     Usage,
 )
 from suite.space import Value
+from tests.suite.conftest import ENVIRONMENT
 
 TASK = TaskRef(slug="digits", version=1, code_hash=sha256("task"))
 BATCHES = (20, 40, 60, 80, 100)
@@ -37,9 +37,6 @@ LIFT = (0.5, 0.8, 0.92, 0.98, 1.0)
 """Share of the final score that a curve has at BATCHES."""
 OPTIMIZER = (
     b"from suite.method import Method\nclass A(Method):\n    def configure_optimizer(s): ...\n"
-)
-ENVIRONMENT = Environment(
-    python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
 )
 
 
