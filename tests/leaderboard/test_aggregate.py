@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard import aggregate
+from leaderboard.memo import Memo
 from leaderboard.paired import resamples
 from suite.ruleset import RULESET
 
@@ -134,6 +136,21 @@ def test_runs_drawn_over_tasks_weigh_as_much_as_the_tasks_drawn(sizes: tuple[int
     assert (drawn == len(sizes)).all()
     flat = np.repeat([design.unit * 4 / n for n in sizes], sizes)
     assert weights.mean(axis=1) == pytest.approx(flat, rel=0.6)
+
+
+def test_draws_of_tasks_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    methods = [{t: generator.normal(size=n) for t, n in (("a", 3), ("b", 5), ("c", 4))}]
+    aggregate.aggregates(methods, SMALL, first := Memo())
+    first.save(tmp_path / "memo")
+    methods.append({task: values + 0.1 for task, values in methods[0].items()})
+    expected = aggregate.aggregates(methods, SMALL)
+    drawn = []
+    monkeypatch.setattr(aggregate, "_over_tasks", drawn.append)
+    found = aggregate.aggregates(methods, SMALL, Memo.load(tmp_path / "memo"))
+    assert drawn == []
+    assert [f.iqm_interval_tasks for f in found] == [e.iqm_interval_tasks for e in expected]
+    assert found[1].iqm_interval_tasks is not None
 
 
 def test_two_tasks_are_not_resampled() -> None:
