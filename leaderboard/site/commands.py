@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def build(
 
     Records that cannot be read are left out; they are listed at the end and on the log page.
     """
+    # Threads of a BLAS wait for work at full speed, in each of the processes, one a core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from leaderboard.site.workers import uncollected
 
     with _interruptible(out, "" if no_cache else " to continue"), uncollected(), _progress() as say:

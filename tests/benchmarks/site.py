@@ -19,8 +19,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-
 from suite import publog, registry
 from suite.bundles import pack
 from suite.cards import FAMILIES
@@ -225,6 +223,8 @@ def make(root, n_methods, n_tasks):
 
 def cell(task, method, salt=0):
     """Runs and study of a method on a task."""
+    import numpy as np  # not at the top: what is measured begins without it
+
     refs = (
         registry.task_ref(registry.task_entries()[task]),
         registry.method_ref(registry.method_entries()[method]),
@@ -278,6 +278,8 @@ def cell(task, method, salt=0):
 
 def record(refs, point, purpose, repetition, level, draw):
     """One run: a curve of five points that rises to about `level`; one in a hundred diverges."""
+    import numpy as np
+
     spec = RunSpec(
         ruleset=1,
         task=refs[0],
