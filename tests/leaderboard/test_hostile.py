@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import html5lib
+import numpy as np
 import pytest
 
 from leaderboard.site.build import Built, Request, build
@@ -117,7 +118,7 @@ def test_texts_of_records_run_nowhere(attack: Attack) -> None:
 def test_names_of_hyperparameters_run_nowhere(attack: Attack) -> None:
     made, study = attack.simulated.made, attack.study
     point = {EVIL: FORMULA, BIDI: LINK}
-    draw = made.np.random.default_rng(1)
+    draw = np.random.default_rng(1)
     run = made.record((study.task, study.method), point, "tuning", 0, 0.5, draw)
     trials = list(study.trials)
     trials[1] = trials[1].model_copy(
