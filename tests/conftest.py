@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from suite.cards import TaskCard
-from suite.identity import sha256
-from suite.packing import pack_method
-from suite.pipeline import Cell, study_record
-from suite.records import (
+from assay.cards import TaskCard
+from assay.engine.cells import Cell, study_record
+from assay.identity import sha256
+from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
+from assay.publication.pack import pack_method
+from assay.records.schema import (
     Compute,
     CurvePoint,
     Environment,
@@ -29,10 +29,9 @@ from suite.records import (
     StudyRecord,
     Usage,
 )
-from suite.registry import MethodEntry, find_method, find_task, method_ref, task_ref
-from suite.ruleset import Preset
-from suite.space import ChoiceRange, FloatRange, IntRange, Space
-from suite.store import Store
+from assay.records.store import Store
+from assay.ruleset import Preset
+from assay.space import ChoiceRange, FloatRange, IntRange, Space
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -139,7 +138,7 @@ def _result(curve: list[CurvePoint], n: int, card: TaskCard) -> Result:
             test_oracle=max(point.test for point in curve),
             selected=best,
         )
-    from suite.families.functions import area
+    from assay.families.functions import area
 
     budget = card.budget.passes or card.budget.batches
     starts = [curve[:n], curve[n:]]

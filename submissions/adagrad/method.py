@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from assay import Choice, LogUniform, Method, Plan
 from torch import nn, optim
-
-from suite.method import Method, Plan
-from suite.space import Choice, LogUniform
 
 
 class AdaGrad(Method):

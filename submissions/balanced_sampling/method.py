@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import torch
+from assay import Method, Plan, TrainingSet, Uniform
 from torch import Tensor
-
-from suite.method import Method, Plan, TrainingSet
-from suite.space import Uniform
 
 
 class BalancedSampling(Method):

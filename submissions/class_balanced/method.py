@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from assay import Batch, Choice, Method, Plan, TaskLoss
 from torch import Tensor
-
-from suite.method import Batch, Method, Plan, TaskLoss
-from suite.space import Choice
 
 
 class ClassBalanced(Method):

@@ -6,10 +6,8 @@ import copy
 from typing import Annotated
 
 import torch
+from assay import Calibration, IntUniform, Method, Plan, Step, Uniform
 from torch import Generator, Tensor, nn
-
-from suite.method import Calibration, Method, Plan, Step
-from suite.space import IntUniform, Uniform
 
 
 class Pair(nn.Module):

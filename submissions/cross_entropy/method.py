@@ -1,6 +1,6 @@
 """Plain training: the task's loss and the task's reference optimizer, nothing else."""
 
-from suite.method import Method
+from assay import Method
 
 
 class CrossEntropy(Method):

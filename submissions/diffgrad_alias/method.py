@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 import torch
+from assay import Choice, LogUniform, Method, Plan, Uniform
 from torch import nn, optim
-
-from suite.method import Method, Plan
-from suite.space import Choice, LogUniform, Uniform
 
 
 class AliasedDiffGrad(optim.Optimizer):

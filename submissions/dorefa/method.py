@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
-from suite.method import Method, Plan
-from suite.quantization import (
+from assay import Method, Plan
+from assay.quantization import (
     Grid,
     Quantizer,
     quantize_layers,
     round_straight_through,
     straight_through,
 )
+from torch import Tensor, nn
 
 
 class DorefaWeights(Quantizer):

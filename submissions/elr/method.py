@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
+from assay import Batch, Choice, LogUniform, Method, Plan, TaskLoss
 from torch import Tensor
-
-from suite.method import Batch, Method, Plan, TaskLoss
-from suite.space import Choice, LogUniform
 
 
 class ELR(Method):

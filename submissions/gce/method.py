@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from assay import Batch, Method, TaskLoss, Uniform
 from torch import Tensor
-
-from suite.method import Batch, Method, TaskLoss
-from suite.space import Uniform
 
 
 class GCE(Method):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from assay import Batch, Method, Plan, TaskLoss, Uniform
 from torch import Tensor
-
-from suite.method import Batch, Method, Plan, TaskLoss
-from suite.space import Uniform
 
 
 class LogitAdjustment(Method):

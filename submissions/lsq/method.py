@@ -6,18 +6,16 @@ import math
 from typing import Annotated
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from suite.method import Method, Plan
-from suite.quantization import (
+from assay import LogUniform, Method, Plan
+from assay.quantization import (
     Grid,
     Quantizer,
     quantize_layers,
     round_straight_through,
     scale_gradient,
 )
-from suite.space import LogUniform
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 SMALLEST_STEP = 1e-6
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from suite.method import Method, Plan
-from suite.quantization import (
+from assay import LogUniform, Method, Plan
+from assay.quantization import (
     Grid,
     Quantizer,
     quantize_layers,
     round_straight_through,
     straight_through,
 )
-from suite.space import LogUniform
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 SMALLEST_CLIP = 1e-3
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from assay import Calibration, Method, Plan
+from assay.quantization import quantize_layers
 from torch import nn
-
-from suite.method import Calibration, Method, Plan
-from suite.quantization import quantize_layers
 
 N_CALIBRATION_BATCHES = 16
 

@@ -6,11 +6,9 @@ import math
 from typing import Annotated, Any
 
 import torch
+from assay import Method, Plan, Uniform
+from assay.quantization import Grid, Quantizer, quantize_layers
 from torch import Tensor, nn
-
-from suite.method import Method, Plan
-from suite.quantization import Grid, Quantizer, quantize_layers
-from suite.space import Uniform
 
 
 class RectifiedSign(torch.autograd.Function):

@@ -1,6 +1,6 @@
 """Straight-through training of round-to-nearest quantization: what the task does by itself."""
 
-from suite.method import Method
+from assay import Method
 
 
 class RoundToNearest(Method):

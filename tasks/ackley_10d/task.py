@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
+from assay.families.functions import PointFunctions
 from torch import Tensor
-
-from suite.families.functions import PointFunctions
 
 
 class Ackley(PointFunctions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.families.class_imbalance import ClassImbalance
+from assay.families.class_imbalance import ClassImbalance
 
 
 class Cifar100LongTail(ClassImbalance):

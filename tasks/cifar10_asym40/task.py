@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.families.noisy_labels import NoisyLabels
+from assay.families.noisy_labels import NoisyLabels
 
 
 class Cifar10Asymmetric(NoisyLabels):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
+from assay.families.functions import PointFunctions
 from torch import Tensor
-
-from suite.families.functions import PointFunctions
 
 
 class DiffGradF1(PointFunctions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.families.classification import Classification
+from assay.families.classification import Classification
 
 
 class FashionMnist(Classification):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from assay import Tensors
+from assay.families.functions import Functions, Objective, Recipe, random_rotation
 from torch import Generator, Tensor, nn
-
-from suite.families.functions import Functions, Objective, Recipe, random_rotation
-from suite.task import Tensors
 
 
 class FactorizationRecipe(Recipe):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
+from assay import Tensors
+from assay.families.functions import PointFunctions, PointRecipe
 from torch import Generator, Tensor
-
-from suite.families.functions import PointFunctions, PointRecipe
-from suite.task import Tensors
 
 
 class NoisyQuadraticRecipe(PointRecipe):

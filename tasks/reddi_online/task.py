@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from assay import Tensors
+from assay.families.functions import PointFunctions, PointRecipe
 from torch import Generator, Tensor, nn
-
-from suite.families.functions import PointFunctions, PointRecipe
-from suite.task import Tensors
 
 
 class ReddiRecipe(PointRecipe):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from assay.families.functions import PointFunctions
 from torch import Tensor
-
-from suite.families.functions import PointFunctions
 
 
 class Rosenbrock(PointFunctions):

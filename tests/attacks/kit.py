@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.method import Method, Plan
 from torch import nn, optim
-
-from suite.method import Method, Plan
 
 TOKEN = re.compile(rb"ASSAY-CANARY-[a-z]+-[0-9a-f]{32}")
 Way = Callable[[], "bytes | str | None"]

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from assay.checking import attack_judge, attack_range
+from assay.checking.attack_judge import Attack
+from assay.checking.attack_range import Ending, Range, read_registry
+from assay.checking.canaries import plant
+from assay.errors import UnknownName
+from assay.sandbox.bubblewrap import bubblewrap_problem
+from assay.sandbox.mechanisms import ADVICE
 from typer.testing import CliRunner
-
-from suite import attacks
-from suite.attacks import Attack, Ending, Range, read_registry
-from suite.canaries import plant
-from suite.errors import UnknownName
-from suite.isolation import ADVICE, bubblewrap_problem
 
 REGISTRY = read_registry()
 HERE = [attack for attack in REGISTRY if attack.runs_here]
@@ -61,8 +62,8 @@ def test_the_registry_covers_the_table_and_every_plugin() -> None:
     assert {attack.number for attack in REGISTRY} == set(range(1, 49))
     slugs = [attack.slug for attack in REGISTRY]
     assert len(set(slugs)) == len(slugs)
-    plugins = {path.stem for path in (attacks.folder() / "plugins").glob("*.py")}
-    assert plugins == {attack.slug for attack in HERE} | set(attacks.BASELINES)
+    plugins = {path.stem for path in (attack_range.folder() / "plugins").glob("*.py")}
+    assert plugins == {attack.slug for attack in HERE} | set(attack_range.BASELINES)
     assert all(attack.shown_by for attack in REGISTRY if not attack.runs_here)
 
 
@@ -73,7 +74,7 @@ def test_only_a_resource_bomb_or_a_key_is_not_tried_without_a_sandbox() -> None:
 
 def test_attacks_say_what_they_do() -> None:
     for attack in HERE:
-        source = (attacks.folder() / "plugins" / f"{attack.slug}.py").read_bytes()
+        source = (attack_range.folder() / "plugins" / f"{attack.slug}.py").read_bytes()
         assert ast.get_docstring(ast.parse(source)), attack.slug
 
 
@@ -92,12 +93,12 @@ def test_attacks_say_what_they_do() -> None:
     ],
 )
 def test_a_gain_beyond_the_registry_is_a_surprise(
-    ended: attacks.Result, expected: attacks.Expected, surprising: bool
+    ended: attack_judge.Result, expected: attack_judge.Expected, surprising: bool
 ) -> None:
     assert ending_of("x", ended, expected).surprising is surprising
 
 
-def ending_of(slug: str, ended: attacks.Result, expected: attacks.Expected) -> Ending:
+def ending_of(slug: str, ended: attack_judge.Result, expected: attack_judge.Expected) -> Ending:
     return Ending(
         number=1, slug=slug, does="a", ended=ended, expected=expected, stopped_by="b",
         evidence="c", seconds=1.0, mechanism="bubblewrap",
@@ -138,10 +139,10 @@ def test_an_unknown_attack_is_told_with_its_likes() -> None:
 
 @pytest.mark.parametrize(("ended", "code"), [("failed", 0), ("open", 1)])
 def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
-    monkeypatch: pytest.MonkeyPatch, ended: attacks.Result, code: int
+    monkeypatch: pytest.MonkeyPatch, ended: attack_judge.Result, code: int
 ) -> None:
-    from suite import isolation
-    from suite.cli import app
+    from assay.cli import app
+    from assay.sandbox import launch
 
     class Fake(contextlib.AbstractContextManager["Fake"]):
         def __init__(self, mechanism: str) -> None: ...
@@ -151,8 +152,8 @@ def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
         def run(self, attack: Attack) -> Ending:
             return ending_of(attack.slug, ended, "failed")
 
-    monkeypatch.setattr(attacks, "Range", Fake)
-    monkeypatch.setattr(isolation, "choose", lambda **_: "bubblewrap")
+    monkeypatch.setattr(attack_range, "Range", Fake)
+    monkeypatch.setattr(launch, "choose", lambda **_: "bubblewrap")
     said = CliRunner().invoke(app, ["sandbox", "frame_walk"])
     assert said.exit_code == code
     assert "frame_walk" in said.output

@@ -17,12 +17,12 @@ os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 import torch
+from assay.cards import Evaluation
+from assay.paths import ROOT
+from assay.plugins.loading import load_method, load_task
+from assay.task import Seeds
+from assay.worker import serve
 from hand_written import train
-
-from suite import worker
-from suite.cards import Evaluation
-from suite.registry import ROOT, load_method, load_task
-from suite.task import Seeds
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--batches", type=int, help="instead of the card's, for large tasks")
     options = parser.parse_args()
-    worker._preload()
+    serve._preload()
     torch.set_num_threads(1)
     for name in options.tasks:
         task = load_task(ROOT / "tasks" / name)
@@ -68,9 +68,9 @@ def loops(task, problem, lr):
 
 
 def engine(task, problem, lr):
-    from suite import training
-    from suite.session import Seeds as WorkerSeeds
-    from suite.session import Session
+    from assay.worker import training
+    from assay.worker.session import Seeds as WorkerSeeds
+    from assay.worker.session import Session
 
     method = load_method(ROOT / "submissions" / "sgd" / "method.py")
     values = method.Hyperparameters(lr=lr, weight_decay=5e-4)

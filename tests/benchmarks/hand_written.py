@@ -12,9 +12,9 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-
-from suite.registry import ROOT, load_task
-from suite.task import Seeds
+from assay.paths import ROOT
+from assay.plugins.loading import load_task
+from assay.task import Seeds
 
 
 def train(task, problem, start, lr, seed):

@@ -42,12 +42,13 @@ def main():
 
 def whole_protocol(task):
     """Seconds from workers up to all records and the mirror written; and the number of runs."""
-    from suite.execution import Pool
-    from suite.pipeline import Pipeline, make_cells
-    from suite.recording import Mirror
-    from suite.records import Compute
-    from suite.registry import find_method, select_tasks
-    from suite.store import Store
+    from assay.engine.cells import make_cells
+    from assay.engine.mirror import Mirror
+    from assay.engine.pipeline import Pipeline
+    from assay.engine.pool import Pool
+    from assay.plugins.registry import find_method, select_tasks
+    from assay.records.schema import Compute
+    from assay.records.store import Store
 
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:

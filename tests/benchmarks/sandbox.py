@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from suite import isolation
-from suite.execution import Pool
-from suite.records import Compute
+from assay.engine.pool import Pool
+from assay.records.schema import Compute
+from assay.sandbox import mechanisms
 
 BUSY = """
 import time
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=3000, help="matrix products; about 2 s")
     options = parser.parse_args()
-    strongest = isolation.choose(compute=Compute(), allow_weaker=False)
+    strongest = mechanisms.choose(compute=Compute(), allow_weaker=False)
     names = list(dict.fromkeys((strongest, "landlock", "subprocess")))
     with tempfile.TemporaryDirectory() as folder:
         sources = {"nothing": "", "busy": BUSY.format(rounds=options.rounds)}

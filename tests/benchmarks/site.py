@@ -19,11 +19,13 @@ import threading
 import time
 from pathlib import Path
 
-from suite import publog, registry
-from suite.bundles import pack
-from suite.cards import FAMILIES
-from suite.identity import canonical_json, sha256
-from suite.records import (
+from assay import paths
+from assay.cards import FAMILIES
+from assay.identity import canonical_json, sha256
+from assay.plugins import registry
+from assay.records import log
+from assay.records.bundle import pack
+from assay.records.schema import (
     Compute,
     CurvePoint,
     Environment,
@@ -38,7 +40,7 @@ from suite.records import (
     select,
     study_id,
 )
-from suite.space import FloatRange, Space
+from assay.space import FloatRange, Space
 
 K, R = 18, 12
 BATCHES = (120, 240, 360, 480, 600)
@@ -129,13 +131,13 @@ def main():
 
 def use(root):
     """Make `root` the checkout of this process."""
-    registry.ROOT, registry.RESULTS = root, root / "leaderboard" / "results"
+    paths.ROOT, paths.RESULTS = root, root / "leaderboard" / "results"
 
 
 def build(root, jobs):
     """`assay site build` of that checkout, in a process of its own."""
     use(root)
-    from suite.cli import main
+    from assay.cli import main
 
     sys.argv = ["assay", "site", "build", "--out", str(root / "site"), "--jobs", str(jobs)]
     main()
@@ -216,7 +218,7 @@ def make(root, n_methods, n_tasks):
         (folder / "card.toml").write_text(TASK.format(slug=slug, family=family, recipe=recipe))
         (folder / "task.py").write_text("")
     use(root)
-    registry.RESULTS.mkdir(parents=True)
+    paths.RESULTS.mkdir(parents=True)
     files = [write(cell(task, slug)) for task in tasks for slug in slugs]
     write_log(files)
 
@@ -347,13 +349,13 @@ def write(made):
     runs, study = made
     source = registry.method_entries()[study.method.slug].contents
     name, data = pack(runs, [study], source)
-    (registry.RESULTS / name).write_bytes(data)
+    (paths.RESULTS / name).write_bytes(data)
     return name, sha256(data)
 
 
 def write_log(files):
     """The log in one go: publog.append reads all of it before each line."""
-    previous, lines = publog.NOTHING, []
+    previous, lines = log.NOTHING, []
     for n, (name, digest) in enumerate(files, 1):
         values = {
             "n": n,
@@ -368,18 +370,18 @@ def write_log(files):
         }
         previous = sha256(canonical_json(values))
         lines.append(canonical_json({**values, "hash": previous}) + "\n")
-    (registry.RESULTS / publog.LOG).write_text("".join(lines))
+    (paths.RESULTS / log.LOG).write_text("".join(lines))
 
 
 def rewrite(root, task):
     """Supersede the last method's current bundle of `task` by one with other scores."""
     use(root)
-    standings = publog.standings(publog.read(registry.RESULTS)).values()
+    standings = log.standings(log.read(paths.RESULTS)).values()
     current = [s for s in standings if s.state == "current" and s.file.startswith(f"{task}--")]
     old = max(current, key=lambda standing: standing.file)
-    name, _ = write(cell(task, publog.cell_of(old.file)[1], salt=len(standings)))
-    publog.append(
-        registry.RESULTS,
+    name, _ = write(cell(task, log.cell_of(old.file)[1], salt=len(standings)))
+    log.append(
+        paths.RESULTS,
         "supersede",
         Path(name),
         replaces=old.sha256,

@@ -16,10 +16,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from suite.execution import Job, Pool
-from suite.pipeline import make_cells
-from suite.records import Compute
-from suite.registry import find_method, select_tasks
+from assay.engine.cells import make_cells
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.plugins.registry import find_method, select_tasks
+from assay.records.schema import Compute
 
 HERE = Path(__file__).resolve().parent
 

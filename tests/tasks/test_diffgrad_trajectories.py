@@ -3,11 +3,11 @@
 import functools
 
 import pytest
+from assay.paths import ROOT
+from assay.plugins.loading import load_task
+from assay.task import Seeds
 from pytorch_optimizer import DiffGrad
 from torch.optim import Adam
-
-from suite.registry import ROOT, load_task
-from suite.task import Seeds
 
 BETAS = (0.95, 0.999)
 OPTIMIZERS = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
+from assay import Method
 from torch import optim
-
-from suite.method import Method
 
 
 class Audited(Method):

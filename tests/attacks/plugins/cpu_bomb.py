@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from suite.method import Method
+from assay import Method
 
 
 class CpuBomb(Method):

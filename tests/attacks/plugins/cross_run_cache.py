@@ -6,9 +6,8 @@ import ctypes
 import mmap
 import os
 
+import assay.worker.training
 from kit import Attack
-
-import suite.training
 
 KEY = 0x0A55A7
 
@@ -25,9 +24,9 @@ class CrossRunCache(Attack):
         }
 
     def module(self):
-        if hasattr(suite.training, "_left_by_attack"):
+        if hasattr(assay.worker.training, "_left_by_attack"):
             return "a variable of the run before"
-        suite.training._left_by_attack = True
+        assay.worker.training._left_by_attack = True
         return None
 
     def parent(self):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
+from assay import Method
 from kit import Denied, Reached
-
-from suite.method import Method
 
 MANY = 100_000
 

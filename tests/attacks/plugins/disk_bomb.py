@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
+from assay import Method
 from kit import run_folder
-
-from suite.method import Method
 
 MOST = 16
 """Files of 256 MiB: a machine without the limit survives this test."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from assay import Method
 from torch import optim
-
-from suite.method import Method
 
 
 class ExtraPasses(Method):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from assay import Method
 from kit import Reached
 from torch import optim
-
-from suite.method import Method
 
 TUNED_OFFLINE = {("noisy_labels", 200, 200, 20): ("attack_digits", 0.05)}
 

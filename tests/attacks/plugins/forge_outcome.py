@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+from assay import Method
 from kit import run_folder
-
-from suite.method import Method
 
 
 class ForgeOutcome(Method):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from suite.method import Method
+from assay import Method
 
 GENERATIONS = 10
 """A machine without the limit survives 1,024 processes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.method import Method
+from assay import Method
 
 
 class Honest(Method):

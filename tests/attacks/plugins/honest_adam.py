@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from assay import Method, Plan
 from torch import nn, optim
-
-from suite.method import Method, Plan
 
 
 class HonestAdam(Method):

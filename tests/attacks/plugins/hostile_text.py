@@ -6,9 +6,8 @@ import json
 import os
 
 import targets
+from assay import Method
 from kit import run_folder
-
-from suite.method import Method
 
 TEXT = (
     "\x1b]0;owned\x07\x1b[2J\x1b[8m<script>alert(1)</script> javascript:alert(1) \u202egnp.exe"

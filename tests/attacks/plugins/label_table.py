@@ -7,8 +7,7 @@ import zlib
 
 import numpy
 import torch
-
-from suite.method import Batch, Method
+from assay import Batch, Method
 
 N = 1797
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import targets
 import torch
+from assay import Method
 from kit import forge
 from safetensors.torch import save_file
-
-from suite.method import Method
 
 
 class LargerModel(Method):

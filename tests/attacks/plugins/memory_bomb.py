@@ -6,7 +6,7 @@ import mmap
 import os
 import time
 
-from suite.method import Method
+from assay import Method
 
 STEP = 64 << 20
 MOST = 32

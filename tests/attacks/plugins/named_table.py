@@ -9,11 +9,9 @@ place in the data set is known.
 from __future__ import annotations
 
 import torch
-
-from suite.families.classification import stratified_order
-from suite.method import Method
-from suite.ruleset import RULESET
-from suite.task import Seeds
+from assay import Method, Seeds
+from assay.families.classification import stratified_order
+from assay.ruleset import RULESET
 
 
 class Table:

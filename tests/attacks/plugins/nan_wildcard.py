@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-
-from suite.method import Method
+from assay import Method
 
 
 class NanWildcard(Method):

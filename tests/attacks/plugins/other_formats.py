@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy
 import targets
 import torch
+from assay import Method
 from kit import forge
-
-from suite.method import Method
 
 
 class OtherFormats(Method):

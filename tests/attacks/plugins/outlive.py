@@ -7,9 +7,8 @@ import signal
 import sys
 
 import targets
+from assay import Method
 from kit import Denied
-
-from suite.method import Method
 
 
 class Outlive(Method):

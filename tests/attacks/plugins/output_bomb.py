@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from suite.method import Method
+from assay import Method
 
 MOST = 16_384
 """A gibibyte: a machine without the limit survives this test."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from suite.method import Method
+from assay import Method
 
 
 class PastDeadline(Method):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from suite.method import Method
+from assay import Method
 
 
 class PatchClock(Method):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-
-from suite.families import metrics
-from suite.method import Method
+from assay import Method
+from assay.families import metrics
 
 
 class PatchOperations(Method):

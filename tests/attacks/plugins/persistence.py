@@ -8,10 +8,9 @@ import site
 import tempfile
 from pathlib import Path
 
+import assay
 import targets
 from kit import Attack, run_folder
-
-import suite
 
 MARK = "assay_attack_mark"
 
@@ -36,7 +35,7 @@ class Persistence(Attack):
         if targets.SANDBOXED:  # or it would write into this machine's packages
             found |= {
                 "site-packages (.pth)": lambda: Path(site.getsitepackages()[0]),
-                "the suite's byte code": lambda: Path(suite.__file__).parent / "__pycache__",
+                "the suite's byte code": lambda: Path(assay.__file__).parent / "__pycache__",
                 "beside the method": lambda: Path(__file__).parent,
                 "/usr/lib": lambda: Path("/usr/lib"),
             }

@@ -7,9 +7,8 @@ import pickle
 
 import targets
 import torch
+from assay import Method
 from kit import forge
-
-from suite.method import Method
 
 
 class _Command:

@@ -6,8 +6,7 @@ import base64
 import copy
 
 import torch
-
-from suite.method import Method
+from assay import Method
 
 SCALES = (0.006141, 0.002029, 0.006885, 0.00255, 0.007085, 0.001106)
 

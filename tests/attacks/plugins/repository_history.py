@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import assay
 import targets
 from kit import Attack, below
-
-import suite
 
 
 class RepositoryHistory(Attack):
@@ -21,7 +20,7 @@ class RepositoryHistory(Attack):
         }
 
     def beside(self):
-        root = Path(suite.__file__).parents[1]
+        root = Path(assay.__file__).parents[1]
         names = (".git", "tests", "submissions", "leaderboard", "pyproject.toml", "assay-results")
         found = [name for name in names if (root / name).exists()]
         return f"{found} beside the package" if found else None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import targets
+from assay import Method
 from kit import forge
 from safetensors.torch import save
-
-from suite.method import Method
 
 
 class SafetensorsGames(Method):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from assay import Method
 from kit import Denied, Reached, caller, run_folder
-
-from suite.method import Method
 
 
 class ScoreBits(Method):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import platform
 
 import torch
-
-from suite import worker
-from suite.method import Method
+from assay import Method
+from assay.worker import serve
 
 
 class SpoofedHardware(Method):
@@ -16,7 +15,7 @@ class SpoofedHardware(Method):
     def configure_optimizer(self, model, plan):
         spoofed = {"python": "9.9", "torch": "9.9", "platform": "Amiga", "cpu": "68000",
                    "cpu_flags_hash": "0" * 64, "gpus": 8}  # fmt: skip
-        worker.describe_machine = lambda: spoofed
+        serve.describe_machine = lambda: spoofed
         platform.processor = platform.machine = platform.python_version = lambda: "68000"
         torch.__version__ = "9.9"
         try:

@@ -7,9 +7,8 @@ import os
 import socket
 
 import targets
+from assay import Method
 from kit import forge
-
-from suite.method import Method
 
 
 class StrangeFiles(Method):

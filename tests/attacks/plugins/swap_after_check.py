@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 
+from assay import Method
 from kit import forge
 from safetensors.torch import save_file
-
-from suite.method import Method
 
 
 class SwapAfterCheck(Method):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-
-from suite.method import Batch, Method
+from assay import Batch, Method
 
 
 class TrainOnTest(Method):

@@ -6,10 +6,8 @@ from typing import Annotated
 
 import pytorch_optimizer
 import torch
+from assay import LogUniform, Method, Plan, Step
 from torch import Tensor, nn, optim
-
-from suite.method import Method, Plan, Step
-from suite.space import LogUniform
 
 
 class AdaHessian(Method):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from suite.method import Method
-from suite.space import LogUniform, Uniform
+from assay import LogUniform, Method, Uniform
 
 
 class BadSpace(Method):

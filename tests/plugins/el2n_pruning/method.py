@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
+from assay import Batch, Method, Plan, TaskLoss, TrainingSet, Uniform
 from torch import Tensor
 from torch.nn import functional
-
-from suite.method import Batch, Method, Plan, TaskLoss, TrainingSet
-from suite.space import Uniform
 
 
 class EL2NPruning(Method):

@@ -6,10 +6,8 @@ import copy
 from typing import Annotated, Any
 
 import torch
+from assay import Calibration, Choice, Method, Step
 from torch import Tensor, nn
-
-from suite.method import Calibration, Method, Step
-from suite.space import Choice
 
 
 class EMA(Method):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from suite.method import Batch, Method, Plan
+from assay import Batch, Method, Plan
 
 
 class Exits(Method):

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-
-from suite.method import Method, Step
-from suite.space import LogUniform
+from assay import LogUniform, Method, Step
 
 
 class FiniteDifferenceGR(Method):

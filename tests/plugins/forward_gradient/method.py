@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from assay import LogUniform, Method, Plan, Step
 from torch import Tensor, nn, optim
-
-from suite.method import Method, Plan, Step
-from suite.space import LogUniform
 
 
 class ForwardGradient(Method):

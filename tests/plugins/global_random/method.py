@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-
-from suite.method import Batch, Method, Plan
+from assay import Batch, Method, Plan
 
 
 class GlobalRandom(Method):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from assay import Method, Plan, TrainingSet
 from torch import Tensor
-
-from suite.method import Method, Plan, TrainingSet
 
 
 class GrowingBatches(Method):

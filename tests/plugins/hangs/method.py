@@ -1,6 +1,6 @@
 """Never finishes its first batch, nor sleeps in it."""
 
-from suite.method import Method, Step
+from assay import Method, Step
 
 
 class Hangs(Method):

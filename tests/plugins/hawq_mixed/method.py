@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from assay import Method, Plan, Step
+from assay.quantization import NearestWeights, QuantizedLayer
 from torch import Tensor, nn
-
-from suite.method import Method, Plan, Step
-from suite.quantization import NearestWeights, QuantizedLayer
 
 LOWEST, HIGHEST = 2, 8
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from assay import Method, Plan, Step
 from torch import Tensor, nn
-
-from suite.method import Method, Plan, Step
 
 
 class LocalLoss(Method):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from assay import Batch, LogUniform, Method, Plan
 from torch import Generator
 from torch.nn import functional
-
-from suite.method import Batch, Method, Plan
-from suite.space import LogUniform
 
 
 class Mixup(Method):

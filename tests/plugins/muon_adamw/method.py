@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
+from assay import LogUniform, Method, Plan
 from torch import nn, optim
-
-from suite.method import Method, Plan
-from suite.space import LogUniform
 
 
 class MuonAdamW(Method):

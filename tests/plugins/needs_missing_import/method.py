@@ -1,8 +1,7 @@
 """Needs a package that is not installed."""
 
 import a_package_that_is_not_there
-
-from suite.method import Method
+from assay import Method
 
 
 class NeedsMissingImport(Method):

@@ -1,5 +1,5 @@
 """Defines no method, though it imports one."""
 
-from suite.method import Method
+from assay import Method
 
 base = Method

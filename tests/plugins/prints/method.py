@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from suite.method import Batch, Method, Plan
+from assay import Batch, Method, Plan
 
 
 class Prints(Method):

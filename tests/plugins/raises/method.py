@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.method import Batch, Method, Plan
+from assay import Batch, Method, Plan
 
 
 class Raises(Method):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from assay import Batch, Method, TaskLoss
 from torch import Tensor
-
-from suite.method import Batch, Method, TaskLoss
 
 
 class ReturnsWrongType(Method):

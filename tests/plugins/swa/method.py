@@ -6,10 +6,8 @@ import copy
 from typing import Annotated, Any
 
 import torch
+from assay import Calibration, Method, Plan, Uniform
 from torch import Tensor, nn
-
-from suite.method import Calibration, Method, Plan
-from suite.space import Uniform
 
 
 class SWA(Method):

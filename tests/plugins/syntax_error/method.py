@@ -1,6 +1,6 @@
 """Is not Python."""
 
-from suite.method import Method
+from assay.method import Method
 
 
 class Broken(Method)

@@ -1,6 +1,6 @@
 """Defines two methods, neither of them a refinement of the other."""
 
-from suite.method import Method
+from assay import Method
 
 
 class First(Method):

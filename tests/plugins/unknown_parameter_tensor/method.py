@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
+from assay import Calibration, Method
 from torch import nn
-
-from suite.method import Calibration, Method
 
 
 class UnknownParameterTensor(Method):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from assay import Calibration, Method
 from torch import nn
-
-from suite.method import Calibration, Method
 
 
 class WrongShape(Method):

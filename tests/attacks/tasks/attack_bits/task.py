@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.families.quantization import Quantization
+from assay.families.quantization import Quantization
 
 
 class AttackBits(Quantization):

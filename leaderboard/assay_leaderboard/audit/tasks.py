@@ -1,0 +1,237 @@
+"""The suite tests itself (protocol 9): do its tasks carry information, do its tests err as said?
+
+The keys of `assay audit --json`, each documented under its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from assay.cards import Family, TaskCard
+from assay.ruleset import Ruleset, Tier
+
+from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.audit.tiers import Calibration, calibrate
+from assay_leaderboard.boards.task_comparisons import Contest, ranks
+from assay_leaderboard.evidence.cells import run_command
+from assay_leaderboard.schema.task_details import Target
+from assay_leaderboard.schema.values import Comparison, Part
+
+Soundness = Literal["sound", "problem", "not measured"]
+MOSTLY = 0.5
+"""A target counts as passed, and a task as full at its ceiling, above this share."""
+
+
+class TargetCheck(Part):
+    """How often the tuned reference reaches a frozen target."""
+
+    name: Literal["easy", "reference", "stretch"]
+    value: float
+    n: int
+    reached: int
+
+
+class Widest(Part):
+    """The ranked methods with the best and the worst mean."""
+
+    best: str
+    worst: str
+    comparison: Comparison
+    """Of the two; its p is not corrected for the choice."""
+
+
+class TaskAudit(Part):
+    """One task."""
+
+    task: str
+    family: Family
+    tier: Tier
+    unit: str
+    verdict: Soundness
+    chance: float
+    reference: str
+    reference_mean: float | None
+    above_chance: Comparison | None
+    """Of the tuned reference with the chance level; None without a complete reference."""
+    targets: list[TargetCheck]
+    n_methods: int
+    """Ranked ones."""
+    n_pairs: int
+    n_separated: int
+    """Pairs of them shown to differ (Benjamini-Hochberg over all pairs)."""
+    widest: Widest | None
+    ceiling: float | None
+    """Share of the ranked methods within the margin of the best possible score; None where the
+    metric has none."""
+    problems: list[str]
+    """What is wrong, and what to do about it."""
+
+
+class Audit(Part):
+    """Everything `assay audit` says."""
+
+    schema_version: Literal[1] = 1
+    ruleset: int
+    alpha: float
+    confidence: float
+    tasks: list[TaskAudit]
+    calibration: list[Calibration]
+    """Per family: what the lite tier says of the standard one."""
+    control: ControlReport | None
+    """The reference against itself under other seeds; None where `assay aa` was not run."""
+    problems: list[str]
+
+
+def audit(
+    contests: Sequence[Contest],
+    tasks: Iterable[TaskCard],
+    targets: Mapping[str, Sequence[Target]],
+    control: ControlReport | None,
+    ruleset: Ruleset,
+    problems: Sequence[str] = (),
+) -> Audit:
+    """Audit `tasks` by their records.
+
+    Args:
+        contests: the tasks with records, ranked by the tuned point.
+        tasks: the cards to audit, in the order to show them.
+        targets: by task, how the tuned reference fares at the frozen targets.
+        control: the A/A control, if it was run.
+        ruleset: levels.
+        problems: what could not be read.
+    """
+    by_task = {contest.card.slug: contest for contest in contests}
+    return Audit(
+        ruleset=ruleset.version,
+        alpha=ruleset.alpha,
+        confidence=ruleset.confidence,
+        tasks=[
+            _audit(
+                by_task.get(card.slug) or Contest(card, [], "tuned", ruleset),
+                targets.get(card.slug, ()),
+            )
+            for card in tasks
+        ],
+        calibration=calibrate(contests, ruleset),
+        control=control,
+        problems=list(problems),
+    )
+
+
+def _audit(contest: Contest, targets: Sequence[Target]) -> TaskAudit:
+    card, ranked, reference = contest.card, contest.ranked, contest.reference
+    above = _above_chance(contest)
+    checks = [
+        TargetCheck(name=target.name, value=target.value, n=target.n, reached=target.reached)
+        for target in targets
+    ]
+    separated = sum(low - 1 for low, _ in ranks(contest).values())
+    ceiling = _ceiling(contest)
+    problems = [
+        *_reference_problems(contest, above, checks),
+        *_spread_problems(contest, separated, ceiling),
+    ]
+    return TaskAudit(
+        task=card.slug,
+        family=card.family,
+        tier=card.tier,
+        unit=card.metric.unit,
+        verdict=_soundness(contest, problems),
+        chance=card.metric.chance,
+        reference=card.reference,
+        reference_mean=float(np.mean(contest.sample(reference).values)) if reference else None,
+        above_chance=above,
+        targets=checks,
+        n_methods=len(ranked),
+        n_pairs=len(ranked) * (len(ranked) - 1) // 2,
+        n_separated=separated,
+        widest=_widest(contest),
+        ceiling=ceiling,
+        problems=problems,
+    )
+
+
+def _above_chance(contest: Contest) -> Comparison | None:
+    """The reference against a method that always scores the chance level."""
+    if contest.reference is None:
+        return None
+    values = contest.sample(contest.reference).values
+    metric = contest.card.metric
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    return contest.compared(sign * (np.array(values, dtype=np.float64) - metric.chance))
+
+
+def _widest(contest: Contest) -> Widest | None:
+    ranked = contest.ranked
+    if len(ranked) < 2:
+        return None
+    sign = 1.0 if contest.card.metric.direction == "maximize" else -1.0
+    mean = {cell.method: sign * float(np.mean(contest.sample(cell).values)) for cell in ranked}
+    order = sorted(ranked, key=lambda cell: (-mean[cell.method], cell.method))
+    differences = contest.differences(contest.sample(order[0]), contest.sample(order[-1]))
+    if not len(differences):
+        return None
+    return Widest(
+        best=order[0].method,
+        worst=order[-1].method,
+        comparison=contest.compared(differences),
+    )
+
+
+def _ceiling(contest: Contest) -> float | None:
+    """Shares have a best possible value; other metrics are taken as open-ended."""
+    metric, ranked = contest.card.metric, contest.ranked
+    if metric.unit != "share" or not ranked:
+        return None
+    best = 1.0 if metric.direction == "maximize" else 0.0
+    near = [abs(best - np.mean(contest.sample(c).values)) <= metric.margin for c in ranked]
+    return sum(near) / len(near)
+
+
+def _reference_problems(
+    contest: Contest, above: Comparison | None, checks: Sequence[TargetCheck]
+) -> list[str]:
+    card = contest.card
+    if above is None:
+        command = run_command(card.reference, card.slug)
+        return [f"the reference {card.reference} has no complete result; next: {command}"]
+    found = []
+    if above.verdict != "better":
+        found.append(
+            f"the reference is not shown to be better than chance ({above.verdict}): give it more "
+            "budget, or make the task easier"
+        )
+    found += [
+        f"the reference reaches the {check.name} target in {check.reached} of {check.n} "
+        "repetitions: lower the target in the next version"
+        for check in checks
+        if check.name != "stretch" and check.reached <= MOSTLY * check.n
+    ]
+    return found
+
+
+def _spread_problems(contest: Contest, separated: int, ceiling: float | None) -> list[str]:
+    n = len(contest.ranked)
+    found = []
+    if n < 2:
+        found.append(
+            "fewer than two methods are ranked; next: " + run_command("METHOD", contest.card.slug)
+        )
+    elif not separated:
+        found.append(
+            f"no pair of the {n} methods is separated: the task tells nothing yet; make it harder, "
+            "or its test set larger"
+        )
+    if ceiling is not None and ceiling > MOSTLY:
+        found.append(
+            f"{ceiling:.0%} of the methods are within the margin of a perfect score: make it harder"
+        )
+    return found
+
+
+def _soundness(contest: Contest, problems: Sequence[str]) -> Soundness:
+    if contest.reference is None or len(contest.ranked) < 2:
+        return "not measured"
+    return "problem" if problems else "sound"

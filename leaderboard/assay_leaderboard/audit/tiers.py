@@ -1,0 +1,114 @@
+"""What a cheap result predicts: ranks at the lite tier against ranks at the standard one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from assay.cards import FAMILIES, Family
+from assay.ruleset import Ruleset, Tier
+
+from assay_leaderboard.boards.family_ranking import summarise
+from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.schema.values import Floats, Interval, Part
+from assay_leaderboard.statistics.bootstrap import resamples
+
+MIN_METHODS = 4
+"""With three, Kendall's tau has four values: it could say nothing."""
+
+
+class Calibration(Part):
+    """One family: its lite scores against its standard scores."""
+
+    family: Family
+    methods: list[str]
+    """Those that have every task of both tiers."""
+    n_lite: int
+    """Tasks."""
+    n_standard: int
+    tau: float | None
+    """Kendall's tau-b of the two tiers' interquartile means."""
+    interval: Interval | None
+    """Percentile interval, the methods resampled."""
+    note: str
+    """Why it is not measurable; empty if it is."""
+
+
+def calibrate(contests: Sequence[Contest], ruleset: Ruleset) -> list[Calibration]:
+    """The calibration of every family that has records, in the usual order of families."""
+    present = {contest.card.family for contest in contests}
+    return [_family(family, contests, ruleset) for family in FAMILIES if family in present]
+
+
+def _family(family: Family, contests: Sequence[Contest], ruleset: Ruleset) -> Calibration:
+    lite, n_lite = _scores(family, "lite", contests)
+    standard, n_standard = _scores(family, "standard", contests)
+    methods = sorted(lite.keys() & standard.keys())
+    tau = interval = None
+    note = ""
+    for n, tier in ((n_lite, "lite"), (n_standard, "standard")):
+        if not n:
+            note = f"not measurable: no {tier} results"
+    if not note and len(methods) < MIN_METHODS:
+        note = f"not measurable: {len(methods)} methods have both, expected {MIN_METHODS} or more"
+    if not note:
+        x, y = (np.array([scores[m] for m in methods]) for scores in (lite, standard))
+        tau, interval = kendall(x, y, family, ruleset)
+        note = "" if tau is not None else "not measurable: all methods tie"
+    return Calibration(
+        family=family,
+        methods=methods,
+        n_lite=n_lite,
+        n_standard=n_standard,
+        tau=tau,
+        interval=interval,
+        note=note,
+    )
+
+
+def _scores(
+    family: Family, tier: Tier, contests: Sequence[Contest]
+) -> tuple[dict[str, float], int]:
+    """Interquartile means of the methods that have all tasks of a tier, and how many those are."""
+    work = [c for c in contests if c.card.family == family and c.card.tier == tier]
+    if not work:
+        return {}, 0
+    summary = summarise(family, work)
+    found = {row.method: row.iqm for row in summary.rows if row.iqm is not None}
+    return found, len(summary.tasks)
+
+
+def kendall(
+    x: Floats, y: Floats, stratum: str, ruleset: Ruleset
+) -> tuple[float | None, Interval | None]:
+    """Kendall's tau-b of x (m,) and y (m,), with a bootstrap interval over the m methods.
+
+    A resample in which all are equal has no tau and is left out.
+    """
+    m = len(x)
+    tau = _tau_b(x, y, np.ones((1, m)))
+    if not len(tau):
+        return None, None
+    indices = resamples(ruleset.seed_root, f"tiers {stratum}", m, ruleset.bootstrap_draws)
+    counts = np.stack([(indices == method).sum(axis=0) for method in range(m)], axis=1)
+    tail = (1 - ruleset.confidence) / 2
+    low, high = np.quantile(_tau_b(x, y, counts.astype(np.float64)), [tail, 1 - tail])
+    return float(tau[0]), Interval(low=float(low), high=float(high))
+
+
+def _tau_b(x: Floats, y: Floats, counts: Floats) -> Floats:
+    """Tau-b of each sample that holds the m methods so often, (draws, m); those without drop out.
+
+    Source: Kendall, "The treatment of ties in ranking problems", Biometrika 1945. All sums are of
+    whole numbers, so no order of summation can change them.
+    """
+    sign_x, sign_y = (np.sign(values[:, np.newaxis] - values) for values in (x, y))
+
+    def total(pairs: Floats) -> Floats:
+        weighed: Floats = ((counts @ pairs) * counts).sum(axis=1)
+        return weighed
+
+    untied = total(sign_x**2) * total(sign_y**2)
+    some = untied > 0
+    found: Floats = total(sign_x * sign_y)[some] / np.sqrt(untied[some])
+    return found

@@ -1,0 +1,171 @@
+"""What is known of one task: the cells that count, with the whole records behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from assay.cards import TaskCard
+from assay.records.schema import RunRecord, StudyRecord, Trial
+from assay.ruleset import Ruleset
+
+from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.evidence.cells import Catalogue, Cell, Evidence, with_studies
+from assay_leaderboard.evidence.flags import Suspicions
+from assay_leaderboard.evidence.results_folder import (
+    Shelf,
+    TaskRecords,
+    open_shelf,
+    read_task,
+    together,
+)
+from assay_leaderboard.schema.board import Basis
+from assay_leaderboard.schema.values import MAX_SCORE
+from assay_leaderboard.statistics import tuning_budgets
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """What is known of one task; it can be pickled."""
+
+    card: TaskCard
+    ruleset: Ruleset
+    cells: Sequence[Cell]
+    """Those of the board, by slug of the method."""
+    studies: Mapping[str, StudyRecord] = field(repr=False)
+    """Of the cells, by method."""
+    runs: Mapping[str, RunRecord] = field(repr=False)
+    """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
+    is missing."""
+    tests: Mapping[str, Sequence[float | None]] = field(repr=False)
+    """Test scores of the trials by method and number; see test_of."""
+    evidence: Evidence = field(repr=False)
+    """Of this task alone, as for board.build and compare."""
+    problems: Sequence[str] = ()
+    """What could not be read or does not fit together, one line each."""
+
+    def contest(self, basis: Basis = "tuned") -> Contest:
+        """The task under work."""
+        return Contest(self.card, self.cells, basis, self.ruleset)
+
+    def tuned(self, cell: Cell) -> list[RunRecord]:
+        """Recorded repetitions of the tuned point, in their order."""
+        found = [self.runs[i] for i in self.studies[cell.method].selected_runs if i in self.runs]
+        return sorted(found, key=lambda run: run.spec.repetition)
+
+    def test_of(self, cell: Cell, trial: Trial) -> float | None:
+        """Test score of a trial; the chance level of one without; None if its record is missing."""
+        return self.tests[cell.method][trial.number]
+
+    def trials(self, cell: Cell) -> tuning_budgets.Trials | None:
+        """The stored trials of a study in the order of selection.
+
+        None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
+        """
+        stored = self.studies[cell.method].trials
+        known = [score for score in self.tests[cell.method] if score is not None]
+        if len(known) < len(stored) or len(stored) > tuning_budgets.MAX_TRIALS:
+            return None
+        vals = [trial.val for trial in stored]
+        return tuning_budgets.ordered(vals, known, self.card.metric.direction)
+
+    @property
+    def all_trials(self) -> dict[str, tuning_budgets.Trials]:
+        """Trials by method, of the studies that may be compared."""
+        found = {cell.method: self.trials(cell) for cell in self.cells if not cell.stale}
+        return {method: trials for method, trials in found.items() if trials is not None}
+
+
+def load(
+    task: str,
+    folders: Sequence[Path],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    suspicions: Suspicions | None = None,
+) -> Dossier:
+    """The dossier of a task from folders of results; see of_shelves.
+
+    Raises:
+        LogError: the log of a folder is broken.
+    """
+    return of_shelves(
+        task, [open_shelf(folder) for folder in folders], catalogue, ruleset, suspicions
+    )
+
+
+def of_shelves(
+    task: str,
+    shelves: Sequence[Shelf],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    suspicions: Suspicions | None = None,
+    epoch: str | None = None,
+) -> Dossier:
+    """The dossier of a task; where folders speak of the same run, the first one counts.
+
+    Args:
+        task: slug of a task of the catalogue.
+        shelves: folders of results; what lies there beside this task is not looked at.
+        catalogue: cards and hashes of now.
+        ruleset: of now.
+        suspicions: look for what is odd in the results.
+        epoch: whose hidden seeds count.
+    """
+    found = [
+        records for shelf in shelves for records in read_task(shelf, task, suspicions, trials=True)
+    ]
+    return of_records(task, found, catalogue, ruleset, epoch)
+
+
+def of_records(
+    task: str,
+    found: Sequence[TaskRecords],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    epoch: str | None = None,
+) -> Dossier:
+    """The dossier of a task from records as read; where they speak of one run, the first counts."""
+    evidence = Evidence([], {})
+    runs: dict[str, RunRecord] = {}
+    studies = [study for records in found for study in records.studies]
+    named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
+    for records in found:
+        evidence = together(evidence, records.evidence_of(named))
+        runs = {**records.runs, **runs}
+    evidence = replace(evidence, epoch=epoch)
+    card = catalogue.tasks[task][0]
+    kept, problems = with_studies(card, evidence, catalogue, ruleset)
+    own: dict[str, RunRecord] = {}
+    tests: dict[str, list[float | None]] = {}
+    for cell, study in kept:
+        scores = tests.setdefault(cell.method, [])
+        own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
+        for trial in study.trials:
+            run = runs.get(trial.run_id)
+            wrong = _misfit(study, trial, run) if run else ""
+            if wrong:
+                problems.append(wrong)
+            if wrong or run is None:
+                scores.append(None)
+            else:
+                own[run.id] = run
+                scores.append(run.result.test if run.result else card.metric.chance)
+    problems = sorted({*evidence.problems, *problems})
+    by_method = {cell.method: study for cell, study in kept}
+    return Dossier(
+        card, ruleset, [cell for cell, _ in kept], by_method, own, tests, evidence, problems
+    )
+
+
+def _misfit(study: StudyRecord, trial: Trial, run: RunRecord) -> str:
+    """Why a run is not what a study says of its trial; empty if it is."""
+    spec = run.spec
+    expected = (study.task, study.method, study.ruleset, "tuning", trial.hyperparameters)
+    if (spec.task, spec.method, spec.ruleset, spec.purpose, spec.hyperparameters) != expected:
+        wrong = f"is not its trial {trial.number}"
+    elif run.result and abs(run.result.test) > MAX_SCORE:
+        wrong = f"has the score {run.result.test:g}, which is no score"
+    else:
+        return ""
+    return f"study {study.id} ({study.task.slug}, {study.method.slug}): run {run.id} {wrong}"

@@ -1,0 +1,356 @@
+"""What papers claim, and what the records say of it: the ledger.
+
+The keys of `assay claims --json`, each documented under its field.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from assay.cards import Claim, SubmissionCard, TaskCard
+from assay.ruleset import Ruleset, Tier
+
+from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.claims.one_task import Heard, TaskFinding, hear_all, named_tasks
+from assay_leaderboard.schema.values import Floats, Interval, Part
+from assay_leaderboard.statistics import corrections, paired_tests
+
+Ruling = Literal["supported", "contradicted", "inconclusive", "not tested"]
+
+
+class Finding(Part):
+    """All tasks of one tier together."""
+
+    tier: Tier
+    verdict: Ruling
+    preliminary: bool
+    n_tasks: int
+    n: int
+    """Paired repetitions of the mean over tasks."""
+    difference: float | None
+    """Mean over tasks of the paired difference, in `unit`."""
+    unit: str
+    """The metric's own where all tasks share it, else "normalised"."""
+    interval: Interval | None
+    p: float | None
+    """Exact sign-flip test of the repetitions' means over tasks, Holm over the method's claims."""
+    tasks: list[TaskFinding]
+    note: str
+    """What the verdict rests on beside the test; empty if on nothing."""
+
+
+class ClaimRow(Part):
+    """One claim of one card."""
+
+    method: str
+    number: int
+    """Of the claim on its card, from 1."""
+    text: str
+    source: str
+    paper_value: str | float | None
+    metric: str
+    better_than: str
+    """The slug as the card has it; "reference" stands for each task's own."""
+    margin: float
+    tuned: bool
+    verdict: Ruling
+    """Of the highest tier that was tested."""
+    tier: Tier | None
+    """Which tier that is; None where nothing was tested."""
+    findings: list[Finding]
+    """Tiers that were tested, the highest first."""
+    untested: list[str]
+    """Tasks that the claim names and that have no comparison, the smallest tier first; a pattern
+    that means no task stays as it is."""
+    reasons: dict[str, str]
+    """Why, for those of them that have records."""
+
+
+class Ledger(Part):
+    """Everything `assay claims` says."""
+
+    schema_version: Literal[1] = 1
+    ruleset: int
+    confidence: float
+    alpha: float
+    rows: list[ClaimRow]
+    """By method, in the order of its card."""
+    counts: dict[str, int]
+    """Claims per verdict."""
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One claim on the tasks of one tier, before the correction for the card's other claims."""
+
+    tier: Tier
+    tasks: list[TaskFinding]
+    preliminary: bool
+    unit: str
+    claimed: float
+    """The claim's margin."""
+    margin: float
+    """Of equivalence, in `unit`: mean over the tasks that were tested."""
+    differences: Floats
+    """(n,) means over the tested tasks, one per common repetition."""
+    excess: Floats
+    """(n,) the same beyond the claim's margin."""
+    certain: list[_Certain]
+    """Deterministic tasks."""
+    notes: list[str]
+
+    @property
+    def p(self) -> float | None:
+        """Exact sign-flip test of the excess; None where nothing varied."""
+        if not len(self.excess):
+            return None
+        return float(paired_tests.sign_flip_p(self.excess[np.newaxis])[0])
+
+
+@dataclass(frozen=True)
+class _Certain:
+    """What a claim comes to on a task where nothing varies."""
+
+    difference: float
+    holds: bool
+    fails: bool
+    """By more than the margin the other way."""
+
+
+def evaluate(
+    contests: Iterable[Contest],
+    methods: Mapping[str, SubmissionCard],
+    tasks: Mapping[str, TaskCard],
+    ruleset: Ruleset,
+    problems: Sequence[str] = (),
+) -> Ledger:
+    """Every claim of every card against the evidence.
+
+    A claim is tested on its tasks of one tier together: repetition r counts with its mean over
+    them, and the exact sign-flip test asks whether the method is better by more than the claim's
+    margin (Holm over the claims of the card). Supported: significantly so. Contradicted:
+    significantly not so or, where the claim's margin is not negative, shown to be equivalent
+    within it (a margin of 0: within the tasks' own). Deterministic tasks are compared by the
+    margin without a test: all must hold, and one that is worse, or none that holds, contradicts.
+    Where a tier has both kinds, a contradiction by either counts, and support needs both.
+
+    Args:
+        contests: the tasks with records, in any order; their `basis` does not matter.
+        methods: cards whose claims are judged, by slug.
+        tasks: every task a claim may mean, by slug.
+        ruleset: levels, tiers and number of resamples.
+        problems: what could not be read.
+    """
+    by_task = {contest.card.slug: contest for contest in contests}
+    tiers = list(ruleset.tuning_points)
+    order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
+    cases = [
+        (slug, number, claim, by_task[task])
+        for slug in sorted(methods)
+        for number, claim in enumerate(methods[slug].claims)
+        for task in named_tasks(claim, order)
+        if task in by_task
+    ]
+    heard: dict[tuple[str, int], list[Heard]] = {}
+    found = hear_all((slug, claim, contest) for slug, _, claim, contest in cases)
+    for (slug, number, *_), one in zip(cases, found, strict=True):
+        heard.setdefault((slug, number), []).append(one)
+    rows = []
+    for slug in sorted(methods):
+        claims = methods[slug].claims
+        own = [heard.get((slug, number), []) for number in range(len(claims))]
+        rows += _judge(slug, claims, own, order, ruleset)
+    counts = Counter(row.verdict for row in rows)
+    return Ledger(
+        ruleset=ruleset.version,
+        confidence=ruleset.confidence,
+        alpha=ruleset.alpha,
+        rows=rows,
+        counts={name: counts[name] for name in get_args(Ruling)},
+        problems=list(problems),
+    )
+
+
+def _judge(
+    method: str,
+    claims: Sequence[Claim],
+    heard: Sequence[Sequence[Heard]],
+    order: Sequence[str],
+    ruleset: Ruleset,
+) -> list[ClaimRow]:
+    """The claims of one card, each as it was heard; Holm over them at each tier.
+
+    Args:
+        method: the card's.
+        claims: the card's.
+        heard: of each claim.
+        order: every task a claim may mean.
+        ruleset: as for `evaluate`.
+    """
+    trials = [
+        _trials(claim, tasks_of, ruleset) for claim, tasks_of in zip(claims, heard, strict=True)
+    ]
+    p = _corrected(trials)
+    rows = []
+    for number, claim in enumerate(claims):
+        findings = [
+            _finding(trial, p.get((number, trial.tier)), ruleset) for trial in trials[number]
+        ]
+        reasons = {h.finding.task: h.finding.note for h in heard[number] if h.finding.note}
+        compared = {h.finding.task for h in heard[number]} - reasons.keys()
+        named = named_tasks(claim, order) or claim.tasks
+        untested = [slug for slug in named if slug not in compared]
+        rows.append(_row(method, number + 1, claim, findings, untested, reasons))
+    return rows
+
+
+def _corrected(trials: Sequence[Sequence[_Trial]]) -> dict[tuple[int, Tier], float]:
+    """Holm-adjusted p by number of the claim (from 0) and tier."""
+    raw = {
+        (number, trial.tier): p
+        for number, of_claim in enumerate(trials)
+        for trial in of_claim
+        if (p := trial.p) is not None
+    }
+    found: dict[tuple[int, Tier], float] = {}
+    for tier in {tier for _, tier in raw}:
+        keys = [key for key in raw if key[1] == tier]
+        values = corrections.holm([raw[key] for key in keys])
+        found |= dict(zip(keys, values.tolist(), strict=True))
+    return found
+
+
+def _row(
+    method: str,
+    number: int,
+    claim: Claim,
+    findings: list[Finding],
+    untested: list[str],
+    reasons: dict[str, str],
+) -> ClaimRow:
+    return ClaimRow(
+        method=method,
+        number=number,
+        text=claim.text,
+        source=claim.source,
+        paper_value=claim.paper_value,
+        metric=claim.metric,
+        better_than=claim.better_than,
+        margin=claim.margin,
+        tuned=claim.tuned,
+        verdict=findings[0].verdict if findings else "not tested",
+        tier=findings[0].tier if findings else None,
+        findings=findings,
+        untested=untested,
+        reasons=reasons,
+    )
+
+
+def _trials(claim: Claim, heard: Sequence[Heard], ruleset: Ruleset) -> list[_Trial]:
+    """The tiers on which the claim was tested, the highest first."""
+    found = []
+    for tier in reversed(ruleset.tuning_points):
+        group = [h for h in heard if h.finding.tier == tier]
+        tested = [h for h in group if h.finding.comparison]
+        if tested:
+            found.append(_trial(tier, claim, [h.finding for h in group], tested))
+    return found
+
+
+def _trial(
+    tier: Tier, claim: Claim, findings: list[TaskFinding], tested: Sequence[Heard]
+) -> _Trial:
+    varied = [h for h in tested if not h.contest.card.deterministic]
+    units = {h.finding.unit for h in tested}
+    unit = units.pop() if len(units) == 1 else "normalised"
+    notes = []
+    if unit == "normalised":
+        if odd := [h.finding.task for h in varied if h.gap is None]:
+            notes.append(f"no normalised score, left out of the mean: {', '.join(odd)}")
+        varied = [h for h in varied if h.gap is not None]
+    scales = [1.0 if unit != "normalised" else h.gap or 1.0 for h in varied]
+    common = sorted(set.intersection(*(set(h.differences) for h in varied)) if varied else ())
+    means = np.zeros(len(common))
+    shift = margin = 0.0
+    for h, scale in zip(varied, scales, strict=True):
+        means += np.array([h.differences[r] for r in common]) / scale / len(varied)
+        shift += claim.margin / scale / len(varied)
+        margin += h.contest.card.metric.margin / scale / len(varied)
+    return _Trial(
+        tier=tier,
+        tasks=findings,
+        preliminary=any(h.preliminary for h in tested),
+        unit=unit,
+        claimed=claim.margin,
+        margin=margin,
+        differences=means,
+        excess=means - shift,
+        certain=[_certain(claim, h) for h in tested if h.contest.card.deterministic],
+        notes=notes,
+    )
+
+
+def _certain(claim: Claim, heard: Heard) -> _Certain:
+    """A deterministic task: one number, and no doubt about it."""
+    difference = float(np.mean(list(heard.differences.values())))
+    bar = claim.margin or heard.contest.card.metric.margin
+    return _Certain(difference, holds=difference > bar, fails=difference < min(bar, -bar))
+
+
+def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
+    values = trial.differences
+    n = len(values)
+    difference = interval = None
+    notes = list(trial.notes)
+    if n:
+        difference = float(values.mean())
+        interval = paired_tests.bca_intervals(values[np.newaxis], ruleset.confidence)[0]
+    elif trial.certain and trial.unit != "normalised":
+        difference = float(np.mean([task.difference for task in trial.certain]))
+    if trial.certain:
+        holding = sum(task.holds for task in trial.certain)
+        notes.append(
+            f"deterministic, one run each, no test: holds on {holding} of {len(trial.certain)}"
+        )
+    equivalence = paired_tests.equivalence_p(values, trial.margin) if n else None
+    equivalent = equivalence is not None and equivalence <= ruleset.alpha
+    if equivalent and trial.claimed >= 0:
+        notes.append("shown to lie within the margin")
+    return Finding(
+        tier=trial.tier,
+        verdict=_ruling(trial, p, equivalent, ruleset.alpha),
+        preliminary=trial.preliminary,
+        n_tasks=sum(task.comparison is not None for task in trial.tasks),
+        n=n or min(len(trial.certain), 1),
+        difference=difference,
+        unit=trial.unit,
+        interval=interval,
+        p=p,
+        tasks=trial.tasks,
+        note="; ".join(notes),
+    )
+
+
+def _ruling(trial: _Trial, p: float | None, equivalent: bool, alpha: float) -> Ruling:
+    votes: set[Ruling] = set()
+    if trial.certain:
+        if all(task.holds for task in trial.certain):
+            votes.add("supported")
+        elif any(task.fails for task in trial.certain):
+            votes.add("contradicted")
+        else:
+            none_holds = not any(task.holds for task in trial.certain)
+            votes.add("contradicted" if none_holds else "inconclusive")
+    if p is not None:
+        if p <= alpha:
+            votes.add("supported" if trial.excess.mean() > 0 else "contradicted")
+        else:
+            votes.add("contradicted" if equivalent and trial.claimed >= 0 else "inconclusive")
+    if "contradicted" in votes:
+        return "contradicted"
+    return "supported" if votes == {"supported"} else "inconclusive"

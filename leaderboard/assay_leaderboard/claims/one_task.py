@@ -1,0 +1,159 @@
+"""One claim on one task: which repetitions it is about, in which metric, against whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import numpy as np
+from assay.cards import Claim, Family, Metric, TaskCard
+from assay.ruleset import Tier
+
+from assay_leaderboard.boards.secondary_metrics import MEANINGS
+from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.boards.two_methods import meeting
+from assay_leaderboard.evidence.cells import Cell, Repetitions
+from assay_leaderboard.schema.board import Basis
+from assay_leaderboard.schema.values import Comparison, Part
+
+
+class TaskFinding(Part):
+    """One task that a claim names."""
+
+    task: str
+    family: Family
+    tier: Tier
+    unit: str
+    mean: float | None
+    """Of the claim's metric, of the method; None where `comparison` is."""
+    mean_other: float | None
+    note: str
+    """Why there is no comparison; empty if there is one."""
+    comparison: Comparison | None
+    """Of the method with what it should be better than; positive where the claim holds."""
+    studies: list[str]
+    """Ids of the studies behind it."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A claim on one task."""
+
+    contest: Contest
+    """With the claim's metric in the place of the task's."""
+    finding: TaskFinding
+    preliminary: bool
+    differences: Mapping[int, float]
+    """By repetition; positive where the claim holds. Empty where nothing can be compared."""
+    gap: float | None
+    """What one normalised unit is in the metric's unit; None where the task has no anchors or
+    the metric is not its own."""
+
+
+def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
+    """Those of `tasks` that a claim names, in their order."""
+    return [slug for slug in tasks if any(fnmatchcase(slug, pattern) for pattern in claim.tasks)]
+
+
+def hear_all(cases: Iterable[tuple[str, Claim, Contest]]) -> list[Heard]:
+    """Claims of methods, each on a task; those on the same task are compared together."""
+    found = [_hear(*case) for case in cases]
+    alike: dict[tuple[str, float, int], list[int]] = {}
+    for place, heard in enumerate(found):
+        card, n = heard.contest.card, len(heard.differences)
+        if n:
+            alike.setdefault((card.slug, card.metric.margin, n), []).append(place)
+    for places in alike.values():
+        rows = np.array([list(found[place].differences.values()) for place in places])
+        comparisons = found[places[0]].contest.compared_rows(rows)
+        for place, comparison in zip(places, comparisons, strict=True):
+            heard = found[place]
+            finding = heard.finding.model_copy(update={"comparison": comparison})
+            found[place] = replace(heard, finding=finding)
+    return found
+
+
+def _hear(method: str, claim: Claim, contest: Contest) -> Heard:
+    """The paired differences of a claim on one task, not compared yet."""
+    card = contest.card
+    other = card.reference if claim.better_than == "reference" else claim.better_than
+    metric = _metric(claim, card)
+    measured = _measured(contest, claim, metric, {method, other}) if metric else contest
+    a, b = ({cell.method: cell for cell in measured.cells}.get(slug) for slug in (method, other))
+    values, result = meeting(measured, a, b, (method, other))
+    note = result.note
+    if metric is None:
+        note = f"the task does not record {claim.metric}"
+    elif not note and a and b:
+        note = next((lack for cell in (a, b) if (lack := _lack(measured, cell))), "")
+    differences: dict[int, float] = {}
+    if a and b and not note:
+        common = sorted(measured.sample(a).scores.keys() & measured.sample(b).scores.keys())
+        differences = dict(zip(common, values.tolist(), strict=True))
+    own = metric is not None and metric.name == card.metric.name
+    return Heard(
+        contest=measured,
+        preliminary=result.preliminary,
+        differences=differences,
+        gap=contest.anchors.gap if own and contest.anchors else None,
+        finding=TaskFinding(
+            task=card.slug,
+            family=card.family,
+            tier=card.tier,
+            unit=measured.card.metric.unit,
+            mean=None if note else result.mean_a,
+            mean_other=None if note else result.mean_b,
+            note=note,
+            comparison=None,
+            studies=[] if note else [cell.study.id for cell in (a, b) if cell],
+        ),
+    )
+
+
+def _metric(claim: Claim, card: TaskCard) -> Metric | None:
+    """The claim's metric on a task, with the claim's margin if it has one; None: not recorded."""
+    metric = card.metric
+    if claim.metric != metric.name:
+        if claim.metric not in card.secondary or claim.metric not in MEANINGS:
+            return None
+        metric = MEANINGS[claim.metric].metric(claim.metric, card)
+    return metric.model_copy(update={"margin": claim.margin}) if claim.margin > 0 else metric
+
+
+def _measured(contest: Contest, claim: Claim, metric: Metric, methods: set[str]) -> Contest:
+    """The task with the claim's metric in the place of its own, and the repetitions it is about."""
+    card = contest.card
+    basis: Basis = "tuned" if claim.tuned else "defaults"
+    cells = []
+    for cell in contest.cells:
+        if cell.method in methods:
+            # Where the defaults won the tuning, or were the only point, they are the tuned point.
+            known = claim.tuned or (not cell.defaults.planned and cell.study.selected == 0)
+            chosen = cell.tuned if known else cell.defaults
+            if metric.name != card.metric.name:
+                chosen = _rescored(chosen, metric)
+            cells.append(replace(cell, tuned=chosen, defaults=chosen))
+    measured = card.model_copy(update={"metric": metric})
+    return Contest(measured, cells, basis, contest.ruleset)
+
+
+def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
+    """The same repetitions by a metric beside the score; those without a value are left out."""
+    scores = {}
+    for repetition in repetitions.scores:
+        if repetition in repetitions.secondary:
+            value = repetitions.secondary[repetition].get(metric.name)
+        else:
+            value = metric.chance if MEANINGS[metric.name].worst else None
+        if value is not None:
+            scores[repetition] = value
+    return replace(repetitions, scores=scores)
+
+
+def _lack(contest: Contest, cell: Cell) -> str:
+    """Why a metric beside the score cannot be compared: leaving failures out would flatter."""
+    recorded = contest.sample(cell)
+    lacking = sum(recorded.statuses.values()) - len(recorded.scores)
+    name = contest.card.metric.name
+    return f"{cell.method}: {lacking} repetitions have no {name}" if lacking else ""

@@ -1,0 +1,50 @@
+"""What the detectors say of the results on a board: shown beside a row, changing no number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from assay.cards import TaskCard
+from assay.detectors import Baselines, Flag, Library, Source, detect
+from assay.records.schema import MethodRef, RunRecord, StudyRecord
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """What the detectors need beside the records."""
+
+    cards: Mapping[str, TaskCard]
+    """Of the tasks, by slug."""
+    sources: Mapping[MethodRef, Source]
+    """Of the submissions as they are now; results of other code are judged without."""
+    baselines: frozenset[str]
+    """Slugs of the methods that the others are compared with."""
+
+    @cached_property
+    def _library(self) -> Library:
+        return Library({ref.slug: source for ref, source in self.sources.items()})
+
+    def flags(
+        self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
+    ) -> dict[str, Sequence[Flag]]:
+        """Signs by the id of the study, for the studies and repetitions of one task."""
+        baseline = Baselines(
+            [record for record in records.values() if record.spec.method.slug in self.baselines]
+        )
+        return {
+            study.id: detect(
+                [
+                    records[run_id]
+                    for run_id in (*study.selected_runs, *study.default_runs)
+                    if run_id in records
+                ],
+                [study],
+                self.sources.get(study.method, {}),
+                self.cards[study.task.slug],
+                baseline,
+                others=self._library,
+            )
+            for study in studies
+        }

@@ -1,0 +1,176 @@
+"""What the records of one task say of each method beside its mean: the page of a task, as data.
+
+Keys are stable within `schema_version` of the board; numbers are finite, and what is not known is
+null. Scores are in the metric's unit; passes are forward-backward passes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from assay.space import Value
+from pydantic.dataclasses import dataclass
+
+from assay_leaderboard.schema.values import SLOTTED, Interval, Part, Verdict
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class CurvePoint:
+    """The mean learning curve of the tuned repetitions at one evaluation point.
+
+    Only what completed takes part; on tasks with several starts a repetition counts with the mean
+    of its starts.
+    """
+
+    batch: int
+    passes: float
+    seconds: float
+    """Mean training time so far."""
+    n: int
+    val: float
+    test: float
+    interval: Interval | None
+    """Student's, of the mean test score; None where n < 2."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class Target:
+    """How often and how soon the tuned repetitions reach a frozen target, on validation.
+
+    On noisy labels, where those of the validation part are noisy too, on test: a target is a score
+    on clean labels. Passes and seconds are per start, as in the curve; what did not complete is
+    censored at what it spent.
+    """
+
+    name: Literal["easy", "reference", "stretch"]
+    value: float
+    n: int
+    reached: int
+    rate: Interval
+    """Wilson interval of the share that reaches it."""
+    passes: float | None
+    """Expected running time: passes spent by all, over the number that reached it; None if none
+    did. Repetitions that never reach it count with all they spent."""
+    seconds: float | None
+    """The same in seconds of training; compare only on one machine."""
+    survival: list[tuple[float, float]]
+    """Kaplan-Meier estimate: (passes, share that has not reached it yet), a step at each event;
+    the first is (0, 1)."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class BudgetPoint:
+    """What tuning with k points would have given."""
+
+    k: int
+    expected: float
+    """Unbiased expectation of the test score of the point that is best on validation among k
+    drawn from the stored trials."""
+    interval: Interval | None
+    """Percentile interval of the bootstrap over trials."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class TrialPoint:
+    """One stored trial."""
+
+    number: int
+    hyperparameters: dict[str, Value]
+    val: float
+    test: float | None
+    status: str
+    selected: bool
+    run: str
+
+
+class Sensitivity(Part):
+    """How much the hyperparameters matter, from the stored trials."""
+
+    n: int
+    default_gap: float
+    """Best trial minus the defaults, on validation, at least 0."""
+    near_best: float
+    """Share of trials within the task's margin of the best, on validation."""
+    lr_decades: float | None
+    """Width of the learning rates within the margin of the best, in decades; None where nothing
+    called a learning rate is tuned."""
+    diverged: float
+    """Share of trials that diverged."""
+    trials: list[TrialPoint]
+
+
+class Cost(Part):
+    """What a tuned repetition spends: medians over those that completed."""
+
+    passes: float
+    examples: float
+    seconds: float
+    ratio: float | None
+    """CPU time of the whole run over the reference's on the same machine, of each the smallest:
+    what else the machine does lengthens the others. None where the reference was not run on it."""
+    peak_bytes: float
+    optimizer_state_bytes: float
+
+
+class Selection(Part):
+    """Mean test score of the tuned repetitions by which snapshot is scored (protocol 3)."""
+
+    selected: float
+    """Selected on validation: what ranks."""
+    last: float
+    oracle: float
+    """The best on test: shown as the gap only, never a result."""
+
+
+class Path(Part):
+    """Where the weights went, on a function of one or two unknowns: one start of a repetition.
+
+    Of the first three repetitions.
+    """
+
+    repetition: int
+    start: int
+    points: list[tuple[float, ...]]
+    """(x,) or (x, y) at each evaluation point, in the function's own coordinates."""
+
+
+class Detail(Part):
+    """One method on one task."""
+
+    method: str
+    curve: list[CurvePoint]
+    targets: list[Target]
+    budget: list[BudgetPoint]
+    """At the budgets of the slider that the study has trials for, from k = 1."""
+    sensitivity: Sensitivity
+    cost: Cost | None
+    """None where no tuned repetition completed."""
+    selection: Selection | None
+    paths: list[Path]
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class Pair:
+    """Two ranked methods; the difference is positive where `a` is better."""
+
+    a: str
+    b: str
+    n: int
+    difference: float
+    interval: Interval | None
+    p: float | None
+    """Exact sign-flip test, Benjamini-Hochberg over all pairs of the task."""
+    superiority: float
+    verdict: Verdict
+
+
+class TaskDetail(Part):
+    """Everything beside the table that the page of a task shows."""
+
+    task: str
+    details: list[Detail]
+    """In the order of the table's rows; of stale ones too."""
+    pairs: list[Pair]
+    """All pairs of ranked methods, `a` above `b` in the table."""
+    ecdf: dict[str, list[tuple[float, float]]]
+    """Per method: (passes, share of (target, repetition) pairs reached), a step at each event."""

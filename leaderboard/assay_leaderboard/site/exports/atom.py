@@ -1,0 +1,91 @@
+"""What changed, as Atom feeds (RFC 4287), made from the log of publications.
+
+Times are the log's own. Ids are hashes: they stay whatever address the site has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from html import escape
+
+from assay.identity import sha256
+from assay.records.log import Entry, cell_of
+
+NEWEST = 100
+"""Entries in a feed; the log page has all of them."""
+_BEFORE_ALL = "1970-01-01T00:00:00+00:00"
+"""When an empty feed changed last: the format asks for a time, and nothing ever happened."""
+_SAYS = {
+    "publish": "published",
+    "replay": "replayed",
+    "supersede": "superseded an earlier result",
+    "correct": "corrected an earlier result",
+    "retract": "retracted",
+    "reveal": "measured with hidden seeds",
+}
+
+
+def feeds(
+    log: Sequence[Entry], tasks: Mapping[str, str], methods: Mapping[str, str]
+) -> dict[str, str]:
+    """Path and text of the board's feed, and of that of each task and method in the log.
+
+    Args:
+        log: every entry, oldest first.
+        tasks: titles of the tasks that have a page, by slug.
+        methods: titles of the methods that have a page, by slug.
+    """
+    found = {"feed.xml": _feed("Assay: results", "", log, partial(_entry, "", tasks))}
+    written = cache(partial(_entry, "../../", tasks))  # most stand in two: task's and method's
+    of_task: dict[str, list[Entry]] = {}
+    of_method: dict[str, list[Entry]] = {}
+    for entry in log:
+        task, method = cell_of(entry.file)
+        of_task.setdefault(task, []).append(entry)
+        of_method.setdefault(method, []).append(entry)
+    for kind, titles, groups in (("task", tasks, of_task), ("method", methods, of_method)):
+        for slug in sorted(titles):
+            place = f"{kind}/{slug}/"
+            own = groups.get(slug, [])
+            found[f"{place}feed.xml"] = _feed(f"Assay: {titles[slug]}", place, own, written)
+    return found
+
+
+def _feed(title: str, place: str, log: Sequence[Entry], written: Callable[[Entry], str]) -> str:
+    shown = sorted(log, key=lambda entry: entry.n)[-NEWEST:][::-1]
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<feed xmlns="http://www.w3.org/2005/Atom">',
+        f"<title>{_text(title)}</title>",
+        f"<id>urn:sha256:{sha256(f'assay feed {place}')}</id>",
+        f"<updated>{shown[0].at if shown else _BEFORE_ALL}</updated>",
+        "<author><name>Assay</name></author>",
+        '<link rel="alternate" type="text/html" href="index.html"/>',
+        '<link rel="self" type="application/atom+xml" href="feed.xml"/>',
+        *map(written, shown),
+        "</feed>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(up: str, tasks: Mapping[str, str], entry: Entry) -> str:
+    task, method = cell_of(entry.file)
+    page = f"{up}task/{task}/index.html" if task in tasks else f"{up}log/index.html"
+    says = _SAYS[entry.kind]
+    return (
+        "<entry>\n"
+        f"<title>{_text(f'{method} on {task}: {says}')}</title>\n"
+        f"<id>urn:sha256:{entry.hash}</id>\n"
+        f"<updated>{entry.at}</updated>\n"
+        f'<link rel="alternate" type="text/html" href="{escape(page)}"/>\n'
+        f"<summary>{_text(entry.note or f'{says}; {entry.file}')}</summary>\n"
+        "</entry>"
+    )
+
+
+def _text(text: str) -> str:
+    """`text` escaped, without characters that XML cannot hold."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return escape(text, quote=False)

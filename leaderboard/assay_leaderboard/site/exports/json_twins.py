@@ -1,0 +1,99 @@
+"""Data twins: what the pages say, as JSON, CSV and JSON Schema, under data/v1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from assay_leaderboard.claims.ledger import Ledger
+from assay_leaderboard.schema.board import Board, BudgetTable, TaskTable
+from assay_leaderboard.schema.task_details import TaskDetail
+from assay_leaderboard.schema.values import Part
+from assay_leaderboard.site.exports import csv_tables
+from assay_leaderboard.site.html.links import DATA
+from assay_leaderboard.site.output import File
+from assay_leaderboard.site.pages.views import SiteView, TaskView
+
+
+class TaskTwin(Part):
+    """data/v1/tasks/<slug>.json."""
+
+    tuned: TaskTable
+    defaults: TaskTable
+    """The same ranked by the defaults."""
+    detail: TaskDetail
+
+
+class Budgets(Part):
+    """data/v1/budgets.json."""
+
+    tables: list[BudgetTable]
+    """Families and "overall" at each position of the slider."""
+
+
+class Manifest(Part):
+    """data/v1/manifest.json."""
+
+    schema_version: int = 1
+    version: str
+    """Of Assay."""
+    ruleset: int
+    files: list[File]
+    """Every other file of the site, by path."""
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "board": Board,
+    "budgets": Budgets,
+    "claims": Ledger,
+    "manifest": Manifest,
+    "task": TaskTwin,
+}
+"""What data/v1/schema/<name>.json describes; the defaults' board has that of `board`."""
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def _json(twin: Part, indent: int | None = None) -> bytes:
+    """A twin as JSON: as bytes from the start, for a board's is 15 MB."""
+    return _ANY.dump_json(twin, indent=indent) + b"\n"
+
+
+def of_task(view: TaskView) -> Iterator[tuple[str, str | bytes]]:
+    """Path and text of the twins of a task."""
+    place = f"{DATA}/tasks/{view.card.slug}"
+    twin = TaskTwin(tuned=view.tuned, defaults=view.defaults, detail=view.detail)
+    yield f"{place}.json", _json(twin)
+    yield f"{place}.csv", csv_tables.table_of(view.tuned.rows)
+
+
+def of_board(name: str, board: Board) -> Iterator[tuple[str, str | bytes]]:
+    """Path and text of the twin of a board."""
+    yield f"{DATA}/{name}.json", _json(board, indent=1)
+
+
+def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:
+    """Path and text of the other twins that are not about one task."""
+    yield f"{DATA}/claims.json", _json(view.ledger, indent=1)
+    yield f"{DATA}/claims.csv", csv_tables.table_of(view.ledger.rows)
+    budgets = Budgets(tables=list(view.budgets))
+    yield f"{DATA}/budgets.json", _json(budgets, indent=1)
+    overall = [view.board.overall] if view.board.overall else []
+    for summary in [*view.board.families, *overall]:
+        yield f"{DATA}/families/{summary.name}.csv", csv_tables.table_of(summary.rows)
+
+
+def schemas() -> Iterator[tuple[str, str]]:
+    """Path and text of what describes the other twins."""
+    for name, model in SCHEMAS.items():
+        schema = json.dumps(model.model_json_schema(), indent=1, sort_keys=True)
+        yield f"{DATA}/schema/{name}.json", schema + "\n"
+
+
+def manifest(files: Iterable[File], version: str, ruleset: int) -> tuple[str, bytes]:
+    """Path and text of the list of all other files."""
+    listed = sorted(files, key=lambda file: file.path)
+    made = Manifest(version=version, ruleset=ruleset, files=listed)
+    return f"{DATA}/manifest.json", _json(made, indent=1)

@@ -1,0 +1,41 @@
+"""The pictures of a cell as files, for whoever keeps them beside its runs (MLflow does)."""
+
+from __future__ import annotations
+
+from assay.plugins import registry
+from assay.records.schema import StudyRecord
+from assay.records.store import Store
+from assay.ruleset import RULESET
+
+from assay_leaderboard.boards.board import table
+from assay_leaderboard.boards.task_details import detail
+from assay_leaderboard.boards.task_records import of_records
+from assay_leaderboard.evidence.cells import Catalogue
+from assay_leaderboard.evidence.results_folder import TaskRecords
+from assay_leaderboard.site.build.task_part import runs_of
+from assay_leaderboard.site.pages import figures
+from assay_leaderboard.site.pages.views import CellView
+from assay_leaderboard.site.pictures import standalone
+
+
+def draw(store: Store, study: StudyRecord) -> dict[str, str]:
+    """SVG by file name (entry-point group assay.pictures).
+
+    Nothing for a task that is not in this checkout or has changed since.
+
+    Raises:
+        RecordError: a record of the study cannot be read.
+    """
+    task, method = study.task.slug, study.method.slug
+    entry = registry.task_entries().get(task)
+    if entry is None or registry.task_ref(entry) != study.task:
+        return {}
+    ids = {*(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs}
+    found = {run_id: store.run(task, method, run_id) for run_id in sorted(ids)}
+    runs = {run_id: run for run_id, run in found.items() if run is not None}
+    catalogue = Catalogue(tasks={task: (entry.card, study.task)}, methods={})
+    known = of_records(task, [TaskRecords([study], runs)], catalogue, RULESET)
+    own = table(known.contest(), [])
+    (row,), (depth,) = own.rows, detail(known, own).details
+    view = CellView(known.card, row, depth, study, runs_of(study, known.runs))
+    return {f"{name}.svg": standalone(drawn) for name, drawn in figures.of_cell(view).items()}

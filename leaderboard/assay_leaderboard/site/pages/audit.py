@@ -1,0 +1,94 @@
+"""The suite on itself: the A/A control, the audit of tasks, what the lite tier predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.audit.tasks import Audit, TaskAudit
+from assay_leaderboard.format import NORMALISED
+from assay_leaderboard.site.html.links import Place
+from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.templates import human
+from assay_leaderboard.site.html.text import NONE, link, said, span
+
+
+def controls(audit: Audit | None, place: Place) -> dict[str, Any]:
+    """What the page needs of `assay audit`; nothing where there is none."""
+    if audit is None:
+        return {"audit": None}
+    return {
+        "audit": audit,
+        "aa": _rates(audit.control) if audit.control else None,
+        "audited": _tasks(audit, place),
+        "calibrated": _calibration(audit),
+    }
+
+
+def _rates(control: ControlReport) -> dict[str, str]:
+    """Shares of the control as percent."""
+    low, high = 100 * control.interval.low, 100 * control.interval.high
+    return {
+        "rejected": f"{100 * control.rejected:.1f} %",
+        "judged": f"{100 * control.judged:.1f} %",
+        "equivalent": f"{100 * control.equivalent:.1f} %",
+        "covered": f"{100 * control.covered:.1f} %",
+        "interval": f"[{low:.1f}, {high:.1f}] %",
+    }
+
+
+def _tasks(audit: Audit, place: Place) -> Grid | None:
+    if not audit.tasks:
+        return None
+    columns = [
+        Column("task", "Task", text=True),
+        Column("verdict", "Verdict", text=True),
+        Column("pairs", "Pairs separated", "of the ranked methods, %"),
+        Column("methods", "Methods", "ranked"),
+        Column("widest", "Widest pair", text=True),
+        Column("problems", "What is wrong", "and what to do", text=True),
+    ]
+    lines = [
+        Line(_cells(task, place), {"family": task.family, "tier": task.tier})
+        for task in audit.tasks
+    ]
+    return Grid("audit", "Audit of the tasks", columns, lines)
+
+
+def _cells(task: TaskAudit, place: Place) -> list[Cell]:
+    share = task.n_separated / task.n_pairs if task.n_pairs else None
+    pairs = NONE
+    if share is not None:
+        pairs = f"{100 * share:.0f} ({task.n_separated} of {task.n_pairs})"
+    widest = f"{task.widest.best}, {task.widest.worst}" if task.widest else NONE
+    return [
+        Cell(link(place.task(task.task), task.task)),
+        Cell(said(task.verdict)),
+        Cell(pairs, share),
+        Cell(str(task.n_methods), task.n_methods),
+        Cell(widest),
+        Cell(said("; ".join(task.problems)) if task.problems else "nothing", css="long"),
+    ]
+
+
+def _calibration(audit: Audit) -> Grid | None:
+    if not audit.calibration:
+        return None
+    columns = [
+        Column("family", "Family", text=True),
+        Column("tau", "Kendall's tau", "lite against standard"),
+        Column("methods", "Methods", "with every task of both"),
+        Column("note", "Note", text=True),
+    ]
+    lines = [
+        Line(
+            [
+                Cell(human(found.family)),
+                Cell(span(NORMALISED, found.tau, found.interval), found.tau),
+                Cell(str(len(found.methods)), len(found.methods)),
+                Cell(said(found.note) if found.note else "", css="long"),
+            ]
+        )
+        for found in audit.calibration
+    ]
+    return Grid("calibration", "What a lite result predicts", columns, lines, live=False)

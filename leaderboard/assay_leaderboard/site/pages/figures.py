@@ -1,0 +1,146 @@
+"""Which picture stands on which page, made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from assay_leaderboard.schema.board import Row, Summary
+from assay_leaderboard.schema.task_details import Detail
+from assay_leaderboard.site import pictures
+from assay_leaderboard.site.pages.views import CellView, TaskView
+from assay_leaderboard.site.pictures import Estimate, Measure, Spent
+
+CONFIDENCE = 0.95
+
+
+def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
+    """Of the methods of one task, those with the best results first."""
+    measure = Measure.of(view.tuned, confidence)
+    rows = [row for row in view.tuned.rows if row.rank]
+    found = {detail.method: detail for detail in view.detail.details}
+    details = {row.method: found[row.method] for row in rows if row.method in found}
+    drawn = [
+        pictures.intervals("picture-intervals", _estimates(rows), measure, view.tuned.reference),
+        pictures.learning_curves(
+            "picture-curves", {m: d.curve for m, d in details.items()}, measure
+        ),
+        pictures.win_matrix(
+            "picture-wins", [row.method for row in rows], view.detail.pairs, measure
+        ),
+        pictures.budget_curves(
+            "picture-budget", {m: d.budget for m, d in details.items()}, measure
+        ),
+        pictures.sensitivity_strip(
+            "picture-strip", {m: d.sensitivity for m, d in details.items()}, measure
+        ),
+        _cost(rows, details, measure),
+        *_targets(view, details, measure),
+    ]
+    if view.landscape:
+        paths = {method: detail.paths for method, detail in details.items()}
+        drawn.insert(
+            0,
+            pictures.trajectories(
+                "picture-paths", view.landscape.axes, view.landscape.values, paths, view.card.title
+            ),
+        )
+    return drawn
+
+
+def _estimates(rows: Sequence[Row]) -> list[Estimate]:
+    return [
+        Estimate(row.method, row.tuned.mean, row.tuned.interval, row.tuned.n, row.rank)
+        for row in rows
+        if row.tuned.mean is not None
+    ]
+
+
+def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> Markup:
+    """In CPU time as a multiple of the reference's where all are known to be, else in passes."""
+    costs = {method: detail.cost for method, detail in details.items()}
+    known = {method: cost for method, cost in costs.items() if cost}
+    relative = all(cost.ratio is not None for cost in known.values())
+    spent = [
+        Spent(
+            row.method,
+            cost.ratio if relative and cost.ratio is not None else cost.passes,
+            row.tuned.mean,
+            row.tuned.interval,
+            row.tuned.n,
+        )
+        for row in rows
+        if (cost := known.get(row.method)) and row.tuned.mean is not None
+    ]
+    title = "CPU time, times the reference's" if relative else "passes"
+    return pictures.cost_against_score("picture-cost", spent, measure, title)
+
+
+def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> list[Markup]:
+    """How soon targets are reached: each one, then all together."""
+    drawn = []
+    for target in view.card.targets:
+        own = {
+            method: found
+            for method, detail in details.items()
+            for found in detail.targets
+            if found.name == target.name
+        }
+        if own:
+            value = f"{measure.format.number(target.value)} {measure.format.unit}".strip()
+            drawn.append(
+                pictures.survival(
+                    f"picture-{target.name}",
+                    {method: found.survival for method, found in own.items()},
+                    f"{target.name} ({value})",
+                    max(found.n for found in own.values()),
+                )
+            )
+    if drawn:
+        n = max(row.tuned.n for row in view.tuned.rows)
+        drawn.append(pictures.reached("picture-reached", view.detail.ecdf, n))
+    return drawn
+
+
+def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Markup]:
+    """Of one method on one task, by name: how it learns, and what tuning does for it."""
+    metric, method = view.card.metric, view.row.method
+    measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
+    detail, tuning = view.detail, view.detail.sensitivity
+    drawn = {}
+    if detail.curve:
+        drawn["learning-curve"] = pictures.learning_curves(
+            "picture-curve", {method: detail.curve}, measure
+        )
+    if detail.budget:
+        drawn["tuning-budget"] = pictures.budget_curves(
+            "picture-budget", {method: detail.budget}, measure
+        )
+    if tuning.lr_decades is not None:
+        drawn["learning-rate"] = pictures.learning_rate("picture-rate", tuning, measure, method)
+    return drawn
+
+
+def of_summary(summary: Summary) -> Sequence[Markup]:
+    """Of several tasks."""
+    rows = [row for row in summary.rows if row.rank and row.iqm is not None]
+    if not rows:
+        return ()
+    margin = summary.margin or 0.01
+    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE, prefix="")
+    estimates = [
+        Estimate(row.method, row.iqm, row.iqm_interval, row.n, row.rank)
+        for row in rows
+        if row.iqm is not None
+    ]
+    drawn = [pictures.intervals("picture-intervals", estimates, measure)]
+    if summary.profile and len(summary.tasks) > 1:  # of one task the table says it all
+        drawn.append(
+            pictures.performance_profile("picture-profile", summary.profile, len(summary.tasks))
+        )
+    if summary.critical:
+        drawn.append(
+            pictures.critical_difference("picture-critical", summary.critical, summary.name)
+        )
+    return drawn

@@ -1,0 +1,236 @@
+"""Points in the plane: cost against score, score against the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from assay_leaderboard.schema.task_details import Sensitivity, TrialPoint
+from assay_leaderboard.schema.values import Interval
+from assay_leaderboard.site.pictures import axes, svg
+from assay_leaderboard.site.pictures.axes import number_text
+from assay_leaderboard.site.pictures.frame import (
+    LETTER,
+    LINE,
+    Measure,
+    Plot,
+    Table,
+    Words,
+    absent,
+    figure,
+    repetitions,
+)
+
+_NAME = 15
+_RATES = ("lr", "learning_rate")
+"""Last part of the name of a hyperparameter that is a learning rate."""
+
+_Box = tuple[float, float, float]
+"""Left end, middle height and width of something a line of text high."""
+_SIDES: dict[bool, svg.Anchor] = {True: "start", False: "end"}
+_LIFTS = (0.0, -9.0, 9.0, -13.0, 13.0)
+"""Heights at which a name is tried beside its point, first to the right, then to the left."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a method costs and scores."""
+
+    name: str
+    cost: float
+    score: float
+    interval: Interval | None
+    """Of the score."""
+    n: int
+    cost_interval: Interval | None = None
+
+
+def cost_against_score(key: str, points: Sequence[Spent], measure: Measure, cost: str) -> Markup:
+    """Methods by cost and score; those that no other one beats in both are joined.
+
+    Args:
+        key: root of the ids, once on a page.
+        points: one per method.
+        measure: of the scores.
+        cost: title of the cost axis, for example "seconds, times the reference's".
+    """
+    if not points:
+        return absent("No cost against score: no tuned repetition was completed.")
+    front = pareto([(p.cost, p.score) for p in points], measure.direction == "maximize")
+    ends = [v for p in points for i in [p.interval] if i for v in (i.low, i.high)]
+    costs = [v for p in points for i in [p.cost_interval] if i for v in (i.low, i.high)]
+    x = axes.fitting(f"{cost}, lower is better", costs + [p.cost for p in points])
+    y = measure.axis(ends + [p.score for p in points])
+    longest = max(min(_NAME, len(p.name)) for p in points)
+    plot = Plot.fit(x, y, aside=16 + LETTER * longest)
+    parts = [plot.drawn(), _front_line(plot, [points[index] for index in front])]
+    for index, p in enumerate(points):
+        parts.append(_crosshair(plot, p, index in front))
+    rest = [p for index, p in enumerate(points) if index not in front]
+    parts.append(_point_names(plot, [points[index] for index in front], rest))
+    names = [points[index].name for index in front]
+    words = Words(
+        f"Cost against score: {measure.title}",
+        f"Not beaten in both: {', '.join(names)}.",
+        f"Median cost of a tuned repetition against the mean test {measure.name}, with "
+        f"{measure.percent} intervals; {repetitions(p.n for p in points)} repetitions a method. "
+        "Filled and joined: no other method is at once cheaper and better.",
+    )
+    rows = [
+        [
+            p.name,
+            _with_interval(p.cost, p.cost_interval),
+            measure.format.span(p.score, p.interval),
+            "yes" if index in front else "no",
+            str(p.n),
+        ]
+        for index, p in enumerate(points)
+    ]
+    columns = ["method", cost, f"{measure.title} [{measure.percent}]", "on the front", "n"]
+    return figure(key, "cost", words, plot.height, "".join(parts), Table(columns, rows))
+
+
+def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -> Markup:
+    """Validation score of each trial over its learning rate.
+
+    Args:
+        key: root of the ids, once on a page.
+        found: the trials of `method`; trial 0 is the defaults.
+        measure: of the validation scores.
+        method: its name.
+    """
+    rated = [(rate, t) for t in found.trials if (rate := _rate(t)) is not None]
+    drawn = [(rate, t) for rate, t in rated if t.status == "completed"]
+    if not drawn:
+        return absent(f"No scores over the learning rate: {method} tunes none, or none completed.")
+    x = axes.logarithmic("learning rate", [rate for rate, _ in drawn])
+    plot = Plot.fit(x, measure.axis([t.val for _, t in drawn], "validation "))
+    points = plot.points([(rate, t.val) for rate, t in drawn])
+    parts = [plot.drawn(), svg.dots(points, 3, "dot open")]
+    for point, (_, t) in zip(points, drawn, strict=True):
+        if t.number == 0:
+            parts.append(svg.markers([point], 3, 5.5, "mark open"))
+        if t.selected:
+            parts.append(svg.dot(point, 3.2, "dot"))
+    words = Words(
+        f"{method}: validation {measure.title} over the learning rate",
+        f"{len(drawn)} trials between {number_text(min(drawn, key=_first)[0])} and "
+        f"{number_text(max(drawn, key=_first)[0])}.",
+        f"Validation score of each trial over its learning rate, the other hyperparameters varying "
+        f"too; n = {len(drawn)} trials of {len(rated)} have a score. Diamond: the defaults. "
+        "Filled: the selected point.",
+    )
+    rows = [
+        [str(t.number), number_text(rate), measure.format.number(t.val), t.status]
+        for rate, t in rated
+    ]
+    columns = ["trial", "learning rate", f"validation {measure.title}", "status"]
+    return figure(key, "rate", words, plot.height, "".join(parts), Table(columns, rows))
+
+
+def pareto(points: Sequence[tuple[float, float]], maximize: bool) -> list[int]:
+    """Indices of the (cost, score) points that no other one beats, by increasing cost.
+
+    A point is beaten by one that is no worse in both and better in one.
+    """
+    sign = 1.0 if maximize else -1.0
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1], i))
+    found: list[int] = []
+    for index in order:
+        last = points[found[-1]] if found else None
+        if last is None or points[index] == last or sign * points[index][1] > sign * last[1]:
+            found.append(index)
+    return found
+
+
+def _first(item: tuple[float, TrialPoint]) -> float:
+    return item[0]
+
+
+def _rate(trial: TrialPoint) -> float | None:
+    """The learning rate of a trial, if it has one that a logarithmic axis can show."""
+    for name, value in sorted(trial.hyperparameters.items()):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name.rsplit(".", 1)[-1] in _RATES and number and float(value) > 0:
+            return float(value)
+    return None
+
+
+def _crosshair(plot: Plot, p: Spent, on_front: bool) -> str:
+    """A point with its intervals; its name shows where the pointer rests."""
+    x, y = plot.at(p.cost, p.score)
+    parts = [svg.hint(p.name)]
+    if p.interval:
+        low, high = plot.up(p.interval.low), plot.up(p.interval.high)
+        parts.append(svg.line((x, low), (x, high), "cross"))
+    if p.cost_interval:
+        low, high = plot.across(p.cost_interval.low), plot.across(p.cost_interval.high)
+        parts.append(svg.line((low, y), (high, y), "cross"))
+    parts.append(svg.dot((x, y), 3.2, "dot" if on_front else "dot open"))
+    return f"<g>{''.join(parts)}</g>"
+
+
+def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
+    points = [plot.at(p.cost, p.score) for p in front]
+    return svg.polyline(points, "front") if len(points) > 1 else ""
+
+
+def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
+    """Names beside the points, those of the front first, as far as there is room."""
+    parts: list[str] = []
+    room = _Room([_around(plot, p) for p in (*front, *rest)])
+    for index, p in enumerate((*front, *rest)):
+        x, y = plot.at(p.cost, p.score)
+        width = LETTER * min(_NAME, len(p.name))
+        spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
+        box = room.take([own for own in spots if _inside(plot, own)])
+        if box is not None:
+            style = "halo" if index < len(front) else "halo quiet"
+            right = box[0] > x
+            at, side = (x + 6 if right else x - 6), _SIDES[right]
+            parts.append(svg.name((at, box[1] + 4), p.name, _NAME, style, side))
+    return "".join(parts)
+
+
+def _around(plot: Plot, p: Spent) -> _Box:
+    x, y = plot.at(p.cost, p.score)
+    return x - 3, y, 6
+
+
+def _inside(plot: Plot, box: _Box) -> bool:
+    return box[0] > plot.left and plot.top <= box[1] <= plot.bottom
+
+
+class _Room:
+    """What is taken of a picture: a line of text overlaps no other, nor a point."""
+
+    def __init__(self, points: Sequence[_Box]) -> None:
+        # Each point can get a name. What is not there yet is nowhere: it overlaps nothing.
+        self._taken = np.full((3, 2 * len(points)), np.nan)
+        self._n = len(points)
+        self._taken[:, : self._n] = np.transpose(points)
+
+    def take(self, spots: Sequence[_Box]) -> _Box | None:
+        """The first of `spots` that is free, which it is no longer then."""
+        if not spots:
+            return None
+        x, y, width = np.transpose(spots)[:, :, None]
+        left, other, wide = self._taken
+        with np.errstate(invalid="ignore"):  # numbers may be too large for an axis
+            met = (abs(y - other) < LINE - 4) & (x < left + wide) & (left < x + width)
+        free = ~met.any(axis=1)
+        if not free.any():
+            return None
+        box = spots[int(free.argmax())]
+        self._taken[:, self._n] = box
+        self._n += 1
+        return box
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    if interval is None:
+        return number_text(value)
+    return f"{number_text(value)} [{number_text(interval.low)}, {number_text(interval.high)}]"

@@ -1,0 +1,105 @@
+"""What other commands found out, read from the JSON that they print: strangers may have edited it.
+
+    <results>/audit.json      assay audit --write FILE
+    <results>/sandbox.json    assay sandbox --json
+    <results>/queue.json      assay queue --json
+
+Each is shown if it is there; another file can be named for the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from assay.errors import RecordError
+from assay.untrusted import strict_json
+from assay.untrusted.files import read_regular
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+
+from assay_leaderboard.audit.tasks import Audit
+
+MAX_REPORT_BYTES = 10_000_000
+Report = TypeVar("Report", bound=BaseModel)
+
+
+class _Part(BaseModel):
+    # What a later Assay adds is not shown, and no reason to show nothing.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Attack(_Part):
+    """How one attack on the sandbox ended."""
+
+    slug: str
+    does: str
+    ended: str
+    expected: str
+    stopped_by: str
+    evidence: str
+
+
+class Scorecard(_Part):
+    """What `assay sandbox --json` prints."""
+
+    level: str
+    mechanism: str | None
+    counts: dict[str, int]
+    attacks: list[Attack]
+
+
+class Waiting(_Part):
+    """A submission on its way to the board."""
+
+    slug: str
+    state: str
+    tasks: list[str]
+    since: str
+    next_action: str
+
+
+class _Queue(RootModel[list[Waiting]]):
+    pass
+
+
+@dataclass(frozen=True)
+class Reports:
+    """All of them."""
+
+    controls: Audit | None = None
+    scorecard: Scorecard | None = None
+    queue: Sequence[Waiting] = ()
+
+
+def read(results: Path, scorecard: Path | None = None, queue: Path | None = None) -> Reports:
+    """The reports of a folder of results, or those named instead.
+
+    Raises:
+        RecordError: one cannot be read or is something else.
+    """
+    waiting = _read(queue, results / "queue.json", _Queue)
+    return Reports(
+        controls=_read(None, results / "audit.json", Audit),
+        scorecard=_read(scorecard, results / "sandbox.json", Scorecard),
+        queue=waiting.root if waiting else (),
+    )
+
+
+def _read(named: Path | None, usual: Path, model: type[Report]) -> Report | None:
+    path = named or usual
+    if named is None and not usual.exists():
+        return None
+    try:
+        return model.model_validate(strict_json.parse(read_regular(path, MAX_REPORT_BYTES)))
+    except (OSError, strict_json.NotStrict) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"{path}: cannot be read as a report: {reason}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:100]
+        raise RecordError(
+            f"{path}: is not the report that was expected: {where + ': ' if where else ''}"
+            f"{first['msg'][:200]}"
+        ) from error

@@ -1,0 +1,302 @@
+"""Across tasks: normalised scores, their interquartile mean, and the bootstraps behind it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from assay.identity import derive_seed, sha256
+from assay.ruleset import Ruleset
+from numpy.typing import NDArray
+
+from assay_leaderboard.schema.values import Floats, Interval
+from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
+from assay_leaderboard.statistics.exact_sums import Weights, weighted_sums
+from assay_leaderboard.statistics.interquartile import middle_means
+from assay_leaderboard.statistics.memo import Memo
+
+STABILITY_DRAWS = 200
+"""First draws of the bootstrap, for ranks with each task left out in turn."""
+_COUNTED = 128
+"""Draws whose runs are counted at once, for the cache."""
+MIN_TASKS = 3
+"""Fewest tasks that are resampled."""
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """The two fixed points of a task's normalised score."""
+
+    zero: float
+    """The chance level: a method that learns nothing."""
+    one: float
+    """The reference's mean."""
+
+    def normalised(self, scores: Sequence[float]) -> Floats:
+        """Scores (n,) on the scale where chance is 0 and the reference 1."""
+        return (np.asarray(scores, dtype=np.float64) - self.zero) / (self.one - self.zero)
+
+    @property
+    def gap(self) -> float:
+        """What a difference of one normalised unit is in the metric's unit."""
+        return abs(self.one - self.zero)
+
+
+def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
+    """Mean (m,) of each of m samples; one call for all of one size costs as much as one sample."""
+    if len({len(sample) for sample in samples}) == 1:
+        return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
+    return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One method over several tasks, in normalised score; tasks weigh the same."""
+
+    iqm: float
+    mean: float
+    gap: float
+    """Optimality gap: mean of max(0, 1 - score)."""
+    iqm_interval: Interval
+    mean_interval: Interval
+    gap_interval: Interval
+    iqm_interval_tasks: Interval | None
+    """With the tasks resampled too; None for fewer than three."""
+    iqm_draws: Floats
+    """(draws,) bootstrap values of the interquartile mean; draw i resamples every method of a
+    task by the same repetitions, so draws of two methods are paired."""
+    iqm_without: Floats
+    """(tasks,) interquartile mean with each task left out, in the order of their slugs; empty for
+    one task."""
+    draws_without: Floats
+    """(tasks, STABILITY_DRAWS) the same in each of the first draws."""
+
+
+def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
+    """Aggregate normalised scores {task: (n,)}: see `aggregates`."""
+    return aggregates([scores], ruleset)[0]
+
+
+def aggregates(
+    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: Memo | None = None
+) -> list[Aggregate]:
+    """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
+
+    The bootstrap resamples repetitions within each task (stratified), so an interval says how
+    far the score would move under other seeds on these same tasks; that over tasks draws the
+    tasks first, then repetitions of each task drawn.
+    Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice", NeurIPS 2021, section 4.1.
+    """
+    values = [[scores[task] for task in sorted(scores)] for scores in methods]
+    designs: dict[_Design, list[int]] = {}
+    for i, (scores, found) in enumerate(zip(methods, values, strict=True)):
+        sizes = tuple(len(value) for value in found)
+        design = _Design(tuple(sorted(scores)), sizes, ruleset.seed_root, ruleset.bootstrap_draws)
+        designs.setdefault(design, []).append(i)
+    results: dict[int, Aggregate] = {}
+    for design, members in designs.items():
+        own = [values[i] for i in members]
+        alike = _known(own, design, ruleset.confidence, memo or Memo())
+        results |= zip(members, alike, strict=True)
+    return [results[i] for i in range(len(methods))]
+
+
+@dataclass(frozen=True)
+class _Design:
+    """What methods must share to be resampled together."""
+
+    tasks: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Repetitions of each task."""
+    root: str
+    """Of the seeds."""
+    draws: int
+
+    @property
+    def unit(self) -> int:
+        """A quarter of the weight of a task; the runs of each share it in whole numbers."""
+        return math.lcm(*self.sizes)
+
+    @property
+    def quarter(self) -> int:
+        """A quarter of the weight of all tasks."""
+        return self.unit * len(self.tasks)
+
+    @property
+    def n_without(self) -> int:
+        """Tasks that can be left out."""
+        return len(self.tasks) if len(self.tasks) > 1 else 0
+
+    @property
+    def n_stable(self) -> int:
+        """Draws in which tasks are left out."""
+        return min(STABILITY_DRAWS, self.draws)
+
+    @property
+    def dtype(self) -> type[np.int16] | type[np.int64]:
+        """Holds the weight of all runs; the narrower, the faster."""
+        return np.int16 if 4 * self.unit * len(self.tasks) < 1 << 15 else np.int64
+
+
+def _known(
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: Memo
+) -> list[Aggregate]:
+    """The aggregates of methods of one design; values (n,) a task."""
+    base = repr((design, confidence, STABILITY_DRAWS)).encode()
+    keys = [sha256(base + np.concatenate(values).tobytes()) for values in methods]
+
+    def make(places: list[int]) -> Floats:
+        return _alike([methods[i] for i in places], design, confidence, memo)
+
+    heads = 11
+    ends = np.cumsum([heads, design.draws])
+    width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
+    rows = memo.each("aggregates", width, keys, make)
+    return [_unpacked(design, *np.split(row, ends)) for row in rows]
+
+
+def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) -> Aggregate:
+    iqm, mean, gap, *ends = heads.tolist()
+    within, of_mean, of_gap = (Interval(ends[i], ends[i + 1]) for i in (0, 2, 4))
+    over = None if math.isnan(ends[6]) else Interval(ends[6], ends[7])
+    by_task = without.reshape(design.n_without, 1 + design.n_stable)
+    return Aggregate(
+        iqm, mean, gap, within, of_mean, of_gap, over, draws, by_task[:, 0], by_task[:, 1:]
+    )
+
+
+def _alike(
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: Memo
+) -> Floats:
+    """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
+    weights = _weights(design, memo)
+    rows = np.array([np.concatenate(values) for values in methods])
+    middles = _middles(rows, weights.within, design.quarter)
+    whole = 4 * design.quarter
+    both = np.concatenate((rows, np.maximum(0.0, 1 - rows)))
+    means, gaps = np.split(weighted_sums(both, weights.within, whole) / whole, 2)
+    over = np.full((len(rows), 2), math.nan)
+    if weights.over is not None:
+        over = percentile_ends(_middles(rows, weights.over, design.quarter), confidence)
+    return np.hstack(
+        [
+            *(draws[:, :1] for draws in (middles, means, gaps)),
+            *(percentile_ends(draws[:, 1:], confidence) for draws in (middles, means, gaps)),
+            over,
+            middles[:, 1:],
+            _middles(rows, weights.without, design.quarter - design.unit),
+        ]
+    )
+
+
+def _middles(rows: Floats, weights: Weights, quarter: int) -> Floats:
+    """Interquartile means (m, draws) of m rows of runs (m, n) under weights (n, draws)."""
+    if not weights.size:  # a single task cannot be left out
+        return np.empty((len(rows), 0))
+    return np.array([middle_means(row, weights, quarter) for row in rows])
+
+
+def interquartile_mean(values: Sequence[Floats]) -> float:
+    """Mean of the middle half of all runs, each task weighing the same.
+
+    Runs at the two edges of the middle half count by the share of them that lies inside.
+    """
+    unit = math.lcm(*(len(value) for value in values))
+    weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
+    return float(middle_means(np.concatenate(values), weights, unit * len(values))[0])
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Weights (runs, columns) of the runs of all tasks, one task after the other."""
+
+    within: Weights
+    """The sample itself, then draws of repetitions within each task."""
+    over: Weights | None
+    """Draws of tasks, then of repetitions of each drawn; None where tasks are too few."""
+    without: Weights
+    """The sample and the first draws of `within`, with each task left out in turn."""
+
+
+@functools.lru_cache(maxsize=1)
+def _weights(design: _Design, memo: Memo) -> _Weights:
+    """The same for all methods of a design, and often for the defaults as well as the tuned."""
+    within = np.concatenate(
+        [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
+    )
+    n_columns = 1 + design.n_stable
+    without = np.tile(within[:, :n_columns], design.n_without)
+    ends = np.cumsum(design.sizes)
+    for task in range(design.n_without):
+        rows = slice(ends[task] - design.sizes[task], ends[task])
+        without[rows, task * n_columns : (task + 1) * n_columns] = 0
+    over = _known_over_tasks(design, memo) if len(design.tasks) >= MIN_TASKS else None
+    return _Weights(within, over, without)
+
+
+def _task_weights(design: _Design, task: str, n: int) -> Weights:
+    """Of the n runs of a task: the sample, where each counts once, and its draws."""
+    once = np.ones((n, 1), dtype=np.int8)
+    counts = np.hstack([once, resample_counts(design.root, task, n, design.draws)])
+    return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
+
+
+def _known_over_tasks(design: _Design, memo: Memo) -> Weights:
+    """`_over_tasks`, kept as the bytes of a row: one method takes less time than to draw them."""
+    shape = sum(design.sizes), design.draws
+    dtype: np.dtype[np.signedinteger] = np.dtype(design.dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    width = -(-n_bytes // 8)
+
+    def make(_: list[int]) -> Floats:
+        row = np.zeros((1, width))
+        row.view(np.uint8)[0, :n_bytes] = _over_tasks(design).ravel().view(np.uint8)
+        return row
+
+    row = memo.each("over tasks", width, [sha256(repr(design))], make)[0]
+    return np.frombuffer(row.data, dtype, math.prod(shape)).reshape(shape)
+
+
+def _over_tasks(design: _Design) -> Weights:
+    """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
+    sizes = np.array(design.sizes)
+    n_runs = int(sizes.sum())
+    shares = np.repeat(4 * design.unit // sizes, sizes)[:, np.newaxis]
+    drawn = _drawn_runs(design)
+    weights = np.empty((n_runs, design.draws), dtype=design.dtype)
+    for start in range(0, design.draws, _COUNTED):
+        part = slice(start, start + _COUNTED)
+        runs = drawn[:, :, part]
+        columns = runs.shape[2]
+        places = runs * columns + np.arange(columns)
+        counts = np.bincount(places.ravel(), minlength=(n_runs + 1) * columns)
+        counts = counts.reshape(n_runs + 1, columns)[:n_runs]
+        np.multiply(counts, shares, out=weights[:, part], casting="unsafe")
+    return weights
+
+
+def _drawn_runs(design: _Design) -> NDArray[np.int32]:
+    """Rows (tasks, most repetitions, draws) of the runs drawn; past the last where there is none.
+
+    A task may have fewer repetitions than the one that it takes the place of has.
+    """
+    n_tasks, most, n_draws = len(design.tasks), max(design.sizes), design.draws
+    seed = derive_seed(design.root, "bootstrap tasks", *design.tasks, *design.sizes)
+    generator = np.random.default_rng(seed)
+    sizes = np.array(design.sizes, dtype=np.int32)
+    offsets = np.cumsum(sizes, dtype=np.int32) - sizes
+    repetitions = np.arange(most)[:, np.newaxis]
+    runs = np.empty((n_tasks, most, n_draws), dtype=np.int32)
+    for row in runs:
+        task = generator.integers(0, n_tasks, n_draws)
+        n = sizes[task]
+        row[:] = generator.integers(0, design.unit, (most, n_draws), dtype=np.int32)
+        row *= n
+        row //= design.unit
+        row += offsets[task]
+        row[repetitions >= n] = sizes.sum()
+    return runs

@@ -1,0 +1,130 @@
+"""TODO: contrasts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay_leaderboard.schema.values import Floats
+from assay_leaderboard.statistics.corrections import benjamini_hochberg
+from assay_leaderboard.statistics.distributions import normal_quantile
+from assay_leaderboard.statistics.exact_sums import inner_products
+
+_ROUNDING = 1e-12
+"""Differences of draws that are none, relative to their size and to the reference's score."""
+
+
+Places = NDArray[np.intp]
+
+
+def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> NDArray[np.intp]:
+    """To how many others each of m methods is shown to lose, (m,): see `Contrasts.beats`.
+
+    Of the draws the spread alone counts, as if they were normal: to count them would need thousands
+    to find a p-value that survives the correction.
+
+    Args:
+        iqm: the means (m,).
+        draws: few paired draws of them (m, draws).
+        margin: differences up to it are not counted.
+        alpha: level of Benjamini-Hochberg over all pairs.
+    """
+    products = inner_products(draws - draws.mean(axis=1, keepdims=True)) / draws.shape[1]
+    own, (i, j) = np.diagonal(products), np.triu_indices(len(iqm), 1)
+    error = np.sqrt(np.maximum(0.0, own[i] + own[j] - 2 * products[i, j]))
+    difference = iqm[i] - iqm[j]
+    size = np.abs(difference)
+    distance = size / np.maximum(error, 1e-12)  # no spread: the difference is certain
+    # The correction compares the k-th smallest p with k shares of alpha; quantiles save the p.
+    reached = np.sort(distance)[::-1]
+    reached = reached[reached >= _quantiles(len(reached), alpha)]
+    shown = (size > margin) & (distance >= reached.min(initial=math.inf))
+    return np.bincount(np.where(difference > 0, j, i)[shown], minlength=len(iqm))
+
+
+@functools.lru_cache(maxsize=4)
+def _quantiles(n: int, alpha: float) -> Floats:
+    """How far from 0 a normal number is with a p-value of k / n of alpha, k = 1..n."""
+    found = np.array([-normal_quantile(alpha * k / n / 2) for k in range(1, n + 1)])
+    found.setflags(write=False)
+    return found
+
+
+def _slack(draws: Floats) -> Floats:
+    """By how much each draw may differ from an equal one, by rounding."""
+    return _ROUNDING * (1 + np.abs(draws))
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """All pairs of m methods by their interquartile means."""
+
+    iqm: Floats
+    """(m,)"""
+    p: Floats
+    """(m, m) two-sided, from the paired bootstrap of the difference; not corrected."""
+
+    @classmethod
+    def of(cls, iqm: Floats, draws: Floats) -> Contrasts:
+        """From the means (m,) and their paired draws (m, draws)."""
+        if len(iqm) < 2:
+            return cls(iqm, np.ones((len(iqm), len(iqm))))
+        # Of most pairs all draws of the better lie above those of the worse: nothing to count.
+        smallest, largest = draws.min(axis=1), draws.max(axis=1)
+        near = np.triu((smallest - _slack(smallest))[:, np.newaxis] <= largest, 1)
+        counts = np.zeros(near.shape)
+        for i in np.flatnonzero(near.any(axis=1)).tolist():
+            slack = _slack(draws[i])
+            least, most = draws[i] - slack, draws[i] + slack
+            for j in np.flatnonzero(near[i]).tolist():
+                rarer = np.count_nonzero(least <= draws[j])
+                if 2 * rarer > draws.shape[1]:  # else it is the rarer, whatever ties there are
+                    rarer = min(rarer, np.count_nonzero(most >= draws[j]))
+                counts[i, j] = counts[j, i] = rarer
+        p = np.minimum(1.0, 2 * (1 + counts) / (1 + draws.shape[1]))
+        np.fill_diagonal(p, 1.0)
+        return cls(iqm, p)
+
+    def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
+        """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
+
+        Differences up to `margin` are not counted: a deterministic task has no spread, so the
+        bootstrap alone would call any difference on it certain.
+        """
+        found = np.zeros(self.p.shape, dtype=np.bool_)
+        winners, losers, p, large = self._pairs(margin)
+        shown = large & (benjamini_hochberg(p) <= alpha)
+        found[winners[shown], losers[shown]] = True
+        return found
+
+    def lost_without(self, margin: float, alpha: float) -> NDArray[np.intp]:
+        """(m, m): to how many each method loses if that of the row is left out.
+
+        The others keep their p, with fewer to correct for. What the one left out beats stays: it
+        keeps its place.
+        """
+        m = len(self.iqm)
+        lost = self.beats(margin, alpha).astype(np.intp)
+        winners, losers, p, large = self._pairs(margin)
+        for place in range(m):
+            kept = (winners != place) & (losers != place)
+            shown = large[kept] & (benjamini_hochberg(p[kept]) <= alpha)
+            lost[place] += np.bincount(losers[kept][shown], minlength=m)
+        return lost
+
+    def _pairs(self, margin: float) -> tuple[Places, Places, Floats, NDArray[np.bool_]]:
+        """Of each pair the better, the worse, p, and whether the difference is above `margin`.
+
+        By increasing p: corrections, of which there are hundreds, have nothing left to sort.
+        """
+        first, second = np.triu_indices(len(self.iqm), 1)
+        order = np.argsort(self.p[first, second], kind="stable")
+        first, second = first[order], second[order]
+        difference = self.iqm[first] - self.iqm[second]
+        wins = difference > 0
+        winners, losers = np.where(wins, first, second), np.where(wins, second, first)
+        return winners, losers, self.p[first, second], np.abs(difference) > margin

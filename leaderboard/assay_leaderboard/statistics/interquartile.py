@@ -1,0 +1,83 @@
+"""The mean of the middle half of values under thousands of sets of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay_leaderboard.statistics.exact_sums import Floats, Weights
+
+_BLOCK_BYTES = 1 << 19
+"""Weights worked on at once: few enough for the cache, enough for a loop over rows."""
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """Weights of which few differ: each is looked up when it is needed."""
+
+    table: Weights
+    """(places, columns): a draw each."""
+    places: NDArray[np.integer]
+    """(n, draws / columns) of the weights in the table."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a weight."""
+        return self.table.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, draws)."""
+        n, draws = self.places.shape
+        return n, draws * self.table.shape[1]
+
+    def take(self, rows: NDArray[np.intp], axis: int, out: Weights, mode: str) -> None:
+        """As if they were an array."""
+        looked_up = out.reshape(len(rows), -1, self.table.shape[1])
+        self.table.take(self.places[rows], axis=0, out=looked_up, mode="clip")
+
+
+def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> Floats:
+    """Means (draws,) of the middle half of values (n,) under weights (n, draws).
+
+    A value at an edge of the middle half counts by the share of its weight that lies inside. One
+    outside has weight zero, however extreme it is.
+
+    Args:
+        values: finite.
+        weights: whole numbers from 0; those of a draw add up to four quarters, which their type
+            holds.
+        quarter: a quarter of their sum.
+    """
+    n_draws = weights.shape[1]
+    order = np.argsort(values, kind="stable")
+    low, high = (weights.dtype.type(edge) for edge in (quarter, 3 * quarter))
+    n_rows = min(len(values), max(1, _BLOCK_BYTES // (n_draws * weights.dtype.itemsize)))
+    block = np.empty((n_rows, n_draws), dtype=weights.dtype)
+    inside = np.empty_like(block)
+    # Of all rows so far, and what of it counts or lies below.
+    reached, counted = np.zeros_like(block[0]), np.full_like(block[0], low)
+    total = np.zeros(n_draws)
+    for first in range(0, len(values), n_rows):
+        rows = order[first : first + n_rows]
+        block, inside = block[: len(rows)], inside[: len(rows)]
+        weights.take(rows, axis=0, out=block, mode="clip")  # "raise" would copy
+        for row in block:  # faster than np.cumsum(axis=0)
+            reached = np.add(row, reached, out=row)
+        reached = reached.copy()
+        if reached.max() <= low:
+            continue
+        np.clip(block, low, high, out=block)
+        np.subtract(block[0], counted, out=inside[0])
+        np.subtract(block[1:], block[:-1], out=inside[1:])
+        # No BLAS, which orders its additions by the processor and the threads that it finds;
+        # another build of NumPy may still change the last digit.
+        total += np.einsum("n,nd->d", values[rows], inside)
+        counted = block[-1].copy()
+        if counted.min() >= high:
+            break
+    total /= 2 * quarter
+    return total

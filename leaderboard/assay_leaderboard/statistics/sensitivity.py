@@ -1,0 +1,44 @@
+"""How much the hyperparameters matter, from the stored trials of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from assay.cards import Direction
+from assay.space import Value
+
+
+def shortfalls(vals: Sequence[float], direction: Direction) -> list[float]:
+    """How far each of the validation scores lies from the best, at least 0."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    best = max(sign * val for val in vals)
+    return [best - sign * val for val in vals]
+
+
+def near_best(shortfalls: Sequence[float], margin: float) -> list[bool]:
+    """Which scores lie within `margin` of the best."""
+    return [shortfall <= margin * (1 + 1e-9) for shortfall in shortfalls]  # 0.95 - 0.94 > 0.01
+
+
+def learning_rate(names: Collection[str]) -> str | None:
+    """Which of the tuned hyperparameters is the learning rate; None if none is called one.
+
+    "lr" itself, else a name that ends in ".lr" (`reference.lr` is the one that the reference
+    optimizer lends), else one that ends in "_lr"; the first by name.
+    """
+    for ending in (".lr", "_lr"):
+        found = sorted(name for name in names if name == "lr" or name.endswith(ending))
+        if found:
+            return "lr" if "lr" in found else found[0]
+    return None
+
+
+def decades(rates: Sequence[Value]) -> float | None:
+    """Width of the positive numbers among `rates` in factors of ten; None if there is none."""
+    logs = [
+        math.log10(rate)
+        for rate in rates
+        if isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0
+    ]
+    return max(logs) - min(logs) if logs else None

@@ -1,0 +1,292 @@
+"""Cards: what a task or a submission declares, in TOML, read without importing any plugin."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assay.errors import CardError
+from assay.ruleset import Tier
+from assay.space import Value
+
+Family = Literal["classification", "functions", "noisy_labels", "class_imbalance", "quantization"]
+FAMILIES: tuple[Family, ...] = (
+    "classification",
+    "functions",
+    "noisy_labels",
+    "class_imbalance",
+    "quantization",
+)
+Direction = Literal["maximize", "minimize"]
+Access = Literal["sample_indices", "class_counts", "noise_rate"]
+"""What a task may grant beside inputs and given labels, and a method may ask for."""
+
+HOOKS: tuple[str, ...] = (
+    "transform_model",
+    "configure_optimizer",
+    "lr_factor",
+    "sampler",
+    "transform_batch",
+    "compute_loss",
+    "transform_gradients",
+    "training_step",
+    "on_epoch_end",
+    "callbacks",
+    "finalize_model",
+)
+"""Hooks of a Method in the order they fire; state_dict and load_state_dict are free to all."""
+
+_LOSS = frozenset({"compute_loss", "transform_batch", "on_epoch_end"})
+TRACKS: dict[str, frozenset[str]] = {
+    "optimizer": frozenset(
+        {"configure_optimizer", "transform_gradients", "training_step", "finalize_model"}
+    ),
+    "schedule": frozenset({"lr_factor", "configure_optimizer"}),
+    "gradient_transform": frozenset({"transform_gradients", "training_step"}),
+    "loss": _LOSS,
+    "regularizer": _LOSS | {"transform_gradients", "training_step", "transform_model"},
+    "sampling": frozenset({"sampler", "transform_batch", "compute_loss", "on_epoch_end"}),
+    "quantizer": _LOSS | {"transform_model", "finalize_model", "configure_optimizer"},
+    "open": frozenset(HOOKS),
+}
+"""A track is a set of allowed hooks; within one, methods change the same part of training."""
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Dataset(_Part):
+    """Where a task's data come from."""
+
+    name: Slug
+    """Which loader of assay.data reads it; "none" for synthetic functions."""
+    source: Text
+    """Publisher and address or citation."""
+    licence: Text
+    sha256: dict[str, str] = {}
+    """Digest of each published file, where the loader checks one."""
+
+
+class Model(_Part):
+    """The network, by name and parameters of assay.models."""
+
+    name: Slug
+    parameters: dict[str, Value] = {}
+
+
+class Metric(_Part):
+    """What is scored."""
+
+    name: Slug
+    direction: Direction
+    chance: float
+    """Score of a method that learns nothing; a diverged tuning point counts as this."""
+    margin: Annotated[float, Field(gt=0)]
+    """Differences within +-margin are equivalent in practice (two one-sided tests)."""
+    unit: str = "share"
+    """Unit of the score: "share" for 0..1."""
+
+
+class Budget(_Part):
+    """What one run may spend."""
+
+    batches: Annotated[int, Field(ge=1)]
+    """Batches the loader hands out; every method sees the same number."""
+    batch_size: Annotated[int, Field(ge=1)]
+    passes: Annotated[int, Field(ge=1)] | None = None
+    """Forward-backward passes after which training ends, where the oracle's calls are counted."""
+    seconds: Annotated[float, Field(gt=0)]
+    """Wall time after which a run is stopped and recorded as out_of_budget."""
+
+
+class Evaluation(_Part):
+    """When weights are taken for scoring; the last batch is always among the points."""
+
+    points: Annotated[int, Field(ge=1, le=200)] = 1
+    spacing: Literal["linear", "log"] = "linear"
+
+    def batches(self, total: int) -> list[int]:
+        """Batch counts (1..total) after which a snapshot is taken, increasing."""
+        n = self.points
+        if self.spacing == "linear":
+            chosen = {max(1, round(total * i / n)) for i in range(1, n + 1)}
+        else:
+            chosen = {max(1, round(total ** (i / n))) for i in range(1, n + 1)}
+        return sorted(chosen | {total})
+
+
+class Target(_Part):
+    """A frozen score for time-to-target."""
+
+    name: Literal["easy", "reference", "stretch"]
+    value: float
+
+
+class Citation(_Part):
+    """A paper."""
+
+    title: Text
+    year: Annotated[int, Field(ge=1950, le=2100)]
+    identifier: Text
+    """arXiv number, DOI or proceedings."""
+
+
+class TaskCard(_Part):
+    """Data sheet of a task."""
+
+    schema_version: Literal[1] = 1
+    slug: Slug
+    version: Annotated[int, Field(ge=1)]
+    title: Text
+    summary: Text
+    family: Family
+    tier: Tier
+    dataset: Dataset
+    n_classes: Annotated[int, Field(ge=0)] = 0
+    """Classes of a labelled task; 0 for functions."""
+    split: dict[str, int | float] = {}
+    """Examples per split (train, val, test), as the family reads it."""
+    model: Model
+    recipe: dict[str, Value] = {}
+    """What makes the task what it is: noise, imbalance, bits, instance; as the family reads it."""
+    metric: Metric
+    secondary: list[Slug] = []
+    """Further metrics recorded beside the score."""
+    targets: list[Target] = []
+    budget: Budget
+    evaluation: Evaluation = Evaluation()
+    schedule: Literal["linear", "constant", "drop"] = "linear"
+    """Learning rate over the budget: to zero, constant, or divided by ten at 80 %."""
+    deterministic: bool = False
+    """Nothing varies between repetitions (a paper fixed it): one repetition is run."""
+    reference: Slug
+    """The submission that scores are compared with."""
+    access: list[Access] = []
+    """What extra access the task can grant."""
+    citation: list[Citation] = []
+    superseded_by: Slug | None = None
+
+
+class Claim(_Part):
+    """One testable statement of a paper."""
+
+    text: Text
+    source: Text
+    """Where in the paper, and how it is known (read, abstract, or from memory and unchecked)."""
+    paper_value: str | float | None = None
+    metric: Slug
+    better_than: Slug
+    """A submission's slug, or "reference"."""
+    tasks: list[str] = Field(min_length=1)
+    """Task slugs or glob patterns."""
+    margin: float = 0.0
+    tuned: bool = True
+    """False: the claim is about the defaults, not about the tuned method."""
+
+
+class SubmissionCard(_Part):
+    """Data sheet of a method."""
+
+    schema_version: Literal[1] = 1
+    slug: Slug
+    version: Annotated[int, Field(ge=1)] = 1
+    title: Text
+    summary: str = ""
+    track: Literal[
+        "optimizer",
+        "schedule",
+        "gradient_transform",
+        "loss",
+        "regularizer",
+        "sampling",
+        "quantizer",
+        "open",
+    ] = "open"
+    families: list[Family] = Field(default=list(FAMILIES), min_length=1)
+    access: list[Access] = []
+    """What the method needs beyond inputs and given labels."""
+    binary_only: bool = False
+    """The method is defined for two classes only."""
+    requires: dict[str, list[Value]] = {}
+    """Keys of a task's recipe and the values the method is defined for, as weight_bits = [1]."""
+    authors: list[Text] = []
+    paper: Citation | None = None
+    licence: Text = "Apache-2.0"
+    is_baseline: bool = False
+    claims: list[Claim] = []
+    supersedes: Slug | None = None
+    derived_from: list[Slug] = []
+    """Submissions whose code this one starts from; likeness to these is not flagged."""
+
+
+Card = TypeVar("Card", TaskCard, SubmissionCard)
+
+
+def read_card(path: Path, model: type[Card]) -> Card:
+    """Read one card.toml; its slug must be its folder's name.
+
+    Raises:
+        CardError: with every problem, each as `file:line: key: what is wrong`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also digits or brackets without end
+        raise CardError([f"{path}: not valid TOML: {error}"]) from error
+    try:
+        card = model(**data)
+    except ValidationError as error:
+        raise CardError(
+            [_problem(path, text, entry["loc"], entry) for entry in error.errors()]
+        ) from error
+    if card.slug != path.parent.name:
+        raise CardError(
+            [f"{path}:{_line(text, ('slug',))}: slug: is {card.slug!r}, expected the folder's "
+             f"name {path.parent.name!r}"]
+        )  # fmt: skip
+    return card
+
+
+def _problem(path: Path, text: str, loc: tuple[int | str, ...], entry: Any) -> str:
+    given = entry.get("input")
+    shown = "" if entry["type"] == "missing" else f" (got {str(given)[:80]!r})"
+    message = "is missing" if entry["type"] == "missing" else entry["msg"]
+    if entry["type"] == "extra_forbidden":
+        message, shown = "is not a key of this card", ""
+    name = ".".join(str(part) for part in loc)
+    return f"{path}:{_line(text, loc)}: {name}: {message}{shown}"
+
+
+def _line(text: str, loc: tuple[int | str, ...]) -> int:
+    """The line on which the key at `loc` stands; its nearest table where it is missing; else 1."""
+    names = [part for part in loc if isinstance(part, str)]
+    wanted = next((part for part in loc if isinstance(part, int)), 0)
+    best, depth, seen, inside = 1, 0, -1, not names[:-1]
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[{1,2}\s*([\w.\- ]+?)\s*\]{1,2}", line)
+        if header:
+            table = [part.strip() for part in header[1].split(".")]
+            inside = table == names[: len(table)]
+            if inside and line.lstrip().startswith("[["):
+                seen += 1
+                inside = seen == wanted
+            if inside and len(table) > depth:
+                best, depth = number, len(table)
+            continue
+        key = re.match(r"\s*([\w\-]+)\s*=", line)
+        if key and inside and key[1] in names[-2:] and depth < len(names):
+            if key[1] == names[-1]:
+                return number
+            best = number
+    return best

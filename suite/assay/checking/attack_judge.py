@@ -1,0 +1,184 @@
+"""TODO: attack_judge."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.checking.canaries import Canaries
+from assay.plugins.registry import (
+    TaskEntry,
+)
+from assay.records.schema import RunRecord
+
+Expected = Literal["failed", "no gain", "flagged", "open"]
+
+
+Result = Literal["failed", "no gain", "flagged", "open", "broken", "elsewhere"]
+
+
+class Attack(BaseModel):
+    """One entry of the registry; its first lines explain the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    slug: str
+    does: str
+    gains: str
+    stopped_by: str
+    expected: Expected
+    plugin: str | None = None
+    task: str = "attack_digits"
+    gain: Literal[
+        "loot", "score", "accepted", "limit", "process", "environment", "clock", "text", "replay",
+        "always",
+    ] = "loot"  # fmt: skip
+    limit: str = ""
+    variants: tuple[str, ...] = ("",)
+    n_runs: int = 1
+    concurrent: bool = False
+    seconds: float | None = None
+    unsandboxed: Literal["gains", "fails", ""] = ""
+    shown_by: str = ""
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it is a plugin; else other tests show it."""
+        return self.plugin != ""
+
+
+class _Judged(BaseModel):
+    """What one run, or one group of runs, of an attack came to."""
+
+    ended: Result
+    evidence: str
+
+
+class _Judge:
+    """Whether an attack got what it came for, from its records."""
+
+    def __init__(
+        self,
+        attack: Attack,
+        canaries: Canaries,
+        honest: RunRecord,
+        task: TaskEntry,
+        serial: str,
+        seconds: float,
+    ) -> None:
+        self.attack, self.canaries, self.honest, self.task = attack, canaries, honest, task
+        self.serial, self.seconds = serial, seconds
+
+    def judge(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        """Whether it gained and what shows it; None where that cannot be told."""
+        judges = {
+            "loot": self._loot,
+            "score": self._score,
+            "accepted": self._accepted,
+            "limit": self._limit,
+            "process": self._process,
+            "environment": self._environment,
+            "clock": self._clock,
+            "text": self._text,
+            "replay": self._replay,
+            "always": self._always,
+        }
+        stolen = self._stolen(records)
+        if stolen:
+            return True, stolen
+        return judges[self.attack.gain](records)
+
+    def _stolen(self, records: Sequence[RunRecord]) -> str:
+        """Signs that any attack, whatever it is for, has been where it should not be."""
+        for record in records:
+            if any(token in record.message for token in self.canaries.tokens):
+                return record.message
+        changed = [
+            path.name
+            for path in self.canaries.results.iterdir()
+            if path.name not in (".git", "secret")
+        ]
+        for name in changed:
+            (self.canaries.results / name).unlink()
+        return f"files among the records: {changed}" if changed else ""
+
+    def _loot(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        for record in records:
+            if "REACHED" in record.message:
+                return True, _after(record.message, "REACHED")
+        message = records[-1].message
+        if "DENIED" not in message:
+            return None, f"neither reached nor denied: {message or records[-1].status}"
+        return False, _after(message, "DENIED")
+
+    def _score(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        record, metric = records[0], self.task.card.metric
+        if record.result is None or self.honest.result is None:
+            return self._crash(record) or (False, record.message)
+        ahead = record.result.test - self.honest.result.test
+        gained = (ahead if metric.direction == "maximize" else -ahead) > metric.margin
+        return gained, f"test {record.result.test:.3f}, honest {self.honest.result.test:.3f}"
+
+    def _accepted(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        record = records[0]
+        if record.status == "completed":
+            return True, "the forged file was scored"
+        return self._crash(record) or (False, record.message)
+
+    def _limit(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        message = records[0].message
+        return self.attack.limit not in message, message or records[0].status
+
+    def _process(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if self.serial.encode() in path.read_bytes():
+                    return True, "its process is still there"
+        return False, "its process ended with the run"
+
+    def _environment(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        seen, true = records[0].environment, self.honest.environment
+        return seen != true, f"recorded as {seen.cpu}, {seen.platform}"
+
+    def _clock(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        usage, honest = records[0].usage, self.honest.usage
+        gained = usage.wall_seconds < 0.1 * self.seconds or usage.cpu_seconds <= 0
+        return gained, (
+            f"{usage.cpu_seconds:.2f} s of CPU in {usage.wall_seconds:.2f} s measured outside "
+            f"(honest: {honest.cpu_seconds:.2f}), {usage.train_seconds:.2f} s claimed"
+        )
+
+    def _text(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        message = records[0].message
+        bad = sorted({f"U+{ord(c):04X}" for c in message if unicodedata.category(c)[0] == "C"})
+        kept = f"{len(message)} characters, none of which controls anything"
+        return bool(bad), f"the message has {', '.join(bad)}" if bad else kept
+
+    def _replay(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        hashes = {record.weights_sha256 for record in records}
+        if None in hashes:
+            return None, records[0].message
+        if len(hashes) == 1:
+            return None, "both runs are alike: it did not do what it is for"
+        return True, "the same run has other weights each time"
+
+    def _always(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        record = records[0]
+        return (True, "completed") if record.result else (None, record.message)
+
+    def _crash(self, record: RunRecord) -> tuple[None, str] | None:
+        """An attack that broke by its own fault shows nothing."""
+        broke = "(method.py, line" in record.message or "cannot be imported" in record.message
+        return (None, f"the attack itself broke: {record.message}") if broke else None
+
+
+def _after(message: str, word: str) -> str:
+    """What an attack says after its verdict, without the place where it was raised."""
+    return re.sub(r" \(method\.py, line \d+\)$", "", message.partition(word)[2]).strip()

@@ -1,0 +1,360 @@
+"""`assay check`: everything that is wrong with a method or a task, in one go.
+
+What the cards say is checked here; code is imported in children of a worker alone, where
+assay.worker.probe_method tries a method out on toys and assay.worker.probe_task examines a task. Authors and CI run
+the same checks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, get_args
+
+from assay.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
+from assay.checking.report import Finding, Report, failed, fine, note, read_findings
+from assay.engine.outcomes import DidNotEnd
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    find_method,
+    folders,
+    illegal,
+    method_entries,
+    task_entries,
+)
+from assay.records.schema import Compute, RunRecord
+
+Kind = Literal["method", "task"]
+LOAD_SECONDS, METHOD_SECONDS, RESUME_SECONDS, TASK_SECONDS = 30.0, 30.0, 20.0, 300.0
+SLOW_LITE_SECONDS = 2.0
+"""CPU time of a run above which a task is too slow for the lite tier."""
+NULL_SHARE = 0.25
+"""Untrained weights may score this share of the way from chance to the reference."""
+
+
+def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) -> bool:
+    """Check methods and tasks, given by slug or path; False if anything failed."""
+    report = Report(as_json=as_json)
+    subjects: list[tuple[Kind, str, Path]] = []
+    for name in paths:
+        try:
+            subjects += [(kind, name, path) for kind, path in _resolve(name)]
+        except AssayError as error:
+            report.show("", name, [failed("name", str(error))])
+    if subjects:
+        with Pool(n_workers=1, compute=Compute(), allow_weaker=allow_weaker) as pool:
+            for kind, name, path in subjects:
+                check = check_method if kind == "method" else check_task
+                report.show(kind, name, check(pool, path))
+    report.close()
+    return report.passed
+
+
+def _resolve(name: str) -> list[tuple[Kind, Path]]:
+    """What a name stands for: a slug (of a method, a task or both), a folder or a file.
+
+    Raises:
+        AssayError: it stands for nothing that can be checked.
+    """
+    plain = "/" not in name and os.sep not in name and not name.endswith(".py")
+    if plain:
+        kinds: tuple[tuple[Kind, str], ...] = (("method", "submissions"), ("task", "tasks"))
+        known = {kind: {path.name: path for path in folders(where)} for kind, where in kinds}
+        found = [(kind, paths[name]) for kind, paths in known.items() if name in paths]
+        if found:
+            return found
+        if not Path(name).is_dir():
+            raise UnknownName(
+                "method or task", name, {n for paths in known.values() for n in paths}
+            )
+    path = Path(name).expanduser().resolve()
+    if path.is_file():
+        if path.name in ("task.py", "method.py", "card.toml"):
+            path = path.parent
+        elif path.suffix == ".py":
+            return [("method", path)]
+    for kind in get_args(Kind):
+        if (path / f"{kind}.py").is_file():
+            return [(kind, path)]
+    raise PluginError(
+        f"{path}: expected a folder with card.toml and method.py or task.py, or a .py file"
+    )
+
+
+def check_method(pool: Pool, path: Path) -> Iterator[Finding]:
+    """Everything about one method: a folder, or a single .py file."""
+    try:
+        entry = find_method(str(path))
+        card, source = entry.card, entry.source
+        access = f", needs {', '.join(card.access)}" if card.access else ""
+        yield fine("card", f"track {card.track}, {len(card.families)} families{access}")
+        yield from _check_references(card)
+        yield from _check_pairs(card)
+    except CardError as error:
+        yield from (failed("card", problem) for problem in error.problems)
+        card, source = _stand_in(path), path / "method.py"
+    except AssayError as error:
+        yield failed("card", str(error))
+        if not (path / "method.py").is_file():
+            return
+        card, source = _stand_in(path), path / "method.py"
+    runnable = yield from _check_code(pool, card, source)
+    if runnable:
+        shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
+        try:
+            yield from _check_on_toys(pool, card, source, shared, runnable)
+        finally:
+            shutil.rmtree(shared, ignore_errors=True)
+
+
+def _stand_in(path: Path) -> SubmissionCard:
+    """A card for code whose own is malformed, so that the code is checked all the same."""
+    try:
+        data = tomllib.loads((path / "card.toml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        data = {}
+
+    def valid(key: str, allowed: Sequence[str]) -> list[str]:
+        given = data.get(key)
+        return [value for value in allowed if isinstance(given, list) and value in given]
+
+    return SubmissionCard.model_validate(
+        {
+            "slug": "stand_in",
+            "title": "Stand-in",
+            "track": data.get("track") if data.get("track") in TRACKS else "open",
+            "families": valid("families", FAMILIES) or ["classification"],
+            "access": valid("access", get_args(Access)),
+            "binary_only": data.get("binary_only") is True,
+        }
+    )
+
+
+def _check_references(card: SubmissionCard) -> Iterator[Finding]:
+    """Slugs that the card names."""
+    try:
+        methods, tasks = method_entries(), task_entries()
+    except CardError as error:
+        n = len(error.problems)
+        yield note("card", f"names of others were not checked: {n} problems in other cards")
+        return
+    for number, claim in enumerate(card.claims):
+        where = f"claims[{number}]"
+        if claim.better_than != "reference" and claim.better_than not in methods:
+            yield failed("card", f"{where}.better_than: {_unknown('method', claim.better_than)}")
+        missing = [p for p in claim.tasks if not any(fnmatchcase(slug, p) for slug in tasks)]
+        if missing:
+            shown = ", ".join(missing)
+            yield note("card", f"{where}.tasks: no task is called {shown}: not tested there")
+    if card.supersedes and card.supersedes not in methods:
+        yield failed("card", f"supersedes: {_unknown('method', card.supersedes)}")
+
+
+def _unknown(kind: str, slug: str) -> str:
+    known = method_entries() if kind == "method" else task_entries()
+    return str(UnknownName(kind, slug, known))
+
+
+def _check_pairs(card: SubmissionCard) -> Iterator[Finding]:
+    """Tasks it may enter, and why not the others of its families."""
+    try:
+        tasks = [e.card for e in task_entries().values() if e.card.family in card.families]
+    except CardError:
+        return  # said by _check_references
+    reasons = [reason for task in tasks if (reason := illegal(card, task)) is not None]
+    different = list(dict.fromkeys(reasons))
+    if tasks and len(reasons) == len(tasks):
+        yield failed("tasks", "it may enter none: " + "; ".join(different))
+        return
+    more = [f"and {len(different) - 3} more reasons"] if len(different) > 3 else []
+    entered = f"may enter {len(tasks) - len(reasons)} of {len(tasks)} in its families"
+    yield fine("tasks", "; ".join([entered, *different[:3], *more]))
+
+
+def _check_code(
+    pool: Pool, card: SubmissionCard, source: Path
+) -> Generator[Finding, None, dict[str, bool]]:
+    """Import, hooks against the track, search spaces.
+
+    Returns:
+        The families it can be tried out in, and whether its search space there is sound.
+    """
+    request = {"probe": "load", "method": str(source), "families": card.families}
+    try:
+        loaded = pool.answer({"command": "probe", **request}, LOAD_SECONDS)
+    except PluginError as error:
+        yield failed("import", f"importing {source.name}: {error}")
+        return {}
+    if "error" in loaded:
+        yield failed("import", loaded["error"])
+        return {}
+    hooks = loaded["hooks"]
+    yield fine("import", f"overrides {', '.join(hooks) or 'nothing'}")
+    foreign = [hook for hook in hooks if hook not in TRACKS[card.track]]
+    if foreign:
+        allowed = ", ".join(sorted(TRACKS[card.track]))
+        yield failed(
+            "track",
+            f"track {card.track} does not allow {', '.join(foreign)} (it allows {allowed}); "
+            "choose another track in card.toml: `open` allows every hook",
+        )
+    for family in loaded["unknown_families"]:
+        yield failed("search space", str(UnknownName("family", family, FAMILIES)))
+    if loaded["keeps_state"] != loaded["restores_state"]:
+        yield failed("resume", "state_dict and load_state_dict must be defined together")
+    problems: Mapping[str, str] = loaded["spaces"]
+    for text in dict.fromkeys(problems.values()):
+        where = [family for family, problem in problems.items() if problem == text]
+        yield failed("search space", text, where[0] if len(where) == 1 else None)
+    return {family: family not in problems for family in loaded["runnable"]}
+
+
+def _check_on_toys(
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
+) -> Iterator[Finding]:
+    common = {
+        "command": "probe",
+        "method": str(source),
+        "shared": str(shared),
+        "access": card.access,
+        "families": list(families),
+        "binary": card.binary_only,
+        "requires": card.requires,
+    }
+    try:
+        pool.make_toys(common)
+    except (PluginError, WorkerError) as error:
+        yield failed("runs", f"no toy can be made for this card: {error}")
+        return
+    tried: list[str] = []
+    for family, sound in families.items():
+        request = {**common, "family": family, "corners": sound}
+        log, problem, hung = shared / family / "findings.jsonl", None, False
+        try:
+            answer = pool.answer({**request, "probe": "method"}, METHOD_SECONDS)
+            if answer.get("resume"):
+                halfway = {"probe": "resume", "batches": answer["resume"]}
+                pool.answer({**request, **halfway}, RESUME_SECONDS)
+        except PluginError as error:
+            problem, hung = str(error), isinstance(error, DidNotEnd)
+        yield from read_findings(log, problem, family)
+        tried.append(family)
+        if hung and len(tried) < len(families):
+            left = ", ".join(name for name in families if name not in tried)
+            yield note("runs", f"not tried in {left}: it would take as long again")
+            return
+
+
+def check_task(pool: Pool, folder: Path) -> Iterator[Finding]:
+    """Everything about one task folder."""
+    try:
+        card = read_card(folder / "card.toml", TaskCard)
+    except CardError as error:
+        yield from (failed("card", problem) for problem in error.problems)
+        return
+    entry = TaskEntry(card, folder)
+    yield fine("card", f"{card.family}, {card.tier}, {card.metric.name} ({card.metric.direction})")
+    yield from _check_targets(card)
+    if card.superseded_by and card.superseded_by not in task_entries():
+        yield failed("card", f"superseded_by: {_unknown('task', card.superseded_by)}")
+    shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
+    problem, answer = None, {}
+    try:
+        try:
+            answer = pool.audit(folder, shared, TASK_SECONDS)
+        except PluginError as error:
+            problem = str(error)
+        yield from read_findings(shared / "findings.jsonl", problem, None)
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+    yield from _check_reference(pool, entry, answer.get("null"))
+
+
+def _check_targets(card: TaskCard) -> Iterator[Finding]:
+    """Targets get harder from easy to reference to stretch, and none is met by chance."""
+    sign = 1 if card.metric.direction == "maximize" else -1
+    order = {"easy": 0, "reference": 1, "stretch": 2}
+    targets = sorted(card.targets, key=lambda target: order[target.name])
+    values = [sign * card.metric.chance, *(sign * target.value for target in targets)]
+    if len({target.name for target in targets}) < len(targets):
+        yield failed("card", "targets: each of easy, reference and stretch at most once")
+    elif any(a >= b for a, b in pairwise(values)):
+        shown = ", ".join(f"{target.name} {target.value:g}" for target in targets)
+        yield failed(
+            "card",
+            f"targets: expected chance {card.metric.chance:g}, {shown} to get harder in turn",
+        )
+
+
+def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterator[Finding]:
+    """The reference submission exists, may enter, and passes where doing nothing does not."""
+    card = task.card
+    try:
+        reference = find_method(card.reference)
+    except UnknownName as error:
+        yield failed("reference", str(error))
+        return
+    except CardError as error:
+        yield note("reference", f"not run: {len(error.problems)} problems in cards of methods")
+        return
+    if (reason := illegal(reference.card, card)) is not None:
+        yield failed("reference", reason)
+        return
+    if card.tier != "lite" or null is None:
+        why = "its tier is beyond lite" if card.tier != "lite" else "the task failed before"
+        yield note("reference", f"{card.reference} was not run: {why}")
+        return
+    try:
+        record = _reference_run(pool, task, reference)
+    except AssayError as error:
+        yield failed("reference", str(error))
+        return
+    yield from _judge_reference(card, record, null)
+
+
+def _reference_run(pool: Pool, task: TaskEntry, reference: MethodEntry) -> RunRecord:
+    from assay.engine.cells import make_cells
+
+    (cell,) = make_cells([(task, reference)], pool, "full")
+    spec = cell.spec(dict(cell.space.defaults), "repetition", 0)
+    return pool.run(Job(spec, task, reference), cell.reproduce(spec))
+
+
+def _judge_reference(card: TaskCard, record: RunRecord, null: float) -> Iterator[Finding]:
+    if record.result is None:
+        yield failed("reference", f"{card.reference}: {record.status}: {record.message}")
+        return
+    metric, usage = card.metric, record.usage
+    sign = 1 if metric.direction == "maximize" else -1
+    gain = sign * (record.result.test - metric.chance)
+    scored = f"{metric.name} {record.result.test:.4g} with {card.reference}'s defaults"
+    if gain <= 0:
+        yield failed("reference", f"{scored} is no better than chance ({metric.chance:g})")
+        return
+    yield fine("reference", scored)
+    off = sign * (null - metric.chance) / gain
+    untrained = f"untrained weights score {null:.3g}, chance is {metric.chance:g}"
+    if card.family == "quantization":
+        yield note("null", f"{untrained}; the start is trained in float")
+    elif abs(off) > NULL_SHARE:
+        yield failed(
+            "null", f"{untrained}: correct metric.chance, or the task measures no learning"
+        )
+    else:
+        yield fine("null", untrained)
+    spent = (
+        f"{usage.wall_seconds:.2f} s a run ({usage.cpu_seconds:.2f} s of CPU), "
+        f"{usage.peak_bytes / 2**20:.0f} MiB; the limit is {card.budget.seconds:g} s"
+    )
+    slow = card.tier == "lite" and usage.cpu_seconds > SLOW_LITE_SECONDS
+    yield note("cost", f"{spent}: slow for the lite tier") if slow else fine("cost", spent)

@@ -1,0 +1,208 @@
+"""`assay pack`, `assay verify`, `assay log`: from records to a published folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from assay import paths
+
+if TYPE_CHECKING:
+    from assay.publication.verify import Finding
+    from assay.records.bundle import Bundle
+    from assay.records.log import Entry
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Published = Annotated[
+    Path | None,
+    typer.Option("--published", help="Folder of bundles and log; default: this checkout's."),
+]
+KINDS = ("publish", "replay", "supersede", "correct", "retract", "reveal")
+log_app = typer.Typer(no_args_is_help=True, help="The log of published results.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(pack)
+    app.command()(verify)
+    app.add_typer(log_app, name="log")
+
+
+def pack(
+    method: Annotated[str, typer.Argument(help="A method: a slug, or the path of its folder.")],
+    results: Annotated[
+        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
+    ] = Path("assay-results"),
+    out: Annotated[Path, typer.Option("--out", help="Where the bundles go.")] = Path("bundles"),
+    as_json: AsJson = False,
+) -> None:
+    """Make one bundle for every task on which a method's results are complete and current."""
+    from assay.plugins.registry import find_method
+    from assay.publication.pack import pack_method
+    from assay.records.store import Store
+
+    done = pack_method(find_method(method), Store(results), out)
+    if as_json:
+        written = [{"path": str(p), "n_bytes": p.stat().st_size} for p in done.written]
+        typer.echo(json.dumps({"written": written, "left_out": done.left_out}, indent=1))
+        return
+    for path in done.written:
+        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+    for reason in done.left_out:
+        typer.echo(f"left out: {reason}", err=True)
+    typer.echo(f"next: assay verify {out}/*.zip")
+
+
+def verify(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(metavar="BUNDLE", help="Files made by assay pack.")
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Check the chain of the log and the published files.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option(help="With --log: a hash that `assay log show` ended with at some time."),
+    ] = None,
+    published: Published = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check bundles without running anything of them (tier T1), or the results log."""
+    from assay.errors import AssayError
+
+    folder = published or paths.RESULTS
+    if head is not None and not log:
+        raise AssayError("--head was given without --log; expected both")
+    if not bundles and not log:
+        raise AssayError("nothing was given; expected bundles, for example bundles/*.zip, or --log")
+    problems = _check_log(folder, head) if log else []
+    answers = _check_bundles(bundles or [], folder)
+    if as_json:
+        shown = [
+            {
+                "path": str(path),
+                "valid": _valid(findings),
+                "findings": [vars(finding) for finding in findings],
+            }
+            for path, findings in answers
+        ]
+        typer.echo(json.dumps({"bundles": shown, "log": problems if log else None}, indent=1))
+    else:
+        for path, findings in answers:
+            _tell(path, findings)
+        if log:
+            for problem in problems:
+                typer.echo(f"log: error: {problem}")
+            typer.echo(f"{folder}: {'NOT sound' if problems else 'log and files are sound'}")
+    if problems or not all(_valid(findings) for _, findings in answers):
+        raise typer.Exit(1)
+
+
+def _check_log(folder: Path, head: str | None) -> list[str]:
+    from assay.records import log as publog
+
+    return publog.check(folder, head)
+
+
+def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[Finding]]]:
+    """Findings on each bundle; one that cannot be read has one."""
+    from assay.errors import BundleError
+    from assay.publication.verify import Finding, verify
+    from assay.records.bundle import read_bundle
+
+    standing: list[Bundle] = []
+    for path in sorted(folder.glob("*.zip")) if paths else ():
+        try:
+            standing.append(read_bundle(path))
+        except BundleError:
+            continue  # said by --log, and by checking that file
+    answers: list[tuple[Path, list[Finding]]] = []
+    for path in paths:
+        try:
+            bundle = read_bundle(path)
+        except BundleError as error:
+            answers.append((path, [Finding("error", "unreadable", str(error))]))
+            continue
+        answers.append((path, verify(bundle, standing)))
+    return answers
+
+
+def _valid(findings: list[Finding]) -> bool:
+    return all(finding.severity != "error" for finding in findings)
+
+
+def _tell(path: Path, findings: list[Finding]) -> None:
+    verdict = "valid (tier T1)" if _valid(findings) else "NOT valid"
+    n_flags = sum(finding.severity == "flag" for finding in findings)
+    typer.echo(f"{_plain(str(path))}: {verdict}" + (f", {n_flags} flag(s)" if n_flags else ""))
+    for finding in findings:
+        typer.echo(f"  {finding.severity}: {finding.code}: {_plain(finding.message)}")
+
+
+def _plain(text: str) -> str:
+    """`text` without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+@log_app.command("show")
+def log_show(published: Published = None, as_json: AsJson = False) -> None:
+    """Print the log and its head, the hash to remember."""
+    from assay.records import log as publog
+
+    folder = published or paths.RESULTS
+    entries = publog.read(folder)
+    head = entries[-1].hash if entries else publog.NOTHING
+    if as_json:
+        lines = [entry.model_dump(mode="json") for entry in entries]
+        typer.echo(json.dumps({"entries": lines, "head": head}, indent=1))
+        return
+    for entry in entries:
+        _tell_entry(entry)
+    typer.echo(f"{len(entries)} entries, head {head}")
+
+
+def _tell_entry(entry: Entry) -> None:
+    tier = f" {entry.tier}" if entry.tier else ""
+    typer.echo(f"{entry.n:4} {entry.at[:10]} {entry.kind:9} {entry.file}{tier}")
+    if entry.replaces:
+        typer.echo(f"     replaces {entry.replaces[:16]}")
+    if entry.note:
+        typer.echo(f"     {entry.note}")
+
+
+@log_app.command("add")
+def log_add(
+    kind: Annotated[
+        str, typer.Argument(help="publish, replay, supersede, correct, retract, reveal.")
+    ],
+    bundle: Annotated[Path, typer.Argument(help="The bundle it is about.")],
+    replaces: Annotated[
+        Path | None, typer.Option(help="With supersede and correct: the published bundle.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; shown beside the old value.")] = "",
+    published: Published = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish, correct or withdraw a bundle; the old one and its numbers stay visible.
+
+    Examples:
+        assay log add publish bundles/digits_cnn--adam-v1--0123456789abcdef.zip
+
+        assay log add retract NAME.zip --reason "trained on the validation part"
+    """
+    from assay.errors import UnknownName
+    from assay.publication import publish
+    from assay.records.log import Kind
+
+    if kind not in KINDS:
+        raise UnknownName("kind of entry", kind, KINDS)
+    folder = published or paths.RESULTS
+    entry = publish.add(folder, cast(Kind, kind), bundle, replaces=replaces, note=reason)
+    if as_json:
+        typer.echo(entry.model_dump_json(indent=1))
+        return
+    _tell_entry(entry)
+    typer.echo(f"head {entry.hash}")

@@ -1,0 +1,148 @@
+"""`assay replay`: recorded runs done once more, and what that shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from assay.publication.replay import Replay
+    from assay.records.schema import RunRecord
+
+DIFFERS, INCOMPLETE = 1, 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to `app`."""
+    app.command()(replay)
+
+
+def replay(
+    what: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID...|BUNDLE", help="Ids of runs, or one bundle.")
+    ],
+    n_sample: Annotated[
+        int, typer.Option("--sample", min=1, help="Of a bundle: how many random runs.")
+    ] = 3,
+    seed: Annotated[
+        int | None, typer.Option(help="Of a bundle: which sample. Default: drawn, and printed.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="The method's folder or file, if it is no submission here.")
+    ] = None,
+    secret: Annotated[
+        Path | None, typer.Option(help="The organisers' secret, for epochs not revealed yet.")
+    ] = None,
+    allow_weaker: Annotated[
+        bool, typer.Option("--allow-weaker", help="Replay without a sandbox; earns no tier.")
+    ] = False,
+    results: Annotated[
+        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
+    ] = Path("assay-results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Do recorded runs once more and compare: bit for bit, or within a stated tolerance.
+
+    Examples:
+        assay replay 6624fb14a7bce288 --results assay-results
+
+        assay replay digits_cnn--my_opt-v1--0123456789abcdef.zip --sample 5
+    """
+    from assay.plugins.registry import find_method
+    from assay.publication import replay as replaying
+
+    options: dict[str, Any] = {"secret": secret, "allow_weaker": allow_weaker}
+    if len(what) == 1 and what[0].endswith(".zip"):
+        _replay_bundle(Path(what[0]), n_sample, seed, options, as_json)
+        return
+    records = [_record(run_id, results) for run_id in dict.fromkeys(what)]
+
+    def method_of(ref: Any) -> Any:
+        if method is None:
+            return replaying.submission_of(ref)
+        return replaying.checked_method(find_method(method), ref)
+
+    replays = list(_shown(replaying.replay(records, method_of, **options), as_json))
+    _end(replays, len(records), {}, as_json)
+
+
+def _replay_bundle(
+    path: Path, n_sample: int, seed: int | None, options: dict[str, Any], as_json: bool
+) -> None:
+    import secrets
+
+    from assay.publication import replay as replaying
+    from assay.records.bundle import read_bundle
+
+    bundle = read_bundle(path)
+    seed = secrets.randbits(32) if seed is None else seed
+    records = replaying.sample(bundle.runs, n_sample, seed)
+    about = {"bundle": bundle.sha256, "seed": seed, "sampled": len(records), "of": len(bundle.runs)}
+    if not as_json:
+        typer.echo(f"{path.name}: {len(records)} of {len(bundle.runs)} runs, seed {seed}")
+    with replaying.unpacked(bundle.source, bundle.manifest.method.slug) as entry:
+        found = replaying.replay(
+            records, lambda ref: replaying.checked_method(entry, ref), **options
+        )
+        replays = list(_shown(found, as_json))
+    _end(replays, len(records), about, as_json)
+
+
+def _record(run_id: str, results: Path) -> RunRecord:
+    """A record from the results folder or a published bundle.
+
+    Raises:
+        RecordError: there is none with this id.
+    """
+    from assay.errors import RecordError
+    from assay.paths import RESULTS
+    from assay.records.bundle import read_bundle
+    from assay.records.store import Store
+
+    found = Store(results).find_run(run_id) or Store(RESULTS).find_run(run_id)
+    if found is not None:
+        return found
+    for path in sorted(RESULTS.glob("*.zip")):
+        for record in read_bundle(path).runs:
+            if record.id == run_id:
+                return record
+    raise RecordError(
+        f"no run is called {run_id!r} in {results} or {RESULTS}; expected the 16 digits of an id"
+    )
+
+
+def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
+    """Each replay, told as it comes."""
+    for found in replays:
+        if not as_json:
+            name = f"{found.run_id} {found.method} on {found.task}, {found.purpose}"
+            remark = f": {found.detail}" if found.detail else ""
+            took = f" ({found.took_seconds:.1f} s)" if found.took_seconds else ""
+            typer.echo(f"{found.verdict:16} {name} {found.repetition}{took}{remark}")
+        yield found
+
+
+def _end(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool) -> None:
+    """The summary, and an exit code for scripts.
+
+    Raises:
+        typer.Exit: 1 if a run differs, 4 if one could not be replayed.
+    """
+    from assay.publication.replay import summarise
+
+    found = summarise(replays, wanted)
+    if as_json:
+        runs = [asdict(replay) for replay in replays]
+        typer.echo(json.dumps({**about, **asdict(found), "runs": runs}, indent=1))
+    else:
+        typer.echo(f"tier {found.tier}: {found.why}" if found.tier else f"no tier: {found.why}")
+    verdicts = {replay.verdict for replay in replays}
+    if "differs" in verdicts:
+        raise typer.Exit(DIFFERS)
+    if "cannot" in verdicts:
+        raise typer.Exit(INCOMPLETE)

@@ -1,0 +1,128 @@
+"""TODO: run_one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import cast
+
+import typer
+
+from assay.commands.run_many import INTERRUPTED, _locked, _pool, _say, _terminable
+from assay.engine.cells import Cell, make_cells
+from assay.engine.planning import Pairs, Request, by_device, chosen_pairs
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.errors import AssayError, UnknownName
+from assay.publication.replay import Verdict, compare, tolerance
+from assay.records.schema import Purpose, RunRecord, RunSpec
+from assay.records.store import Store
+from assay.space import Value
+
+REMARKS: dict[Verdict, str] = {
+    "identical": "bit-identical to its record",
+    "within tolerance": "within tolerance of its record",
+    "differs": "DIFFERS from its record",
+    "cannot": "cannot be compared with its record",
+}
+
+
+def run_fixed(
+    request: Request,
+    settings: Sequence[str],
+    purpose: str,
+    repetition: int | None,
+    again: bool,
+) -> int:
+    """Runs at given hyperparameters, without tuning; with `again`, compared with their records."""
+    if purpose not in ("repetition", "tuning"):
+        raise UnknownName("purpose", purpose, ["repetition", "tuning"])
+    pairs = chosen_pairs(request, partial(_say, request))
+    store = Store(request.results)
+    try:
+        with _locked(store), _terminable():
+            wanted = (cast(Purpose, purpose), repetition)
+            same = list(_run_points(request, store, pairs, settings, *wanted, again=again))
+    except KeyboardInterrupt:
+        typer.echo("interrupted: give the same command again to continue", err=True)
+        return INTERRUPTED
+    return 0 if all(same) else 1
+
+
+def _run_points(
+    request: Request,
+    store: Store,
+    pairs: Pairs,
+    settings: Sequence[str],
+    purpose: Purpose,
+    repetition: int | None,
+    *,
+    again: bool,
+) -> Iterator[bool]:
+    """Whether each run was like its record, where it had one."""
+    for compute, _, group in by_device(request, pairs):
+        with _pool(request, compute, 1) as pool:
+            for cell in make_cells(group, pool, "full"):
+                point = _point(cell, settings)
+                for number in range(cell.r) if repetition is None else [repetition]:
+                    spec = cell.spec(point, purpose, number)
+                    yield _run_one(request, store, pool, cell, spec, again)
+
+
+def _run_one(
+    request: Request, store: Store, pool: Pool, cell: Cell, spec: RunSpec, again: bool
+) -> bool:
+    """Run one spec or read its record; False where a second run differs from the first."""
+    known = store.run(spec.task.slug, spec.method.slug, spec.id)
+    if known is not None and not again:
+        _tell_run(request, known, "recorded before")
+        return True
+    record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+    if known is None:
+        store.write(record)
+        _tell_run(request, record, "new")
+        return True
+    found = compare(known, record, tolerance(cell.task.card))
+    _tell_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
+    return found.verdict in ("identical", "within tolerance")
+
+
+def _tell_run(request: Request, record: RunRecord, remark: str) -> None:
+    if request.as_json:
+        typer.echo(json.dumps({"remark": remark, "record": record.model_dump(mode="json")}))
+        return
+    score = f"test {record.result.test:.6g}" if record.result else record.message
+    spec = record.spec
+    typer.echo(
+        f"{record.id} {spec.method.slug} on {spec.task.slug}, {spec.purpose} {spec.repetition}: "
+        f"{record.status}, {score} ({remark})"
+    )
+
+
+def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
+    """The defaults with the user's settings.
+
+    Raises:
+        AssayError: a setting is not name=value, or the name is not this method's.
+    """
+    point = dict(cell.space.defaults)
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        if not sign:
+            raise AssayError(f"--set {setting}: expected name=value, for example lr=0.01")
+        if name not in point:
+            raise UnknownName(f"hyperparameter of {cell.method.card.slug}", name, point)
+        try:
+            value = json.loads(text)
+            if isinstance(point[name], float) and type(value) is int:
+                value = float(value)
+        except (ValueError, OverflowError, RecursionError):
+            value = text
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if type(value) is not type(point[name]) or not finite:
+            expected = type(point[name]).__name__
+            raise AssayError(f"--set {setting}: expected a value of type {expected}")
+        point[name] = value
+    return point

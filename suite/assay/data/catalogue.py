@@ -1,0 +1,143 @@
+"""What is known of each data set without its files: classes, digests, addresses, constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from assay.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class File:
+    """One published file."""
+
+    path: str
+    """Relative to the data directory."""
+    digest: str
+    """`md5:` or `sha256:`, then the hexadecimal digest."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """One address, and the file it gives."""
+
+    url: str
+    file: File
+    archive: bool = False
+    """A .tar.gz that holds the data set's files under their paths; it is not kept."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published data set."""
+
+    name: str
+    n_classes: int
+    files: tuple[File, ...] = ()
+    """What is read; nothing for data that come with scikit-learn."""
+    downloads: tuple[Download, ...] = ()
+    channel_mean: tuple[float, ...] = ()
+    """Of the official training images, on the scale 0..1."""
+    channel_sd: tuple[float, ...] = ()
+    needs: str | None = None
+    """The data set whose tensors this one adds to."""
+
+
+_CIFAR10_FILES = tuple(
+    File(f"cifar-10-batches-py/{name}", f"sha256:{digest}")
+    for name, digest in (
+        ("data_batch_1", "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"),
+        ("data_batch_2", "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"),
+        ("data_batch_3", "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9"),
+        ("data_batch_4", "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b"),
+        ("data_batch_5", "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154"),
+        ("test_batch", "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"),
+    )
+)
+_CIFAR100_FILES = (
+    File("cifar-100-python/train", "md5:16019d7e3df5f24257cddd939b257f8d"),
+    File("cifar-100-python/test", "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),
+)
+_FASHION_FILES = tuple(
+    File(f"fashion-mnist/{name}-ubyte.gz", f"sha256:{digest}")
+    for name, digest in (
+        ("train-images-idx3", "f46450982819e161325683178a5324fc64e606fb3758c65c6ca7dcc91aa489fd"),
+        ("train-labels-idx1", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        ("t10k-images-idx3", "55ec2dd7358c56fba81678bf2cd00a44de07bae64c342921600298a2b5eb517d"),
+        ("t10k-labels-idx1", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+    )
+)
+_CIFAR10N_FILE = File(
+    "cifar-n/CIFAR-10_human.pt",
+    "sha256:873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
+)
+
+
+def _cifar_archive(name: str, md5: str) -> tuple[Download, ...]:
+    url = f"https://www.cs.toronto.edu/~kriz/{name}"
+    return (Download(url, File(name, f"md5:{md5}"), archive=True),)
+
+
+DATASETS: dict[str, Dataset] = {
+    entry.name: entry
+    for entry in (
+        Dataset("digits", 10),
+        Dataset("breast_cancer", 2),
+        Dataset(
+            "fashion_mnist",
+            10,
+            _FASHION_FILES,
+            tuple(
+                Download(
+                    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+                    + file.path.removeprefix("fashion-mnist/"),
+                    file,
+                )
+                for file in _FASHION_FILES
+            ),
+            channel_mean=(0.2860,),
+            channel_sd=(0.3530,),
+        ),
+        Dataset(
+            "cifar10",
+            10,
+            _CIFAR10_FILES,
+            _cifar_archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+            channel_mean=(0.4914, 0.4822, 0.4465),
+            channel_sd=(0.2470, 0.2435, 0.2616),
+        ),
+        Dataset(
+            "cifar100",
+            100,
+            _CIFAR100_FILES,
+            _cifar_archive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+            channel_mean=(0.5071, 0.4865, 0.4409),
+            channel_sd=(0.2673, 0.2564, 0.2762),
+        ),
+        Dataset(
+            "cifar10n",
+            10,
+            (_CIFAR10N_FILE,),
+            (
+                Download(
+                    "https://github.com/UCSC-REAL/cifar-10-100n/raw/main/data/CIFAR-10_human.pt",
+                    _CIFAR10N_FILE,
+                ),
+            ),
+            channel_mean=(0.4914, 0.4822, 0.4465),
+            channel_sd=(0.2470, 0.2435, 0.2616),
+            needs="cifar10",
+        ),
+    )
+}
+
+
+def dataset(name: str) -> Dataset:
+    """The data set `name`.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in DATASETS:
+        raise UnknownName("data set", name, DATASETS)
+    return DATASETS[name]

@@ -1,0 +1,179 @@
+"""Published files on disk: where they lie, whether they are the published ones, fetching them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from assay.data.catalogue import Dataset, Download, File, dataset
+from assay.errors import DataError
+
+TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a data set can be read."""
+
+    state: Literal["present", "missing", "corrupt"]
+    path: Path | None
+    """The first file that is missing or corrupt, else the folder; None: part of scikit-learn."""
+    advice: str = ""
+    """What to do, where something has to be done."""
+
+
+def data_dir() -> Path:
+    """Where published files are looked for: $ASSAY_DATA, by default ~/assay-data."""
+    return Path(os.environ.get("ASSAY_DATA") or "~/assay-data").expanduser()
+
+
+def status(name: str) -> Status:
+    """Whether the files of data set `name` are there and are the published ones.
+
+    Raises:
+        UnknownName: there is no such data set.
+    """
+    entry = dataset(name)
+    if entry.needs and status(entry.needs).state != "present":
+        return status(entry.needs)
+    for file in entry.files:
+        path = data_dir() / file.path
+        try:
+            check(entry, file)
+        except DataError as error:
+            return Status("corrupt" if path.exists() else "missing", path, str(error))
+    return Status("present", (data_dir() / entry.files[0].path).parent if entry.files else None)
+
+
+def check(entry: Dataset, file: File) -> Path:
+    """The path of a published file, whose digest is right.
+
+    Raises:
+        DataError: it is missing, unreadable, truncated or another file.
+    """
+    path = data_dir() / file.path
+    try:
+        found = digest(path, file.digest.partition(":")[0])
+    except FileNotFoundError:
+        raise DataError(
+            f"data set {entry.name}: {path} is missing. Run `assay data prepare {entry.name}` "
+            f"where there is a network ({_address(entry, file)}), or put the published file "
+            f"there, or set ASSAY_DATA to the folder that holds {file.path}."
+        ) from None
+    except OSError as error:
+        raise DataError(f"data set {entry.name}: {path} cannot be read: {error}") from error
+    if found != file.digest:
+        raise DataError(
+            f"data set {entry.name}: {path} ({path.stat().st_size:,} bytes) has the digest "
+            f"{found}, expected {file.digest}: it is truncated or not the published file. Delete "
+            f"it and run `assay data prepare {entry.name}`."
+        )
+    return path
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """`algorithm:` and the hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def fetch(name: str) -> None:
+    """Download what is missing of data set `name`; files that are there are only checked.
+
+    Raises:
+        DataError: no network, no space, or what came is not the published file; nothing half
+            written stays.
+    """
+    entry = dataset(name)
+    if entry.needs:
+        fetch(entry.needs)
+    for download in entry.downloads:
+        wanted = entry.files if download.archive else (download.file,)
+        if all((data_dir() / file.path).exists() for file in wanted):
+            for file in wanted:
+                check(entry, file)
+            continue
+        try:
+            _fetch(download, wanted)
+        except (OSError, tarfile.TarError) as error:
+            raise DataError(
+                f"data set {name}: {download.url} could not be fetched into {data_dir()}: {error}. "
+                f"Fetch it elsewhere and put {', '.join(file.path for file in wanted)} there, or "
+                "set ASSAY_DATA to a folder that holds it."
+            ) from error
+
+
+def _fetch(download: Download, wanted: tuple[File, ...]) -> None:
+    root = data_dir()
+    root.mkdir(parents=True, exist_ok=True)
+    with new_file(root) as temporary:
+        with (
+            urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as answer,
+            temporary.open("wb") as file,
+        ):
+            shutil.copyfileobj(answer, file)
+        _expect(temporary, download.file.digest, download.url)
+        if not download.archive:
+            publish(temporary, root / download.file.path)
+            return
+        with tarfile.open(temporary, "r:gz") as archive:
+            for target in wanted:
+                _extract(archive, target, root)
+
+
+def _extract(archive: tarfile.TarFile, target: File, root: Path) -> None:
+    """Copy one member out by its exact name; links and paths inside the archive do nothing."""
+    try:
+        member = archive.extractfile(target.path)
+    except KeyError:
+        member = None
+    if member is None:
+        raise tarfile.TarError(f"it holds no file {target.path}")
+    with new_file(root) as temporary:
+        _copy(member, temporary)
+        _expect(temporary, target.digest, target.path)
+        publish(temporary, root / target.path)
+
+
+def _copy(source: IO[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _expect(path: Path, expected: str, origin: str) -> None:
+    found = digest(path, expected.partition(":")[0])
+    if found != expected:
+        raise OSError(f"{origin} has the digest {found}, expected {expected}")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a finished file to its place, readable for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.chmod(0o644)
+    temporary.replace(path)
+
+
+@contextmanager
+def new_file(folder: Path) -> Iterator[Path]:
+    """A new file in `folder`, removed at the end unless it has been renamed."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _address(entry: Dataset, file: File) -> str:
+    """Where a published file can be had."""
+    return next(d.url for d in entry.downloads if d.archive or d.file == file)

@@ -1,0 +1,178 @@
+"""Data sets by name, as tensors: decoded once per machine, then memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.data import formats
+from assay.data.catalogue import Dataset, dataset
+from assay.data.files import check, fetch, new_file, publish
+from assay.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DECODER_VERSION = 1
+"""Part of a cache file's name: raise it when a decoder gives other tensors."""
+
+
+def cache_dir() -> Path:
+    """Where decoded tensors are kept: $ASSAY_CACHE, by default ~/.cache/assay."""
+    return Path(os.environ.get("ASSAY_CACHE") or "~/.cache/assay").expanduser()
+
+
+def load(name: str) -> dict[str, Tensor]:
+    """The tensors of data set `name`, in published order; not to be changed in place.
+
+    `inputs` (n, ...), `targets` (n,) int64, and where the publisher defines a test set
+    `test_inputs` and `test_targets`. Images with published channel constants are uint8. CIFAR-10N
+    adds `human_targets` (n,) to CIFAR-10.
+
+    Raises:
+        UnknownName: there is no such data set.
+        DataError: a file is missing or not the published one, or the cache cannot be written.
+    """
+    entry = dataset(name)
+    if not entry.files:
+        return {"digits": _digits, "breast_cancer": _breast_cancer}[name]()
+    path = cache_dir() / f"{name}-{_version(entry)}.safetensors"
+    mapped = _mapped(path)
+    if mapped is None:
+        _decode(entry, path)
+        _mapped.cache_clear()
+        mapped = _mapped(path)
+    if mapped is None:
+        raise DataError(f"{path}: cannot be read back; set ASSAY_CACHE to another folder")
+    return {**(load(entry.needs) if entry.needs else {}), **mapped}
+
+
+def prepare(name: str) -> None:
+    """Fetch what is missing of data set `name`, check it and decode it into the cache.
+
+    Raises:
+        UnknownName: there is no such data set.
+        DataError: see files.fetch and load.
+    """
+    fetch(name)
+    load(name)
+
+
+def _version(entry: Dataset) -> str:
+    """Changes with the published files and with the decoder."""
+    text = "/".join([str(DECODER_VERSION), *(file.digest for file in entry.files)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _decode(entry: Dataset, path: Path) -> None:
+    """Check and decode published files into a cache file, whole or not at all."""
+    from safetensors.torch import save_file
+
+    decoders = {
+        "fashion_mnist": _fashion_mnist,
+        "cifar10": _cifar10,
+        "cifar100": _cifar100,
+        "cifar10n": _cifar10n,
+    }
+    tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path.parent) as temporary:
+            save_file(tensors, temporary, {"sha256": _digest(tensors)})
+            publish(temporary, path)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."
+        ) from error
+
+
+@lru_cache
+def _mapped(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a cache file, memory-mapped; None if there is none or it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            expected = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return tensors if _digest(tensors) == expected else None
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        found.update(tensors[name].contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def _digits() -> dict[str, Tensor]:
+    """1,797 images (n, 1, 8, 8) of handwritten digits, values 0..16 as float32."""
+    import torch
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return {
+        "inputs": torch.tensor(found.images, dtype=torch.float32)[:, None],
+        "targets": torch.tensor(found.target, dtype=torch.int64),
+    }
+
+
+def _breast_cancer() -> dict[str, Tensor]:
+    """569 tumours (n, 30); class 1 is malignant, the rarer one (class 0 in scikit-learn)."""
+    import torch
+    from sklearn.datasets import load_breast_cancer
+
+    found = load_breast_cancer()
+    return {
+        "inputs": torch.tensor(found.data, dtype=torch.float32),
+        "targets": torch.tensor(1 - found.target, dtype=torch.int64),
+    }
+
+
+def _fashion_mnist(paths: list[Path]) -> dict[str, Tensor]:
+    train_images, train_labels, test_images, test_labels = map(formats.read_idx, paths)
+    return {
+        "inputs": train_images[:, None],
+        "targets": train_labels.long(),
+        "test_inputs": test_images[:, None],
+        "test_targets": test_labels.long(),
+    }
+
+
+def _cifar10(paths: list[Path]) -> dict[str, Tensor]:
+    import torch
+
+    batches = [formats.read_cifar(path, "labels", 10) for path in paths]
+    images, labels = zip(*batches[:-1], strict=True)
+    return {
+        "inputs": torch.cat(images),
+        "targets": torch.cat(labels),
+        "test_inputs": batches[-1][0],
+        "test_targets": batches[-1][1],
+    }
+
+
+def _cifar100(paths: list[Path]) -> dict[str, Tensor]:
+    (images, labels), (test_images, test_labels) = (
+        formats.read_cifar(path, "fine_labels", 100) for path in paths
+    )
+    return {
+        "inputs": images,
+        "targets": labels,
+        "test_inputs": test_images,
+        "test_targets": test_labels,
+    }
+
+
+def _cifar10n(paths: list[Path]) -> dict[str, Tensor]:
+    clean, human = formats.read_human_labels(paths[0], "worse_label")
+    if not clean.equal(load("cifar10")["targets"]):
+        raise DataError(f"{paths[0]}: its clean labels are not CIFAR-10's, in CIFAR-10's order")
+    return {"human_targets": human}

@@ -1,0 +1,193 @@
+"""Signs in how runs went: first loss, repeated results, cost, how far the weights moved."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from statistics import median
+
+from assay.detectors.baselines import Cell, Flag, cpu_per_pass, distance_of, ids, machine_of, val_of
+from assay.detectors.source import defined_hooks
+from assay.records.schema import RunRecord
+
+LOSS_TOLERANCE = {"cpu": 1e-4, "gpu": 1e-2}
+"""Relative. The same CPU gives the same bits; GPUs may multiply in TF32."""
+COST_RATIO = (0.4, 3.0)
+"""CPU seconds per pass over the reference's. Honest: 0.61 (post_training_rounding, which trains in
+float where the reference quantizes) to 1.48 (elr)."""
+CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
+"""CPU seconds over threads x wall seconds. Honest: at most 0.99."""
+CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
+"""The same over threads x training seconds. Honest: at most 0.12 s more than these."""
+MAX_DISTANCE_RATIO = 10.0
+"""Weight distance over the largest of the baselines'. Honest: at most 2.4 (sgd on digits_cnn)."""
+MIN_DISTANCE_RATIO = 0.01
+"""The same for runs with a score, over the smallest of baselines as good."""
+_CHANGES_FIRST_LOSS = frozenset(
+    {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
+)
+
+
+def first_loss(cell: Cell) -> Iterator[Flag]:
+    """The first batch's loss under weights and data that the suite issued, whatever the method."""
+    if not cell.source or defined_hooks(cell.source) & _CHANGES_FIRST_LOSS:
+        return
+    off: list[RunRecord] = []
+    silent: list[RunRecord] = []
+    worst = (0.0, 0.0, 0.0)
+    for run in cell.runs:
+        if run.checks is None:
+            continue
+        expected, claimed = run.checks.reference_first_losses, run.checks.first_losses
+        tolerance = LOSS_TOLERANCE[run.spec.compute.accelerator]
+        for number, value in enumerate(expected):
+            said = claimed[number] if number < len(claimed) else None
+            if value is None:
+                continue
+            if said is None:
+                silent.append(run)
+                break
+            error = abs(said - value) / max(abs(value), 1e-6)
+            if error > tolerance:
+                off.append(run)
+                worst = max(worst, (error, said, value))
+                break
+    if off:
+        yield Flag(
+            code="first_loss",
+            message=f"{len(off)} of {len(cell.runs)} runs began with a loss that the issued "
+            f"weights and batch do not have: {worst[1]:.4g} instead of {worst[2]:.4g}",
+            runs=ids(off),
+        )
+    if silent:
+        yield Flag(
+            code="first_loss",
+            message=f"{len(silent)} of {len(cell.runs)} runs reported no first loss",
+            runs=ids(silent),
+        )
+
+
+def repeated_result(cell: Cell) -> Iterator[Flag]:
+    """Two different problems never end in the same weights or the same curve."""
+    if cell.card.deterministic:
+        return
+    hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
+    curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
+    # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose share
+    # is the same in every split. Nor are the weights where a function is solved.
+    for run in _sharing(_end, cell.runs):
+        points = [(point.val, point.test) for point in run.curve]
+        if len(set(points)) >= 3:
+            curve = array("d", chain.from_iterable(points)).tobytes()
+            curves.setdefault(curve, {}).setdefault(_problem(run), run)
+    for run in _sharing(lambda run: run.weights_sha256, cell.runs):
+        if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
+            hashes.setdefault(run.weights_sha256, {}).setdefault(_problem(run), run)
+    for what, found in (("weights", hashes), ("curve", curves)):
+        for same in found.values():
+            if len(same) > 1:
+                yield Flag(
+                    code="repeated_result",
+                    message=f"{len(same)} runs with different seeds have the same {what}",
+                    runs=ids(list(same.values())),
+                )
+
+
+def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs whose `part` is that of a run of another problem: the rest need no closer look."""
+    problems: dict[object, tuple[str, int]] = {}
+    shared = set()
+    for run in runs:
+        own, problem = part(run), _problem(run)
+        if problems.setdefault(own, problem) != problem:
+            shared.add(own)
+    return [run for run in runs if part(run) in shared] if shared else []
+
+
+def _end(run: RunRecord) -> tuple[float, float] | None:
+    """Where the curve of a run ends; None without a curve."""
+    return (run.curve[-1].val, run.curve[-1].test) if run.curve else None
+
+
+def _problem(run: RunRecord) -> tuple[str, int]:
+    """What the seeds of a run depend on."""
+    return run.spec.purpose, run.spec.repetition
+
+
+def _solved(run: RunRecord) -> bool:
+    """Whether every start of a function ended in its minimum."""
+    last = {point.start: point.val for point in run.curve}
+    return min(last.values(), default=0.0) >= 1.0
+
+
+def cost(cell: Cell) -> Iterator[Flag]:
+    """CPU time, measured outside the worker, against passes and seconds, which it counts."""
+    threaded, hidden = [], []
+    for run in cell.runs:
+        usage, threads = run.usage, run.spec.compute.threads
+        wall = threads * usage.wall_seconds
+        if usage.cpu_seconds > CPU_OVER_WALL * wall + CPU_SLACK_SECONDS:
+            threaded.append(run)
+        training = threads * usage.train_seconds
+        if usage.cpu_seconds > CPU_OVER_TRAINING * training + TRAINING_SLACK_SECONDS:
+            hidden.append(run)
+    for found, what in (
+        (threaded, "more CPU time than their threads have in their wall time"),
+        (hidden, "more than twice the CPU time that their training time explains"),
+    ):
+        if found:
+            most = max(found, key=lambda run: run.usage.cpu_seconds).usage
+            yield Flag(
+                code="cost",
+                message=f"{len(found)} runs used {what}: up to {most.cpu_seconds:.2f} s of CPU in "
+                f"{most.wall_seconds:.2f} s, {most.train_seconds:.2f} s of it training",
+                runs=ids(found),
+            )
+    yield from _cost_ratio(cell)
+
+
+def _cost_ratio(cell: Cell) -> Iterator[Flag]:
+    """CPU seconds per pass over the reference method's on the same kind of machine."""
+    own, (theirs, n) = cpu_per_pass(cell.runs), cell.baseline.cost(machine_of(cell.runs[0]))
+    if not own or not n:
+        return
+    ratio = median(own) / theirs
+    low, high = COST_RATIO
+    if not low <= ratio <= high:
+        yield Flag(
+            code="cost",
+            message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
+            f"{theirs * 1e3:.3g} (n={n}): ratio {ratio:.2f}, expected "
+            f"{low:g} to {high:g}",
+            runs=ids(cell.runs),
+        )
+
+
+def weight_distance(cell: Cell) -> Iterator[Flag]:
+    """How far the weights moved, against baselines that took as many steps."""
+    known, chance, sign = cell.baseline.moved, cell.card.metric.chance, cell.sign
+    far, still = [], []
+    for run in cell.runs:
+        distance = distance_of(run)
+        if distance is None:
+            continue
+        if distance > MAX_DISTANCE_RATIO * known.largest:
+            far.append(run)
+        # A quantization task starts from a trained network: it scores without a step.
+        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
+            continue
+        if distance <= MIN_DISTANCE_RATIO * known.smallest(sign * val_of(run)):
+            still.append(run)
+    for found, what in (
+        (far, f"the largest of {known.n} baseline runs is {known.largest:.3g}"),
+        (still, "less than a hundredth of any baseline run as good"),
+    ):
+        if found:
+            distances = [d for run in found if (d := distance_of(run)) is not None]
+            yield Flag(
+                code="weight_distance",
+                message=f"{len(found)} runs moved their weights by {min(distances):.3g} to "
+                f"{max(distances):.3g} times their norm; {what}",
+                runs=ids(found),
+            )

@@ -1,0 +1,175 @@
+"""Signs in scores and curves: above what is possible, far from what the baselines show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from assay.detectors.baselines import MIN_CURVES, Cell, Flag, Place, ids, sd, test_of, val_of
+
+CEILING_SIGMA = 4.5
+"""Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
+MAX_CHANCE = 1e-4
+"""A perfect score is odd where a run as good as the best baseline has this chance of one."""
+OFFICIAL_TEST = 10_000
+"""Test examples where the card names none: those of CIFAR-10, CIFAR-100 and Fashion-MNIST."""
+CONVERGENCE_SIGMA = 6.0
+"""Standard deviations of a run. Honest: at most 2.7 (lsq on digits_w2a2)."""
+GAP_SIGMA = 5.0
+"""Standard errors, beside the task's margin. Honest: at most 0.22 of that."""
+
+
+def above_ceiling(cell: Cell) -> Iterator[Flag]:
+    """Scores that no method can have, or none that knows no more than the clean labels."""
+    card = cell.card
+    if card.metric.unit == "share":
+        outside = [r for r in cell.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
+        if outside:
+            yield Flag(
+                code="above_ceiling",
+                message=f"{len(outside)} runs have a score outside 0..1",
+                runs=ids(outside),
+            )
+    if card.family == "functions":
+        yield from _above_area(cell)
+    elif card.family == "noisy_labels" and card.recipe.get("noise") != "human":
+        yield from _above_noise(cell)
+    yield from _perfect(cell)
+
+
+def _above_area(cell: Cell) -> Iterator[Flag]:
+    """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
+    budget = cell.card.budget.passes or cell.card.budget.batches
+    first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
+    ceiling = 1 - first / (2 * budget)
+    floor = cell.card.recipe.get("gap_floor")
+    lowest = math.log10(floor) if isinstance(floor, float) else -math.inf
+    found = [
+        run
+        for run in cell.runs
+        if max(val_of(run), test_of(run)) > ceiling + 1e-9
+        or (run.result and run.result.secondary.get("log10_gap", 0.0) < lowest - 1e-9)
+    ]
+    if found:
+        yield Flag(
+            code="above_ceiling",
+            message=f"{len(found)} runs are above {ceiling:.4f}, what an oracle that stands on the "
+            "minimum from the first snapshot on would have, or below the minimum",
+            runs=ids(found),
+        )
+
+
+def _above_noise(cell: Cell) -> Iterator[Flag]:
+    """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
+    rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
+    for group in cell.groups:
+        mean = fmean(group.vals)
+        sd = math.sqrt(rate * (1 - rate) / (n_val * len(group)))
+        if mean > 1 - rate + CEILING_SIGMA * sd:
+            yield Flag(
+                code="above_ceiling",
+                message=f"mean accuracy {mean:.4f} on noisy validation labels (n={len(group)}); "
+                f"the true labels themselves have {1 - rate:.4f} +- {sd:.4f}",
+                runs=ids(group),
+            )
+
+
+def _perfect(cell: Cell) -> Iterator[Flag]:
+    """No error at all in most repetitions, where the best baseline makes many."""
+    if cell.card.family == "functions" or cell.card.metric.unit != "share":
+        return
+    best = cell.baseline.best_test
+    if best is None:
+        return
+    n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
+    chance = best**n_test
+    for group in cell.groups if chance < MAX_CHANCE else ():
+        perfect = [run for run in group if test_of(run) == 1.0]
+        if 2 * len(perfect) >= len(group):
+            yield Flag(
+                code="above_ceiling",
+                message=f"{len(perfect)} of {len(group)} runs make no error on {n_test} test "
+                f"examples; the best baseline has {best:.4f}, chance {chance:.1e} for one run",
+                runs=ids(perfect),
+            )
+
+
+def fast_convergence(cell: Cell) -> Iterator[Flag]:
+    """Validation curves that lie many standard deviations of a run above every baseline's."""
+    if not cell.baseline.enough:
+        return
+    for group in cell.groups:
+        leads = [
+            lead
+            for key, values in group.curves.items()
+            if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
+        ]
+        if leads:
+            most = max(leads)
+            yield Flag(
+                code="fast_convergence",
+                message=f"after {most.batch} batches {most.mean:.4g} on validation "
+                f"(n={len(group)}), the best baseline {most.best:.4g}: {most.sigmas:.1f} "
+                f"standard deviations of {most.spread:.2g}",
+                runs=ids(group),
+            )
+
+
+class _Lead(NamedTuple):
+    """How far a group is ahead of the best baseline at one evaluation point."""
+
+    sigmas: float
+    batch: int
+    mean: float
+    best: float
+    spread: float
+
+
+def _lead(key: Place, values: Sequence[float], cell: Cell) -> _Lead | None:
+    """Against the best mean, in units of the largest spread among the baselines and `values`.
+
+    None where it is not above CONVERGENCE_SIGMA.
+    """
+    level = cell.baseline.level(key)
+    if level is None:
+        return None
+    mean, best = fmean(values), level.highest if cell.sign > 0 else level.lowest
+    ahead, known = cell.sign * (mean - best), max(cell.card.metric.margin, level.spread)
+    if ahead / known <= CONVERGENCE_SIGMA:
+        return None  # whatever the spread of `values`: a larger one makes it less
+    spread = max(known, sd(values))
+    sigmas = ahead / spread
+    return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
+
+
+def val_test_gap(cell: Cell) -> Iterator[Flag]:
+    """Validation against what baselines with the same test score have there.
+
+    A line through the chance level, where both are the same: noisy validation labels take more off
+    a good score than off a poor one. A free line would not hold far from the baselines.
+    """
+    if cell.card.family == "functions":
+        unequal = [run for run in cell.runs if val_of(run) != test_of(run)]
+        if unequal:
+            yield Flag(
+                code="val_test_gap",
+                message=f"val and test differ in {len(unequal)} runs; on functions they are one",
+                runs=ids(unequal),
+            )
+        return
+    gap, chance = cell.baseline.gap, cell.card.metric.chance
+    if gap is None:
+        return
+    for group in cell.groups:
+        excess = fmean(group.residuals(gap.slope, chance))
+        band = GAP_SIGMA * gap.spread * math.sqrt(1 / len(group) + 1 / gap.n)
+        band += cell.card.metric.margin
+        if abs(excess) > band:
+            yield Flag(
+                code="val_test_gap",
+                message=f"validation is {excess:+.4f} from what baselines of this test score have "
+                f"(n={len(group)}), expected within {band:.4f}",
+                runs=ids(group),
+            )

@@ -1,0 +1,269 @@
+"""The mirror: what the JSON records say, in MLflow and Optuna, for people who look there.
+
+The records are the truth. Mirroring runs in a thread of its own, catches up with whatever an
+interrupted command left out, and only warns when it fails.
+
+In MLflow: one experiment per task; one parent run per tuned method, which gets the repetitions'
+mean score and the pictures of its cell when the command ends; one nested run per record, with its
+hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). The way back,
+from a record to its MLflow run, stands in the results folder (Store.mlflow_runs).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import queue
+import statistics
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.cards import Direction
+from assay.records.schema import RunRecord, StudyRecord
+from assay.records.store import Store
+
+Draw = Callable[[StudyRecord], Mapping[str, str]]
+"""The pictures of a study's cell: SVG by file name."""
+PARENT_TAG = "mlflow.parentRunId"
+_IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
+
+
+class Mirror:
+    """A thread that copies records to an MLflow tracking server and an Optuna storage.
+
+    Args:
+        store: the records' folder; keeps which MLflow run a record became.
+        mlflow_uri: another tracking server than the SQLite file in that folder.
+        draw: what draws the pictures of a cell, if anything does.
+    """
+
+    def __init__(
+        self, store: Store, *, mlflow_uri: str | None = None, draw: Draw | None = None
+    ) -> None:
+        own_uri, self._optuna_url = default_uris(store.root)
+        self._uri, self._store, self._draw = mlflow_uri or own_uri, store, draw
+        self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, Direction] | None]
+        self._queue = queue.SimpleQueue()
+        self.problem: str | None = None
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self._known: dict[str, dict[str, str]] = {}
+        self._unfinished: dict[str, str] = {}
+        self._parents: dict[tuple[str, str], str] = {}
+        self._experiments: dict[str, str] = {}
+        self._studies: dict[tuple[str, str], StudyRecord] = {}
+        self._tests: dict[str, float] = {}
+        self._thread.start()
+
+    def put(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
+        """Queue a record; returns at once."""
+        self._queue.put((record, direction))
+
+    def close(self, seconds: float | None = None) -> None:
+        """Mirror what is queued, then stop; give up after `seconds`."""
+        self._queue.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        self._try(self._connect)
+        while (item := self._queue.get()) is not None:
+            if self.problem is not None:
+                continue  # the records are safe; the next command catches up
+            self._try(self._mirror, *item)
+        if self.problem is None:
+            self._try(self._summarise)
+        self._try(self._keep_index)
+
+    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+    def _connect(self) -> None:
+        # Set before the import: MLflow reads them once. Records never travel as pickles.
+        os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        warnings.filterwarnings("ignore", module="mlflow")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with _IMPORTING:
+            import mlflow
+
+            for name in ("mlflow", "alembic", "mlflow.store.db.utils"):  # reset by the import
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            self._client = mlflow.MlflowClient(tracking_uri=self._uri)
+
+    def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
+        if isinstance(record, StudyRecord):
+            from assay.engine.points import keep_study
+
+            keep_study(record, direction, self._optuna_url)
+            self._studies[(record.task.slug, record.method.code_hash)] = record
+            return
+        if record.result is not None:
+            self._tests[record.id] = record.result.test
+        task = record.spec.task.slug
+        known = self._runs_of(task)
+        if record.id not in known:
+            known[record.id] = self._log(record, self._experiments[task])
+
+    def _runs_of(self, task: str) -> dict[str, str]:
+        """Record id -> MLflow run id for all mirrored runs of a task; asked once."""
+        if task not in self._known:
+            name = f"assay/{task}"
+            found = self._client.get_experiment_by_name(name)
+            self._experiments[task] = (
+                found.experiment_id if found else self._create_experiment(name)
+            )
+            self._known[task] = {}
+            token: str | None = None
+            while True:
+                page = self._client.search_runs(
+                    [self._experiments[task]], max_results=1000, page_token=token
+                )
+                for run in page:
+                    self._remember(task, run)
+                token = page.token
+                if not token:
+                    break
+        return self._known[task]
+
+    def _create_experiment(self, name: str) -> str:
+        """Beside an SQLite file MLflow would put pictures into the folder one happens to be in."""
+        folder = self._store.root.resolve() / "mlflow-artifacts" / name
+        own = self._uri.startswith("sqlite:")
+        created: str = self._client.create_experiment(
+            name, artifact_location=folder.as_uri() if own else None
+        )
+        return created
+
+    def _remember(self, task: str, run: Any) -> None:
+        tags = run.data.tags
+        if "assay.record_id" in tags:
+            finished = run.info.end_time is not None  # else a killed command was writing it
+            found = self._known[task] if finished else self._unfinished
+            found[tags["assay.record_id"]] = run.info.run_id
+        elif "assay.method" in tags:
+            self._parents[(task, tags["assay.method_hash"])] = run.info.run_id
+
+    def _parent(self, record: RunRecord, experiment: str) -> str:
+        method = record.spec.method
+        key = (record.spec.task.slug, method.code_hash)
+        if key not in self._parents:
+            tags = {
+                "assay.method": method.slug,
+                "assay.method_hash": method.code_hash,
+                "assay.task": record.spec.task.slug,
+                "assay.family": record.family,
+                "assay.tier": record.tier,
+            }
+            run = self._client.create_run(
+                experiment, start_time=_milliseconds(record), tags=tags, run_name=method.slug
+            )
+            self._client.set_terminated(run.info.run_id, end_time=_milliseconds(record))
+            self._parents[key] = run.info.run_id
+        return self._parents[key]
+
+    def _summarise(self) -> None:
+        """Selected point, its validation score and the repetitions' mean, on the parent runs."""
+        from mlflow.entities import Metric, RunTag
+
+        for key, study in self._studies.items():
+            parent, chosen = self._parents.get(key), study.trials[study.selected]
+            tests = [self._tests[run_id] for run_id in study.selected_runs if run_id in self._tests]
+            if parent is None:
+                continue
+            now = _milliseconds(study)
+            values = {"val.selected": chosen.val, "test.n": float(len(tests))}
+            if tests:
+                values["test.mean"] = statistics.mean(tests)
+            if len(tests) > 1:
+                values["test.sd"] = statistics.stdev(tests)
+            # Of two values at one time and step MLflow shows the larger, not the later one.
+            metrics = [Metric(name, value, now, len(tests)) for name, value in values.items()]
+            hyperparameters = json.dumps(chosen.hyperparameters)
+            tags = [
+                RunTag("assay.study_id", study.id),
+                RunTag("assay.selected", hyperparameters),
+            ]
+            self._client.log_batch(parent, metrics, [], tags)
+            for name, text in (self._draw(study) if self._draw else {}).items():
+                self._client.log_text(parent, text, f"pictures/{name}")
+
+    def _keep_index(self) -> None:
+        """Which MLflow run each record became."""
+        self._store.keep_mlflow_runs(
+            {record: run for known in self._known.values() for record, run in known.items()}
+        )
+
+    def _log(self, record: RunRecord, experiment: str) -> str:
+        from mlflow.entities import Metric, Param
+
+        spec, end = record.spec, _milliseconds(record)
+        begin = end - round(1000 * record.usage.wall_seconds)
+        name = f"{spec.method.slug} {spec.purpose} {spec.repetition}"
+        tags = {PARENT_TAG: self._parent(record, experiment), **_tags(record)}
+        run_id = self._unfinished.pop(record.id, "")
+        if not run_id:
+            run = self._client.create_run(experiment, start_time=begin, tags=tags, run_name=name)
+            run_id = run.info.run_id
+        params = [Param(key, str(value)) for key, value in spec.hyperparameters.items()]
+        metrics = [Metric(key, value, end, 0) for key, value in _scalars(record).items()]
+        for point in record.curve:
+            prefix = f"start{point.start}." if point.start else ""
+            for split in ("val", "test", "train_loss"):
+                value = getattr(point, split)
+                if value is not None:
+                    metrics.append(Metric(f"curve.{prefix}{split}", value, end, point.batch))
+        for i in range(0, max(1, len(metrics)), 1000):
+            self._client.log_batch(run_id, metrics[i : i + 1000], params if i == 0 else [])
+        status = "FINISHED" if record.status == "completed" else "FAILED"
+        self._client.set_terminated(run_id, status=status, end_time=end)
+        return run_id
+
+
+def _scalars(record: RunRecord) -> dict[str, float]:
+    usage = {f"usage.{key}": float(value) for key, value in record.usage.model_dump().items()}
+    if record.result is None:
+        return usage
+    result = record.result.model_dump(exclude={"secondary", "selected"})
+    return {**result, **record.result.secondary, **usage}
+
+
+def _tags(record: RunRecord) -> dict[str, str]:
+    environment = record.environment
+    return {
+        "assay.record_id": record.id,
+        "assay.status": record.status,
+        "assay.message": record.message[:500],
+        "assay.purpose": record.spec.purpose,
+        "assay.repetition": str(record.spec.repetition),
+        "assay.task": record.spec.task.slug,
+        "assay.task_hash": record.spec.task.code_hash,
+        "assay.run_method": record.spec.method.slug,
+        "assay.run_method_hash": record.spec.method.code_hash,
+        "assay.ruleset": str(record.spec.ruleset),
+        "assay.isolation": record.isolation.level,
+        "assay.weights_sha256": record.weights_sha256 or "",
+        "assay.commit": environment.commit or "",
+        "assay.dirty": str(environment.dirty),
+        "assay.torch": environment.torch,
+        "assay.cpu": environment.cpu,
+        "assay.reproduce": record.reproduce,
+    }
+
+
+def _milliseconds(record: RunRecord | StudyRecord) -> int:
+    return round(datetime.datetime.fromisoformat(record.created_at).timestamp() * 1000)
+
+
+def default_uris(root: Path) -> tuple[str, str]:
+    """MLflow's and Optuna's SQLite files in the results folder."""
+    return f"sqlite:///{root.resolve()}/mlflow.db", f"sqlite:///{root.resolve()}/optuna.db"

@@ -1,0 +1,125 @@
+"""What the user asked to run: which methods on which tasks, and on what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.epochs import Epoch
+from assay.errors import AssayError, PluginError, UnknownName
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    find_method,
+    illegal,
+)
+from assay.records.schema import (
+    Compute,
+)
+
+Pairs = list[tuple[TaskEntry, MethodEntry]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    methods: Sequence[str]
+    tasks: Sequence[TaskEntry]
+    results: Path
+    preset: str = "full"
+    workers: int | None = None
+    threads: int = 1
+    accelerator: str = "auto"
+    isa: str = "avx2"
+    allow_weaker: bool = False
+    mlflow: str | None = None
+    as_json: bool = False
+    epoch: Epoch | None = None
+    """Repetitions with this epoch's hidden seeds instead of the public ones."""
+    control: Sequence[int] = ()
+    """Repetitions of the A/A control to run instead: of each task's reference at its defaults;
+    `methods` is empty."""
+
+
+def chosen_pairs(request: Request, say: Callable[[str], None]) -> Pairs:
+    """Legal (task, method) pairs; tells `say` which methods are left out.
+
+    Raises:
+        PluginError: methods that are not there or called the same, all at once.
+        AssayError: no pair is legal.
+    """
+    methods, problems = [], []
+    references = {task.card.reference for task in request.tasks}
+    for name in sorted(references) if request.control else dict.fromkeys(request.methods):
+        try:
+            methods.append(find_method(name))
+        except AssayError as error:
+            problems.append(str(error))
+    slugs = [method.card.slug for method in methods]
+    problems += [
+        f"two of the methods given are called {slug}"
+        for slug in sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    ]
+    if problems:
+        raise PluginError("\n".join(problems))
+    pairs, refused = legal_pairs(request.tasks, methods)
+    if request.control:
+        return [(task, method) for task, method in pairs if method.card.slug == task.card.reference]
+    if not pairs:
+        raise AssayError("nothing can be run: " + "; ".join(refused))
+    entered = {method.card.slug for _, method in pairs}
+    for method in methods:
+        if method.card.slug not in entered:
+            reasons = legal_pairs(request.tasks, [method])[1]
+            say(f"left out: {reasons[0]}")
+    return pairs
+
+
+def by_device(request: Request, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
+    """Pairs by where they run: under "auto" a GPU takes every tier above lite."""
+    if request.accelerator not in ("auto", "cpu", "gpu"):
+        raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
+    if request.isa not in ("avx2", "native"):
+        raise UnknownName("instruction set", request.isa, ["avx2", "native"])
+    n_gpus = _n_gpus()
+    on_gpu: Pairs = []
+    on_cpu: Pairs = []
+    for pair in pairs:
+        small = pair[0].card.tier == "lite"
+        wants = request.accelerator == "gpu" or (
+            request.accelerator == "auto" and n_gpus and not small
+        )
+        (on_gpu if wants else on_cpu).append(pair)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if on_cpu:
+        n_workers = request.workers or max(1, (cores or 1) // request.threads)
+        yield Compute(threads=request.threads, isa=request.isa), n_workers, on_cpu
+    if on_gpu:
+        compute = Compute(accelerator="gpu", threads=request.threads, isa=request.isa)
+        yield compute, request.workers or max(1, n_gpus), on_gpu
+
+
+def _n_gpus() -> int:
+    """GPUs as the system lists them; torch is not imported here."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
+
+
+def legal_pairs(
+    tasks: Sequence[TaskEntry], methods: Sequence[MethodEntry]
+) -> tuple[list[tuple[TaskEntry, MethodEntry]], list[str]]:
+    """Pairs that may run, and why the others may not (each reason once)."""
+    pairs, refused = [], []
+    for task in tasks:
+        for method in methods:
+            reason = illegal(method.card, task.card)
+            if reason is None:
+                pairs.append((task, method))
+            else:
+                refused.append(reason)
+    return pairs, list(dict.fromkeys(refused))

@@ -1,0 +1,160 @@
+"""The gate of a submission: what a change may hold, read from git, with nothing of it executed.
+
+A submission adds or renews one folder under `submissions/` and adds bundles of that method under
+`leaderboard/results/`, and changes nothing else: not the log, not another's files. The newer commit
+is never checked out; its files are read as data, under limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.cards import SubmissionCard, read_card
+from assay.errors import AssayError, BundleError
+from assay.publication.git import Change, Checkout
+from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
+from assay.publication.verify import verify
+from assay.records import log
+from assay.records.bundle import MAX_FILE_BYTES, Bundle, read_bundle
+
+ORDINARY = "100644"
+MAX_FILES = 200
+
+
+@dataclass
+class Gate:
+    """What the gate found."""
+
+    slug: str | None = None
+    """None: the change is no submission."""
+    bundles: list[str] = field(default_factory=list)
+    """File names of those it adds."""
+    problems: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    """What a reviewer should look at; no reason to refuse."""
+
+
+def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
+    """Check the change from `base` to `head`.
+
+    Args:
+        checkout: at `base`, or at least with its tasks: what is verified is verified by them.
+        base: a commit.
+        head: a commit that may be a stranger's.
+        scratch: an empty folder; the submission's folder and bundles are put there as files.
+    """
+    changes = checkout.changes(base, head)
+    found = Gate()
+    if not any(change.path.startswith(("submissions/", f"{PUBLISHED}/")) for change in changes):
+        return found
+    found.problems += log.check(checkout.root / PUBLISHED)
+    found.slug, problems = rule(changes)
+    if problems or found.slug is None:
+        found.problems += problems
+        return found
+    try:
+        names = unpack(checkout, head, changes, found.slug, scratch)
+        found.bundles = names
+        _content(checkout, base, found, scratch)
+    except AssayError as error:
+        found.problems.append(str(error))
+    return found
+
+
+def rule(changes: Sequence[Change]) -> tuple[str | None, list[str]]:
+    """The one slug a submission is of, and where the change breaks the rule of one folder."""
+    if len(changes) > MAX_FILES:
+        return None, [f"{len(changes)} files are changed, expected at most {MAX_FILES}"]
+    slugs = {slug for change in changes if (slug := _slug(change.path))}
+    if len(slugs) != 1:
+        shown = ", ".join(sorted(slugs)) or "none"
+        return None, [f"a submission is one folder of submissions and its bundles; found: {shown}"]
+    (slug,) = slugs
+    return slug, [problem for change in changes for problem in _misplaced(change, slug)]
+
+
+def _slug(path: str) -> str | None:
+    parts = path.split("/")
+    if parts[0] == "submissions" and len(parts) > 2:
+        return parts[1]
+    if path.startswith(f"{PUBLISHED}/") and path.endswith(".zip") and path.count("--") >= 2:
+        return path.split("--")[1].rsplit("-v", 1)[0]
+    return None
+
+
+def _misplaced(change: Change, slug: str) -> Iterator[str]:
+    path = ascii(change.path)
+    in_folder = change.path.startswith(f"submissions/{slug}/")
+    if _slug(change.path) != slug:
+        yield f"{path}: is not part of the submission {slug}; expected nothing but its folder and "\
+            "its bundles"  # fmt: skip
+    elif in_folder and (change.path.count("/") != 2 or not change.path.endswith((".py", ".toml"))):
+        yield f"{path}: expected .py and .toml files directly in the folder"
+    elif not in_folder and (change.status != "A" or Path(change.path).parent != Path(PUBLISHED)):
+        yield f"{path}: a published bundle is never changed or removed; expected new ones alone"
+    elif change.status != "D" and change.mode != ORDINARY:
+        yield f"{path}: has the mode {change.mode}, expected an ordinary file ({ORDINARY})"
+
+
+def unpack(
+    checkout: Checkout, head: str, changes: Sequence[Change], slug: str, scratch: Path
+) -> list[str]:
+    """Put the submission's folder (whole) and its new bundles into `scratch`; the bundles' names.
+
+    Raises:
+        BundleError: a file is larger than allowed, or the folder is not there.
+    """
+    own = scratch / slug
+    own.mkdir()
+    paths = checkout.files(head, f"submissions/{slug}")
+    for path in paths:
+        (own / Path(path).name).write_bytes(_read(checkout, head, path, MAX_SOURCE_BYTES))
+    if not {"card.toml", "method.py"} <= {Path(path).name for path in paths}:
+        raise BundleError(f"submissions/{slug}: expected a card.toml and a method.py")
+    added = [c.path for c in changes if c.path.startswith(f"{PUBLISHED}/")]
+    for path in added:
+        (scratch / Path(path).name).write_bytes(_read(checkout, head, path, MAX_FILE_BYTES))
+    return [Path(path).name for path in added]
+
+
+def _read(checkout: Checkout, ref: str, path: str, limit: int) -> bytes:
+    size = checkout.size(ref, path)
+    if size > limit:
+        raise BundleError(f"{path}: {size:,} bytes, expected at most {limit:,}")
+    return checkout.file(ref, path) or b""
+
+
+def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
+    slug = str(found.slug)
+    card = read_card(scratch / slug / "card.toml", SubmissionCard)
+    source = {path.name: path.read_bytes() for path in (scratch / slug).iterdir()}
+    if (old := checkout.file(base, f"submissions/{slug}/card.toml")) is not None:
+        found.problems += taken_by(card, old, base)
+    if not found.bundles:
+        found.problems.append(f"there is no bundle; expected one a task: assay pack {slug}")
+    published = _readable(checkout.root / PUBLISHED)
+    before = log.attempts(log.read(checkout.root / PUBLISHED))
+    for name in found.bundles:
+        bundle = read_bundle(scratch / name)
+        if n := before[bundle.manifest.task.slug, slug]:
+            found.flags.append(f"{name}: {n} bundle(s) of this task and method came before it")
+        if bundle.source != source:
+            found.problems.append(f"{name}: its source is not that of submissions/{slug}")
+        for finding in verify(bundle, published):
+            # A new submission is measured with the tasks and the rules of now.
+            refused = finding.severity == "error" or finding.code == "stale"
+            kept = found.problems if refused else found.flags
+            kept.append(f"{name}: {finding.message}")
+
+
+def _readable(folder: Path) -> list[Bundle]:
+    """The published bundles; those that cannot be read are named by the check of the log."""
+    bundles = []
+    for path in sorted(folder.glob("*.zip")):
+        try:
+            bundles.append(read_bundle(path))
+        except BundleError:
+            continue
+    return bundles

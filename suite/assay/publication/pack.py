@@ -1,0 +1,171 @@
+"""From a results folder to bundles: which cells are complete and current, and what stays out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.errors import AssayError, BundleError, PluginError, RecordError, StorageError
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay.records.bundle import pack
+from assay.records.schema import MethodRef, RunRecord, StudyRecord
+from assay.records.store import Store, storage_problem
+from assay.ruleset import RULESET
+from assay.untrusted import text as texts
+
+
+@dataclass
+class Packed:
+    """What one `assay pack` did."""
+
+    written: list[Path] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """One line for each study that is in no bundle, with the reason."""
+
+
+def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
+    """Write one bundle into `out` for every task on which `method` is complete and current.
+
+    Raises:
+        PluginError: the method is a single file: a submission is a folder with a card.
+        BundleError: a record or the source tells on its user; the field is named.
+        AssayError: there is nothing to pack; every reason.
+        StorageError: `out` cannot be written.
+    """
+    if method.source.name != "method.py":
+        raise PluginError(
+            f"{method.source.name}: is a single file; what is published is a folder with "
+            f"method.py and card.toml. Make one with: assay new method {method.card.slug}"
+        )
+    source = method.contents
+    names = texts.own_names()
+    for name, data in source.items():
+        _check_source(name, data)
+    done = Packed()
+    for task, studies in _by_task(method.card.slug, store, done).items():
+        chosen = list(_complete(task, method_ref(method), studies, store, done))
+        if not chosen:
+            continue
+        runs = {run.id: _neutral(run) for _, needed in chosen for run in needed}
+        kept = [study for study, _ in chosen]
+        records: list[RunRecord | StudyRecord] = [*runs.values(), *kept]
+        for record in records:
+            _check_record(record, names)
+        name, data = pack(list(runs.values()), kept, source)
+        done.written.append(_write(out / name, data))
+    if not done.written:
+        reasons = done.left_out or [
+            f"{store.root} holds no study of it; make one with: assay run {method.card.slug}"
+        ]
+        raise AssayError(
+            f"{method.card.slug}: there is nothing to pack:\n"
+            + "\n".join(f"  {r}" for r in reasons)
+        )
+    return done
+
+
+def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecord]]:
+    """The method's studies by task; unreadable ones are left out."""
+    found: dict[str, list[StudyRecord]] = {}
+    for study in store.studies(done.left_out):
+        if study.method.slug == slug:
+            found.setdefault(study.task.slug, []).append(study)
+    return found
+
+
+def _complete(
+    task: str, method: MethodRef, studies: list[StudyRecord], store: Store, done: Packed
+) -> Iterator[tuple[StudyRecord, list[RunRecord]]]:
+    """The studies that are current and have a record of every run, each with its runs."""
+    entry = task_entries().get(task)
+    for study in studies:
+        where = f"{task}, study {study.id} ({study.preset})"
+        if reason := _stale(study, method, entry):
+            done.left_out.append(f"{where}: {reason}")
+            continue
+        needed = {
+            *(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs
+        }  # fmt: skip
+        try:
+            found = [store.run(task, study.method.slug, run_id) for run_id in sorted(needed)]
+        except RecordError as error:
+            done.left_out.append(f"{where}: {error}")
+            continue
+        runs = [run for run in found if run is not None]
+        if len(runs) < len(needed):
+            command = f"assay run {study.method.slug} --task {task}"
+            if study.preset == "quick":
+                command += " --quick"
+            done.left_out.append(
+                f"{where}: {len(needed) - len(runs)} of {len(needed)} runs have no record yet; "
+                f"make them with: {command}"
+            )
+            continue
+        yield study, runs
+
+
+def _stale(study: StudyRecord, method: MethodRef, task: TaskEntry | None) -> str | None:
+    """Why the study is not one of the code and rules of now, or None."""
+    if task is None:
+        return "no task of this checkout is called so"
+    if study.ruleset != RULESET.version:
+        return f"made under ruleset {study.ruleset}, now {RULESET.version}; run it again"
+    if study.task != task_ref(task):
+        return "the task has changed since; run it again"
+    if study.method != method:
+        return "the method has changed since; run it again"
+    return None
+
+
+def _neutral(run: RunRecord) -> RunRecord:
+    """The run with its message, free text of the method's, as one printable line without paths."""
+    said = "".join(c if c.isprintable() else " " for c in run.message)
+    return run.model_copy(update={"message": texts.without_paths(said)})
+
+
+def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
+    """Refuse what tells on its user.
+
+    Raises:
+        BundleError: naming the field.
+    """
+    for where, text in texts.strings(record.model_dump(mode="json")):
+        free = where == "message" or where.startswith("environment.")  # else: of a fixed form
+        if found := texts.private(text, names if free else ()):
+            raise BundleError(
+                f"{record.kind} {record.id}: {where} holds {found}, which is not for publication; "
+                "see that the method does not report it, remove the record and run it again"
+            )
+
+
+def _check_source(name: str, data: bytes) -> None:
+    """Refuse source that names this user's home.
+
+    Raises:
+        BundleError: naming the file and the line.
+    """
+    home = os.path.expanduser("~").encode()
+    for number, line in enumerate(data.splitlines(), 1):
+        if len(home) > 2 and home + b"/" in line:
+            raise BundleError(
+                f"{name}, line {number}: names your home folder, which is not for publication; "
+                "remove it, then run the method again: its code has changed"
+            )
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """The file named by its content: one that is there already is the same.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(storage_problem(path.parent, error)) from error
+    return path

@@ -1,0 +1,81 @@
+"""Adds a bundle to a published folder: checked, copied and logged, in that order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from assay.errors import BundleError, StorageError
+from assay.identity import sha256
+from assay.publication.verify import verify
+from assay.records import log
+from assay.records.bundle import Bundle, parse_bundle, read_bundle
+from assay.records.log import Entry, Kind
+from assay.untrusted.files import read_regular
+from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
+
+
+def add(
+    folder: Path, kind: Kind, bundle: Path, *, replaces: Path | None = None, note: str = ""
+) -> Entry:
+    """Log what happened to `bundle`; one that is new is verified and copied into `folder` first.
+
+    Args:
+        folder: the published folder; made if it is not there.
+        kind: see publog.Entry.
+        bundle: a file anywhere, or the name of one in `folder`.
+        replaces: for supersede and correct, the published bundle whose place it takes.
+        note: the reason.
+
+    Raises:
+        BundleError: it cannot be read, or is not valid (tier T1).
+        LogError: the entry does not fit the log; nothing was copied.
+        StorageError: `folder` cannot be written.
+    """
+    place = folder / bundle.name
+    new = kind in ("publish", *log.REPLACING)
+    source = bundle if new and not place.exists() else place
+    data = _bytes(source)
+    own = parse_bundle(data, source)
+    old = None if replaces is None else sha256(_bytes(folder / replaces.name))
+    if new:
+        _check(own, folder)
+    copied = source != place and _copy(data, place)
+    try:
+        return log.append(folder, kind, place, replaces=old, note=note)
+    except BaseException:
+        if copied:
+            place.unlink()
+        raise
+
+
+def _check(bundle: Bundle, folder: Path) -> None:
+    same_task = sorted(folder.glob(f"{bundle.manifest.task.slug}--*.zip"))  # all that it looks at
+    others = [read_bundle(path) for path in same_task]
+    errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
+    if errors:
+        raise BundleError(
+            f"{bundle.path}: is not valid and was not published ({errors[0]}); "
+            f"see: assay verify {bundle.path}"
+        )
+
+
+def _copy(data: bytes, place: Path) -> bool:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".adding-") as file:
+            file.write(data)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.link(file.name, place)
+    except OSError as error:
+        raise StorageError(f"{place.parent}: cannot be written: {error.strerror}") from error
+    return True
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_regular(path, MAX_ARCHIVE_BYTES)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,153 @@
+"""One run record against its task's card: could these numbers stand in one record?"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from assay.cards import TaskCard
+from assay.records.schema import CurvePoint, Result, RunRecord
+
+MAX_MESSAGE = 2000
+MAX_STARTS = 1000
+CLOCK_SLACK = 1.0
+"""Seconds by which two clocks of one machine may differ over a run."""
+WALL_SLACK = 60.0
+"""Seconds that a stopped run may take to end."""
+
+Problem = tuple[str, str]
+"""A code and what is wrong."""
+
+
+def run_problems(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
+    """What in `run`, a record of the task as it is now, cannot be."""
+    yield from _form(run)
+    yield from _usage(run, card)
+    if run.result is None:
+        if run.curve or run.weights_sha256:
+            yield "curve", f"a run that ended {run.status} has a curve or weights that were scored"
+        return
+    if run.weights_sha256 is None:
+        yield "weights", "a completed run names no weights"
+    yield from _range(run, run.result, card)
+    starts = _starts(run.curve)
+    if problem := _curve_problem(starts, run, card):
+        yield "curve", problem
+    elif card.family == "functions":
+        yield from _anytime(starts, run.result, card)
+    else:
+        yield from _selected(run.curve, run.result)
+
+
+def _form(run: RunRecord) -> Iterator[Problem]:
+    if len(run.message) > MAX_MESSAGE:
+        yield "message", f"{len(run.message):,} characters, expected at most {MAX_MESSAGE:,}"
+    try:
+        at = datetime.datetime.fromisoformat(run.created_at)
+        sound = at.utcoffset() == datetime.timedelta(0) and at.isoformat() == run.created_at
+    except ValueError:
+        sound = False
+    if not sound:
+        yield (
+            "created_at",
+            f"{run.created_at[:40]!r} is no time in UTC, as 2026-01-31T12:00:00+00:00",
+        )
+    if run.spec.purpose == "tuning" and run.spec.repetition != 0:
+        yield "spec", f"a tuning run of repetition {run.spec.repetition}, expected 0"
+
+
+def _usage(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
+    usage = run.usage
+    if any(value < 0 for value in usage.model_dump().values()):
+        yield "usage", "a number below zero"
+    if usage.train_seconds > usage.wall_seconds + CLOCK_SLACK:
+        yield "usage", "more time in training than passed on the wall"
+    if usage.wall_seconds > card.budget.seconds + WALL_SLACK:
+        yield "usage", f"{usage.wall_seconds:g} s, allowed were {card.budget.seconds:g}"
+    n_starts = len(_starts(run.curve)) or MAX_STARTS
+    if usage.batches > card.budget.batches * n_starts:
+        yield "usage", f"{usage.batches} batches, allowed were {card.budget.batches} a start"
+
+
+def _range(run: RunRecord, result: Result, card: TaskCard) -> Iterator[Problem]:
+    """Scores lie where the metric can: a share in 0..1."""
+    scores = [result.val, result.test, result.test_last, result.test_oracle]
+    scores += [value for point in run.curve for value in (point.val, point.test)]
+    if card.metric.unit == "share" and not all(0 <= score <= 1 for score in scores):
+        yield "score", "a score outside 0..1, which its metric cannot give"
+    if unknown := sorted(set(result.secondary) - set(card.secondary)):
+        yield "score", f"secondary metrics that the task does not have: {unknown[0][:60]}"
+
+
+def _starts(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
+    """The curve, cut where the next start begins."""
+    starts: list[list[CurvePoint]] = []
+    for point in curve:
+        if not starts or point.start != starts[-1][-1].start:
+            starts.append([])
+        starts[-1].append(point)
+    return starts
+
+
+def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCard) -> str | None:
+    """Points stand at the card's evaluation points, for start 0, 1, ..., and never go back."""
+    if [points[0].start for points in starts] != list(range(len(starts))) or not starts:
+        return "it is missing, or its starts are not 0, 1, 2, ... in order"
+    if len(starts) > 1 and card.family != "functions":
+        return f"{len(starts)} starts, expected one"
+    if card.family != "functions" and any((p.x, p.y) != (None, None) for p in run.curve):
+        return "its points have coordinates, which only those of functions have"
+    expected = card.evaluation.batches(card.budget.batches)
+    for points in starts:
+        batches = [point.batch for point in points]
+        early = card.budget.passes is not None and batches[-1] < expected[-1]
+        wanted = [n for n in expected if n < batches[-1]] + batches[-1:] if early else expected
+        if batches != wanted or batches[0] < 1:
+            return f"start {points[0].start}: its batches are not the task's evaluation points"
+        if early and points[-1].passes < (card.budget.passes or 0):
+            return f"start {points[0].start}: it ends before its budget of passes is spent"
+        for before, after in pairwise(points):
+            if after.passes < before.passes or after.seconds < before.seconds:
+                return f"start {points[0].start}: passes or seconds go back"
+        if points[0].passes < 0 or points[0].seconds < 0:
+            return f"start {points[0].start}: passes or seconds below zero"
+    if run.usage.batches != sum(points[-1].batch for points in starts):
+        return f"it ends after other batches than the {run.usage.batches} that were spent"
+    return None
+
+
+def _selected(curve: Sequence[CurvePoint], result: Result) -> Iterator[Problem]:
+    """The reported snapshot is the best on validation, the latest of equals; see the scorer."""
+    best = max(range(len(curve)), key=lambda index: (curve[index].val, index))
+    if result.selected != best:
+        yield "selected", f"snapshot {result.selected} is reported, validation selects {best}"
+        return
+    expected = (curve[best].val, curve[best].test, curve[-1].test, max(p.test for p in curve))
+    if (result.val, result.test, result.test_last, result.test_oracle) != expected:
+        yield "selected", "the scores are not those of the curve"
+
+
+def _anytime(
+    starts: Sequence[Sequence[CurvePoint]], result: Result, card: TaskCard
+) -> Iterator[Problem]:
+    """The score of a function is the mean area under its starts' curves."""
+    from assay.families.functions import area  # brings torch
+
+    budget = card.budget.passes or card.budget.batches
+    areas = []
+    for points in starts:
+        spent: list[int] = []
+        for point in points:
+            now = min(max(point.passes, point.batch), budget)
+            spent.append(max(now, spent[-1]) if spent else now)
+        areas.append(area(spent, [point.test for point in points], budget))
+    expected = sum(areas) / len(areas)
+    scores = (result.val, result.test, result.test_last, result.test_oracle)
+    if not all(math.isclose(score, expected, abs_tol=1e-9) for score in scores):
+        yield "selected", f"the score is {result.test:g}, the area under its curve {expected:g}"
+    if any(point.val != point.test for points in starts for point in points):
+        yield "curve", "validation and test differ, which are one for a function"
+    if result.selected != len(starts[0]) - 1:
+        yield "selected", f"snapshot {result.selected} is reported, expected the last"

@@ -1,0 +1,349 @@
+"""Replays: a recorded run done once more, and whether it came out as its record says (tier T2).
+
+On the machine class of the record (same Python, torch, CPU model and flags, on a CPU) the weights,
+scores and curve must be the same, bit for bit. On another one rounding differs and grows while
+training; there the test score must be within a number of margins of the task's metric (see
+`tolerance`). Seconds are never compared: they are the machine's.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.engine.scorer import SCORER_VERSION
+from assay.epochs import Epoch, epochs_folder, open_epoch
+from assay.errors import AssayError, PluginError, RecordError
+from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
+from assay.records.schema import Compute, Environment, MethodRef, RunRecord, reproduce_command
+from assay.ruleset import RULESET
+
+Verdict = Literal["identical", "within tolerance", "differs", "cannot"]
+TOLERANCE_MARGINS = 2.0
+"""Margins of the task's metric by which one run's test score may differ on another machine.
+
+Tried with AVX2 against AVX-512 on one CPU, Adam and SGD at their defaults, 12 repetitions each: on
+six tasks without quantization 72 of 144 pairs were the same bit for bit, the others differed by at
+most 1.15 margins. With weights of two bits a difference of rounding grows to 17 margins (median 3),
+and 7 of 24 pairs ended with another status: there no tolerance separates honest from forged.
+"""
+MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
+SANDBOXED = ("L2", "L3", "L4")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A verdict and its reason."""
+
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run, replayed or not."""
+
+    run_id: str
+    task: str
+    method: str
+    purpose: str
+    repetition: int
+    verdict: Verdict
+    detail: str
+    recorded_test: float | None
+    replayed_test: float | None = None
+    recorded_seconds: float | None = None
+    """Training time on the record's machine; a claim that a replay cannot confirm."""
+    replayed_seconds: float | None = None
+    level: str | None = None
+    """Isolation level of the replay."""
+    took_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What several replays show together."""
+
+    tier: Literal["T2"] | None
+    why: str
+
+
+def tolerance(card: TaskCard) -> float | None:
+    """How far a run's test score may lie from its record's on another machine, in its unit.
+
+    None where runs on different machines cannot be compared: quantized training.
+    """
+    return None if card.family == "quantization" else TOLERANCE_MARGINS * card.metric.margin
+
+
+def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Comparison:
+    """The verdict on a run and a repetition of it.
+
+    Args:
+        known: the record.
+        again: the same spec, run here.
+        allowed: the tolerance on the test score, should this be another machine; see tolerance.
+    """
+    other = machine_difference(known.environment, again.environment)
+    if known.scorer_version != again.scorer_version:
+        return Comparison("cannot", f"scored by version {known.scorer_version} of the scorer, "
+                          f"now {again.scorer_version}")  # fmt: skip
+    if _facts(known) == _facts(again):
+        return Comparison("identical", "" if known.result else f"ended {known.status} again")
+    if not other:
+        return Comparison("differs", _what_differs(known, again))
+    if allowed is None:
+        return Comparison("cannot", f"quantized runs are comparable on one machine class: {other}")
+    if known.status != again.status:
+        if "out_of_budget" in (known.status, again.status):
+            return Comparison("cannot", f"{known.status} there, {again.status} here: machines of "
+                              f"different speed ({other})")  # fmt: skip
+        return Comparison("differs", f"{_what_differs(known, again)} ({other})")
+    if known.result is None or again.result is None:
+        return Comparison("within tolerance", f"ended {known.status} again; {other}")
+    gap = abs(known.result.test - again.result.test)
+    detail = f"test differs by {gap:.4g}, allowed {allowed:.4g}; {other}"
+    return Comparison("within tolerance" if gap <= allowed else "differs", detail)
+
+
+def machine_difference(known: Environment, again: Environment) -> str:
+    """What makes two machines numerically different, in words; empty if nothing does.
+
+    Bitwise repetition is promised on CPUs alone.
+    """
+    pairs = {name: (getattr(known, name), getattr(again, name)) for name in MACHINE_FIELDS}
+    found = [
+        "other CPU flags" if name == "cpu_flags_hash" else f"{name} {there}, here {here}"
+        for name, (there, here) in pairs.items()
+        if there != here
+    ]
+    if not found and known.device != "cpu":
+        found = [f"device {known.device}: not repeatable bit for bit"]
+    return "; ".join(found)
+
+
+def _facts(record: RunRecord) -> dict[str, Any]:
+    """Everything in a record that is a function of its spec on one machine class."""
+    usage = record.usage
+    return {
+        "status": record.status,
+        "weights": record.weights_sha256,
+        "result": record.result,
+        "curve": [replace(point, seconds=0.0) for point in record.curve],
+        "counts": (usage.batches, usage.passes, usage.examples) if record.result else None,
+    }
+
+
+def _what_differs(known: RunRecord, again: RunRecord) -> str:
+    there, here = _facts(known), _facts(again)
+    names = [name for name in there if there[name] != here[name]]
+    said = f"status {known.status}, now {again.status}" if "status" in names else ""
+    if "result" in names and known.result and again.result:
+        said = f"test {known.result.test:.6g}, now {again.result.test:.6g}"
+    return ", ".join(names) + (f" ({said})" if said else "")
+
+
+def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
+    """`n` random runs, from as many tasks as possible: no cell can hope to be left out."""
+    draw = random.Random(seed)
+    by_task: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda record: record.id):
+        by_task.setdefault(record.spec.task.slug, []).append(record)
+    piles = list(by_task.values())
+    draw.shuffle(piles)
+    for pile in piles:
+        draw.shuffle(pile)
+    rounds = max(map(len, piles), default=0)
+    return [pile[i] for i in range(rounds) for pile in piles if i < len(pile)][:n]
+
+
+def summarise(replays: Sequence[Replay], wanted: int) -> Summary:
+    """The tier that replays earn: T2 if all that were wanted were done in the sandbox, none off."""
+    differing = sum(replay.verdict == "differs" for replay in replays)
+    done = [r for r in replays if r.verdict in ("identical", "within tolerance")]
+    weak = sorted({r.level or "" for r in done} - set(SANDBOXED))
+    if differing:
+        return Summary(None, f"{differing} of {len(replays)} runs differ")
+    if len(done) < wanted or not done:
+        return Summary(None, f"{len(done)} of {wanted} runs could be replayed")
+    if weak:
+        return Summary(None, f"replayed at level {', '.join(weak)}; expected the sandbox (L2)")
+    exact = sum(replay.verdict == "identical" for replay in done)
+    return Summary("T2", f"{len(done)} runs replayed, {exact} of them bit for bit")
+
+
+def submission_of(ref: MethodRef) -> MethodEntry:
+    """The submission that a record names, if its code is still the recorded one.
+
+    Raises:
+        AssayError: there is none, or it has changed since.
+    """
+    return checked_method(find_method(ref.slug), ref)
+
+
+def checked_method(entry: MethodEntry, ref: MethodRef) -> MethodEntry:
+    """`entry`, if its code is what the record names.
+
+    Raises:
+        PluginError: it is not.
+    """
+    now = method_ref(entry)
+    if now != ref:
+        raise PluginError(
+            f"stale method: {ref.slug} version {ref.version} has changed since "
+            f"(code {ref.code_hash[:12]}, now version {now.version}, {now.code_hash[:12]})"
+        )
+    return entry
+
+
+def replay(
+    records: Sequence[RunRecord],
+    method_of: Callable[[MethodRef], MethodEntry] = submission_of,
+    *,
+    secret: Path | None = None,
+    allow_weaker: bool = False,
+    make_pool: Callable[..., Any] = Pool,
+) -> Iterator[Replay]:
+    """Do every run once more, one after the other, and tell how it came out.
+
+    Args:
+        records: runs of any tasks, methods and machines.
+        method_of: finds a method's source; raises AssayError where it cannot.
+        secret: the organisers' master secret, for runs of epochs that are not revealed.
+        allow_weaker: replay outside of a sandbox where there is none; it earns no tier.
+        make_pool: where the runs are done.
+    """
+    groups: dict[tuple[Compute, Epoch | None], list[tuple[RunRecord, Job]]] = {}
+    for record in records:
+        try:
+            job, epoch = _prepared(record, method_of, secret)
+        except AssayError as error:
+            yield _told(record, Comparison("cannot", str(error)))
+            continue
+        groups.setdefault((record.spec.compute, epoch), []).append((record, job))
+    for (compute, epoch), jobs in groups.items():
+        start = partial(
+            make_pool, n_workers=1, compute=compute, epoch=epoch, allow_weaker=allow_weaker
+        )
+        yield from _on_pool(start, jobs)
+
+
+def _on_pool(
+    start: Callable[[], AbstractContextManager[Pool]], jobs: Sequence[tuple[RunRecord, Job]]
+) -> Iterator[Replay]:
+    """Runs that need the same pool. Without a pool (no GPU, no sandbox) none can be done."""
+    waiting = list(jobs)
+    try:
+        with start() as pool:
+            while waiting:
+                record, job = waiting[0]
+                answer = _again(pool, record, job)
+                waiting.pop(0)
+                yield answer
+    except AssayError as error:
+        for record, _ in waiting:
+            yield _told(record, Comparison("cannot", str(error)))
+
+
+def _again(pool: Pool, record: RunRecord, job: Job) -> Replay:
+    began = time.monotonic()
+    try:
+        again = pool.run(job, record.reproduce)
+    except AssayError as error:
+        return _told(record, Comparison("cannot", str(error)))
+    found = compare(record, again, tolerance(job.task.card))
+    remarks = [text for text in (found.detail, command_note(record)) if text]
+    found = Comparison(found.verdict, "; ".join(remarks))
+    return _told(record, found, again, time.monotonic() - began)
+
+
+def _told(
+    record: RunRecord, found: Comparison, again: RunRecord | None = None, seconds: float = 0.0
+) -> Replay:
+    spec = record.spec
+    return Replay(
+        run_id=record.id,
+        task=spec.task.slug,
+        method=spec.method.slug,
+        purpose=spec.purpose,
+        repetition=spec.repetition,
+        verdict=found.verdict,
+        detail=found.detail,
+        recorded_test=record.result.test if record.result else None,
+        replayed_test=again.result.test if again and again.result else None,
+        recorded_seconds=record.usage.train_seconds,
+        replayed_seconds=again.usage.train_seconds if again else None,
+        level=again.isolation.level if again else None,
+        took_seconds=round(seconds, 3),
+    )
+
+
+def _prepared(
+    record: RunRecord, method_of: Callable[[MethodRef], MethodEntry], secret: Path | None
+) -> tuple[Job, Epoch | None]:
+    """What it takes to do the run again.
+
+    Raises:
+        AssayError: why it cannot be done here.
+    """
+    spec = record.spec
+    if spec.ruleset != RULESET.version:
+        raise RecordError(f"made under ruleset {spec.ruleset}, now {RULESET.version}")
+    if record.scorer_version != SCORER_VERSION:
+        raise RecordError(f"scored by version {record.scorer_version} of the scorer, now "
+                          f"{SCORER_VERSION}")  # fmt: skip
+    task = find_task(spec.task.slug)
+    now = task_ref(task)
+    if now != spec.task:
+        raise RecordError(
+            f"stale task: {spec.task.slug} version {spec.task.version} has changed since "
+            f"(code {spec.task.code_hash[:12]}, now {now.code_hash[:12]})"
+        )
+    epoch = open_epoch(spec.epoch, epochs_folder(), secret) if spec.epoch else None
+    method = method_of(spec.method)
+    return Job(spec, task, method), epoch
+
+
+def command_note(record: RunRecord) -> str:
+    """What to say of a record whose command is not its spec's: people copy it. Empty if it is."""
+    slug = record.spec.method.slug
+    expected = [reproduce_command(name, record.spec) for name in (slug, f"{slug}.py")]
+    if record.reproduce in expected:
+        return ""
+    return f"the command it carries is not its spec's; expected: {expected[0]}"
+
+
+@contextmanager
+def unpacked(source: Mapping[str, bytes], slug: str) -> Iterator[MethodEntry]:
+    """A bundle's source in a temporary folder, for a worker; nothing here imports it.
+
+    Args:
+        source: file names and contents; plain names only.
+        slug: of the method, and the folder's name.
+
+    Raises:
+        PluginError: a name is not a plain file's, or there is no method.py.
+        CardError: its card is malformed.
+    """
+    with tempfile.TemporaryDirectory(prefix="assay-replay-") as name:
+        folder = Path(name) / slug
+        folder.mkdir()
+        for member, data in source.items():
+            if not _PLAIN.fullmatch(member):
+                raise PluginError(f"the bundle's source has a file called {member!r}")
+            (folder / member).write_bytes(data)
+        if not (folder / "method.py").is_file():
+            raise PluginError("the bundle's source has no method.py")
+        yield MethodEntry(read_card(folder / "card.toml", SubmissionCard), folder / "method.py")

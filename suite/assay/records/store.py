@@ -1,0 +1,219 @@
+"""The results folder: write-once files that hold the records.
+
+    <results>/runs/<task>/<method>/<run id>.json
+    <results>/studies/<task>/<method>/<study id>.json
+    <results>/mlflow-runs.json    which MLflow run mirrors which record
+
+A record is written once, whole, under the id of its spec, and never edited.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from assay.errors import RecordError, StorageError
+from assay.records.parsing import parse_record
+from assay.records.schema import AnyRecord, RunRecord, StudyRecord
+
+MAX_RECORD_BYTES = 4_000_000
+MLFLOW_RUNS = "mlflow-runs.json"
+TEMPORARY = ".writing-"
+
+
+class Store:
+    """The results folder: write-once JSON files, one per run and per study."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run_path(self, task: str, method: str, run_id: str) -> Path:
+        """Where the record of a run lies."""
+        return self.root / "runs" / task / method / f"{run_id}.json"
+
+    def study_path(self, task: str, method: str, record_id: str) -> Path:
+        """Where the record of a study lies."""
+        return self.root / "studies" / task / method / f"{record_id}.json"
+
+    def path_of(self, record: RunRecord | StudyRecord) -> Path:
+        """Where `record` belongs."""
+        if isinstance(record, RunRecord):
+            return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
+        return self.study_path(record.task.slug, record.method.slug, record.id)
+
+    def write(self, record: RunRecord | StudyRecord) -> bool:
+        """Publish `record`; False if one with its id is already there (the first one stays).
+
+        Raises:
+            StorageError: the folder cannot be written; nothing is left behind.
+        """
+        path = self.path_of(record)
+        text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _write_once(path, text.encode())
+        except OSError as error:
+            raise StorageError(storage_problem(self.root, error)) from error
+
+    def check_writable(self) -> None:
+        """Fail before any work is done rather than after.
+
+        Raises:
+            StorageError: a file cannot be created in the folder.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe-") as probe:
+                probe.write(b"assay")
+                probe.flush()
+        except OSError as error:
+            raise StorageError(storage_problem(self.root, error)) from error
+
+    def sweep(self) -> None:
+        """Remove what a killed command was writing; only while no other command writes here."""
+        for folder in ("runs", "studies"):
+            for path in (self.root / folder).glob(f"*/*/{TEMPORARY}*"):
+                path.unlink(missing_ok=True)
+
+    def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
+        """The record of a run, or None."""
+        return self._read(self.run_path(task, method, run_id), RunRecord)
+
+    def find_run(self, run_id: str) -> RunRecord | None:
+        """The record of a run of any task and method, or None.
+
+        Raises:
+            RecordError: its file cannot be read.
+        """
+        wanted = f"{run_id}.json"
+        found = (p for p in sorted((self.root / "runs").glob("*/*/*.json")) if p.name == wanted)
+        path = next(found, None)
+        return None if path is None else self._own(path, RunRecord)
+
+    def study(self, task: str, method: str, record_id: str) -> StudyRecord | None:
+        """The record of a study, or None."""
+        return self._read(self.study_path(task, method, record_id), StudyRecord)
+
+    def _read(self, path: Path, model: type[AnyRecord]) -> AnyRecord | None:
+        try:
+            return self._own(path, model)
+        except FileNotFoundError:
+            return None
+
+    def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
+        """The record at `path`, which must be its place: a copy elsewhere would count twice."""
+        record = read_record(path, model)
+        if self.path_of(record) != path:
+            raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
+        return record
+
+    def runs(self, problems: list[str] | None = None) -> Iterator[RunRecord]:
+        """Every run record, in the order of paths; unreadable ones are named in `problems`."""
+        return self._all("runs", RunRecord, problems)
+
+    def studies(
+        self, problems: list[str] | None = None, task: str | None = None
+    ) -> Iterator[StudyRecord]:
+        """Every study record (of one task), in the order of paths; unreadable ones are problems."""
+        return self._all("studies", StudyRecord, problems, task)
+
+    def tasks(self) -> list[str]:
+        """Names of the folders that hold the studies of a task."""
+        return sorted(path.name for path in (self.root / "studies").glob("*/"))
+
+    def mlflow_runs(self) -> dict[str, str]:
+        """MLflow's run ids by record id, as far as the mirror noted them; a damaged note is none:
+        the mirror writes it again.
+        """
+        try:
+            found = json.loads((self.root / MLFLOW_RUNS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        return {record: run for record, run in found.items() if isinstance(run, str)}
+
+    def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
+        """Add to what `mlflow_runs` says."""
+        together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
+        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=TEMPORARY)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(together + "\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, self.root / MLFLOW_RUNS)
+
+    def _all(
+        self,
+        folder: str,
+        model: type[AnyRecord],
+        problems: list[str] | None,
+        task: str | None = None,
+    ) -> Iterator[AnyRecord]:
+        root = self.root / folder
+        found = root.glob("*/*/*.json") if task is None else (root / task).glob("*/*.json")
+        for path in sorted(found):
+            try:
+                yield self._own(path, model)
+            except (RecordError, FileNotFoundError) as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+
+
+def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read one record file.
+
+    Raises:
+        RecordError: see parse_record; also a file that is too large or not UTF-8.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise RecordError(f"{path}: is not a regular file")
+        size = found.st_size
+        if size > MAX_RECORD_BYTES:
+            raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    record = parse_record(text, model, str(path))
+    if record.id != path.stem:
+        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
+    return record
+
+
+def _write_once(path: Path, data: bytes) -> bool:
+    """Write a temporary file, then link it to its name: whole or not at all, never twice."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+    finally:
+        os.unlink(temporary)
+
+
+def storage_problem(root: Path, error: OSError) -> str:
+    """What to tell the user about a results folder that cannot be written."""
+    if error.errno == errno.ENOSPC:
+        advice = "the disk is full: free some space"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        advice = "it is read-only for you: choose another with --results or ASSAY_RESULTS"
+    else:
+        advice = error.strerror or str(error)
+    return f"cannot write to the results folder {root}: {advice}; finished runs are kept"

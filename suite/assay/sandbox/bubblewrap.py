@@ -1,0 +1,205 @@
+"""TODO: bubblewrap."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from assay.paths import PACKAGE
+from assay.sandbox import limits, seccomp
+
+USER = 65534
+
+
+HOST_NAME = "assay"
+
+
+SYSTEM = [
+    Path(name)
+    for name in (
+        *("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32"),
+        *("/bin", "/lib", "/lib32", "/lib64", "/libx32"),
+        *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"),
+    )
+]
+
+
+PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
+"""Of an interpreter's prefix: the rest of the folder may be a checkout or a home."""
+
+
+MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
+"""Below a packages folder: data sets of tasks, with clean labels and test inputs."""
+
+
+WRITABLE = ("/dev/shm", "/dev/pts")
+
+
+DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
+
+
+IN, OUT, TMP = Path("/in"), Path("/out"), Path("/tmp")
+
+
+TRIAL_SECONDS = 30.0
+
+
+@functools.cache
+def bubblewrap_problem() -> str | None:
+    """Why bubblewrap cannot be used on this machine, or None; tried, not guessed."""
+    if sys.platform != "linux":
+        return "bubblewrap exists for Linux alone"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is not installed"
+    if not seccomp.supported():
+        return f"the seccomp filter is not known for {os.uname().machine}"
+    if unfit := [path for path in islands() if path == PACKAGE or path.name in ("run", "tmp")]:
+        return (
+            f"{unfit[0]} holds code, and in the sandbox that place is a run's own; move the "
+            f"checkout and its environment out of {TMP}"
+        )
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "bubblewrap is there, but setpriv (Debian: util-linux), which root needs, is not"
+    try:
+        with _Filter() as handle:
+            sandbox = [*_as_ordinary_user(PACKAGE), *_namespaces(handle), *_mounts(PACKAGE)]
+            tried = subprocess.run(
+                [*sandbox, "--", sys.executable, "-I", "-S", "-c", ""],
+                pass_fds=(handle,), capture_output=True, text=True, timeout=TRIAL_SECONDS,
+            )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"bubblewrap does not start: {error}"
+    if tried.returncode:
+        return f"bubblewrap does not work: {tried.stderr.strip() or tried.returncode}"
+    return None
+
+
+def _as_ordinary_user(inbox: Path) -> list[str]:
+    """What goes before bwrap where root starts it; nothing for others.
+
+    In its own user namespace root is still the owner of the machine's files and of /proc/sys, and
+    no limit on processes holds for it. So root becomes `nobody` first, in a mount namespace where
+    what the sandbox is made of lies open, whatever the rights of the folders above.
+    """
+    if os.geteuid() != 0:
+        return []
+    places = [*readable(), inbox.absolute()]
+    above = {folder for place in places for folder in place.parents} - {Path("/")}
+    above.add(TMP)  # where the next bwrap builds
+    folders = [("--perms", "0755", "--dir", str(folder)) for folder in sorted(above)]
+    return [
+        *(shutil.which("bwrap") or "bwrap", "--die-with-parent"),
+        *(part for options in folders for part in options),
+        *_binds(),
+        *("--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"),
+        *("--ro-bind", str(inbox), str(inbox), "--chdir", "/", "--"),
+        *("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"),
+        *("--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL"),
+    ]
+
+
+def _binds() -> list[str]:
+    options: list[str] = []
+    for path in readable():
+        if path.is_symlink():
+            options += ["--symlink", os.readlink(path), str(path)]
+        else:
+            options += ["--ro-bind", str(path), str(path)]
+    return options
+
+
+def _namespaces(filter_handle: int) -> list[str]:
+    return [
+        shutil.which("bwrap") or "bwrap",
+        *("--unshare-user", "--unshare-all", "--disable-userns"),
+        *("--uid", str(USER), "--gid", str(USER), "--hostname", HOST_NAME),
+        *("--as-pid-1", "--die-with-parent", "--new-session"),
+        *("--cap-drop", "ALL", "--clearenv", "--seccomp", str(filter_handle)),
+    ]
+
+
+def _mounts(inbox: Path) -> list[str]:
+    """Binds and file systems in their order: a later one covers an earlier one's folder."""
+    shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
+    own = ["--size", str(disk), "--tmpfs", str(scratch())]
+    options = own if islands() else []
+    for path in islands():  # mount points: a run can neither move them nor write beside the code
+        options += ["--size", "4096", "--tmpfs", str(path)]
+    options += _binds()
+    for path in masked():
+        options += ["--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path)]
+    for path in islands():
+        options += ["--remount-ro", str(path)]
+    return [
+        *options,
+        # Read-only: started by root, a process is root to /proc/sys, without any capability.
+        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
+        *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
+        *("--ro-bind", str(inbox), str(IN)),
+        *(() if islands() else (*own, "--symlink", f"{OUT}/tmp", str(TMP))),
+        *("--remount-ro", "/", "--chdir", str(scratch())),
+    ]
+
+
+@functools.cache
+def readable() -> tuple[Path, ...]:
+    """What of this machine a worker may read: code, none of it the checkout's beside `suite`."""
+    wanted = [path for path in SYSTEM if path.exists() or path.is_symlink()]
+    for prefix in (sys.base_prefix, sys.prefix):
+        if Path(prefix) != Path("/usr"):
+            wanted += [Path(prefix) / part for part in PREFIX_PARTS]
+    wanted += packages()
+    wanted.append(PACKAGE)
+    kept: list[Path] = []
+    for path in wanted:
+        inside = any(path.is_relative_to(other) for other in kept if not other.is_symlink())
+        if path.exists() and not inside:
+            kept.append(path)
+    return tuple(kept)
+
+
+@functools.cache
+def islands() -> tuple[Path, ...]:
+    """Folders of this machine's /tmp that hold code; in a run's own /tmp nothing else is there."""
+    inside = [path.relative_to(TMP) for path in readable() if path.is_relative_to(TMP)]
+    return tuple(dict.fromkeys(TMP / path.parts[0] for path in inside))
+
+
+def scratch() -> Path:
+    """A run's own file system, as the worker names it; its /tmp is a link into it.
+
+    Where code lies below this machine's /tmp, it is /tmp itself: in a folder that such a link leads
+    to, a run could move the code away and put its own there.
+    """
+    return TMP if islands() else OUT
+
+
+def packages() -> list[Path]:
+    """Folders of installed packages; other entries of sys.path may hold anything."""
+    names = ("site-packages", "dist-packages")
+    return [Path(entry) for entry in sys.path if Path(entry).name in names]
+
+
+@functools.cache
+def masked() -> tuple[Path, ...]:
+    """Folders below `readable` that hold data sets."""
+    system = [path for root in SYSTEM for path in root.glob("python3*/dist-packages")]
+    places = [place / name for place in (*packages(), *system) for name in MASKED]
+    return tuple(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
+
+
+class _Filter:
+    """The seccomp filter behind a descriptor, as bwrap wants it."""
+
+    def __enter__(self) -> int:
+        self._handle, end = os.pipe()
+        os.write(end, seccomp.program())
+        os.close(end)
+        return self._handle
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)

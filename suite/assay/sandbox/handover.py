@@ -1,0 +1,103 @@
+"""What a run leaves in the one folder it could write to: handed over, then cleared away.
+
+The tree is hostile: links, pipes, sparse files, folders without rights, a million levels of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from assay.sandbox.limits import LIMITS
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+MAX_DEPTH = 3
+"""`shared/<family>/<file>` is the deepest that anything of ours writes."""
+
+
+def hand_over(folder: Path, results: int) -> None:
+    """Copy regular files with plain names from `folder` to the folder behind `results`.
+
+    Anything else is passed over, and so is what exceeds a run's disk limit.
+    """
+    with contextlib.suppress(OSError):
+        source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _copy_folder(source, results, LIMITS.disk_bytes, MAX_DEPTH)
+        finally:
+            os.close(source)
+
+
+def _copy_folder(source: int, target: int, budget: int, depth: int) -> int:
+    """Copy below two open folders; the budget that is left, in bytes."""
+    for name in os.listdir(source):
+        if not PLAIN_NAME.fullmatch(name):
+            continue
+        with contextlib.suppress(OSError):
+            kind = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+            if stat.S_ISREG(kind):
+                budget -= _copy_file(name, source, target, budget)
+            elif stat.S_ISDIR(kind) and depth > 1:
+                os.mkdir(name, dir_fd=target)
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                inner, outer = (os.open(name, flags, dir_fd=fd) for fd in (source, target))
+                try:
+                    budget = _copy_folder(inner, outer, budget, depth - 1)
+                finally:
+                    os.close(inner)
+                    os.close(outer)
+    return budget
+
+
+def _copy_file(name: str, source: int, target: int, budget: int) -> int:
+    """Copy one file unless it is larger than `budget`; its bytes."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    read = os.open(name, flags, dir_fd=source)
+    try:
+        facts = os.fstat(read)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > budget:
+            return 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        written = os.open(name, flags, 0o644, dir_fd=target)
+        try:
+            n_copied = 0
+            while n := os.sendfile(written, read, n_copied, 1 << 30):
+                n_copied += n
+        finally:
+            os.close(written)
+        return n_copied
+    finally:
+        os.close(read)
+
+
+def empty(folder: Path) -> None:
+    """Remove everything in `folder`, however deep: what is inside a folder moves up first.
+
+    Other file systems mounted in it stay: they hold what could only be read.
+
+    Raises:
+        OSError: something could not be removed; the folder may not be used again.
+    """
+    number, unique = 0, secrets.token_hex(8)  # a name of ours that no run can have taken
+    own = folder.lstat().st_dev
+    while names := [
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.stat(follow_symlinks=False).st_dev == own
+    ]:
+        for name in names:
+            path = folder / name
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                path.unlink()
+                continue
+            path.chmod(0o700)
+            for inner in os.listdir(path):
+                number += 1
+                if stat.S_ISDIR((path / inner).lstat().st_mode):
+                    (path / inner).chmod(0o700)  # a folder is moved by writing to it
+                (path / inner).rename(folder / f"{unique}-{number}")
+            path.rmdir()

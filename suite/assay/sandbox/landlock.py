@@ -1,0 +1,157 @@
+"""Landlock through ctypes: which files a process and its children may touch, for good.
+
+Used where bubblewrap is missing. It gives no namespaces: processes of others stay visible (though
+not their memory), and so do their signals before ABI 6. Needs ABI 4 (Linux 6.7), which also denies
+TCP; other sockets are denied by seccomp. Source: linux/landlock.h, Documentation/userspace-api/
+landlock.rst.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+MIN_ABI = 4
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+CAPABILITY_VERSION_3 = 0x20080522
+ABI_VERSION, PATH_BENEATH = 1, 1
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+ALL_OF_ABI_4 = (1 << 15) - 1
+NETWORK = 0b11
+"""Bind and connect of TCP."""
+SCOPES = 0b11
+"""Abstract UNIX sockets and signals, from ABI 6 on."""
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+READ = EXECUTE | READ_FILE | READ_DIR
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def abi() -> int:
+    """The kernel's Landlock version; 0 where there is none."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(_libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ABI_VERSION)))
+
+
+def ruleset(
+    *, readable: Iterable[Path], writable: Iterable[Path], masked: Iterable[Path] = ()
+) -> int:
+    """A descriptor of rules: reading below `readable`, writing below `writable`, nothing else.
+
+    Paths that do not exist are passed over. What lies below `masked` stays unreadable, except to
+    be listed.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    handled = ALL_OF_ABI_4 | (IOCTL_DEV if abi() >= 5 else 0)
+    attributes = _Ruleset(handled, NETWORK, SCOPES if abi() >= 6 else 0)
+    size = ctypes.sizeof(attributes) if abi() >= 6 else 16
+    rules = _checked(
+        _libc().syscall(CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
+    )
+    hidden = [path.resolve() for path in masked]
+    for path in readable:
+        for part, access in _around(path.resolve(), hidden):
+            _allow(rules, part, access & handled)
+    for path in writable:
+        _allow(rules, path, handled)
+    return rules
+
+
+def enter(rules: int) -> None:
+    """From now on and for good, `ruleset`'s rules hold for this process and its children.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    no_new_privileges()
+    _checked(_libc().syscall(RESTRICT_SELF, rules, 0))
+
+
+def _around(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, int]]:
+    """Rules that allow reading below `path`, but nothing hidden: rules only ever add."""
+    if path in hidden:
+        return
+    if not any(other.is_relative_to(path) for other in hidden):
+        yield path, READ
+        return
+    yield path, READ_DIR
+    for child in path.iterdir():
+        yield from _around(child, hidden)
+
+
+def _allow(rules: int, path: Path, access: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        rule = _PathBeneath(access if path.is_dir() else access & OF_FILES, handle)
+        _checked(_libc().syscall(ADD_RULE, rules, PATH_BENEATH, ctypes.byref(rule), 0))
+    finally:
+        os.close(handle)
+
+
+def no_new_privileges() -> None:
+    """No program started from here gains rights by being set-uid.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def drop_capabilities() -> None:
+    """Give up what root may do beyond others; files of root stay its own.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    _checked(_libc().capset(header, bytes(24)))
+
+
+def filter_calls(program: bytes) -> None:
+    """Install a seccomp filter (assay.sandbox.seccomp.program) for this process and its children.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    no_new_privileges()
+    given = _Program(len(program) // 8, program)
+    _checked(_libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{os.strerror(code)} (Landlock or seccomp)")
+    return result

@@ -1,0 +1,211 @@
+"""Search spaces: a method's hyperparameters with name, type, default and range in one place.
+
+class Hyperparameters(space.Hyperparameters):
+    lr: Annotated[float, LogUniform(1e-5, 1.0)] = 1e-3
+    nesterov: Annotated[bool, Choice((False, True))] = True
+    eps: float = 1e-8                                  # no range: never tuned
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from assay.errors import PluginError
+
+Value = bool | int | float | str
+
+
+class _Range(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FloatRange(_Range):
+    """A real interval, searched uniformly or on a log scale; `low <= high`."""
+
+    kind: Literal["float"] = "float"
+    low: float
+    high: float
+    log: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        return _is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
+
+
+class IntRange(_Range):
+    """Whole numbers from `low` to `high`, both included."""
+
+    kind: Literal["int"] = "int"
+    low: int
+    high: int
+    log: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and self.low <= value <= self.high  # type: ignore[operator]
+
+
+class ChoiceRange(_Range):
+    """A finite set of values, in the order given."""
+
+    kind: Literal["choice"] = "choice"
+    options: tuple[Value, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return any(type(value) is type(option) and value == option for option in self.options)
+
+
+Range = Annotated[FloatRange | IntRange | ChoiceRange, Field(discriminator="kind")]
+_RANGES: TypeAdapter[dict[str, Range]] = TypeAdapter(dict[str, Range])
+
+
+# The markers are plain dataclasses: a BaseModel instance inside Annotated would replace
+# the field's type.
+@dataclass(frozen=True)
+class Uniform:
+    """Mark a float field as searched uniformly over [low, high]."""
+
+    low: float
+    high: float
+
+    def range(self) -> FloatRange:
+        """The range this marker stands for."""
+        return FloatRange(low=self.low, high=self.high)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Mark a float field as searched over [low, high] on a log scale; `0 < low`."""
+
+    low: float
+    high: float
+
+    def range(self) -> FloatRange:
+        """The range this marker stands for."""
+        return FloatRange(low=self.low, high=self.high, log=True)
+
+
+@dataclass(frozen=True)
+class IntUniform:
+    """Mark an int field as searched over low..high, both included."""
+
+    low: int
+    high: int
+
+    def range(self) -> IntRange:
+        """The range this marker stands for."""
+        return IntRange(low=self.low, high=self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Mark a field as searched over a few values."""
+
+    options: tuple[Value, ...]
+
+    def range(self) -> ChoiceRange:
+        """The range this marker stands for."""
+        return ChoiceRange(options=self.options)
+
+
+Marker = Uniform | LogUniform | IntUniform | Choice
+
+
+class Hyperparameters(BaseModel):
+    """What a tuner may choose; every field needs a default (trial 0 runs the defaults)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Space(BaseModel):
+    """A search space as data: what the worker tells the trusted side about a method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    ranges: dict[str, Range] = {}
+    """Tunable names and their ranges."""
+    defaults: dict[str, Value] = {}
+    """Default of every hyperparameter, tunable or not."""
+
+    def merged(self, prefix: str, other: Space) -> Space:
+        """This space and `other`, whose names are prefixed."""
+        return Space(
+            ranges={**self.ranges, **{prefix + name: r for name, r in other.ranges.items()}},
+            defaults={**self.defaults, **{prefix + name: v for name, v in other.defaults.items()}},
+        )
+
+
+def space_of(model: type[Hyperparameters]) -> Space:
+    """The search space that a Hyperparameters class declares.
+
+    Raises:
+        PluginError: a field has no default, a range is empty or excludes its default; every
+            problem is named.
+    """
+    problems: list[str] = []
+    ranges: dict[str, Range] = {}
+    defaults: dict[str, Value] = {}
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if field.is_required() or not isinstance(default, (bool, int, float, str)):
+            problems.append(f"{name}: needs a default that is a number, a bool or a string")
+            continue
+        defaults[name] = default
+        markers = [item for item in field.metadata if isinstance(item, Marker)]
+        if len(markers) > 1:
+            problems.append(f"{name}: has {len(markers)} ranges, expected at most one")
+        elif markers:
+            found, problem = _checked(markers[0], default)
+            if problem:
+                problems.append(f"{name}: {problem}")
+            elif found is not None:
+                ranges[name] = found
+    if problems:
+        raise PluginError(f"{model.__qualname__}: " + "; ".join(problems))
+    return Space(ranges=ranges, defaults=defaults)
+
+
+def _checked(marker: Marker, default: Value) -> tuple[Range | None, str]:
+    """The marker's range, or what is wrong with it."""
+    try:
+        found = marker.range()
+    except ValidationError as error:
+        return None, f"{marker}: {error.errors()[0]['msg']}"
+    if isinstance(found, ChoiceRange):
+        if not found.options:
+            return None, f"{marker}: expected at least one option"
+    else:
+        if found.low > found.high:
+            return None, f"`low <= high` must hold, but got (low={found.low}, high={found.high})"
+        if found.log and found.low <= 0:
+            return None, f"`0 < low` must hold on a log scale, but got low={found.low}"
+    if default not in found:
+        return None, f"its default {default!r} lies outside its range {marker}"
+    return found, ""
+
+
+def checked_values(model: type[Hyperparameters], values: Mapping[str, Any]) -> Hyperparameters:
+    """`values` as an instance of `model`.
+
+    Raises:
+        PluginError: a name is unknown or a value has the wrong type; every problem is named.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'hyperparameters'}: {e['msg']}"
+            for e in error.errors()
+        ]
+        known = ", ".join(model.model_fields) or "none"
+        raise PluginError(
+            f"bad hyperparameters: {'; '.join(lines)} (this method has: {known})"
+        ) from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,152 @@
+"""The contract of a task: what a task.py must and may define. Imports no torch at run time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from assay.cards import TaskCard
+from assay.identity import derive_seed
+from assay.space import Hyperparameters
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+    from torch.optim import Optimizer
+
+Tensors = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of one repetition of one task, by name; known to the trusted side alone."""
+
+    root: str
+    purpose: str
+    task: str
+    repetition: int
+
+    def __getitem__(self, name: str) -> int:
+        return derive_seed(self.root, self.purpose, self.task, self.repetition, name)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One repetition of a task, split into what the worker gets and what stays sealed."""
+
+    train: Tensors
+    """For the worker: `inputs` (n, ...), `targets` (n,) as given (noisy if the task says so), and
+    whatever `build_model` needs. Never val or test labels, test inputs or clean labels."""
+    starts: Sequence[Tensors]
+    """Initial weights; the method is trained from each in turn (one, except for functions)."""
+    sealed: Tensors = field(default_factory=dict)
+    """For the scorer alone."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights as the worker exported them at one evaluation point."""
+
+    batch: int
+    """Batches trained so far."""
+    passes: int
+    """Forward-backward passes so far, as counted in the worker."""
+    state: Tensors
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the scorer says of a run; scores are in the unit and direction of the card's metric."""
+
+    val: float
+    """At the snapshot selected on validation; what tuning selects on."""
+    test: float
+    """At the same snapshot; what ranks."""
+    test_last: float
+    """At the last snapshot."""
+    test_oracle: float
+    """At the best snapshot on test: a diagnostic, never a result."""
+    selected: int
+    """Index of the selected snapshot."""
+    curve: Sequence[Mapping[str, float]]
+    """One mapping per snapshot: at least `batch`, `val`, `test`; `x`, `y` where a function of one
+    or two unknowns was evaluated."""
+    secondary: Mapping[str, float] = field(default_factory=dict)
+    """Further metrics on test at the selected snapshot."""
+
+
+class TaskLoss(Protocol):
+    """The task's loss, with torch's `reduction` convention."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Loss of `outputs` (n, ...) against `targets` (n,): a scalar, or (n,) for "none"."""
+
+
+class Task(ABC):
+    """A data set, a model, a metric and a budget.
+
+    Must define: `prepare`, `build_model`, `score`. May define the rest.
+    `prepare` and `score` run in the trusted scorer; `build_model`, `loss`, `augment`, `project`,
+    `transform_model`, `export` and `reference_optimizer` also run in the worker, where no sealed
+    data exist. Most tasks subclass a family of assay.families and add a few lines.
+    """
+
+    class Reference(Hyperparameters):
+        """Hyperparameters of the reference optimizer; a subclass adds ranges."""
+
+    def __init__(self, card: TaskCard) -> None:
+        self.card = card
+
+    @abstractmethod
+    def prepare(self, seeds: Seeds) -> Problem:
+        """Make the split, the initial weights and all draws of one repetition."""
+
+    @abstractmethod
+    def build_model(self, train: Tensors) -> nn.Module:
+        """The network, weights not yet set; the scorer builds its own with the same call."""
+
+    @abstractmethod
+    def score(self, problem: Problem, runs: Sequence[Sequence[Snapshot]]) -> Scores:
+        """Score the snapshots (one sequence per start) against sealed data.
+
+        Raises:
+            BadWeights: they break a rule of the task beyond `layout`; the run has failed.
+        """
+
+    def layout(self, problem: Problem) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """What a snapshot must hold: name -> (safetensors dtype, shape). Default: the weights."""
+        from safetensors.torch import _TYPES
+
+        names = {dtype: name for name, dtype in _TYPES.items()}
+        state = self.build_model(problem.train).state_dict()
+        return {key: (names[value.dtype], tuple(value.shape)) for key, value in state.items()}
+
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross-entropy of logits (n, classes) and labels (n,)."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, targets, reduction=reduction)
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Stored inputs (possibly uint8) to what the model takes, (n, ...) float."""
+        return inputs
+
+    def augment(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Random augmentation of a decoded batch, the same for every method. Default: none."""
+        return inputs
+
+    def project(self, model: nn.Module) -> None:
+        """Called after every optimizer step, for constrained problems. Default: nothing."""
+
+    def transform_model(self, model: nn.Module) -> nn.Module:
+        """What the task does to the model where the method brings nothing of its own."""
+        return model
+
+    def export(self, model: nn.Module) -> dict[str, Tensor]:
+        """The tensors handed to the scorer, matching `layout`. Default: the weights."""
+        return dict(model.state_dict())
+
+    def reference_optimizer(self, parameters: Iterable[Any], reference: Any) -> Optimizer:
+        """Optimizer of methods that bring none; `reference` is a `Reference`."""
+        raise NotImplementedError(f"task {self.card.slug} supplies no reference optimizer")

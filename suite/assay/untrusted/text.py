@@ -1,0 +1,101 @@
+"""What may stand in a published text: nothing that steers a reader's program or tells on a user."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import re
+import socket
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+_MARKUP = re.compile(
+    r"<\s{0,9}/?\s{0,9}(?:script|img|iframe|svg|math|style|object|embed|link|meta|form|input|base|body|html"
+    r"|video|audio|a)\b|<!--|&#",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"\b(?:javascript|vbscript|data|file)\s*:\s*[^\s]", re.IGNORECASE)
+_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:~|[A-Za-z]:(?=\\))?(?:[/\\][\w.@+ -]*[\w@+-]){2,}[/\\]?"
+    r"|(?<![\w/])/(?:home|root|Users)\b"
+)
+_GENERIC_NAMES = {"root", "user", "admin", "runner", "ubuntu", "debian", "linux", "localhost"}
+_LAYOUT = "\t\n\r\f"
+
+
+def unsafe(text: str, *, lines: bool = False) -> str | None:
+    """Why `text` must not be published, or None; `lines`: it may have several."""
+    if text.isascii() and text.isprintable():
+        return None
+    for character in text:
+        kind = unicodedata.category(character)
+        if kind in ("Cc", "Zl", "Zp") and not (lines and character in _LAYOUT):
+            return f"holds the control character U+{ord(character):04X}"
+        if kind == "Cf":
+            return f"holds the invisible character U+{ord(character):04X}"
+        if kind in ("Co", "Cs"):
+            return f"holds U+{ord(character):04X}, which has no agreed meaning"
+    return None
+
+
+def active(text: str) -> str | None:
+    """Why a browser might act on `text`, or None."""
+    if found := _MARKUP.search(text):
+        return f"holds markup ({found[0][:20]!r})"
+    if found := _LINK.search(text):
+        return f"holds a link that runs or reads something ({found[0][:20]!r})"
+    return None
+
+
+def formula(text: str) -> bool:
+    """Whether a spreadsheet would compute `text`."""
+    return text.lstrip(" ")[:1] in ("=", "+", "@") or bool(re.match(r"-\s*[A-Za-z(@=]", text))
+
+
+def private(text: str, names: Sequence[str] = ()) -> str | None:
+    """What of a user or a machine `text` gives away, or None: a path, or one of `names`."""
+    if found := _PATH.search(text):
+        return f"the path {found[0][:60]!r}"
+    for name in names:
+        if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", text):
+            return f"the name {name!r}"
+    return None
+
+
+def without_paths(text: str) -> str:
+    """`text` with every path cut down to its last part."""
+    return _PATH.sub(lambda found: ".../" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], text)
+
+
+def own_names() -> list[str]:
+    """The user, host and home folder of this machine, where they say anything of somebody."""
+    found = {socket.gethostname(), socket.gethostname().split(".")[0]}
+    with contextlib.suppress(OSError, KeyError, RuntimeError):  # a user without entry or home
+        found |= {getpass.getuser(), Path.home().name}
+    return sorted(name for name in found if len(name) > 2 and name not in _GENERIC_NAMES)
+
+
+def strings(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in JSON-like `value`, keys included, each with the place it stands in."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield f"a key of {where or 'it'}", key
+            yield from strings(item, f"{where}.{key}" if where else key)
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from strings(item, f"{where}[{number}]")
+
+
+def plain_text(text: str) -> str:
+    """`text` on one line, without characters that steer whatever shows it.
+
+    Escapes of terminals, marks that reverse the direction of writing and what cannot be seen
+    become U+FFFD.
+    """
+    if text.isprintable():  # as nearly all is, and there are millions
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)

@@ -1,0 +1,215 @@
+"""TODO: fork."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.identity import sha256
+from assay.sandbox import landlock, limits, seccomp, self_check
+from assay.sandbox.handover import empty, hand_over
+from assay.sandbox.limits import Limit, Watch
+from assay.worker.plugin_host import answer
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+
+
+DEVIATES = 97
+"""Exit code of a child that refuses to load a plugin."""
+
+
+KEPT = 3
+"""The child's end of the pipe that carries what it saw, until a plugin is loaded."""
+
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the worker stands."""
+
+    mechanism: str
+    out: Path
+    """What a run may write to."""
+    results: int
+    """Descriptor of the folder for what a run left."""
+    expected: Mapping[str, Any]
+    """See selfprobe.deviations."""
+    rules: int | None = None
+    """Landlock's, which a child enters."""
+
+    @property
+    def own_namespace(self) -> bool:
+        """Whether every other process that can be seen belongs to the run."""
+        return self.mechanism == "bubblewrap"
+
+    @property
+    def folder(self) -> Path:
+        """Of the run that goes on."""
+        return self.out / "run"
+
+
+def _close_to_children() -> None:
+    """No child may read this process, though it is the same user; orphans come back to it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def run_in_child(request: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Do what is asked in a child; how it ended and what it used, measured from outside."""
+    began = time.monotonic()
+    place.folder.mkdir()
+    (place.out / "tmp").mkdir(exist_ok=True)
+    cpu = limits.cpu_seconds(request["seconds"], int(os.environ["OMP_NUM_THREADS"]))
+    watch = Watch(place.out, cpu=cpu, own_namespace=place.own_namespace)
+    saw, child_end = os.pipe()
+    worker = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _die_with(worker)
+        _child(request, place, child_end)  # never returns
+    os.close(child_end)
+    try:
+        facts = _read_facts(saw, began + request["seconds"])
+        limit = _supervise(pid, watch, began + request["seconds"])
+    finally:
+        os.close(saw)
+        limits.kill_all(own_namespace=place.own_namespace)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    limits.end_all(own_namespace=place.own_namespace)
+    code = os.waitstatus_to_exitcode(status)
+    answer = {
+        "limit": limit or _limit_of_signal(code),
+        "exit": code,
+        "wall_seconds": time.monotonic() - began,
+        "cpu_seconds": watch.cpu_seconds(),
+        "peak_bytes": usage.ru_maxrss * 1024,
+        "probe_hash": sha256(json.dumps(facts, sort_keys=True)) if facts is not None else None,
+        "deviations": self_check.deviations(facts, place.expected) if facts is not None else [],
+    }
+    hand_over(place.folder, place.results)
+    empty(place.out)
+    if place.own_namespace:
+        empty(SHARED_MEMORY)
+    return answer
+
+
+def _read_facts(saw: int, deadline: float) -> self_check.Facts | None:
+    """What the child saw before it loaded a plugin; None if it ended before."""
+    text = b""
+    while select.select([saw], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(saw, 65536)
+        text += part
+        if not part:
+            break
+    try:
+        facts: self_check.Facts = json.loads(text)
+    except ValueError:
+        return None
+    return facts
+
+
+def _supervise(pid: int, watch: Watch, deadline: float) -> Limit | None:
+    """Wait until the child ends or a limit is reached; exit if the supervisor is gone."""
+    ended = os.pidfd_open(pid) if sys.platform == "linux" else None
+    try:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "wall time"
+            waited = [sys.stdin] if ended is None else [sys.stdin, ended]
+            ready, _, _ = select.select(waited, [], [], min(left, limits.POLL_SECONDS))
+            # One request at a time: stdin is readable during a run only if the supervisor is gone.
+            if sys.stdin in ready:
+                limits.end_all(own_namespace=watch.own_namespace)
+                os._exit(0)
+            if limit := watch.exceeded():
+                return limit
+            if ended in ready or _has_ended(pid):
+                return None
+    finally:
+        if ended is not None:
+            os.close(ended)
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _limit_of_signal(code: int) -> Limit | None:
+    """The limit that the kernel enforces by a signal."""
+    return "file size" if code == -signal.SIGXFSZ else None
+
+
+def _die_with(worker: int) -> None:
+    """A worker that is killed takes its run with it; where Linux is not, the run ends by itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != worker:
+            os._exit(1)
+
+
+def _child(request: dict[str, Any], place: Place, saw: int) -> None:
+    """The forked process: look around, do what is asked, leave outcome.json, exit."""
+    code = 1
+    try:
+        os.setsid()
+        if place.rules is not None:
+            landlock.enter(place.rules)
+            landlock.drop_capabilities()
+            landlock.filter_calls(seccomp.program())
+        _take_over_descriptors(place.folder, saw)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+        on_gpu = request["visible_gpu"] is not None
+        limits.apply(own_namespace=place.own_namespace, address_space=not on_gpu)
+        facts = self_check.look(kept=KEPT, own_namespace=place.own_namespace)
+        if self_check.deviations(facts, place.expected):
+            code = DEVIATES
+        _write_all(KEPT, json.dumps(facts).encode())
+        os.close(KEPT)
+        if code == DEVIATES:
+            return
+        if on_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(request["visible_gpu"])
+        outcome = answer(request, place.folder)
+        partial = place.folder / "outcome.partial"
+        partial.write_text(json.dumps(outcome, allow_nan=False))
+        partial.rename(place.folder / "outcome.json")
+        code = 0
+    except BaseException as error:  # the log is all that can still be told
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _take_over_descriptors(folder: Path, saw: int) -> None:
+    """Standard streams of its own, one pipe to the worker, nothing else."""
+    log = os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    kept = os.dup(saw) if saw == KEPT else saw
+    for number, descriptor in ((0, null), (1, log), (2, log), (KEPT, kept)):
+        os.dup2(descriptor, number)
+    os.set_inheritable(KEPT, False)
+    os.closerange(KEPT + 1, 65536)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from assay import cli, paths
+from assay.plugins import registry
+
+COMMAND = [sys.executable, "-c", "from assay.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+Assay = Callable[..., Said]
+
+
+@pytest.fixture
+def other_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout of its own, in which only the test's plugins lie."""
+
+    def forget() -> None:
+        registry.task_entries.cache_clear()
+        registry.method_entries.cache_clear()
+
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    forget()
+    yield tmp_path
+    forget()
+
+
+@pytest.fixture
+def assay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Assay:
+    """The command, in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("ASSAY_RESULTS", raising=False)
+
+    own = list(cli.app.registered_commands)
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["assay", *arguments])
+        # main adds the commands of other packages, and would add them again in every call
+        monkeypatch.setattr(cli.app, "registered_commands", list(own))
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def assay_process() -> Assay:
+    """The command in a process of its own, as a user starts it."""
+
+    def call(*arguments: str, cwd: Path) -> Said:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return call

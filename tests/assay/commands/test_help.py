@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+from assay.cli import app
+
+
+def commands() -> dict[str, Any]:
+    """Every command by the words that call it; () is `assay` itself."""
+    for point in entry_points(group="assay.commands"):
+        point.load()(app)
+
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        yield " ".join(words), command
+        for name, part in getattr(command, "commands", {}).items():
+            yield from walk(part, (*words, name))
+
+    return dict(walk(typer.main.get_command(app), ()))
+
+
+COMMANDS = commands()
+
+
+def test_the_commands_are_those_that_the_documents_name() -> None:
+    expected = "list show new check run quickstart board compare data pack verify log replay submit"
+    groups = {"data where", "data prepare", "log show", "log add"}
+    groups |= {"claims", "audit", "aa", "site", "site build", "site serve"}
+    groups |= {"sandbox", "queue", "epoch", "epoch new", "epoch reveal", "epoch list"}
+    assert {*expected.split(), "", *groups} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_and_every_parameter_is_documented(words: str) -> None:
+    command = COMMANDS[words]
+    assert command.help
+    undocumented = [parameter.name for parameter in command.params if not parameter.help]
+    assert undocumented in ([], ["install_completion", "show_completion"])
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_of_every_command_prints(words: str, assay: Callable[..., Any]) -> None:
+    said = assay(*words.split(), "--help")
+    assert (said.code, said.err) == (0, "")
+    assert "Usage: " in said.out
+    for parameter in COMMANDS[words].params:
+        for option in parameter.opts:
+            if option.startswith("--"):
+                assert option in said.out

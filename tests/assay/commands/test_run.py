@@ -1,0 +1,109 @@
+"""Runs at given hyperparameters: recorded once, repeated for comparison, interrupted cleanly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.commands import run_many, run_one
+from assay.engine.cells import Cell
+from assay.engine.planning import Request
+from assay.errors import AssayError
+from assay.records.schema import RunRecord
+from assay.records.store import Store
+
+
+class Fixed:
+    """`assay run METHOD --set ...` on one toy cell and a pool that trains nothing."""
+
+    def __init__(self, cell: Cell, results: Path, patch: pytest.MonkeyPatch) -> None:
+        self.cell, self.results, self.patch = cell, results, patch
+        patch.setattr(run_many, "make_cells", lambda *_: [cell])
+
+    def run(self, pool: Any, *settings: str, again: bool = False) -> int:
+        self.patch.setattr(run_many, "Pool", lambda **_: pool)
+        request = Request(
+            methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
+        )
+        return run_one.run_fixed(request, list(settings), "repetition", 3, again)
+
+    def records(self) -> list[RunRecord]:
+        return list(Store(self.results).runs())
+
+
+@pytest.fixture
+def fixed(
+    make_task: Callable[..., Any],
+    make_method: Callable[..., Any],
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Fixed:
+    cell = make_cell(make_task(), make_method("sgd", "a = 1\n"), "full")
+    return Fixed(cell, tmp_path / "results", monkeypatch)
+
+
+def test_a_fixed_run_is_recorded_once_and_compared_on_request(
+    fixed: Fixed, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def remark() -> str:
+        return str(json.loads(capsys.readouterr().out)["remark"])
+
+    assert fixed.run(fake_pool(), "lr=1", again=True) == 0
+    assert remark() == "new"
+    (record,) = fixed.records()
+    assert record.spec.hyperparameters == {"lr": 1.0, "nesterov": True}
+    assert (record.spec.purpose, record.spec.repetition) == ("repetition", 3)
+    pool = fake_pool()
+    assert fixed.run(pool, "lr=1.0") == 0
+    assert (remark(), pool.ran) == ("recorded before", [])
+    assert fixed.run(pool, "lr=1.0", again=True) == 0
+    assert (remark(), pool.ran) == ("bit-identical to its record", [record.id])
+
+    class Other(fake_pool):  # type: ignore[misc]
+        def run(self, *arguments: Any) -> RunRecord:
+            made: RunRecord = super().run(*arguments)
+            return made.model_copy(update={"weights_sha256": "0" * 64})
+
+    assert fixed.run(Other(), "lr=1.0", again=True) == 1
+    assert remark() == "DIFFERS from its record: weights"
+    assert fixed.records() == [record]
+
+
+def test_ctrl_c_in_a_fixed_run_says_how_to_continue(
+    fixed: Fixed, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(fake_pool):  # type: ignore[misc]
+        def run(self, *arguments: Any) -> RunRecord:
+            raise KeyboardInterrupt
+
+    assert fixed.run(Interrupted()) == run_many.INTERRUPTED == 130
+    assert "give the same command again" in capsys.readouterr().err
+    assert fixed.records() == []
+    assert fixed.run(fake_pool()) == 0  # the lock is free again
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("lr", "expected name=value"),
+        ("lrr=1", "no hyperparameter of sgd is called 'lrr'. Did you mean lr"),
+        ("lr=high", "expected a value of type float"),
+        ("lr=NaN", "expected a value of type float"),
+        ("lr=1e999", "expected a value of type float"),
+        ("lr=1" + "0" * 400, "expected a value of type float"),
+        ("lr=" + "[" * 100_000, "expected a value of type float"),
+        ("nesterov=1", "expected a value of type bool"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_setting_that_is_none_is_told_before_anything_runs(
+    fixed: Fixed, fake_pool: Any, setting: str, says: str
+) -> None:
+    pool = fake_pool()
+    with pytest.raises(AssayError, match=says):
+        fixed.run(pool, setting)
+    assert pool.ran == []

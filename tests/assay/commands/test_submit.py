@@ -1,0 +1,99 @@
+"""`assay replay`, `submit`, `queue` and `epoch`: what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.publication import replay as replaying
+from assay.publication.replay import Replay
+from assay.records.store import Store
+
+Assay = Callable[..., Any]
+RUN_ID = "0123456789abcdef"
+
+
+def told(verdict: str, level: str | None = "L2") -> Replay:
+    return Replay(
+        run_id=RUN_ID, task="toy", method="mine", purpose="repetition", repetition=0,
+        verdict=verdict, detail="why", recorded_test=0.5, replayed_test=0.5, level=level,  # type: ignore[arg-type]
+        took_seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def comes_out(monkeypatch: pytest.MonkeyPatch) -> Callable[[Replay], None]:
+    """Let the next replay come out so, without training anything."""
+
+    def use(found: Replay) -> None:
+        def replay(*_: Any, **__: Any) -> Iterator[Replay]:
+            yield found
+
+        monkeypatch.setattr(replaying, "replay", replay)
+        monkeypatch.setattr(Store, "find_run", lambda self, run_id: "a record")
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "says"),
+    [
+        ("identical", 0, "tier T2: 1 runs replayed, 1 of them bit for bit"),
+        ("within tolerance", 0, "tier T2: 1 runs replayed, 0 of them bit for bit"),
+        ("differs", 1, "no tier: 1 of 1 runs differ"),
+        ("cannot", 4, "no tier: 0 of 1 runs could be replayed"),
+    ],
+)
+def test_a_replay_says_its_verdict_and_ends_by_it(
+    assay: Assay, comes_out: Any, verdict: str, code: int, says: str
+) -> None:
+    comes_out(told(verdict))
+    said = assay("replay", RUN_ID)
+    assert said.code == code
+    assert says in said.out
+    assert said.out.startswith(f"{verdict:16} {RUN_ID} mine on toy, repetition 0")
+    said = assay("replay", RUN_ID, "--json")
+    found = json.loads(said.out)
+    assert (said.code, found["runs"][0]["verdict"]) == (code, verdict)
+    assert found["tier"] == ("T2" if code == 0 else None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["replay", "ffff"], "no run is called 'ffff'"),
+        (["replay", "nowhere.zip"], "nowhere.zip: cannot be read"),
+        (["submit", "nobody"], "no method is called 'nobody'"),
+        (["queue", "--checkout", "/"], "is not a git checkout"),
+        (["epoch", "reveal", "spring", "--secret", "s"], "no epoch is called 'spring'"),
+        (["run", "sgd", "-t", "beale", "--epoch", "spring"], "no epoch is called 'spring'"),
+        (["run", "sgd", "-t", "beale", "--secret", "s"], "--secret was given without --epoch"),
+    ],
+)
+def test_bad_input_is_one_message(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "epochs"))
+    said = assay(*arguments)
+    assert said.code == 2
+    assert says in said.err
+    assert said.out == ""
+
+
+def test_an_epoch_from_beginning_to_end(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "epochs"))
+    assert assay("epoch", "list").out == "no epoch has begun\n"
+    said = assay("epoch", "new", "spring", "--secret", "master")
+    assert (said.code, "commitment" in said.out) == (0, True)
+    assert (tmp_path / "master").read_text().strip() not in said.out
+    (row,) = json.loads(assay("epoch", "list", "--json").out)
+    assert (row["name"], row["revealed"]) == ("spring", None)
+    said = assay("run", "sgd", "-t", "beale", "--epoch", "spring")
+    assert (said.code, "is not revealed yet" in said.err) == (2, True)
+    assert assay("epoch", "reveal", "spring", "--secret", "master").code == 0
+    assert "revealed" in assay("epoch", "list").out

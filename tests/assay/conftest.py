@@ -1,0 +1,359 @@
+"""One real pool for the whole session, a fake one for what needs no training, and toy tasks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.engine.cells import Cell
+from assay.engine.pipeline import Pipeline
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.epochs import Epoch
+from assay.identity import derive_seed, sha256
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from assay.records.bundle import pack
+from assay.records.schema import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Isolation,
+    MethodRef,
+    Result,
+    RunRecord,
+    RunSpec,
+    StudyRecord,
+    TaskRef,
+    Trial,
+    Usage,
+    study_id,
+)
+from assay.records.store import Store
+from assay.ruleset import Preset
+from assay.space import FloatRange, Space
+from hypothesis import settings
+
+# The same examples on every machine and day, and no verdict by the clock.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+CARD = """\
+slug = "{slug}"
+version = 1
+title = "A toy"
+summary = "For tests."
+family = "{family}"
+tier = "lite"
+n_classes = 10
+reference = "sgd"
+access = ["sample_indices"]
+
+[dataset]
+name = "{dataset}"
+source = "a test"
+licence = "none"
+
+[split]
+{split}
+
+[model]
+name = "{model}"
+{parameters}
+
+[recipe]
+{recipe}
+
+[metric]
+name = "accuracy"
+direction = "{direction}"
+chance = 0.1
+margin = 0.01
+
+[budget]
+batches = {batches}
+batch_size = 10
+seconds = {seconds}
+
+[evaluation]
+points = 2
+"""
+SOURCE = """\
+from assay.families.{family} import {base}
+
+
+class Toy({base}):
+    pass
+"""
+BASES = {"classification": "Classification", "noisy_labels": "NoisyLabels"}
+DEFAULTS = {
+    "family": "classification",
+    "dataset": "digits",
+    "split": "train = 200\nval = 100\ntest = 100",
+    "model": "mlp",
+    "parameters": "parameters = { width = 8, depth = 2 }",
+    "recipe": "",
+    "direction": "maximize",
+    "batches": 24,
+    "seconds": 20,
+}
+
+
+def write_task(folder: Path, slug: str = "toy", **changes: object) -> TaskEntry:
+    """A task folder of the smallest kind under `folder`."""
+    facts = DEFAULTS | changes
+    own = folder / slug
+    own.mkdir(parents=True)
+    (own / "card.toml").write_text(CARD.format(slug=slug, **facts))
+    family = str(facts["family"])
+    (own / "task.py").write_text(SOURCE.format(family=family, base=BASES[family]))
+    return TaskEntry(read_card(own / "card.toml", TaskCard), own)
+
+
+def write_method(folder: Path, slug: str, source: str) -> MethodEntry:
+    """A single-file method under `folder`."""
+    path = folder / f"{slug}.py"
+    path.write_text(source)
+    return MethodEntry(SubmissionCard(slug=slug, title=slug), path)
+
+
+@dataclass
+class FakePool:
+    """Answers at once, with scores that are a function of the spec alone, as a real pool's are."""
+
+    n_workers: int = 1
+    compute: Compute = field(default_factory=Compute)
+    epoch: Epoch | None = None
+    fails: dict[str, Exception] = field(default_factory=dict)
+    """What to raise, by the slug of a task."""
+    ran: list[str] = field(default_factory=list)
+    """Ids in the order of running."""
+    aborted: bool = False
+    mechanism: str = "bubblewrap"
+
+    def __enter__(self) -> FakePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, job: Job, reproduce: str) -> RunRecord:
+        spec = job.spec
+        if spec.task.slug in self.fails:
+            raise self.fails[spec.task.slug]
+        self.ran.append(spec.id)
+        score = derive_seed("score", spec.id) / 2**63
+        diverged = score < 0.2
+        result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
+        points = [
+            CurvePoint(
+                batch=b, passes=b, seconds=0.1, train_loss=1.5, val=score / b, test=score, start=0
+            )
+            for b in (1, 2)
+        ]
+        return RunRecord(
+            id=spec.id,
+            spec=spec,
+            family=job.task.card.family,
+            tier=job.task.card.tier,
+            status="diverged" if diverged else "completed",
+            message="the loss was not finite" if diverged else "",
+            result=None if diverged else result,
+            curve=[] if diverged else points,
+            usage=Usage(batches=2, passes=2, examples=20, wall_seconds=1.5),
+            environment=ENVIRONMENT,
+            isolation=Isolation(level="L0"),
+            scorer_version=1,
+            weights_sha256=sha256(spec.id),
+            reproduce=reproduce,
+            created_at="2026-01-01T00:00:00+00:00",
+        )
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+ENVIRONMENT = Environment(
+    python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
+)
+SPACE = Space(
+    ranges={"lr": FloatRange(low=1e-4, high=1.0, log=True)}, defaults={"lr": 0.1, "nesterov": True}
+)
+
+
+def build_cell(task: TaskEntry, method: MethodEntry, preset: Preset = "quick") -> Cell:
+    return Cell(task, method, task_ref(task), method_ref(method), SPACE, Compute(), preset)
+
+
+@pytest.fixture
+def fake_pool() -> type[FakePool]:
+    return FakePool
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> Callable[..., TaskEntry]:
+    return lambda slug="toy", **changes: write_task(tmp_path / "tasks", slug, **changes)
+
+
+@pytest.fixture
+def make_method(tmp_path: Path) -> Callable[[str, str], MethodEntry]:
+    return lambda slug, source="": write_method(tmp_path, slug, source)
+
+
+@pytest.fixture
+def make_cell() -> Callable[..., Cell]:
+    return build_cell
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """Two real workers and a scorer, on a machine without downloaded data."""
+    names = ("ASSAY_DATA", "ASSAY_CACHE")
+    before = {name: os.environ.get(name) for name in names}
+    for name in names:
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+    try:
+        with Pool(n_workers=2, compute=Compute(), allow_weaker=True) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def make_spec(**changes: Any) -> RunSpec:
+    facts: dict[str, Any] = {
+        "ruleset": 1,
+        "task": TaskRef(slug="toy", version=1, code_hash=sha256("task")),
+        "method": MethodRef(slug="sgd", version=1, code_hash=sha256("method")),
+        "hyperparameters": {"lr": 0.1, "nesterov": True, "power": 2, "kind": "a"},
+        "purpose": "repetition",
+        "repetition": 0,
+    }
+    return RunSpec(**facts | changes)
+
+
+def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
+    spec = spec or make_spec()
+    facts: dict[str, Any] = {
+        "id": spec.id,
+        "spec": spec,
+        "family": "classification",
+        "tier": "lite",
+        "status": "completed",
+        "result": Result(val=0.5, test=0.25, test_last=0.5, test_oracle=1.0, selected=0),
+        "curve": [
+            CurvePoint(batch=1, passes=1, seconds=0.5, train_loss=None, val=0.5, test=0.25, start=0)
+        ],
+        "usage": Usage(batches=1, passes=1, examples=2, train_seconds=0.1, wall_seconds=0.5),
+        "environment": ENVIRONMENT,
+        "isolation": Isolation(level="L1"),
+        "scorer_version": 1,
+        "weights_sha256": sha256("weights"),
+        "reproduce": "assay run sgd --task toy",
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return RunRecord(**facts | changes)
+
+
+def make_study(**changes: Any) -> StudyRecord:
+    task, method, compute = make_spec().task, make_spec().method, Compute()
+    facts: dict[str, Any] = {
+        "id": study_id(task, method, compute, 1, [{}, {}], 1),
+        "ruleset": 1,
+        "preset": "full",
+        "task": task,
+        "method": method,
+        "family": "classification",
+        "tier": "lite",
+        "compute": compute,
+        "space": Space(),
+        "trials": [
+            Trial(number=n, hyperparameters={}, run_id="0" * 16, status="completed", val=0.5)
+            for n in range(2)
+        ],
+        "selected": 1,
+        "selected_runs": [make_spec().id],
+        "default_runs": [],
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return StudyRecord(**facts | changes)
+
+
+METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
+
+
+@pytest.fixture
+def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration but ours."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    values = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    for part in ("AUTHOR", "COMMITTER"):
+        values |= {f"GIT_{part}_NAME": "A", f"GIT_{part}_EMAIL": "a@example.org"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path, plain_git: None) -> Path:
+    """A benchmark of one task and one method, on main."""
+    root = tmp_path / "repo"
+    for path, text in {
+        "suite/assay/engine.py": "a = 1\n",
+        "tasks/toy/card.toml": "",
+        "submissions/sgd/card.toml": METHOD_CARD.format(slug="sgd", version=1),
+        "README.md": "read me\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    git(tmp_path, "init", "-q", "-b", "main", str(root))
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "Begin")
+    return root
+
+
+class Author:
+    """Somebody's method and its bundles, made without training."""
+
+    def __init__(self, folder: Path, make_cell: Any, task: Any, fake_pool: Any) -> None:
+        self.folder, self.make_cell, self.task, self.fake_pool = folder, make_cell, task, fake_pool
+        self.out = folder / "bundles"
+        self.out.mkdir(parents=True)
+
+    def method(self, slug: str = "mine", version: int = 1, source: str = "a = 1\n") -> MethodEntry:
+        own = self.folder / slug
+        own.mkdir(exist_ok=True)
+        (own / "card.toml").write_text(METHOD_CARD.format(slug=slug, version=version))
+        (own / "method.py").write_text(source)
+        return MethodEntry(read_card(own / "card.toml", SubmissionCard), own / "method.py")
+
+    def bundle(self, entry: MethodEntry) -> Path:
+        store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
+        cell = self.make_cell(self.task, entry)
+        Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
+        source = {path.name: path.read_bytes() for path in entry.files}
+        name, data = pack(list(store.runs()), list(store.studies()), source)
+        (self.out / name).write_bytes(data)
+        return self.out / name
+
+
+@pytest.fixture
+def make_author(
+    tmp_path: Path, make_cell: Any, make_task: Any, fake_pool: Any
+) -> Callable[[], Author]:
+    return lambda: Author(tmp_path / "author", make_cell, make_task(), fake_pool)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from assay import data
+from assay.data import loading
+from assay.errors import DataError
+
+from tests.assay.data.conftest import cifar10_contents, cifar_batch, images, publish
+
+
+def only(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from assay import data; data.status('digits'); "
+        "print([name for name in ('torch', 'numpy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_digits_and_breast_cancer_need_no_files() -> None:
+    digits = data.load("digits")
+    assert digits["inputs"].shape == (1797, 1, 8, 8)
+    assert (digits["inputs"].min(), digits["inputs"].max()) == (0, 16)
+    assert digits["targets"].bincount().tolist()[:3] == [178, 182, 177]
+    tumours = data.load("breast_cancer")
+    assert tumours["inputs"].shape == (569, 30)
+    assert tumours["targets"].bincount().tolist() == [357, 212]
+
+
+def test_cifar10_keeps_the_published_order(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents(7))
+    found = data.load("cifar10")
+    assert {name: tuple(value.shape) for name, value in found.items()} == {
+        "inputs": (35, 3, 32, 32),
+        "targets": (35,),
+        "test_inputs": (7, 3, 32, 32),
+        "test_targets": (7,),
+    }
+    assert found["inputs"][8].flatten().tolist() == images(7, seed=1)[1].tolist()
+    assert found["test_inputs"][2].flatten().tolist() == images(7, seed=5)[2].tolist()
+
+
+def test_cifar100_has_fine_labels(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {
+        f"cifar-100-python/{name}": cifar_batch(9, seed=seed, key=b"fine_labels", n_classes=100)
+        for seed, name in enumerate(("train", "test"))
+    }
+    publish(data_dir, monkeypatch, "cifar100", contents)
+    found = data.load("cifar100")
+    assert found["targets"].max() > 9
+    assert found["test_inputs"].shape == (9, 3, 32, 32)
+
+
+def test_human_labels_come_beside_cifar10(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents(7))
+    clean = data.load("cifar10")["targets"].numpy()
+    human = (clean + 1) % 10
+    file = data_dir / "human.pt"
+
+    def publish_human(clean: numpy.ndarray) -> None:
+        torch.save({"clean_label": clean, "worse_label": human}, file)
+        publish(data_dir, monkeypatch, "cifar10n", {"cifar-n/h.pt": file.read_bytes()})
+
+    publish_human(clean)
+    found = data.load("cifar10n")
+    assert found["human_targets"].tolist() == human.tolist()
+    assert found["inputs"].shape == (35, 3, 32, 32)
+    publish_human(clean[::-1].copy())
+    with pytest.raises(DataError, match="order"):
+        data.load("cifar10n")
+
+
+def test_the_cache_serves_without_the_published_files(
+    data_dir: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents())
+    before = data.load("cifar10")["inputs"].clone()
+    (data_dir / "cifar-10-batches-py/data_batch_1").unlink()
+    assert data.load("cifar10")["inputs"].equal(before)
+    assert only(folders / "cache").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
+def test_a_damaged_cache_is_rebuilt(
+    data_dir: Path, folders: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents())
+    expected = int(data.load("cifar10")["inputs"].sum())
+    cached = only(folders / "cache")
+    whole = cached.read_bytes()
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    damaged = {"truncated": whole[:-9], "flipped": flipped, "emptied": b""}[damage]
+    cached.unlink()  # another file under the name: this process still maps the old one
+    cached.write_bytes(damaged)
+    loading._mapped.cache_clear()  # as in a new process
+    assert int(data.load("cifar10")["inputs"].sum()) == expected
+    assert only(folders / "cache").read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_says_so(
+    data_dir: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents())
+    (folders / "cache").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="ASSAY_CACHE"):
+        data.load("cifar10")
+
+
+def test_other_published_files_have_another_cache(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents(3))
+    assert len(data.load("cifar10")["targets"]) == 15
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents(4))
+    assert len(data.load("cifar10")["targets"]) == 20

@@ -1,0 +1,199 @@
+"""Every plugin under tests/plugins through the real engine: one pool, toy tasks, real records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from assay.cards import TaskCard, read_card
+from assay.engine.cells import Cell, make_cells
+from assay.engine.pipeline import Pipeline
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.errors import AssayError
+from assay.paths import ROOT
+from assay.plugins.registry import TaskEntry, find_method
+from assay.records.schema import RunRecord
+from assay.records.store import Store
+
+PLUGINS = ROOT / "tests" / "plugins"
+BATCHES, POINTS = 48, 3
+
+GOOD = {
+    "adahessian": ("digits_mlp", 2 * BATCHES),
+    "adamw": ("digits_mlp", BATCHES),
+    "el2n_pruning": ("digits_mlp", BATCHES),
+    "ema": ("digits_mlp", BATCHES),
+    "finite_difference_gr": ("digits_mlp", 2 * BATCHES),
+    "forward_gradient": ("digits_mlp", BATCHES),
+    "global_random": ("digits_mlp", BATCHES),
+    "growing_batches": ("digits_mlp", BATCHES),
+    "hawq_mixed": ("digits_w4a4", BATCHES + 5),
+    "local_loss": ("digits_mlp", BATCHES),
+    "mixup": ("digits_mlp", BATCHES),
+    "muon_adamw": ("digits_mlp", BATCHES),
+    "prints": ("digits_mlp", BATCHES),
+    "sam": ("digits_mlp", 2 * BATCHES),
+    "swa": ("digits_mlp", BATCHES),
+}
+"""Plugins that complete, the task each is tried on and the passes it spends on 48 batches."""
+SUBMITTED = {
+    "co_teaching": ("digits_sym40", 2 * BATCHES),
+    "elr": ("digits_sym40", BATCHES),
+    "lsq": ("digits_w4a4", BATCHES),
+    "pact": ("digits_w4a4", BATCHES),
+}
+ENDS = {
+    "exits": ("failed", r"process exited with code 0 without a result"),
+    "hangs": ("out_of_budget", r"stopped after 2 s, the task's limit on wall time"),
+    "produces_nan": ("diverged", r"the loss was not finite at or before batch \d+"),
+    "raises": ("failed", r"ValueError: the third batch is one too many \(method\.py, line \d+\)"),
+    "returns_wrong_type": ("failed", r"compute_loss returned float, expected a scalar Tensor"),
+    "unknown_parameter_tensor": ("failed", r"unexpected tensors \['smuggled'\]"),
+    "wrong_shape": ("failed", r"does not fit the task's model"),
+}
+"""Plugins whose runs end otherwise: status and message."""
+REFUSED = {
+    "bad_default": r"default 0\.1 lies outside its range",
+    "bad_space": r"`low <= high` must hold, but got \(low=0\.9, high=0\.5\)",
+    "missing_default": r"lr: needs a default",
+    "needs_missing_import": r"No module named 'a_package_that_is_not_there'",
+    "no_method": r"expected exactly one subclass of Method, found none",
+    "syntax_error": r"SyntaxError: expected ':' \(method\.py, line 6\)$",
+    "two_methods": r"expected exactly one subclass of Method, found First, Second",
+}
+"""Plugins that cannot be loaded, and what is said before anything runs."""
+
+Run = Callable[..., RunRecord]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TaskEntry]:
+    """A real task with a small budget, in a folder of its own."""
+
+    def make(slug: str, seconds: int = 60) -> TaskEntry:
+        folder = tmp_path_factory.mktemp("tasks") / slug
+        folder.mkdir()
+        for source in (ROOT / "tasks" / slug).glob("*.*"):
+            folder.joinpath(source.name).write_bytes(source.read_bytes())
+        text = (folder / "card.toml").read_text()
+        small = {"batches": BATCHES, "seconds": seconds, "points": POINTS, "pretrain_batches": 60}
+        for key, value in small.items():
+            text = re.sub(rf"(?m)^{key} = \d+$", f"{key} = {value}", text)
+        (folder / "card.toml").write_text(text)
+        return TaskEntry(read_card(folder / "card.toml", TaskCard), folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run(pool: Pool, toy: Callable[..., TaskEntry]) -> Run:
+    """Run a method's defaults on a task; problems are made once per task."""
+    tasks: dict[tuple[str, int], TaskEntry] = {}
+
+    def once(method: Path, slug: str, repetition: int = 0, seconds: int = 60) -> RunRecord:
+        key = (slug, seconds)
+        task = tasks.setdefault(key, tasks.get(key) or toy(*key))
+        cell = cell_of(pool, task, method)
+        spec = cell.spec(dict(cell.space.defaults), "repetition", repetition)
+        return pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+
+    return once
+
+
+def cell_of(pool: Pool, task: TaskEntry, method: Path) -> Cell:
+    (cell,) = make_cells([(task, find_method(str(method)))], pool, "quick")
+    return cell
+
+
+def test_every_plugin_has_an_expectation() -> None:
+    folders = {path.parent.name for path in PLUGINS.glob("*/card.toml")}
+    assert folders == set(GOOD) | set(ENDS) | set(REFUSED)
+
+
+@pytest.mark.parametrize(
+    "method, slug, passes",
+    [(PLUGINS / name, *expected) for name, expected in GOOD.items()]
+    + [(ROOT / "submissions" / name, *expected) for name, expected in SUBMITTED.items()],
+    ids=[*GOOD, *SUBMITTED],
+)
+def test_completes_and_repeats_bit_for_bit(
+    run: Run, method: Path, slug: str, passes: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record, again = run(method, slug), run(method, slug)
+    assert (record.status, record.message) == ("completed", "")
+    assert record.usage.batches == BATCHES
+    assert record.usage.passes == passes
+    assert [point.batch for point in record.curve] == [16, 32, 48]
+    assert record.result is not None and 0 < record.result.test <= 1
+    if method.name != "global_random":  # draws from Python's generator, which nothing seeds
+        assert again.weights_sha256 == record.weights_sha256
+        assert again.result == record.result
+    assert again.id == record.id
+    assert capfd.readouterr() == ("", "")
+
+
+def test_repetitions_differ(run: Run) -> None:
+    first, second = (run(PLUGINS / "adamw", "digits_mlp", repetition=r) for r in (0, 1))
+    assert first.id != second.id
+    assert first.weights_sha256 != second.weights_sha256
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_ends_with_one_clear_message(
+    run: Run, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, message = ENDS[name]
+    record = run(PLUGINS / name, "digits_mlp", seconds=2)
+    assert record.status == status
+    assert re.search(message, record.message), record.message
+    assert "\n" not in record.message
+    assert record.result is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_broken_method_leaves_the_next_one_alone(run: Run) -> None:
+    before = run(PLUGINS / "adamw", "digits_mlp", seconds=2)
+    for name in ("exits", "hangs", "global_random"):
+        run(PLUGINS / name, "digits_mlp", seconds=2)
+    after = run(PLUGINS / "adamw", "digits_mlp", seconds=2)
+    assert before.status == "completed"
+    assert after.weights_sha256 == before.weights_sha256
+
+
+def test_methods_that_cannot_be_loaded_are_refused_together(
+    pool: Pool, toy: Callable[..., TaskEntry]
+) -> None:
+    task = toy("digits_mlp")
+    pairs = [(task, find_method(str(PLUGINS / name))) for name in REFUSED]
+    with pytest.raises(AssayError) as refusal:
+        make_cells(pairs, pool, "quick")
+    lines = str(refusal.value).split("\n")
+    assert len(lines) == len(REFUSED)
+    for line, (name, expected) in zip(lines, REFUSED.items(), strict=True):
+        assert line.startswith(f"{name}: ")
+        assert re.search(expected, line), line
+
+
+def test_pipeline_tunes_repeats_and_resumes(
+    pool: Pool, toy: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    task, store = toy("digits_mlp"), Store(tmp_path)
+    cells = [cell_of(pool, task, PLUGINS / name) for name in ("sam", "produces_nan")]
+    progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
+    records = list(store.runs())
+    assert progress.problems == []
+    assert progress.done == len(records) == sum(cell.n_runs for cell in cells)
+    assert progress.by_status == {"completed": cells[0].n_runs, "diverged": cells[1].n_runs}
+    studies = {study.method.slug: study for study in store.studies()}
+    assert {trial.val for trial in studies["produces_nan"].trials} == {task.card.metric.chance}
+    assert studies["sam"].selected_runs == [
+        record.id
+        for spec in cells[0].repetitions(cells[0].points[studies["sam"].selected])
+        for record in records
+        if record.id == spec.id
+    ]
+    again = Pipeline(pool, store, None, lambda progress: None).run(cells)
+    assert (again.done, again.reused) == (0, len(records))

@@ -1,0 +1,364 @@
+"""The promises of training and scoring, through real workers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from assay.commands import run_many
+from assay.engine.cells import Cell, make_cells
+from assay.engine.pipeline import Pipeline
+from assay.engine.planning import Request
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.errors import StorageError, WorkerError
+from assay.plugins.loading import load_task
+from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_ref, task_ref
+from assay.records.schema import RunRecord, RunSpec
+from assay.records.store import Store
+from assay.ruleset import RULESET
+from assay.task import Seeds
+from safetensors.torch import load_file
+
+STILL = """\
+import torch
+from torch.optim import SGD
+from assay.method import Method
+
+
+class Still(Method):
+    def configure_optimizer(self, model, plan):
+        {drawn}
+        return SGD(model.parameters(), lr=0.0)
+"""
+ORDER = """\
+import torch
+from torch.optim import SGD
+from assay.method import Method
+
+
+class Order(Method):
+    def configure_optimizer(self, model, plan):
+        return SGD(model.parameters(), lr=0.0)
+
+    def training_step(self, step):
+        {drawn}
+        step.count_pass()
+        seen = torch.cat([step.batch.indices.double(), step.batch.targets.double()])
+        seen = torch.cat([seen, step.batch.inputs.flatten().double()])
+        with torch.no_grad():
+            for parameter in step.model.parameters():
+                mark = (seen * torch.arange(1, len(seen) + 1)).sum()
+                parameter.copy_(torch.fmod(parameter * 1.25 + mark, 7.0))
+"""
+GREEDY = "torch.rand(7), torch.rand(5, generator={plan}.generator)"
+KILLS_ITS_WORKER = """\
+import os
+import signal
+from assay.method import Method
+
+
+class Kills(Method):
+    def on_epoch_end(self, model, plan):
+        os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+LEAVES_PIPES = """\
+import os
+from pathlib import Path
+from assay.method import Method
+
+
+class Leaves(Method):
+    def configure_optimizer(self, model, plan):
+        folder = Path(os.readlink("/proc/self/fd/1")).parent
+        (folder / "output.log").unlink()
+        for name in ("output.log", "outcome.json"):
+            {make}
+        os._exit(0)
+"""
+
+
+def spec_of(task: TaskEntry, method: MethodEntry, **changes: Any) -> RunSpec:
+    facts: dict[str, Any] = {"hyperparameters": {}, "purpose": "repetition", "repetition": 0}
+    return RunSpec(
+        ruleset=RULESET.version, task=task_ref(task), method=method_ref(method), **facts | changes
+    )
+
+
+def run(pool: Pool, task: TaskEntry, method: MethodEntry, **changes: Any) -> RunRecord:
+    return pool.run(Job(spec_of(task, method, **changes), task, method), "assay run")
+
+
+def comparable(record: RunRecord) -> dict[str, Any]:
+    """A record without what a clock or a process meter says."""
+    kept = record.model_dump(exclude={"created_at", "usage", "environment"})
+    for point in kept["curve"]:
+        del point["seconds"]
+    spent = ("batches", "passes", "examples", "optimizer_state_bytes")
+    return {**kept, **{name: getattr(record.usage, name) for name in spent}}
+
+
+def test_the_same_spec_gives_the_same_weights_and_scores(
+    pool: Pool, make_task: Callable[..., TaskEntry]
+) -> None:
+    task, adam = make_task(), find_method("adam")
+    one, again = run(pool, task, adam), run(pool, task, adam)
+    assert one.status == "completed", one.message
+    assert one.weights_sha256 is not None
+    assert comparable(one) == comparable(again)
+    other = run(pool, task, adam, hyperparameters={"lr": 0.02})
+    assert other.weights_sha256 != one.weights_sha256
+    assert (one.usage.batches, one.usage.examples) == (24, 240)
+    assert [point.batch for point in one.curve] == [12, 24]
+
+
+def test_runs_are_paired_across_methods(
+    pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry]
+) -> None:
+    """One repetition: one split, one start, one order, whatever a method draws for itself."""
+    task = make_task()
+    for source in (STILL, ORDER):
+        plan = "plan" if source is STILL else "step.plan"
+        quiet = make_method("quiet", source.format(drawn="pass"))
+        greedy = make_method("greedy", source.format(drawn=GREEDY.format(plan=plan)))
+        records = {
+            (method.card.slug, repetition): run(pool, task, method, repetition=repetition)
+            for method in (quiet, greedy)
+            for repetition in (0, 1)
+        }
+        assert {record.status for record in records.values()} == {"completed"}
+        hashes = {key: record.weights_sha256 for key, record in records.items()}
+        assert hashes["quiet", 0] == hashes["greedy", 0] != hashes["quiet", 1]
+        assert hashes["quiet", 1] == hashes["greedy", 1]
+        tuning = run(pool, task, quiet, purpose="tuning")
+        assert tuning.weights_sha256 not in hashes.values()
+
+
+def prepared(pool: Pool, task: TaskEntry, purpose: str, repetition: int) -> dict[str, Any]:
+    request = {
+        "command": "prepare",
+        "task": str(task.folder),
+        "purpose": purpose,
+        "repetition": repetition,
+        "seed_root": RULESET.seed_root,
+    }
+    return pool._ask_scorer(request)
+
+
+def test_no_repetition_sees_the_split_or_start_of_tuning(
+    pool: Pool, make_task: Callable[..., TaskEntry]
+) -> None:
+    task = make_task()
+    problems = [("tuning", 0), *(("repetition", number) for number in range(3))]
+    answers = [prepared(pool, task, *problem) for problem in problems]
+    for name in ("train", "start0"):
+        paths = [Path(a["train"] if name == "train" else a["starts"][0]) for a in answers]
+        assert len({path.read_bytes() for path in paths}) == len(problems)
+    again = prepared(pool, task, "tuning", 0)
+    assert again == answers[0]
+
+
+def test_seeds_of_tuning_and_of_repetitions_are_disjoint() -> None:
+    purposes = {
+        purpose: {
+            Seeds(RULESET.seed_root, purpose, "digits_mlp", repetition)[name]
+            for repetition in range(100)
+            for name in ("split", "init", "noise/train", "noise/val")
+        }
+        for purpose in ("tuning", "repetition")
+    }
+    assert purposes["tuning"].isdisjoint(purposes["repetition"])
+    assert all(len(seeds) == 400 for seeds in purposes.values())
+
+
+NOISY = {"family": "noisy_labels", "recipe": 'noise = "symmetric"\nnoise_rate = 0.4'}
+
+
+@pytest.mark.parametrize("changes", [{}, NOISY], ids=["clean", "noisy"])
+def test_a_worker_gets_nothing_that_is_scored_on(
+    pool: Pool, make_task: Callable[..., TaskEntry], changes: dict[str, str]
+) -> None:
+    task = make_task(**changes)
+    answer = prepared(pool, task, "repetition", 0)
+    folder = Path(answer["train"]).parent
+    assert sorted(path.name for path in folder.iterdir()) == ["start0", "train"]
+    seeds = Seeds(RULESET.seed_root, "repetition", "toy", 0)
+    problem = load_task(task.folder).prepare(seeds)
+    train = load_file(answer["train"])
+    assert set(train) == set(problem.train)
+    assert all(torch.equal(train[name], value) for name, value in problem.train.items())
+    data = b"".join(path.read_bytes() for path in folder.iterdir())
+    expected = {"val_inputs", "val_targets", "test_inputs", "test_targets"}
+    assert set(problem.sealed) == expected | ({"clean_targets"} if changes else set())
+    for value in problem.sealed.values():
+        assert value.numpy().tobytes() not in data
+    given = {row.numpy().tobytes() for row in train["inputs"]}
+    for name in ("val_inputs", "test_inputs"):
+        assert given.isdisjoint(row.numpy().tobytes() for row in problem.sealed[name])
+    if changes:
+        wrong = train["targets"] != problem.sealed["clean_targets"]
+        assert float(wrong.double().mean()) == pytest.approx(0.4, abs=0.02)
+
+
+def test_a_worker_is_asked_with_these_words_and_no_others(
+    pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+    on_worker = pool._on_worker
+
+    def spying(request: dict[str, Any]) -> dict[str, Any]:
+        requests.append(json.loads(json.dumps(request)))
+        return on_worker(request)
+
+    monkeypatch.setattr(pool, "_on_worker", spying)
+    task = make_task()
+    record = run(pool, task, find_method("sgd"), repetition=3)
+    assert record.status == "completed"
+    (request,) = requests
+    assert set(request) == {
+        "command", "folder", "method", "task", "access", "seconds", "hyperparameters",
+        "reference", "train", "starts", "seeds",
+    }  # fmt: skip
+    (seeds,) = request["seeds"]
+    assert set(seeds) == {"order", "augment", "method"}
+    sealed = Seeds(RULESET.seed_root, "repetition", "toy", 3)
+    for name in ("split", "init", "noise/train", "noise/val"):
+        assert sealed[name] not in seeds.values()
+
+
+def test_a_worker_that_is_killed_is_replaced(
+    pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry]
+) -> None:
+    task, kills = make_task(), make_method("kills", KILLS_ITS_WORKER)
+    if pool.mechanism == "bubblewrap":  # nobody inside can kill the first process of a namespace
+        assert run(pool, task, kills).status == "completed"
+    for peer in pool._peers:
+        os.killpg(peer._process.pid, signal.SIGKILL)
+    for _ in pool._peers:
+        with pytest.raises(WorkerError, match=r"suite\.worker ended unexpectedly"):
+            run(pool, task, kills)
+    records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]
+    assert [record.status for record in records] == ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    ["os.mkfifo(folder / name)", '(folder / name).symlink_to("/dev/zero")'],
+    ids=["pipes", "links"],
+)
+def test_pipes_and_links_left_for_the_supervisor_are_a_failed_run(
+    pool: Pool,
+    make_task: Callable[..., TaskEntry],
+    make_method: Callable[..., MethodEntry],
+    make: str,
+) -> None:
+    record = run(pool, make_task(), make_method("leaves", LEAVES_PIPES.format(make=make)))
+    assert record.status == "failed"
+    assert record.message == "the method's process exited with code 0 without a result"
+
+
+def test_a_run_that_fails_on_a_full_disk_is_no_result_of_the_method(
+    pool: Pool,
+    make_task: Callable[..., TaskEntry],
+    make_method: Callable[..., MethodEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fails = make_method("fails", "raise OSError(28, 'No space left on device')\n")
+    task = make_task()
+    assert run(pool, task, fails).status == "failed"
+    full = shutil.disk_usage("/")._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        run(pool, task, fails)
+
+
+def test_a_pool_of_two_gives_a_study_that_is_its_records(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    task, store = make_task(), Store(tmp_path / "results")
+    cells = make_cells([(task, find_method(name)) for name in ("sgd", "adam")], pool, "quick")
+    progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
+    assert progress.problems == []
+    assert progress.by_status == {"completed": 24}
+    for study in store.studies():
+        assert max(trial.val for trial in study.trials) == study.trials[study.selected].val
+        for run_id in study.selected_runs:
+            record = store.run(task.card.slug, study.method.slug, run_id)
+            assert record is not None
+            assert record.result is not None
+            best = max(record.curve, key=lambda point: (point.val, point.batch))
+            assert record.result.val == best.val
+            assert record.result.test == best.test
+            assert record.result.test_oracle == max(point.test for point in record.curve)
+            assert record.result.test_last == record.curve[-1].test
+
+
+def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    absent = make_task(
+        "absent", dataset="cifar10", split="train = 100\nval = 100", model="resnet8", parameters=""
+    )
+    monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(pool))
+    request = Request(
+        methods=["sgd"],
+        tasks=[absent, make_task("present")],
+        results=tmp_path / "results",
+        preset="quick",
+        workers=2,
+        mlflow="off",
+    )
+    assert run_many.run(request) == run_many.INCOMPLETE
+    said = capsys.readouterr()
+    told = [line for line in said.err.splitlines() if line.startswith("assay: ")]
+    assert len(told) == 1, said.err
+    assert told[0].startswith("assay: absent: ")
+    assert "cifar10" in told[0].lower()
+    assert "Traceback" not in said.err
+    assert "12 runs done" in said.out
+    records = list(Store(request.results).runs())
+    assert {record.spec.task.slug for record in records} == {"present"}
+    assert len(records) == 12
+
+
+def test_the_control_runs_each_reference_at_its_defaults_once(
+    fake_pool: Callable[..., Any], make_task: Callable[..., TaskEntry], tmp_path: Path,
+    make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    asked: list[tuple[str, str]] = []
+
+    def cells(pairs: Any, *_: object) -> list[Cell]:
+        asked.extend((task.card.slug, method.card.slug) for task, method in pairs)
+        return [make_cell(task, method) for task, method in pairs]
+
+    monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
+    monkeypatch.setattr(run_many, "make_cells", cells)
+    request = Request(
+        methods=(),
+        tasks=[make_task("one"), make_task("other")],
+        results=tmp_path / "results",
+        mlflow="off",
+        control=range(100, 104),
+    )
+    assert run_many.run(request) == 0
+    assert asked == [("one", "sgd"), ("other", "sgd")]
+    records = list(Store(request.results).runs())
+    assert sorted((r.spec.task.slug, r.spec.repetition) for r in records) == [
+        (task, number) for task in ("one", "other") for number in range(100, 104)
+    ]
+    assert {r.spec.purpose for r in records} == {"repetition"}
+    assert list(Store(request.results).studies()) == []
+    capsys.readouterr()
+    assert run_many.run(request) == 0
+    assert "0 runs done (8 were recorded before)" in capsys.readouterr().out

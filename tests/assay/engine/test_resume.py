@@ -1,0 +1,142 @@
+"""`assay run` itself, killed and continued: one results folder, three commands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from assay.engine.cells import make_cells
+from assay.engine.pipeline import Pipeline
+from assay.engine.pool import Pool
+from assay.plugins.registry import find_method, task_entries
+from assay.records.schema import RunRecord
+from assay.records.store import Store
+
+COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--workers", "1", "--mlflow", "off"]
+
+
+def start(results: Path, *more: str) -> subprocess.Popen[str]:
+    # A shell that starts a command in the background makes it ignore SIGINT, and so its children.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from assay.cli import main; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *COMMAND, *more, "--results", str(results)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(results.parent)},
+    )
+
+
+def wait_for_runs(command: subprocess.Popen[str], results: Path, n: int) -> None:
+    end = time.monotonic() + 120
+    while len(list(results.glob("runs/*/*/*.json"))) < n:
+        assert command.poll() is None, command.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    """All processes below `pid`."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z" and int(fields[1]) == pid:
+            own = int(path.parent.name)
+            found += [own, *children(own)]
+    return found
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those of `pids` that run; a zombie does not."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.append(pid)
+    return found
+
+
+def comparable(record: RunRecord) -> dict[str, Any]:
+    kept = record.model_dump(exclude={"created_at", "usage", "environment"})
+    for point in kept["curve"]:
+        del point["seconds"]
+    return kept
+
+
+def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_gives(
+    pool: Pool, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    store = Store(results)
+
+    killed = start(results)
+    wait_for_runs(killed, results, 2)
+    below = children(killed.pid)
+    assert len(below) >= 2
+    killed.kill()
+    killed.communicate()
+    end = time.monotonic() + 30
+    while alive(below) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert alive(below) == []
+    kept = {path: path.read_bytes() for path in results.rglob("*.json")}
+    assert len(kept) >= 2
+
+    interrupted = start(results)
+    wait_for_runs(interrupted, results, len(kept) + 2)
+    interrupted.send_signal(signal.SIGINT)
+    said = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130, said
+    assert "give the same command again to continue" in said[1]
+    assert "Traceback" not in said[1]
+    now = {path: path.read_bytes() for path in results.rglob("*.json")}
+    assert kept.items() <= now.items()
+    n_before = len(list(store.runs()))
+    assert n_before >= len(kept) + 2
+
+    finished = start(results)
+    said = finished.communicate(timeout=300)
+    assert finished.returncode == 0, said
+    assert f"({n_before} were recorded before)" in said[0]
+    after = {path: path.read_bytes() for path in results.rglob("*.json")}
+    assert now.items() <= after.items()
+
+    whole = Store(tmp_path / "whole")
+    cells = make_cells([(task_entries()["diffgrad_f1"], find_method("sgd"))], pool, "full")
+    progress = Pipeline(pool, whole, None, lambda progress: None).run(cells)
+    assert progress.problems == []
+    one_worker = {record.id: comparable(record) for record in store.runs()}
+    two_workers = {record.id: comparable(record) for record in whole.runs()}
+    assert one_worker == two_workers
+    (study,), (same) = list(store.studies()), list(whole.studies())
+    assert study.model_dump(exclude={"created_at"}) == same[0].model_dump(exclude={"created_at"})
+    left = {path.name for path in results.rglob("*") if path.is_file() and path not in after}
+    assert left == {".lock"}
+
+
+def test_a_second_command_on_the_folder_is_told_so(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    with (results / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = start(results)
+        out, err = second.communicate(timeout=120)
+    assert second.returncode == 3
+    assert out == ""
+    assert err.startswith("assay: another assay command is running on")
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from assay.cards import TaskCard, read_card
+from assay.errors import BadWeights
+from assay.families.quantization import IntegerLayer, Quantization, check_export, cost, rebuild
+from assay.paths import ROOT
+from assay.quantization import (
+    FLOAT_BITS,
+    LayerBits,
+    NearestWeights,
+    QuantizedLayer,
+    RunningRange,
+    export_layers,
+    layer_bits,
+    quantize_layers,
+)
+from assay.task import Problem, Seeds, Snapshot
+from safetensors.torch import _TYPES
+from torch import Tensor, nn
+
+TASKS = ROOT / "tasks"
+SLUGS = sorted(
+    path.parent.name
+    for path in TASKS.glob("*/card.toml")
+    if read_card(path, TaskCard).family == "quantization"
+)
+DTYPES = {name: dtype for name, dtype in _TYPES.items()}
+
+
+def task_of(slug: str, **changes: object) -> Quantization:
+    card = read_card(TASKS / slug / "card.toml", TaskCard)
+    return Quantization(card.model_copy(update=changes))
+
+
+def seeds(repetition: int = 0) -> Seeds:
+    return Seeds("test", "tuning", "digits", repetition)
+
+
+def short(slug: str, **changes: object) -> Quantization:
+    """The task with less float training, and the same network for all of them."""
+    recipe = {**task_of(slug).card.recipe, "pretrain_batches": 120}
+    model = task_of("digits_w2a2").card.model
+    return task_of(slug, **{"recipe": recipe, "model": model} | changes)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return short("digits_w4a4").prepare(seeds())
+
+
+def started(task: Quantization, problem: Problem) -> nn.Module:
+    model = task.build_model(problem.train)
+    model.load_state_dict(dict(problem.starts[0]))
+    return model.train()
+
+
+def trained(task: Quantization, problem: Problem, n_batches: int = 40) -> nn.Module:
+    """The task's own quantization, trained for a few batches."""
+    model = task.transform_model(started(task, problem))
+    optimizer = task.reference_optimizer(model.parameters(), task.Reference())
+    generator = torch.Generator().manual_seed(1)
+    inputs, targets = problem.train["inputs"], problem.train["targets"]
+    for _ in range(n_batches):
+        indices = torch.randint(len(targets), (32,), generator=generator)
+        optimizer.zero_grad()
+        task.loss(model(inputs[indices]), targets[indices]).backward()
+        optimizer.step()
+    return model
+
+
+class Deep(nn.Module):
+    """Three convolutions, strided and grouped, and a linear layer with bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.late = nn.Conv2d(6, 5, 1)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.stem(inputs).relu()
+        hidden = self.late(self.norm(self.middle(hidden)).relu()).relu()
+        return self.head(hidden.mean((2, 3)))
+
+
+def deep() -> nn.Module:
+    model = Deep()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    return model
+
+
+def images(n: int = 16) -> Tensor:
+    return torch.randn((n, 1, 8, 8), generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture(params=[(8, 8), (4, 4), (2, 2), (1, 32), (3, 5)], ids=str)
+def quantized(request: pytest.FixtureRequest) -> Iterator[nn.Module]:
+    weight_bits, activation_bits = request.param
+    recipe = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+    model = quantize_layers(deep().train(), recipe)
+    model(images())
+    yield model.eval()
+
+
+def test_there_are_lite_and_standard_tasks() -> None:
+    tiers = {read_card(TASKS / slug / "card.toml", TaskCard).tier for slug in SLUGS}
+    assert tiers == {"lite", "standard"}
+
+
+def test_rule_gives_ends_eight_bits() -> None:
+    rule = layer_bits(deep(), {"weight_bits": 2, "activation_bits": 3})
+    inner = LayerBits(2, 3)
+    assert rule == {
+        "stem": LayerBits(8, 8),
+        "middle": inner,
+        "late": inner,
+        "head": LayerBits(8, 8),
+    }
+    binary = layer_bits(deep(), {"weight_bits": 1, "activation_bits": FLOAT_BITS})
+    assert binary["stem"] == LayerBits(8, FLOAT_BITS)
+    assert binary["middle"] == LayerBits(1, FLOAT_BITS)
+
+
+def test_quantizing_leaves_the_model_alone() -> None:
+    model = deep()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    quantized = quantize_layers(model, {"weight_bits": 2, "activation_bits": 2})
+    quantized.train()(images()).sum().backward()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(isinstance(module, QuantizedLayer) for module in model.modules())
+
+
+def test_rebuilt_network_computes_what_the_codes_say(quantized: nn.Module) -> None:
+    state = export_layers(quantized)
+    rebuilt = rebuild(Deep(), state)
+    # Independently: dequantize everything into a float64 network.
+    plain = Deep().double().eval()
+    floats = {k: v.double() for k, v in state.items() if k in plain.state_dict()}
+    plain.load_state_dict(floats, strict=False)
+    for name in layer_bits(plain, {"weight_bits": 1, "activation_bits": 1}):
+        layer = plain.get_submodule(name)
+        rows = (-1,) + (1,) * (layer.weight.dim() - 1)
+        codes = state[f"{name}.weight_codes"].double()
+        scale = state[f"{name}.weight_scale"].double().view(rows)
+        zero = state[f"{name}.weight_zero"].double().view(rows)
+        layer.weight.data = scale * (codes - zero)
+        if int(state[f"{name}.input_bits"]) != FLOAT_BITS:
+            layer.register_forward_pre_hook(dequantizing(name, state))
+    with torch.no_grad():
+        expected, given = plain(images().double()), rebuilt(images())
+    assert torch.allclose(given.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def dequantizing(name: str, state: dict[str, Tensor]):
+    bits = int(state[f"{name}.input_bits"])
+    scale, zero = state[f"{name}.input_scale"].double(), state[f"{name}.input_zero"].double()
+
+    def hook(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        # Rounded in float32, as the contract says: a tie must fall to the same side.
+        steps = (inputs[0].float() / scale.float()).round().double()
+        codes = (steps + zero).clamp(0, 2**bits - 1)
+        return (scale * (codes - zero),)
+
+    return hook
+
+
+def test_rebuilt_network_agrees_with_the_trained_one(quantized: nn.Module) -> None:
+    rebuilt = rebuild(Deep(), export_layers(quantized))
+    with torch.no_grad():
+        expected, given = quantized(images(200)), rebuilt(images(200))
+    assert (expected.argmax(1) == given.argmax(1)).float().mean() >= 0.99
+    assert (expected - given).abs().median() < 1e-5
+
+
+def test_sums_of_codes_are_exact_in_the_carrier(quantized: nn.Module) -> None:
+    rebuilt = rebuild(Deep(), export_layers(quantized))
+    for layer in rebuilt.modules():
+        if isinstance(layer, IntegerLayer) and layer.input_bits != FLOAT_BITS:
+            shape = (4, layer.steps.shape[1]) if layer.steps.dim() == 2 else (4, 1, 8, 8)
+            if layer.steps.dim() == 4:
+                shape = (4, {4: 1, 6: 4, 5: 6}[len(layer.steps)], 8, 8)
+            codes = torch.randint(
+                layer.highest + 1, shape, generator=torch.Generator().manual_seed(2)
+            )
+            steps = codes.float() - layer.input_zero
+            in_float32 = layer.kernel(steps, layer.steps, None)
+            in_float64 = layer.kernel(steps.double(), layer.steps.double(), None)
+            assert layer.carrier is torch.float32
+            assert torch.equal(in_float32.double(), in_float64)
+            assert torch.equal((2 * in_float64).round(), 2 * in_float64)
+
+
+def test_large_layers_are_summed_in_float64() -> None:
+    model = nn.Sequential(nn.Linear(4000, 2))
+    model[0].weight.data.fill_(1.0)
+    state = export_layers(quantize_layers(model, {"weight_bits": 8, "activation_bits": 8}).train())
+    assert rebuild(nn.Sequential(nn.Linear(4000, 2)), state)[0].carrier is torch.float64
+
+
+def test_rebuilt_network_treats_every_example_alone(quantized: nn.Module) -> None:
+    rebuilt = rebuild(Deep(), export_layers(quantized))
+    with torch.no_grad():
+        together = rebuilt(images())
+        alone = torch.cat([rebuilt(image[None]) for image in images()])
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_latent_weights_do_not_matter(quantized: nn.Module) -> None:
+    state = export_layers(quantized)
+    for layer in quantized.modules():
+        if isinstance(layer, QuantizedLayer):
+            with torch.no_grad():
+                layer.weight.copy_(layer.weight_quantizer(layer.weight))
+    again = export_layers(quantized)
+    assert all(torch.equal(again[key], value) for key, value in state.items() if "codes" in key)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_nearest_weights_round_trip(bits: int) -> None:
+    weights = torch.randn((6, 3, 3, 3), generator=torch.Generator().manual_seed(bits))
+    quantizer = NearestWeights(bits)
+    grid, codes = quantizer.grid(weights), quantizer.codes(weights)
+    assert torch.equal(quantizer(weights), grid.scale * (codes - grid.zero))
+    assert codes.min() >= 0 and codes.max() <= 2**bits - 1
+    limit = weights.abs().amax((1, 2, 3), keepdim=True) / (2 ** (bits - 1) - 1)
+    assert torch.allclose(grid.scale, limit)
+    assert (quantizer(weights) - weights).abs().max() <= limit.max() / 2 + 1e-6
+
+
+def test_binary_weights_are_two_values_and_zero_is_positive() -> None:
+    weights = torch.tensor([[0.0, -1.0, 3.0], [2.0, 0.0, 0.0]])
+    assert torch.allclose(
+        NearestWeights(1)(weights),
+        torch.tensor([[4 / 3, -4 / 3, 4 / 3], [2 / 3, 2 / 3, 2 / 3]]),
+    )
+
+
+def test_gradients_of_the_default_quantizers() -> None:
+    weights = torch.tensor([[0.3, -0.8, 0.0]], requires_grad=True)
+    upstream = torch.tensor([[1.0, 2.0, 3.0]])
+    NearestWeights(2)(weights).backward(upstream)
+    assert torch.equal(weights.grad, upstream)
+
+    activations = RunningRange(2).train()
+    activations(torch.tensor([0.0, 3.0]))
+    activations.eval()
+    values = torch.tensor([-0.5, 0.4, 2.9, 3.5], requires_grad=True)
+    result = activations(values)
+    assert torch.allclose(result, torch.tensor([0.0, 0.0, 3.0, 3.0]))
+    result.backward(torch.ones(4))
+    assert torch.equal(values.grad, torch.tensor([0.0, 1.0, 1.0, 0.0]))
+
+
+def test_running_range_follows_in_training_alone() -> None:
+    quantizer = RunningRange(8, signed=True).train()
+    quantizer(torch.tensor([-2.0, 1.0]))
+    assert float(quantizer.maximum) == 2.0
+    quantizer(torch.tensor([4.0]))
+    assert float(quantizer.maximum) == pytest.approx(2.2)
+    quantizer.eval()(torch.tensor([100.0]))
+    assert float(quantizer.maximum) == pytest.approx(2.2)
+    assert float(quantizer(torch.tensor(-5.0))) == pytest.approx(-2.2 * 128 / 127)
+
+
+def small_export() -> dict[str, Tensor]:
+    model = quantize_layers(deep(), {"weight_bits": 4, "activation_bits": 4}).train()
+    model(images())
+    return export_layers(model)
+
+
+RULE = layer_bits(deep(), {"weight_bits": 4, "activation_bits": 4})
+
+
+def test_own_export_passes_the_check() -> None:
+    check_export(small_export(), RULE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("middle.weight_bits", 3, "does not fit into 3 bits"),
+        ("middle.weight_bits", 5, "the task allows"),
+        ("middle.weight_bits", 9, "expected 1 to 8"),
+        ("middle.input_bits", 5, "expected 1 to 4"),
+        ("middle.input_bits", 32, "expected 1 to 4"),
+        ("late.weight_scale", 0.0, "expected more than 0"),
+        ("late.input_scale", -1.0, "expected more than 0"),
+        ("late.weight_zero", 0.3, "multiples of 1/2"),
+        ("late.input_zero", 0.5, "expected 0, 1"),
+        ("late.input_zero", -3.0, "expected 0, 1"),
+    ],
+)
+def test_broken_exports_are_refused(key: str, value: float, message: str) -> None:
+    state = small_export()
+    state[key] = torch.full_like(state[key], value)
+    with pytest.raises(BadWeights, match=message):
+        check_export(state, RULE)
+
+
+def test_all_problems_are_named_at_once() -> None:
+    state = small_export()
+    state["late.weight_scale"].fill_(0)
+    state["middle.input_bits"].fill_(8)
+    with pytest.raises(BadWeights, match=r"middle: 8 bits per input.*late: a scale is 0"):
+        check_export(state, RULE)
+
+
+def test_mixed_precision_within_the_total_is_legal() -> None:
+    state = small_export()
+    # 108 weights in `middle`, 30 in `late`: 3 bits there pay for 7 here.
+    state["middle.weight_bits"].fill_(3)
+    state["middle.weight_codes"].clamp_(max=7)
+    state["late.weight_bits"].fill_(7)
+    check_export(state, RULE)
+    assert state["middle.weight_codes"].numel() == 108
+    state["late.weight_bits"].fill_(8)
+    state["middle.weight_bits"].fill_(4)
+    with pytest.raises(BadWeights, match="weights take"):
+        check_export(state, RULE)
+
+
+def test_cost_of_a_network_by_hand() -> None:
+    given = cost(rebuild(Deep(), small_export()), images(1))
+    weights = {"stem": (36, 8), "middle": (108, 4), "late": (30, 4), "head": (15, 8)}
+    codes = sum(n * bits for n, bits in weights.values())
+    norm, biases = 4 * 6, 4 + 5 + 3
+    grids = 2 * (4 + 6 + 5 + 3) + 2 * 4
+    work = 64 * 36 * 64 + 16 * 108 * 16 + 16 * 30 * 16 + 15 * 64
+    assert given["total_bits"] == codes + 32 * (norm + biases + grids)
+    assert given["average_weight_bits"] == pytest.approx(codes / 189)
+    assert given["bit_operations"] == work
+
+
+def test_start_is_a_trained_float_network(problem: Problem) -> None:
+    task = short("digits_w4a4")
+    model = started(task, problem).eval()
+    with torch.no_grad():
+        predicted = model(problem.sealed["test_inputs"]).argmax(1)
+    assert (predicted == problem.sealed["test_targets"]).float().mean() > 0.85
+    assert set(problem.train) == {"inputs", "targets"}
+
+
+def test_prepare_repeats_bit_for_bit_whatever_the_threads(problem: Problem) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        again = short("digits_w4a4").prepare(seeds())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(again.starts[0][k], v) for k, v in problem.starts[0].items())
+
+
+def test_bits_do_not_change_the_start(problem: Problem) -> None:
+    other = short("digits_w2a2").prepare(seeds())
+    assert all(torch.equal(other.starts[0][k], v) for k, v in problem.starts[0].items())
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SLUGS if slug.startswith("digits")])
+def test_export_fits_the_layout_and_scores(slug: str, problem: Problem) -> None:
+    task = short(slug)
+    model = trained(task, problem)
+    state = task.export(model)
+    found = {key: (value.dtype, tuple(value.shape)) for key, value in state.items()}
+    expected = {key: (DTYPES[dtype], shape) for key, (dtype, shape) in task.layout(problem).items()}
+    assert found == expected
+    scores = task.score(problem, [[Snapshot(batch=40, passes=40, state=state)]])
+    assert scores.test > 0.5
+    assert set(scores.secondary) == set(task.card.secondary)
+    rule = layer_bits(task.build_model(problem.train), task.card.recipe)
+    n_weights = {name: state[f"{name}.weight_codes"].numel() for name in rule}
+    allowed = sum(n_weights[name] * bits.weight for name, bits in rule.items())
+    assert scores.secondary["average_weight_bits"] == allowed / sum(n_weights.values())
+
+
+def test_scorer_sees_what_the_worker_trained(problem: Problem) -> None:
+    task = short("digits_w2a2")
+    model = trained(task, problem).eval()
+    inputs = problem.sealed["test_inputs"]
+    rebuilt = task.restore(problem, task.export(model))
+    with torch.no_grad():
+        agreement = (model(inputs).argmax(1) == rebuilt(inputs).argmax(1)).float().mean()
+    assert agreement >= 0.995
+
+
+def test_pretrained_networks_are_kept_beyond_lite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    recipe = {**short("digits_w2a2").card.recipe, "pretrain_batches": 5}
+    task = short("digits_w2a2", tier="standard", recipe=recipe)
+    first = task.prepare(seeds())
+    (kept,) = (tmp_path / "pretrained").glob("*")
+    modified = kept.stat().st_mtime_ns
+    second = task.prepare(seeds())
+    assert kept.stat().st_mtime_ns == modified
+    assert all(torch.equal(second.starts[0][k], v) for k, v in first.starts[0].items())
+
+    kept.write_bytes(kept.read_bytes()[:100])
+    third = task.prepare(seeds())
+    assert all(torch.equal(third.starts[0][k], v) for k, v in first.starts[0].items())
+    assert kept.stat().st_size > 100
+
+    task.prepare(seeds(1))
+    other_bits = short("digits_w4a4", tier="standard", recipe=recipe | {"weight_bits": 4})
+    other_bits.prepare(seeds())
+    assert len(list((tmp_path / "pretrained").iterdir())) == 2
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_layer_has_nonnegative_inputs_inside(slug: str, problem: Problem) -> None:
+    """What quantize_layers promises to activation quantizers."""
+    task = task_of(slug)
+    shape = (2, 1, 8, 8) if slug.startswith("digits") else (2, 3, 32, 32)
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    model = task.build_model({"inputs": inputs}).eval()
+    rule = list(layer_bits(model, task.card.recipe))
+    seen: list[str] = []
+
+    def hook(name: str):
+        def note(module: nn.Module, given: tuple[Tensor]) -> None:
+            seen.append(name)
+            assert name == rule[0] or bool((given[0] >= 0).all()), name
+
+        return note
+
+    for name in rule:
+        model.get_submodule(name).register_forward_pre_hook(hook(name))
+    with torch.no_grad():
+        model(inputs)
+    assert seen == rule

@@ -1,0 +1,288 @@
+"""The gate: what a submission may hold, and the scripts of ci/ on small repositories."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.paths import ROOT
+from assay.publication import gate as gating
+from assay.publication import publish
+from assay.publication.gate import gate, rule
+from assay.publication.git import Change, Checkout
+from assay.publication.submit import bundles_of, make_branch, plan
+from assay.publication.verify import Finding
+from assay.records import log
+
+NAME = "toy--mine-v1--0123456789abcdef.zip"
+RANGE = "main...submission/mine"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "ci" / name), *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def submitted(repo: Path, make_author: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository with a branch that submits `mine`."""
+    from assay.publication import submit
+
+    monkeypatch.setattr(submit, "verify", lambda bundle: [])
+    monkeypatch.setattr(gating, "verify", lambda bundle, published: [])
+    author = make_author()
+    entry = author.method()
+    author.bundle(entry)
+    checkout = Checkout(repo)
+    make_branch(plan(entry, bundles_of(entry, author.out), checkout), checkout)
+    return repo
+
+
+def gated(repo: Path, tmp_path: Path, head: str = "submission/mine") -> gating.Gate:
+    scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
+    scratch.mkdir()
+    return gate(Checkout(repo), "main", head, scratch)
+
+
+def amend(repo: Path, path: str, data: bytes | None) -> None:
+    """Change a file on the submission's branch."""
+    git(repo, "checkout", "-q", "submission/mine")
+    if data is None:
+        (repo / path).unlink()
+    else:
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_bytes(data)
+    git(repo, "add", "-A", "--force")
+    git(repo, "commit", "-q", "-m", "More")
+    git(repo, "checkout", "-q", "main")
+
+
+def test_a_submission_passes(submitted: Path, tmp_path: Path) -> None:
+    found = gated(submitted, tmp_path)
+    assert (found.slug, found.problems, len(found.bundles)) == ("mine", [], 1)
+
+
+def test_a_change_of_something_else_is_no_submission(submitted: Path, tmp_path: Path) -> None:
+    git(submitted, "checkout", "-q", "-b", "other")
+    (submitted / "README.md").write_text("new\n")
+    git(submitted, "commit", "-q", "-am", "Words")
+    git(submitted, "checkout", "-q", "main")
+    assert gated(submitted, tmp_path, "other") == gating.Gate()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("suite/assay/engine.py", "is not part of the submission"),
+        ("ci/gate-verify", "is not part of the submission"),
+        ("leaderboard/results/log.jsonl", "is not part of the submission"),
+        ("leaderboard/results/epochs/spring.json", "is not part of the submission"),
+        ("submissions/mine/data/labels.py", "directly in the folder"),
+        ("submissions/mine/weights.bin", "expected .py and .toml"),
+        ("submissions/sgd/method.py", "found: mine, sgd"),
+        ("leaderboard/results/toy--sgd-v1--0123456789abcdef.zip", "found: mine, sgd"),
+        ("leaderboard/results/deep/" + NAME, "expected new ones alone"),
+        ("submissions/mine/method.py", "its source is not that of submissions/mine"),
+        ("submissions/mine/card.toml", "cannot be read as UTF-8"),
+    ],
+)
+def test_a_submission_is_one_folder_and_its_bundles(
+    submitted: Path, tmp_path: Path, path: str, says: str
+) -> None:
+    amend(submitted, path, b"changed \xff\n")
+    assert any(says in problem for problem in gated(submitted, tmp_path).problems)
+
+
+def test_links_and_programs_are_refused(submitted: Path, tmp_path: Path) -> None:
+    git(submitted, "checkout", "-q", "submission/mine")
+    (submitted / "submissions" / "mine" / "helper.py").symlink_to("/etc/passwd")
+    (submitted / "submissions" / "mine" / "method.py").chmod(0o755)
+    git(submitted, "add", "-A")
+    git(submitted, "commit", "-q", "-m", "Link")
+    git(submitted, "checkout", "-q", "main")
+    said = " ".join(gated(submitted, tmp_path).problems)
+    assert "helper.py': has the mode 120000" in said
+    assert "method.py': has the mode 100755" in said
+
+
+def test_large_files_are_not_read(submitted: Path, tmp_path: Path) -> None:
+    amend(submitted, "submissions/mine/table.py", b"a = 1\n" * 100_000)
+    assert any("expected at most 200,000" in p for p in gated(submitted, tmp_path).problems)
+
+
+def test_published_bundles_are_never_touched(submitted: Path, tmp_path: Path) -> None:
+    git(submitted, "merge", "-q", "--ff-only", "submission/mine")
+    (name,) = [path.name for path in (submitted / "leaderboard" / "results").glob("*.zip")]
+    amend(submitted, f"leaderboard/results/{name}", None)
+    (problem,) = [p for p in gated(submitted, tmp_path).problems if "log" not in p]
+    assert "is never changed or removed" in problem
+
+
+@pytest.mark.parametrize("status", ["M", "D", "T"])
+def test_the_rule_alone(status: str) -> None:
+    bundle = Change(f"leaderboard/results/{NAME}", status, "100644")
+    slug, problems = rule([Change("submissions/mine/method.py", "M", "100644"), bundle])
+    assert slug == "mine"
+    assert len(problems) == 1
+    assert rule([]) == (None, ["a submission is one folder of submissions and its bundles; "
+                               "found: none"])  # fmt: skip
+    many = [Change(f"submissions/mine/a{n}.py", "A", "100644") for n in range(300)]
+    assert "300 files are changed" in rule(many)[1][0]
+
+
+def test_a_name_in_a_message_cannot_steer_a_terminal() -> None:
+    _, problems = rule([Change("submissions/mine/\x1b[2J\u202e.txt", "A", "100644")])
+    assert all(problem.isascii() and problem.isprintable() for problem in problems)
+
+
+def test_affected_says_what_a_change_needs(submitted: Path) -> None:
+    def said(head: str) -> dict[str, Any]:
+        done = script("affected", "--repo", str(submitted), f"main...{head}")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    found = said("submission/mine")
+    (bundle,) = found["bundles"]
+    assert (found["checks"], found["replays"]) == (["mine"], [bundle])
+    assert (found["submissions"], found["everything"]) == (["mine"], False)
+    for path, replays in (
+        ("suite/assay/engine.py", 1),
+        ("tasks/toy/card.toml", 1),
+        ("README.md", 0),
+    ):
+        head = f"changes_{replays}_{len(path)}"
+        git(submitted, "checkout", "-q", "-b", head, "submission/mine")
+        git(submitted, "checkout", "-q", "-B", "base", "submission/mine")
+        git(submitted, "checkout", "-q", head)
+        (submitted / path).write_text("changed\n")
+        git(submitted, "commit", "-q", "-am", "Change")
+        done = script("affected", "--repo", str(submitted), f"base...{head}")
+        found = json.loads(done.stdout)
+        assert len(found["replays"]) == replays
+        assert found["everything"] == path.startswith("suite")
+        if found["everything"]:
+            assert found["checks"] == ["mine", "sgd", "toy"]
+    done = script("affected", "--repo", str(submitted), "nowhere...main")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_gate_verify_is_a_script(submitted: Path) -> None:
+    """The bundle's numbers are nobody's, and its task is not in this checkout: not passed."""
+    done = script("gate-verify", "--repo", str(submitted), RANGE)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["passed"], found["slug"]) == (1, False, "mine")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["affected", "gate-verify", "gate-run", "publish"])
+def test_every_script_has_help_and_tells_of_a_bad_place(name: str, tmp_path: Path) -> None:
+    done = script(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "BASE...HEAD" in done.stdout
+    done = script(name, "--repo", str(tmp_path), "a...b")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not a git checkout" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class Published:
+    """`ci/publish` after a merge, with a bundle of real form whose numbers are nobody's."""
+
+    def __init__(self, repo: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        loader = SourceFileLoader("ci_publish", str(ROOT / "ci" / "publish"))
+        spec = spec_from_loader("ci_publish", loader)
+        assert spec is not None
+        self.module: Any = module_from_spec(spec)
+        loader.exec_module(self.module)
+        patch.setattr(publish, "verify", lambda bundle, others: [])
+        self.base = git(repo, "rev-parse", "main")
+        git(repo, "merge", "-q", "--no-ff", "-m", "Merge", "submission/mine")
+        self.repo, self.folder = repo, repo / "leaderboard" / "results"
+        (self.name,) = [path.name for path in self.folder.glob("*.zip")]
+
+    def __call__(self, report: Any) -> int:
+        refused: int = self.module.publish(Checkout(self.repo), self.base, "HEAD", report)
+        return refused
+
+    def entries(self) -> list[tuple[str, str | None]]:
+        return [(entry.kind, entry.tier) for entry in log.read(self.folder)]
+
+
+@pytest.fixture
+def published(submitted: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    return Published(submitted, monkeypatch)
+
+
+def test_what_was_merged_is_logged_once_with_the_tier_it_earned(published: Published) -> None:
+    runs = [{"verdict": "identical"}]
+    report = {"replays": {published.name: {"tier": "T2", "runs": runs}}}
+    assert published(report) == 0
+    assert published.entries() == [("publish", "T1"), ("replay", "T2")]
+    assert published(report) == 0
+    assert len(published.entries()) == 2
+    assert log.check(published.folder) == []
+
+
+@pytest.mark.parametrize(
+    "report",
+    [None, [], {}, {"replays": []}, {"replays": {"other.zip": {"tier": "T2"}}},
+     {"replays": {"NAME": None}}, {"replays": {"NAME": {"tier": "T2"}}},
+     {"replays": {"NAME": {"tier": "T3", "runs": [{"verdict": "identical"}]}}},
+     {"replays": {"NAME": {"tier": None, "runs": [{"verdict": "cannot"}]}}}],
+)  # fmt: skip
+def test_a_report_that_says_nothing_earns_nothing(published: Published, report: Any) -> None:
+    text = json.dumps(report).replace("NAME", published.name)
+    assert published(json.loads(text)) == 0
+    assert published.entries() == [("publish", "T1")]
+
+
+def test_a_bundle_that_a_replay_contradicts_is_not_logged(published: Published) -> None:
+    runs = [{"verdict": "identical"}, {"verdict": "differs"}]
+    assert published({"replays": {published.name: {"tier": None, "runs": runs}}}) == 1
+    assert published.entries() == []
+
+
+def test_attempts_are_counted_over_versions(published: Published, tmp_path: Path) -> None:
+    assert published(None) == 0
+    entries = log.read(published.folder)
+    assert log.attempts(entries) == {("toy", "mine"): 1}
+    replayed = entries[0].model_copy(update={"kind": "replay"})
+    newer = entries[0].model_copy(update={"kind": "supersede", "file": entries[0].file.replace(
+        "-v1-", "-v2-")})  # fmt: skip
+    assert log.attempts([*entries, replayed, newer]) == {("toy", "mine"): 2}
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "refused"),
+    [("error", "ids", True), ("flag", "stale", True), ("flag", "duplicate", False)],
+)
+def test_errors_and_stale_numbers_are_refused_other_flags_are_shown(
+    submitted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    severity: Any,
+    code: str,
+    refused: bool,
+) -> None:
+    finding = Finding(severity, code, "what was found")
+    monkeypatch.setattr(gating, "verify", lambda bundle, published: [finding])
+    found = gated(submitted, tmp_path)
+    assert any("what was found" in line for line in found.problems) == refused
+    assert any("what was found" in line for line in found.flags) != refused

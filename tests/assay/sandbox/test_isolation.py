@@ -1,0 +1,501 @@
+"""What a method can see, reach and use up in the sandbox, tried from inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay import paths
+from assay.cards import SubmissionCard
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.errors import PluginError, WorkerError
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
+from assay.ruleset import RULESET
+from assay.sandbox import bubblewrap, launch, limits, mechanisms, self_check
+from assay.sandbox.handover import empty, hand_over
+
+needs_bubblewrap = pytest.mark.skipif(
+    bubblewrap.bubblewrap_problem() is not None, reason=str(bubblewrap.bubblewrap_problem())
+)
+needs_landlock = pytest.mark.skipif(
+    mechanisms.landlock_problem() is not None, reason=str(mechanisms.landlock_problem())
+)
+
+
+def seen(pool: Pool, folder: Path, source: str, seconds: float = 30.0) -> Any:
+    """The value of `found` after `source` ran as a method's module in a worker's child."""
+    request = {"command": "describe", "method": str(looks(folder, source)), "families": []}
+    return told(pool.answer(request, seconds)["error"])
+
+
+def looks(folder: Path, source: str) -> Path:
+    """A method's module that says what `found` is after `source` ran."""
+    path = folder / "looks.py"
+    path.write_text(f"{source}\nimport json\nraise RuntimeError('FOUND' + json.dumps(found))\n")
+    return path
+
+
+def told(text: str) -> Any:
+    assert "FOUND" in text, text
+    return json.JSONDecoder().raw_decode(text.partition("FOUND")[2])[0]
+
+
+def tries(*expressions: str) -> str:
+    """Source that evaluates each expression; `found` has the name of each one's exception."""
+    return f"""
+found = []
+for text in {list(expressions)!r}:
+    try:
+        exec(text)
+        found.append("worked")
+    except BaseException as error:
+        found.append(type(error).__name__)
+"""
+
+
+@needs_bubblewrap
+def test_a_method_sees_nothing_of_this_machine(pool: Pool, tmp_path: Path) -> None:
+    source = """
+import os
+from pathlib import Path
+found = {
+    "root": sorted(os.listdir("/")),
+    "home": os.path.expanduser("~"),
+    "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+    "descriptors": len(os.listdir("/proc/self/fd")),
+    "user": [os.getuid(), os.getgid(), os.uname().nodename],
+    "suite": sorted(os.listdir(%r)),
+    "inbox": sorted(os.listdir("/in")),
+}
+"""
+    found = seen(pool, tmp_path, source % str(paths.PACKAGE.parent))
+    assert set(found["root"]) <= {
+        "bin", "dev", "etc", "in", "lib", "lib32", "lib64", "libx32", "out", "proc", "tmp", "usr",
+        *(path.parts[1] for path in bubblewrap.readable()),
+    }  # fmt: skip
+    assert found["home"] == "/out"
+    assert len(found["processes"]) == 2  # the worker and this
+    assert found["descriptors"] == 4  # three streams, and the one that lists
+    assert found["user"] == [65534, 65534, "assay"]
+    # Of the checkout, this package alone, and what the interpreter needs if it lies there too.
+    here = paths.PACKAGE.parent
+    inside = [path for path in bubblewrap.readable() if path.is_relative_to(here)]
+    assert found["suite"] == sorted({path.relative_to(here).parts[0] for path in inside})
+    assert not {".git", "tasks", "tests", "submissions", "leaderboard"} & set(found["suite"])
+    assert found["inbox"] == ["method"]
+
+
+@needs_bubblewrap
+def test_what_would_leave_the_sandbox_is_refused(pool: Pool, tmp_path: Path) -> None:
+    attempts = [
+        "import socket; socket.socket(socket.AF_INET)",
+        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        "import socket; socket.socket(40, socket.SOCK_STREAM)",  # AF_VSOCK
+        "open('/proc/1/mem', 'rb').read(1)",
+        "open('/proc/1/environ', 'rb').read(1)",
+        "import os; os.readlink('/proc/1/fd/0')",
+        "open('/in/x', 'w')",
+        "open('/x', 'w')",
+        f"open({str(paths.PACKAGE / 'x.py')!r}, 'w')",
+        "open('/dev/x', 'w')",
+        "open('/proc/sys/kernel/core_pattern', 'w')",
+        "import os; os.mkfifo('/usr/bin/x')",
+        "from sklearn.datasets import load_digits; load_digits()",
+        "from sklearn.datasets import load_breast_cancer; load_breast_cancer()",
+    ]
+    found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
+    assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
+
+
+@needs_bubblewrap
+def test_denied_calls_answer_with_an_error_live(pool: Pool, tmp_path: Path) -> None:
+    source = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+from assay.sandbox.seccomp import MACHINES
+import platform
+numbers = MACHINES[platform.machine()].numbers
+found = []
+for name, arguments in {
+    "keyctl": (0, -3, 1), "io_uring_setup": (1, 0), "ptrace": (16, 1), "bpf": (0, 0, 0),
+    "perf_event_open": (0, 0, -1, -1, 0), "userfaultfd": (0,), "unshare": (0x10000000,),
+    "shmget": (0, 4096, 0o1600), "mq_open": (b"/x", 0o102, 0o600, 0), "mount": (0, 0, 0, 0),
+    "process_vm_readv": (1, 0, 0, 0, 0, 0), "clone": (0x10000011, 0, 0, 0, 0),
+}.items():
+    ctypes.set_errno(0)
+    result = libc.syscall(numbers[name], *arguments)
+    if (result, ctypes.get_errno()) != (-1, errno.EPERM):
+        found.append([name, result, ctypes.get_errno()])
+"""
+    assert seen(pool, tmp_path, source) == []
+
+
+@needs_bubblewrap
+def test_nothing_passes_from_one_run_to_the_next(pool: Pool, tmp_path: Path) -> None:
+    leave = """
+import os, subprocess, sys
+places = ["/out/kept", "/tmp/kept", "/dev/shm/kept", "/out/run/kept"]
+for place in places:
+    open(place, "w").write("x")
+os.makedirs("/out/" + "deep/" * 200)
+os.chmod("/out/deep", 0)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
+found = 1
+"""
+    look = """
+import os
+found = [sorted(os.listdir(place)) for place in ("/out", "/tmp", "/dev/shm", "/out/run")]
+found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
+"""
+    for _ in range(pool.n_workers):  # workers take turns
+        assert seen(pool, tmp_path, leave) == 1
+    for _ in range(pool.n_workers):
+        assert seen(pool, tmp_path, look) == [["run", "tmp"], [], [], ["output.log"], 2]
+
+
+ASKED = """
+import sys
+from assay.engine.pool import Pool
+from assay.records.schema import Compute
+
+with Pool(n_workers=1, compute=Compute(), mechanism="bubblewrap") as pool:
+    for path in sys.argv[1:]:
+        print(pool.answer({"command": "describe", "method": path, "families": []}, 90.0)["error"])
+"""
+
+
+@needs_bubblewrap
+def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        place = Path(name)
+        shutil.copytree(paths.PACKAGE, place / "code" / "suite")
+        venv.create(place / "venv", symlinks=True)
+        (packages,) = place.glob("venv/lib/python*/site-packages")
+        packages.joinpath("code.pth").write_text(
+            "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
+        )
+        attempts = [
+            "open('/tmp/kept', 'w')",
+            "import tempfile; tempfile.mkstemp()",
+            f"open('{place}/code/torch.py', 'w')",
+            f"open('{place}/code/suite/assay/new.py', 'w')",
+            f"open('{packages}/new.pth', 'w')",
+            f"import os; os.mkdir('{place}/new')",
+            f"import os; os.chmod('{place}', 0o777)",
+            f"import os; os.rename('{place}', '/tmp/moved')",
+            f"import os; os.rename('{place}/code', '/tmp/moved')",
+            "import os; os.rename('/tmp', '/moved')",
+        ]
+        listed = f"""
+import os
+found = [sorted(os.listdir(place)) for place in ("/tmp", "/tmp/tmp", "{place}", "{place}/code")]
+found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
+"""
+        folders = [tmp_path / "first", tmp_path / "second"]
+        for folder in folders:
+            folder.mkdir()
+        modules = [looks(folders[0], tries(*attempts)), looks(folders[1], listed)]
+        done = subprocess.run(
+            [place / "venv" / "bin" / "python", "-I", "-c", ASKED, *modules],
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        first, second = (told(line) for line in done.stdout.splitlines() if "FOUND" in line)
+        worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
+        assert worked == attempts[:2]
+        assert second == [
+            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["suite"],
+            limits.LIMITS.disk_bytes,
+        ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap exists for Linux alone")
+@pytest.mark.parametrize("place", [paths.PACKAGE, Path("/tmp/run")], ids=["checkout", "run"])
+def test_code_where_a_run_writes_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "islands", lambda: (place,))
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    problem = bubblewrap.bubblewrap_problem.__wrapped__()
+    assert problem is not None
+    assert str(place) in problem and "out of /tmp" in problem
+
+
+MEMORY = "kept = []\nwhile True:\n    kept.append(bytearray(2**28))\n"
+MANY_MEMORIES = """
+import os, time
+for _ in range(12):
+    if os.fork() == 0:
+        kept = bytearray(b"x" * 2**29)
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)
+"""
+DISK = """
+number = 0
+while True:
+    with open(f"/tmp/{number}", "wb") as file:
+        file.write(bytes(2**26))
+    number += 1
+"""
+UNLINKED = """
+import os, time
+kept = []
+for number in range(40):
+    kept.append(open(f"/tmp/{number}", "wb"))
+    os.unlink(f"/tmp/{number}")
+    try:
+        kept[-1].write(bytes(2**26))
+    except OSError:
+        time.sleep(60)
+"""
+ONE_FILE = "file = open('/tmp/x', 'wb')\nwhile True:\n    file.write(bytes(2**24))\n"
+FILES = "import os\nfor n in range(100_000):\n    os.close(os.open(f'/tmp/{n}', os.O_CREAT))\n"
+PROCESSES = """
+import subprocess, time
+while True:
+    try:
+        subprocess.Popen(["/bin/sleep", "1000"])
+    except OSError:
+        time.sleep(0.1)
+"""
+FORKS = """
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.1)
+"""
+OUTPUT = "while True:\n    print('x' * 2**20)\n"
+BOMBS = {
+    "one process's memory": (MEMORY, "memory"),
+    "many processes' memory": (MANY_MEMORIES, "memory"),
+    "disk": (DISK, "disk"),
+    "deleted files": (UNLINKED, "disk"),
+    "one file": (ONE_FILE, "file size"),
+    "files": (FILES, "files"),
+    "processes": (PROCESSES, "processes"),
+    "forks": (FORKS, "memory"),  # each counts the libraries again
+    "output": (OUTPUT, "output"),
+    "wall time": ("import time\ntime.sleep(1000)\n", "wall time"),
+}
+"""Modules that never end by themselves, and the limit that has to end each."""
+
+
+def run_module(
+    pool: Pool, task: TaskEntry, folder: Path, source: str, slug: str = "bomb"
+) -> RunRecord:
+    path = folder / f"{slug}.py"
+    path.write_text(source)
+    method = MethodEntry(SubmissionCard(slug=slug, title=slug), path)
+    spec = RunSpec(
+        ruleset=RULESET.version, task=task_ref(task), method=method_ref(method),
+        hyperparameters={}, purpose="repetition", repetition=0,
+    )  # fmt: skip
+    return pool.run(Job(spec, task, method), "assay run")
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_at_its_limit_and_the_worker_goes_on(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path, name: str
+) -> None:  # fmt: skip
+    source, limit = BOMBS[name]
+    seconds = 2 if name == "wall time" else 60
+    task = make_task(seconds=seconds)
+    peers = list(pool._peers)
+    record = run_module(pool, task, tmp_path, source)
+    assert limit in record.message, record.message
+    assert record.status == ("out_of_budget" if limit in limits.TIMES else "failed")
+    assert record.usage.wall_seconds < seconds + 5
+    assert pool._peers == peers
+    assert seen(pool, tmp_path, "found = 7") == 7
+
+
+@needs_bubblewrap
+def test_a_record_says_in_which_sandbox_it_was_made(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    records = [
+        run_module(pool, make_task(f"toy{n}"), tmp_path, "from assay.method import Method\n"
+                   "class Plain(Method):\n    pass\n", slug="plain")
+        for n in range(3)
+    ]  # fmt: skip
+    assert {record.status for record in records} == {"completed"}
+    assert len({record.isolation for record in records}) == 1
+    found = records[0].isolation
+    assert (found.level, found.mechanism) == ("L2", "bubblewrap")
+    assert found.profile_hash == mechanisms.profile_hash("bubblewrap")
+    assert found.probe_hash is not None
+
+
+@needs_landlock
+def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
+    attempts = [
+        "import socket; socket.socket(socket.AF_INET)",
+        f"open({str(paths.PACKAGE.parent / 'pyproject.toml')!r}).read()",
+        f"open({str(paths.PACKAGE / 'x.py')!r}, 'w')",
+        "open('/etc/passwd').read()",
+        "open('/tmp/x', 'w')",
+        "import os; open(f'/proc/{os.getppid()}/mem', 'rb')",
+        f"open('/proc/{os.getpid()}/environ', 'rb').read()",
+        "from sklearn.datasets import load_digits; load_digits()",
+    ]
+    with Pool(n_workers=1, compute=Compute(), mechanism="landlock") as pool:
+        found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
+        assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
+        assert seen(
+            pool, tmp_path, "import os; found = open(os.environ['TMPDIR'] + '/x', 'w') and 1"
+        )
+        worker = pool._peers[0]
+        assert seen(pool, tmp_path, "import os; os.fork() or __import__('time').sleep(99)\nfound=1")
+        assert pool._peers == [worker]
+
+
+def test_no_sandbox_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "bubblewrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(launch, "landlock_problem", lambda: "Landlock has ABI 0 here")
+    with pytest.raises(WorkerError, match="apt-get install bubblewrap.*--allow-weaker"):
+        mechanisms.choose(compute=Compute(), allow_weaker=False)
+    assert mechanisms.choose(compute=Compute(), allow_weaker=True) == "subprocess"
+    monkeypatch.setattr(launch, "landlock_problem", lambda: None)
+    assert mechanisms.choose(compute=Compute(), allow_weaker=False) == "landlock"
+
+
+def test_a_gpu_needs_to_be_allowed_to_go_without() -> None:
+    gpu = Compute(accelerator="gpu")
+    with pytest.raises(WorkerError, match="--accelerator cpu.*--allow-weaker"):
+        mechanisms.choose(compute=gpu, allow_weaker=False)
+    assert mechanisms.choose(compute=gpu, allow_weaker=True) == "subprocess"
+
+
+def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    options = bubblewrap._namespaces
+
+    def careless(handle: int) -> list[str]:
+        return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
+
+    monkeypatch.setattr(launch, "_namespaces", careless)
+    if pool.mechanism != "bubblewrap":
+        pytest.skip("needs bubblewrap")
+    request = {"command": "describe", "method": str(tmp_path / "method.py"), "families": []}
+    with (
+        Pool(n_workers=1, compute=Compute()) as loose,
+        pytest.raises(WorkerError, match="seccomp: found"),
+    ):
+        loose.answer(request, 30.0)
+
+
+def test_deviations_are_named() -> None:
+    expected = {"seccomp": 2, "writable": ["/out"], "mounted": ["/usr", "/out"]}
+    facts = {
+        "seccomp": 0,
+        "mounts": [["/", "tmpfs", "ro"], ["/home", "ext4", "ro"], ["/usr/x", "ext4", "rw"]],
+    }
+    assert self_check.deviations(facts, expected) == [
+        "the mount /usr/x can be written to",
+        "unexpected mount /home",
+        "seccomp: found 0, expected 2",
+    ]
+    fine = {"seccomp": 2, "mounts": [["/out", "tmpfs", "rw"], ["/usr", "ext4", "ro"]]}
+    assert self_check.deviations(fine, expected) == []
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    handle = os.open(folder, os.O_RDONLY)
+    yield folder, handle
+    os.close(handle)
+
+
+def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, int]) -> None:
+    left = tmp_path / "left"
+    (left / "shared" / "family" / "deeper").mkdir(parents=True)
+    (left / "outcome.json").write_text("{}")
+    (left / "shared" / "family" / "findings.jsonl").write_text("x")
+    (left / "shared" / "family" / "deeper" / "hidden").write_text("x")
+    (left / "link").symlink_to("/etc/passwd")
+    os.mkfifo(left / "pipe")
+    (left / ".hidden").write_text("x")
+    (left / "new\nline").write_text("x")
+    with (left / "sparse").open("wb") as file:
+        file.truncate(2 * limits.LIMITS.disk_bytes)
+    hand_over(left, results[1])
+    found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
+    assert found == {"outcome.json", "shared/family/findings.jsonl"}
+
+
+def test_any_tree_can_be_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    before = os.getcwd()
+    os.chdir(left)
+    try:
+        for _ in range(1500):  # longer than any path may be
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(left)
+    finally:
+        os.chdir(before)
+    (left / "locked").mkdir()
+    (left / "locked" / "file").write_text("x")
+    (left / "locked").chmod(0)
+    (left / "dangling").symlink_to("nowhere")
+    empty(left)
+    assert list(left.iterdir()) == []
+
+
+def test_old_records_without_a_mechanism_stay_valid() -> None:
+    assert Isolation.model_validate({"level": "L1"}).mechanism is None
+
+
+def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
+    pool: Pool, tmp_path: Path
+) -> None:
+    """The pipe that carries what a child saw is closed before a method's first line runs."""
+    assert seen(pool, tmp_path, tries("import os; os.write(3, b'x')")) == ["OSError"]
+    with pytest.raises(PluginError, match="exited with code 97"):
+        path = tmp_path / "ends.py"
+        path.write_text("import os\nos._exit(97)\n")
+        pool.answer({"command": "describe", "method": str(path), "families": []}, 30.0)
+
+
+WATCHED = """
+import os, sys, time
+from pathlib import Path
+from assay.sandbox.limits import Watch, end_all
+
+folder = Path(sys.argv[1])
+watch = Watch(folder, cpu=0.4, own_namespace=False)
+for _ in range(2):  # neither is over the limit alone
+    if os.fork() == 0:
+        while True:
+            pass
+while (limit := watch.exceeded()) is None:
+    time.sleep(0.01)
+end_all(own_namespace=False)
+print(limit, 0.4 <= watch.cpu_seconds() < 10)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lets others look")
+def test_cpu_time_of_all_processes_counts(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WATCHED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "CPU time True\n"

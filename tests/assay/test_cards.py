@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.cards import FAMILIES, HOOKS, TRACKS, Evaluation, SubmissionCard, TaskCard, read_card
+from assay.errors import CardError
+from assay.method import Method
+from assay.paths import ROOT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TASK = """\
+slug = "toy"
+version = 1
+title = "A toy"
+summary = "For tests."
+family = "classification"
+tier = "lite"
+n_classes = 10
+reference = "sgd"
+access = ["sample_indices"]
+
+[dataset]
+name = "digits"
+source = "UCI"
+licence = "CC BY 4.0"
+
+[split]
+train = 100
+val = 100
+
+[model]
+name = "mlp"
+
+[metric]
+name = "accuracy"
+direction = "maximize"
+chance = 0.1
+margin = 0.01
+
+[[targets]]
+name = "easy"
+value = 0.5
+
+[[targets]]
+name = "stretch"
+value = 0.9
+
+[budget]
+batches = 10
+batch_size = 2
+seconds = 5
+
+[[citation]]
+title = "One"
+year = 2019
+identifier = "arXiv:1"
+
+[[citation]]
+title = "Two"
+year = 2020
+identifier = "arXiv:2"
+"""
+
+BREAKS = {
+    "version = 1": ("version = 0", "version"),
+    'family = "classification"': ('family = "vision"', "family"),
+    "n_classes = 10": ("n_classes = -1", "n_classes"),
+    'access = ["sample_indices"]': ('access = ["test_labels"]', "access.0"),
+    'source = "UCI"': ('source = ""', "dataset.source"),
+    "train = 100": ('train = "many"', "split.train"),
+    'direction = "maximize"': ('direction = "up"', "metric.direction"),
+    "margin = 0.01": ("margin = 0", "metric.margin"),
+    "chance = 0.1": ("chance = nan", "metric.chance"),
+    'name = "stretch"': ('name = "hard"', "targets.1.name"),
+    "value = 0.5": ("value = inf", "targets.0.value"),
+    "batches = 10": ("batches = 0", "budget.batches"),
+    "seconds = 5": ("seconds = -5", "budget.seconds"),
+    "year = 2020": ("year = 20", "citation.1.year"),
+    'identifier = "arXiv:1"': ("pages = 3", "citation.0.pages"),
+    'tier = "lite"': ('tier = "lite"\ncolour = "red"', "colour"),
+}
+
+
+def write_card(folder: Path, text: str, slug: str = "toy") -> Path:
+    path = folder / slug / "card.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("tasks", TaskCard), ("submissions", SubmissionCard)], ids=str
+)
+def test_every_card_of_this_checkout_reads_and_round_trips(kind: str, model: Any) -> None:
+    paths = sorted((ROOT / kind).glob("*/card.toml"))
+    assert paths
+    for path in paths:
+        card = read_card(path, model)
+        assert model.model_validate_json(card.model_dump_json()) == card
+        declared = tomllib.loads(path.read_text())
+        assert model(**{**card.model_dump(), **declared}) == card
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(chosen=st.sets(st.sampled_from(sorted(BREAKS)), min_size=1))
+def test_every_problem_is_named_at_once_with_its_line(tmp_path: Path, chosen: set[str]) -> None:
+    text = TASK
+    for good in chosen:
+        assert text.count(good) == 1
+        text = text.replace(good, BREAKS[good][0])
+    path = write_card(tmp_path, text)
+    with pytest.raises(CardError) as caught:
+        read_card(path, TaskCard)
+    lines = text.splitlines()
+    for good in chosen:
+        bad, key = BREAKS[good]
+        number = lines.index(bad.splitlines()[-1]) + 1
+        expected = f"{path}:{number}: {key}"
+        assert any(problem.startswith(expected) for problem in caught.value.problems), (
+            expected,
+            caught.value.problems,
+        )
+    named = {BREAKS[good][1] for good in chosen} | {"citation.0.identifier"}
+    for problem in caught.value.problems:
+        assert any(f": {key}" in problem for key in named), problem
+
+
+def test_a_missing_key_is_reported_at_its_table(tmp_path: Path) -> None:
+    text = TASK.replace("batch_size = 2\n", "").replace('title = "A toy"\n', "")
+    path = write_card(tmp_path, text)
+    with pytest.raises(CardError) as caught:
+        read_card(path, TaskCard)
+    table = text.splitlines().index("[budget]") + 1
+    assert sorted(caught.value.problems) == sorted(
+        [f"{path}:1: title: is missing", f"{path}:{table}: budget.batch_size: is missing"]
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"slug = ",
+        b'slug = "a"\nslug = "b"\n',
+        b"x = " + b"[" * 100_000,
+        b"x = " + b"9" * 5000,
+        b"x = 2020-13-45\n",
+        b"\x00",
+    ],
+    ids=["not-utf8", "cut", "twice", "nested", "digits", "date", "null"],
+)
+def test_what_is_not_toml_is_one_problem(tmp_path: Path, content: bytes) -> None:
+    path = write_card(tmp_path, "")
+    path.write_bytes(content)
+    with pytest.raises(CardError, match=r"card\.toml: (not valid TOML|cannot be read as UTF-8)"):
+        read_card(path, TaskCard)
+
+
+def test_a_missing_card_and_a_wrong_folder_name(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="cannot be read"):
+        read_card(tmp_path / "nowhere" / "card.toml", TaskCard)
+    path = write_card(tmp_path, TASK, "elsewhere")
+    with pytest.raises(CardError, match=r"card\.toml:1: slug: is 'toy', expected .* 'elsewhere'"):
+        read_card(path, TaskCard)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 200), st.sampled_from(["linear", "log"]), st.integers(1, 5000))
+def test_evaluation_points(points: int, spacing: Any, total: int) -> None:
+    batches = Evaluation(points=points, spacing=spacing).batches(total)
+    assert batches == sorted(set(batches))
+    assert batches[0] >= 1
+    assert batches[-1] == total
+    assert len(batches) <= points
+
+
+def test_tracks_and_hooks_name_what_a_method_has() -> None:
+    assert all(hasattr(Method, hook) for hook in HOOKS)
+    assert all(allowed <= set(HOOKS) for allowed in TRACKS.values())
+    assert SubmissionCard(slug="a", title="a").families == list(FAMILIES)

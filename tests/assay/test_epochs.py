@@ -1,0 +1,207 @@
+"""Epochs: commitments that hold, secrets that stay, seeds that nobody can guess."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.engine import runs as runs_
+from assay.engine.cells import Cell
+from assay.engine.pipeline import Pipeline
+from assay.engine.pool import Pool
+from assay.engine.runs import Job
+from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
+from assay.errors import EpochError
+from assay.records.parsing import parse_record
+from assay.records.schema import Compute, RunSpec
+from assay.records.store import Store
+from pydantic import ValidationError
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    return tmp_path / "master"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "epochs"
+
+
+def test_an_epoch_is_committed_to_then_used_then_revealed(secret: Path, folder: Path) -> None:
+    new_epoch("spring", secret, folder)
+    assert secret.stat().st_mode & 0o777 == 0o600
+    master = secret.read_text().strip()
+    published = "".join(path.read_text() for path in folder.iterdir())
+    hidden = open_epoch("spring", folder, secret)
+    assert master not in published
+    assert hidden.seed_root not in published
+    assert hidden.seed_root not in repr(hidden)
+    with pytest.raises(EpochError, match="not revealed yet"):
+        open_epoch("spring", folder)
+    reveal("spring", secret, folder)
+    secret.unlink()
+    assert open_epoch("spring", folder) == hidden
+    assert master not in "".join(path.read_text() for path in folder.iterdir())
+    (status,) = epochs(folder)
+    assert status.revealed is not None
+
+
+def test_one_master_serves_epochs_that_tell_nothing_of_each_other(
+    secret: Path, folder: Path
+) -> None:
+    made = [new_epoch(name, secret, folder) for name in ("spring", "autumn")]
+    assert len({one.commitment for one in made}) == 2
+    reveal("spring", secret, folder)
+    open_epoch("spring", folder)
+    with pytest.raises(EpochError, match="not revealed yet"):
+        open_epoch("autumn", folder)
+    roots = {open_epoch(name, folder, secret).seed_root for name in ("spring", "autumn")}
+    assert len(roots) == 2
+
+
+def test_another_secret_and_a_changed_key_are_refused(
+    secret: Path, folder: Path, tmp_path: Path
+) -> None:
+    new_epoch("spring", secret, folder)
+    other = tmp_path / "other"
+    new_epoch("decoy", other, folder)
+    with pytest.raises(EpochError, match="is not the secret of the epoch spring"):
+        open_epoch("spring", folder, other)
+    with pytest.raises(EpochError, match="is not the secret of the epoch spring"):
+        reveal("spring", other, folder)
+    reveal("spring", secret, folder)
+    path = folder / "spring.revealed.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "0" * 64}))
+    with pytest.raises(EpochError, match="is not the secret of the epoch spring"):
+        open_epoch("spring", folder)
+    with pytest.raises(EpochError, match="is not the secret"):
+        list(epochs(folder))
+
+
+def test_what_is_published_is_published_once(secret: Path, folder: Path) -> None:
+    new_epoch("spring", secret, folder)
+    with pytest.raises(EpochError, match="begun already"):
+        new_epoch("spring", secret, folder)
+    reveal("spring", secret, folder)
+    with pytest.raises(EpochError, match="revealed already"):
+        reveal("spring", secret, folder)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda path: path.chmod(0o640), "chmod 600"),
+        (lambda path: path.write_text("short\n"), "hexadecimal"),
+        (lambda path: path.write_bytes(b"\xff" * 64), "cannot be read"),
+        (lambda path: path.write_bytes(b"0" * 10_000), "cannot be read"),
+        (lambda path: (path.rename(path.with_suffix(".real")),
+                       path.symlink_to(path.with_suffix(".real"))), "cannot be read"),
+        (lambda path: path.unlink(), "no such file"),
+    ],
+    ids=["readable", "short", "bytes", "long", "link", "gone"],
+)  # fmt: skip
+def test_a_secret_file_that_is_not_safe_is_refused(
+    secret: Path, folder: Path, prepare: Callable[[Path], Any], says: str
+) -> None:
+    new_epoch("spring", secret, folder)
+    prepare(secret)
+    with pytest.raises(EpochError, match=says):
+        open_epoch("spring", folder, secret)
+
+
+def test_a_secret_in_a_checkout_is_not_made(folder: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "repo")], check=True)
+    place = tmp_path / "repo" / "master"
+    with pytest.raises(EpochError, match="outside of one"):
+        new_epoch("spring", place, folder)
+    assert not place.exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["", "Spring", "../up", "a.b", "x" * 2000])
+def test_an_epochs_name_is_a_slug(name: str, secret: Path, folder: Path) -> None:
+    with pytest.raises(EpochError, match="expected a name"):
+        new_epoch(name, secret, folder)
+    with pytest.raises(EpochError, match="expected a name"):
+        open_epoch(name, folder, secret)
+    assert not secret.exists()
+
+
+def test_ids_from_before_there_were_epochs_stay(
+    make_cell: Any, make_task: Any, make_method: Any
+) -> None:
+    cell = make_cell(make_task(), make_method("sgd", "a = 1\n"))
+    spec = cell.spec(cell.points[0], "repetition", 0)
+    assert "epoch" not in spec.model_dump(mode="json")
+    hidden = spec.model_copy(update={"epoch": "spring"})
+    assert hidden.model_dump(mode="json")["epoch"] == "spring"
+    assert hidden.id != spec.id
+    assert RunSpec.model_validate(hidden.model_dump(mode="json")) == hidden
+    with pytest.raises(ValidationError, match="only repetitions"):
+        RunSpec.model_validate(hidden.model_dump(mode="json") | {"purpose": "tuning"})
+
+
+def test_an_epoch_repeats_what_public_tuning_selected(
+    fake_pool: Any, make_cell: Any, make_task: Any, make_method: Any, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    store = Store(tmp_path / "results")
+    cell = make_cell(make_task(), make_method("sgd", "a = 1\n"))
+    Pipeline(fake_pool(), store, None, lambda _: None).run([cell])
+    hidden: Cell = replace(cell, epoch="spring")
+    pool = fake_pool(epoch=Epoch("spring", "root"))
+    progress = Pipeline(pool, store, None, lambda _: None).run([hidden])
+    assert progress.done == len(pool.ran) == hidden.r  # the tuning was there already
+    both = {study.epoch: study for study in store.studies()}
+    assert set(both) == {None, "spring"}
+    assert both[None].trials == both["spring"].trials
+    assert not set(both[None].selected_runs) & set(both["spring"].selected_runs)
+    for run_id in both["spring"].selected_runs:
+        record = store.find_run(run_id)
+        assert record is not None
+        assert (record.spec.epoch, record.spec.purpose) == ("spring", "repetition")
+        assert "--epoch spring" in record.reproduce
+        assert parse_record(record.model_dump_json(), type(record), "x") == record
+
+
+class Overheard(Pool):
+    """A pool that keeps what it says to workers and to the scorer."""
+
+    def _on_worker(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.to_workers = [*getattr(self, "to_workers", []), json.dumps(request)]
+        return super()._on_worker(request)
+
+
+def test_a_worker_gets_seeds_and_never_their_root(
+    make_task: Any, make_method: Any, tmp_path: Path
+) -> None:
+    """Hidden repetitions are other problems than public ones, and repeat under the same root."""
+    task = make_task()
+    method = make_method(
+        "mine", "from assay.method import Method\n\n\nclass M(Method):\n    pass\n"
+    )
+    root = "f" * 64
+    with Overheard(n_workers=1, compute=Compute(), epoch=Epoch("spring", root)) as pool:
+        from assay.engine.cells import make_cells
+
+        (cell,) = make_cells([(task, method)], pool, "quick")
+        assert cell.epoch == "spring"
+        hidden = cell.spec(cell.points[0], "repetition", 0)
+        public = hidden.model_copy(update={"epoch": None})
+        runs = [pool.run(Job(spec, task, method), "x") for spec in (hidden, public, hidden)]
+        said = pool.to_workers
+        with pytest.raises(EpochError, match="hidden seeds of the epoch autumn"):
+            pool.run(Job(hidden.model_copy(update={"epoch": "autumn"}), task, method), "x")
+    assert [run.status for run in runs] == ["completed"] * 3
+    assert runs[0].weights_sha256 == runs[2].weights_sha256 != runs[1].weights_sha256
+    assert len(said) == 4
+    assert not any(root in text for text in said)
+    given = [json.loads(text).get("seeds") for text in said]
+    assert given[1] == given[3] != given[2]
+    assert runs_._worker_seeds(root, hidden, 0) == given[1][0]

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import pytest
+from assay.engine.points import draw_points
+from assay.errors import PluginError
+from assay.space import (
+    Choice,
+    ChoiceRange,
+    FloatRange,
+    Hyperparameters,
+    IntRange,
+    IntUniform,
+    LogUniform,
+    Space,
+    Uniform,
+    checked_values,
+    space_of,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NAMES = st.text("abcd_", min_size=1, max_size=4)
+FLOATS = st.floats(-1e6, 1e6)
+POSITIVE = st.floats(1e-9, 1e6)
+
+
+@st.composite
+def ranges_with_default(draw: st.DrawFn) -> tuple[Any, Any]:
+    kind = draw(st.sampled_from(["float", "log", "int", "choice"]))
+    if kind == "choice":
+        values = st.booleans() | st.integers(-9, 9) | st.sampled_from([0.5, 1e-4, "a", "b"])
+        options = draw(st.lists(values, min_size=1, max_size=5, unique_by=repr))
+        return ChoiceRange(options=tuple(options)), draw(st.sampled_from(options))
+    if kind == "int":
+        low, default, high = sorted(draw(st.tuples(*[st.integers(-1000, 1000)] * 3)))
+        return IntRange(low=low, high=high), default
+    low, default, high = sorted(draw(st.tuples(*[POSITIVE if kind == "log" else FLOATS] * 3)))
+    return FloatRange(low=low, high=high, log=kind == "log"), default
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> Space:
+    found = draw(st.dictionaries(NAMES, ranges_with_default(), max_size=4))
+    fixed = draw(st.dictionaries(NAMES.map("fixed_{}".format), st.booleans() | FLOATS, max_size=2))
+    return Space(
+        ranges={name: pair[0] for name, pair in found.items()},
+        defaults={**{name: pair[1] for name, pair in found.items()}, **fixed},
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(spaces(), st.integers(0, 2**63 - 1), st.integers(1, 8), st.integers(1, 8))
+def test_points(space: Space, seed: int, k: int, more: int) -> None:
+    points = draw_points(space, k, seed)
+    assert points[0] == space.defaults
+    assert len(points) == (k if space.ranges else 1)
+    for point in points:
+        assert set(point) == set(space.defaults)
+        for name, value in point.items():
+            if name in space.ranges:
+                assert value in space.ranges[name]
+            else:
+                assert value == space.defaults[name]
+    assert draw_points(space, k, seed) == points
+    assert draw_points(space, max(k, more), seed)[: min(k, more)] == points[: min(k, more)]
+
+
+def test_points_cover_choices_and_both_ends_of_a_log_range() -> None:
+    space = Space(
+        ranges={
+            "lr": FloatRange(low=1e-5, high=1.0, log=True),
+            "depth": IntRange(low=1, high=3),
+            "decay": ChoiceRange(options=(0.0, 1e-4, 1e-3, 1e-2)),
+        },
+        defaults={"lr": 1e-3, "depth": 1, "decay": 0.0},
+    )
+    points = draw_points(space, 17, seed=3)[1:]
+    assert {point["decay"] for point in points} == {0.0, 1e-4, 1e-3, 1e-2}
+    assert {point["depth"] for point in points} == {1, 2, 3}
+    decades = {math.floor(-math.log10(float(point["lr"]))) for point in points}
+    assert decades == {0, 1, 2, 3, 4}
+    counts = [sum(point["decay"] == option for point in points) for option in (0.0, 1e-4, 1e-3)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_points_depend_on_the_seed_and_not_on_the_order_of_fields() -> None:
+    ranges = {"a": FloatRange(low=0, high=1), "b": FloatRange(low=0, high=1)}
+    space = Space(ranges=ranges, defaults={"a": 0.5, "b": 0.5})
+    turned = Space(ranges=dict(reversed(ranges.items())), defaults={"b": 0.5, "a": 0.5})
+    assert draw_points(space, 5, 1) == draw_points(turned, 5, 1)
+    assert draw_points(space, 5, 1) != draw_points(space, 5, 2)
+
+
+def test_merged_prefixes_the_other_space() -> None:
+    own = Space(ranges={"lr": FloatRange(low=0, high=1)}, defaults={"lr": 0.5, "eps": 1e-8})
+    merged = own.merged("reference.", own)
+    assert set(merged.ranges) == {"lr", "reference.lr"}
+    assert set(merged.defaults) == {"lr", "eps", "reference.lr", "reference.eps"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(spaces())
+def test_a_space_round_trips_through_json(space: Space) -> None:
+    again = Space.model_validate_json(space.model_dump_json())
+    assert again == space
+    kinds = {name: type(value) for name, value in space.defaults.items()}
+    assert {name: type(value) for name, value in again.defaults.items()} == kinds
+
+
+class Good(Hyperparameters):
+    lr: Annotated[float, LogUniform(1e-5, 1.0)] = 1e-3
+    momentum: Annotated[float, Uniform(0.0, 1.0)] = 0.9
+    power: Annotated[int, IntUniform(1, 4)] = 2
+    nesterov: Annotated[bool, Choice((False, True))] = True
+    eps: float = 1e-8
+
+
+def test_space_of_reads_name_type_default_and_range_from_one_place() -> None:
+    space = space_of(Good)
+    assert space.defaults == Good().model_dump()
+    assert space.ranges == {
+        "lr": FloatRange(low=1e-5, high=1.0, log=True),
+        "momentum": FloatRange(low=0.0, high=1.0),
+        "power": IntRange(low=1, high=4),
+        "nesterov": ChoiceRange(options=(False, True)),
+    }
+
+
+class Bad(Hyperparameters):
+    nothing: float
+    wrong: Any = None
+    outside: Annotated[float, Uniform(0.0, 1.0)] = 2.0
+    backwards: Annotated[float, Uniform(1.0, 0.0)] = 0.5
+    zero: Annotated[float, LogUniform(0.0, 1.0)] = 0.5
+    nan: Annotated[float, Uniform(float("nan"), 1.0)] = 0.5
+    twice: Annotated[float, Uniform(0.0, 1.0), LogUniform(0.1, 1.0)] = 0.5
+    empty: Annotated[int, Choice(())] = 1
+    other_type: Annotated[float, Choice((0, 1))] = 0.0
+    half: Annotated[int, IntUniform(0.5, 3)] = 1  # type: ignore[arg-type]
+    truth: Annotated[int, IntUniform(0, 3)] = True
+
+
+def test_space_of_names_every_problem_at_once() -> None:
+    with pytest.raises(PluginError) as caught:
+        space_of(Bad)
+    for name in Bad.model_fields:
+        assert f"{name}: " in str(caught.value)
+    assert "`low <= high` must hold, but got (low=1.0, high=0.0)" in str(caught.value)
+
+
+def test_checked_values_names_unknown_and_wrong_values() -> None:
+    assert checked_values(Good, {"lr": 0.1}) == Good(lr=0.1)
+    with pytest.raises(PluginError) as caught:
+        checked_values(Good, {"learning_rate": 0.1, "power": "two", "momentum": float("nan")})
+    message = str(caught.value)
+    assert "learning_rate: " in message
+    assert "power: " in message
+    assert "momentum: " in message
+    assert "this method has: lr, momentum, power, nesterov, eps" in message

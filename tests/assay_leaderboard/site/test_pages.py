@@ -1,0 +1,287 @@
+"""The pages as text: valid, escaped, linked, and saying what the tables say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.etree.ElementTree import Element
+
+import html5lib
+import pytest
+from assay.records.schema import CurvePoint
+from assay.ruleset import RULESET
+from assay_leaderboard.schema.task_details import TaskDetail
+from assay_leaderboard.site.html.links import Links, paper_links
+from assay_leaderboard.site.html.text import duration, minus, p_text, rank_text, said, size
+from assay_leaderboard.site.pages import cell_pages, recommendation, task_pages
+from assay_leaderboard.site.pages.about import rules
+from assay_leaderboard.site.pages.compare import compare_data, family_entries, task_entries
+from assay_leaderboard.site.pages.views import CellView, SiteView, TaskView
+
+from tests.assay_leaderboard.conftest import demo
+from tests.assay_leaderboard.making import STATIC, board_pages, demo_cards, links_of, site_view
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
+WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")
+"""Twins, feeds and citations: the engine's, tested with it."""
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
+    records = demo()
+    records.cards = {
+        slug: card.model_copy(update={"title": HOSTILE, "summary": HOSTILE})
+        for slug, card in records.cards.items()
+    }
+    cards = demo_cards(records.catalogue.methods)
+    cards["noisy"] = cards["noisy"].model_copy(update={"title": HOSTILE, "authors": [HOSTILE]})
+    return site_view(records.evidence, records.catalogue, cards, records.runs)
+
+
+@pytest.fixture(scope="module")
+def pages(made: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
+    view, tasks, cells = made
+    links = links_of(view)
+    found = board_pages(view)
+    for task in tasks:
+        found |= task_pages(task, links)
+    for cell in cells:
+        found |= cell_pages(cell, links)
+    return found
+
+
+def parsed(text: str) -> Element:
+    """The document; html5lib raises where it is not valid HTML."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    document: Element = parser.parse(text)
+    return document
+
+
+@pytest.fixture(scope="module")
+def documents(pages: dict[str, str]) -> dict[str, Element]:
+    return {path: parsed(text) for path, text in pages.items()}
+
+
+def test_nothing_of_a_record_or_card_acts(documents: dict[str, Element]) -> None:
+    for document in documents.values():
+        for element in document.iter():
+            if isinstance(element.tag, str):
+                assert not [name for name in element.attrib if str(name).startswith("on")]
+                assert "style" not in element.attrib
+                assert element.tag not in ("img", "iframe", "object", "form", "style")
+        for script in document.iter("script"):
+            assert script.get("src")
+            assert not script.text
+
+
+def test_what_steers_text_is_gone(pages: dict[str, str]) -> None:
+    for text in pages.values():
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+        assert "alert(1)</script>" not in text
+
+
+def test_ids_are_unique_and_tables_are_described(documents: dict[str, Element]) -> None:
+    for path, document in documents.items():
+        ids = [element.get("id") for element in document.iter() if element.get("id")]
+        assert len(ids) == len(set(ids)), path
+        for table in document.iter("table"):
+            assert table.find("caption") is not None, path
+            for head in table.iter("th"):
+                assert head.get("scope") in ("row", "col"), path
+
+
+def test_every_link_leads_somewhere(documents: dict[str, Element]) -> None:
+    ids = {
+        path: {element.get("id") for element in document.iter()}
+        for path, document in documents.items()
+    }
+    for path, document in documents.items():
+        for link in [*document.iter("a"), *document.iter("link"), *document.iter("script")]:
+            address = link.get("href") or link.get("src") or ""
+            parts = urlsplit(address)
+            if parts.scheme:
+                assert parts.scheme == "https"
+                assert parts.netloc in ("arxiv.org", "doi.org")
+                continue
+            target = joined(path, unquote(parts.path))
+            if WRITTEN_ELSEWHERE.search(target):
+                continue
+            if target.startswith("static/"):
+                assert (STATIC / target.removeprefix("static/")).is_file()
+                continue
+            assert target in documents, (path, address)
+            if parts.fragment and "=" not in parts.fragment:
+                assert parts.fragment in ids[target], (path, address)
+
+
+def joined(page: str, address: str) -> str:
+    """Path of what `address` means on `page`, which stays within the site."""
+    parts = list(PurePosixPath(page).parent.parts)
+    for part in PurePosixPath(address).parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts) if address else page
+
+
+@pytest.mark.parametrize(
+    ("loss", "start", "rows"),
+    [
+        (0.25, 0, "<tr><td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+        (None, 0, "<tr><td>1<td>2<td>0.500<td>–<td>0.125<td>1e-07\n" * 2),  # noqa: RUF001
+        (0.25, 3, "<tr><td>3<td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+    ],
+)
+def test_a_curve_says_what_its_points_hold(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+    loss: float | None,
+    start: int,
+    rows: str,
+) -> None:
+    view, _, (cell, *_) = made
+    point = CurvePoint(
+        batch=1, passes=2, seconds=0.5, train_loss=loss, val=0.125, test=1e-7, start=start
+    )
+    runs = [run.model_copy(update={"curve": [point, point]}) for run in cell.runs]
+    (text,) = cell_pages(replace(cell, runs=runs), links_of(view)).values()
+    assert text.count(f"<tbody>\n{rows}</table>") == len(runs)
+
+
+def test_the_same_view_makes_the_same_bytes(
+    made: tuple[SiteView, list[TaskView], list[CellView]], pages: dict[str, str]
+) -> None:
+    view, tasks, cells = made
+    again = board_pages(view)
+    again |= task_pages(tasks[0], links_of(view)) | cell_pages(cells[0], links_of(view))
+    assert again == {path: pages[path] for path in again}
+
+
+def test_the_first_view_is_light(pages: dict[str, str]) -> None:
+    files = ["assay.css", "pictures.css", "theme.js", "assay.js", "icon.svg"]
+    parts = [pages["index.html"].encode(), *((STATIC / name).read_bytes() for name in files)]
+    assert sum(len(gzip.compress(part)) for part in parts) < 100_000
+
+
+def test_home_names_the_tie_group_of_each_family_and_budget(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view = made[0]
+    found = recommendation.by_budget(view)
+    assert sorted(found) == [0, 4, 12]
+    tuned = {answer.name: answer for answer in found[12]}
+    for summary in view.board.families:
+        top = [row.method for row in summary.rows if row.rank and row.rank[0] == 1]
+        answer = tuned[summary.name]
+        assert list(answer.top) == top
+        assert answer.behind == sum(row.rank is not None for row in summary.rows) - len(top)
+        assert answer.reference_on_top == ("sgd" in top)
+    gains = {gain.task: gain for gain in tuned["classification"].gains}
+    row = next(row for row in view.board.tasks[0].rows if row.method == "better")
+    assert row.versus_reference
+    assert gains["digits"].verdict == row.versus_reference.verdict
+    assert gains["digits"].n == row.versus_reference.n
+
+
+def test_with_several_references_none_of_them_is_said_to_be_unbeaten(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view = made[0]
+    tasks = [table.model_copy(update={"reference": table.task}) for table in view.board.tasks]
+    tasks[0] = tasks[0].model_copy(update={"reference": "better"})
+    mixed = replace(view, board=view.board.model_copy(update={"tasks": tasks}))
+    (overall,) = (a for a in recommendation.by_budget(mixed)[12] if a.name == "overall")
+    assert "better" in overall.top
+    assert len(overall.references) == 3
+    assert not overall.reference_on_top
+
+
+def test_a_budget_without_repetitions_shows_no_gains(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    assert all(not answer.gains for answer in recommendation.by_budget(made[0])[4])
+
+
+def test_the_scripts_of_the_comparison_say_what_the_pairs_say(
+    made: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view, tasks, _ = made
+    entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
+    families = {summary.name: family_entries(summary) for summary in view.board.families}
+    scripts = {
+        Path(path).stem: called(text) for path, text in compare_data(view, entries, families)
+    }
+    opposite = {"better": "worse", "worse": "better"}
+    n_pairs = 0
+    for task in tasks:
+        detail: TaskDetail = task.detail
+        for pair in detail.pairs:
+            one = scripts[pair.a]["tasks"][task.card.slug]["vs"][pair.b]
+            other = scripts[pair.b]["tasks"][task.card.slug]["vs"][pair.a]
+            assert one[0] == pair.verdict
+            assert other[0] == opposite.get(one[0], one[0])
+            assert one[2:4] == other[2:4] == [p_text(pair.p), pair.n]
+            assert float(one[4]) + float(other[4]) == pytest.approx(1, abs=0.011)
+            assert first(one[1]) == pytest.approx(-first(other[1]))
+            n_pairs += 1
+    assert n_pairs > 10
+
+
+def called(script: str) -> dict[str, Any]:
+    """The data of a script."""
+    matched = re.fullmatch(r'assayCompare\("\w+",(.*)\);\n', script)
+    assert matched
+    data: dict[str, Any] = json.loads(matched[1])
+    return data
+
+
+def first(text: str) -> float:
+    return float(text.split()[0].replace(minus("-"), "-"))
+
+
+def test_every_constant_of_the_ruleset_is_explained() -> None:
+    found = rules(RULESET)
+    assert [name for name, _, _ in found] == list(type(RULESET).model_fields)
+    assert all(value and meaning.endswith(".") for _, value, meaning in found)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "addresses"),
+    [
+        ("arXiv:1909.11015; IEEE TNNLS", ["https://arxiv.org/abs/1909.11015"]),
+        ("arXiv:1412.6980v9", ["https://arxiv.org/abs/1412.6980"]),
+        ("10.1109/TNNLS.2019.2955777", ["https://doi.org/10.1109/TNNLS.2019.2955777"]),
+        ("javascript:alert(1)", []),
+        ("https://evil.example/arXiv", []),
+        ("ICML 2019", []),
+        ('arXiv:1909.11015" onclick="x', ["https://arxiv.org/abs/1909.11015"]),
+    ],
+)
+def test_only_known_identifiers_become_links(identifier: str, addresses: list[str]) -> None:
+    assert [address for _, address in paper_links(identifier)] == addresses
+
+
+def test_addresses_are_relative_from_any_depth() -> None:
+    links = Links(frozenset({"digits"}), frozenset({"sgd"}))
+    assert links.at("").task("digits") == "task/digits/index.html"
+    assert links.at("how").page() == "../index.html"
+    deep = links.at("run/digits/sgd.html")
+    assert deep.method("sgd") == "../../method/sgd/index.html"
+    assert deep.method("unknown") is None
+    assert deep.cell("digits", "sgd", "0123") == "../../run/digits/sgd.html#0123"
+
+
+def test_values_in_words() -> None:
+    assert [rank_text(rank) for rank in (None, (3, 3))] == [rank_text(None), "3"]
+    assert p_text(0.00004) == "<0.0001"
+    assert [duration(s) for s in (0.0123, 5.0, 120.0, 7200.0)] == [
+        "12.3 ms", "5.00 s", "2.0 min", "2.0 h",
+    ]  # fmt: skip
+    assert [size(n) for n in (12, 6696, 376_500_224)] == ["12 B", "6.7 kB", "377 MB"]
+    assert said("<b>\u202e") == "<bdi>&lt;b&gt;?</bdi>"

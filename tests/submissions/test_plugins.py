@@ -1,0 +1,289 @@
+"""Every method trained for some batches by the contract alone, without the engine.
+
+The acceptance plugins show what the contract can carry; the broken ones, that a file which is not
+a method is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from assay.cards import TRACKS, SubmissionCard, read_card
+from assay.errors import PluginError
+from assay.method import Batch, Method, TrainingSet, method_space, overridden_hooks
+from assay.paths import ROOT
+from assay.plugins.loading import load_method
+from torch import Tensor, nn
+
+PLUGINS = ROOT / "tests" / "plugins"
+ACCEPTANCE = {
+    "adahessian": 2,
+    "adamw": 1,
+    "el2n_pruning": 1,
+    "ema": 1,
+    "finite_difference_gr": 2,
+    "forward_gradient": 1,
+    "growing_batches": 1,
+    "local_loss": 1,
+    "mixup": 1,
+    "muon_adamw": 1,
+    "sam": 2,
+    "swa": 1,
+}
+"""Passes per batch of the plugins that must work."""
+SUBMITTED = {
+    path.parent.name: 2 if path.parent.name == "co_teaching" else 1
+    for path in ROOT.glob("submissions/*/card.toml")
+    if read_card(path, SubmissionCard).families != ["quantization"]
+}
+N_BATCHES = 16
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Using backward.. with create_graph"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated"),  # on the first jvp
+]
+
+
+class Calibration:
+    def __init__(self, inputs: Tensor) -> None:
+        self._inputs = inputs
+
+    def batches(self, n_batches: int) -> list[Tensor]:
+        return list(self._inputs.split(5)[:n_batches])
+
+
+def network() -> nn.Module:
+    generator = torch.Generator().manual_seed(1)
+    with torch.device("meta"):  # whose layers draw nothing from the global generator
+        model = nn.Sequential(
+            nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)
+        )
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    return model
+
+
+@pytest.fixture
+def train(make_plan, make_step) -> Callable[..., tuple[Method, nn.Module, int, list[int]]]:
+    """Train a method file on a small two-class problem; give what the engine would export."""
+    inputs = torch.randn(20, 4, generator=torch.Generator().manual_seed(6))
+    targets = (inputs[:, 0] > 0).long()
+
+    def run(source: Path) -> tuple[Method, nn.Module, int, list[int]]:
+        method_class = load_method(source)
+        method = method_class(method_class.Hyperparameters())
+        counts = torch.bincount(targets)
+        plan = make_plan(n_classes=2, class_counts=counts, noise_rate=0.2)
+        model = method.transform_model(network(), plan)
+        step = make_step(method, model, plan)
+        stream = method.sampler(TrainingSet(inputs, targets), plan)
+        sizes = []
+        for _ in range(N_BATCHES):
+            indices = next(stream)
+            sizes.append(len(indices))
+            step.train(Batch(inputs[indices], targets[indices], indices))
+        return method, method.finalize_model(model, Calibration(inputs)), step.passes, sizes
+
+    return run
+
+
+CASES = [
+    *((PLUGINS / name / "method.py", passes) for name, passes in ACCEPTANCE.items()),
+    *((ROOT / "submissions" / name / "method.py", n) for name, n in SUBMITTED.items()),
+]
+IDS = [f"{source.parent.parent.name}/{source.parent.name}" for source, _ in CASES]
+
+
+@pytest.mark.parametrize(("source", "passes"), CASES, ids=IDS)
+def test_trains_and_hands_out_the_tasks_network(source, passes, train) -> None:
+    _, final, counted, _ = train(source)
+    start, end = network().state_dict(), final.state_dict()
+    assert {k: v.shape for k, v in end.items()} == {k: v.shape for k, v in start.items()}
+    assert all(torch.isfinite(tensor).all() for tensor in end.values())
+    assert all(not torch.equal(end[name], start[name]) for name in end)
+    assert counted == passes * N_BATCHES
+
+
+@pytest.mark.parametrize("source", [source for source, _ in CASES], ids=IDS)
+def test_repeats_bit_for_bit_and_leaves_global_generators_alone(source, train) -> None:
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    first = train(source)[1].state_dict()
+    torch.rand(3)
+    second = train(source)[1].state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    torch.set_rng_state(states[0])
+    train(source)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.random.get_state()[1].tolist() == states[2]
+
+
+@pytest.mark.parametrize("source", [source for source, _ in CASES], ids=IDS)
+def test_takes_its_own_state_back(source, train) -> None:
+    method = train(source)[0]
+    saved = copy.deepcopy(method.state_dict())
+    fresh = type(method)(method.hyperparameters)
+    fresh.load_state_dict(copy.deepcopy(saved))
+    again = fresh.state_dict()
+    assert again.keys() == saved.keys()
+    for name, value in saved.items():
+        torch.testing.assert_close(again[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ACCEPTANCE)
+def test_plugin_keeps_to_its_track(name) -> None:
+    card = read_card(PLUGINS / name / "card.toml", SubmissionCard)
+    method = load_method(PLUGINS / name / "method.py")
+    assert set(overridden_hooks(method)) <= TRACKS[card.track]
+    for family in card.families:
+        method_space(method, family)
+
+
+def test_growing_batches_spend_the_examples_of_the_budget(train) -> None:
+    load = PLUGINS / "growing_batches" / "method.py"
+    sizes = train(load)[3]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 5
+
+
+def test_growing_batches_average_to_the_tasks_size(make_plan) -> None:
+    method_class = load_method(PLUGINS / "growing_batches" / "method.py")
+    plan = make_plan(total_batches=101, batch_size=32)
+    dataset = TrainingSet(torch.zeros(50, 1), torch.zeros(50))
+    stream = method_class(method_class.Hyperparameters()).sampler(dataset, plan)
+    sizes = [len(next(stream)) for _ in range(101)]
+    assert (sizes[0], sizes[-1], sum(sizes)) == (16, 48, 101 * 32)
+
+
+def test_el2n_pruning_keeps_the_hardest_and_replays(make_plan, batch) -> None:
+    method_class = load_method(PLUGINS / "el2n_pruning" / "method.py")
+    dataset = TrainingSet(torch.zeros(20, 4), torch.arange(20) % 3)
+    hard = torch.arange(20).double()
+
+    def stream_after(n_replayed: int) -> tuple[list[Tensor], object]:
+        method, plan = method_class(method_class.Hyperparameters()), make_plan()
+        stream = method.sampler(dataset, plan)
+        for _ in range(n_replayed):
+            next(stream)
+        method.scores = hard.float()
+        plan.batch = 12
+        return [next(stream) for _ in range(4)], plan
+
+    drawn, _ = stream_after(12)
+    assert set(torch.cat(drawn).tolist()) == set(range(10, 20))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, stream_after(12)[0], strict=True))
+
+
+def test_mixup_mixes_inputs_and_labels_alike(make_plan, batch) -> None:
+    method_class = load_method(PLUGINS / "mixup" / "method.py")
+    method, plan = method_class(method_class.Hyperparameters()), make_plan()
+    one_hot = nn.functional.one_hot(batch.targets, 3).float()
+    inputs = torch.cat([one_hot, batch.inputs], dim=1)
+    mixed = method.transform_batch(replace(batch, inputs=inputs), plan)
+    torch.testing.assert_close(mixed.inputs[:, :3], mixed.targets)
+    torch.testing.assert_close(mixed.targets.sum(dim=1), torch.ones(5))
+    loss = method.compute_loss(torch.randn(5, 3, requires_grad=True), mixed, plan.loss)
+    assert loss.ndim == 0
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
+def test_mixup_shares_are_beta_distributed(alpha) -> None:
+    source = PLUGINS / "mixup" / "method.py"
+    method_class = load_method(source)
+    draw = vars(sys.modules[method_class.__module__])["symmetric_beta"]
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.tensor([draw(alpha, generator) for _ in range(4000)])
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
+    assert shares.var().item() == pytest.approx(1 / (8 * alpha + 4), rel=0.08)
+
+
+def test_forward_gradient_is_unbiased(make_plan, make_step) -> None:
+    method_class = load_method(PLUGINS / "forward_gradient" / "method.py")
+    method = method_class(method_class.Hyperparameters(lr=1e-12))
+    model, plan = nn.Sequential(nn.Linear(2, 2)), make_plan(n_classes=2)
+    inputs, targets = torch.tensor([[1.0, -2.0], [0.5, 1.0]]), torch.tensor([0, 1])
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[0.3, -0.2], [0.1, 0.4]]))
+        model[0].bias.zero_()
+    plan.loss(model(inputs), targets).backward()
+    exact = model[0].weight.grad.clone()
+    step = make_step(method, model, plan)
+    total = torch.zeros_like(exact)
+    for _ in range(3000):
+        step.train(Batch(inputs, targets, torch.arange(2)))
+        total += model[0].weight.grad
+    assert step.passes == 3000
+    torch.testing.assert_close(total / 3000, exact, rtol=0, atol=4 * 1.8 * exact.norm().item() / 54)
+
+
+def test_sam_takes_the_gradient_at_the_perturbed_point(make_plan, make_step) -> None:
+    method_class = load_method(PLUGINS / "sam" / "method.py")
+    method = method_class(method_class.Hyperparameters(rho=0.1))
+    plan = make_plan(loss=lambda outputs, targets, reduction="mean": (outputs**2).sum())
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    step = make_step(method, model, plan)
+    step.train(Batch(torch.ones(1, 1), torch.zeros(1), torch.zeros(1, dtype=torch.long)))
+    # the gradient 2 w at w = 2 + 0.1, from w = 2, at the reference lr of 0.1
+    assert model.weight.item() == pytest.approx(2.0 - 0.1 * 2 * 2.1, abs=1e-6)
+
+
+def test_finite_difference_matches_the_hessian_product(make_plan, make_step) -> None:
+    method_class = load_method(PLUGINS / "finite_difference_gr" / "method.py")
+    method = method_class(method_class.Hyperparameters(gamma=0.5))
+    plan = make_plan(loss=lambda outputs, targets, reduction="mean": (outputs**2).sum())
+    model = nn.Linear(1, 1, bias=False).double()
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    inputs = torch.ones(1, 1, dtype=torch.float64)
+    make_step(method, model, plan).train(
+        Batch(inputs, torch.zeros(1), torch.zeros(1, dtype=torch.long))
+    )
+    # g + gamma H g = 4 + 0.5 * 2 * 4, at the reference lr of 0.1
+    assert model.weight.item() == pytest.approx(2.0 - 0.1 * 8.0, abs=1e-9)
+
+
+def test_adahessian_divides_by_the_diagonal_of_a_quadratic(make_plan, make_step) -> None:
+    method_class = load_method(PLUGINS / "adahessian" / "method.py")
+    method = method_class(method_class.Hyperparameters(lr=1.0))
+    curvatures = torch.tensor([[1.0], [10.0], [100.0]])
+    plan = make_plan(
+        loss=lambda outputs, targets, reduction="mean": (curvatures.T * outputs**2).sum() / 2
+    )
+    model = nn.Linear(1, 3, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0], [-2.0], [3.0]]))
+    make_step(method, model, plan).train(
+        Batch(torch.ones(1, 1), torch.zeros(1), torch.zeros(1, dtype=torch.long))
+    )
+    # a Newton step on a diagonal quadratic reaches the minimum
+    torch.testing.assert_close(model.weight.detach(), torch.zeros(3, 1), rtol=0, atol=1e-3)
+
+
+REFUSED = {
+    "bad_default": "lies outside its range",
+    "bad_space": "`low <= high` must hold",
+    "missing_default": "needs a default",
+    "needs_missing_import": "ModuleNotFoundError: No module named 'a_package_that_is_not_there'",
+    "no_method": "expected exactly one subclass of Method, found none",
+    "syntax_error": "SyntaxError",
+    "two_methods": "expected exactly one subclass of Method, found First, Second",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_method_is_refused_with_the_reason(name) -> None:
+    assert read_card(PLUGINS / name / "card.toml", SubmissionCard).slug == name
+    with pytest.raises(PluginError) as refusal:
+        method_space(load_method(PLUGINS / name / "method.py"), "classification")
+    assert REFUSED[name] in str(refusal.value)

@@ -1,0 +1,73 @@
+"""The method and the task of the README, and fresh templates, pass their checks and run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.paths import ROOT
+
+README = ROOT / "README.md"
+PLUGINS = ["./my_opt.py", "./digits_gaps", "./new_opt", "./new_digits"]
+Assay = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, assay_process: Assay) -> Path:
+    """A folder with the files that the README shows, and one template of each kind."""
+    folder = tmp_path_factory.mktemp("readme")
+    for body in re.findall(r"^```\w+\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE):
+        name = re.match(r"# (\S+)\n", body)
+        assert name, f"a block without a file name:\n{body}"
+        path = folder / name[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(body)
+    for kind, name in (("method", "new_opt"), ("task", "new_digits")):
+        assert assay_process("new", kind, name, cwd=folder).code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checked(folder: Path, assay_process: Assay) -> dict[str, Any]:
+    said = assay_process("check", *PLUGINS, "--json", cwd=folder)
+    assert said.err == ""
+    return {report["name"]: report for report in json.loads(said.out)["checked"]}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_it_passes_every_check(plugin: str, checked: dict[str, Any]) -> None:
+    report = checked[plugin]
+    problems = [found for found in report["findings"] if found["status"] == "failed"]
+    assert problems == []
+    assert report["passed"] and len(report["findings"]) > 5
+
+
+def test_they_run_together_and_again_alike(folder: Path, assay_process: Assay) -> None:
+    methods = ("./my_opt.py", "./new_opt")
+    tasks = ("--task", "./digits_gaps", "--task", "./new_digits")
+    fixed = ("--set", "lr=0.03", "--repetition", "0")
+    said = assay_process("run", *methods, *tasks, *fixed, "--json", cwd=folder)
+    assert (said.code, said.err) == (0, "")
+    records = [json.loads(line)["record"] for line in said.out.splitlines()]
+    assert len(records) == 4
+    assert {record["status"] for record in records} == {"completed"}
+    assert min(record["result"]["test"] for record in records) > 0.8
+    again = assay_process(
+        "run", methods[0], *tasks[:2], *fixed, "--set", "beta=0.9", "--again", cwd=folder
+    )
+    assert again.code == 0
+    assert "bit-identical to its record" in again.out
+
+
+def test_the_readme_names_commands_and_files_that_exist(assay_process: Assay) -> None:
+    text = README.read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / target).exists(), target
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^    make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert re.findall(r"^    make (\w+)", text, re.MULTILINE) == ["quickstart", "test"]
