@@ -1,47 +1,84 @@
-"""A task imports the contract and its family, a method the contract: nothing else of ours."""
+"""Plugins come in by one door: they import `assay`, its families, models and quantizers alone."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import assay
 import pytest
-from assay.plugins import registry
+from assay.paths import ROOT, STARTERS
 
-TASK_MAY = ("assay.task", "assay.space", "assay.families", "assay.models", "torch")
-METHOD_MAY = ("assay.method", "assay.space", "assay.quantization", "torch", "pytorch_optimizer")
-STANDARD = ("__future__", "collections", "copy", "dataclasses", "functools", "itertools", "math")
-TYPING = ("typing", "types")
+DOOR = ("assay.families", "assay.models", "assay.quantization")
+LIBRARIES = ("torch", "pytorch_optimizer")
+STANDARD = ("__future__", "collections", "copy", "dataclasses", "functools", "itertools", "math",
+            "types", "typing")  # fmt: skip
+PLUGINS = sorted(
+    path
+    for place in (ROOT / "tasks", ROOT / "submissions", STARTERS)
+    for path in place.rglob("*.py")
+)
 
 
-def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(source: str) -> Iterator[str]:
+    """Modules that a file imports; a name imported from `assay` that is a module, as a module."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            yield from (
-                [f"suite.{alias.name}" for alias in node.names] if module == "suite" else [module]
-            )
+            names = [alias.name for alias in node.names]
+            if module == "assay":
+                yield from ("assay" if name in assay.__all__ else f"assay.{name}" for name in names)
+            else:
+                yield module
 
 
-def strangers(path: Path, may: tuple[str, ...]) -> list[str]:
-    allowed = (*may, *STANDARD, *TYPING)
+def strangers(source: str) -> list[str]:
+    """Modules that stand behind no door."""
     return [
         name
-        for name in imported(path)
-        if not any(name == module or name.startswith(f"{module}.") for module in allowed)
+        for name in imported(source)
+        if name != "assay"
+        and not any(name == m or name.startswith(f"{m}.") for m in (*DOOR, *LIBRARIES, *STANDARD))
     ]
 
 
-@pytest.mark.parametrize("slug", sorted(registry.task_entries()))
-def test_a_task_imports_the_contract_and_its_family(slug: str) -> None:
-    for path in registry.task_entries()[slug].folder.glob("*.py"):
-        assert strangers(path, TASK_MAY) == []
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_plugin_imports_from_the_door_alone(path: Path) -> None:
+    assert strangers(path.read_text()) == []
 
 
-@pytest.mark.parametrize("slug", sorted(registry.method_entries()))
-def test_a_method_imports_the_contract_alone(slug: str) -> None:
-    for path in registry.method_entries()[slug].source.parent.glob("*.py"):
-        assert strangers(path, METHOD_MAY) == []
+def test_every_task_and_submission_is_looked_at() -> None:
+    for kind in ("tasks", "submissions"):
+        folders = {path.parent for path in (ROOT / kind).glob("*/card.toml")}
+        assert folders and folders <= {path.parent for path in PLUGINS}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from assay.method import Method", "from assay import records", "import assay.engine.pool",
+     "from .. import x", "import mlflow", "from assay_leaderboard import cli"],
+)  # fmt: skip
+def test_what_is_behind_the_door_is_seen(line: str) -> None:
+    assert strangers(line) != []
+
+
+def test_every_name_of_the_door_leads_somewhere() -> None:
+    for name in assay.__all__:
+        assert getattr(assay, name) is not None
+    assert set(assay.__all__) <= set(dir(assay))
+    with pytest.raises(AttributeError, match="no attribute 'Metod'"):
+        assay.Metod  # noqa: B018
+
+
+def test_importing_it_brings_no_framework() -> None:
+    program = (
+        "import sys, assay\n"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'pandas', 'typer'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

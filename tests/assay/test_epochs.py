@@ -183,9 +183,7 @@ def test_a_worker_gets_seeds_and_never_their_root(
 ) -> None:
     """Hidden repetitions are other problems than public ones, and repeat under the same root."""
     task = make_task()
-    method = make_method(
-        "mine", "from assay.method import Method\n\n\nclass M(Method):\n    pass\n"
-    )
+    method = make_method("mine", "from assay import Method\n\n\nclass M(Method):\n    pass\n")
     root = "f" * 64
     with Overheard(n_workers=1, compute=Compute(), epoch=Epoch("spring", root)) as pool:
         from assay.engine.cells import make_cells

@@ -29,7 +29,7 @@ from assay_leaderboard.site.pages import (
     task_entries,
     task_pages,
 )
-from assay_leaderboard.site.pages.views import CellView, Landscape, Method, SiteView, TaskView
+from assay_leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
 from markupsafe import Markup
 
 STATIC = Path(assay_leaderboard.site.__file__).parent / "static"

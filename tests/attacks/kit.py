@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.method import Method, Plan
+from assay import Method, Plan
 from torch import nn, optim
 
 TOKEN = re.compile(rb"ASSAY-CANARY-[a-z]+-[0-9a-f]{32}")

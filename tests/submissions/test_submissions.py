@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 from assay.cards import TRACKS, SubmissionCard, read_card
 from assay.method import method_space, overridden_hooks
@@ -12,7 +10,6 @@ from assay.plugins.loading import load_method
 
 SUBMISSIONS = ROOT / "submissions"
 SLUGS = sorted(path.parent.name for path in SUBMISSIONS.glob("*/card.toml"))
-ALLOWED_IMPORTS = ("assay.method", "assay.space", "assay.quantization")
 
 PAPER_DEFAULTS = {
     "adadelta": {"lr": 1.0, "rho": 0.95, "eps": 1e-6, "weight_decay": 0.0},
@@ -49,23 +46,6 @@ def test_is_complete_in_its_folder(slug) -> None:
         space = method_space(method, family)
         assert set(space.ranges) <= set(space.defaults)
         assert len(space.ranges) <= 4, "K quasi-random points cannot fill more dimensions"
-
-
-@pytest.mark.parametrize("slug", SLUGS)
-def test_imports_the_contract_alone(slug) -> None:
-    tree = ast.parse((SUBMISSIONS / slug / "method.py").read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            at_top = node.module == "suite"
-            names = [f"suite.{a.name}" for a in node.names] if at_top else [str(node.module)]
-        for name in names:
-            if name.split(".")[0] == "suite":
-                assert name in ALLOWED_IMPORTS
-            assert name.split(".")[0] not in ("tasks", "submissions", "leaderboard")
 
 
 @pytest.mark.parametrize("slug", SLUGS)

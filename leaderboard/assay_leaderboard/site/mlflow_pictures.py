@@ -14,8 +14,8 @@ from assay_leaderboard.evidence.cells import Catalogue
 from assay_leaderboard.evidence.results_folder import TaskRecords
 from assay_leaderboard.site.build.task_part import runs_of
 from assay_leaderboard.site.pages import figures
-from assay_leaderboard.site.pages.views import CellView
 from assay_leaderboard.site.pictures import standalone
+from assay_leaderboard.site.views import CellView
 
 
 def draw(store: Store, study: StudyRecord) -> dict[str, str]:

@@ -223,7 +223,7 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise BundleError(
             f"{where}: expected a bundle of schema {SCHEMA_VERSION}, got {str(version)[:40]!r}; if "
-            "it was made by a newer Assay: pip install --upgrade assay-bench"
+            "it was made by a newer Assay: pip install --upgrade trainassay"
         )
     try:
         return model.model_validate(value)

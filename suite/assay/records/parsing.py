@@ -118,7 +118,7 @@ def record_from(
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{origin}: written by a newer Assay (record schema {version}, this one reads up to "
-            f"{SCHEMA_VERSION}); upgrade with: pip install --upgrade assay-bench"
+            f"{SCHEMA_VERSION}); upgrade with: pip install --upgrade trainassay"
         )
     while version < SCHEMA_VERSION:
         if version not in UPGRADES:

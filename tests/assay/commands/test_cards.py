@@ -127,7 +127,7 @@ def test_list_imports_no_framework_and_no_plugin(tmp_path: Path) -> None:
         "sys.argv = ['assay', 'list']\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "heavy = {'torch', 'numpy', 'rich', 'mlflow', 'optuna', 'sklearn'}\n"
-        "plugins = {name for name in sys.modules if name.startswith('assay_')}\n"
+        "plugins = {name for name in sys.modules if name.startswith(('assay_task', 'assay_method'))}\n"
         "print(sorted(heavy & set(sys.modules) | plugins), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -21,7 +21,7 @@ class Fixed:
 
     def __init__(self, cell: Cell, results: Path, patch: pytest.MonkeyPatch) -> None:
         self.cell, self.results, self.patch = cell, results, patch
-        patch.setattr(run_many, "make_cells", lambda *_: [cell])
+        patch.setattr(run_one, "make_cells", lambda *_: [cell])
 
     def run(self, pool: Any, *settings: str, again: bool = False) -> int:
         self.patch.setattr(run_many, "Pool", lambda **_: pool)

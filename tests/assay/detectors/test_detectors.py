@@ -35,9 +35,7 @@ TASK = TaskRef(slug="digits", version=1, code_hash=sha256("task"))
 BATCHES = (20, 40, 60, 80, 100)
 LIFT = (0.5, 0.8, 0.92, 0.98, 1.0)
 """Share of the final score that a curve has at BATCHES."""
-OPTIMIZER = (
-    b"from assay.method import Method\nclass A(Method):\n    def configure_optimizer(s): ...\n"
-)
+OPTIMIZER = b"from assay import Method\nclass A(Method):\n    def configure_optimizer(s): ...\n"
 
 
 def card_of(**changes: Any) -> TaskCard:

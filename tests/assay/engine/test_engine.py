@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from assay import Seeds
 from assay.commands import run_many
 from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
@@ -25,7 +26,6 @@ from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_r
 from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import RULESET
-from assay.task import Seeds
 from safetensors.torch import load_file
 
 STILL = """\
@@ -244,7 +244,7 @@ def test_a_worker_that_is_killed_is_replaced(
     for peer in pool._peers:
         os.killpg(peer._process.pid, signal.SIGKILL)
     for _ in pool._peers:
-        with pytest.raises(WorkerError, match=r"suite\.worker ended unexpectedly"):
+        with pytest.raises(WorkerError, match=r"assay.worker.serve ended unexpectedly"):
             run(pool, task, kills)
     records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]
     assert [record.status for record in records] == ["completed"] * 3

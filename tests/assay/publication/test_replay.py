@@ -281,7 +281,7 @@ def test_a_real_run_is_identical_and_a_forged_score_is_not(
 ) -> None:
     from assay.engine.cells import make_cells
 
-    source = "from assay.method import Method\n\n\nclass M(Method):\n    pass\n"
+    source = "from assay import Method\n\n\nclass M(Method):\n    pass\n"
     task, method = make_task(), make_method("mine", source)
     monkeypatch.setattr(replaying, "find_task", lambda slug: task)
     (cell,) = make_cells([(task, method)], pool, "quick")

@@ -83,7 +83,7 @@ def refusal(repo: Path, author: Any, entry: MethodEntry) -> str:
 
 def test_every_problem_is_told_at_once(repo: Path, author: Any) -> None:
     git(repo, "branch", "submission/mine")
-    (repo / "suite" / "engine.py").write_text("a = 2\n")
+    (repo / "suite" / "assay" / "engine.py").write_text("a = 2\n")
     (repo / "tasks" / "mine").mkdir()
     (repo / "tasks" / "mine" / "task.py").write_text("")
     said = refusal(repo, author, author.method())

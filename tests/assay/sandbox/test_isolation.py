@@ -327,7 +327,7 @@ def test_a_record_says_in_which_sandbox_it_was_made(
     pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
 ) -> None:
     records = [
-        run_module(pool, make_task(f"toy{n}"), tmp_path, "from assay.method import Method\n"
+        run_module(pool, make_task(f"toy{n}"), tmp_path, "from assay import Method\n"
                    "class Plain(Method):\n    pass\n", slug="plain")
         for n in range(3)
     ]  # fmt: skip

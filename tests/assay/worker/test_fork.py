@@ -18,14 +18,14 @@ import pytest
 WORKER = """\
 import json, os, sys
 from pathlib import Path
-from suite import worker
+from assay.worker import fork
 
 channel = os.fdopen(os.dup(1), "w", buffering=1)
 results = os.open(sys.argv[2], os.O_RDONLY)
-place = worker.Place("subprocess", Path(sys.argv[1]), results, {})
-worker._close_to_children()
+place = fork.Place("subprocess", Path(sys.argv[1]), results, {})
+fork._close_to_children()
 for line in sys.stdin:
-    channel.write(json.dumps(worker.run_in_child(json.loads(line), place)) + "\\n")
+    channel.write(json.dumps(fork.run_in_child(json.loads(line), place)) + "\\n")
 """
 HANGS = """\
 import os, subprocess, sys

@@ -21,7 +21,7 @@ from assay_leaderboard.site.html.text import duration, minus, p_text, rank_text,
 from assay_leaderboard.site.pages import cell_pages, recommendation, task_pages
 from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.compare import compare_data, family_entries, task_entries
-from assay_leaderboard.site.pages.views import CellView, SiteView, TaskView
+from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
 from tests.assay_leaderboard.conftest import demo
 from tests.assay_leaderboard.making import STATIC, board_pages, demo_cards, links_of, site_view

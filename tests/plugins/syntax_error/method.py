@@ -1,6 +1,6 @@
 """Is not Python."""
 
-from assay.method import Method
+from assay import Method
 
 
 class Broken(Method)

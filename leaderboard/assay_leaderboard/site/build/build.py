@@ -35,7 +35,7 @@ from assay_leaderboard.site.html.templates import prepare
 from assay_leaderboard.site.reports import Reports
 from assay_leaderboard.site.reports import read as read_reports
 from assay_leaderboard.site.build.family_part import GroupPart, Member
-from assay_leaderboard.site.pages.views import Method, SiteView
+from assay_leaderboard.site.views import Method, SiteView
 from assay_leaderboard.site.build.processes import Workers, cores, spare, uncollected
 from assay_leaderboard.schema.board import Basis, Board
 from assay.plugins import registry

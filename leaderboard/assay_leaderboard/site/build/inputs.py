@@ -42,7 +42,7 @@ from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
 from assay_leaderboard.site.output import File, write
 from assay_leaderboard.site.html.links import Links
 from assay_leaderboard.site.pages import cell_pages, method_lines, score_cells, task_entries, task_pages
-from assay_leaderboard.site.pages.views import CellView, Landscape, TaskView
+from assay_leaderboard.site.views import CellView, Landscape, TaskView
 from assay_leaderboard.site.build.processes import Workers
 from assay_leaderboard.evidence.flags import Suspicions
 from assay_leaderboard.schema.board import TaskTable
@@ -86,7 +86,7 @@ def gather(folders: Iterable[Path], *, with_local: bool) -> Context:
         links=Links(
             tasks=frozenset(task for shelf in shelves for task in shelf.tasks if task in tasks),
             methods=frozenset({*methods, *(slug for shelf in shelves for slug in _methods(shelf))}),
-            version=importlib.metadata.version("assay-bench"),
+            version=importlib.metadata.version("trainassay"),
             ruleset=RULESET.version,
             with_local=with_local,
         ),

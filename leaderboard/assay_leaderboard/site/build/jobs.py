@@ -20,7 +20,7 @@ from assay_leaderboard.site.pages import compare_data
 from assay_leaderboard.site.build.task_part import LONG_TABLE
 from assay_leaderboard.site.build.inputs import Context
 from assay_leaderboard.site.build.family_part import Member
-from assay_leaderboard.site.pages.views import SiteView
+from assay_leaderboard.site.views import SiteView
 from assay.cards import SubmissionCard, TaskCard
 from assay.ruleset import Ruleset
 

@@ -15,7 +15,7 @@ from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.exports import csv_tables
 from assay_leaderboard.site.html.links import DATA
 from assay_leaderboard.site.output import File
-from assay_leaderboard.site.pages.views import SiteView, TaskView
+from assay_leaderboard.site.views import SiteView, TaskView
 
 
 class TaskTwin(Part):

@@ -19,8 +19,8 @@ from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, said
 from assay_leaderboard.site.pages.audit import controls
 from assay_leaderboard.site.pages.task import EMPTY
-from assay_leaderboard.site.pages.views import SiteView
 from assay_leaderboard.site.reports import Scorecard, Waiting
+from assay_leaderboard.site.views import SiteView
 
 
 def about_pages(view: SiteView, links: Links) -> dict[str, str]:

@@ -16,7 +16,7 @@ from assay_leaderboard.site.html.links import Links, Place
 from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, p_text, said, span
-from assay_leaderboard.site.pages.views import SiteView
+from assay_leaderboard.site.views import SiteView
 
 MARKS = {"supported": "▲", "contradicted": "▼", "inconclusive": "?", "not tested": "○"}
 

@@ -16,7 +16,7 @@ from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.html.links import DATA, Links
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, minus, p_text, rank_text
-from assay_leaderboard.site.pages.views import SiteView
+from assay_leaderboard.site.views import SiteView
 
 OPPOSITE = {"better": "worse", "worse": "better"}
 _MINUS, _NO_P = (json.dumps(text)[1:-1] for text in (minus("-"), NONE))

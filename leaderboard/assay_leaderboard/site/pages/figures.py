@@ -9,8 +9,8 @@ from markupsafe import Markup
 from assay_leaderboard.schema.board import Row, Summary
 from assay_leaderboard.schema.task_details import Detail
 from assay_leaderboard.site import pictures
-from assay_leaderboard.site.pages.views import CellView, TaskView
 from assay_leaderboard.site.pictures import Estimate, Measure, Spent
+from assay_leaderboard.site.views import CellView, TaskView
 
 CONFIDENCE = 0.95
 

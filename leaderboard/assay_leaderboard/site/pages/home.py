@@ -14,7 +14,7 @@ from assay_leaderboard.site.html.text import NONE, link, said, verdict_word
 from assay_leaderboard.site.pages import recommendation
 from assay_leaderboard.site.pages.family import first_rank
 from assay_leaderboard.site.pages.task import EMPTY, facets, method_cell
-from assay_leaderboard.site.pages.views import Method, SiteView
+from assay_leaderboard.site.views import Method, SiteView
 
 
 def home(view: SiteView, links: Links) -> dict[str, str]:

@@ -26,7 +26,7 @@ from assay_leaderboard.site.html.text import (
 )
 from assay_leaderboard.site.pages.claims import claim_grid
 from assay_leaderboard.site.pages.task import EMPTY, command_cell, sample_cell
-from assay_leaderboard.site.pages.views import Method, SiteView
+from assay_leaderboard.site.views import Method, SiteView
 
 _RESULTS = (
     Column("task", "Task", text=True),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
 from assay_leaderboard.site.html.text import span
-from assay_leaderboard.site.pages.views import SiteView
+from assay_leaderboard.site.views import SiteView
 
 SHOWN = 3
 """Methods and tasks that a card names; the others are counted."""

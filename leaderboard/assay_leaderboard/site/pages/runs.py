@@ -40,7 +40,7 @@ from assay_leaderboard.site.html.text import (
     verdict_word,
 )
 from assay_leaderboard.site.pages import figures
-from assay_leaderboard.site.pages.views import CellView
+from assay_leaderboard.site.views import CellView
 
 _HEAD = "".join(
     f'<th scope="col">{name}'

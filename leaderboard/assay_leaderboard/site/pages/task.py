@@ -29,7 +29,7 @@ from assay_leaderboard.site.html.text import (
     verdict_word,
 )
 from assay_leaderboard.site.pages import figures
-from assay_leaderboard.site.pages.views import TaskView
+from assay_leaderboard.site.views import TaskView
 
 EMPTY = Cell(NONE)
 
