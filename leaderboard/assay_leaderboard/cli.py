@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assay.plugins.registry import TaskEntry
 
     from assay_leaderboard.evidence.cells import Catalogue, Evidence
-    from assay_leaderboard.evidence.flags import Suspicions
+    from assay_leaderboard.evidence.flags import FlagFinder
 
 Names = Annotated[
     list[str] | None,
@@ -311,14 +311,14 @@ def _read(
     return catalogue, evidence
 
 
-def _suspicions(tasks: Iterable[TaskEntry]) -> Suspicions:
+def _suspicions(tasks: Iterable[TaskEntry]) -> FlagFinder:
     """What the detectors need of the submissions of this checkout."""
     from assay.plugins import registry
 
-    from assay_leaderboard.evidence.flags import Suspicions
+    from assay_leaderboard.evidence.flags import FlagFinder
 
     methods = registry.method_entries().values()
-    return Suspicions(
+    return FlagFinder(
         cards={entry.card.slug: entry.card for entry in tasks},
         sources={registry.method_ref(entry): entry.contents for entry in methods},
         baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),

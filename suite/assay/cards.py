@@ -59,11 +59,11 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class _Part(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Dataset(_Part):
+class Dataset(_CardPart):
     """Where a task's data come from."""
 
     name: Slug
@@ -75,14 +75,14 @@ class Dataset(_Part):
     """Digest of each published file, where the loader checks one."""
 
 
-class Model(_Part):
+class Model(_CardPart):
     """The network, by name and parameters of assay.models."""
 
     name: Slug
     parameters: dict[str, Value] = {}
 
 
-class Metric(_Part):
+class Metric(_CardPart):
     """What is scored."""
 
     name: Slug
@@ -95,7 +95,7 @@ class Metric(_Part):
     """Unit of the score: "share" for 0..1."""
 
 
-class Budget(_Part):
+class Budget(_CardPart):
     """What one run may spend."""
 
     batches: Annotated[int, Field(ge=1)]
@@ -107,7 +107,7 @@ class Budget(_Part):
     """Wall time after which a run is stopped and recorded as out_of_budget."""
 
 
-class Evaluation(_Part):
+class Evaluation(_CardPart):
     """When weights are taken for scoring; the last batch is always among the points."""
 
     points: Annotated[int, Field(ge=1, le=200)] = 1
@@ -123,14 +123,14 @@ class Evaluation(_Part):
         return sorted(chosen | {total})
 
 
-class Target(_Part):
+class Target(_CardPart):
     """A frozen score for time-to-target."""
 
     name: Literal["easy", "reference", "stretch"]
     value: float
 
 
-class Citation(_Part):
+class Citation(_CardPart):
     """A paper."""
 
     title: Text
@@ -139,7 +139,7 @@ class Citation(_Part):
     """arXiv number, DOI or proceedings."""
 
 
-class TaskCard(_Part):
+class TaskCard(_CardPart):
     """Data sheet of a task."""
 
     schema_version: Literal[1] = 1
@@ -175,7 +175,7 @@ class TaskCard(_Part):
     superseded_by: Slug | None = None
 
 
-class Claim(_Part):
+class Claim(_CardPart):
     """One testable statement of a paper."""
 
     text: Text
@@ -192,7 +192,7 @@ class Claim(_Part):
     """False: the claim is about the defaults, not about the tuned method."""
 
 
-class SubmissionCard(_Part):
+class SubmissionCard(_CardPart):
     """Data sheet of a method."""
 
     schema_version: Literal[1] = 1

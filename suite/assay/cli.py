@@ -243,12 +243,12 @@ def run(
         assay run adam --task diffgrad_f1 --set lr=0.05 --repetition 0
     """
     from assay.commands import run_many, run_one
-    from assay.engine.planning import Request
+    from assay.engine.planning import RunRequest
     from assay.epochs import epochs_folder, open_epoch
 
     if secret is not None and epoch is None:
         raise AssayError("--secret was given without --epoch; expected the name of its epoch too")
-    request = Request(
+    request = RunRequest(
         methods=methods,
         tasks=chosen_tasks(tasks, family, tier),
         preset="quick" if quick else "full",
@@ -282,11 +282,11 @@ def quickstart(
 ) -> None:
     """Rank diffGrad against SGD, Adam and others in five families, in minutes."""
     from assay.commands import run_many
-    from assay.engine.planning import Request
+    from assay.engine.planning import RunRequest
     from assay.plugins.registry import select_tasks
 
     methods, tasks = run_many.QUICKSTART_METHODS, run_many.QUICKSTART_TASKS
-    request = Request(
+    request = RunRequest(
         methods=methods,
         tasks=select_tasks(tasks),
         preset="quick",

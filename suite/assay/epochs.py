@@ -76,7 +76,7 @@ AnyPublished = TypeVar("AnyPublished", Commitment, Revelation)
 
 
 @dataclass(frozen=True)
-class Status:
+class EpochStatus:
     """One epoch as published."""
 
     name: str
@@ -145,7 +145,7 @@ def open_epoch(name: str, folder: Path, secret: Path | None = None) -> Epoch:
     return Epoch(name, root)
 
 
-def epochs(folder: Path) -> Iterator[Status]:
+def epochs(folder: Path) -> Iterator[EpochStatus]:
     """Every epoch that has begun, by name.
 
     Raises:
@@ -159,7 +159,7 @@ def epochs(folder: Path) -> Iterator[Status]:
         ended = _read(place, Revelation) if place.exists() else None
         if ended is not None:
             _checked(found, ended.key, place)
-        yield Status(found.name, found.at, ended.at if ended else None, found.commitment)
+        yield EpochStatus(found.name, found.at, ended.at if ended else None, found.commitment)
 
 
 def _key(master: bytes, name: str) -> str:

@@ -34,11 +34,11 @@ from assay.records.schema import (
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay.space import Space, Value
-from assay_leaderboard.boards.task_records import Dossier, of_records
+from assay_leaderboard.boards.task_records import TaskEvidence, of_records
 from assay_leaderboard.evidence.cells import Catalogue, Evidence, Run
 from assay_leaderboard.evidence.results_folder import TaskRecords
 from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import Request
+from assay_leaderboard.site.build.plan import BuildRequest
 from hypothesis import settings
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -212,7 +212,7 @@ class Records:
         """Give a run other contents."""
         self.runs[run_id] = self.runs[run_id].model_copy(update=changes)
 
-    def dossier(self, task: str) -> Dossier:
+    def dossier(self, task: str) -> TaskEvidence:
         """What `assay_leaderboard.boards.task_records` makes of the records."""
         return of_records(task, [TaskRecords(self.studies, self.runs)], self.catalogue, RULESET)
 
@@ -386,7 +386,7 @@ def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     root, made = tmp_path_factory.mktemp("simulated"), simulation()
     with checkout_at(root):
         made.make(root, 4, 3)
-        build(Request(out=root / "site", jobs=1, cache=False))
+        build(BuildRequest(out=root / "site", jobs=1, cache=False))
     return Simulated(root, made)
 
 

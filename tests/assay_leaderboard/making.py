@@ -11,7 +11,7 @@ from assay.cards import Citation, Claim, SubmissionCard
 from assay.records.schema import RunRecord
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import build
-from assay_leaderboard.boards.task_comparisons import Contest, pairs
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
 from assay_leaderboard.claims.ledger import evaluate
 from assay_leaderboard.evidence.cells import Catalogue, Evidence, with_studies
 from assay_leaderboard.schema.board import Board, BudgetRow, BudgetTable
@@ -29,7 +29,7 @@ from assay_leaderboard.site.pages import (
     task_entries,
     task_pages,
 )
-from assay_leaderboard.site.views import CellView, Landscape, Method, SiteView, TaskView
+from assay_leaderboard.site.views import CellView, Landscape, MethodView, SiteView, TaskView
 from markupsafe import Markup
 
 STATIC = Path(assay_leaderboard.site.__file__).parent / "static"
@@ -97,7 +97,7 @@ def site_view(
     for table, untuned in zip(tuned.tasks, defaults.tasks, strict=True):
         card = catalogue.tasks[table.task][0]
         found, _ = with_studies(card, evidence, catalogue, RULESET)
-        contest = Contest(card, [cell for cell, _ in found], "tuned", RULESET)
+        contest = TaskComparisons(card, [cell for cell, _ in found], "tuned", RULESET)
         contests.append(contest)
         made = TaskDetail(
             task=table.task,
@@ -119,7 +119,7 @@ def site_view(
     links = Links(frozenset(details), frozenset(slugs))
     lines = {table.task: method_lines(table, links) for table in tuned.tasks}
     methods = {
-        slug: Method(
+        slug: MethodView(
             slug,
             cards.get(slug),
             {task: Markup(found[slug]) for task, found in lines.items() if slug in found},

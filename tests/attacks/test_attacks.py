@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from assay.checking import attack_judge, attack_range
 from assay.checking.attack_judge import Attack
-from assay.checking.attack_range import Ending, Range, read_registry
+from assay.checking.attack_range import AttackRange, Ending, read_registry
 from assay.checking.canaries import plant
 from assay.errors import UnknownName
 from assay.sandbox.bubblewrap import bubblewrap_problem
@@ -26,23 +26,23 @@ GAINED, NOTHING = ("flagged", "open"), ("failed", "no gain")
 
 
 @pytest.fixture(scope="module")
-def sandboxed() -> Iterator[Range]:
+def sandboxed() -> Iterator[AttackRange]:
     problem = bubblewrap_problem()
     if problem:  # an attack that was not tried is not one that failed
         pytest.fail(f"attacks are judged in the full sandbox: {problem}; {ADVICE}")
-    with Range("bubblewrap") as against:
+    with AttackRange("bubblewrap") as against:
         yield against
 
 
 @pytest.fixture(scope="module")
-def unsandboxed() -> Iterator[Range]:
-    with Range("subprocess") as against:
+def unsandboxed() -> Iterator[AttackRange]:
+    with AttackRange("subprocess") as against:
         yield against
 
 
 @pytest.mark.parametrize("attack", HERE, ids=lambda attack: attack.slug)
 def test_an_attack_ends_in_the_sandbox_as_the_registry_says(
-    attack: Attack, sandboxed: Range
+    attack: Attack, sandboxed: AttackRange
 ) -> None:
     ending = sandboxed.run(attack)
     # Whether a run fails or ends for nothing may depend on what comes first.
@@ -51,7 +51,7 @@ def test_an_attack_ends_in_the_sandbox_as_the_registry_says(
 
 
 @pytest.mark.parametrize("attack", HARMLESS, ids=lambda attack: attack.slug)
-def test_an_attack_is_no_dud(attack: Attack, unsandboxed: Range) -> None:
+def test_an_attack_is_no_dud(attack: Attack, unsandboxed: AttackRange) -> None:
     """What the sandbox stops gains without it; what the engine's design stops never does."""
     ending = unsandboxed.run(attack)
     wanted = GAINED if attack.unsandboxed == "gains" else NOTHING
@@ -142,7 +142,7 @@ def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, ended: attack_judge.Result, code: int
 ) -> None:
     from assay.cli import app
-    from assay.sandbox import launch
+    from assay.sandbox import mechanisms
 
     class Fake(contextlib.AbstractContextManager["Fake"]):
         def __init__(self, mechanism: str) -> None: ...
@@ -152,8 +152,8 @@ def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
         def run(self, attack: Attack) -> Ending:
             return ending_of(attack.slug, ended, "failed")
 
-    monkeypatch.setattr(attack_range, "Range", Fake)
-    monkeypatch.setattr(launch, "choose", lambda **_: "bubblewrap")
+    monkeypatch.setattr(attack_range, "AttackRange", Fake)
+    monkeypatch.setattr(mechanisms, "choose", lambda **_: "bubblewrap")
     said = CliRunner().invoke(app, ["sandbox", "frame_walk"])
     assert said.exit_code == code
     assert "frame_walk" in said.output

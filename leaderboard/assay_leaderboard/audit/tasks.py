@@ -13,10 +13,10 @@ from assay.cards import Family, TaskCard
 from assay.ruleset import Ruleset, Tier
 
 from assay_leaderboard.audit.false_positives import ControlReport
-from assay_leaderboard.audit.tiers import Calibration, calibrate
-from assay_leaderboard.boards.task_comparisons import Contest, ranks
+from assay_leaderboard.audit.tiers import TierAgreement, calibrate
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, ranks
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.schema.task_details import Target
+from assay_leaderboard.schema.task_details import TargetReached
 from assay_leaderboard.schema.values import Comparison, Part
 
 Soundness = Literal["sound", "problem", "not measured"]
@@ -77,7 +77,7 @@ class Audit(Part):
     alpha: float
     confidence: float
     tasks: list[TaskAudit]
-    calibration: list[Calibration]
+    calibration: list[TierAgreement]
     """Per family: what the lite tier says of the standard one."""
     control: ControlReport | None
     """The reference against itself under other seeds; None where `assay aa` was not run."""
@@ -85,9 +85,9 @@ class Audit(Part):
 
 
 def audit(
-    contests: Sequence[Contest],
+    contests: Sequence[TaskComparisons],
     tasks: Iterable[TaskCard],
-    targets: Mapping[str, Sequence[Target]],
+    targets: Mapping[str, Sequence[TargetReached]],
     control: ControlReport | None,
     ruleset: Ruleset,
     problems: Sequence[str] = (),
@@ -109,7 +109,7 @@ def audit(
         confidence=ruleset.confidence,
         tasks=[
             _audit(
-                by_task.get(card.slug) or Contest(card, [], "tuned", ruleset),
+                by_task.get(card.slug) or TaskComparisons(card, [], "tuned", ruleset),
                 targets.get(card.slug, ()),
             )
             for card in tasks
@@ -120,7 +120,7 @@ def audit(
     )
 
 
-def _audit(contest: Contest, targets: Sequence[Target]) -> TaskAudit:
+def _audit(contest: TaskComparisons, targets: Sequence[TargetReached]) -> TaskAudit:
     card, ranked, reference = contest.card, contest.ranked, contest.reference
     above = _above_chance(contest)
     checks = [
@@ -153,7 +153,7 @@ def _audit(contest: Contest, targets: Sequence[Target]) -> TaskAudit:
     )
 
 
-def _above_chance(contest: Contest) -> Comparison | None:
+def _above_chance(contest: TaskComparisons) -> Comparison | None:
     """The reference against a method that always scores the chance level."""
     if contest.reference is None:
         return None
@@ -163,7 +163,7 @@ def _above_chance(contest: Contest) -> Comparison | None:
     return contest.compared(sign * (np.array(values, dtype=np.float64) - metric.chance))
 
 
-def _widest(contest: Contest) -> Widest | None:
+def _widest(contest: TaskComparisons) -> Widest | None:
     ranked = contest.ranked
     if len(ranked) < 2:
         return None
@@ -180,7 +180,7 @@ def _widest(contest: Contest) -> Widest | None:
     )
 
 
-def _ceiling(contest: Contest) -> float | None:
+def _ceiling(contest: TaskComparisons) -> float | None:
     """Shares have a best possible value; other metrics are taken as open-ended."""
     metric, ranked = contest.card.metric, contest.ranked
     if metric.unit != "share" or not ranked:
@@ -191,7 +191,7 @@ def _ceiling(contest: Contest) -> float | None:
 
 
 def _reference_problems(
-    contest: Contest, above: Comparison | None, checks: Sequence[TargetCheck]
+    contest: TaskComparisons, above: Comparison | None, checks: Sequence[TargetCheck]
 ) -> list[str]:
     card = contest.card
     if above is None:
@@ -212,7 +212,7 @@ def _reference_problems(
     return found
 
 
-def _spread_problems(contest: Contest, separated: int, ceiling: float | None) -> list[str]:
+def _spread_problems(contest: TaskComparisons, separated: int, ceiling: float | None) -> list[str]:
     n = len(contest.ranked)
     found = []
     if n < 2:
@@ -231,7 +231,7 @@ def _spread_problems(contest: Contest, separated: int, ceiling: float | None) ->
     return found
 
 
-def _soundness(contest: Contest, problems: Sequence[str]) -> Soundness:
+def _soundness(contest: TaskComparisons, problems: Sequence[str]) -> Soundness:
     if contest.reference is None or len(contest.ranked) < 2:
         return "not measured"
     return "problem" if problems else "sound"

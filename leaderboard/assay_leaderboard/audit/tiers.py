@@ -9,7 +9,7 @@ from assay.cards import FAMILIES, Family
 from assay.ruleset import Ruleset, Tier
 
 from assay_leaderboard.boards.family_ranking import summarise
-from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.schema.values import Floats, Interval, Part
 from assay_leaderboard.statistics.bootstrap import resamples
 
@@ -17,7 +17,7 @@ MIN_METHODS = 4
 """With three, Kendall's tau has four values: it could say nothing."""
 
 
-class Calibration(Part):
+class TierAgreement(Part):
     """One family: its lite scores against its standard scores."""
 
     family: Family
@@ -34,13 +34,13 @@ class Calibration(Part):
     """Why it is not measurable; empty if it is."""
 
 
-def calibrate(contests: Sequence[Contest], ruleset: Ruleset) -> list[Calibration]:
+def calibrate(contests: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
     """The calibration of every family that has records, in the usual order of families."""
     present = {contest.card.family for contest in contests}
     return [_family(family, contests, ruleset) for family in FAMILIES if family in present]
 
 
-def _family(family: Family, contests: Sequence[Contest], ruleset: Ruleset) -> Calibration:
+def _family(family: Family, contests: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
     lite, n_lite = _scores(family, "lite", contests)
     standard, n_standard = _scores(family, "standard", contests)
     methods = sorted(lite.keys() & standard.keys())
@@ -55,7 +55,7 @@ def _family(family: Family, contests: Sequence[Contest], ruleset: Ruleset) -> Ca
         x, y = (np.array([scores[m] for m in methods]) for scores in (lite, standard))
         tau, interval = kendall(x, y, family, ruleset)
         note = "" if tau is not None else "not measurable: all methods tie"
-    return Calibration(
+    return TierAgreement(
         family=family,
         methods=methods,
         n_lite=n_lite,
@@ -67,7 +67,7 @@ def _family(family: Family, contests: Sequence[Contest], ruleset: Ruleset) -> Ca
 
 
 def _scores(
-    family: Family, tier: Tier, contests: Sequence[Contest]
+    family: Family, tier: Tier, contests: Sequence[TaskComparisons]
 ) -> tuple[dict[str, float], int]:
     """Interquartile means of the methods that have all tasks of a tier, and how many those are."""
     work = [c for c in contests if c.card.family == family and c.card.tier == tier]

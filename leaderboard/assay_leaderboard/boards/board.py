@@ -14,10 +14,10 @@ from assay.cards import FAMILIES, TaskCard
 from assay.ruleset import Ruleset, Tier
 
 from assay_leaderboard.boards.family_ranking import summarise
-from assay_leaderboard.boards.task_comparisons import Contest, ranks, versus_reference
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, ranks, versus_reference
 from assay_leaderboard.evidence.cells import (
     Catalogue,
-    Cell,
+    CellEvidence,
     Evidence,
     Repetitions,
     cells,
@@ -26,10 +26,10 @@ from assay_leaderboard.evidence.cells import (
 from assay_leaderboard.schema.board import (
     Basis,
     Board,
+    FamilySummary,
     Row,
     Sample,
     State,
-    Summary,
     TaskTable,
     Withdrawn,
 )
@@ -52,7 +52,7 @@ def build(
 ) -> Board:
     """The board of `tasks`, in the order given; tasks without a record are left out."""
     problems = list(evidence.problems)
-    work: list[Contest] = []
+    work: list[TaskComparisons] = []
     withdrawn: dict[str, list[Withdrawn]] = {}
     for slug in tasks:
         card = catalogue.tasks[slug][0]
@@ -60,7 +60,7 @@ def build(
         problems += wrong
         withdrawn[slug] = past(card, evidence, catalogue, ruleset)
         if found or withdrawn[slug]:
-            work.append(Contest(card, found, basis, ruleset))
+            work.append(TaskComparisons(card, found, basis, ruleset))
     tables = [table(task, withdrawn[task.card.slug]) for task in work]
     summaries = [
         summarise(name, members) for name, members in groups(work, lambda t: t.card).items()
@@ -87,7 +87,7 @@ def groups(work: Sequence[Item], card: Callable[[Item], TaskCard]) -> dict[str, 
 
 def assembled(
     tables: Sequence[TaskTable],
-    summaries: Sequence[Summary],
+    summaries: Sequence[FamilySummary],
     problems: Sequence[str],
     ruleset: Ruleset,
     basis: Basis,
@@ -130,7 +130,7 @@ def past(
 
 
 def table(
-    contest: Contest, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
+    contest: TaskComparisons, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
 ) -> TaskTable:
     """The table of one task: ranked rows from best to worst, then the others.
 
@@ -175,8 +175,8 @@ def table(
 
 
 def _row(
-    contest: Contest,
-    cell: Cell,
+    contest: TaskComparisons,
+    cell: CellEvidence,
     both: Samples,
     versus: Comparison | None,
     rank: tuple[int, int] | None,
@@ -205,13 +205,13 @@ def _row(
     )
 
 
-def _state(contest: Contest, cell: Cell) -> State:
+def _state(contest: TaskComparisons, cell: CellEvidence) -> State:
     if cell.stale:
         return "stale"
     return "ranked" if contest.sample(cell).complete else "incomplete"
 
 
-def _note(contest: Contest, cell: Cell) -> str:
+def _note(contest: TaskComparisons, cell: CellEvidence) -> str:
     repetitions = contest.sample(cell)
     if cell.stale or repetitions.complete:
         return cell.stale
@@ -220,7 +220,7 @@ def _note(contest: Contest, cell: Cell) -> str:
     return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
 
 
-def _notes(contest: Contest) -> list[str]:
+def _notes(contest: TaskComparisons) -> list[str]:
     reference = contest.card.reference
     if contest.reference is None:
         command = run_command(reference, contest.card.slug)
@@ -233,7 +233,7 @@ def _notes(contest: Contest) -> list[str]:
     return []
 
 
-def samples(contest: Contest) -> dict[str, Samples]:
+def samples(contest: TaskComparisons) -> dict[str, Samples]:
     """By method; they are the same on every basis."""
     tuned = _samples(contest, [cell.tuned for cell in contest.cells])
     defaults = _samples(contest, [cell.defaults for cell in contest.cells])
@@ -241,12 +241,12 @@ def samples(contest: Contest) -> dict[str, Samples]:
     return dict(zip(methods, zip(tuned, defaults, strict=True), strict=True))
 
 
-def _samples(contest: Contest, found: Sequence[Repetitions]) -> list[Sample]:
+def _samples(contest: TaskComparisons, found: Sequence[Repetitions]) -> list[Sample]:
     intervals = _intervals(contest, [repetitions.values for repetitions in found])
     return [_sample(*each) for each in zip(found, intervals, strict=True)]
 
 
-def _intervals(contest: Contest, found: Sequence[Sequence[float]]) -> list[Interval | None]:
+def _intervals(contest: TaskComparisons, found: Sequence[Sequence[float]]) -> list[Interval | None]:
     """BCa intervals of the means; those of equally many repetitions are computed together."""
     intervals: list[Interval | None] = [None] * len(found)
     for n in {len(values) for values in found} - {0}:
@@ -285,7 +285,7 @@ def only(board: Board, methods: Sequence[str]) -> Board:
     ]
     shown = {*methods, *(table.reference for table in board.tasks)}
 
-    def cut(summary: Summary) -> Summary:
+    def cut(summary: FamilySummary) -> FamilySummary:
         rows = [row for row in summary.rows if row.method in shown]
         return summary.model_copy(update={"rows": rows})
 

@@ -20,7 +20,14 @@ import numpy as np
 from assay.identity import sha256
 from assay.ruleset import Ruleset
 
-from assay_leaderboard.schema.board import Board, BudgetRow, BudgetTable, Row, Summary, TaskTable
+from assay_leaderboard.schema.board import (
+    Board,
+    BudgetRow,
+    BudgetTable,
+    FamilySummary,
+    Row,
+    TaskTable,
+)
 from assay_leaderboard.schema.values import Floats
 from assay_leaderboard.statistics import tuning_budgets
 from assay_leaderboard.statistics.aggregate import Anchors
@@ -28,7 +35,7 @@ from assay_leaderboard.statistics.bootstrap import percentile_intervals
 from assay_leaderboard.statistics.contrasts import Contrasts
 from assay_leaderboard.statistics.corrections import rank_intervals
 from assay_leaderboard.statistics.interquartile import LookedUp, middle_means
-from assay_leaderboard.statistics.memo import Memo
+from assay_leaderboard.statistics.memo import ResultCache
 from assay_leaderboard.statistics.tuning_budgets import Trials
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
@@ -40,7 +47,7 @@ def budget_tables(
     defaults: Board,
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: Memo | None = None,
+    memo: ResultCache | None = None,
 ) -> list[BudgetTable]:
     """Each family and "overall" at each position of the slider, by increasing budget.
 
@@ -60,12 +67,12 @@ def budget_tables(
             found.append(_repeated(untuned[summary.name], 0))
         if anchored:
             *below, largest = tuning_budgets.budgets(max(_reference(table).k for table in anchored))
-            found += _between(summary, anchored, below, trials, ruleset, memo or Memo())
+            found += _between(summary, anchored, below, trials, ruleset, memo or ResultCache())
             found.append(_repeated(summary, largest))
     return [table for table in found if table.rows]
 
 
-def _summaries(board: Board) -> list[Summary]:
+def _summaries(board: Board) -> list[FamilySummary]:
     return [*board.families, *([board.overall] if board.overall else [])]
 
 
@@ -74,7 +81,7 @@ def _reference(table: TaskTable) -> Row:
     return next(row for row in table.rows if row.is_reference)
 
 
-def _repeated(summary: Summary, k: int) -> BudgetTable:
+def _repeated(summary: FamilySummary, k: int) -> BudgetTable:
     """An end of the slider: the summary itself."""
     rows = [
         BudgetRow(method=row.method, score=row.iqm, interval=row.iqm_interval, rank=row.rank)
@@ -85,12 +92,12 @@ def _repeated(summary: Summary, k: int) -> BudgetTable:
 
 
 def _between(
-    summary: Summary,
+    summary: FamilySummary,
     tables: Sequence[TaskTable],
     ks: Sequence[int],
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: Memo,
+    memo: ResultCache,
 ) -> list[BudgetTable]:
     """What tuning with each number of the stored trials would have given."""
     ranked = [row.method for row in summary.rows if row.iqm is not None]
@@ -128,7 +135,7 @@ def _key(found: Sequence[_Stored], base: bytes) -> str:
 
 
 def _ranked(
-    summary: Summary, k: int, methods: Sequence[str], positions: Floats, ruleset: Ruleset
+    summary: FamilySummary, k: int, methods: Sequence[str], positions: Floats, ruleset: Ruleset
 ) -> BudgetTable:
     """Methods by their means and the draws behind them, (methods, 1 + DRAWS)."""
     scores, draws = positions[:, 0], positions[:, 1:]

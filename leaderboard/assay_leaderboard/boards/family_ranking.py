@@ -11,13 +11,13 @@ import numpy as np
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
 
-from assay_leaderboard.boards.task_comparisons import Contest
-from assay_leaderboard.evidence.cells import Cell
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import (
     Basis,
     CriticalDifference,
+    FamilySummary,
     Improvement,
-    Summary,
     SummaryRow,
 )
 from assay_leaderboard.schema.values import Floats
@@ -25,7 +25,7 @@ from assay_leaderboard.statistics import aggregate, corrections, profiles
 from assay_leaderboard.statistics import contrasts as contrasts_
 from assay_leaderboard.statistics.aggregate import Aggregate
 from assay_leaderboard.statistics.contrasts import Contrasts
-from assay_leaderboard.statistics.memo import Memo
+from assay_leaderboard.statistics.memo import ResultCache
 from assay_leaderboard.statistics.profiles import Scores
 
 
@@ -99,7 +99,9 @@ def _extremes(ranks: NDArray[np.int64]) -> list[tuple[int, int] | None]:
     return [*zip(ranks.min(axis=0).tolist(), ranks.max(axis=0).tolist(), strict=True)]
 
 
-def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> Summary:
+def summarise(
+    name: str, work: Sequence[TaskComparisons], memo: ResultCache | None = None
+) -> FamilySummary:
     """Methods over the anchored tasks of `work`; a method that lacks one is listed, not ranked.
 
     Which tasks count depends on the references alone, so no other entry moves anybody's score.
@@ -110,7 +112,7 @@ def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> S
         memo: what an earlier call computed, and this one.
     """
     anchored = {task.card.slug: task for task in work if task.anchors}
-    cells_of: dict[str, dict[str, Cell]] = {}
+    cells_of: dict[str, dict[str, CellEvidence]] = {}
     for task in work:
         for cell in task.cells:
             if not cell.stale:
@@ -124,7 +126,7 @@ def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> S
     rows = [*_ranked_rows(field, anchored, cells_of)]
     rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
     scores = {method: scores[method] for method in field.methods}
-    return Summary(
+    return FamilySummary(
         name=name,
         margin=field.margin if anchored else None,
         tasks=list(anchored),
@@ -137,8 +139,8 @@ def summarise(name: str, work: Sequence[Contest], memo: Memo | None = None) -> S
 
 
 def _normalised(
-    tasks: Mapping[str, Contest],
-    cells_of: Mapping[str, Mapping[str, Cell]],
+    tasks: Mapping[str, TaskComparisons],
+    cells_of: Mapping[str, Mapping[str, CellEvidence]],
     basis: Basis | None = None,
 ) -> Mapping[str, Scores]:
     """Normalised scores {task: (n,)} of each method that has all tasks, which are anchored.
@@ -173,9 +175,9 @@ def _means(scores: Mapping[str, Scores]) -> Floats:
 
 def _field(
     scores: Mapping[str, Scores],
-    tasks: Mapping[str, Contest],
+    tasks: Mapping[str, TaskComparisons],
     ruleset: Ruleset,
-    memo: Memo | None,
+    memo: ResultCache | None,
 ) -> _Field:
     found = aggregate.aggregates(list(scores.values()), ruleset, memo)
     by_method = sorted(zip(scores, found, strict=True), key=lambda item: (-item[1].iqm, item[0]))
@@ -193,7 +195,9 @@ def _field(
 
 
 def _ranked_rows(
-    field: _Field, tasks: Mapping[str, Contest], cells_of: Mapping[str, Mapping[str, Cell]]
+    field: _Field,
+    tasks: Mapping[str, TaskComparisons],
+    cells_of: Mapping[str, Mapping[str, CellEvidence]],
 ) -> Iterator[SummaryRow]:
     columns = field.ranks(), field.without_task(), field.without_method()
     defaults = _defaults_means(tasks, {method: cells_of[method] for method in field.methods})
@@ -219,7 +223,9 @@ def _ranked_rows(
         )
 
 
-def _row(method: str, found: Mapping[str, Cell], tasks: Mapping[str, Contest]) -> SummaryRow:
+def _row(
+    method: str, found: Mapping[str, CellEvidence], tasks: Mapping[str, TaskComparisons]
+) -> SummaryRow:
     """What is known of any method, also of one that lacks tasks."""
     return SummaryRow(
         method=method,
@@ -236,7 +242,7 @@ def _row(method: str, found: Mapping[str, Cell], tasks: Mapping[str, Contest]) -
 
 
 def _defaults_means(
-    tasks: Mapping[str, Contest], cells_of: Mapping[str, Mapping[str, Cell]]
+    tasks: Mapping[str, TaskComparisons], cells_of: Mapping[str, Mapping[str, CellEvidence]]
 ) -> dict[str, float]:
     """Mean score over tasks of each method whose defaults were run on all."""
     complete = {
@@ -251,7 +257,7 @@ def _defaults_means(
 
 
 def _improvements(
-    scores: Mapping[str, Scores], ruleset: Ruleset, memo: Memo | None
+    scores: Mapping[str, Scores], ruleset: Ruleset, memo: ResultCache | None
 ) -> list[Improvement]:
     methods = list(scores)
     found = profiles.improvements(list(scores.values()), ruleset, memo)

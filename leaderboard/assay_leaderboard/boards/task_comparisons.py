@@ -13,7 +13,7 @@ from assay.cards import TaskCard
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
 
-from assay_leaderboard.evidence.cells import Catalogue, Cell, Evidence, Repetitions, cells
+from assay_leaderboard.evidence.cells import Catalogue, CellEvidence, Evidence, Repetitions, cells
 from assay_leaderboard.schema.board import Basis
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Floats, Interval
@@ -41,15 +41,15 @@ class Tested(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Contest:
+class TaskComparisons:
     """A task under work: plain values, to be sent to another process as it is."""
 
     card: TaskCard
-    cells: Sequence[Cell]
+    cells: Sequence[CellEvidence]
     basis: Basis
     ruleset: Ruleset
 
-    def sample(self, cell: Cell) -> Repetitions:
+    def sample(self, cell: CellEvidence) -> Repetitions:
         """The repetitions that are ranked."""
         return cell.tuned if self.basis == "tuned" else cell.defaults
 
@@ -59,7 +59,7 @@ class Contest:
         return 1.0 if self.card.metric.direction == "maximize" else -1.0
 
     @cached_property
-    def ranked(self) -> list[Cell]:
+    def ranked(self) -> list[CellEvidence]:
         """Cells that take part in tests, in the order of the table.
 
         From best to worst mean, but last those that never completed; equal ones by slug.
@@ -67,7 +67,7 @@ class Contest:
         found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
         means = aggregate.sample_means([self.sample(cell).values for cell in found]).tolist()
 
-        def order(item: tuple[Cell, float]) -> tuple[bool, float, str]:
+        def order(item: tuple[CellEvidence, float]) -> tuple[bool, float, str]:
             cell, mean = item
             completed = self.sample(cell).statuses.get("completed")
             return not completed, -self.sign * mean, cell.method
@@ -75,7 +75,7 @@ class Contest:
         return [cell for cell, _ in sorted(zip(found, means, strict=True), key=order)]
 
     @cached_property
-    def reference(self) -> Cell | None:
+    def reference(self) -> CellEvidence | None:
         """The reference's cell, if it takes part."""
         return next((cell for cell in self.ranked if cell.method == self.card.reference), None)
 
@@ -144,18 +144,18 @@ class Contest:
 
 def contests(
     evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
-) -> tuple[list[Contest], list[str]]:
+) -> tuple[list[TaskComparisons], list[str]]:
     """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
     found, problems = [], list(evidence.problems)
     for card, _ in catalogue.tasks.values():
         members, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
         if members:
-            found.append(Contest(card, members, basis, ruleset))
+            found.append(TaskComparisons(card, members, basis, ruleset))
     return found, problems
 
 
-def versus_reference(contest: Contest) -> dict[str, Comparison]:
+def versus_reference(contest: TaskComparisons) -> dict[str, Comparison]:
     """Every other ranked method against the reference, Holm over these methods."""
     reference = contest.reference
     if reference is None:
@@ -174,7 +174,7 @@ def versus_reference(contest: Contest) -> dict[str, Comparison]:
     return found
 
 
-def ranks(contest: Contest) -> dict[str, tuple[int, int]]:
+def ranks(contest: TaskComparisons) -> dict[str, tuple[int, int]]:
     """Rank intervals from all pairs of ranked methods."""
     tested = contest.tested
     if contest.card.deterministic:
@@ -188,7 +188,7 @@ def ranks(contest: Contest) -> dict[str, tuple[int, int]]:
     return dict(zip(methods, corrections.rank_intervals(found), strict=True))
 
 
-def pairs(contest: Contest) -> list[Pair]:
+def pairs(contest: TaskComparisons) -> list[Pair]:
     """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix."""
     methods = [cell.method for cell in contest.ranked]
     intervals = {} if contest.card.deterministic else _intervals(contest)
@@ -208,7 +208,7 @@ def pairs(contest: Contest) -> list[Pair]:
     return found
 
 
-def _intervals(contest: Contest) -> dict[tuple[int, int], Interval | None]:
+def _intervals(contest: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
     """BCa intervals of pairs, by their places."""
     found: dict[tuple[int, int], Interval | None] = {}
     for rows, first, second in _groups(contest.scores):

@@ -14,18 +14,18 @@ import numpy as np
 from assay.cards import TaskCard
 from assay.records.schema import RunRecord
 
-from assay_leaderboard.boards.task_records import Dossier
-from assay_leaderboard.evidence.cells import Cell
+from assay_leaderboard.boards.task_records import TaskEvidence
+from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import (
     BudgetPoint,
     Cost,
-    CurvePoint,
     Detail,
+    DrawnPoint,
     Path,
     Selection,
     Sensitivity,
-    Target,
+    TargetReached,
     TaskDetail,
     TrialPoint,
 )
@@ -48,7 +48,7 @@ PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
 
-def detail(dossier: Dossier, table: TaskTable) -> TaskDetail:
+def detail(dossier: TaskEvidence, table: TaskTable) -> TaskDetail:
     """What the page of a task shows beside its table, but for the pairs of methods.
 
     Args:
@@ -67,7 +67,7 @@ def detail(dossier: Dossier, table: TaskTable) -> TaskDetail:
     )
 
 
-def reference_targets(dossier: Dossier) -> list[Target]:
+def reference_targets(dossier: TaskEvidence) -> list[TargetReached]:
     """How the tuned reference fares at the task's frozen targets; nothing without its records."""
     reference = dossier.card.reference
     return [
@@ -81,7 +81,9 @@ def reference_targets(dossier: Dossier) -> list[Target]:
 class _Method:
     """One method on one task, its tuned repetitions read once."""
 
-    def __init__(self, dossier: Dossier, cell: Cell, machines: Mapping[Machine, float]) -> None:
+    def __init__(
+        self, dossier: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
+    ) -> None:
         self.card = card = dossier.card
         self.dossier, self.cell, self.machines = dossier, cell, machines
         self.runs = dossier.tuned(cell)
@@ -103,7 +105,7 @@ class _Method:
             paths=_paths(self.completed),
         )
 
-    def curve(self) -> list[CurvePoint]:
+    def curve(self) -> list[DrawnPoint]:
         """Means over what completed."""
         if not self.drawn:
             return []
@@ -114,7 +116,7 @@ class _Method:
         halves = half_widths(values[-1][:, seen], self.dossier.ruleset.confidence).tolist()
         batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
         return [
-            CurvePoint(
+            DrawnPoint(
                 batch=batch,
                 passes=passes_so_far,
                 seconds=seconds_so_far,
@@ -151,7 +153,7 @@ class _Method:
             for a, b, success in zip(passes, seconds, reached.tolist(), strict=True)
         ]
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> list[TargetReached]:
         """Of the card, where there is a repetition."""
         found = []
         for target, (passes, seconds) in zip(self.card.targets, self.attempts, strict=True):
@@ -159,7 +161,7 @@ class _Method:
                 continue
             reached = sum(attempt.reached for attempt in passes)
             found.append(
-                Target(
+                TargetReached(
                     name=target.name,
                     value=target.value,
                     n=len(passes),
@@ -257,7 +259,7 @@ def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
     return bounded(run.usage.passes) / starts, bounded(run.usage.train_seconds) / starts
 
 
-def _reference_cpu(dossier: Dossier) -> dict[Machine, float]:
+def _reference_cpu(dossier: TaskEvidence) -> dict[Machine, float]:
     """CPU seconds of the reference's tuned repetitions on each machine it was run on."""
     runs = [
         run

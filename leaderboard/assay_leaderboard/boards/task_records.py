@@ -10,11 +10,11 @@ from assay.cards import TaskCard
 from assay.records.schema import RunRecord, StudyRecord, Trial
 from assay.ruleset import Ruleset
 
-from assay_leaderboard.boards.task_comparisons import Contest
-from assay_leaderboard.evidence.cells import Catalogue, Cell, Evidence, with_studies
-from assay_leaderboard.evidence.flags import Suspicions
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.evidence.cells import Catalogue, CellEvidence, Evidence, with_studies
+from assay_leaderboard.evidence.flags import FlagFinder
 from assay_leaderboard.evidence.results_folder import (
-    Shelf,
+    ResultsFolder,
     TaskRecords,
     open_shelf,
     read_task,
@@ -26,12 +26,12 @@ from assay_leaderboard.statistics import tuning_budgets
 
 
 @dataclass(frozen=True)
-class Dossier:
+class TaskEvidence:
     """What is known of one task; it can be pickled."""
 
     card: TaskCard
     ruleset: Ruleset
-    cells: Sequence[Cell]
+    cells: Sequence[CellEvidence]
     """Those of the board, by slug of the method."""
     studies: Mapping[str, StudyRecord] = field(repr=False)
     """Of the cells, by method."""
@@ -45,20 +45,20 @@ class Dossier:
     problems: Sequence[str] = ()
     """What could not be read or does not fit together, one line each."""
 
-    def contest(self, basis: Basis = "tuned") -> Contest:
+    def contest(self, basis: Basis = "tuned") -> TaskComparisons:
         """The task under work."""
-        return Contest(self.card, self.cells, basis, self.ruleset)
+        return TaskComparisons(self.card, self.cells, basis, self.ruleset)
 
-    def tuned(self, cell: Cell) -> list[RunRecord]:
+    def tuned(self, cell: CellEvidence) -> list[RunRecord]:
         """Recorded repetitions of the tuned point, in their order."""
         found = [self.runs[i] for i in self.studies[cell.method].selected_runs if i in self.runs]
         return sorted(found, key=lambda run: run.spec.repetition)
 
-    def test_of(self, cell: Cell, trial: Trial) -> float | None:
+    def test_of(self, cell: CellEvidence, trial: Trial) -> float | None:
         """Test score of a trial; the chance level of one without; None if its record is missing."""
         return self.tests[cell.method][trial.number]
 
-    def trials(self, cell: Cell) -> tuning_budgets.Trials | None:
+    def trials(self, cell: CellEvidence) -> tuning_budgets.Trials | None:
         """The stored trials of a study in the order of selection.
 
         None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
@@ -82,8 +82,8 @@ def load(
     folders: Sequence[Path],
     catalogue: Catalogue,
     ruleset: Ruleset,
-    suspicions: Suspicions | None = None,
-) -> Dossier:
+    suspicions: FlagFinder | None = None,
+) -> TaskEvidence:
     """The dossier of a task from folders of results; see of_shelves.
 
     Raises:
@@ -96,12 +96,12 @@ def load(
 
 def of_shelves(
     task: str,
-    shelves: Sequence[Shelf],
+    shelves: Sequence[ResultsFolder],
     catalogue: Catalogue,
     ruleset: Ruleset,
-    suspicions: Suspicions | None = None,
+    suspicions: FlagFinder | None = None,
     epoch: str | None = None,
-) -> Dossier:
+) -> TaskEvidence:
     """The dossier of a task; where folders speak of the same run, the first one counts.
 
     Args:
@@ -124,7 +124,7 @@ def of_records(
     catalogue: Catalogue,
     ruleset: Ruleset,
     epoch: str | None = None,
-) -> Dossier:
+) -> TaskEvidence:
     """The dossier of a task from records as read; where they speak of one run, the first counts."""
     evidence = Evidence([], {})
     runs: dict[str, RunRecord] = {}
@@ -153,7 +153,7 @@ def of_records(
                 scores.append(run.result.test if run.result else card.metric.chance)
     problems = sorted({*evidence.problems, *problems})
     by_method = {cell.method: study for cell, study in kept}
-    return Dossier(
+    return TaskEvidence(
         card, ruleset, [cell for cell, _ in kept], by_method, own, tests, evidence, problems
     )
 

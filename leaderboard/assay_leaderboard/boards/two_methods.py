@@ -13,8 +13,8 @@ import numpy as np
 from assay.cards import Family
 from assay.ruleset import Ruleset
 
-from assay_leaderboard.boards.task_comparisons import Contest
-from assay_leaderboard.evidence.cells import Catalogue, Cell, Evidence, cells
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.evidence.cells import Catalogue, CellEvidence, Evidence, cells
 from assay_leaderboard.schema import values
 from assay_leaderboard.schema.board import Basis
 from assay_leaderboard.schema.values import Comparison, Interval, Part
@@ -52,7 +52,7 @@ class Overall(Part):
     """P(a beats b) averaged over the tasks."""
 
 
-class Report(Part):
+class ComparisonReport(Part):
     """Everything `assay compare` says."""
 
     schema_version: Literal[1] = 1
@@ -78,7 +78,7 @@ def compare(
     tasks: Sequence[str],
     ruleset: Ruleset,
     basis: Basis = "tuned",
-) -> Report:
+) -> ComparisonReport:
     """Compare `methods` on those of `tasks` for which either has a record, in the order given."""
     problems = list(evidence.problems)
     duels: list[Duel] = []
@@ -87,7 +87,7 @@ def compare(
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        contest = Contest(card, found, basis, ruleset)
+        contest = TaskComparisons(card, found, basis, ruleset)
         a, b = ({cell.method: cell for cell in found}.get(method) for method in methods)
         if a is None and b is None:
             continue
@@ -98,7 +98,7 @@ def compare(
     duels = _corrected(duels, ruleset.alpha)
     compared = [duel.comparison for duel in duels if duel.comparison]
     counts = Counter(comparison.verdict for comparison in compared)
-    return Report(
+    return ComparisonReport(
         ruleset=ruleset.version,
         basis=basis,
         a=methods[0],
@@ -114,7 +114,10 @@ def compare(
 
 
 def duel(
-    contest: Contest, a: Cell | None, b: Cell | None, methods: tuple[str, str]
+    contest: TaskComparisons,
+    a: CellEvidence | None,
+    b: CellEvidence | None,
+    methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
     """The oriented differences on one task, and what they say before correction."""
     differences, found = meeting(contest, a, b, methods)
@@ -124,7 +127,10 @@ def duel(
 
 
 def meeting(
-    contest: Contest, a: Cell | None, b: Cell | None, methods: tuple[str, str]
+    contest: TaskComparisons,
+    a: CellEvidence | None,
+    b: CellEvidence | None,
+    methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
     """A `duel` before anything is compared: many can be compared at once."""
     card = contest.card
@@ -154,7 +160,7 @@ def meeting(
     )
 
 
-def _why_not(contest: Contest, cell: Cell | None, method: str) -> str:
+def _why_not(contest: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
     """Why `method` cannot be compared on this task; empty if it can."""
     if cell is None:
         return f"{method} has no record here"

@@ -14,8 +14,13 @@ import numpy as np
 from assay.cards import Claim, SubmissionCard, TaskCard
 from assay.ruleset import Ruleset, Tier
 
-from assay_leaderboard.boards.task_comparisons import Contest
-from assay_leaderboard.claims.one_task import Heard, TaskFinding, hear_all, named_tasks
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.claims.one_task import (
+    ClaimOnTask,
+    TaskFinding,
+    evaluate_on_tasks,
+    named_tasks,
+)
 from assay_leaderboard.schema.values import Floats, Interval, Part
 from assay_leaderboard.statistics import corrections, paired_tests
 
@@ -123,7 +128,7 @@ class _Certain:
 
 
 def evaluate(
-    contests: Iterable[Contest],
+    contests: Iterable[TaskComparisons],
     methods: Mapping[str, SubmissionCard],
     tasks: Mapping[str, TaskCard],
     ruleset: Ruleset,
@@ -156,8 +161,8 @@ def evaluate(
         for task in named_tasks(claim, order)
         if task in by_task
     ]
-    heard: dict[tuple[str, int], list[Heard]] = {}
-    found = hear_all((slug, claim, contest) for slug, _, claim, contest in cases)
+    heard: dict[tuple[str, int], list[ClaimOnTask]] = {}
+    found = evaluate_on_tasks((slug, claim, contest) for slug, _, claim, contest in cases)
     for (slug, number, *_), one in zip(cases, found, strict=True):
         heard.setdefault((slug, number), []).append(one)
     rows = []
@@ -179,7 +184,7 @@ def evaluate(
 def _judge(
     method: str,
     claims: Sequence[Claim],
-    heard: Sequence[Sequence[Heard]],
+    heard: Sequence[Sequence[ClaimOnTask]],
     order: Sequence[str],
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
@@ -251,7 +256,7 @@ def _row(
     )
 
 
-def _trials(claim: Claim, heard: Sequence[Heard], ruleset: Ruleset) -> list[_Trial]:
+def _trials(claim: Claim, heard: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_Trial]:
     """The tiers on which the claim was tested, the highest first."""
     found = []
     for tier in reversed(ruleset.tuning_points):
@@ -263,7 +268,7 @@ def _trials(claim: Claim, heard: Sequence[Heard], ruleset: Ruleset) -> list[_Tri
 
 
 def _trial(
-    tier: Tier, claim: Claim, findings: list[TaskFinding], tested: Sequence[Heard]
+    tier: Tier, claim: Claim, findings: list[TaskFinding], tested: Sequence[ClaimOnTask]
 ) -> _Trial:
     varied = [h for h in tested if not h.contest.card.deterministic]
     units = {h.finding.unit for h in tested}
@@ -295,7 +300,7 @@ def _trial(
     )
 
 
-def _certain(claim: Claim, heard: Heard) -> _Certain:
+def _certain(claim: Claim, heard: ClaimOnTask) -> _Certain:
     """A deterministic task: one number, and no doubt about it."""
     difference = float(np.mean(list(heard.differences.values())))
     bar = claim.margin or heard.contest.card.metric.margin

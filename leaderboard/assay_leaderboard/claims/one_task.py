@@ -11,9 +11,9 @@ from assay.cards import Claim, Family, Metric, TaskCard
 from assay.ruleset import Tier
 
 from assay_leaderboard.boards.secondary_metrics import MEANINGS
-from assay_leaderboard.boards.task_comparisons import Contest
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.boards.two_methods import meeting
-from assay_leaderboard.evidence.cells import Cell, Repetitions
+from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
 from assay_leaderboard.schema.board import Basis
 from assay_leaderboard.schema.values import Comparison, Part
 
@@ -37,10 +37,10 @@ class TaskFinding(Part):
 
 
 @dataclass(frozen=True)
-class Heard:
+class ClaimOnTask:
     """A claim on one task."""
 
-    contest: Contest
+    contest: TaskComparisons
     """With the claim's metric in the place of the task's."""
     finding: TaskFinding
     preliminary: bool
@@ -56,7 +56,7 @@ def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
     return [slug for slug in tasks if any(fnmatchcase(slug, pattern) for pattern in claim.tasks)]
 
 
-def hear_all(cases: Iterable[tuple[str, Claim, Contest]]) -> list[Heard]:
+def evaluate_on_tasks(cases: Iterable[tuple[str, Claim, TaskComparisons]]) -> list[ClaimOnTask]:
     """Claims of methods, each on a task; those on the same task are compared together."""
     found = [_hear(*case) for case in cases]
     alike: dict[tuple[str, float, int], list[int]] = {}
@@ -74,7 +74,7 @@ def hear_all(cases: Iterable[tuple[str, Claim, Contest]]) -> list[Heard]:
     return found
 
 
-def _hear(method: str, claim: Claim, contest: Contest) -> Heard:
+def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
     """The paired differences of a claim on one task, not compared yet."""
     card = contest.card
     other = card.reference if claim.better_than == "reference" else claim.better_than
@@ -92,7 +92,7 @@ def _hear(method: str, claim: Claim, contest: Contest) -> Heard:
         common = sorted(measured.sample(a).scores.keys() & measured.sample(b).scores.keys())
         differences = dict(zip(common, values.tolist(), strict=True))
     own = metric is not None and metric.name == card.metric.name
-    return Heard(
+    return ClaimOnTask(
         contest=measured,
         preliminary=result.preliminary,
         differences=differences,
@@ -121,7 +121,9 @@ def _metric(claim: Claim, card: TaskCard) -> Metric | None:
     return metric.model_copy(update={"margin": claim.margin}) if claim.margin > 0 else metric
 
 
-def _measured(contest: Contest, claim: Claim, metric: Metric, methods: set[str]) -> Contest:
+def _measured(
+    contest: TaskComparisons, claim: Claim, metric: Metric, methods: set[str]
+) -> TaskComparisons:
     """The task with the claim's metric in the place of its own, and the repetitions it is about."""
     card = contest.card
     basis: Basis = "tuned" if claim.tuned else "defaults"
@@ -135,7 +137,7 @@ def _measured(contest: Contest, claim: Claim, metric: Metric, methods: set[str])
                 chosen = _rescored(chosen, metric)
             cells.append(replace(cell, tuned=chosen, defaults=chosen))
     measured = card.model_copy(update={"metric": metric})
-    return Contest(measured, cells, basis, contest.ruleset)
+    return TaskComparisons(measured, cells, basis, contest.ruleset)
 
 
 def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
@@ -151,7 +153,7 @@ def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
     return replace(repetitions, scores=scores)
 
 
-def _lack(contest: Contest, cell: Cell) -> str:
+def _lack(contest: TaskComparisons, cell: CellEvidence) -> str:
     """Why a metric beside the score cannot be compared: leaving failures out would flatter."""
     recorded = contest.sample(cell)
     lacking = sum(recorded.statuses.values()) - len(recorded.scores)

@@ -127,7 +127,7 @@ class StudyName:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellEvidence:
     """One method on one task: the study that counts and its repetitions."""
 
     method: str
@@ -156,7 +156,7 @@ def run_command(method: str, task: str) -> str:
 
 def cells(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
-) -> tuple[list[Cell], list[str]]:
+) -> tuple[list[CellEvidence], list[str]]:
     """The cell of every method with a study of this task, by slug, and what was wrong."""
     found, problems = with_studies(card, evidence, catalogue, ruleset)
     return [cell for cell, _ in found], problems
@@ -164,7 +164,7 @@ def cells(
 
 def with_studies(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
-) -> tuple[list[tuple[Cell, StudyRecord]], list[str]]:
+) -> tuple[list[tuple[CellEvidence, StudyRecord]], list[str]]:
     """`cells`, each with the record of its study."""
     problems: list[str] = []
     by_method: dict[str, list[StudyRecord]] = {}
@@ -206,7 +206,7 @@ def _current_refs(
 
 
 def _weight(
-    candidate: tuple[Cell, StudyRecord],
+    candidate: tuple[CellEvidence, StudyRecord],
 ) -> tuple[bool, bool, bool, bool, int, int, str, str]:
     """The study that counts: current, published, complete, full, most trials and runs, newest."""
     cell, study = candidate
@@ -224,7 +224,7 @@ def _weight(
 
 def _cell(
     study: StudyRecord, card: TaskCard, evidence: Evidence, refs: _Refs, ruleset: Ruleset
-) -> Cell:
+) -> CellEvidence:
     stale = ""
     if study.ruleset != ruleset.version:
         stale = f"made under ruleset {study.ruleset}, now {ruleset.version}"
@@ -232,7 +232,7 @@ def _cell(
         stale = "the task has changed since"
     elif study.method != refs.method:
         stale = "the method has changed since"
-    return Cell(
+    return CellEvidence(
         method=study.method.slug,
         study=StudyName(study.id, study.preset, len(study.trials), study.selected),
         tuned=_repetitions(study, study.selected_runs, card, evidence),

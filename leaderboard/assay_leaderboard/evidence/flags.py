@@ -12,7 +12,7 @@ from assay.records.schema import MethodRef, RunRecord, StudyRecord
 
 
 @dataclass(frozen=True)
-class Suspicions:
+class FlagFinder:
     """What the detectors need beside the records."""
 
     cards: Mapping[str, TaskCard]

@@ -18,11 +18,11 @@ from assay.records.schema import RunRecord, StudyRecord
 from assay.records.store import Store
 
 from assay_leaderboard.evidence.cells import Evidence, Past, Run
-from assay_leaderboard.evidence.flags import Suspicions
+from assay_leaderboard.evidence.flags import FlagFinder
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ResultsFolder:
     """A folder of results, its log read."""
 
     folder: Path
@@ -68,7 +68,7 @@ class TaskRecords:
         )
 
 
-def open_shelf(folder: Path) -> Shelf:
+def open_shelf(folder: Path) -> ResultsFolder:
     """Read the log of a folder of results; there need not be one.
 
     Raises:
@@ -78,10 +78,10 @@ def open_shelf(folder: Path) -> Shelf:
     log, standings = publog.read_with_standings(folder)
     for standing in standings.values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
-    return Shelf(folder, by_task, log)
+    return ResultsFolder(folder, by_task, log)
 
 
-def unread(shelf: Shelf, known: Collection[str]) -> list[str]:
+def unread(shelf: ResultsFolder, known: Collection[str]) -> list[str]:
     """What lies in a folder and belongs to no task that is `known`, or to no entry of the log."""
     named = {standing.file for standings in shelf.standings.values() for standing in standings}
     nameless = {path.name for path in shelf.folder.glob("*.zip")} - named
@@ -97,7 +97,7 @@ def unread(shelf: Shelf, known: Collection[str]) -> list[str]:
 
 
 def read_task(
-    shelf: Shelf, task: str, suspicions: Suspicions | None = None, *, trials: bool = False
+    shelf: ResultsFolder, task: str, suspicions: FlagFinder | None = None, *, trials: bool = False
 ) -> list[TaskRecords]:
     """What a folder says of a task: its bundles, then the records beside them.
 
@@ -117,7 +117,7 @@ def load_folder(
     folder: Path,
     tasks: Collection[str],
     known: Collection[str],
-    suspicions: Suspicions | None = None,
+    suspicions: FlagFinder | None = None,
 ) -> Evidence:
     """What a folder says of `tasks`.
 
@@ -148,7 +148,7 @@ def together(first: Evidence, second: Evidence) -> Evidence:
 
 
 def _from_bundles(
-    folder: Path, standings: Sequence[Standing], suspicions: Suspicions | None
+    folder: Path, standings: Sequence[Standing], suspicions: FlagFinder | None
 ) -> TaskRecords:
     """The bundles of one task."""
     problems: list[str] = []
@@ -175,7 +175,7 @@ def _from_bundles(
 
 
 def _from_store(
-    store: Store, task: str, suspicions: Suspicions | None, trials: bool
+    store: Store, task: str, suspicions: FlagFinder | None, trials: bool
 ) -> TaskRecords:
     """The studies of one task, and the runs that they name."""
     problems: list[str] = []

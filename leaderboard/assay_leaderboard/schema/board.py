@@ -173,7 +173,7 @@ class CriticalDifference(Part):
     """Maximal sets of methods, in order of rank, that are not told apart."""
 
 
-class Summary(Part):
+class FamilySummary(Part):
     """Several tasks."""
 
     name: str
@@ -229,8 +229,8 @@ class Board(Part):
     alpha: float
     bootstrap_draws: int
     tasks: list[TaskTable]
-    families: list[Summary]
-    overall: Summary | None
+    families: list[FamilySummary]
+    overall: FamilySummary | None
     """None where there are fewer than two families."""
     problems: list[str]
     """Records that were left out, and why."""

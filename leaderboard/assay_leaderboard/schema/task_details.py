@@ -15,7 +15,7 @@ from assay_leaderboard.schema.values import SLOTTED, Interval, Part, Verdict
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
-class CurvePoint:
+class DrawnPoint:
     """The mean learning curve of the tuned repetitions at one evaluation point.
 
     Only what completed takes part; on tasks with several starts a repetition counts with the mean
@@ -34,7 +34,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
-class Target:
+class TargetReached:
     """How often and how soon the tuned repetitions reach a frozen target, on validation.
 
     On noisy labels, where those of the validation part are noisy too, on test: a target is a score
@@ -138,8 +138,8 @@ class Detail(Part):
     """One method on one task."""
 
     method: str
-    curve: list[CurvePoint]
-    targets: list[Target]
+    curve: list[DrawnPoint]
+    targets: list[TargetReached]
     budget: list[BudgetPoint]
     """At the budgets of the slider that the study has trials for, from k = 1."""
     sensitivity: Sensitivity

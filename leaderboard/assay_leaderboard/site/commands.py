@@ -64,9 +64,9 @@ def build(
 
     with _interruptible(out, "" if no_cache else " to continue"), uncollected(), _progress() as say:
         from assay_leaderboard.site.build.build import build as build_site
-        from assay_leaderboard.site.build.plan import Request
+        from assay_leaderboard.site.build.plan import BuildRequest
 
-        request = Request(
+        request = BuildRequest(
             out=out,
             results=results,
             local=local if with_local else None,

@@ -32,7 +32,7 @@ State = dict[str, tuple[int, int]]
 """Size and time of the last change (ns) of each file of a folder, by path."""
 
 
-class File(Part):
+class OutputFile(Part):
     """One file of the site."""
 
     path: Annotated[str, Field(pattern=_PLAIN)]
@@ -41,7 +41,7 @@ class File(Part):
     sha256: Hash
 
 
-def write(root: Path, path: str, content: str | bytes) -> File:
+def write(root: Path, path: str, content: str | bytes) -> OutputFile:
     """Write one file below `root`, which must not be there yet.
 
     Raises:
@@ -49,7 +49,7 @@ def write(root: Path, path: str, content: str | bytes) -> File:
         StorageError: it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    made = File(path=path, n_bytes=len(data), sha256=sha256(data))
+    made = OutputFile(path=path, n_bytes=len(data), sha256=sha256(data))
     place = root / path
     try:
         try:
@@ -64,11 +64,11 @@ def write(root: Path, path: str, content: str | bytes) -> File:
     return made
 
 
-def described(root: Path, path: str) -> File:
+def described(root: Path, path: str) -> OutputFile:
     """A file below `root` that was written otherwise."""
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path=path, n_bytes=(root / path).stat().st_size, sha256=digest)
+    return OutputFile(path=path, n_bytes=(root / path).stat().st_size, sha256=digest)
 
 
 def state(folder: Path) -> State:

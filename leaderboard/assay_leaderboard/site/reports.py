@@ -22,15 +22,15 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from assay_leaderboard.audit.tasks import Audit
 
 MAX_REPORT_BYTES = 10_000_000
-Report = TypeVar("Report", bound=BaseModel)
+_Printed = TypeVar("_Printed", bound=BaseModel)
 
 
-class _Part(BaseModel):
+class _ReportPart(BaseModel):
     # What a later Assay adds is not shown, and no reason to show nothing.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Attack(_Part):
+class AttackOutcome(_ReportPart):
     """How one attack on the sandbox ended."""
 
     slug: str
@@ -41,16 +41,16 @@ class Attack(_Part):
     evidence: str
 
 
-class Scorecard(_Part):
+class Scorecard(_ReportPart):
     """What `assay sandbox --json` prints."""
 
     level: str
     mechanism: str | None
     counts: dict[str, int]
-    attacks: list[Attack]
+    attacks: list[AttackOutcome]
 
 
-class Waiting(_Part):
+class QueueEntry(_ReportPart):
     """A submission on its way to the board."""
 
     slug: str
@@ -60,7 +60,7 @@ class Waiting(_Part):
     next_action: str
 
 
-class _Queue(RootModel[list[Waiting]]):
+class _Queue(RootModel[list[QueueEntry]]):
     pass
 
 
@@ -70,7 +70,7 @@ class Reports:
 
     controls: Audit | None = None
     scorecard: Scorecard | None = None
-    queue: Sequence[Waiting] = ()
+    queue: Sequence[QueueEntry] = ()
 
 
 def read(results: Path, scorecard: Path | None = None, queue: Path | None = None) -> Reports:
@@ -87,7 +87,7 @@ def read(results: Path, scorecard: Path | None = None, queue: Path | None = None
     )
 
 
-def _read(named: Path | None, usual: Path, model: type[Report]) -> Report | None:
+def _read(named: Path | None, usual: Path, model: type[_Printed]) -> _Printed | None:
     path = named or usual
     if named is None and not usual.exists():
         return None

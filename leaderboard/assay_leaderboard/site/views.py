@@ -17,7 +17,7 @@ from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
 from assay_leaderboard.schema.task_details import Detail, TaskDetail
 from assay_leaderboard.schema.values import Part
-from assay_leaderboard.site.reports import Scorecard, Waiting
+from assay_leaderboard.site.reports import QueueEntry, Scorecard
 
 
 class Landscape(Part):
@@ -58,7 +58,7 @@ class CellView:
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodView:
     """One method: /method/<slug>/."""
 
     slug: str
@@ -76,7 +76,7 @@ class SiteView:
     defaults: Board
     budgets: Sequence[BudgetTable]
     ledger: Ledger
-    methods: Mapping[str, Method]
+    methods: Mapping[str, MethodView]
     """Those with records and those of the checkout that have none yet, by slug."""
     tasks: Mapping[str, TaskCard]
     """Every task of the checkout, also those without records."""
@@ -85,7 +85,7 @@ class SiteView:
     """How attacks on the sandbox ended; None if nobody said."""
     controls: Audit | None
     """What the suite found about itself."""
-    queue: Sequence[Waiting]
+    queue: Sequence[QueueEntry]
     """Submissions on their way."""
     ruleset: Ruleset
     with_local: bool

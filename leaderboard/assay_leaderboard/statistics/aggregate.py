@@ -16,7 +16,7 @@ from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.exact_sums import Weights, weighted_sums
 from assay_leaderboard.statistics.interquartile import middle_means
-from assay_leaderboard.statistics.memo import Memo
+from assay_leaderboard.statistics.memo import ResultCache
 
 STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
@@ -81,7 +81,7 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
 
 
 def aggregates(
-    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: Memo | None = None
+    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: ResultCache | None = None
 ) -> list[Aggregate]:
     """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
 
@@ -100,7 +100,7 @@ def aggregates(
     results: dict[int, Aggregate] = {}
     for design, members in designs.items():
         own = [values[i] for i in members]
-        alike = _known(own, design, ruleset.confidence, memo or Memo())
+        alike = _known(own, design, ruleset.confidence, memo or ResultCache())
         results |= zip(members, alike, strict=True)
     return [results[i] for i in range(len(methods))]
 
@@ -143,7 +143,7 @@ class _Design:
 
 
 def _known(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: Memo
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
 ) -> list[Aggregate]:
     """The aggregates of methods of one design; values (n,) a task."""
     base = repr((design, confidence, STABILITY_DRAWS)).encode()
@@ -170,7 +170,7 @@ def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) ->
 
 
 def _alike(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: Memo
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
 ) -> Floats:
     """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
     weights = _weights(design, memo)
@@ -223,7 +223,7 @@ class _Weights:
 
 
 @functools.lru_cache(maxsize=1)
-def _weights(design: _Design, memo: Memo) -> _Weights:
+def _weights(design: _Design, memo: ResultCache) -> _Weights:
     """The same for all methods of a design, and often for the defaults as well as the tuned."""
     within = np.concatenate(
         [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
@@ -245,7 +245,7 @@ def _task_weights(design: _Design, task: str, n: int) -> Weights:
     return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
 
 
-def _known_over_tasks(design: _Design, memo: Memo) -> Weights:
+def _known_over_tasks(design: _Design, memo: ResultCache) -> Weights:
     """`_over_tasks`, kept as the bytes of a row: one method takes less time than to draw them."""
     shape = sum(design.sizes), design.draws
     dtype: np.dtype[np.signedinteger] = np.dtype(design.dtype)

@@ -25,7 +25,7 @@ Rows = NDArray[np.float64]
 Make = Callable[[list[int]], Rows]
 
 
-class Memo:
+class ResultCache:
     """Rows of earlier calls, if there are any, and those of this time."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Memo:
         self._new: dict[str, tuple[list[bytes], list[Rows]]] = {}
 
     @classmethod
-    def load(cls, path: Path | None) -> Memo:
+    def load(cls, path: Path | None) -> ResultCache:
         """What `save` wrote; nothing from a file that is absent or not such a one."""
         memo = cls()
         if path is None:

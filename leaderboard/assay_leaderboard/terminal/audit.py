@@ -6,7 +6,7 @@ from rich.console import Console
 
 from assay_leaderboard.audit.false_positives import SPLITS, ControlReport
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
-from assay_leaderboard.audit.tiers import Calibration
+from assay_leaderboard.audit.tiers import TierAgreement
 from assay_leaderboard.format import Format, plain
 from assay_leaderboard.terminal.console import new_table, show_lines
 
@@ -52,7 +52,7 @@ def _over_chance(task: TaskAudit) -> str:
     return Format(task.unit, 0.005).span(found.difference, found.interval, "+")
 
 
-def _calibration(item: Calibration) -> str:
+def _calibration(item: TierAgreement) -> str:
     if item.tau is None:
         return item.note
     spread = f" [{item.interval.low:+.2f}, {item.interval.high:+.2f}]" if item.interval else ""

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from assay_leaderboard.boards.two_methods import Duel, Report
+from assay_leaderboard.boards.two_methods import ComparisonReport, Duel
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import NORMALISED, Format, plain
 from assay_leaderboard.schema.board import (
     Board,
+    FamilySummary,
     Row,
     Sample,
-    Summary,
     SummaryRow,
     TaskTable,
     Withdrawn,
@@ -32,7 +32,7 @@ def show_board(board: Board, out: Console) -> None:
     show_lines(_board_footer(board), out)
 
 
-def show_report(report: Report, out: Console) -> None:
+def show_report(report: ComparisonReport, out: Console) -> None:
     """Print the comparison of two methods."""
     percent = f"{report.confidence:.0%}"
     table = new_table("task", ">n", ">A", ">B", f">A - B [{percent}]", ">p", ">P(A>B)", "verdict")
@@ -158,7 +158,7 @@ def _past(item: Withdrawn, form: Format) -> str:
     return f"{item.method}: {item.state} {item.since[:10]} (was {value}): {item.reason}"
 
 
-def _show_summary(summary: Summary, board: Board, out: Console) -> None:
+def _show_summary(summary: FamilySummary, board: Board, out: Console) -> None:
     percent, n_tasks = f"{board.confidence:.0%}", len(summary.tasks)
     out.print(f"{summary.name}: {n_tasks} task(s)", style="bold")
     ranked = [row for row in summary.rows if row.rank]
@@ -274,7 +274,7 @@ def _add_duel(table: Table, duel: Duel) -> None:
     )
 
 
-def _report_footer(report: Report) -> list[str]:
+def _report_footer(report: ComparisonReport) -> list[str]:
     return [
         "A - B: mean paired difference, positive where A is better whatever the metric's direction "
         "(BCa bootstrap interval); shares in %. p: exact sign-flip test, Holm over these tasks. "

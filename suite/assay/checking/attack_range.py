@@ -105,7 +105,7 @@ def read_registry(names: Iterable[str] = ()) -> list[Attack]:
     return chosen
 
 
-class Range:
+class AttackRange:
     """Canaries, a pool and honest baselines: what attacks are run against."""
 
     def __init__(self, mechanism: Mechanism) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from assay.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
-from assay.checking.report import Finding, Report, failed, fine, note, read_findings
+from assay.checking.report import CheckReport, CheckResult, failed, fine, note, read_findings
 from assay.engine.outcomes import DidNotEnd
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
@@ -44,7 +44,7 @@ NULL_SHARE = 0.25
 
 def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) -> bool:
     """Check methods and tasks, given by slug or path; False if anything failed."""
-    report = Report(as_json=as_json)
+    report = CheckReport(as_json=as_json)
     subjects: list[tuple[Kind, str, Path]] = []
     for name in paths:
         try:
@@ -91,7 +91,7 @@ def _resolve(name: str) -> list[tuple[Kind, Path]]:
     )
 
 
-def check_method(pool: Pool, path: Path) -> Iterator[Finding]:
+def check_method(pool: Pool, path: Path) -> Iterator[CheckResult]:
     """Everything about one method: a folder, or a single .py file."""
     try:
         entry = find_method(str(path))
@@ -140,7 +140,7 @@ def _stand_in(path: Path) -> SubmissionCard:
     )
 
 
-def _check_references(card: SubmissionCard) -> Iterator[Finding]:
+def _check_references(card: SubmissionCard) -> Iterator[CheckResult]:
     """Slugs that the card names."""
     try:
         methods, tasks = method_entries(), task_entries()
@@ -165,7 +165,7 @@ def _unknown(kind: str, slug: str) -> str:
     return str(UnknownName(kind, slug, known))
 
 
-def _check_pairs(card: SubmissionCard) -> Iterator[Finding]:
+def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
     """Tasks it may enter, and why not the others of its families."""
     try:
         tasks = [e.card for e in task_entries().values() if e.card.family in card.families]
@@ -183,7 +183,7 @@ def _check_pairs(card: SubmissionCard) -> Iterator[Finding]:
 
 def _check_code(
     pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[Finding, None, dict[str, bool]]:
+) -> Generator[CheckResult, None, dict[str, bool]]:
     """Import, hooks against the track, search spaces.
 
     Returns:
@@ -221,7 +221,7 @@ def _check_code(
 
 def _check_on_toys(
     pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     common = {
         "command": "probe",
         "method": str(source),
@@ -255,7 +255,7 @@ def _check_on_toys(
             return
 
 
-def check_task(pool: Pool, folder: Path) -> Iterator[Finding]:
+def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
     """Everything about one task folder."""
     try:
         card = read_card(folder / "card.toml", TaskCard)
@@ -280,7 +280,7 @@ def check_task(pool: Pool, folder: Path) -> Iterator[Finding]:
     yield from _check_reference(pool, entry, answer.get("null"))
 
 
-def _check_targets(card: TaskCard) -> Iterator[Finding]:
+def _check_targets(card: TaskCard) -> Iterator[CheckResult]:
     """Targets get harder from easy to reference to stretch, and none is met by chance."""
     sign = 1 if card.metric.direction == "maximize" else -1
     order = {"easy": 0, "reference": 1, "stretch": 2}
@@ -296,7 +296,7 @@ def _check_targets(card: TaskCard) -> Iterator[Finding]:
         )
 
 
-def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterator[Finding]:
+def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterator[CheckResult]:
     """The reference submission exists, may enter, and passes where doing nothing does not."""
     card = task.card
     try:
@@ -330,7 +330,7 @@ def _reference_run(pool: Pool, task: TaskEntry, reference: MethodEntry) -> RunRe
     return pool.run(Job(spec, task, reference), cell.reproduce(spec))
 
 
-def _judge_reference(card: TaskCard, record: RunRecord, null: float) -> Iterator[Finding]:
+def _judge_reference(card: TaskCard, record: RunRecord, null: float) -> Iterator[CheckResult]:
     if record.result is None:
         yield failed("reference", f"{card.reference}: {record.status}: {record.message}")
         return

@@ -12,7 +12,7 @@ import typer
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of a report."""
 
     check: str
@@ -21,22 +21,22 @@ class Finding:
     family: str | None = None
 
 
-def failed(check: str, detail: str, family: str | None = None) -> Finding:
+def failed(check: str, detail: str, family: str | None = None) -> CheckResult:
     """Something that must be changed."""
-    return Finding(check, "failed", detail, family)
+    return CheckResult(check, "failed", detail, family)
 
 
-def note(check: str, detail: str, family: str | None = None) -> Finding:
+def note(check: str, detail: str, family: str | None = None) -> CheckResult:
     """Something to know."""
-    return Finding(check, "note", detail, family)
+    return CheckResult(check, "note", detail, family)
 
 
-def fine(check: str, detail: str, family: str | None = None) -> Finding:
+def fine(check: str, detail: str, family: str | None = None) -> CheckResult:
     """A check that passed."""
-    return Finding(check, "ok", detail, family)
+    return CheckResult(check, "ok", detail, family)
 
 
-class Report:
+class CheckReport:
     """Findings about several methods and tasks."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -44,7 +44,7 @@ class Report:
         self._as_json = as_json
         self._checked: list[dict[str, Any]] = []
 
-    def show(self, kind: str, name: str, findings: Iterable[Finding]) -> None:
+    def show(self, kind: str, name: str, findings: Iterable[CheckResult]) -> None:
         """Show what is found about one method or task, line by line as it comes."""
         self._say(f"{kind} {name}".strip())
         kept = []
@@ -73,20 +73,20 @@ class Report:
             typer.echo(text)
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: CheckResult) -> str:
     word = "FAILED" if finding.status == "failed" else finding.status
     where = f"{word:7} {finding.check:18} {finding.family or '':15} "
     return "  " + where + finding.detail.replace("\n", "\n" + " " * (2 + len(where)))
 
 
-def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[Finding]:
+def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[CheckResult]:
     """What a child found; `problem` says how it ended if that was not by itself."""
     begun = "runs"
     for line in _lines(log):
         if "begun" in line:
             begun = str(line["begun"])
         else:
-            yield Finding(line["check"], line["status"], line["detail"], family)
+            yield CheckResult(line["check"], line["status"], line["detail"], family)
     if problem is not None:
         yield failed(begun, problem, family)
 

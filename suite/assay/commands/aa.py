@@ -40,7 +40,7 @@ def aa(
     which nothing varies are left out. Example: `assay aa digits_cnn beale`
     """
     from assay.commands import run_many
-    from assay.engine.planning import Request
+    from assay.engine.planning import RunRequest
     from assay.errors import AssayError
     from assay.plugins.registry import select_tasks
     from assay.ruleset import RULESET
@@ -50,7 +50,7 @@ def aa(
     if not tasks:
         raise AssayError("nothing varies on these tasks; expected one that is not deterministic")
     first = RULESET.control_repetition
-    request = Request(
+    request = RunRequest(
         methods=(),
         tasks=tasks,
         results=results,

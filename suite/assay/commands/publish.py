@@ -11,7 +11,7 @@ import typer
 from assay import paths
 
 if TYPE_CHECKING:
-    from assay.publication.verify import Finding
+    from assay.publication.verify import BundleProblem
     from assay.records.bundle import Bundle
     from assay.records.log import Entry
 
@@ -107,10 +107,10 @@ def _check_log(folder: Path, head: str | None) -> list[str]:
     return publog.check(folder, head)
 
 
-def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[Finding]]]:
+def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[BundleProblem]]]:
     """Findings on each bundle; one that cannot be read has one."""
     from assay.errors import BundleError
-    from assay.publication.verify import Finding, verify
+    from assay.publication.verify import BundleProblem, verify
     from assay.records.bundle import read_bundle
 
     standing: list[Bundle] = []
@@ -119,22 +119,22 @@ def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[Fin
             standing.append(read_bundle(path))
         except BundleError:
             continue  # said by --log, and by checking that file
-    answers: list[tuple[Path, list[Finding]]] = []
+    answers: list[tuple[Path, list[BundleProblem]]] = []
     for path in paths:
         try:
             bundle = read_bundle(path)
         except BundleError as error:
-            answers.append((path, [Finding("error", "unreadable", str(error))]))
+            answers.append((path, [BundleProblem("error", "unreadable", str(error))]))
             continue
         answers.append((path, verify(bundle, standing)))
     return answers
 
 
-def _valid(findings: list[Finding]) -> bool:
+def _valid(findings: list[BundleProblem]) -> bool:
     return all(finding.severity != "error" for finding in findings)
 
 
-def _tell(path: Path, findings: list[Finding]) -> None:
+def _tell(path: Path, findings: list[BundleProblem]) -> None:
     verdict = "valid (tier T1)" if _valid(findings) else "NOT valid"
     n_flags = sum(finding.severity == "flag" for finding in findings)
     typer.echo(f"{_plain(str(path))}: {verdict}" + (f", {n_flags} flag(s)" if n_flags else ""))

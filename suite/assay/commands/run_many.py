@@ -19,7 +19,7 @@ from assay.commands.progress import Bar, duration
 from assay.engine.cells import Cell, make_cells, missing_runs
 from assay.engine.mirror import Draw, Mirror
 from assay.engine.pipeline import Pipeline, Progress
-from assay.engine.planning import Pairs, Request, by_device, chosen_pairs
+from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.errors import StorageError
 from assay.records.schema import Compute
@@ -41,7 +41,7 @@ QUICKSTART_METHODS = [
 QUICKSTART_TASKS = ["digits_cnn", "beale", "digits_sym40", "digits_lt50", "digits_w2a2"]
 
 
-def run(request: Request) -> int:
+def run(request: RunRequest) -> int:
     """Run what has no record yet; the exit code."""
     pairs = chosen_pairs(request, partial(_say, request))
     store = Store(request.results)
@@ -61,7 +61,7 @@ def run(request: Request) -> int:
 
 
 def _run_group(
-    request: Request, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
+    request: RunRequest, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
 ) -> Progress:
     with _pool(request, compute, n) as pool:
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
@@ -76,7 +76,7 @@ def _run_group(
 
 
 @contextmanager
-def _pool(request: Request, compute: Compute, n_workers: int) -> Iterator[Pool]:
+def _pool(request: RunRequest, compute: Compute, n_workers: int) -> Iterator[Pool]:
     """A pool in the strongest sandbox that works here; says so where that is none.
 
     Raises:
@@ -93,7 +93,7 @@ def _pool(request: Request, compute: Compute, n_workers: int) -> Iterator[Pool]:
         yield pool
 
 
-def dry_run(request: Request) -> int:
+def dry_run(request: RunRequest) -> int:
     """Say how many runs are missing and about how long they take."""
     pairs = chosen_pairs(request, partial(_say, request))
     store = Store(request.results)
@@ -197,7 +197,7 @@ class _MaybeMirror:
 
 
 @contextmanager
-def _mirror(request: Request, store: Store) -> Iterator[_MaybeMirror]:
+def _mirror(request: RunRequest, store: Store) -> Iterator[_MaybeMirror]:
     if request.mlflow == "off":
         yield _MaybeMirror(None)
         return
@@ -226,7 +226,7 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
-def _summary(request: Request, progress: Progress, mirror: _MaybeMirror) -> int:
+def _summary(request: RunRequest, progress: Progress, mirror: _MaybeMirror) -> int:
     if mirror.problem:
         typer.echo(f"warning: MLflow mirror incomplete ({mirror.problem}); the JSON records are "
                    "safe, and the next command catches up", err=True)  # fmt: skip
@@ -259,6 +259,6 @@ def _summary(request: Request, progress: Progress, mirror: _MaybeMirror) -> int:
     return INCOMPLETE if progress.problems else 0
 
 
-def _say(request: Request, text: str) -> None:
+def _say(request: RunRequest, text: str) -> None:
     if not request.as_json:
         typer.echo(text, err=True)

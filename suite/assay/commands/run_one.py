@@ -12,16 +12,16 @@ import typer
 
 from assay.commands.run_many import INTERRUPTED, _locked, _pool, _say, _terminable
 from assay.engine.cells import Cell, make_cells
-from assay.engine.planning import Pairs, Request, by_device, chosen_pairs
+from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import AssayError, UnknownName
-from assay.publication.replay import Verdict, compare, tolerance
+from assay.publication.replay import ReplayVerdict, compare, tolerance
 from assay.records.schema import Purpose, RunRecord, RunSpec
 from assay.records.store import Store
 from assay.space import Value
 
-REMARKS: dict[Verdict, str] = {
+REMARKS: dict[ReplayVerdict, str] = {
     "identical": "bit-identical to its record",
     "within tolerance": "within tolerance of its record",
     "differs": "DIFFERS from its record",
@@ -30,7 +30,7 @@ REMARKS: dict[Verdict, str] = {
 
 
 def run_fixed(
-    request: Request,
+    request: RunRequest,
     settings: Sequence[str],
     purpose: str,
     repetition: int | None,
@@ -52,7 +52,7 @@ def run_fixed(
 
 
 def _run_points(
-    request: Request,
+    request: RunRequest,
     store: Store,
     pairs: Pairs,
     settings: Sequence[str],
@@ -72,7 +72,7 @@ def _run_points(
 
 
 def _run_one(
-    request: Request, store: Store, pool: Pool, cell: Cell, spec: RunSpec, again: bool
+    request: RunRequest, store: Store, pool: Pool, cell: Cell, spec: RunSpec, again: bool
 ) -> bool:
     """Run one spec or read its record; False where a second run differs from the first."""
     known = store.run(spec.task.slug, spec.method.slug, spec.id)
@@ -89,7 +89,7 @@ def _run_one(
     return found.verdict in ("identical", "within tolerance")
 
 
-def _tell_run(request: Request, record: RunRecord, remark: str) -> None:
+def _tell_run(request: RunRequest, record: RunRecord, remark: str) -> None:
     if request.as_json:
         typer.echo(json.dumps({"remark": remark, "record": record.model_dump(mode="json")}))
         return

@@ -35,7 +35,7 @@ def sandbox(
 
     Exit code 1 if one of them gains what the registry of attacks does not admit.
     """
-    from assay.checking.attack_range import Range, read_registry
+    from assay.checking.attack_range import AttackRange, read_registry
     from assay.records.schema import Compute
     from assay.sandbox.mechanisms import choose, describe
 
@@ -45,7 +45,7 @@ def sandbox(
     if not as_json:
         typer.echo(f"{mechanism}, level {level.level}: {len(chosen)} attacks")
     endings = []
-    with Range(mechanism) as against:
+    with AttackRange(mechanism) as against:
         for attack in chosen:
             endings.append(against.run(attack))
             if not as_json:

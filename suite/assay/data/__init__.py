@@ -8,14 +8,14 @@ Files lie under $ASSAY_DATA (default ~/assay-data), decoded tensors under $ASSAY
 ~/.cache/assay). Importing this package imports no torch.
 """
 
-from assay.data.catalogue import DATASETS, Dataset, dataset
-from assay.data.files import Status, data_dir, status
+from assay.data.catalogue import DATASETS, DatasetEntry, dataset
+from assay.data.files import FileStatus, data_dir, status
 from assay.data.loading import cache_dir, load, prepare
 
 __all__ = [
     "DATASETS",
-    "Dataset",
-    "Status",
+    "DatasetEntry",
+    "FileStatus",
     "cache_dir",
     "data_dir",
     "dataset",

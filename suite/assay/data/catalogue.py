@@ -8,7 +8,7 @@ from assay.errors import UnknownName
 
 
 @dataclass(frozen=True)
-class File:
+class DataFile:
     """One published file."""
 
     path: str
@@ -22,18 +22,18 @@ class Download:
     """One address, and the file it gives."""
 
     url: str
-    file: File
+    file: DataFile
     archive: bool = False
     """A .tar.gz that holds the data set's files under their paths; it is not kept."""
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetEntry:
     """A published data set."""
 
     name: str
     n_classes: int
-    files: tuple[File, ...] = ()
+    files: tuple[DataFile, ...] = ()
     """What is read; nothing for data that come with scikit-learn."""
     downloads: tuple[Download, ...] = ()
     channel_mean: tuple[float, ...] = ()
@@ -44,7 +44,7 @@ class Dataset:
 
 
 _CIFAR10_FILES = tuple(
-    File(f"cifar-10-batches-py/{name}", f"sha256:{digest}")
+    DataFile(f"cifar-10-batches-py/{name}", f"sha256:{digest}")
     for name, digest in (
         ("data_batch_1", "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"),
         ("data_batch_2", "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"),
@@ -55,11 +55,11 @@ _CIFAR10_FILES = tuple(
     )
 )
 _CIFAR100_FILES = (
-    File("cifar-100-python/train", "md5:16019d7e3df5f24257cddd939b257f8d"),
-    File("cifar-100-python/test", "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    DataFile("cifar-100-python/train", "md5:16019d7e3df5f24257cddd939b257f8d"),
+    DataFile("cifar-100-python/test", "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),
 )
 _FASHION_FILES = tuple(
-    File(f"fashion-mnist/{name}-ubyte.gz", f"sha256:{digest}")
+    DataFile(f"fashion-mnist/{name}-ubyte.gz", f"sha256:{digest}")
     for name, digest in (
         ("train-images-idx3", "f46450982819e161325683178a5324fc64e606fb3758c65c6ca7dcc91aa489fd"),
         ("train-labels-idx1", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
@@ -67,7 +67,7 @@ _FASHION_FILES = tuple(
         ("t10k-labels-idx1", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     )
 )
-_CIFAR10N_FILE = File(
+_CIFAR10N_FILE = DataFile(
     "cifar-n/CIFAR-10_human.pt",
     "sha256:873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
 )
@@ -75,15 +75,15 @@ _CIFAR10N_FILE = File(
 
 def _cifar_archive(name: str, md5: str) -> tuple[Download, ...]:
     url = f"https://www.cs.toronto.edu/~kriz/{name}"
-    return (Download(url, File(name, f"md5:{md5}"), archive=True),)
+    return (Download(url, DataFile(name, f"md5:{md5}"), archive=True),)
 
 
-DATASETS: dict[str, Dataset] = {
+DATASETS: dict[str, DatasetEntry] = {
     entry.name: entry
     for entry in (
-        Dataset("digits", 10),
-        Dataset("breast_cancer", 2),
-        Dataset(
+        DatasetEntry("digits", 10),
+        DatasetEntry("breast_cancer", 2),
+        DatasetEntry(
             "fashion_mnist",
             10,
             _FASHION_FILES,
@@ -98,7 +98,7 @@ DATASETS: dict[str, Dataset] = {
             channel_mean=(0.2860,),
             channel_sd=(0.3530,),
         ),
-        Dataset(
+        DatasetEntry(
             "cifar10",
             10,
             _CIFAR10_FILES,
@@ -106,7 +106,7 @@ DATASETS: dict[str, Dataset] = {
             channel_mean=(0.4914, 0.4822, 0.4465),
             channel_sd=(0.2470, 0.2435, 0.2616),
         ),
-        Dataset(
+        DatasetEntry(
             "cifar100",
             100,
             _CIFAR100_FILES,
@@ -114,7 +114,7 @@ DATASETS: dict[str, Dataset] = {
             channel_mean=(0.5071, 0.4865, 0.4409),
             channel_sd=(0.2673, 0.2564, 0.2762),
         ),
-        Dataset(
+        DatasetEntry(
             "cifar10n",
             10,
             (_CIFAR10N_FILE,),
@@ -132,7 +132,7 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-def dataset(name: str) -> Dataset:
+def dataset(name: str) -> DatasetEntry:
     """The data set `name`.
 
     Raises:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from assay.data.catalogue import Dataset, Download, File, dataset
+from assay.data.catalogue import DataFile, DatasetEntry, Download, dataset
 from assay.errors import DataError
 
 TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Status:
+class FileStatus:
     """Whether a data set can be read."""
 
     state: Literal["present", "missing", "corrupt"]
@@ -36,7 +36,7 @@ def data_dir() -> Path:
     return Path(os.environ.get("ASSAY_DATA") or "~/assay-data").expanduser()
 
 
-def status(name: str) -> Status:
+def status(name: str) -> FileStatus:
     """Whether the files of data set `name` are there and are the published ones.
 
     Raises:
@@ -50,11 +50,11 @@ def status(name: str) -> Status:
         try:
             check(entry, file)
         except DataError as error:
-            return Status("corrupt" if path.exists() else "missing", path, str(error))
-    return Status("present", (data_dir() / entry.files[0].path).parent if entry.files else None)
+            return FileStatus("corrupt" if path.exists() else "missing", path, str(error))
+    return FileStatus("present", (data_dir() / entry.files[0].path).parent if entry.files else None)
 
 
-def check(entry: Dataset, file: File) -> Path:
+def check(entry: DatasetEntry, file: DataFile) -> Path:
     """The path of a published file, whose digest is right.
 
     Raises:
@@ -112,7 +112,7 @@ def fetch(name: str) -> None:
             ) from error
 
 
-def _fetch(download: Download, wanted: tuple[File, ...]) -> None:
+def _fetch(download: Download, wanted: tuple[DataFile, ...]) -> None:
     root = data_dir()
     root.mkdir(parents=True, exist_ok=True)
     with new_file(root) as temporary:
@@ -130,7 +130,7 @@ def _fetch(download: Download, wanted: tuple[File, ...]) -> None:
                 _extract(archive, target, root)
 
 
-def _extract(archive: tarfile.TarFile, target: File, root: Path) -> None:
+def _extract(archive: tarfile.TarFile, target: DataFile, root: Path) -> None:
     """Copy one member out by its exact name; links and paths inside the archive do nothing."""
     try:
         member = archive.extractfile(target.path)
@@ -174,6 +174,6 @@ def new_file(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _address(entry: Dataset, file: File) -> str:
+def _address(entry: DatasetEntry, file: DataFile) -> str:
     """Where a published file can be had."""
     return next(d.url for d in entry.downloads if d.archive or d.file == file)

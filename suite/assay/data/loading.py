@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.data import formats
-from assay.data.catalogue import Dataset, dataset
+from assay.data.catalogue import DatasetEntry, dataset
 from assay.data.files import check, fetch, new_file, publish
 from assay.errors import DataError
 
@@ -61,13 +61,13 @@ def prepare(name: str) -> None:
     load(name)
 
 
-def _version(entry: Dataset) -> str:
+def _version(entry: DatasetEntry) -> str:
     """Changes with the published files and with the decoder."""
     text = "/".join([str(DECODER_VERSION), *(file.digest for file in entry.files)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _decode(entry: Dataset, path: Path) -> None:
+def _decode(entry: DatasetEntry, path: Path) -> None:
     """Check and decode published files into a cache file, whole or not at all."""
     from safetensors.torch import save_file
 

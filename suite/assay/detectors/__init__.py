@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.cards import TaskCard
 from assay.detectors import runs as process
 from assay.detectors import scores
-from assay.detectors.baselines import Baselines, Cell, Code, Flag
+from assay.detectors.baselines import Baselines, Code, Flag, Subject
 from assay.detectors.source import NEAR, Library, Source, oddities, resemblances
 from assay.records.schema import RunRecord, StudyRecord
 
@@ -47,7 +47,7 @@ def detect(
         task, method = completed[0].spec.task, completed[0].spec.method.slug
         known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
         named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
-        cell = Cell(
+        cell = Subject(
             card=card,
             runs=completed,
             named=frozenset(named),

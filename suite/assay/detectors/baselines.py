@@ -45,7 +45,7 @@ class Flag(BaseModel):
     """Ids of the runs concerned; none for what concerns the source."""
 
 
-Place = tuple[int, int]
+CurveKey = tuple[int, int]
 """An evaluation point: start and batch."""
 
 
@@ -53,13 +53,13 @@ Machine = tuple[str, str, str, Compute]
 """Processor, version of torch, device, and what of them a run had."""
 
 
-class Group(tuple[RunRecord, ...]):
+class CellGroup(tuple[RunRecord, ...]):
     """Repetitions of one method at one point of its hyperparameters."""
 
     @cached_property
-    def curves(self) -> Mapping[Place, Sequence[float]]:
+    def curves(self) -> Mapping[CurveKey, Sequence[float]]:
         """Their validation scores."""
-        found: dict[Place, list[float]] = {}
+        found: dict[CurveKey, list[float]] = {}
         for run in self:
             for point in run.curve:
                 found.setdefault((point.start, point.batch), []).append(point.val)
@@ -83,10 +83,10 @@ class Group(tuple[RunRecord, ...]):
         ]
 
     @cached_property
-    def _moments(self) -> dict[Place, tuple[float, float] | None]:
+    def _moments(self) -> dict[CurveKey, tuple[float, float] | None]:
         return {}
 
-    def moments(self, place: Place) -> tuple[float, float] | None:
+    def moments(self, place: CurveKey) -> tuple[float, float] | None:
         """Mean and standard deviation of the scores there; None for fewer than two."""
         if place not in self._moments:
             values = self.curves.get(place, ())
@@ -142,14 +142,14 @@ class Baseline:
     """
 
     runs: Sequence[RunRecord]
-    groups: Sequence[Group]
+    groups: Sequence[CellGroup]
     """Repetitions by method and hyperparameters."""
     card: TaskCard
-    _levels: dict[Place, Level | None] = field(default_factory=dict, repr=False)
+    _levels: dict[CurveKey, Level | None] = field(default_factory=dict, repr=False)
     _costs: dict[Machine, tuple[float, int]] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def full(self) -> list[Group]:
+    def full(self) -> list[CellGroup]:
         """Groups with repetitions enough."""
         return [group for group in self.groups if len(group) >= MIN_CURVES]
 
@@ -175,7 +175,7 @@ class Baseline:
         """The best mean test score of a full group; None where there is none."""
         return max((fmean(group.tests) for group in self.full), default=None)
 
-    def level(self, place: Place) -> Level | None:
+    def level(self, place: CurveKey) -> Level | None:
         """What the validation curves of full groups show there; None where there are none."""
         if place not in self._levels:
             found = [known for group in self.full if (known := group.moments(place))]
@@ -221,7 +221,7 @@ class Baselines:
     def __init__(self, runs: Sequence[RunRecord]) -> None:
         self._runs = [run for run in runs if run.result]
         self._methods = {run.spec.method.slug for run in self._runs}
-        self._of_task: dict[TaskRef, tuple[list[RunRecord], list[Group]]] = {}
+        self._of_task: dict[TaskRef, tuple[list[RunRecord], list[CellGroup]]] = {}
         self._known: dict[tuple[TaskRef, str], Baseline] = {}
 
     def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
@@ -236,7 +236,7 @@ class Baselines:
             )
         return self._known[key]
 
-    def _of(self, task: TaskRef) -> tuple[list[RunRecord], list[Group]]:
+    def _of(self, task: TaskRef) -> tuple[list[RunRecord], list[CellGroup]]:
         if task not in self._of_task:
             runs = [run for run in self._runs if run.spec.task == task]
             self._of_task[task] = runs, by_point(runs)
@@ -244,7 +244,7 @@ class Baselines:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Subject:
     """One method on one task."""
 
     card: TaskCard
@@ -256,7 +256,7 @@ class Cell:
     baseline: Baseline
 
     @cached_property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[CellGroup]:
         """Repetitions by hyperparameters: those the studies name, or all where there is none."""
         return by_point([run for run in self.runs if not self.named or run.id in self.named])
 
@@ -271,7 +271,7 @@ def sign_of(card: TaskCard) -> float:
     return 1.0 if card.metric.direction == "maximize" else -1.0
 
 
-def by_point(runs: Sequence[RunRecord]) -> list[Group]:
+def by_point(runs: Sequence[RunRecord]) -> list[CellGroup]:
     """Repetitions by method and hyperparameters."""
     found: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in runs:
@@ -281,7 +281,7 @@ def by_point(runs: Sequence[RunRecord]) -> list[Group]:
             # With the types, because 1, 1.0 and True are equal and not the same.
             point = spec.method.slug, *values, *[type(value) for _, value in values]
             found.setdefault(point, []).append(run)
-    return [Group(same) for same in found.values()]
+    return [CellGroup(same) for same in found.values()]
 
 
 def ids(runs: Sequence[RunRecord]) -> list[str]:

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from statistics import median
 
-from assay.detectors.baselines import Cell, Flag, cpu_per_pass, distance_of, ids, machine_of, val_of
+from assay.detectors.baselines import (
+    Flag,
+    Subject,
+    cpu_per_pass,
+    distance_of,
+    ids,
+    machine_of,
+    val_of,
+)
 from assay.detectors.source import defined_hooks
 from assay.records.schema import RunRecord
 
@@ -29,7 +37,7 @@ _CHANGES_FIRST_LOSS = frozenset(
 )
 
 
-def first_loss(cell: Cell) -> Iterator[Flag]:
+def first_loss(cell: Subject) -> Iterator[Flag]:
     """The first batch's loss under weights and data that the suite issued, whatever the method."""
     if not cell.source or defined_hooks(cell.source) & _CHANGES_FIRST_LOSS:
         return
@@ -68,7 +76,7 @@ def first_loss(cell: Cell) -> Iterator[Flag]:
         )
 
 
-def repeated_result(cell: Cell) -> Iterator[Flag]:
+def repeated_result(cell: Subject) -> Iterator[Flag]:
     """Two different problems never end in the same weights or the same curve."""
     if cell.card.deterministic:
         return
@@ -121,7 +129,7 @@ def _solved(run: RunRecord) -> bool:
     return min(last.values(), default=0.0) >= 1.0
 
 
-def cost(cell: Cell) -> Iterator[Flag]:
+def cost(cell: Subject) -> Iterator[Flag]:
     """CPU time, measured outside the worker, against passes and seconds, which it counts."""
     threaded, hidden = [], []
     for run in cell.runs:
@@ -147,7 +155,7 @@ def cost(cell: Cell) -> Iterator[Flag]:
     yield from _cost_ratio(cell)
 
 
-def _cost_ratio(cell: Cell) -> Iterator[Flag]:
+def _cost_ratio(cell: Subject) -> Iterator[Flag]:
     """CPU seconds per pass over the reference method's on the same kind of machine."""
     own, (theirs, n) = cpu_per_pass(cell.runs), cell.baseline.cost(machine_of(cell.runs[0]))
     if not own or not n:
@@ -164,7 +172,7 @@ def _cost_ratio(cell: Cell) -> Iterator[Flag]:
         )
 
 
-def weight_distance(cell: Cell) -> Iterator[Flag]:
+def weight_distance(cell: Subject) -> Iterator[Flag]:
     """How far the weights moved, against baselines that took as many steps."""
     known, chance, sign = cell.baseline.moved, cell.card.metric.chance, cell.sign
     far, still = [], []

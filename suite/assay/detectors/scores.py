@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from assay.detectors.baselines import MIN_CURVES, Cell, Flag, Place, ids, sd, test_of, val_of
+from assay.detectors.baselines import MIN_CURVES, CurveKey, Flag, Subject, ids, sd, test_of, val_of
 
 CEILING_SIGMA = 4.5
 """Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
@@ -21,7 +21,7 @@ GAP_SIGMA = 5.0
 """Standard errors, beside the task's margin. Honest: at most 0.22 of that."""
 
 
-def above_ceiling(cell: Cell) -> Iterator[Flag]:
+def above_ceiling(cell: Subject) -> Iterator[Flag]:
     """Scores that no method can have, or none that knows no more than the clean labels."""
     card = cell.card
     if card.metric.unit == "share":
@@ -39,7 +39,7 @@ def above_ceiling(cell: Cell) -> Iterator[Flag]:
     yield from _perfect(cell)
 
 
-def _above_area(cell: Cell) -> Iterator[Flag]:
+def _above_area(cell: Subject) -> Iterator[Flag]:
     """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
     budget = cell.card.budget.passes or cell.card.budget.batches
     first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
@@ -61,7 +61,7 @@ def _above_area(cell: Cell) -> Iterator[Flag]:
         )
 
 
-def _above_noise(cell: Cell) -> Iterator[Flag]:
+def _above_noise(cell: Subject) -> Iterator[Flag]:
     """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
     rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
     for group in cell.groups:
@@ -76,7 +76,7 @@ def _above_noise(cell: Cell) -> Iterator[Flag]:
             )
 
 
-def _perfect(cell: Cell) -> Iterator[Flag]:
+def _perfect(cell: Subject) -> Iterator[Flag]:
     """No error at all in most repetitions, where the best baseline makes many."""
     if cell.card.family == "functions" or cell.card.metric.unit != "share":
         return
@@ -96,7 +96,7 @@ def _perfect(cell: Cell) -> Iterator[Flag]:
             )
 
 
-def fast_convergence(cell: Cell) -> Iterator[Flag]:
+def fast_convergence(cell: Subject) -> Iterator[Flag]:
     """Validation curves that lie many standard deviations of a run above every baseline's."""
     if not cell.baseline.enough:
         return
@@ -127,7 +127,7 @@ class _Lead(NamedTuple):
     spread: float
 
 
-def _lead(key: Place, values: Sequence[float], cell: Cell) -> _Lead | None:
+def _lead(key: CurveKey, values: Sequence[float], cell: Subject) -> _Lead | None:
     """Against the best mean, in units of the largest spread among the baselines and `values`.
 
     None where it is not above CONVERGENCE_SIGMA.
@@ -144,7 +144,7 @@ def _lead(key: Place, values: Sequence[float], cell: Cell) -> _Lead | None:
     return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
 
 
-def val_test_gap(cell: Cell) -> Iterator[Flag]:
+def val_test_gap(cell: Subject) -> Iterator[Flag]:
     """Validation against what baselines with the same test score have there.
 
     A line through the chance level, where both are the same: noisy validation labels take more off

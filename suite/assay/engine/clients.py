@@ -27,7 +27,7 @@ READABLE, READABLE_FOLDER = 0o644, 0o755
 """The worker may be another user; who it is not meant for cannot reach the folder above."""
 
 
-class Peer:
+class ChildProcess:
     """A child process that answers JSON lines."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -91,7 +91,7 @@ class Peer:
             self._process.stdout.close()
 
 
-class Scorer(Peer):
+class ScorerClient(ChildProcess):
     """The trusted process that holds labels."""
 
     def __init__(self, problems: Path, compute: Compute, log: Path) -> None:
@@ -102,7 +102,7 @@ class Scorer(Peer):
         super().__init__(process, log)
 
 
-class Worker(Peer):
+class WorkerClient(ChildProcess):
     """A worker in its sandbox, with the folders that it shares with the supervisor."""
 
     def __init__(

@@ -23,7 +23,7 @@ Pairs = list[tuple[TaskEntry, MethodEntry]]
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What the user asked for."""
 
     methods: Sequence[str]
@@ -44,7 +44,7 @@ class Request:
     `methods` is empty."""
 
 
-def chosen_pairs(request: Request, say: Callable[[str], None]) -> Pairs:
+def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     """Legal (task, method) pairs; tells `say` which methods are left out.
 
     Raises:
@@ -78,7 +78,7 @@ def chosen_pairs(request: Request, say: Callable[[str], None]) -> Pairs:
     return pairs
 
 
-def by_device(request: Request, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
+def by_device(request: RunRequest, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
     """Pairs by where they run: under "auto" a GPU takes every tier above lite."""
     if request.accelerator not in ("auto", "cpu", "gpu"):
         raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay import __version__
 from assay.cards import FAMILIES
-from assay.engine.clients import Scorer, Worker
+from assay.engine.clients import ScorerClient, WorkerClient
 from assay.engine.outcomes import answer_of, checks, read_outcome, verdict
 from assay.engine.runs import Job, _source, _split_values, _worker_seeds
 from assay.engine.scorer import SCORER_VERSION
@@ -92,11 +92,11 @@ class Pool:
         try:
             (self._folder / "problems").mkdir()
             log = self._folder / "log"
-            self._scorer = Scorer(self._folder / "problems", self.compute, log)
+            self._scorer = ScorerClient(self._folder / "problems", self.compute, log)
             self._peers = [self._worker() for _ in range(self.n_workers)]
             for peer in (self._scorer, *self._peers):
                 peer.wait_ready()
-            self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+            self._idle: queue.SimpleQueue[WorkerClient] = queue.SimpleQueue()
             for peer in self._peers:
                 self._idle.put(peer)
         except BaseException:
@@ -117,11 +117,11 @@ class Pool:
         self._launcher.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _worker(self) -> Worker:
+    def _worker(self) -> WorkerClient:
         self._n_started += 1
         box = mechanisms.Box(self._folder / f"worker{self._n_started}")
         log = self._folder / "log"
-        return self._launcher.submit(Worker, box, self.mechanism, self.compute, log).result()
+        return self._launcher.submit(WorkerClient, box, self.mechanism, self.compute, log).result()
 
     def abort(self) -> None:
         """Kill every worker at once; runs in flight are lost, nothing else."""
@@ -191,7 +191,9 @@ class Pool:
             "seconds": seconds, "visible_gpu": None,
         }  # fmt: skip
         box = mechanisms.Box(self._folder / "auditor")
-        auditor = Worker(box, "subprocess", self.compute, self._folder / "log", with_data=True)
+        auditor = WorkerClient(
+            box, "subprocess", self.compute, self._folder / "log", with_data=True
+        )
         try:
             auditor.wait_ready()
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="audit-") as name:

@@ -31,7 +31,7 @@ _SNAPSHOT = re.compile(r"^start\d{1,4}-\d{1,9}\.safetensors$")
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _PreparedProblem:
     problem: Problem
     folder: Path
     n_bytes: int
@@ -46,7 +46,7 @@ class _Scorer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tasks: dict[str, Task] = {}
-        self._problems: OrderedDict[str, _Kept] = OrderedDict()
+        self._problems: OrderedDict[str, _PreparedProblem] = OrderedDict()
 
     def task(self, folder: str) -> Task:
         if folder not in self._tasks:
@@ -99,7 +99,7 @@ class _Scorer:
     def _checks(
         self,
         request: Mapping[str, Any],
-        kept: _Kept,
+        kept: _PreparedProblem,
         task: Task,
         runs: Sequence[Sequence[Snapshot]],
     ) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class _Scorer:
             ],
         }
 
-    def _problem(self, request: Mapping[str, Any]) -> _Kept:
+    def _problem(self, request: Mapping[str, Any]) -> _PreparedProblem:
         parts = ("task", "purpose", "repetition", "seed_root")
         key = "|".join(str(request[part]) for part in parts)
         if key not in self._problems:
@@ -129,7 +129,7 @@ class _Scorer:
         self._problems.move_to_end(key)
         return self._problems[key]
 
-    def _make(self, request: Mapping[str, Any]) -> _Kept:
+    def _make(self, request: Mapping[str, Any]) -> _PreparedProblem:
         from safetensors.torch import load_file
 
         from assay.untrusted.weights import write_tensors
@@ -148,7 +148,7 @@ class _Scorer:
         n_bytes = sum(path.stat().st_size for path in folder.iterdir())
         model = task.build_model(problem.train)
         trainable = frozenset(name for name, _ in model.named_parameters())
-        return _Kept(problem, folder, n_bytes, task.layout(problem), trainable)
+        return _PreparedProblem(problem, folder, n_bytes, task.layout(problem), trainable)
 
     def _evict(self) -> None:
         while (
@@ -187,7 +187,7 @@ def _first_loss(
 
 
 def _load(
-    folder: Path, listed: list[Mapping[str, Any]], kept: _Kept, task: Task
+    folder: Path, listed: list[Mapping[str, Any]], kept: _PreparedProblem, task: Task
 ) -> tuple[list[list[Snapshot]], str]:
     """Snapshots per start, in order, and the hash of the last ones.
 

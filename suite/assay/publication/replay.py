@@ -29,7 +29,7 @@ from assay.plugins.registry import MethodEntry, find_method, find_task, method_r
 from assay.records.schema import Compute, Environment, MethodRef, RunRecord, reproduce_command
 from assay.ruleset import RULESET
 
-Verdict = Literal["identical", "within tolerance", "differs", "cannot"]
+ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
 TOLERANCE_MARGINS = 2.0
 """Margins of the task's metric by which one run's test score may differ on another machine.
 
@@ -44,10 +44,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReplayComparison:
     """A verdict and its reason."""
 
-    verdict: Verdict
+    verdict: ReplayVerdict
     detail: str = ""
 
 
@@ -60,7 +60,7 @@ class Replay:
     method: str
     purpose: str
     repetition: int
-    verdict: Verdict
+    verdict: ReplayVerdict
     detail: str
     recorded_test: float | None
     replayed_test: float | None = None
@@ -73,7 +73,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ReplaySummary:
     """What several replays show together."""
 
     tier: Literal["T2"] | None
@@ -88,7 +88,7 @@ def tolerance(card: TaskCard) -> float | None:
     return None if card.family == "quantization" else TOLERANCE_MARGINS * card.metric.margin
 
 
-def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Comparison:
+def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> ReplayComparison:
     """The verdict on a run and a repetition of it.
 
     Args:
@@ -98,24 +98,26 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Compar
     """
     other = machine_difference(known.environment, again.environment)
     if known.scorer_version != again.scorer_version:
-        return Comparison("cannot", f"scored by version {known.scorer_version} of the scorer, "
+        return ReplayComparison("cannot", f"scored by version {known.scorer_version} of the scorer, "
                           f"now {again.scorer_version}")  # fmt: skip
     if _facts(known) == _facts(again):
-        return Comparison("identical", "" if known.result else f"ended {known.status} again")
+        return ReplayComparison("identical", "" if known.result else f"ended {known.status} again")
     if not other:
-        return Comparison("differs", _what_differs(known, again))
+        return ReplayComparison("differs", _what_differs(known, again))
     if allowed is None:
-        return Comparison("cannot", f"quantized runs are comparable on one machine class: {other}")
+        return ReplayComparison(
+            "cannot", f"quantized runs are comparable on one machine class: {other}"
+        )
     if known.status != again.status:
         if "out_of_budget" in (known.status, again.status):
-            return Comparison("cannot", f"{known.status} there, {again.status} here: machines of "
+            return ReplayComparison("cannot", f"{known.status} there, {again.status} here: machines of "
                               f"different speed ({other})")  # fmt: skip
-        return Comparison("differs", f"{_what_differs(known, again)} ({other})")
+        return ReplayComparison("differs", f"{_what_differs(known, again)} ({other})")
     if known.result is None or again.result is None:
-        return Comparison("within tolerance", f"ended {known.status} again; {other}")
+        return ReplayComparison("within tolerance", f"ended {known.status} again; {other}")
     gap = abs(known.result.test - again.result.test)
     detail = f"test differs by {gap:.4g}, allowed {allowed:.4g}; {other}"
-    return Comparison("within tolerance" if gap <= allowed else "differs", detail)
+    return ReplayComparison("within tolerance" if gap <= allowed else "differs", detail)
 
 
 def machine_difference(known: Environment, again: Environment) -> str:
@@ -169,19 +171,21 @@ def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
     return [pile[i] for i in range(rounds) for pile in piles if i < len(pile)][:n]
 
 
-def summarise(replays: Sequence[Replay], wanted: int) -> Summary:
+def summarise(replays: Sequence[Replay], wanted: int) -> ReplaySummary:
     """The tier that replays earn: T2 if all that were wanted were done in the sandbox, none off."""
     differing = sum(replay.verdict == "differs" for replay in replays)
     done = [r for r in replays if r.verdict in ("identical", "within tolerance")]
     weak = sorted({r.level or "" for r in done} - set(SANDBOXED))
     if differing:
-        return Summary(None, f"{differing} of {len(replays)} runs differ")
+        return ReplaySummary(None, f"{differing} of {len(replays)} runs differ")
     if len(done) < wanted or not done:
-        return Summary(None, f"{len(done)} of {wanted} runs could be replayed")
+        return ReplaySummary(None, f"{len(done)} of {wanted} runs could be replayed")
     if weak:
-        return Summary(None, f"replayed at level {', '.join(weak)}; expected the sandbox (L2)")
+        return ReplaySummary(
+            None, f"replayed at level {', '.join(weak)}; expected the sandbox (L2)"
+        )
     exact = sum(replay.verdict == "identical" for replay in done)
-    return Summary("T2", f"{len(done)} runs replayed, {exact} of them bit for bit")
+    return ReplaySummary("T2", f"{len(done)} runs replayed, {exact} of them bit for bit")
 
 
 def submission_of(ref: MethodRef) -> MethodEntry:
@@ -230,7 +234,7 @@ def replay(
         try:
             job, epoch = _prepared(record, method_of, secret)
         except AssayError as error:
-            yield _told(record, Comparison("cannot", str(error)))
+            yield _told(record, ReplayComparison("cannot", str(error)))
             continue
         groups.setdefault((record.spec.compute, epoch), []).append((record, job))
     for (compute, epoch), jobs in groups.items():
@@ -254,7 +258,7 @@ def _on_pool(
                 yield answer
     except AssayError as error:
         for record, _ in waiting:
-            yield _told(record, Comparison("cannot", str(error)))
+            yield _told(record, ReplayComparison("cannot", str(error)))
 
 
 def _again(pool: Pool, record: RunRecord, job: Job) -> Replay:
@@ -262,15 +266,15 @@ def _again(pool: Pool, record: RunRecord, job: Job) -> Replay:
     try:
         again = pool.run(job, record.reproduce)
     except AssayError as error:
-        return _told(record, Comparison("cannot", str(error)))
+        return _told(record, ReplayComparison("cannot", str(error)))
     found = compare(record, again, tolerance(job.task.card))
     remarks = [text for text in (found.detail, command_note(record)) if text]
-    found = Comparison(found.verdict, "; ".join(remarks))
+    found = ReplayComparison(found.verdict, "; ".join(remarks))
     return _told(record, found, again, time.monotonic() - began)
 
 
 def _told(
-    record: RunRecord, found: Comparison, again: RunRecord | None = None, seconds: float = 0.0
+    record: RunRecord, found: ReplayComparison, again: RunRecord | None = None, seconds: float = 0.0
 ) -> Replay:
     spec = record.spec
     return Replay(

@@ -30,7 +30,7 @@ _GITHUB = re.compile(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Submission:
     """A branch that can be made."""
 
     slug: str
@@ -47,7 +47,7 @@ class Plan:
 
 def plan(
     entry: MethodEntry, bundles: Sequence[Path], checkout: Checkout, base: str | None = None
-) -> Plan:
+) -> Submission:
     """Check everything, make nothing.
 
     Args:
@@ -62,7 +62,7 @@ def plan(
     """
     start = checkout.base(base)
     slug = entry.card.slug
-    source, left_out = source_files(entry)
+    source, left_out = submission_files(entry)
     found = [read_bundle(path) for path in bundles]
     problems = [
         *_place_problems(checkout, start, entry.card),
@@ -73,7 +73,7 @@ def plan(
     files = {f"submissions/{slug}/{name}": data for name, data in source.items()}
     for bundle in found:
         files[f"{PUBLISHED}/{bundle.path.name}"] = read_regular(bundle.path, MAX_FILE_BYTES)
-    return Plan(
+    return Submission(
         slug=slug,
         branch=BRANCH + slug,
         base=start,
@@ -84,7 +84,7 @@ def plan(
     )
 
 
-def make_branch(made: Plan, checkout: Checkout) -> str:
+def make_branch(made: Submission, checkout: Checkout) -> str:
     """Commit the plan's files on its new branch; the commit.
 
     Raises:
@@ -102,7 +102,7 @@ def bundles_of(entry: MethodEntry, folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*--{entry.card.slug}-v{entry.card.version}--*.zip"))
 
 
-def source_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
+def submission_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
     """A submission's files by name, and the names of what else lies in its folder.
 
     Raises:

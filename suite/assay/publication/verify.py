@@ -35,7 +35,7 @@ _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 
 @dataclass(frozen=True)
-class Finding:
+class BundleProblem:
     """One thing that is wrong ("error"), or that a reader should know ("flag")."""
 
     severity: Literal["error", "flag"]
@@ -43,10 +43,10 @@ class Finding:
     message: str
 
 
-Findings = Iterator[Finding]
+Findings = Iterator[BundleProblem]
 
 
-def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[Finding]:
+def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProblem]:
     """Everything that is wrong with `bundle`; one without an error is of tier T1.
 
     Args:
@@ -87,12 +87,12 @@ def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> 
     return (_flag(flag.code, flag.message) for flag in flags)
 
 
-def _error(code: str, message: str) -> Finding:
-    return Finding("error", code, message)
+def _error(code: str, message: str) -> BundleProblem:
+    return BundleProblem("error", code, message)
 
 
-def _flag(code: str, message: str) -> Finding:
-    return Finding("flag", code, message)
+def _flag(code: str, message: str) -> BundleProblem:
+    return BundleProblem("flag", code, message)
 
 
 def _source(bundle: Bundle) -> Findings:

@@ -49,11 +49,11 @@ SOURCE = "source/"
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Part(BaseModel):
+class _BundlePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Manifest(_Part):
+class Manifest(_BundlePart):
     """What the bundle is, and the hashes of its parts."""
 
     kind: Literal["bundle"] = "bundle"
@@ -66,7 +66,7 @@ class Manifest(_Part):
     """SHA-256 of every other member."""
 
 
-class _Environments(_Part):
+class _Environments(_BundlePart):
     environments: list[Environment]
 
 

@@ -65,8 +65,8 @@ def bubblewrap_problem() -> str | None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "bubblewrap is there, but setpriv (Debian: util-linux), which root needs, is not"
     try:
-        with _Filter() as handle:
-            sandbox = [*_as_ordinary_user(PACKAGE), *_namespaces(handle), *_mounts(PACKAGE)]
+        with FilterHandle() as handle:
+            sandbox = [*as_ordinary_user(PACKAGE), *namespaces(handle), *mounts(PACKAGE)]
             tried = subprocess.run(
                 [*sandbox, "--", sys.executable, "-I", "-S", "-c", ""],
                 pass_fds=(handle,), capture_output=True, text=True, timeout=TRIAL_SECONDS,
@@ -78,7 +78,7 @@ def bubblewrap_problem() -> str | None:
     return None
 
 
-def _as_ordinary_user(inbox: Path) -> list[str]:
+def as_ordinary_user(inbox: Path) -> list[str]:
     """What goes before bwrap where root starts it; nothing for others.
 
     In its own user namespace root is still the owner of the machine's files and of /proc/sys, and
@@ -112,7 +112,7 @@ def _binds() -> list[str]:
     return options
 
 
-def _namespaces(filter_handle: int) -> list[str]:
+def namespaces(filter_handle: int) -> list[str]:
     return [
         shutil.which("bwrap") or "bwrap",
         *("--unshare-user", "--unshare-all", "--disable-userns"),
@@ -122,7 +122,7 @@ def _namespaces(filter_handle: int) -> list[str]:
     ]
 
 
-def _mounts(inbox: Path) -> list[str]:
+def mounts(inbox: Path) -> list[str]:
     """Binds and file systems in their order: a later one covers an earlier one's folder."""
     shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
     own = ["--size", str(disk), "--tmpfs", str(scratch())]
@@ -192,7 +192,7 @@ def masked() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
 
 
-class _Filter:
+class FilterHandle:
     """The seccomp filter behind a descriptor, as bwrap wants it."""
 
     def __enter__(self) -> int:

@@ -31,11 +31,11 @@ from assay.sandbox.bubblewrap import (
     DEVICES,
     USER,
     WRITABLE,
-    _as_ordinary_user,
-    _Filter,
-    _mounts,
-    _namespaces,
+    FilterHandle,
+    as_ordinary_user,
     masked,
+    mounts,
+    namespaces,
     readable,
 )
 from assay.sandbox.mechanisms import Box
@@ -62,12 +62,12 @@ def launch_worker(
     variables = _environment(compute, {**_worker_variables(inside[1]), **(extra or {})})
     handle = os.open(box.results, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with _Filter() as filter_handle:
+        with FilterHandle() as filter_handle:
             command = _command("assay.worker.serve", [])
             if mechanism == "bubblewrap":
                 settings = [part for item in variables.items() for part in ("--setenv", *item)]
-                sandbox = [*_namespaces(filter_handle), *settings, *_mounts(box.inbox)]
-                command = [*_as_ordinary_user(box.inbox), *sandbox, "--", *command]
+                sandbox = [*namespaces(filter_handle), *settings, *mounts(box.inbox)]
+                command = [*as_ordinary_user(box.inbox), *sandbox, "--", *command]
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

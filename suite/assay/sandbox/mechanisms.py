@@ -15,12 +15,12 @@ from assay.sandbox import landlock, limits, seccomp
 from assay.sandbox.bubblewrap import (
     IN,
     USER,
-    _as_ordinary_user,
-    _mounts,
-    _namespaces,
+    as_ordinary_user,
     bubblewrap_problem,
     islands,
     masked,
+    mounts,
+    namespaces,
     readable,
     scratch,
 )
@@ -110,7 +110,7 @@ def profile_hash(mechanism: Mechanism) -> str:
     """SHA-256 of the sandbox's options, paths left out, its filter and its limits."""
     options: list[str] = []
     if mechanism == "bubblewrap":
-        options = [*_as_ordinary_user(Path("inbox")), *_namespaces(0), *_mounts(Path("inbox"))]
+        options = [*as_ordinary_user(Path("inbox")), *namespaces(0), *mounts(Path("inbox"))]
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
     names |= {str(path): f"<island {number}>" for number, path in enumerate(islands())}

@@ -77,7 +77,7 @@ _AARCH64 = {
 
 
 @dataclass(frozen=True)
-class Machine:
+class Architecture:
     """What an architecture calls its system calls."""
 
     audit: int
@@ -87,8 +87,8 @@ class Machine:
 
 
 MACHINES = {
-    "x86_64": Machine(0xC000003E, _X86_64, x32=True),
-    "aarch64": Machine(0xC00000B7, _AARCH64),
+    "x86_64": Architecture(0xC000003E, _X86_64, x32=True),
+    "aarch64": Architecture(0xC00000B7, _AARCH64),
 }
 
 Instruction = tuple[int, int, int, int]
@@ -140,7 +140,7 @@ def program(machine: str | None = None) -> bytes:
     )
 
 
-def assemble(machine: Machine) -> list[Instruction]:
+def assemble(machine: Architecture) -> list[Instruction]:
     """One short block per call: no jump is longer than its block, so the order is free."""
     code: list[Instruction] = [
         (LOAD, 0, 0, ARCH_AT),

@@ -17,10 +17,10 @@ from assay.errors import AssayError
 from assay.plugins.loading import describe
 from assay.worker.session import Diverged
 
-Status = Literal["ok", "failed", "note"]
+ResultStatus = Literal["ok", "failed", "note"]
 
 
-class Findings:
+class ResultLog:
     """What was found so far, one JSON line each, written as it is found."""
 
     def __init__(self, path: Path, source: Path) -> None:
@@ -28,7 +28,7 @@ class Findings:
         self._source = source
         self._failed: set[str] = set()
 
-    def add(self, check: str, status: Status, detail: str) -> None:
+    def add(self, check: str, status: ResultStatus, detail: str) -> None:
         """Note one finding."""
         if status == "failed":
             self._failed.add(check)

@@ -36,7 +36,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerSetup:
     """Where the worker stands."""
 
     mechanism: str
@@ -67,7 +67,7 @@ def _close_to_children() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def run_in_child(request: dict[str, Any], place: Place) -> dict[str, Any]:
+def run_in_child(request: dict[str, Any], place: WorkerSetup) -> dict[str, Any]:
     """Do what is asked in a child; how it ended and what it used, measured from outside."""
     began = time.monotonic()
     place.folder.mkdir()
@@ -163,7 +163,7 @@ def _die_with(worker: int) -> None:
             os._exit(1)
 
 
-def _child(request: dict[str, Any], place: Place, saw: int) -> None:
+def _child(request: dict[str, Any], place: WorkerSetup, saw: int) -> None:
     """The forked process: look around, do what is asked, leave outcome.json, exit."""
     code = 1
     try:

@@ -82,7 +82,7 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     from assay.plugins.loading import load_method, load_task
     from assay.space import checked_values
     from assay.untrusted.weights import write_tensors
-    from assay.worker.session import Point, Seeds, Session
+    from assay.worker.session import Point, Session, WorkerSeeds
     from assay.worker.training import train
 
     folder = Path(request["folder"])
@@ -101,7 +101,7 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
             reference=request["reference"],
             train=tensors,
             start=load_file(start),
-            seeds=Seeds(**seeds),
+            seeds=WorkerSeeds(**seeds),
             device=device,
         )
         for start, seeds in zip(request["starts"], request["seeds"], strict=True)

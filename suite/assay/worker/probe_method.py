@@ -28,9 +28,9 @@ from assay.plugins.loading import describe, load_method
 from assay.space import ChoiceRange, Range, Value, space_of
 from assay.task import Problem, Snapshot, Task, Tensors
 from assay.untrusted.weights import read_snapshot, write_tensors
-from assay.worker.findings import Findings, first_difference
+from assay.worker.findings import ResultLog, first_difference
 from assay.worker.session import Diverged, Point, Session
-from assay.worker.session import Seeds as WorkerSeeds
+from assay.worker.session import WorkerSeeds as WorkerSeeds
 from assay.worker.training import train
 
 BLOCK, N_ROUNDS = 8, 4
@@ -61,7 +61,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbedMethod:
     """The method under test, as the engine would set it up."""
 
     method: type[Method]
@@ -133,17 +133,17 @@ def _toy(folder: Path) -> Toy:
     return Toy(task, Problem(parts["train"], [parts["start"]], parts["sealed"]))
 
 
-def _subject(request: Mapping[str, Any]) -> Subject:
+def _subject(request: Mapping[str, Any]) -> ProbedMethod:
     source = Path(request["method"])
     method = load_method(source)
     values = hyperparameters_for(method, request["family"])()
-    return Subject(method, source, frozenset(request["access"]), values)
+    return ProbedMethod(method, source, frozenset(request["access"]), values)
 
 
 def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
     """Every check of a method on one family's toy, but the second half of the resumed run."""
     shared = Path(request["shared"]) / request["family"]
-    findings = Findings(shared / "findings.jsonl", Path(request["method"]))
+    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)
@@ -173,7 +173,7 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _check_runs(findings: Findings, trained: Trained) -> None:
+def _check_runs(findings: ResultLog, trained: Trained) -> None:
     spent = trained.session.spent
     findings.add("runs", "ok", f"{spent.batches} batches, {spent.passes} passes")
     if not spent.passes:
@@ -185,7 +185,7 @@ def _check_runs(findings: Findings, trained: Trained) -> None:
         )
 
 
-def _check_repeatable(findings: Findings, subject: Subject, toy: Toy, first: Trained) -> None:
+def _check_repeatable(findings: ResultLog, subject: ProbedMethod, toy: Toy, first: Trained) -> None:
     """Once more with other global random numbers, and if that differs, with the same."""
     other = _disturbed(subject, toy, 2)
     if _difference(first.points, other.points) is None:
@@ -202,7 +202,7 @@ def _check_repeatable(findings: Findings, subject: Subject, toy: Toy, first: Tra
         findings.add("repeatable", "failed", f"{found}; {advice}")
 
 
-def _disturbed(subject: Subject, toy: Toy, seed: int) -> Trained:
+def _disturbed(subject: ProbedMethod, toy: Toy, seed: int) -> Trained:
     """A run whose hooks meet other global random state, when set up and when trained."""
 
     class Disturbed(type(toy.task)):  # type: ignore[misc]
@@ -219,7 +219,7 @@ def _disturbed(subject: Subject, toy: Toy, seed: int) -> Trained:
     return subject.trained(toy.changed(Disturbed(toy.task.card)), reseed)
 
 
-def _check_snapshot(findings: Findings, toy: Toy, trained: Trained, folder: Path) -> None:
+def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained, folder: Path) -> None:
     """As the scorer reads and scores it."""
     layout = toy.task.layout(toy.problem)
     snapshots = []
@@ -238,7 +238,7 @@ def _check_snapshot(findings: Findings, toy: Toy, trained: Trained, folder: Path
     )
 
 
-def _check_finalize(findings: Findings, task: Task, session: Session) -> None:
+def _check_finalize(findings: ResultLog, task: Task, session: Session) -> None:
     if session.hook("finalize_model") is None:
         return
     before = _frozen(session.model)
@@ -270,7 +270,7 @@ def _frozen(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _check_in_place(findings: Findings, subject: Subject, toy: Toy, first: Trained) -> None:
+def _check_in_place(findings: ResultLog, subject: ProbedMethod, toy: Toy, first: Trained) -> None:
     """Whether clearing gradients in place changes the result: a gradient is kept by reference."""
 
     def in_place(session: Session) -> None:
@@ -288,7 +288,7 @@ def _check_in_place(findings: Findings, subject: Subject, toy: Toy, first: Train
         )
 
 
-def _check_corners(findings: Findings, subject: Subject, toy: Toy) -> None:
+def _check_corners(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
     """A few batches with each value at each end of its range, the others at their defaults."""
     family = toy.task.card.family
     model = hyperparameters_for(subject.method, family)
@@ -318,7 +318,7 @@ def _thinned(items: list[Any], n: int) -> list[Any]:
     return items[:: -(-len(items) // n)] if items else []
 
 
-def _check_cost(findings: Findings, subject: Subject, toy: Toy) -> None:
+def _check_cost(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
     """CPU seconds per batch as a ratio to the bare task's, measured in alternation."""
     card = toy.task.card
     budget = card.budget.model_copy(update={"passes": None})
@@ -357,7 +357,7 @@ def _timed(session: Session, begin: int, end: int) -> float:
     return time.process_time() - before
 
 
-def _save_halfway(findings: Findings, first: Trained, folder: Path) -> dict[str, Any]:
+def _save_halfway(findings: ResultLog, first: Trained, folder: Path) -> dict[str, Any]:
     """Leave a checkpoint and what followed it, for `probe_resume` in a fresh process."""
     if first.checkpoint_problem:
         problem = f"its state cannot be copied: {first.checkpoint_problem}"
@@ -376,7 +376,7 @@ def _save_halfway(findings: Findings, first: Trained, folder: Path) -> dict[str,
 def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
     """The rest of a run from its checkpoint, in a process that never saw its first half."""
     shared = Path(request["shared"]) / request["family"]
-    findings = Findings(shared / "findings.jsonl", Path(request["method"]))
+    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
     with findings.check("resume"):
         saved = _loaded(findings, shared / "checkpoint")
         if saved is None:
@@ -401,7 +401,7 @@ def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _loaded(findings: Findings, path: Path) -> dict[str, Any] | None:
+def _loaded(findings: ResultLog, path: Path) -> dict[str, Any] | None:
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True)
     except Exception as error:

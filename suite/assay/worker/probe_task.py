@@ -16,7 +16,7 @@ from assay.ruleset import RULESET
 from assay.space import space_of
 from assay.task import Problem, Seeds, Snapshot, Task
 from assay.untrusted.weights import read_snapshot, write_tensors
-from assay.worker.findings import Findings, first_difference
+from assay.worker.findings import ResultLog, first_difference
 
 N_NULLS = 3
 """Repetitions over which the score of untrained weights is averaged."""
@@ -28,7 +28,7 @@ SEALED_NAMES = ("val_", "test_", "clean", "sealed")
 def probe_task(request: Mapping[str, Any]) -> dict[str, Any]:
     """Every check of a task that needs no training; gives the mean score of untrained weights."""
     shared, source = Path(request["shared"]), Path(request["task"]) / "task.py"
-    findings = Findings(shared / "findings.jsonl", source)
+    findings = ResultLog(shared / "findings.jsonl", source)
     task: Task | None = None
     with findings.check("loads"):
         task = load_task(Path(request["task"]))
@@ -68,7 +68,7 @@ def _flat(problem: Problem) -> dict[str, Tensor]:
     return {f"{part}.{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
 
 
-def _check_prepare(findings: Findings, task: Task, problem: Problem) -> None:
+def _check_prepare(findings: ResultLog, task: Task, problem: Problem) -> None:
     problems = []
     again = first_difference(_flat(problem), _flat(task.prepare(_seeds(task, 0))))
     if again is not None:
@@ -107,7 +107,7 @@ def _shape_problems(task: Task, problem: Problem) -> list[str]:
     return problems
 
 
-def _check_sealed(findings: Findings, problem: Problem) -> None:
+def _check_sealed(findings: ResultLog, problem: Problem) -> None:
     """Nothing sealed reaches the worker, by name or by content."""
     named = [name for name in problem.train if name.startswith(SEALED_NAMES)]
     if named:
@@ -159,7 +159,7 @@ def _untrained(task: Task, problem: Problem) -> list[dict[str, Tensor]]:
     return states
 
 
-def _check_layout(findings: Findings, task: Task, problem: Problem, folder: Path) -> None:
+def _check_layout(findings: ResultLog, task: Task, problem: Problem, folder: Path) -> None:
     layout = task.layout(problem)
     for number, state in enumerate(_untrained(task, problem)):
         write_tensors(state, folder / f"start{number}")
@@ -167,7 +167,7 @@ def _check_layout(findings: Findings, task: Task, problem: Problem, folder: Path
     findings.add("layout", "ok", f"{len(layout)} tensors as the scorer expects them")
 
 
-def _check_loss(findings: Findings, task: Task, problem: Problem) -> None:
+def _check_loss(findings: ResultLog, task: Task, problem: Problem) -> None:
     """Loss and augmentation: shapes, finite gradients, the same twice."""
     size = task.card.budget.batch_size
     inputs, targets = problem.train["inputs"][:size], problem.train["targets"][:size]

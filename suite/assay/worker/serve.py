@@ -22,7 +22,7 @@ from typing import Any
 
 from assay.identity import sha256
 from assay.sandbox import landlock
-from assay.worker.fork import Place, _close_to_children, run_in_child
+from assay.worker.fork import WorkerSetup, _close_to_children, run_in_child
 
 PRELOADED = (
     "assay.worker.training",
@@ -50,9 +50,9 @@ def main() -> None:
         channel.write(json.dumps(run_in_child(json.loads(line), place)) + "\n")
 
 
-def _place(given: Mapping[str, Any]) -> Place:
+def _place(given: Mapping[str, Any]) -> WorkerSetup:
     """The configuration as the supervisor gives it (isolation.launch_worker)."""
-    place = Place(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
+    place = WorkerSetup(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
     if place.mechanism != "landlock":
         return place
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
@@ -97,7 +97,7 @@ def _warm_up() -> None:
 
     from assay.families.toys import toy_card, toy_task
     from assay.method import Method
-    from assay.worker.session import Seeds, Session
+    from assay.worker.session import Session, WorkerSeeds
     from assay.worker.training import train
 
     card = toy_card("class_imbalance")
@@ -112,7 +112,7 @@ def _warm_up() -> None:
         reference={},
         train=tensors,
         start=task.build_model(tensors).state_dict(),
-        seeds=Seeds(order=1, augment=2, method=3),
+        seeds=WorkerSeeds(order=1, augment=2, method=3),
         device=torch.device("cpu"),
     )
     train([session], lambda _, point: None)

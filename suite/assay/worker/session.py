@@ -29,7 +29,7 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class Seeds:
+class WorkerSeeds:
     """The seeds a worker may know: they decide nothing that is scored."""
 
     order: int
@@ -167,7 +167,7 @@ class Session:
         reference: Mapping[str, Any],
         train: Mapping[str, Tensor],
         start: Mapping[str, Tensor],
-        seeds: Seeds,
+        seeds: WorkerSeeds,
         device: torch.device,
     ) -> None:
         card = task.card
@@ -377,7 +377,7 @@ def _plan(
     access: frozenset[Access],
     reference: Mapping[str, Any],
     targets: Tensor,
-    seeds: Seeds,
+    seeds: WorkerSeeds,
     device: torch.device,
 ) -> Plan:
     card = task.card

@@ -12,7 +12,7 @@ import pytest
 from assay.cards import FAMILIES
 from assay.checking import check as testing
 from assay.checking.check import check_all, check_method, check_task
-from assay.checking.report import Finding, Report
+from assay.checking.report import CheckReport, CheckResult
 from assay.engine.pool import Pool
 from assay.families.toys import toy_card, toy_task
 from assay.paths import ROOT
@@ -37,7 +37,7 @@ def submission(folder: Path, code: str, card: str = 'families = ["functions"]') 
     return folder
 
 
-def failures(findings: Iterable[Finding]) -> dict[str, str]:
+def failures(findings: Iterable[CheckResult]) -> dict[str, str]:
     return {found.check: found.detail for found in findings if found.status == "failed"}
 
 
@@ -239,9 +239,9 @@ def test_command_reports_all_and_never_imports_a_plugin(
 
 
 def test_lines_for_people(pool: Pool, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    folder, report = submission(tmp_path, "class Mine(Method): pass"), Report(as_json=False)
+    folder, report = submission(tmp_path, "class Mine(Method): pass"), CheckReport(as_json=False)
     report.show("method", "mine", check_method(pool, folder))
-    report.show("task", "yours", [Finding("loss", "failed", "one\ntwo", "functions")])
+    report.show("task", "yours", [CheckResult("loss", "failed", "one\ntwo", "functions")])
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "method mine"
     assert any(re.match(r"  ok      resume +functions +from batch 32", line) for line in lines)

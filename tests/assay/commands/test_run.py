@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from assay.commands import run_many, run_one
 from assay.engine.cells import Cell
-from assay.engine.planning import Request
+from assay.engine.planning import RunRequest
 from assay.errors import AssayError
 from assay.records.schema import RunRecord
 from assay.records.store import Store
@@ -25,7 +25,7 @@ class Fixed:
 
     def run(self, pool: Any, *settings: str, again: bool = False) -> int:
         self.patch.setattr(run_many, "Pool", lambda **_: pool)
-        request = Request(
+        request = RunRequest(
             methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
         )
         return run_one.run_fixed(request, list(settings), "repetition", 3, again)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from assay.data.catalogue import DATASETS, File
+from assay.data.catalogue import DATASETS, DataFile
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def publish(
     for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-        files.append(File(path, "sha256:" + hashlib.sha256(content).hexdigest()))
+        files.append(DataFile(path, "sha256:" + hashlib.sha256(content).hexdigest()))
     monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], files=tuple(files)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy
 import pytest
 from assay import data
-from assay.data.catalogue import DATASETS, Download, File
+from assay.data.catalogue import DATASETS, DataFile, Download
 from assay.data.files import fetch
 from assay.errors import DataError, UnknownName
 
@@ -24,10 +24,10 @@ def offer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, contents: dict[str, bytes], archive: bytes
 ) -> None:
     """Publish CIFAR-10 as an archive at a file:// address; nothing lies in the data directory."""
-    files = tuple(File(path, sha256(content)) for path, content in contents.items())
+    files = tuple(DataFile(path, sha256(content)) for path, content in contents.items())
     (folder / "published.tar.gz").write_bytes(archive)
     download = Download(
-        (folder / "published.tar.gz").as_uri(), File("published", sha256(archive)), archive=True
+        (folder / "published.tar.gz").as_uri(), DataFile("published", sha256(archive)), archive=True
     )
     entry = replace(DATASETS["cifar10"], files=files, downloads=(download,))
     monkeypatch.setitem(DATASETS, "cifar10", entry)
@@ -108,7 +108,7 @@ def test_prepare_fetches_single_files(
     for name, shape in shapes.items():
         content = idx(numpy.full(shape, 3, numpy.uint8))
         (folders / name).write_bytes(content)
-        files.append(File(f"fashion-mnist/{name}", sha256(content)))
+        files.append(DataFile(f"fashion-mnist/{name}", sha256(content)))
         downloads.append(Download((folders / name).as_uri(), files[-1]))
     entry = replace(DATASETS["fashion_mnist"], files=tuple(files), downloads=tuple(downloads))
     monkeypatch.setitem(DATASETS, "fashion_mnist", entry)

@@ -17,7 +17,7 @@ from assay import Seeds
 from assay.commands import run_many
 from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
-from assay.engine.planning import Request
+from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import StorageError, WorkerError
@@ -310,7 +310,7 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
         "absent", dataset="cifar10", split="train = 100\nval = 100", model="resnet8", parameters=""
     )
     monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(pool))
-    request = Request(
+    request = RunRequest(
         methods=["sgd"],
         tasks=[absent, make_task("present")],
         results=tmp_path / "results",
@@ -344,7 +344,7 @@ def test_the_control_runs_each_reference_at_its_defaults_once(
 
     monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
     monkeypatch.setattr(run_many, "make_cells", cells)
-    request = Request(
+    request = RunRequest(
         methods=(),
         tasks=[make_task("one"), make_task("other")],
         results=tmp_path / "results",

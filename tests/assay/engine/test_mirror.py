@@ -15,7 +15,7 @@ from assay.commands import run_many
 from assay.engine.cells import Cell
 from assay.engine.mirror import Draw, Mirror, default_uris
 from assay.engine.pipeline import Pipeline
-from assay.engine.planning import Request
+from assay.engine.planning import RunRequest
 from assay.engine.points import keep_study
 from assay.records.schema import RunRecord
 from assay.records.store import Store
@@ -232,7 +232,7 @@ def out_of_reach(world: World, fake_pool: Any, patch: pytest.MonkeyPatch) -> Non
     """A command whose tracking server does not answer: it succeeds all the same."""
     patch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
     patch.setattr(run_many, "make_cells", lambda *_: world.cells[:1])
-    request = Request(
+    request = RunRequest(
         methods=["sgd"],
         tasks=[world.cells[0].task],
         results=world.store.root,

@@ -17,7 +17,7 @@ from assay.publication import publish
 from assay.publication.gate import gate, rule
 from assay.publication.git import Change, Checkout
 from assay.publication.submit import bundles_of, make_branch, plan
-from assay.publication.verify import Finding
+from assay.publication.verify import BundleProblem
 from assay.records import log
 
 NAME = "toy--mine-v1--0123456789abcdef.zip"
@@ -281,7 +281,7 @@ def test_errors_and_stale_numbers_are_refused_other_flags_are_shown(
     code: str,
     refused: bool,
 ) -> None:
-    finding = Finding(severity, code, "what was found")
+    finding = BundleProblem(severity, code, "what was found")
     monkeypatch.setattr(gating, "verify", lambda bundle, published: [finding])
     found = gated(submitted, tmp_path)
     assert any("what was found" in line for line in found.problems) == refused

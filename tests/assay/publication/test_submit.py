@@ -119,11 +119,14 @@ def test_an_unsound_bundle_is_refused(repo: Path, author: Any) -> None:
 def test_what_verification_finds_is_refused(
     repo: Path, author: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.publication.verify import Finding
+    from assay.publication.verify import BundleProblem
 
     entry = author.method()
     author.bundle(entry)
-    found = [Finding("error", "points", "not the points"), Finding("flag", "slow", "slow")]
+    found = [
+        BundleProblem("error", "points", "not the points"),
+        BundleProblem("flag", "slow", "slow"),
+    ]
     monkeypatch.setattr(submit, "verify", lambda bundle: found)
     said = refusal(repo, author, entry)
     assert "not the points" in said

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from assay.identity import sha256, source_hash
-from assay.publication.verify import Finding, verify
+from assay.publication.verify import BundleProblem, verify
 from assay.records.bundle import Bundle, file_name, pack, parse_bundle, read_bundle
 from assay.records.schema import (
     Isolation,
@@ -35,7 +35,7 @@ def remade(runs: list[RunRecord], studies: list[StudyRecord], source: dict[str, 
     return parse_bundle(data, Path(name))
 
 
-def codes(findings: list[Finding], severity: str = "error") -> set[str]:
+def codes(findings: list[BundleProblem], severity: str = "error") -> set[str]:
     return {finding.code for finding in findings if finding.severity == severity}
 
 

@@ -75,7 +75,7 @@ found = {
     "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
     "descriptors": len(os.listdir("/proc/self/fd")),
     "user": [os.getuid(), os.getgid(), os.uname().nodename],
-    "suite": sorted(os.listdir(%r)),
+    "assay": sorted(os.listdir(%r)),
     "inbox": sorted(os.listdir("/in")),
 }
 """
@@ -91,8 +91,8 @@ found = {
     # Of the checkout, this package alone, and what the interpreter needs if it lies there too.
     here = paths.PACKAGE.parent
     inside = [path for path in bubblewrap.readable() if path.is_relative_to(here)]
-    assert found["suite"] == sorted({path.relative_to(here).parts[0] for path in inside})
-    assert not {".git", "tasks", "tests", "submissions", "leaderboard"} & set(found["suite"])
+    assert found["assay"] == sorted({path.relative_to(here).parts[0] for path in inside})
+    assert not {".git", "tasks", "tests", "submissions", "leaderboard"} & set(found["assay"])
     assert found["inbox"] == ["method"]
 
 
@@ -179,7 +179,7 @@ with Pool(n_workers=1, compute=Compute(), mechanism="bubblewrap") as pool:
 def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         place = Path(name)
-        shutil.copytree(paths.PACKAGE, place / "code" / "suite")
+        shutil.copytree(paths.PACKAGE, place / "code" / "assay")
         venv.create(place / "venv", symlinks=True)
         (packages,) = place.glob("venv/lib/python*/site-packages")
         packages.joinpath("code.pth").write_text(
@@ -189,7 +189,7 @@ def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) 
             "open('/tmp/kept', 'w')",
             "import tempfile; tempfile.mkstemp()",
             f"open('{place}/code/torch.py', 'w')",
-            f"open('{place}/code/suite/assay/new.py', 'w')",
+            f"open('{place}/code/assay/new.py', 'w')",
             f"open('{packages}/new.pth', 'w')",
             f"import os; os.mkdir('{place}/new')",
             f"import os; os.chmod('{place}', 0o777)",
@@ -215,7 +215,7 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
         worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
         assert worked == attempts[:2]
         assert second == [
-            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["suite"],
+            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["assay"],
             limits.LIMITS.disk_bytes,
         ]  # fmt: skip
 
@@ -223,7 +223,7 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
 @pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap exists for Linux alone")
 @pytest.mark.parametrize("place", [paths.PACKAGE, Path("/tmp/run")], ids=["checkout", "run"])
 def test_code_where_a_run_writes_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "islands", lambda: (place,))
+    monkeypatch.setattr(bubblewrap, "islands", lambda: (place,))
     monkeypatch.setattr(shutil, "which", lambda name: name)
     problem = bubblewrap.bubblewrap_problem.__wrapped__()
     assert problem is not None
@@ -363,12 +363,12 @@ def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
 
 
 def test_no_sandbox_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "bubblewrap_problem", lambda: "bubblewrap is not installed")
-    monkeypatch.setattr(launch, "landlock_problem", lambda: "Landlock has ABI 0 here")
+    monkeypatch.setattr(mechanisms, "bubblewrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(mechanisms, "landlock_problem", lambda: "Landlock has ABI 0 here")
     with pytest.raises(WorkerError, match="apt-get install bubblewrap.*--allow-weaker"):
         mechanisms.choose(compute=Compute(), allow_weaker=False)
     assert mechanisms.choose(compute=Compute(), allow_weaker=True) == "subprocess"
-    monkeypatch.setattr(launch, "landlock_problem", lambda: None)
+    monkeypatch.setattr(mechanisms, "landlock_problem", lambda: None)
     assert mechanisms.choose(compute=Compute(), allow_weaker=False) == "landlock"
 
 
@@ -384,12 +384,12 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
 ) -> None:
     ran = tmp_path / "ran"
     (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    options = bubblewrap._namespaces
+    options = bubblewrap.namespaces
 
     def careless(handle: int) -> list[str]:
         return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
 
-    monkeypatch.setattr(launch, "_namespaces", careless)
+    monkeypatch.setattr(launch, "namespaces", careless)
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
     request = {"command": "describe", "method": str(tmp_path / "method.py"), "families": []}

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from assay.sandbox import seccomp
-from assay.sandbox.seccomp import MACHINES, Machine
+from assay.sandbox.seccomp import MACHINES, Architecture
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,11 +48,11 @@ def error(code: int) -> int:
 
 
 @pytest.fixture(params=sorted(MACHINES))
-def machine(request: pytest.FixtureRequest) -> tuple[str, Machine, bytes]:
+def machine(request: pytest.FixtureRequest) -> tuple[str, Architecture, bytes]:
     return request.param, MACHINES[request.param], seccomp.program(request.param)
 
 
-def test_every_listed_call_is_denied(machine: tuple[str, Machine, bytes]) -> None:
+def test_every_listed_call_is_denied(machine: tuple[str, Architecture, bytes]) -> None:
     _, facts, program = machine
     for name, number in facts.numbers.items():
         arguments = {
@@ -63,7 +63,7 @@ def test_every_listed_call_is_denied(machine: tuple[str, Machine, bytes]) -> Non
         assert verdict(program, facts.audit, number, arguments) == error(expected), name
 
 
-def test_ordinary_calls_are_allowed(machine: tuple[str, Machine, bytes]) -> None:
+def test_ordinary_calls_are_allowed(machine: tuple[str, Architecture, bytes]) -> None:
     name, facts, program = machine
     for number in ALLOWED_NUMBERS[name]:
         assert verdict(program, facts.audit, number) == seccomp.ALLOW
@@ -76,14 +76,16 @@ def test_ordinary_calls_are_allowed(machine: tuple[str, Machine, bytes]) -> None
         assert verdict(program, facts.audit, numbers["fcntl"], (3, command)) == seccomp.ALLOW
 
 
-def test_no_lock_is_allowed(machine: tuple[str, Machine, bytes]) -> None:
+def test_no_lock_is_allowed(machine: tuple[str, Architecture, bytes]) -> None:
     _, facts, program = machine
     for command in (fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK):
         found = verdict(program, facts.audit, facts.numbers["fcntl"], (3, command))
         assert found == error(errno.EPERM)
 
 
-def test_the_high_half_of_an_argument_hides_nothing(machine: tuple[str, Machine, bytes]) -> None:
+def test_the_high_half_of_an_argument_hides_nothing(
+    machine: tuple[str, Architecture, bytes],
+) -> None:
     """The kernel takes 32 bits of a family, of clone's flags and of ioctl's command."""
     _, facts, program = machine
     high = 0xDEADBEEF << 32

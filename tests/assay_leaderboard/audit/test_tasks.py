@@ -16,7 +16,7 @@ from assay_leaderboard.audit.false_positives import SPLITS, control, control_run
 from assay_leaderboard.audit.tasks import Audit, TaskAudit, audit
 from assay_leaderboard.audit.tiers import _tau_b, calibrate, kendall
 from assay_leaderboard.boards.task_comparisons import contests
-from assay_leaderboard.schema.task_details import Target
+from assay_leaderboard.schema.task_details import TargetReached
 from assay_leaderboard.schema.values import Interval
 from scipy.stats import kendalltau
 from statsmodels.stats.proportion import proportion_confint
@@ -36,9 +36,9 @@ def only(found: Audit) -> TaskAudit:
     return found.tasks[0]
 
 
-def target(name: Any, reached: int) -> Target:
+def target(name: Any, reached: int) -> TargetReached:
     span = Interval(low=0.0, high=1.0)
-    return Target(
+    return TargetReached(
         name=name, value=0.5, n=12, reached=reached, rate=span, passes=None, seconds=None,
         survival=[],
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import table
-from assay_leaderboard.boards.task_comparisons import Contest, pairs, ranks
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs, ranks
 from assay_leaderboard.evidence.cells import cells
 from assay_leaderboard.statistics import paired_tests
 from statsmodels.stats.multitest import multipletests
@@ -19,14 +19,14 @@ from statsmodels.stats.multitest import multipletests
 SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
 
 
-def contest(records: Any, task: str = "t") -> Contest:
+def contest(records: Any, task: str = "t") -> TaskComparisons:
     card = records.cards[task]
     found, _ = cells(card, records.evidence, records.catalogue, SMALL)
-    return Contest(card, found, "tuned", SMALL)
+    return TaskComparisons(card, found, "tuned", SMALL)
 
 
 @pytest.fixture
-def mixed(records: Any, scores: Callable[..., list[float]]) -> Contest:
+def mixed(records: Any, scores: Callable[..., list[float]]) -> TaskComparisons:
     """Methods of 12 and of 8 repetitions, two equal ones, one a step above another."""
     records.task("t", metric={"direction": "minimize", "chance": 2.0})
     for i, name in enumerate(("sgd", "adam", "lion")):
@@ -37,7 +37,7 @@ def mixed(records: Any, scores: Callable[..., list[float]]) -> Contest:
     return contest(records)
 
 
-def test_pairs_are_the_comparisons_of_each_two(mixed: Contest) -> None:
+def test_pairs_are_the_comparisons_of_each_two(mixed: TaskComparisons) -> None:
     found = pairs(mixed)
     order = [row.method for row in table(mixed, []).rows]
     assert [(pair.a, pair.b) for pair in found] == list(combinations(order, 2))
@@ -63,7 +63,7 @@ def test_pairs_are_the_comparisons_of_each_two(mixed: Contest) -> None:
     assert {"better", "equivalent"} <= set(verdicts)
 
 
-def test_ranks_count_the_pairs(mixed: Contest) -> None:
+def test_ranks_count_the_pairs(mixed: TaskComparisons) -> None:
     lost: dict[str, int] = dict.fromkeys((cell.method for cell in mixed.ranked), 0)
     won = dict(lost)
     for pair in pairs(mixed):
@@ -76,7 +76,7 @@ def test_ranks_count_the_pairs(mixed: Contest) -> None:
     assert any(won.values())
 
 
-def test_the_pair_with_the_reference_is_the_row_of_the_table(mixed: Contest) -> None:
+def test_the_pair_with_the_reference_is_the_row_of_the_table(mixed: TaskComparisons) -> None:
     rows = {row.method: row for row in table(mixed, []).rows}
     for pair in pairs(mixed):
         if pair.b == "sgd":
@@ -101,7 +101,7 @@ def test_methods_without_a_common_repetition_make_no_pair(records: Any) -> None:
     assert ranks(alone) == {"sgd": (1, 1)}
 
 
-def test_a_contest_travels_to_another_process_light(mixed: Contest) -> None:
+def test_a_contest_travels_to_another_process_light(mixed: TaskComparisons) -> None:
     before = table(mixed, []), pairs(mixed)
     sent = pickle.dumps(mixed)
     assert len(sent) < 30_000  # no draws
@@ -109,6 +109,6 @@ def test_a_contest_travels_to_another_process_light(mixed: Contest) -> None:
     assert (table(received, []), pairs(received)) == before
 
 
-def test_ranked_rows_are_in_the_order_of_their_means(mixed: Contest) -> None:
+def test_ranked_rows_are_in_the_order_of_their_means(mixed: TaskComparisons) -> None:
     means = [float(np.mean(cell.tuned.values)) for cell in mixed.ranked]
     assert means == sorted(means)  # the metric is minimized

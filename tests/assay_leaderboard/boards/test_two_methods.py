@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from assay.ruleset import RULESET
-from assay_leaderboard.boards.two_methods import Report, compare
+from assay_leaderboard.boards.two_methods import ComparisonReport, compare
 
 SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
 
 
-def report(records: Any, a: str, b: str, **options: Any) -> Report:
+def report(records: Any, a: str, b: str, **options: Any) -> ComparisonReport:
     tasks = list(records.cards)
     return compare(records.evidence, records.catalogue, (a, b), tasks, SMALL, **options)
 

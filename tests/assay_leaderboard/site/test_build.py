@@ -25,9 +25,9 @@ from assay.records.store import Store
 from assay_leaderboard.site.build import build as building
 from assay_leaderboard.site.build import plan
 from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import Built, Request
+from assay_leaderboard.site.build.plan import BuildRequest, Built
 from assay_leaderboard.site.commands import app
-from assay_leaderboard.site.output import MARKER, File, write
+from assay_leaderboard.site.output import MARKER, OutputFile, write
 from typer.testing import CliRunner
 
 Files = dict[str, bytes]
@@ -35,7 +35,7 @@ N_TASKS = 3
 
 
 def made(out: Path, **options: Any) -> Built:
-    return build(Request(out=out, **{"jobs": 1, "cache": False, **options}))
+    return build(BuildRequest(out=out, **{"jobs": 1, "cache": False, **options}))
 
 
 def files_of(site: Path) -> Files:
@@ -364,7 +364,7 @@ def test_ctrl_c_that_comes_too_late_says_that_the_new_site_stands(
         raise KeyboardInterrupt
 
     made(tmp_path / "site")
-    monkeypatch.setattr(plan._Plan, "finished", interrupted)
+    monkeypatch.setattr(plan.BuildPlan, "finished", interrupted)
     done = CliRunner().invoke(app, ["build", "--jobs", "1", "--no-cache"])
     assert done.exit_code == 130
     assert done.stderr == "interrupted: site is new and whole; give the same command again\n"
@@ -490,6 +490,6 @@ def test_names_that_lead_elsewhere_are_never_written(tmp_path: Path, path: str) 
 
 def test_a_file_is_written_once(tmp_path: Path) -> None:
     first = write(tmp_path, "a/b.html", "x")
-    assert first == File(path="a/b.html", n_bytes=1, sha256=sha256(b"x").hexdigest())
+    assert first == OutputFile(path="a/b.html", n_bytes=1, sha256=sha256(b"x").hexdigest())
     with pytest.raises(StorageError):
         write(tmp_path, "a/b.html", "y")

@@ -18,7 +18,7 @@ from assay.records.bundle import pack
 from assay.records.schema import StudyRecord, study_id
 from assay.records.store import Store
 from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import Built, Request
+from assay_leaderboard.site.build.plan import BuildRequest, Built
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 BIDI = "safe\u202egnp.exe\u2066\u0007\x1e"
@@ -49,7 +49,7 @@ class Attack:
         place.write_text(text.replace(old, new, 1))
 
     def build(self) -> Built:
-        return build(Request(out=self.root / "site", local=self.local, jobs=1, cache=False))
+        return build(BuildRequest(out=self.root / "site", local=self.local, jobs=1, cache=False))
 
     def page(self, path: str) -> Any:
         return parsed(self.root / "site" / path)

@@ -16,7 +16,7 @@ import pytest
 from assay_leaderboard.schema.board import CriticalDifference
 from assay_leaderboard.schema.task_details import (
     BudgetPoint,
-    CurvePoint,
+    DrawnPoint,
     Pair,
     Path,
     Sensitivity,
@@ -40,9 +40,9 @@ def interval(value: float, half: float) -> Interval:
     return Interval(low=value - half, high=value + half)
 
 
-def curve(value: float, n: int = 12, points: int = 5) -> list[CurvePoint]:
+def curve(value: float, n: int = 12, points: int = 5) -> list[DrawnPoint]:
     return [
-        CurvePoint(
+        DrawnPoint(
             batch=10 * i, passes=20.0 * i, seconds=1.0, n=n, val=value, test=value + i / 50,
             interval=interval(value + i / 50, 0.01) if n > 1 else None,
         )
@@ -344,7 +344,7 @@ VALUES = st.one_of(
 def test_any_values_can_be_drawn(values: list[float], measure: Measure) -> None:
     curves = {
         f"m{i}": [
-            CurvePoint(batch=1, passes=abs(v), seconds=1, n=1, val=v, test=v, interval=None)
+            DrawnPoint(batch=1, passes=abs(v), seconds=1, n=1, val=v, test=v, interval=None)
             for v in sorted(values[i:], key=abs)
         ]
         for i in range(len(values))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from assay_leaderboard.statistics.memo import Memo, Rows
+from assay_leaderboard.statistics.memo import ResultCache, Rows
 
 
-def asked(memo: Memo, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]:
+def asked(memo: ResultCache, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]:
     """Rows of the keys' lengths, and the places that had to be made."""
     made: list[int] = []
 
@@ -19,42 +19,42 @@ def asked(memo: Memo, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]
 
 
 def test_only_what_is_not_known_is_made(tmp_path: Path) -> None:
-    first = Memo()
+    first = ResultCache()
     rows, made = asked(first, ["a", "bbb"])
     assert (rows.tolist(), made) == ([[1, 1], [3, 3]], [0, 1])
     first.save(tmp_path / "new" / "memo.npz")
-    again = Memo.load(tmp_path / "new" / "memo.npz")
+    again = ResultCache.load(tmp_path / "new" / "memo.npz")
     rows, made = asked(again, ["bbb", "cc", "a", "bbb"])
     assert (rows.tolist(), made) == ([[3, 3], [2, 2], [1, 1], [3, 3]], [1])
     assert asked(again, ["a"], width=3)[1] == [0]
 
 
 def test_tables_of_one_file_do_not_mix(tmp_path: Path) -> None:
-    first, widths = Memo(), (3, 0, 1, 500)
+    first, widths = ResultCache(), (3, 0, 1, 500)
     for width in widths:
         asked(first, ["a", "bbb"], width)
     asked(first, [], 7)
     first.save(tmp_path / "memo")
-    again = Memo.load(tmp_path / "memo")
+    again = ResultCache.load(tmp_path / "memo")
     for width in widths:
         assert asked(again, ["bbb", "c"], width)[1] == [1]
         assert asked(again, ["bbb", "a"], width)[0].tolist() == [[3] * width, [1] * width]
     again.save(tmp_path / "second")
-    assert asked(Memo.load(tmp_path / "second"), ["c"], 500)[1] == []
+    assert asked(ResultCache.load(tmp_path / "second"), ["c"], 500)[1] == []
 
 
 def test_what_nobody_asked_for_is_forgotten(tmp_path: Path) -> None:
-    asked(first := Memo(), ["a", "bbb"])
+    asked(first := ResultCache(), ["a", "bbb"])
     first.save(tmp_path / "first")
-    asked(second := Memo.load(tmp_path / "first"), ["a"])
+    asked(second := ResultCache.load(tmp_path / "first"), ["a"])
     second.save(tmp_path / "second")
-    assert asked(Memo.load(tmp_path / "second"), ["a", "bbb"])[1] == [1]
+    assert asked(ResultCache.load(tmp_path / "second"), ["a", "bbb"])[1] == [1]
 
 
 @pytest.mark.parametrize("damage", ["absent", "cut", "other", "archive", "misshapen", "objects"])
 def test_a_file_that_is_no_memo_says_nothing(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "memo"
-    asked(memo := Memo(), ["a"])
+    asked(memo := ResultCache(), ["a"])
     memo.save(path)
     if damage == "absent":
         path.unlink()
@@ -71,4 +71,4 @@ def test_a_file_that_is_no_memo_says_nothing(tmp_path: Path, damage: str) -> Non
         with path.open("wb") as file:
             for array in (np.array(["lengths 2"]), np.array(["a"]), rows):
                 np.save(file, array)
-    assert asked(Memo.load(path), ["a"])[1] == [0]
+    assert asked(ResultCache.load(path), ["a"])[1] == [0]

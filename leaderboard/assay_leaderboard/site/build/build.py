@@ -7,51 +7,36 @@ processes, and whether parts were kept from an earlier build or made now.
 
 from __future__ import annotations
 
-from assay import paths
 import itertools
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from assay import paths
+from assay.cards import SubmissionCard
+from assay.errors import AssayError
 from markupsafe import Markup
 
 from assay_leaderboard.boards.board import assembled, groups
 from assay_leaderboard.claims.ledger import Ledger
-from assay_leaderboard.claims.one_task import named_tasks
-from assay_leaderboard.schema.values import Part
-from assay_leaderboard.evidence.results_folder import unread
-from assay_leaderboard.site.build import jobs
-from assay_leaderboard.site.exports import json_twins
-from assay_leaderboard.site.build.cache import Cache, Model
-from assay_leaderboard.site.output import File, State, staged, state, write
-from assay_leaderboard.site.build.keys import Keys
-from assay_leaderboard.site.build.inputs import gather
-from assay_leaderboard.site.build.jobs import MEMOS, Group, Made
-from assay_leaderboard.site.pages import BOARD_PAGES
-from assay_leaderboard.site.build.task_part import COMPARED, LONG_TABLE, TaskPart
-from assay_leaderboard.site.build.inputs import Context
-from assay_leaderboard.site.html.templates import prepare
-from assay_leaderboard.site.reports import Reports
-from assay_leaderboard.site.reports import read as read_reports
-from assay_leaderboard.site.build.family_part import GroupPart, Member
-from assay_leaderboard.site.views import Method, SiteView
-from assay_leaderboard.site.build.processes import Workers, cores, spare, uncollected
 from assay_leaderboard.schema.board import Basis, Board
-from assay.plugins import registry
-from assay.cards import FAMILIES, SubmissionCard
-from assay.errors import AssayError
-from assay_leaderboard.site.build.plan import Built, Request, Say, _Plan
+from assay_leaderboard.site.build import jobs
+from assay_leaderboard.site.build.cache import Cache, Model
+from assay_leaderboard.site.build.family_part import GroupPart, Member
+from assay_leaderboard.site.build.inputs import gather
+from assay_leaderboard.site.build.jobs import MEMOS, Made, TaskGroup
+from assay_leaderboard.site.build.plan import BuildPlan, BuildRequest, Built, Say
+from assay_leaderboard.site.build.processes import Workers, cores, spare, uncollected
+from assay_leaderboard.site.build.task_part import COMPARED, LONG_TABLE, TaskPart
+from assay_leaderboard.site.exports import json_twins
+from assay_leaderboard.site.html.templates import prepare
+from assay_leaderboard.site.output import OutputFile, staged, write
+from assay_leaderboard.site.pages import BOARD_PAGES
+from assay_leaderboard.site.reports import read as read_reports
+from assay_leaderboard.site.views import MethodView, SiteView
 
 
-
-
-
-
-
-
-
-def build(request: Request, say: Say = lambda text: None) -> Built:
+def build(request: BuildRequest, say: Say = lambda text: None) -> Built:
     """Build the site and put it in the place of the one before.
 
     Args:
@@ -74,7 +59,7 @@ def build(request: Request, say: Say = lambda text: None) -> Built:
     reports = read_reports(results, request.scorecard, request.queue)
     cache = Cache.of(results) if request.cache else None
     with uncollected():
-        plan = _Plan(context, reports, cache)
+        plan = BuildPlan(context, reports, cache)
         if built := plan.unchanged(request.out):
             return built
         with staged(request.out) as root:
@@ -87,15 +72,13 @@ _KINDS = {"task": "tasks", "group": "families", "claims": "claims"}
 """Parts as the user is told of them."""
 
 
-
-
 class _Build:
     """One build under way, below `root`."""
 
-    def __init__(self, plan: _Plan, root: Path, jobs: int, say: Say) -> None:
+    def __init__(self, plan: BuildPlan, root: Path, jobs: int, say: Say) -> None:
         self.plan, self.root, self.jobs, self.say = plan, root, jobs, say
         self.context, self.cache, self.keys = plan.context, plan.cache, plan.keys
-        self.files: list[File] = []
+        self.files: list[OutputFile] = []
         self.n_kept = 0
         self.ranked: dict[str, GroupPart] = {}
         self.judged: dict[str, Ledger] = {}
@@ -178,7 +161,7 @@ class _Build:
             judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
             ranked = workers.run(
                 jobs.group,
-                {name: (Group(name, members[name], *self.memo(name)),) for name in missing},
+                {name: (TaskGroup(name, members[name], *self.memo(name)),) for name in missing},
             )
             listed = workers.run(jobs.long_table, {"": ()})
             found = self.ranked | self.made(
@@ -296,9 +279,9 @@ class _Build:
 
 def _methods(
     slugs: Iterable[str], cards: Mapping[str, SubmissionCard], parts: Mapping[str, TaskPart]
-) -> dict[str, Method]:
+) -> dict[str, MethodView]:
     lines: dict[str, dict[str, Markup]] = {slug: {} for slug in sorted(slugs)}
     for task, part in parts.items():
         for method, line in part.lines.items():
             lines[method][task] = Markup(line)
-    return {slug: Method(slug, cards.get(slug), own) for slug, own in lines.items()}
+    return {slug: MethodView(slug, cards.get(slug), own) for slug, own in lines.items()}

@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from assay.identity import sha256
 from pydantic import BaseModel
 
 from assay_leaderboard.schema.values import Part
-from assay_leaderboard.site.output import File
-from assay.identity import sha256
+from assay_leaderboard.site.output import OutputFile
 
 Model = TypeVar("Model", bound=BaseModel)
 _SAID, _FILES = "part.json", "files.json"
@@ -55,12 +55,12 @@ class Cache:
 
     def restore(
         self, name: str, key: str, root: Path, model: type[Model]
-    ) -> tuple[Model, list[File]] | None:
+    ) -> tuple[Model, list[OutputFile]] | None:
         """What the part said, and its files, now below `root` too; None if it cannot be used."""
         place = self._folder / name / key
         done: list[str] = []
         try:
-            kept = _Kept.read(place)
+            kept = _CacheEntry.read(place)
             link = _Links(place / "files", root)
             for file, time in zip(kept.files, kept.times, strict=True):
                 done.append(link(file.path))
@@ -76,14 +76,14 @@ class Cache:
         """A file of a part, whatever the part's key; None if there is none or it was touched."""
         for place in (self._folder / name).glob("*"):
             with contextlib.suppress(OSError, ValueError):
-                kept = _Kept.read(place)
+                kept = _CacheEntry.read(place)
                 for file, time in zip(kept.files, kept.times, strict=True):
                     found = place / "files" / file.path
                     if file.path == path and _state(found) == (file.n_bytes, time):
                         return found
         return None
 
-    def keep(self, name: str, key: str, root: Path, text: str, files: Iterable[File]) -> None:
+    def keep(self, name: str, key: str, root: Path, text: str, files: Iterable[OutputFile]) -> None:
         """Keep a part whose files lie below `root`; a cache that cannot be written is no error."""
         with contextlib.suppress(OSError):
             own = self._folder / name
@@ -95,24 +95,24 @@ class Cache:
                         shutil.rmtree(old, ignore_errors=True)
                 (Path(writing) / "part").rename(own / key)
 
-    def _write(self, place: Path, root: Path, text: str, files: list[File]) -> None:
+    def _write(self, place: Path, root: Path, text: str, files: list[OutputFile]) -> None:
         link = _Links(root, place / "files")
         times = [_state(link(file.path))[1] for file in files]
         place.mkdir(parents=True, exist_ok=True)
-        kept = _Kept(files=files, times=times)
+        kept = _CacheEntry(files=files, times=times)
         (place / _FILES).write_text(kept.model_dump_json(), encoding="utf-8")
         (place / _SAID).write_text(text, encoding="utf-8")
 
 
-class _Kept(Part):
+class _CacheEntry(Part):
     """files.json."""
 
-    files: list[File]
+    files: list[OutputFile]
     times: list[int]
     """Of their last changes, ns."""
 
     @classmethod
-    def read(cls, place: Path) -> _Kept:
+    def read(cls, place: Path) -> _CacheEntry:
         """That of a folder; OSError or ValueError where there is none."""
         return cls.model_validate_json((place / _FILES).read_bytes())
 

@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+from assay.cards import SubmissionCard, TaskCard
+from assay.ruleset import Ruleset
 from markupsafe import Markup
 
 from assay_leaderboard.boards.board import assembled
-from assay_leaderboard.statistics.tuning_budgets import Trials
-from assay_leaderboard.boards.task_comparisons import Contest
-from assay_leaderboard.statistics.memo import Memo
-from assay_leaderboard.schema.values import Part
-from assay_leaderboard.site.html.links import Links
-from assay_leaderboard.site.pages import Scores, family_entries, family_page
-from assay_leaderboard.site.build.task_part import TaskPart
 from assay_leaderboard.boards.budget_ranking import budget_tables
 from assay_leaderboard.boards.family_ranking import summarise
-from assay_leaderboard.schema.board import Basis, Board, BudgetTable, Summary, TaskTable
-from assay.cards import SubmissionCard, TaskCard
-from assay.ruleset import Ruleset
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.schema.board import Basis, Board, BudgetTable, FamilySummary, TaskTable
+from assay_leaderboard.schema.values import Part
+from assay_leaderboard.site.build.task_part import TaskPart
+from assay_leaderboard.site.html.links import Links
+from assay_leaderboard.site.pages import FamilyScores, family_entries, family_page
+from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.tuning_budgets import Trials
 
 
 class GroupPart(Part):
     """A family, or all of them."""
 
-    tuned: Summary
-    defaults: Summary
+    tuned: FamilySummary
+    defaults: FamilySummary
     budgets: list[BudgetTable]
     compared: dict[str, str]
     """What the compare page says of each method here, as JSON."""
@@ -39,7 +39,7 @@ class Member:
     """A task as a group needs it: scores alone."""
 
     card: TaskCard
-    contests: Mapping[Basis, Contest]
+    contests: Mapping[Basis, TaskComparisons]
     trials: Mapping[str, Trials]
     tuned: TaskTable
     """With the reference's row alone."""
@@ -49,8 +49,8 @@ class Member:
     @classmethod
     def of(cls, card: TaskCard, part: TaskPart, ruleset: Ruleset) -> Member:
         """What of a task's part its groups need."""
-        contests: dict[Basis, Contest] = {
-            basis: Contest(card, part.cells, basis, ruleset) for basis in get_args(Basis)
+        contests: dict[Basis, TaskComparisons] = {
+            basis: TaskComparisons(card, part.cells, basis, ruleset) for basis in get_args(Basis)
         }
         for contest in contests.values():
             _ = contest.ranked, contest.anchors  # kept there: each task is in two groups
@@ -63,7 +63,7 @@ class Member:
         return cls(card, contests, trials, table, part.scores)
 
 
-def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: Memo) -> GroupPart:
+def make(name: str, members: Sequence[Member], ruleset: Ruleset, memo: ResultCache) -> GroupPart:
     """Rank the methods of a group at every tuning budget.
 
     Args:
@@ -97,7 +97,7 @@ def pages(
 ) -> dict[str, str]:
     """{file: HTML} of the page of a group, given what `make` made of its members."""
     scores = {
-        member.card.slug: Scores(
+        member.card.slug: FamilyScores(
             member.tuned.reference,
             {method: Markup(cell) for method, cell in member.scores.items()},
         )

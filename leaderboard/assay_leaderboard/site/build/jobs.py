@@ -10,26 +10,27 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from assay_leaderboard.claims import ledger as claims
-from assay_leaderboard.statistics.memo import Memo
-from assay_leaderboard.site.exports import bibtex, atom, csv_tables, json_twins
-from assay_leaderboard.site.build import task_part, family_part
-from assay_leaderboard.site.output import File, described, write
-from assay_leaderboard.site.html.links import DATA, STATIC, Links
-from assay_leaderboard.site.pages import compare_data
-from assay_leaderboard.site.build.task_part import LONG_TABLE
-from assay_leaderboard.site.build.inputs import Context
-from assay_leaderboard.site.build.family_part import Member
-from assay_leaderboard.site.views import SiteView
 from assay.cards import SubmissionCard, TaskCard
 from assay.ruleset import Ruleset
+
+from assay_leaderboard.claims import ledger as claims
+from assay_leaderboard.site.build import family_part, task_part
+from assay_leaderboard.site.build.family_part import Member
+from assay_leaderboard.site.build.inputs import Context
+from assay_leaderboard.site.build.task_part import LONG_TABLE
+from assay_leaderboard.site.exports import atom, bibtex, csv_tables, json_twins
+from assay_leaderboard.site.html.links import DATA, STATIC, Links
+from assay_leaderboard.site.output import OutputFile, described, write
+from assay_leaderboard.site.pages import compare_data
+from assay_leaderboard.site.views import SiteView
+from assay_leaderboard.statistics.memo import ResultCache
 
 MEMOS = "memos"
 """Where what groups computed lies until it is kept; not part of the site."""
 
 Content = Iterable[tuple[str, str | bytes]]
 """Paths and what to write there."""
-Made = tuple[str, list[File]]
+Made = tuple[str, list[OutputFile]]
 """A part as JSON, which is also what a cache keeps, and its files."""
 
 
@@ -54,7 +55,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskGroup:
     """Which tasks to rank together."""
 
     name: str
@@ -65,10 +66,10 @@ class Group:
     """The path of what is computed now."""
 
 
-def group(read: Read, own: Group) -> Made:
+def group(read: Read, own: TaskGroup) -> Made:
     """A group's part (summaries.GroupPart as JSON), its page, and what is known the next time."""
     members = [read.members[slug] for slug in own.slugs]
-    memo = Memo.load(own.known)
+    memo = ResultCache.load(own.known)
     part = family_part.make(own.name, members, read.ruleset, memo)
     memo.save(read.root / own.memo)
     pages = family_part.pages(part, members, read.methods, read.links)
@@ -83,7 +84,7 @@ def ledger(read: Read, slugs: Sequence[str]) -> Made:
     return found.model_dump_json(), []
 
 
-def long_table(read: Read) -> list[File]:
+def long_table(read: Read) -> list[OutputFile]:
     """The long table, put together from what the tasks left."""
     folder = read.root / LONG_TABLE
     left = [(folder / f"{slug}.csv", folder / f"{slug}.arrow") for slug in read.members]
@@ -92,7 +93,7 @@ def long_table(read: Read) -> list[File]:
     return [described(read.root, name) for name in names]
 
 
-def beforehand(context: Context, root: Path) -> list[File]:
+def beforehand(context: Context, root: Path) -> list[OutputFile]:
     """What rests on cards and the log alone: feeds, citations of methods, schemas, styles."""
     return _written(root, _beforehand(context))
 
@@ -124,17 +125,19 @@ class Drawing:
     root: Path
 
 
-def pages(drawing: Drawing, draw: Callable[[SiteView, Links], Mapping[str, str]]) -> list[File]:
+def pages(
+    drawing: Drawing, draw: Callable[[SiteView, Links], Mapping[str, str]]
+) -> list[OutputFile]:
     """Pages of one kind (pages.BOARD_PAGES)."""
     return _written(drawing.root, draw(drawing.view, drawing.links).items())
 
 
-def other(drawing: Drawing, make: Callable[[Drawing], Content]) -> list[File]:
+def other(drawing: Drawing, make: Callable[[Drawing], Content]) -> list[OutputFile]:
     """Other files of one kind (OTHERS)."""
     return _written(drawing.root, make(drawing))
 
 
-def _written(root: Path, content: Content) -> list[File]:
+def _written(root: Path, content: Content) -> list[OutputFile]:
     return [write(root, path, text) for path, text in content]
 
 

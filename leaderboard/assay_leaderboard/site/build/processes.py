@@ -19,9 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from assay.errors import WorkerError
+from threadpoolctl import threadpool_limits
 
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")

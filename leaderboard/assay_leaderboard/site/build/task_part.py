@@ -7,29 +7,32 @@ made now and one that was kept are the same to the last digit.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay_leaderboard.boards.board import past, samples, table
-from assay_leaderboard.boards.task_comparisons import Contest, pairs
-from assay_leaderboard.boards.task_details import detail as task_detail
-from assay_leaderboard.boards.task_records import Dossier, of_shelves
-from assay_leaderboard.evidence.cells import Catalogue, Cell, Repetitions
-from assay_leaderboard.schema.values import Part
-from assay_leaderboard.evidence.results_folder import Shelf
-from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
-from assay_leaderboard.site.output import File, write
-from assay_leaderboard.site.html.links import Links
-from assay_leaderboard.site.pages import cell_pages, method_lines, score_cells, task_entries, task_pages
-from assay_leaderboard.site.views import CellView, Landscape, TaskView
-from assay_leaderboard.site.build.processes import Workers
-from assay_leaderboard.evidence.flags import Suspicions
-from assay_leaderboard.schema.board import TaskTable
 from assay.cards import SubmissionCard, TaskCard
 from assay.records.schema import RunRecord, StudyRecord
-from assay.ruleset import Ruleset
+
+from assay_leaderboard.boards.board import past, samples, table
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
+from assay_leaderboard.boards.task_details import detail as task_detail
+from assay_leaderboard.boards.task_records import TaskEvidence, of_shelves
+from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
+from assay_leaderboard.schema.board import TaskTable
+from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.build.inputs import Context
+from assay_leaderboard.site.build.processes import Workers
+from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
+from assay_leaderboard.site.output import OutputFile, write
+from assay_leaderboard.site.pages import (
+    cell_pages,
+    method_lines,
+    score_cells,
+    task_entries,
+    task_pages,
+)
+from assay_leaderboard.site.views import CellView, Landscape, TaskView
 
 LONG_TABLE = "long"
 """Where the tasks' lines of the long table lie, as CSV and for Arrow, until it is put together; not
@@ -38,14 +41,12 @@ COMPARED = "compared"
 """Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 
 
-
-
 class TaskPart(Part):
     """What the rest of the site needs to know of a task."""
 
     tuned: TaskTable
     defaults: TaskTable
-    cells: list[Cell]
+    cells: list[CellEvidence]
     """As groups and claims need them (`light`)."""
     trials: dict[str, tuple[list[int], list[float]]]
     """Per method with a budget curve: numbers of the trials in the order of selection, and their
@@ -66,7 +67,7 @@ class TaskPart(Part):
 
 def make(
     context: Context, slug: str, root: Path, processes: int = 1
-) -> tuple[TaskPart, list[File]]:
+) -> tuple[TaskPart, list[OutputFile]]:
     """Read the records of a task, write its pages and twins below `root`, and say what it found.
 
     Args:
@@ -101,7 +102,7 @@ def make(
     return part, files
 
 
-def _part(view: TaskView, known: Dossier, context: Context) -> TaskPart:
+def _part(view: TaskView, known: TaskEvidence, context: Context) -> TaskPart:
     metrics = claimed(view.card, view.methods.values())
     return TaskPart(
         tuned=view.tuned,
@@ -123,13 +124,13 @@ class _Work:
     """What the pages of a task are made from."""
 
     context: Context
-    known: Dossier
-    contest: Contest
+    known: TaskEvidence
+    contest: TaskComparisons
     view: TaskView
     root: Path
 
 
-def _write_task(work: _Work) -> list[File]:
+def _write_task(work: _Work) -> list[OutputFile]:
     """Write what there is of all methods of a task together: half of the work."""
     detail = work.view.detail.model_copy(update={"pairs": pairs(work.contest)})
     view = replace(work.view, detail=detail)
@@ -146,7 +147,7 @@ def _write_task(work: _Work) -> list[File]:
     return [write(work.root, path, text) for path, text in content.items()]
 
 
-def _write_cells(work: _Work, share: int, shares: int) -> list[File]:
+def _write_cells(work: _Work, share: int, shares: int) -> list[OutputFile]:
     """Write what there is of each method on a task, of every so many methods."""
     view, known, context = work.view, work.known, work.context
     rows = {row.method: row for row in view.tuned.rows}
@@ -163,7 +164,7 @@ def _write_cells(work: _Work, share: int, shares: int) -> list[File]:
     return files
 
 
-def _write_long(work: _Work) -> list[File]:
+def _write_long(work: _Work) -> list[OutputFile]:
     """Write what the long table needs of a task."""
     rows = {row.method: row for row in work.view.tuned.rows}
     lines = "".join(
@@ -183,7 +184,7 @@ def compared(root: Path, slug: str) -> dict[str, str]:
     return dict(zip(lines[:-1:2], lines[1::2], strict=True))
 
 
-def light(cell: Cell, metrics: Collection[str]) -> Cell:
+def light(cell: CellEvidence, metrics: Collection[str]) -> CellEvidence:
     """A cell as groups and claims need it.
 
     Args:

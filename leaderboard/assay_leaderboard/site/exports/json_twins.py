@@ -14,7 +14,7 @@ from assay_leaderboard.schema.task_details import TaskDetail
 from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.exports import csv_tables
 from assay_leaderboard.site.html.links import DATA
-from assay_leaderboard.site.output import File
+from assay_leaderboard.site.output import OutputFile
 from assay_leaderboard.site.views import SiteView, TaskView
 
 
@@ -34,14 +34,14 @@ class Budgets(Part):
     """Families and "overall" at each position of the slider."""
 
 
-class Manifest(Part):
+class TwinManifest(Part):
     """data/v1/manifest.json."""
 
     schema_version: int = 1
     version: str
     """Of Assay."""
     ruleset: int
-    files: list[File]
+    files: list[OutputFile]
     """Every other file of the site, by path."""
 
 
@@ -49,7 +49,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "board": Board,
     "budgets": Budgets,
     "claims": Ledger,
-    "manifest": Manifest,
+    "manifest": TwinManifest,
     "task": TaskTwin,
 }
 """What data/v1/schema/<name>.json describes; the defaults' board has that of `board`."""
@@ -92,8 +92,8 @@ def schemas() -> Iterator[tuple[str, str]]:
         yield f"{DATA}/schema/{name}.json", schema + "\n"
 
 
-def manifest(files: Iterable[File], version: str, ruleset: int) -> tuple[str, bytes]:
+def manifest(files: Iterable[OutputFile], version: str, ruleset: int) -> tuple[str, bytes]:
     """Path and text of the list of all other files."""
     listed = sorted(files, key=lambda file: file.path)
-    made = Manifest(version=version, ruleset=ruleset, files=listed)
+    made = TwinManifest(version=version, ruleset=ruleset, files=listed)
     return f"{DATA}/manifest.json", _json(made, indent=1)

@@ -26,18 +26,18 @@ class Links:
     with_local: bool = False
     """The records of this machine are among those shown."""
 
-    def at(self, path: str) -> Place:
+    def at(self, path: str) -> PageLinks:
         """How to link from the page at `path`: a folder or a file.
 
         "" is the first page, "task/digits" a folder of its own, "run/digits/sgd.html" a file among
         others: there are thousands of these, and folders are what a build takes longest to make.
         """
         depth = path.count("/") + (path != "" and not path.endswith(".html"))
-        return Place(self, path, "../" * depth)
+        return PageLinks(self, path, "../" * depth)
 
 
 @dataclass(frozen=True)
-class Place:
+class PageLinks:
     """Addresses as seen from one page."""
 
     links: Links

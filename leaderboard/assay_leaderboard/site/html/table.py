@@ -27,7 +27,7 @@ class Column:
     low: bool = False
     """Small numbers first is how one wants them sorted."""
 
-    def html(self, cell: Cell, head: bool = False) -> str:
+    def html(self, cell: TableCell, head: bool = False) -> str:
         """A cell of this column as HTML; `head`: it is the header of its row."""
         css = _class(cell.css if self.text else f"n {cell.css}" if cell.css else "n")
         key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
@@ -46,7 +46,7 @@ class Column:
         )
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """One cell."""
 
     content: str | Markup
@@ -56,10 +56,10 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """One row."""
 
-    cells: Sequence[Cell | Markup]
+    cells: Sequence[TableCell | Markup]
     """Some may be written already (`Column.html`): those that many tables share."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
@@ -75,13 +75,13 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """One table."""
 
     id: str
     caption: str | Markup
     columns: Sequence[Column]
-    lines: Sequence[Line | Markup]
+    lines: Sequence[TableRow | Markup]
     """Some may be written already (`Line.html`)."""
     live: bool = True
     """The script may sort, filter and cut it."""

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
-from assay_leaderboard.site.html.links import Links, Place, paper_links
+from assay_leaderboard.site.html.links import Links, PageLinks, paper_links
 from assay_leaderboard.site.html.text import said
 
 TOP = {
@@ -44,7 +44,7 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str, place: Place, **context: Any) -> str:
+def render(template: str, place: PageLinks, **context: Any) -> str:
     """The page at `place`."""
     # Only the pages that the head names differ from their neighbours in what is around them.
     own = place if place.path in TOP else replace(place, path="")
@@ -62,7 +62,7 @@ def prepare() -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _chrome(place: Place) -> TemplateModule:
+def _chrome(place: PageLinks) -> TemplateModule:
     """What stands around the pages of a folder: styles, scripts, top, foot."""
     made = environment().get_template("chrome.html")
     return made.make_module({"place": place, "site": place.links, "pages": TOP})

@@ -11,7 +11,7 @@ from assay_leaderboard.site.pages.compare import (
     family_entries,
     task_entries,
 )
-from assay_leaderboard.site.pages.family import Scores, family_page, score_cells
+from assay_leaderboard.site.pages.family import FamilyScores, family_page, score_cells
 from assay_leaderboard.site.pages.home import home, indexes
 from assay_leaderboard.site.pages.method import method_lines, method_pages
 from assay_leaderboard.site.pages.runs import cell_pages
@@ -20,7 +20,7 @@ from assay_leaderboard.site.pages.task import task_pages
 __all__ = [
     "BOARD_PAGES",
     "Links",
-    "Scores",
+    "FamilyScores",
     "cell_pages",
     "compare_data",
     "family_entries",

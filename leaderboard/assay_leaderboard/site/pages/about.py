@@ -13,13 +13,13 @@ from assay.records.log import Entry, cell_of
 from assay.ruleset import Ruleset
 from markupsafe import Markup, escape
 
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, said
 from assay_leaderboard.site.pages.audit import controls
 from assay_leaderboard.site.pages.task import EMPTY
-from assay_leaderboard.site.reports import Scorecard, Waiting
+from assay_leaderboard.site.reports import QueueEntry, Scorecard
 from assay_leaderboard.site.views import SiteView
 
 
@@ -97,20 +97,20 @@ def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
         Column("evidence", "Evidence", "what the record showed", text=True),
     ]
     lines = [
-        Line(
+        TableRow(
             [
-                Cell(said(attack.slug)),
-                Cell(_ending(attack.ended)),
-                Cell(said(attack.expected)),
-                Cell(said(attack.does), css="long"),
-                Cell(said(attack.stopped_by), css="long"),
-                Cell(said(attack.evidence), css="long"),
+                TableCell(said(attack.slug)),
+                TableCell(_ending(attack.ended)),
+                TableCell(said(attack.expected)),
+                TableCell(said(attack.does), css="long"),
+                TableCell(said(attack.stopped_by), css="long"),
+                TableCell(said(attack.evidence), css="long"),
             ]
         )
         for attack in scorecard.attacks
     ]
     return {
-        "grid": Grid("attacks", "Attacks on the sandbox, and how each ended", columns, lines),
+        "grid": Table("attacks", "Attacks on the sandbox, and how each ended", columns, lines),
         "counts": scorecard.counts,
         "level": scorecard.level,
         "mechanism": scorecard.mechanism or "",
@@ -131,7 +131,7 @@ def _ending(word: str) -> Markup:
     )
 
 
-def _log(log: Sequence[Entry], place: Place) -> Grid | None:
+def _log(log: Sequence[Entry], place: PageLinks) -> Table | None:
     """What was published, newest first."""
     if not log:
         return None
@@ -146,27 +146,29 @@ def _log(log: Sequence[Entry], place: Place) -> Grid | None:
         Column("bundle", "Bundle", "first 16 of its SHA-256", text=True),
     ]
     about = [cell_of(entry.file) for entry in log]
-    tasks = {slug: Cell(link(place.task(slug), slug)) for slug in {task for task, _ in about}}
-    methods = {slug: Cell(link(place.method(slug), slug)) for slug in {name for _, name in about}}
+    tasks = {slug: TableCell(link(place.task(slug), slug)) for slug in {task for task, _ in about}}
+    methods = {
+        slug: TableCell(link(place.method(slug), slug)) for slug in {name for _, name in about}
+    }
     lines = [
-        Line(
+        TableRow(
             [
-                Cell(str(entry.n), entry.n),
-                Cell(entry.at.replace("T", " ").removesuffix("+00:00")),
-                Cell(entry.kind),
+                TableCell(str(entry.n), entry.n),
+                TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
+                TableCell(entry.kind),
                 tasks[task],
                 methods[method],
-                Cell(entry.tier or NONE),
-                Cell(said(entry.note), css="long") if entry.note else EMPTY,
-                Cell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
+                TableCell(entry.tier or NONE),
+                TableCell(said(entry.note), css="long") if entry.note else EMPTY,
+                TableCell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
             ]
         )
         for entry, (task, method) in zip(reversed(log), reversed(about), strict=True)
     ]
-    return Grid("log", "What was published, newest first", columns, lines)
+    return Table("log", "What was published, newest first", columns, lines)
 
 
-def _queue(queue: Sequence[Waiting]) -> Grid:
+def _queue(queue: Sequence[QueueEntry]) -> Table:
     columns = [
         Column("slug", "Submission", text=True),
         Column("state", "State", text=True),
@@ -175,15 +177,15 @@ def _queue(queue: Sequence[Waiting]) -> Grid:
         Column("next", "Next", text=True),
     ]
     lines = [
-        Line(
+        TableRow(
             [
-                Cell(said(item.slug)),
-                Cell(said(human(item.state))),
-                Cell(said(", ".join(item.tasks)), css="long"),
-                Cell(said(item.since)),
-                Cell(Markup("<code>{}</code>").format(said(item.next_action))),
+                TableCell(said(item.slug)),
+                TableCell(said(human(item.state))),
+                TableCell(said(", ".join(item.tasks)), css="long"),
+                TableCell(said(item.since)),
+                TableCell(Markup("<code>{}</code>").format(said(item.next_action))),
             ]
         )
         for item in queue
     ]
-    return Grid("queue", "Submissions on their way to the board", columns, lines)
+    return Table("queue", "Submissions on their way to the board", columns, lines)

@@ -7,13 +7,13 @@ from typing import Any
 from assay_leaderboard.audit.false_positives import ControlReport
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
 from assay_leaderboard.format import NORMALISED
-from assay_leaderboard.site.html.links import Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human
 from assay_leaderboard.site.html.text import NONE, link, said, span
 
 
-def controls(audit: Audit | None, place: Place) -> dict[str, Any]:
+def controls(audit: Audit | None, place: PageLinks) -> dict[str, Any]:
     """What the page needs of `assay audit`; nothing where there is none."""
     if audit is None:
         return {"audit": None}
@@ -37,7 +37,7 @@ def _rates(control: ControlReport) -> dict[str, str]:
     }
 
 
-def _tasks(audit: Audit, place: Place) -> Grid | None:
+def _tasks(audit: Audit, place: PageLinks) -> Table | None:
     if not audit.tasks:
         return None
     columns = [
@@ -49,29 +49,29 @@ def _tasks(audit: Audit, place: Place) -> Grid | None:
         Column("problems", "What is wrong", "and what to do", text=True),
     ]
     lines = [
-        Line(_cells(task, place), {"family": task.family, "tier": task.tier})
+        TableRow(_cells(task, place), {"family": task.family, "tier": task.tier})
         for task in audit.tasks
     ]
-    return Grid("audit", "Audit of the tasks", columns, lines)
+    return Table("audit", "Audit of the tasks", columns, lines)
 
 
-def _cells(task: TaskAudit, place: Place) -> list[Cell]:
+def _cells(task: TaskAudit, place: PageLinks) -> list[TableCell]:
     share = task.n_separated / task.n_pairs if task.n_pairs else None
     pairs = NONE
     if share is not None:
         pairs = f"{100 * share:.0f} ({task.n_separated} of {task.n_pairs})"
     widest = f"{task.widest.best}, {task.widest.worst}" if task.widest else NONE
     return [
-        Cell(link(place.task(task.task), task.task)),
-        Cell(said(task.verdict)),
-        Cell(pairs, share),
-        Cell(str(task.n_methods), task.n_methods),
-        Cell(widest),
-        Cell(said("; ".join(task.problems)) if task.problems else "nothing", css="long"),
+        TableCell(link(place.task(task.task), task.task)),
+        TableCell(said(task.verdict)),
+        TableCell(pairs, share),
+        TableCell(str(task.n_methods), task.n_methods),
+        TableCell(widest),
+        TableCell(said("; ".join(task.problems)) if task.problems else "nothing", css="long"),
     ]
 
 
-def _calibration(audit: Audit) -> Grid | None:
+def _calibration(audit: Audit) -> Table | None:
     if not audit.calibration:
         return None
     columns = [
@@ -81,14 +81,14 @@ def _calibration(audit: Audit) -> Grid | None:
         Column("note", "Note", text=True),
     ]
     lines = [
-        Line(
+        TableRow(
             [
-                Cell(human(found.family)),
-                Cell(span(NORMALISED, found.tau, found.interval), found.tau),
-                Cell(str(len(found.methods)), len(found.methods)),
-                Cell(said(found.note) if found.note else "", css="long"),
+                TableCell(human(found.family)),
+                TableCell(span(NORMALISED, found.tau, found.interval), found.tau),
+                TableCell(str(len(found.methods)), len(found.methods)),
+                TableCell(said(found.note) if found.note else "", css="long"),
             ]
         )
         for found in audit.calibration
     ]
-    return Grid("calibration", "What a lite result predicts", columns, lines, live=False)
+    return Table("calibration", "What a lite result predicts", columns, lines, live=False)

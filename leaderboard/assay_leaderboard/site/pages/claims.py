@@ -12,8 +12,8 @@ from assay_leaderboard.claims.one_task import TaskFinding
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.schema.board import TaskTable
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, p_text, said, span
 from assay_leaderboard.site.views import SiteView
@@ -56,7 +56,7 @@ def effect(finding: Finding) -> Markup:
     return text if finding.difference is None else text + f" {unit}"
 
 
-def claim_grid(rows: Sequence[ClaimRow], place: Place, *, ids: bool = False) -> Grid | None:
+def claim_grid(rows: Sequence[ClaimRow], place: PageLinks, *, ids: bool = False) -> Table | None:
     """One line a claim; `ids`: the details stand on the same page."""
     if not rows:
         return None
@@ -72,10 +72,10 @@ def claim_grid(rows: Sequence[ClaimRow], place: Place, *, ids: bool = False) -> 
         Column("source", "Source", text=True),
     ]
     lines = [
-        Line(_cells(row, place, ids), {"family": _families(row), "tier": row.tier or "none"})
+        TableRow(_cells(row, place, ids), {"family": _families(row), "tier": row.tier or "none"})
         for row in rows
     ]
-    return Grid("claims", "Claims", columns, lines, csv=place.data("claims.csv"))
+    return Table("claims", "Claims", columns, lines, csv=place.data("claims.csv"))
 
 
 def _families(row: ClaimRow) -> str:
@@ -83,7 +83,7 @@ def _families(row: ClaimRow) -> str:
     return " ".join(sorted(found)) or "none"
 
 
-def _cells(row: ClaimRow, place: Place, ids: bool) -> list[Cell]:
+def _cells(row: ClaimRow, place: PageLinks, ids: bool) -> list[TableCell]:
     first = row.findings[0] if row.findings else None
     anchor = f"{row.method}-{row.number}"
     address = f"#{anchor}" if ids else place.page("claims") + f"#{anchor}"
@@ -91,15 +91,15 @@ def _cells(row: ClaimRow, place: Place, ids: bool) -> list[Cell]:
     tier = Markup(f" <small>{escape(row.tier)}{preliminary}</small>" if row.tier else "")
     tested = first.n_tasks if first else 0
     return [
-        Cell(link(address if first else None, said(row.text)), css="long"),
-        Cell(link(place.method(row.method), row.method)),
-        Cell(ruling(row.verdict) + tier),
-        Cell(effect(first) if first else NONE, first.difference if first else None),
-        Cell(p_text(first.p) if first else NONE, first.p if first else None),
-        Cell(str(first.n) if first else NONE, first.n if first else None),
-        Cell(f"{tested} of {_named(row)}", tested),
-        Cell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
-        Cell(said(row.source), css="long"),
+        TableCell(link(address if first else None, said(row.text)), css="long"),
+        TableCell(link(place.method(row.method), row.method)),
+        TableCell(ruling(row.verdict) + tier),
+        TableCell(effect(first) if first else NONE, first.difference if first else None),
+        TableCell(p_text(first.p) if first else NONE, first.p if first else None),
+        TableCell(str(first.n) if first else NONE, first.n if first else None),
+        TableCell(f"{tested} of {_named(row)}", tested),
+        TableCell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
+        TableCell(said(row.source), css="long"),
     ]
 
 
@@ -107,7 +107,9 @@ def _named(row: ClaimRow) -> int:
     return len({t.task for f in row.findings for t in f.tasks} | set(row.untested))
 
 
-def _tasks(row: ClaimRow, finding: Finding, tables: dict[str, TaskTable], place: Place) -> Grid:
+def _tasks(
+    row: ClaimRow, finding: Finding, tables: dict[str, TaskTable], place: PageLinks
+) -> Table:
     """The tasks behind a finding."""
     columns = [
         Column("task", "Task", text=True),
@@ -118,15 +120,17 @@ def _tasks(row: ClaimRow, finding: Finding, tables: dict[str, TaskTable], place:
         Column("other", "Other", row.better_than),
         Column("command", "Evidence", text=True),
     ]
-    lines = [Line(_task_cells(row, task, tables.get(task.task), place)) for task in finding.tasks]
+    lines = [
+        TableRow(_task_cells(row, task, tables.get(task.task), place)) for task in finding.tasks
+    ]
     caption = f"{finding.tier}: {finding.verdict}"
     identity = f"{row.method}-{row.number}-{finding.tier}"
-    return Grid(identity, caption, columns, lines, live=False)
+    return Table(identity, caption, columns, lines, live=False)
 
 
 def _task_cells(
-    row: ClaimRow, task: TaskFinding, table: TaskTable | None, place: Place
-) -> list[Cell]:
+    row: ClaimRow, task: TaskFinding, table: TaskTable | None, place: PageLinks
+) -> list[TableCell]:
     own = table is not None and table.metric == row.metric
     form = Format(task.unit, table.margin if table and own else 0.01)
     found = task.comparison
@@ -136,13 +140,13 @@ def _task_cells(
         else Markup(f"<code>{escape(run_command(row.method, task.task))}</code>")
     )
     return [
-        Cell(link(place.task(task.task), task.task)),
-        Cell(span(form, found.difference, found.interval, "+"), found.difference)
+        TableCell(link(place.task(task.task), task.task)),
+        TableCell(span(form, found.difference, found.interval, "+"), found.difference)
         if found
-        else Cell(said(task.note)),
-        Cell(p_text(found.p) if found else NONE, found.p if found else None),
-        Cell(str(found.n) if found else NONE, found.n if found else None),
-        Cell(span(form, task.mean, None), task.mean),
-        Cell(span(form, task.mean_other, None), task.mean_other),
-        Cell(evidence),
+        else TableCell(said(task.note)),
+        TableCell(p_text(found.p) if found else NONE, found.p if found else None),
+        TableCell(str(found.n) if found else NONE, found.n if found else None),
+        TableCell(span(form, task.mean, None), task.mean),
+        TableCell(span(form, task.mean_other, None), task.mean_other),
+        TableCell(evidence),
     ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from assay_leaderboard.format import NORMALISED, Format
-from assay_leaderboard.schema.board import Improvement, Row, Summary, TaskTable
+from assay_leaderboard.schema.board import FamilySummary, Improvement, Row, TaskTable
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.html.links import DATA, Links
@@ -62,7 +62,7 @@ def _of(method: str, entries: Mapping[str, Mapping[str, str]]) -> str:
     return f"{{{','.join(own)}}}"
 
 
-def family_entries(summary: Summary) -> dict[str, str]:
+def family_entries(summary: FamilySummary) -> dict[str, str]:
     """What compare_data needs of one family: an entry per ranked method, as JSON."""
     return {method: _compact(entry) for method, entry in _family_entries(summary).items()}
 
@@ -127,7 +127,7 @@ def _both_ways(form: Format, value: float) -> tuple[str, str]:
     return (plus, less) if text[0] == "+" else (less, plus)
 
 
-def _family_entries(summary: Summary) -> dict[str, dict[str, Any]]:
+def _family_entries(summary: FamilySummary) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {
         row.method: {
             "title": human(summary.name),

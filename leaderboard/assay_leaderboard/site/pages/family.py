@@ -12,13 +12,13 @@ from assay_leaderboard.format import NORMALISED
 from assay_leaderboard.schema.board import (
     BudgetRow,
     BudgetTable,
+    FamilySummary,
     Row,
-    Summary,
     SummaryRow,
     TaskTable,
 )
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
     NONE,
@@ -52,7 +52,7 @@ _PRELIMINARY = Markup(' <span class="tag preliminary">preliminary</span>')
 
 
 @dataclass(frozen=True)
-class Scores:
+class FamilyScores:
     """What the pages of families say of one task."""
 
     reference: str
@@ -73,9 +73,9 @@ def score_cells(table: TaskTable, links: Links) -> dict[str, Markup]:
     }
 
 
-def _score_cell(place: Place, task: str, row: Row) -> Cell:
+def _score_cell(place: PageLinks, task: str, row: Row) -> TableCell:
     text = linked(place.cell(task, row.method), number(NORMALISED, row.score))
-    return Cell(text + Markup(" ") + verdict(verdict_word(row)), row.score)
+    return TableCell(text + Markup(" ") + verdict(verdict_word(row)), row.score)
 
 
 def _score_column(task: str) -> Column:
@@ -83,9 +83,9 @@ def _score_column(task: str) -> Column:
 
 
 def family_page(
-    summary: Summary,
+    summary: FamilySummary,
     budgets: Sequence[BudgetTable],
-    scores: Mapping[str, Scores],
+    scores: Mapping[str, FamilyScores],
     cards: Mapping[str, SubmissionCard],
     links: Links,
 ) -> dict[str, str]:
@@ -125,7 +125,7 @@ def family_page(
 class _Rows:
     """How rows of methods begin; each is written once and stands in every table of the page."""
 
-    def __init__(self, place: Place, cards: Mapping[str, SubmissionCard]) -> None:
+    def __init__(self, place: PageLinks, cards: Mapping[str, SubmissionCard]) -> None:
         self.place, self._cards = place, cards
         self._heads: dict[str, Markup] = {}
         self._facets: dict[str, Mapping[str, str]] = {}
@@ -144,15 +144,15 @@ class _Rows:
         return self._facets[method]
 
 
-def _budget_grid(table: BudgetTable, rows: _Rows) -> Grid:
+def _budget_grid(table: BudgetTable, rows: _Rows) -> Table:
     """A family at one budget."""
     groups = _new_groups(table.rows)
     lines = [
-        Line(
+        TableRow(
             [
                 rows.head(row.method),
-                Cell(rank_text(row.rank), row.rank[0]),
-                Cell(span(NORMALISED, row.score, row.interval), row.score),
+                TableCell(rank_text(row.rank), row.rank[0]),
+                TableCell(span(NORMALISED, row.score, row.interval), row.score),
             ],
             rows.facets(row.method),
             css,
@@ -160,7 +160,7 @@ def _budget_grid(table: BudgetTable, rows: _Rows) -> Grid:
         for row, css in zip(table.rows, groups, strict=True)
     ]
     caption = f"{human(table.name)}, k = {table.k}"
-    return Grid(f"k{table.k}", caption, _STANDING, lines, by="rank")
+    return Table(f"k{table.k}", caption, _STANDING, lines, by="rank")
 
 
 def _new_groups(rows: Sequence[BudgetRow | SummaryRow]) -> list[str]:
@@ -170,54 +170,56 @@ def _new_groups(rows: Sequence[BudgetRow | SummaryRow]) -> list[str]:
     return ["", *("group" if own != before else "" for own, before in changes)][: len(rows)]
 
 
-def _tuned_grid(summary: Summary, rows: _Rows) -> Grid | None:
+def _tuned_grid(summary: FamilySummary, rows: _Rows) -> Table | None:
     """Everything a family says of its tuned methods."""
     ranked = [row for row in summary.rows if row.rank]
     if not ranked:
         return None
     groups = _new_groups(ranked)
     lines = [
-        Line(_tuned_cells(row, rows), rows.facets(row.method), css)
+        TableRow(_tuned_cells(row, rows), rows.facets(row.method), css)
         for row, css in zip(ranked, groups, strict=True)
     ]
     n = len(summary.tasks)
     over = f"{n} task" if n == 1 else f"{n} tasks"
     caption = f"{human(summary.name)}: tuned, over {over}; mean [95 % interval]"
     csv = rows.place.data(f"families/{summary.name}.csv")
-    return Grid("tuned", caption, _TUNED, lines, by="rank", csv=csv)
+    return Table("tuned", caption, _TUNED, lines, by="rank", csv=csv)
 
 
-def _tuned_cells(row: SummaryRow, rows: _Rows) -> list[Cell | Markup]:
+def _tuned_cells(row: SummaryRow, rows: _Rows) -> list[TableCell | Markup]:
     tasks = row.iqm_interval_tasks
     between = NONE if tasks is None else minus(f"[{tasks.low:.3f}, {tasks.high:.3f}]")
-    head: Cell | Markup = rows.head(row.method)
+    head: TableCell | Markup = rows.head(row.method)
     if row.preliminary:
-        head = Cell(Markup(method_cell(rows.place, row.method).content) + _PRELIMINARY)
+        head = TableCell(Markup(method_cell(rows.place, row.method).content) + _PRELIMINARY)
     return [
         head,
         first_rank(row.rank),
-        Cell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
-        Cell(str(row.n), row.n),
-        Cell(between, tasks.low if tasks else None),
-        Cell(span(NORMALISED, row.mean, row.mean_interval), row.mean),
-        Cell(span(NORMALISED, row.optimality_gap, row.optimality_gap_interval), row.optimality_gap),
-        Cell(number(NORMALISED, row.defaults_mean), row.defaults_mean),
+        TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
+        TableCell(str(row.n), row.n),
+        TableCell(between, tasks.low if tasks else None),
+        TableCell(span(NORMALISED, row.mean, row.mean_interval), row.mean),
+        TableCell(
+            span(NORMALISED, row.optimality_gap, row.optimality_gap_interval), row.optimality_gap
+        ),
+        TableCell(number(NORMALISED, row.defaults_mean), row.defaults_mean),
         first_rank(row.rank_without_task),
         first_rank(row.rank_without_method),
     ]
 
 
-def first_rank(ranks: tuple[int, int] | None) -> Cell:
+def first_rank(ranks: tuple[int, int] | None) -> TableCell:
     """Ranks, sorted by the first."""
-    return Cell(rank_text(ranks), ranks[0] if ranks else None)
+    return TableCell(rank_text(ranks), ranks[0] if ranks else None)
 
 
-def _matrix(summary: Summary, tasks: Mapping[str, Scores], rows: _Rows) -> Grid:
+def _matrix(summary: FamilySummary, tasks: Mapping[str, FamilyScores], rows: _Rows) -> Table:
     """Methods by tasks."""
     columns = [_METHOD, *map(_score_column, tasks)]
     lacking = Markup(Column("", "").html(EMPTY))
     lines = [
-        Line(
+        TableRow(
             [
                 rows.head(row.method),
                 *(own.cells.get(row.method, lacking) for own in tasks.values()),
@@ -226,4 +228,4 @@ def _matrix(summary: Summary, tasks: Mapping[str, Scores], rows: _Rows) -> Grid:
         for row in summary.rows
     ]
     caption = "Task by task: normalised score (0 = chance, 1 = tuned reference) and verdict"
-    return Grid("matrix", caption, columns, lines)
+    return Table("matrix", caption, columns, lines)

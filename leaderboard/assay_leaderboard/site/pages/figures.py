@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from assay_leaderboard.schema.board import Row, Summary
+from assay_leaderboard.schema.board import FamilySummary, Row
 from assay_leaderboard.schema.task_details import Detail
 from assay_leaderboard.site import pictures
-from assay_leaderboard.site.pictures import Estimate, Measure, Spent
+from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
 from assay_leaderboard.site.views import CellView, TaskView
 
 CONFIDENCE = 0.95
@@ -63,7 +63,7 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
     known = {method: cost for method, cost in costs.items() if cost}
     relative = all(cost.ratio is not None for cost in known.values())
     spent = [
-        Spent(
+        SpentPoint(
             row.method,
             cost.ratio if relative and cost.ratio is not None else cost.passes,
             row.tuned.mean,
@@ -122,7 +122,7 @@ def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Mark
     return drawn
 
 
-def of_summary(summary: Summary) -> Sequence[Markup]:
+def of_summary(summary: FamilySummary) -> Sequence[Markup]:
     """Of several tasks."""
     rows = [row for row in summary.rows if row.rank and row.iqm is not None]
     if not rows:

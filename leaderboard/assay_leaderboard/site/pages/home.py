@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from assay.cards import FAMILIES, TaskCard
 from markupsafe import Markup
 
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, said, verdict_word
 from assay_leaderboard.site.pages import recommendation
 from assay_leaderboard.site.pages.family import first_rank
 from assay_leaderboard.site.pages.task import EMPTY, facets, method_cell
-from assay_leaderboard.site.views import Method, SiteView
+from assay_leaderboard.site.views import MethodView, SiteView
 
 
 def home(view: SiteView, links: Links) -> dict[str, str]:
@@ -48,7 +48,7 @@ def indexes(view: SiteView, links: Links) -> dict[str, str]:
     }
 
 
-def _task_index(view: SiteView, place: Place) -> Grid:
+def _task_index(view: SiteView, place: PageLinks) -> Table:
     columns = [
         Column("task", "Task", text=True),
         Column("family", "Family", text=True),
@@ -68,21 +68,21 @@ def _task_index(view: SiteView, place: Place) -> Grid:
         better = sum(verdict_word(row) == "better" for row in ranked)
         cells = [
             _task_head(place, card),
-            Cell(human(card.family)),
-            Cell(card.tier),
-            Cell(f"{human(card.metric.name)}, {card.metric.direction}"),
-            Cell(card.reference),
-            Cell(str(len(ranked)) if ranked else NONE, len(ranked) or None),
-            Cell(_some(top)),
-            Cell(str(better) if ranked else NONE, better if ranked else None),
+            TableCell(human(card.family)),
+            TableCell(card.tier),
+            TableCell(f"{human(card.metric.name)}, {card.metric.direction}"),
+            TableCell(card.reference),
+            TableCell(str(len(ranked)) if ranked else NONE, len(ranked) or None),
+            TableCell(_some(top)),
+            TableCell(str(better) if ranked else NONE, better if ranked else None),
         ]
-        lines.append(Line(cells, {"family": card.family, "tier": card.tier}))
-    return Grid("tasks", "All tasks", columns, lines)
+        lines.append(TableRow(cells, {"family": card.family, "tier": card.tier}))
+    return Table("tasks", "All tasks", columns, lines)
 
 
-def _task_head(place: Place, card: TaskCard) -> Cell:
+def _task_head(place: PageLinks, card: TaskCard) -> TableCell:
     name = link(place.task(card.slug), card.slug)
-    return Cell(Markup(f"{name} <small>{said(card.title)}</small>"))
+    return TableCell(Markup(f"{name} <small>{said(card.title)}</small>"))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[: recommendation.SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _method_index(view: SiteView, place: Place) -> Grid:
+def _method_index(view: SiteView, place: PageLinks) -> Table:
     columns = [
         Column("method", "Method", text=True),
         *(Column(s.name, human(s.name), "rank, tuned", low=True) for s in view.board.families),
@@ -110,24 +110,26 @@ def _method_index(view: SiteView, place: Place) -> Grid:
     for slug, method in sorted(view.methods.items()):
         head, *about = _about(place, slug, method)
         cells = [head, *(first_rank(ranks[s.name].get(slug)) for s in view.board.families)]
-        cells += [Cell(str(len(method.lines)), len(method.lines)), *about]
+        cells += [TableCell(str(len(method.lines)), len(method.lines)), *about]
         families = " ".join(method.card.families) if method.card else "unknown"
-        lines.append(Line(cells, {**facets(method.card), "family": families}))
-    return Grid("methods", "All methods", columns, lines)
+        lines.append(TableRow(cells, {**facets(method.card), "family": families}))
+    return Table("methods", "All methods", columns, lines)
 
 
-def _about(place: Place, slug: str, method: Method) -> list[Cell]:
+def _about(place: PageLinks, slug: str, method: MethodView) -> list[TableCell]:
     card = method.card
     head = method_cell(place, slug)
     if card is None:
         tag = Markup(' <span class="tag local">local</span>')
-        return [Cell(Markup(head.content) + tag), *[EMPTY] * 4]
+        return [TableCell(Markup(head.content) + tag), *[EMPTY] * 4]
     year = card.paper.year if card.paper else None
     every = len(card.families) == len(FAMILIES)
     return [
-        Cell(Markup("{} <small>{}</small>").format(head.content, said(card.title))),
-        Cell(human(card.track)),
-        Cell(NONE if year is None else str(year), year),
-        Cell(", ".join(human(name) for name in card.access) or "none"),
-        Cell("every family" if every else ", ".join(human(family) for family in card.families)),
+        TableCell(Markup("{} <small>{}</small>").format(head.content, said(card.title))),
+        TableCell(human(card.track)),
+        TableCell(NONE if year is None else str(year), year),
+        TableCell(", ".join(human(name) for name in card.access) or "none"),
+        TableCell(
+            "every family" if every else ", ".join(human(family) for family in card.families)
+        ),
     ]

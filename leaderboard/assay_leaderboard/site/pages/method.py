@@ -12,8 +12,8 @@ from markupsafe import Markup
 from assay_leaderboard.claims.ledger import ClaimRow
 from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.schema.board import Row, SummaryRow, TaskTable, Withdrawn
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
     link,
@@ -26,7 +26,7 @@ from assay_leaderboard.site.html.text import (
 )
 from assay_leaderboard.site.pages.claims import claim_grid
 from assay_leaderboard.site.pages.task import EMPTY, command_cell, sample_cell
-from assay_leaderboard.site.views import Method, SiteView
+from assay_leaderboard.site.views import MethodView, SiteView
 
 _RESULTS = (
     Column("task", "Task", text=True),
@@ -55,7 +55,7 @@ _STANDING = (
 def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
     """What each method's page says of a task, as a row of its table."""
     return {
-        row.method: Line(
+        row.method: TableRow(
             _cells(table, row, links.at(f"method/{row.method}")),
             {"family": table.family, "tier": table.tier, "trust": row.trust},
             "" if row.state == "ranked" else "dim",
@@ -68,7 +68,7 @@ def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
 class _History:
     """What the board says of a method beside its row of each task."""
 
-    standing: list[Line] = field(default_factory=list)
+    standing: list[TableRow] = field(default_factory=list)
     """Its ranks over families."""
     claims: list[ClaimRow] = field(default_factory=list)
     flags: list[tuple[str, Flag]] = field(default_factory=list)
@@ -98,7 +98,7 @@ def method_pages(view: SiteView, links: Links) -> dict[str, str]:
     return found
 
 
-def _page(links: Links, method: Method, history: _History) -> dict[str, str]:
+def _page(links: Links, method: MethodView, history: _History) -> dict[str, str]:
     path = f"method/{method.slug}"
     place = links.at(path)
     caption = "Task by task: mean [95 % interval] and n"
@@ -110,17 +110,17 @@ def _page(links: Links, method: Method, history: _History) -> dict[str, str]:
         slug=method.slug,
         card=method.card,
         local=method.card is None,
-        standing=Grid("standing", "Where it stands", _STANDING, history.standing, live=False)
+        standing=Table("standing", "Where it stands", _STANDING, history.standing, live=False)
         if history.standing
         else None,
-        results=Grid("results", caption, _RESULTS, lines) if lines else None,
+        results=Table("results", caption, _RESULTS, lines) if lines else None,
         claims=claim_grid(history.claims, place),
         flags=history.flags,
         withdrawn=history.withdrawn,
     )
 
 
-def _standings(view: SiteView, place: Place) -> Iterator[tuple[str, Line]]:
+def _standings(view: SiteView, place: PageLinks) -> Iterator[tuple[str, TableRow]]:
     """The rank of each method over each family, tuned and by its defaults."""
     defaults = {
         summary.name: {row.method: row for row in summary.rows}
@@ -130,22 +130,22 @@ def _standings(view: SiteView, place: Place) -> Iterator[tuple[str, Line]]:
     for summary in filter(None, (*view.board.families, view.board.overall)):
         untuned = defaults.get(summary.name, {})
         ranked = [row for row in summary.rows if row.rank]
-        family = Cell(link(place.family(summary.name), human(summary.name)))
-        behind = Cell(str(len(ranked)))
+        family = TableCell(link(place.family(summary.name), human(summary.name)))
+        behind = TableCell(str(len(ranked)))
         for row in ranked:
             own = _standing(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
-            yield row.method, Line([family, *_standing(row), behind, *own])
+            yield row.method, TableRow([family, *_standing(row), behind, *own])
 
 
-def _standing(row: SummaryRow) -> list[Cell]:
+def _standing(row: SummaryRow) -> list[TableCell]:
     """Rank and score."""
     return [
-        Cell(rank_text(row.rank), row.rank[0] if row.rank else None),
-        Cell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
+        TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
+        TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
     ]
 
 
-def _cells(table: TaskTable, row: Row, place: Place) -> list[Cell]:
+def _cells(table: TaskTable, row: Row, place: PageLinks) -> list[TableCell]:
     versus, form = row.versus_reference, Format(table.unit, table.margin)
     address = place.task(table.task)
     name = Markup('<a href="{}">{}</a>').format(address, table.task) if address else table.task
@@ -153,17 +153,17 @@ def _cells(table: TaskTable, row: Row, place: Place) -> list[Cell]:
         form.unit, "higher is better" if table.direction == "maximize" else "lower is better"
     )
     return [
-        Cell(Markup("{}{}").format(name, unit)),
-        Cell(rank_text(row.rank), row.rank[0] if row.rank else None),
+        TableCell(Markup("{}{}").format(name, unit)),
+        TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
         sample_cell(place, table.task, row.method, row.tuned, form),
         sample_cell(place, table.task, row.method, row.defaults, form),
-        Cell(span(form, versus.difference, versus.interval, "+"), versus.difference)
+        TableCell(span(form, versus.difference, versus.interval, "+"), versus.difference)
         if versus
         else EMPTY,
-        Cell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
-        Cell(verdict(verdict_word(row))),
-        Cell(table.reference),
-        Cell(number(NORMALISED, row.score), row.score),
-        Cell(f"{row.trust} {row.isolation or ''}".strip()),
+        TableCell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
+        TableCell(verdict(verdict_word(row))),
+        TableCell(table.reference),
+        TableCell(number(NORMALISED, row.score), row.score),
+        TableCell(f"{row.trust} {row.isolation or ''}".strip()),
         command_cell(row.method, table.task),
     ]

@@ -11,8 +11,8 @@ from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.schema.board import Row, Sample, TaskTable
 from assay_leaderboard.schema.task_details import Detail
-from assay_leaderboard.site.html.links import Links, Place
-from assay_leaderboard.site.html.table import Cell, Column, Grid, Line
+from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import page
 from assay_leaderboard.site.html.text import (
     NONE,
@@ -31,7 +31,7 @@ from assay_leaderboard.site.html.text import (
 from assay_leaderboard.site.pages import figures
 from assay_leaderboard.site.views import TaskView
 
-EMPTY = Cell(NONE)
+EMPTY = TableCell(NONE)
 
 
 def task_pages(view: TaskView, links: Links) -> dict[str, str]:
@@ -63,10 +63,10 @@ def direction(table: TaskTable) -> str:
     return "higher is better" if table.direction == "maximize" else "lower is better"
 
 
-def method_cell(place: Place, slug: str, row: Row | None = None) -> Cell:
+def method_cell(place: PageLinks, slug: str, row: Row | None = None) -> TableCell:
     """The header of a row: the method, what marks it beside."""
     name = link(place.method(slug), slug)
-    return Cell(Markup(f"{name}{_marks(row)}") if row else name)
+    return TableCell(Markup(f"{name}{_marks(row)}") if row else name)
 
 
 def _marks(row: Row) -> str:
@@ -90,26 +90,28 @@ def linked(address: str, content: str | Markup) -> Markup:
     return Markup(f'<a class="q" href="{escape(address)}">{escape(content)}</a>')
 
 
-def sample_cell(place: Place, task: str, method: str, sample: Sample | None, form: Format) -> Cell:
+def sample_cell(
+    place: PageLinks, task: str, method: str, sample: Sample | None, form: Format
+) -> TableCell:
     """Mean, interval and n, leading to the runs."""
     if sample is None or sample.mean is None:
         return EMPTY
     text = span(form, sample.mean, sample.interval)
     mean = linked(place.cell(task, method), text)
-    return Cell(Markup(f'{mean} <span class="of">n={sample.n}</span>'), sample.mean)
+    return TableCell(Markup(f'{mean} <span class="of">n={sample.n}</span>'), sample.mean)
 
 
-def command_cell(method: str, task: str) -> Cell:
+def command_cell(method: str, task: str) -> TableCell:
     """What makes the records of a row."""
-    return Cell(Markup(f"<code>{escape(run_command(method, task))}</code>"))
+    return TableCell(Markup(f"<code>{escape(run_command(method, task))}</code>"))
 
 
 def results(
     table: TaskTable,
     cards: Mapping[str, SubmissionCard],
     details: Mapping[str, Detail],
-    place: Place,
-) -> Grid:
+    place: PageLinks,
+) -> Table:
     """The table of the tuned repetitions."""
     form = Format(table.unit, table.margin)
     unit = f"{form.unit}, {direction(table)}"
@@ -128,7 +130,7 @@ def results(
         Column("trust", "Trust", "and isolation", text=True),
         Column("command", "Command", text=True),
     ]
-    lines: list[Line] = []
+    lines: list[TableRow] = []
     last = 0
     for row in table.rows:
         first = row.rank[0] if row.rank else 0
@@ -136,14 +138,14 @@ def results(
         css += " group" if lines and first != last else ""
         last = first
         lines.append(
-            Line(
+            TableRow(
                 _result(table, row, details.get(row.method), form, place),
                 {**facets(cards.get(row.method)), "trust": row.trust},
                 css.strip(),
             )
         )
     caption = Markup("{} of the tuned point: mean [95 % interval] and n").format(table.metric)
-    return Grid(
+    return Table(
         "tuned", caption, columns, lines, by="rank", csv=place.data(f"tasks/{table.task}.csv")
     )
 
@@ -154,25 +156,25 @@ def said_metric(table: TaskTable) -> str:
 
 
 def _result(
-    table: TaskTable, row: Row, detail: Detail | None, form: Format, place: Place
-) -> list[Cell]:
+    table: TaskTable, row: Row, detail: Detail | None, form: Format, place: PageLinks
+) -> list[TableCell]:
     versus = row.versus_reference
     ratio = detail.cost.ratio if detail and detail.cost else None
     return [
         method_cell(place, row.method, row),
-        Cell(rank_text(row.rank), row.rank[0] if row.rank else None),
+        TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
         sample_cell(place, table.task, row.method, row.tuned, form),
-        Cell(span(form, versus.difference, versus.interval, "+"), versus.difference)
+        TableCell(span(form, versus.difference, versus.interval, "+"), versus.difference)
         if versus
         else EMPTY,
-        Cell(verdict(verdict_word(row))),
-        Cell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
-        Cell(f"{versus.superiority:.2f}", versus.superiority) if versus else EMPTY,
+        TableCell(verdict(verdict_word(row))),
+        TableCell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
+        TableCell(f"{versus.superiority:.2f}", versus.superiority) if versus else EMPTY,
         sample_cell(place, table.task, row.method, row.defaults, form),
-        Cell(number(NORMALISED, row.score), row.score),
-        Cell(NONE if ratio is None else f"{ratio:.2f}", ratio),
-        Cell(runs_text(row.tuned)),
-        Cell(f"{row.trust} {row.isolation or ''}".strip()),
+        TableCell(number(NORMALISED, row.score), row.score),
+        TableCell(NONE if ratio is None else f"{ratio:.2f}", ratio),
+        TableCell(runs_text(row.tuned)),
+        TableCell(f"{row.trust} {row.isolation or ''}".strip()),
         command_cell(row.method, table.task),
     ]
 
@@ -188,7 +190,7 @@ def _answer(table: TaskTable, form: Format) -> Mapping[str, object]:
     }
 
 
-def _defaults(view: TaskView, place: Place) -> Grid | None:
+def _defaults(view: TaskView, place: PageLinks) -> Table | None:
     """The same without tuning; None where no defaults were run."""
     table = view.defaults
     form = Format(table.unit, table.margin)
@@ -208,20 +210,20 @@ def _defaults(view: TaskView, place: Place) -> Grid | None:
         versus = row.versus_reference
         cells = [
             method_cell(place, row.method, row),
-            Cell(rank_text(row.rank), row.rank[0] if row.rank else None),
+            TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
             sample_cell(place, table.task, row.method, row.defaults, form),
-            Cell(span(form, versus.difference, versus.interval, "+"), versus.difference)
+            TableCell(span(form, versus.difference, versus.interval, "+"), versus.difference)
             if versus
             else EMPTY,
-            Cell(verdict(verdict_word(row))),
-            Cell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
+            TableCell(verdict(verdict_word(row))),
+            TableCell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
         ]
         facet = {**facets(view.methods.get(row.method)), "trust": row.trust}
-        lines.append(Line(cells, facet))
-    return Grid("defaults", "Ranked by the untuned defaults", columns, lines, by="rank")
+        lines.append(TableRow(cells, facet))
+    return Table("defaults", "Ranked by the untuned defaults", columns, lines, by="rank")
 
 
-def _targets(view: TaskView, form: Format, place: Place) -> Grid | None:
+def _targets(view: TaskView, form: Format, place: PageLinks) -> Table | None:
     """How often and how soon each method reaches the task's targets."""
     targets = view.card.targets
     columns = [Column("method", "Method", text=True)]
@@ -246,16 +248,16 @@ def _targets(view: TaskView, form: Format, place: Place) -> Grid | None:
             )
             passes = reached.passes
             cells += [
-                Cell(share, reached.reached / reached.n if reached.n else None),
-                Cell("never" if passes is None else f"{passes:,.0f}", passes),
+                TableCell(share, reached.reached / reached.n if reached.n else None),
+                TableCell("never" if passes is None else f"{passes:,.0f}", passes),
             ]
-        lines.append(Line(cells))
+        lines.append(TableRow(cells))
     if not targets or not any(detail.targets for detail in view.detail.details):
         return None
-    return Grid("targets", "Time to target, on validation", columns, lines)
+    return Table("targets", "Time to target, on validation", columns, lines)
 
 
-def _costs(view: TaskView, place: Place) -> Grid | None:
+def _costs(view: TaskView, place: PageLinks) -> Table | None:
     """What a run spends."""
     columns = [
         Column("method", "Method", text=True),
@@ -271,32 +273,32 @@ def _costs(view: TaskView, place: Place) -> Grid | None:
     form = Format(view.card.metric.unit, view.card.metric.margin)
     lines = []
     for detail in view.detail.details:
-        lines.append(Line([method_cell(place, detail.method), *_cost_cells(detail, form)]))
+        lines.append(TableRow([method_cell(place, detail.method), *_cost_cells(detail, form)]))
     if not lines:
         return None
-    return Grid("costs", "What it costs, and how much tuning matters", columns, lines)
+    return Table("costs", "What it costs, and how much tuning matters", columns, lines)
 
 
-def _cost_cells(detail: Detail, form: Format) -> Sequence[Cell]:
+def _cost_cells(detail: Detail, form: Format) -> Sequence[TableCell]:
     cost, tuning = detail.cost, detail.sensitivity
     spent = [EMPTY] * 5
     if cost:
         spent = [
-            Cell(f"{cost.passes:,.0f}", cost.passes),
-            Cell(duration(cost.seconds), cost.seconds),
-            Cell(NONE if cost.ratio is None else f"{cost.ratio:.2f}", cost.ratio),
-            Cell(size(cost.peak_bytes), cost.peak_bytes),
-            Cell(size(cost.optimizer_state_bytes), cost.optimizer_state_bytes),
+            TableCell(f"{cost.passes:,.0f}", cost.passes),
+            TableCell(duration(cost.seconds), cost.seconds),
+            TableCell(NONE if cost.ratio is None else f"{cost.ratio:.2f}", cost.ratio),
+            TableCell(size(cost.peak_bytes), cost.peak_bytes),
+            TableCell(size(cost.optimizer_state_bytes), cost.optimizer_state_bytes),
         ]
     return [
         *spent,
-        Cell(f"{100 * tuning.near_best:.0f}", tuning.near_best),
-        Cell(number(form, tuning.default_gap), tuning.default_gap),
-        Cell(f"{100 * tuning.diverged:.0f}", tuning.diverged),
+        TableCell(f"{100 * tuning.near_best:.0f}", tuning.near_best),
+        TableCell(number(form, tuning.default_gap), tuning.default_gap),
+        TableCell(f"{100 * tuning.diverged:.0f}", tuning.diverged),
     ]
 
 
-def _selection(view: TaskView, form: Format, place: Place) -> Grid | None:
+def _selection(view: TaskView, form: Format, place: PageLinks) -> Table | None:
     """Last, selected, oracle, side by side (protocol, 3)."""
     found = [detail for detail in view.detail.details if detail.selection]
     columns = [
@@ -314,9 +316,9 @@ def _selection(view: TaskView, form: Format, place: Place) -> Grid | None:
             continue
         gap = sign * (chosen.oracle - chosen.selected)
         values = (chosen.last, chosen.selected, chosen.oracle)
-        cells = [Cell(number(form, value), value) for value in values]
-        cells.append(Cell(minus(form.number(gap, "+")), gap))
-        lines.append(Line([method_cell(place, detail.method), *cells]))
+        cells = [TableCell(number(form, value), value) for value in values]
+        cells.append(TableCell(minus(form.number(gap, "+")), gap))
+        lines.append(TableRow([method_cell(place, detail.method), *cells]))
     if not lines:
         return None
-    return Grid("selection", "Which snapshot is scored: mean test score", columns, lines)
+    return Table("selection", "Which snapshot is scored: mean test score", columns, lines)

@@ -21,12 +21,12 @@ from assay_leaderboard.site.pictures.lines import (
     survival,
 )
 from assay_leaderboard.site.pictures.matrices import critical_difference, win_matrix
-from assay_leaderboard.site.pictures.scatter import Spent, cost_against_score, learning_rate
+from assay_leaderboard.site.pictures.scatter import SpentPoint, cost_against_score, learning_rate
 
 __all__ = [
     "Estimate",
     "Measure",
-    "Spent",
+    "SpentPoint",
     "budget_curves",
     "cost_against_score",
     "critical_difference",

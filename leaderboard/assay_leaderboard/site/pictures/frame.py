@@ -161,7 +161,7 @@ _TAGS = {_FIRST: "</th><td>", _NEXT: "</td><td>", _LINE: '</td></tr><tr><th scop
 
 
 @dataclass(frozen=True)
-class Table:
+class PictureTable:
     """The numbers of a picture."""
 
     columns: Sequence[str]
@@ -197,7 +197,9 @@ class Words:
     """What is drawn and how it was computed, with n."""
 
 
-def figure(key: str, kind: str, words: Words, height: float, body: str, table: Table) -> Markup:
+def figure(
+    key: str, kind: str, words: Words, height: float, body: str, table: PictureTable
+) -> Markup:
     """A picture with its caption and numbers.
 
     Args:

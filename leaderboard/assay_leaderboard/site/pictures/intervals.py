@@ -16,8 +16,8 @@ from assay_leaderboard.site.pictures.frame import (
     LETTER,
     WIDTH,
     Measure,
+    PictureTable,
     Plot,
-    Table,
     Words,
     absent,
     figure,
@@ -84,7 +84,7 @@ def intervals(
         [one.name, _rank(one.rank), found.span(one.value, one.interval), str(one.n)]
         for one in estimates
     ]
-    table = Table(["method", "rank", f"{measure.title} [{measure.percent}]", "n"], rows)
+    table = PictureTable(["method", "rank", f"{measure.title} [{measure.percent}]", "n"], rows)
     return figure(key, "intervals", words, plot.height, "".join(parts), table)
 
 
@@ -116,7 +116,9 @@ def sensitivity_strip(key: str, studies: Mapping[str, Sensitivity], measure: Mea
     )
     rows = [[name, *_trial_texts(studies[name].trials, measure.format)] for name in full]
     columns = ["method", "defaults", "selected", f"all trials in order: {measure.title}", "n"]
-    return figure(key, "sensitivity", words, plot.height, "".join(parts), Table(columns, rows))
+    return figure(
+        key, "sensitivity", words, plot.height, "".join(parts), PictureTable(columns, rows)
+    )
 
 
 def _rows(axis: Axis, names: Sequence[str]) -> Plot:

@@ -19,8 +19,8 @@ from assay_leaderboard.site.pictures.frame import (
     LETTER,
     LINE,
     SAMPLE,
+    PictureTable,
     Plot,
-    Table,
     Words,
     absent,
     figure,
@@ -74,7 +74,7 @@ def trajectories(
     return figure(key, "trajectories", words, plot.height, body, _numbers(drawn))
 
 
-def _numbers(drawn: Mapping[str, Sequence[Path]]) -> Table:
+def _numbers(drawn: Mapping[str, Sequence[Path]]) -> PictureTable:
     """A column for each path, a row for each point."""
     paths = [(name, path) for name, own in drawn.items() for path in own]
     columns = [f"{name} ({path.repetition}, {path.start})" for name, path in paths]
@@ -82,7 +82,7 @@ def _numbers(drawn: Mapping[str, Sequence[Path]]) -> Table:
         *([_place(point) for point in path.points] for _, path in paths), fillvalue=""
     )
     rows = [[str(step), *row] for step, row in enumerate(places)]
-    return Table(["point (repetition, start)", *columns], rows)
+    return PictureTable(["point (repetition, start)", *columns], rows)
 
 
 def _usable(paths: Sequence[Path], dimensions: int) -> list[Path]:

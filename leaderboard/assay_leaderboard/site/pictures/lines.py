@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
-from assay_leaderboard.schema.task_details import BudgetPoint, CurvePoint
+from assay_leaderboard.schema.task_details import BudgetPoint, DrawnPoint
 from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import axes as scales
 from assay_leaderboard.site.pictures import svg
@@ -20,8 +20,8 @@ from assay_leaderboard.site.pictures.frame import (
     LINE,
     SAMPLE,
     Measure,
+    PictureTable,
     Plot,
-    Table,
     Words,
     absent,
     figure,
@@ -50,7 +50,7 @@ class _Series:
 
 
 def learning_curves(
-    key: str, curves: Mapping[str, Sequence[CurvePoint]], measure: Measure
+    key: str, curves: Mapping[str, Sequence[DrawnPoint]], measure: Measure
 ) -> Markup:
     """Mean test score over passes, with bands.
 
@@ -209,7 +209,7 @@ def _lines(
     words: Words,
     series: Sequence[_Series],
     axes: tuple[Axis, Axis],
-    table: Table,
+    table: PictureTable,
     *,
     stepped: bool = False,
 ) -> Markup:
@@ -302,7 +302,7 @@ def _numbers(
     series: Sequence[_Series],
     cells: Sequence[Sequence[str]],
     names: Mapping[float, str] | None = None,
-) -> Table:
+) -> PictureTable:
     """The values of each curve.
 
     Curves over (nearly) the same x become rows with a column for each x; others,
@@ -325,13 +325,13 @@ def _numbers(
             [one.name, *(own.get(x, "") for x in across)]
             for one, own in zip(series, map(dict, found), strict=True)
         ]
-        return Table(["method", *(f"{title}: {texts[x]}" for x in across)], rows)
+        return PictureTable(["method", *(f"{title}: {texts[x]}" for x in across)], rows)
     long = [
         [one.name, texts[x], cell]
         for one, own in zip(series, found, strict=True)
         for x, cell in own
     ]
-    return Table(["method", title, "value"], long)
+    return PictureTable(["method", title, "value"], long)
 
 
 def _across(series: Sequence[_Series]) -> list[float]:

@@ -15,8 +15,8 @@ from assay_leaderboard.site.pictures.frame import (
     LETTER,
     WIDTH,
     Measure,
+    PictureTable,
     Plot,
-    Table,
     Words,
     absent,
     figure,
@@ -102,7 +102,7 @@ def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure:
         "P(first beats second)",
         "n",
     ]
-    return figure(key, "matrix", words, height, "".join(parts), Table(columns, rows))
+    return figure(key, "matrix", words, height, "".join(parts), PictureTable(columns, rows))
 
 
 def _matrix_names(drawn: Sequence[str], left: float, size: float) -> str:
@@ -171,7 +171,7 @@ def critical_difference(key: str, found: CriticalDifference | None, name: str) -
         [method, f"{rank:.2f}", _memberships(method, found.groups)]
         for method, rank in ranks.items()
     ]
-    table = Table(["method", "mean rank, 1 is best", "bars"], rows)
+    table = PictureTable(["method", "mean rank, 1 is best", "bars"], rows)
     return figure(key, "critical", words, height, "".join(body), table)
 
 

@@ -16,8 +16,8 @@ from assay_leaderboard.site.pictures.frame import (
     LETTER,
     LINE,
     Measure,
+    PictureTable,
     Plot,
-    Table,
     Words,
     absent,
     figure,
@@ -36,7 +36,7 @@ _LIFTS = (0.0, -9.0, 9.0, -13.0, 13.0)
 
 
 @dataclass(frozen=True)
-class Spent:
+class SpentPoint:
     """What a method costs and scores."""
 
     name: str
@@ -48,7 +48,9 @@ class Spent:
     cost_interval: Interval | None = None
 
 
-def cost_against_score(key: str, points: Sequence[Spent], measure: Measure, cost: str) -> Markup:
+def cost_against_score(
+    key: str, points: Sequence[SpentPoint], measure: Measure, cost: str
+) -> Markup:
     """Methods by cost and score; those that no other one beats in both are joined.
 
     Args:
@@ -90,7 +92,7 @@ def cost_against_score(key: str, points: Sequence[Spent], measure: Measure, cost
         for index, p in enumerate(points)
     ]
     columns = ["method", cost, f"{measure.title} [{measure.percent}]", "on the front", "n"]
-    return figure(key, "cost", words, plot.height, "".join(parts), Table(columns, rows))
+    return figure(key, "cost", words, plot.height, "".join(parts), PictureTable(columns, rows))
 
 
 def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -> Markup:
@@ -128,7 +130,7 @@ def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -
         for rate, t in rated
     ]
     columns = ["trial", "learning rate", f"validation {measure.title}", "status"]
-    return figure(key, "rate", words, plot.height, "".join(parts), Table(columns, rows))
+    return figure(key, "rate", words, plot.height, "".join(parts), PictureTable(columns, rows))
 
 
 def pareto(points: Sequence[tuple[float, float]], maximize: bool) -> list[int]:
@@ -159,7 +161,7 @@ def _rate(trial: TrialPoint) -> float | None:
     return None
 
 
-def _crosshair(plot: Plot, p: Spent, on_front: bool) -> str:
+def _crosshair(plot: Plot, p: SpentPoint, on_front: bool) -> str:
     """A point with its intervals; its name shows where the pointer rests."""
     x, y = plot.at(p.cost, p.score)
     parts = [svg.hint(p.name)]
@@ -173,12 +175,12 @@ def _crosshair(plot: Plot, p: Spent, on_front: bool) -> str:
     return f"<g>{''.join(parts)}</g>"
 
 
-def _front_line(plot: Plot, front: Sequence[Spent]) -> str:
+def _front_line(plot: Plot, front: Sequence[SpentPoint]) -> str:
     points = [plot.at(p.cost, p.score) for p in front]
     return svg.polyline(points, "front") if len(points) > 1 else ""
 
 
-def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> str:
+def _point_names(plot: Plot, front: Sequence[SpentPoint], rest: Sequence[SpentPoint]) -> str:
     """Names beside the points, those of the front first, as far as there is room."""
     parts: list[str] = []
     room = _Room([_around(plot, p) for p in (*front, *rest)])
@@ -195,7 +197,7 @@ def _point_names(plot: Plot, front: Sequence[Spent], rest: Sequence[Spent]) -> s
     return "".join(parts)
 
 
-def _around(plot: Plot, p: Spent) -> _Box:
+def _around(plot: Plot, p: SpentPoint) -> _Box:
     x, y = plot.at(p.cost, p.score)
     return x - 3, y, 6
 
