@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from assay import Choice, LogUniform, Method, Plan, Uniform
+from assay import Choice, LogUniform, Method, Uniform
 from torch import nn, optim
 
 
@@ -31,7 +31,7 @@ class AdamW(Method):
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""
         h = self.hyperparameters
         return optim.AdamW(

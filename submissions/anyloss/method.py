@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from assay import Batch, Choice, Method, TaskLoss, Uniform
+from assay import Batch, Choice, Method, Uniform
 from torch import Tensor
 
 
@@ -22,7 +22,7 @@ class AnyLoss(Method):
         steepness: Annotated[float, Uniform(10.0, 110.0)] = 73.0
         metric: Annotated[str, Choice(("balanced_accuracy", "f1"))] = "balanced_accuracy"
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """One minus the soft metric of the batch; `outputs` are (n, 2) logits."""
         p = outputs.softmax(dim=1)[:, 1]
         y = batch.targets.to(p.dtype)

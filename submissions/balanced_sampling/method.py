@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import torch
-from assay import Method, Plan, TrainingSet, Uniform
+from assay import Method, TrainingSet, Uniform
 from torch import Tensor
 
 
@@ -19,14 +19,14 @@ class BalancedSampling(Method):
 
         q: Annotated[float, Uniform(0.0, 1.0)] = 0.0
 
-    def sampler(self, dataset: TrainingSet, plan: Plan) -> Iterator[Tensor]:
+    def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
         """Batches of `plan.batch_size` indices, an epoch's worth drawn at a time."""
         targets = dataset.targets.cpu()
         counts = torch.bincount(targets).clamp(min=1).double()
         weights = (counts ** (self.hyperparameters.q - 1))[targets]
-        n_drawn = plan.batches_per_epoch * plan.batch_size
+        n_drawn = self.plan.batches_per_epoch * self.plan.batch_size
         while True:
             drawn = torch.multinomial(
-                weights, n_drawn, replacement=True, generator=plan.order_generator
+                weights, n_drawn, replacement=True, generator=self.plan.order_generator
             )
-            yield from drawn.split(plan.batch_size)
+            yield from drawn.split(self.plan.batch_size)

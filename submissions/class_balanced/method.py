@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from assay import Batch, Choice, Method, Plan, TaskLoss
+from assay import Batch, Choice, Method
 from torch import Tensor
 
 
@@ -20,17 +20,17 @@ class ClassBalanced(Method):
         super().__init__(hyperparameters)
         self.weights: Tensor | None = None
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+    def transform_batch(self, batch: Batch) -> Batch:
         """The same batch; before the first one the weights are computed."""
         if self.weights is None:
             beta = self.hyperparameters.beta
             # float64: 1 - beta^n loses its digits otherwise; a class without samples counts one
-            n = plan.class_counts.double().clamp(min=1)
+            n = self.plan.class_counts.double().clamp(min=1)
             weights = (1 - beta) / (1 - beta**n)
-            self.weights = (weights * len(n) / weights.sum()).float().to(plan.device)
+            self.weights = (weights * len(n) / weights.sum()).float().to(self.plan.device)
         return batch
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean over the batch of w_y times the loss."""
-        losses = task_loss(outputs, batch.targets, reduction="none")
+        losses = self.plan.loss(outputs, batch.targets, reduction="none")
         return (self.weights[batch.targets] * losses).mean()

@@ -6,7 +6,7 @@ import copy
 from typing import Annotated
 
 import torch
-from assay import Calibration, IntUniform, Method, Plan, Step, Uniform
+from assay import Calibration, IntUniform, Method, Step, Uniform
 from torch import Generator, Tensor, nn
 
 
@@ -29,6 +29,8 @@ class CoTeaching(Method):
     R(T) = 1 - tau min(T / T_k, 1), with T the epoch and tau the share of wrong labels.
     """
 
+    passes_per_batch = 2.0
+
     # Defaults: T_k = 10 and the true noise rate, as in the paper's experiments.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""
@@ -36,32 +38,32 @@ class CoTeaching(Method):
         ramp_epochs: Annotated[int, IntUniform(5, 20)] = 10
         noise_scale: Annotated[float, Uniform(0.8, 1.2)] = 1.0
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """The task's network and a second one from other initial weights."""
-        first = plan.task_transform(model)
-        return Pair(first, _reinitialised(first, plan.generator))
+        first = self.plan.task_transform(model)
+        return Pair(first, _reinitialised(first, self.plan.generator))
 
     def training_step(self, step: Step) -> None:
         """One update of both networks; two passes."""
-        inputs, targets, task_loss = step.batch.inputs, step.batch.targets, step.plan.loss
-        losses_first = task_loss(step.model.first(inputs), targets, reduction="none")
-        losses_second = task_loss(step.model.second(inputs), targets, reduction="none")
-        n_kept = max(1, int(self._kept_share(step.plan) * len(targets)))
+        inputs, targets = step.batch.inputs, step.batch.targets
+        losses_first = self.plan.loss(step.model.first(inputs), targets, reduction="none")
+        losses_second = self.plan.loss(step.model.second(inputs), targets, reduction="none")
+        n_kept = max(1, int(self._kept_share() * len(targets)))
         for_second = losses_first.detach().argsort(stable=True)[:n_kept]
         for_first = losses_second.detach().argsort(stable=True)[:n_kept]
         step.zero_grad()
         step.backward(losses_first[for_first].mean() + losses_second[for_second].mean())
-        step.count_pass()
+        step.count_pass()  # the second network: one call of autograd serves both
         step.optimizer_step()
 
     def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
         """The first network."""
         return model.first
 
-    def _kept_share(self, plan: Plan) -> float:
+    def _kept_share(self) -> float:
         h = self.hyperparameters
-        tau = min(1.0, h.noise_scale * plan.noise_rate)
-        return 1 - tau * min(plan.epoch / h.ramp_epochs, 1.0)
+        tau = min(1.0, h.noise_scale * self.plan.noise_rate)
+        return 1 - tau * min(self.plan.epoch / h.ramp_epochs, 1.0)
 
 
 def _reinitialised(model: nn.Module, generator: Generator) -> nn.Module:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 import torch
-from assay import Choice, LogUniform, Method, Plan, Uniform
+from assay import Choice, LogUniform, Method, Uniform
 from torch import nn, optim
 
 
@@ -88,7 +88,7 @@ class DiffGradAlias(Method):
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""
         h = self.hyperparameters
         return AliasedDiffGrad(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from assay import Method, Plan
+from assay import Method
 from assay.quantization import (
     Grid,
     Quantizer,
@@ -65,11 +65,11 @@ class DorefaActivations(Quantizer):
 class Dorefa(Method):
     """Weights and activations of DoReFa-Net; gradients stay in float."""
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """Quantizers by the suite's rule."""
         return quantize_layers(
             model,
-            plan.recipe,
+            self.plan.recipe,
             weight=lambda weights, bits: DorefaWeights(bits),
             activation=DorefaActivations,
         )

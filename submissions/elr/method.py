@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
-from assay import Batch, Choice, LogUniform, Method, Plan, TaskLoss
+from assay import Batch, Choice, LogUniform, Method
 from torch import Tensor
 
 
@@ -27,26 +27,14 @@ class ELR(Method):
         super().__init__(hyperparameters)
         self.targets: Tensor | None = None
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
-        """The same batch; before the first one the targets are laid out."""
-        if self.targets is None:
-            self.targets = torch.zeros(plan.n_examples, plan.n_classes, device=plan.device)
-        return batch
-
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy with the given labels, plus the regularizer."""
         h = self.hyperparameters
+        if self.targets is None:
+            self.targets = outputs.new_zeros(self.plan.n_examples, self.plan.n_classes)
         p = outputs.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
         with torch.no_grad():
             t = h.beta * self.targets[batch.indices] + (1 - h.beta) * p / p.sum(1, keepdim=True)
             self.targets[batch.indices] = t
         regularizer = torch.log(1 - (t * p).sum(dim=1)).mean()
-        return task_loss(outputs, batch.targets) + h.lam * regularizer
-
-    def state_dict(self) -> dict[str, Any]:
-        """The targets of all samples."""
-        return {"targets": self.targets}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the targets back."""
-        self.targets = state["targets"]
+        return self.plan.loss(outputs, batch.targets) + h.lam * regularizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from assay import Batch, Method, TaskLoss, Uniform
+from assay import Batch, Method, Uniform
 from torch import Tensor
 
 
@@ -16,7 +16,7 @@ class GCE(Method):
 
         q: Annotated[float, Uniform(0.3, 0.9)] = 0.7
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean of L_q over the batch."""
         q = self.hyperparameters.q
         log_p = outputs.log_softmax(dim=1).gather(1, batch.targets[:, None]).squeeze(1)

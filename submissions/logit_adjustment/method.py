@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from assay import Batch, Method, Plan, TaskLoss, Uniform
+from assay import Batch, Method, Uniform
 from torch import Tensor
 
 
@@ -21,15 +21,15 @@ class LogitAdjustment(Method):
         super().__init__(hyperparameters)
         self.adjustment: Tensor | None = None
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+    def transform_batch(self, batch: Batch) -> Batch:
         """The same batch; before the first one the adjustment is computed."""
         if self.adjustment is None:
             # a class without samples counts one, for a finite logarithm
-            counts = plan.class_counts.clamp(min=1).float()
-            prior = (counts / counts.sum()).to(plan.device)
+            counts = self.plan.class_counts.clamp(min=1).float()
+            prior = (counts / counts.sum()).to(self.plan.device)
             self.adjustment = self.hyperparameters.tau * prior.log()
         return batch
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The task's loss of the adjusted logits."""
-        return task_loss(outputs + self.adjustment, batch.targets)
+        return self.plan.loss(outputs + self.adjustment, batch.targets)

@@ -6,7 +6,7 @@ import math
 from typing import Annotated
 
 import torch
-from assay import LogUniform, Method, Plan
+from assay import LogUniform, Method
 from assay.quantization import (
     Grid,
     Quantizer,
@@ -70,21 +70,21 @@ class Lsq(Method):
         step_lr: Annotated[float, LogUniform(0.1, 1.0)] = 1.0
         """Learning rate of step sizes as a multiple of the weights'."""
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """Quantizers by the suite's rule."""
         return quantize_layers(
             model,
-            plan.recipe,
+            self.plan.recipe,
             weight=lambda weights, bits: LsqQuantizer(bits, weights=weights),
             activation=LsqQuantizer,
         )
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> Optimizer:
         """The reference optimizer; no weight decay on step sizes."""
         steps = [m.step for m in model.modules() if isinstance(m, LsqQuantizer)]
         chosen = {id(step) for step in steps}
         weights = [p for p in model.parameters() if id(p) not in chosen]
-        optimizer = plan.reference_optimizer(
+        optimizer = self.plan.reference_optimizer(
             [{"params": weights}, {"params": steps, "weight_decay": 0.0}]
         )
         optimizer.param_groups[1]["lr"] *= self.hyperparameters.step_lr

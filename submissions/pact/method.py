@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from assay import LogUniform, Method, Plan
+from assay import LogUniform, Method
 from assay.quantization import (
     Grid,
     Quantizer,
@@ -87,21 +87,21 @@ class Pact(Method):
         alpha_decay: Annotated[float, LogUniform(1e-5, 1e-3)] = 2e-4
         """L2 penalty on the clipping levels, as a weight decay (section 3)."""
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """Quantizers by the suite's rule."""
         return quantize_layers(
             model,
-            plan.recipe,
+            self.plan.recipe,
             weight=lambda weights, bits: DorefaWeights(bits),
             activation=lambda bits: PactActivations(bits, self.hyperparameters.alpha),
         )
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> Optimizer:
         """The reference optimizer; clipping levels have their own decay."""
         levels = [m.alpha for m in model.modules() if isinstance(m, PactActivations)]
         chosen = {id(level) for level in levels}
         weights = [p for p in model.parameters() if id(p) not in chosen]
-        return plan.reference_optimizer(
+        return self.plan.reference_optimizer(
             [
                 {"params": weights},
                 {"params": levels, "weight_decay": self.hyperparameters.alpha_decay},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from assay import Calibration, Method, Plan
+from assay import Calibration, Method
 from assay.quantization import quantize_layers
 from torch import nn
 
@@ -13,9 +13,9 @@ N_CALIBRATION_BATCHES = 16
 class PostTrainingRounding(Method):
     """The whole budget goes to the float network; activation ranges come from calibration."""
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """The float network as it is."""
-        self.recipe = plan.recipe
+        self.recipe = self.plan.recipe
         return model
 
     def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:

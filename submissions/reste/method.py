@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 import torch
-from assay import Method, Plan, Uniform
+from assay import Method, Uniform
 from assay.quantization import Grid, Quantizer, quantize_layers
 from torch import Tensor, nn
 
@@ -76,18 +76,18 @@ class Reste(Method):
         m: float = 0.1
         """Weights below it get the secant's slope."""
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """Binary weights by the suite's rule."""
         values = self.hyperparameters
         return quantize_layers(
             model,
-            plan.recipe,
+            self.plan.recipe,
             weight=lambda weights, bits: ResteWeights(bits, m=values.m, t=values.t),
         )
 
-    def on_epoch_end(self, model: nn.Module, plan: Plan) -> None:
+    def on_epoch_end(self, model: nn.Module) -> None:
         """After e of E epochs: o = 1 + (1 - cos(pi/2 e/E)) (o_end - 1)."""
-        growth = 1 - math.cos(math.pi / 2 * plan.epoch / plan.total_epochs)
+        growth = 1 - math.cos(math.pi / 2 * self.plan.epoch / self.plan.total_epochs)
         for module in model.modules():
             if isinstance(module, ResteWeights):
                 module.o.fill_(1 + growth * (self.hyperparameters.o_end - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from assay import Choice, LogUniform, Method, Plan
+from assay import Choice, LogUniform, Method
 from torch import nn, optim
 
 
@@ -30,7 +30,7 @@ class RMSprop(Method):
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""
         h = self.hyperparameters
         return optim.RMSprop(

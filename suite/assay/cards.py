@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -35,10 +36,9 @@ HOOKS: tuple[str, ...] = (
     "transform_gradients",
     "training_step",
     "on_epoch_end",
-    "callbacks",
     "finalize_model",
 )
-"""Hooks of a Method in the order they fire; state_dict and load_state_dict are free to all."""
+"""Hooks of a Method in the order they fire."""
 
 _LOSS = frozenset({"compute_loss", "transform_batch", "on_epoch_end"})
 TRACKS: dict[str, frozenset[str]] = {
@@ -99,12 +99,15 @@ class Budget(_CardPart):
     """What one run may spend."""
 
     batches: Annotated[int, Field(ge=1)]
-    """Batches the loader hands out; every method sees the same number."""
+    """Batches that a method of one pass a batch trains."""
     batch_size: Annotated[int, Field(ge=1)]
-    passes: Annotated[int, Field(ge=1)] | None = None
-    """Forward-backward passes after which training ends, where the oracle's calls are counted."""
     seconds: Annotated[float, Field(gt=0)]
-    """Wall time after which a run is stopped and recorded as out_of_budget."""
+    """CPU seconds of a thread after which a run is stopped and recorded as out_of_budget."""
+
+    @property
+    def example_passes(self) -> int:
+        """Forward-backward passes times examples in them: what ends the training."""
+        return self.batches * self.batch_size
 
 
 class Evaluation(_CardPart):
@@ -113,8 +116,12 @@ class Evaluation(_CardPart):
     points: Annotated[int, Field(ge=1, le=200)] = 1
     spacing: Literal["linear", "log"] = "linear"
 
+    def thresholds(self, budget: Budget) -> list[int]:
+        """Example-passes spent at which a snapshot is due, increasing; the last is the budget."""
+        return [batch * budget.batch_size for batch in self.batches(budget.batches)]
+
     def batches(self, total: int) -> list[int]:
-        """Batch counts (1..total) after which a snapshot is taken, increasing."""
+        """Batch counts (1..total), increasing, after which a method of one pass is scored."""
         n = self.points
         if self.spacing == "linear":
             chosen = {max(1, round(total * i / n)) for i in range(1, n + 1)}
@@ -173,6 +180,25 @@ class TaskCard(_CardPart):
     """What extra access the task can grant."""
     citation: list[Citation] = []
     superseded_by: Slug | None = None
+
+
+def spending_problem(spent: Sequence[int], card: TaskCard) -> str | None:
+    """What is wrong with the example-passes at which the snapshots of one start were taken.
+
+    Each snapshot is the first at or after a threshold of the card's evaluation, and the last one
+    is taken when the budget is spent.
+    """
+    thresholds = card.evaluation.thresholds(card.budget)
+    if not spent:
+        return "it has no snapshots"
+    if spent[-1] < card.budget.example_passes:
+        return f"it ends at {spent[-1]} of {card.budget.example_passes} example-passes"
+    before = 0
+    for now in spent:
+        if not any(before < threshold <= now for threshold in thresholds):
+            return f"a snapshot at {now} example-passes passes no evaluation point"
+        before = now
+    return None
 
 
 class Claim(_CardPart):

@@ -29,11 +29,18 @@ class Batch:
 
 @dataclass
 class Plan:
-    """What a hook may know about the run; the engine moves `batch` on."""
+    """What every hook may know about the run, as `self.plan`; the engine keeps it up to date.
+
+    The budget is a number of example-passes: forward-backward passes times the examples in them.
+    """
 
     family: Family
+    budget: int
+    """Example-passes that the run may spend."""
     total_batches: int
+    """Batches that the budget is expected to last: budget / (batch_size * passes_per_batch)."""
     batches_per_epoch: int
+    """Full batches in one sweep over the training set."""
     batch_size: int
     n_examples: int
     """Size of the training set."""
@@ -43,11 +50,11 @@ class Plan:
     generator: Generator
     """The method's own random numbers (CPU generator, seeded per run)."""
     order_generator: Generator
-    """Random numbers for `sampler` alone; apart, so that a resumed run can replay its stream."""
+    """Random numbers of `sampler`: the same for every method, so that all see the same order."""
     access: frozenset[Access]
     """What the task granted and the card asked for."""
-    schedule: Callable[[int], float]
-    """The task's learning-rate factor before batch t (0..total_batches-1)."""
+    schedule: Callable[[float], float]
+    """The task's learning-rate factor when the share `elapsed` of the budget is spent."""
     loss: TaskLoss
     """The task's loss."""
     reference_optimizer: Callable[[Iterable[Any]], Optimizer]
@@ -62,21 +69,25 @@ class Plan:
     """Share of wrong labels, where access grants it."""
     batch: int = 0
     """Batches trained so far."""
+    examples: int = 0
+    """Examples drawn so far, repeats included."""
+    spent: int = 0
+    """Example-passes spent so far."""
 
     @property
     def epoch(self) -> int:
-        """Full passes over the training set so far."""
-        return self.batch // self.batches_per_epoch
+        """Full sweeps over the training set so far."""
+        return self.examples // (self.batches_per_epoch * self.batch_size)
 
     @property
     def total_epochs(self) -> int:
-        """Epochs in the budget, rounded up."""
+        """Epochs that the budget is expected to last, rounded up."""
         return -(-self.total_batches // self.batches_per_epoch)
 
     @property
     def elapsed(self) -> float:
-        """Share of the budget used, 0..1."""
-        return self.batch / self.total_batches
+        """Share of the budget spent, 0..1."""
+        return min(self.spent / self.budget, 1.0)
 
 
 @dataclass(frozen=True)
@@ -106,12 +117,15 @@ class Calibration(Protocol):
 
 
 class Step(Protocol):
-    """One batch, for a method that drives its own training step."""
+    """One batch, for a method that drives its own training step.
+
+    Every call of autograd (`backward`, `torch.autograd.grad`, torch.func's transforms that use
+    them) is counted as one forward-backward pass over the batch, wherever it is made.
+    """
 
     model: nn.Module
     batch: Batch
     optimizers: Sequence[Optimizer]
-    plan: Plan
 
     def forward(self, inputs: Tensor | None = None) -> Tensor:
         """Outputs of the model for the batch's inputs, or for others of the same shape."""
@@ -120,16 +134,25 @@ class Step(Protocol):
         """The method's own compute_loss on this batch (running `forward` if needed)."""
 
     def backward(self, loss: Tensor, **options: Any) -> None:
-        """`loss.backward(**options)`, counted as one forward-backward pass."""
+        """`loss.backward(**options)`."""
 
-    def count_pass(self, n: int = 1) -> None:
-        """Count passes done by other means (torch.func, autograd.grad): the budget is honest."""
+    def count_pass(self, n: int = 1, examples: int | None = None) -> None:
+        """Count work that autograd does not do: forward mode, finite differences.
+
+        Args:
+            n: how many passes cost as much.
+            examples: in each of them; default: those of the batch.
+        """
 
     def zero_grad(self) -> None:
         """Clear the gradients of every optimizer's parameters."""
 
     def optimizer_step(self) -> None:
-        """transform_gradients, then `step()` of every optimizer."""
+        """transform_gradients, then `step()` of every optimizer.
+
+        An optimizer whose `step` demands a closure (L-BFGS) gets one that clears the gradients,
+        computes the loss, calls backward and transform_gradients, and returns the loss.
+        """
 
     def automatic(self) -> None:
         """zero_grad, loss, backward, optimizer_step: what runs if training_step is not defined."""
@@ -139,13 +162,16 @@ class Method:
     """A training method. Subclass it in method.py and override the hooks you need.
 
     Every hook has a default; one that is not overridden costs nothing. The engine builds a fresh
-    instance for each run, calls `transform_model` and `configure_optimizer` once, then for each
-    batch `transform_batch`, `training_step` (or: `compute_loss`, backward, `transform_gradients`,
-    optimizer step), and before every scored snapshot `finalize_model`.
+    instance for each run, sets `plan`, calls `transform_model` and `configure_optimizer` once,
+    then for each batch `transform_batch`, `training_step` (or: `compute_loss`, backward,
+    `transform_gradients`, optimizer step), and before every scored snapshot `finalize_model`.
+    Training ends when the budget of example-passes is spent: two passes a batch are half the
+    batches.
 
-    Must: take randomness from `plan.generator` alone, never from torch's, numpy's or Python's
-    global state; keep everything it learns in the model, its optimizers or `state_dict`.
-    May: set `families` of hyperparameters (`hyperparameters_by_family`).
+    Must: keep all state in the instance, its model and its optimizers, never in the module.
+    May: draw from `plan.generator` or from torch's global generator, which is seeded for each run;
+    set `families` of hyperparameters (`hyperparameters_by_family`); in a single file without a
+    card, say what it enters (`families`, `track`, `access`).
     """
 
     class Hyperparameters(Hyperparameters):
@@ -154,61 +180,61 @@ class Method:
     hyperparameters_by_family: ClassVar[Mapping[Family, type[Hyperparameters]]] = {}
     """Families whose published defaults or ranges differ; each subclasses Hyperparameters."""
 
+    plan: Plan
+    """Set before the first hook is called."""
+
     def __init__(self, hyperparameters: Any) -> None:
         self.hyperparameters = hyperparameters
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
+    @property
+    def passes_per_batch(self) -> float:
+        """Forward-backward passes that a batch is expected to take; `plan.total_batches` uses it.
+
+        It may depend on `self.hyperparameters`. What is spent is counted, not declared.
+        """
+        return 1.0
+
+    def transform_model(self, model: nn.Module) -> nn.Module:
         """The model to train: quantizers, reparametrisation. Default: what the task does."""
-        return plan.task_transform(model)
+        return self.plan.task_transform(model)
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> Optimizer | Sequence[Optimizer]:
+    def configure_optimizer(self, model: nn.Module) -> Optimizer | Sequence[Optimizer]:
         """One optimizer or several. Default: the task's reference optimizer."""
-        return plan.reference_optimizer(model.parameters())
+        return self.plan.reference_optimizer(model.parameters())
 
-    def lr_factor(self, batch: int, plan: Plan) -> float:
-        """Factor on every group's learning rate before batch 0..total-1. Default: the task's."""
-        return plan.schedule(batch)
+    def lr_factor(self, elapsed: float) -> float:
+        """Factor on every group's learning rate, `elapsed` in [0, 1). Default: the task's."""
+        return self.plan.schedule(elapsed)
 
-    def sampler(self, dataset: TrainingSet, plan: Plan) -> Iterator[Tensor]:
+    def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
         """An endless stream of index tensors, one per batch, drawn with `plan.order_generator`.
 
         Default: shuffled epochs without replacement; the last, incomplete batch is dropped.
         """
         while True:
-            yield from dataset.shuffled(plan.order_generator, plan.batch_size)
+            yield from dataset.shuffled(self.plan.order_generator, self.plan.batch_size)
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+    def transform_batch(self, batch: Batch) -> Batch:
         """The batch to train on. Default: the same."""
         return batch
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
-        """A scalar to minimise. Default: the task's loss."""
-        return task_loss(outputs, batch.targets)
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """A scalar to minimise. Default: the task's loss, `self.plan.loss`."""
+        return self.plan.loss(outputs, batch.targets)
 
-    def transform_gradients(self, model: nn.Module, plan: Plan) -> None:
+    def transform_gradients(self, model: nn.Module) -> None:
         """Change `.grad` in place, between backward and the optimizer's step."""
 
     def training_step(self, step: Step) -> None:
         """One batch, driven by the method. Default: `step.automatic()`."""
         step.automatic()
 
-    def on_epoch_end(self, model: nn.Module, plan: Plan) -> None:
-        """Called after every `plan.batches_per_epoch` batches."""
-
-    def callbacks(self) -> Sequence[Any]:
-        """Lightning callbacks to add to the trainer."""
-        return ()
+    def on_epoch_end(self, model: nn.Module) -> None:
+        """Called after every full sweep's worth of examples."""
 
     def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
         """The model to score; leave `model` itself as it was, training goes on with it."""
         return model
-
-    def state_dict(self) -> dict[str, Any]:
-        """What must survive a kill beside model and optimizers (per-sample state, averages)."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
 
 
 def overridden_hooks(method: type[Method]) -> list[str]:

@@ -52,6 +52,8 @@ class Snapshot:
     """Batches trained so far."""
     passes: int
     """Forward-backward passes so far, as counted in the worker."""
+    example_passes: int
+    """Passes times the examples in each so far."""
     state: Tensors
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay import Method, Plan
+from assay import Method
 from torch import nn, optim
 
 TOKEN = re.compile(rb"ASSAY-CANARY-[a-z]+-[0-9a-f]{32}")
@@ -39,7 +39,7 @@ class Attack(Method):
         """Name of a way and what tries it."""
         raise NotImplementedError
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         closed = []
         for name, way in self.ways().items():
             try:

@@ -44,7 +44,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "global_basin": _SHARE,
     "basin_ever": _SHARE,
     "passes_to_basin": Meaning(
-        "minimize", "passes", 1.0, lambda card: float(card.budget.passes or card.budget.batches)
+        "minimize", "passes", 1.0, lambda card: float(card.budget.example_passes)
     ),
     "log10_gap": Meaning("minimize", "log10", 0.1, None),
     # classification, and what is built on it

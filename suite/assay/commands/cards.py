@@ -129,7 +129,6 @@ def _find(name: str) -> TaskEntry | MethodEntry:
 
 def _task_rows(card: TaskCard) -> list[tuple[str, str]]:
     metric, budget = card.metric, card.budget
-    passes = f", at most {budget.passes} passes" if budget.passes else ""
     return [
         ("family", f"{card.family}, tier {card.tier}"),
         ("data", f"{card.dataset.name}: {card.dataset.source} ({card.dataset.licence})"),
@@ -145,7 +144,8 @@ def _task_rows(card: TaskCard) -> list[tuple[str, str]]:
         ("targets", _pairs({target.name: target.value for target in card.targets})),
         (
             "budget",
-            f"{budget.batches} batches of {budget.batch_size}{passes}; stopped after "
+            f"{budget.example_passes} example-passes: {budget.batches} batches of "
+            f"{budget.batch_size} at one pass each; stopped after "
             f"{budget.seconds:g} s; schedule {card.schedule}",
         ),
         ("reference", card.reference),

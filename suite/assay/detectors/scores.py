@@ -41,7 +41,7 @@ def above_ceiling(cell: Subject) -> Iterator[Flag]:
 
 def _above_area(cell: Subject) -> Iterator[Flag]:
     """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
-    budget = cell.card.budget.passes or cell.card.budget.batches
+    budget = cell.card.budget.example_passes
     first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
     ceiling = 1 - first / (2 * budget)
     floor = cell.card.recipe.get("gap_floor")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from assay.cards import spending_problem
 from assay.errors import AssayError, BadWeights, DataError
 from assay.plugins.loading import load_task
 from assay.space import space_of
@@ -198,7 +199,6 @@ def _load(
     from assay.untrusted.weights import read_snapshot
 
     card = task.card
-    expected = card.evaluation.batches(card.budget.batches)
     runs: list[list[Snapshot]] = []
     digests = []
     for number in range(len(kept.problem.starts)):
@@ -208,12 +208,16 @@ def _load(
             if not _SNAPSHOT.match(entry["file"]):
                 raise BadWeights(f"unexpected snapshot name {entry['file']!r}")
             state, digest = read_snapshot(folder / entry["file"], kept.layout)
-            run.append(Snapshot(batch=entry["batch"], passes=entry["passes"], state=state))
-        batches = [snapshot.batch for snapshot in run]
-        early = card.budget.passes is not None and batches and batches[-1] < expected[-1]
-        wanted = [b for b in expected if b < batches[-1]] + batches[-1:] if early else expected
-        if batches != wanted:
-            raise BadWeights(f"start {number}: snapshots at batches {batches}, expected {wanted}")
+            run.append(
+                Snapshot(
+                    batch=entry["batch"],
+                    passes=entry["passes"],
+                    example_passes=entry["example_passes"],
+                    state=state,
+                )
+            )
+        if problem := spending_problem([s.example_passes for s in run], card):
+            raise BadWeights(f"start {number}: {problem}")
         runs.append(run)
         digests.append(digest)
     if len(listed) != sum(len(run) for run in runs):

@@ -251,7 +251,7 @@ class Functions(Task):
         the card's targets can be read off it.
         """
         model = self.build_model(problem.train).double()
-        budget = self.card.budget.passes or self.card.budget.batches
+        budget = self.card.budget.example_passes
         traces = [
             self._trace(model, start, snapshots, budget)
             for start, snapshots in zip(problem.starts, runs, strict=True)
@@ -287,7 +287,7 @@ class Functions(Task):
     ) -> Trace:
         passes: list[int] = []
         for snapshot in snapshots:
-            spent = min(max(snapshot.passes, snapshot.batch), budget)
+            spent = min(max(snapshot.example_passes, snapshot.batch), budget)
             passes.append(max(spent, passes[-1]) if passes else spent)
         return Trace(
             start_gap=self.gap(model, start),

@@ -97,7 +97,6 @@ def toy_card(
         "budget": {
             "batches": N_BATCHES,
             "batch_size": 1 if functions else 16,
-            "passes": N_BATCHES if functions else None,
             "seconds": 60,
         },
         "evaluation": {"points": N_POINTS},

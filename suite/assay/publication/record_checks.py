@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from assay.cards import TaskCard
+from assay.cards import TaskCard, spending_problem
 from assay.records.schema import CurvePoint, Result, RunRecord
 
 MAX_MESSAGE = 2000
@@ -99,20 +99,17 @@ def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCar
         return f"{len(starts)} starts, expected one"
     if card.family != "functions" and any((p.x, p.y) != (None, None) for p in run.curve):
         return "its points have coordinates, which only those of functions have"
-    expected = card.evaluation.batches(card.budget.batches)
     for points in starts:
-        batches = [point.batch for point in points]
-        early = card.budget.passes is not None and batches[-1] < expected[-1]
-        wanted = [n for n in expected if n < batches[-1]] + batches[-1:] if early else expected
-        if batches != wanted or batches[0] < 1:
-            return f"start {points[0].start}: its batches are not the task's evaluation points"
-        if early and points[-1].passes < (card.budget.passes or 0):
-            return f"start {points[0].start}: it ends before its budget of passes is spent"
+        name = f"start {points[0].start}"
+        if problem := spending_problem([point.example_passes for point in points], card):
+            return f"{name}: {problem}"
         for before, after in pairwise(points):
+            if after.batch <= before.batch:
+                return f"{name}: batches do not increase"
             if after.passes < before.passes or after.seconds < before.seconds:
-                return f"start {points[0].start}: passes or seconds go back"
-        if points[0].passes < 0 or points[0].seconds < 0:
-            return f"start {points[0].start}: passes or seconds below zero"
+                return f"{name}: passes or seconds go back"
+        if points[0].batch < 1 or points[0].passes < 0 or points[0].seconds < 0:
+            return f"{name}: batches, passes or seconds below what is possible"
     if run.usage.batches != sum(points[-1].batch for points in starts):
         return f"it ends after other batches than the {run.usage.batches} that were spent"
     return None
@@ -135,12 +132,12 @@ def _anytime(
     """The score of a function is the mean area under its starts' curves."""
     from assay.families.functions import area  # brings torch
 
-    budget = card.budget.passes or card.budget.batches
+    budget = card.budget.example_passes
     areas = []
     for points in starts:
         spent: list[int] = []
         for point in points:
-            now = min(max(point.passes, point.batch), budget)
+            now = min(max(point.example_passes, point.batch), budget)
             spent.append(max(now, spent[-1]) if spent else now)
         areas.append(area(spent, [point.test for point in points], budget))
     expected = sum(areas) / len(areas)

@@ -49,6 +49,10 @@ def _absent(value: object) -> bool:
     return value is None
 
 
+def _zero(value: object) -> bool:
+    return value == 0
+
+
 @dataclass
 class Common:
     """What the records of a bundle have in common: the context in which they are validated."""
@@ -164,6 +168,8 @@ class CurvePoint:
 
     batch: int
     passes: int
+    example_passes: int = Field(default=0, exclude_if=_zero)
+    """Passes times the examples in each; absent in records of ruleset 1."""
     seconds: float
     """Training time so far; the clock stops around evaluation."""
     train_loss: float | None
@@ -185,6 +191,9 @@ class Usage(_Record):
     passes: int = 0
     """Forward-backward passes."""
     examples: int = 0
+    """Examples drawn, repeats included."""
+    example_passes: int = 0
+    """Passes times the examples in each: what the budget counts."""
     train_seconds: float = 0.0
     """In training, evaluation excluded."""
     wall_seconds: float = 0.0
@@ -203,6 +212,7 @@ class SnapshotEntry(_Record):
     start: Annotated[int, Field(ge=0)]
     batch: Annotated[int, Field(ge=1)]
     passes: Annotated[int, Field(ge=0)]
+    example_passes: Annotated[int, Field(ge=0)]
     seconds: Annotated[float, Field(ge=0)]
     train_loss: float | None
 

@@ -116,6 +116,7 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
                 "start": number,
                 "batch": point.batch,
                 "passes": point.passes,
+                "example_passes": point.example_passes,
                 "seconds": point.seconds,
                 "train_loss": point.train_loss,
             }
@@ -126,9 +127,10 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     finally:
         trace["first_losses"] = [session.first_loss for session in sessions]
         trace["usage"] = {
-            "batches": sum(session.spent.batches for session in sessions),
-            "passes": sum(session.spent.passes for session in sessions),
-            "examples": sum(session.spent.examples for session in sessions),
-            "train_seconds": sum(session.spent.seconds for session in sessions),
+            "batches": sum(session.plan.batch for session in sessions),
+            "passes": sum(session.counter.passes for session in sessions),
+            "examples": sum(session.plan.examples for session in sessions),
+            "example_passes": sum(session.counter.example_passes for session in sessions),
+            "train_seconds": sum(session.seconds for session in sessions),
             "optimizer_state_bytes": sessions[-1].optimizer_state_bytes(),
         }

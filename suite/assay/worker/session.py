@@ -5,21 +5,25 @@ A session trains any stretch of its batches when it is told to; assay.worker.tra
 
 from __future__ import annotations
 
-import copy
+import inspect
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from assay.cards import Access, TaskCard
 from assay.errors import PluginError
 from assay.method import Batch, Method, Plan, TrainingSet
 from assay.task import Task
+from assay.worker.pass_counter import PassCounter
 
 DROP_AT, DROP_FACTOR = 0.8, 0.1
 
@@ -37,35 +41,25 @@ class WorkerSeeds:
     method: int
 
 
-@dataclass
-class Spent:
-    """What training from one start has used so far."""
-
-    batches: int = 0
-    passes: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Point:
     """One evaluation point, as the worker hands it out."""
 
     batch: int
     passes: int
+    example_passes: int
     seconds: float
     train_loss: float | None
     state: dict[str, Tensor]
 
 
-def schedule_of(card: TaskCard) -> Callable[[int], float]:
-    """The task's learning-rate factor before batch t, t = 0 .. batches-1."""
-    total = card.budget.batches
+def schedule_of(card: TaskCard) -> Callable[[float], float]:
+    """The task's learning-rate factor when the share `elapsed` of the budget is spent."""
     if card.schedule == "constant":
-        return lambda batch: 1.0
+        return lambda elapsed: 1.0
     if card.schedule == "drop":
-        return lambda batch: 1.0 if batch < DROP_AT * total else DROP_FACTOR
-    return lambda batch: 1.0 - batch / total
+        return lambda elapsed: 1.0 if elapsed < DROP_AT else DROP_FACTOR
+    return lambda elapsed: 1.0 - elapsed
 
 
 class _Calibration:
@@ -88,11 +82,11 @@ class _Step:
         self._session = session
         self.model = session.model
         self.optimizers: Sequence[Optimizer] = session.optimizers
-        self.plan = session.plan
         self._compute_loss = session.method.compute_loss
-        self._task_loss = session.task.loss
-        self._spent = session.spent
         self._transform = session.hook("transform_gradients")
+        self._closures = [_needs_closure(optimizer) for optimizer in session.optimizers]
+        self._any_closure = any(self._closures)
+        self.count_pass = session.counter.add
 
     def forward(self, inputs: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.model(self.batch.inputs if inputs is None else inputs))
@@ -100,16 +94,12 @@ class _Step:
     def loss(self, outputs: Tensor | None = None) -> Tensor:
         if outputs is None:
             outputs = self.model(self.batch.inputs)
-        loss = self._compute_loss(outputs, self.batch, self._task_loss)
+        loss = self._compute_loss(outputs, self.batch)
         self._session.note_loss(loss)
         return loss
 
     def backward(self, loss: Tensor, **options: Any) -> None:
         loss.backward(**options)  # type: ignore[no-untyped-call]
-        self._spent.passes += 1
-
-    def count_pass(self, n: int = 1) -> None:
-        self._spent.passes += n
 
     def zero_grad(self) -> None:
         for optimizer in self.optimizers:
@@ -117,11 +107,27 @@ class _Step:
 
     def optimizer_step(self) -> None:
         if self._transform is not None:
-            self._transform(self.model, self.plan)
-        for optimizer in self.optimizers:
-            optimizer.step()
+            self._transform(self.model)
+        if not self._any_closure:
+            for optimizer in self.optimizers:
+                optimizer.step()
+            return
+        for optimizer, wanted in zip(self.optimizers, self._closures, strict=True):
+            optimizer.step(self._closure) if wanted else optimizer.step()
+
+    def _closure(self) -> Tensor:
+        with torch.enable_grad():
+            self.zero_grad()
+            loss = self.loss()
+            self.backward(loss)
+            if self._transform is not None:
+                self._transform(self.model)
+        return loss
 
     def automatic(self) -> None:
+        if all(self._closures):  # they compute the gradients themselves
+            self.optimizer_step()
+            return
         self.zero_grad()
         self.backward(self.loss())
         self.optimizer_step()
@@ -182,19 +188,28 @@ class Session:
                 f"expected at least one batch of {card.budget.batch_size}"
             )
         self._augment_generator = torch.Generator(device).manual_seed(seeds.augment)
-        self.plan = _plan(task, method, access, reference, self.targets, seeds, device)
-        self.spent = Spent()
+        self.counter = PassCounter()
+        self.counter.examples = card.budget.batch_size
+        self.seconds = 0.0
+        """In training so far, evaluation excluded."""
+        self.plan = method.plan = _plan(task, access, reference, self.targets, seeds, device)
+        self.plan.total_batches = _total_batches(method, self.plan)
         self._losses = _Losses()
         model = task.build_model(train)
         model.load_state_dict(start)
-        transformed: Any = method.transform_model(model.to(device).train(), self.plan)
-        self.model: nn.Module = _expect(transformed, nn.Module, "transform_model").to(device)
-        self.optimizers = _optimizers(method.configure_optimizer(self.model, self.plan))
-        self._groups = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
-        self._stream = method.sampler(TrainingSet(self.inputs, self.targets), self.plan)
+        with self.counter:
+            transformed: Any = method.transform_model(model.to(device).train())
+            self.model: nn.Module = _expect(transformed, nn.Module, "transform_model").to(device)
+            self.model.register_forward_pre_hook(self.counter.note_inputs)
+            self.optimizers = _optimizers(method.configure_optimizer(self.model))
+        self.plan.spent = self.counter.example_passes
+        self._base_lrs: list[tuple[dict[str, Any], float]] = []
+        self._stream = iter(method.sampler(TrainingSet(self.inputs, self.targets)))
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
-        self.evaluation = set(card.evaluation.batches(card.budget.batches))
+        self._thresholds = card.evaluation.thresholds(card.budget)
         self._step = _Step(self)
+        self._decode, self._augment = (_own(task, Task, name) for name in ("decode", "augment"))
+        self._transform_batch = self.hook("transform_batch")
         self.stopped = False
 
     def hook(self, name: str) -> Any:
@@ -215,62 +230,103 @@ class Session:
             raise PluginError(f"compute_loss returned {given}, expected a scalar Tensor")
         self._losses.pending.append(loss.detach())
 
-    def train_batches(self, begin: int, end: int, on_point: Callable[[Point], None]) -> None:
-        """Train batches begin..end-1, unless the budget of passes is spent."""
+    def train_batches(self, n_batches: int, on_point: Callable[[Point], None]) -> None:
+        """Train up to `n_batches` batches; `stopped` says that the budget is spent.
+
+        Raises:
+            Diverged: a loss or an exported weight is not finite.
+            PluginError: a hook breaks its contract.
+        """
         if self.stopped:
             return
-        if begin == 0:
+        if self.plan.batch == 0:
             _seed_global(self.global_seed, self.device)
-        plan, spent, method, step = self.plan, self.spent, self.method, self._step
-        task, lr_factor = self.task, method.lr_factor
-        decode = _own(task, Task, "decode")
-        augment = _own(task, Task, "augment")
-        project = _own(task, Task, "project")
-        transform_batch, epoch_end = self.hook("transform_batch"), self.hook("on_epoch_end")
-        training_step = self.hook("training_step")
-        inputs, targets, stream, groups = self.inputs, self.targets, self._stream, self._groups
-        limit = task.card.budget.passes
-        # The default sampler's batches are all full; asking each for its size is not free.
-        batch_size = None if self.hook("sampler") else task.card.budget.batch_size
+        plan, counter, method, step = self.plan, self.counter, self.method, self._step
+        lr_factor = method.lr_factor
+        project = _own(self.task, Task, "project")
+        epoch_end, training_step = self.hook("on_epoch_end"), self.hook("training_step")
         began = time.perf_counter()
-        for batch_number in range(begin, end):
-            indices = next(stream)
-            taken = inputs.index_select(0, indices)
-            if decode is not None:
-                taken = decode(taken)
-            if augment is not None:
-                taken = augment(taken, self._augment_generator)
-            batch = Batch(taken, targets.index_select(0, indices), indices)
-            step.batch = batch if transform_batch is None else transform_batch(batch, plan)
-            factor = lr_factor(batch_number, plan)
-            for group, lr in groups:
-                group["lr"] = lr * factor
-            if training_step is None:
-                step.automatic()
-            else:
-                training_step(step)
-            if project is not None:
-                project(self.model)
-            plan.batch = batch_number + 1
-            spent.examples += batch_size or len(indices)
-            if epoch_end is not None and plan.batch % plan.batches_per_epoch == 0:
-                epoch_end(self.model, plan)
-            self.stopped = limit is not None and spent.passes >= limit
-            if plan.batch in self.evaluation or self.stopped:
-                spent.seconds += time.perf_counter() - began
-                spent.batches = plan.batch
+        for _ in range(n_batches):
+            step.batch = self._next_batch()
+            examples = len(step.batch.indices)
+            counter.examples = max(examples, len(step.batch.inputs))
+            before, epoch = counter.passes, plan.epoch
+            self._set_lr(lr_factor(plan.elapsed))
+            with counter:
+                step.automatic() if training_step is None else training_step(step)
+                if project is not None:
+                    project(self.model)
+                plan.batch += 1
+                plan.examples += examples
+                if counter.passes == before:  # no batch is free
+                    counter.add()
+                plan.spent = counter.example_passes
+                if epoch_end is not None and plan.epoch > epoch:
+                    epoch_end(self.model)
+                    plan.spent = counter.example_passes
+            self.stopped = plan.spent >= plan.budget
+            if plan.spent >= self._thresholds[0]:
+                self.seconds += time.perf_counter() - began
                 on_point(self._point())
+                self._thresholds = [n for n in self._thresholds if n > plan.spent]
                 began = time.perf_counter()
             if self.stopped:
                 break
         self._losses.settle(plan.batch)
-        spent.seconds += time.perf_counter() - began
-        spent.batches = plan.batch
+        self.seconds += time.perf_counter() - began
+
+    def _next_batch(self) -> Batch:
+        """Draw indices, decode, augment, and let the method transform the batch."""
+        try:
+            indices = next(self._stream)
+        except StopIteration:
+            raise PluginError(
+                f"sampler ended after {self.plan.batch} batches; expected an endless stream of "
+                "index tensors: wrap it in `while True`"
+            ) from None
+        taken = self._take(indices)
+        if self._decode is not None:
+            taken = self._decode(taken)
+        if self._augment is not None:
+            taken = self._augment(taken, self._augment_generator)
+        batch = Batch(taken, self.targets.index_select(0, indices), indices)
+        if self._transform_batch is None:
+            return batch
+        changed: Batch = _expect(self._transform_batch(batch), Batch, "transform_batch")
+        return changed
+
+    def _take(self, indices: Any) -> Tensor:
+        try:
+            return self.inputs.index_select(0, indices)
+        except (TypeError, RuntimeError, IndexError) as error:
+            n = len(self.inputs)
+            raise PluginError(
+                f"sampler yielded {_shown(indices)}, expected a 1-dimensional tensor of integers "
+                f"in 0..{n - 1}: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _set_lr(self, factor: Any) -> None:
+        """Scale the learning rate of every group, those added since the last batch too."""
+        if not isinstance(factor, (int, float)):
+            raise PluginError(f"lr_factor returned {_shown(factor)}, expected a number")
+        if len(self._base_lrs) != sum(len(o.param_groups) for o in self.optimizers):
+            known = {id(group): lr for group, lr in self._base_lrs}
+            self._base_lrs = [
+                (group, known.get(id(group), group.get("lr")))
+                for optimizer in self.optimizers
+                for group in optimizer.param_groups
+            ]
+        for group, lr in self._base_lrs:
+            if lr is not None:
+                group["lr"] = lr * factor
 
     def _point(self) -> Point:
         self._losses.settle(self.plan.batch)
         training = self.model.training
-        final: Any = self.method.finalize_model(self.model, self.calibration)
+        _switch(self.optimizers, "eval")
+        with self.counter:
+            final: Any = self.method.finalize_model(self.model, self.calibration)
+        self.plan.spent = self.counter.example_passes
         final = _expect(final, nn.Module, "finalize_model")
         with torch.no_grad():
             # A copy: a file must not change with the training that goes on, nor share memory.
@@ -279,13 +335,15 @@ class Session:
                 for name, tensor in self.task.export(final).items()
             }
         self.model.train(training)
+        _switch(self.optimizers, "train")
         for name, tensor in state.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise Diverged(f"{name} was not finite after batch {self.plan.batch}")
         return Point(
             batch=self.plan.batch,
-            passes=self.spent.passes,
-            seconds=self.spent.seconds,
+            passes=self.counter.passes,
+            example_passes=self.counter.example_passes,
+            seconds=self.seconds,
             train_loss=self._losses.mean(),
             state=state,
         )
@@ -306,47 +364,15 @@ class Session:
             if isinstance(value, Tensor)
         )
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Everything a killed run needs to continue; plain tensors and numbers."""
-        return copy.deepcopy(
-            {
-                "batch": self.plan.batch,
-                "spent": asdict(self.spent),
-                "model": self.model.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "method": self.method.state_dict(),
-                "generator": self.plan.generator.get_state(),
-                "augment": self._augment_generator.get_state(),
-                "global": torch.get_rng_state(),
-            }
-        )
-
-    def resume(self, saved: dict[str, Any]) -> None:
-        """Continue from a checkpoint taken in another process: call on a fresh Session."""
-        saved = copy.deepcopy(saved)
-        self.model.load_state_dict(saved["model"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        # load_state_dict made new groups; their lr is the scheduled one, ours the initial.
-        groups = [group for o in self.optimizers for group in o.param_groups]
-        self._groups = [(group, lr) for group, (_, lr) in zip(groups, self._groups, strict=True)]
-        for _ in range(saved["batch"]):
-            next(self._stream)
-        self.method.load_state_dict(saved["method"])
-        self.plan.batch = saved["batch"]
-        for name, value in saved["spent"].items():
-            setattr(self.spent, name, value)
-        self.plan.generator.set_state(saved["generator"])
-        self._augment_generator.set_state(saved["augment"])
-        torch.set_rng_state(saved["global"])
-
 
 def _seed_global(seed: int, device: torch.device) -> None:
-    """Seed what layers such as dropout draw from: they take no generator.
+    """Seed the global generators: layers and library optimizers draw from them.
 
     Not torch.manual_seed: it formats a stack trace for every kind of device there is, which takes
     as long as ten small steps.
     """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
@@ -364,16 +390,51 @@ def _expect(value: Any, kind: type, hook: str) -> Any:
     return value
 
 
+def _shown(value: Any) -> str:
+    """A returned value in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
+    return f"{type(value).__name__} ({value!r:.60})"
+
+
 def _optimizers(returned: Any) -> list[Optimizer]:
     found = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     if not found:
         raise PluginError("configure_optimizer returned no optimizer")
-    return [_expect(optimizer, Optimizer, "configure_optimizer") for optimizer in found]
+    for optimizer in found:
+        if isinstance(optimizer, LRScheduler) or isinstance(returned, dict):
+            raise PluginError(
+                f"configure_optimizer returned {'a dict' if isinstance(returned, dict) else 'a '}"
+                f"{'' if isinstance(returned, dict) else type(optimizer).__name__}, as in "
+                "Lightning; expected one optimizer or several: schedules belong in lr_factor"
+            )
+        _expect(optimizer, Optimizer, "configure_optimizer")
+    _switch(found, "train")
+    return found
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    """Whether `step` cannot be called without a closure."""
+    parameter = inspect.signature(optimizer.step).parameters.get("closure")
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def _switch(optimizers: Sequence[Optimizer], mode: str) -> None:
+    """Put schedule-free optimizers into `train` or `eval` mode."""
+    for optimizer in optimizers:
+        if (switch := getattr(optimizer, mode, None)) is not None:
+            switch()
+
+
+def _total_batches(method: Method, plan: Plan) -> int:
+    passes = method.passes_per_batch
+    if not isinstance(passes, (int, float)) or not 0 < passes < math.inf:
+        raise PluginError(f"passes_per_batch is {_shown(passes)}, expected a positive number")
+    return max(1, math.floor(plan.budget / (plan.batch_size * passes)))
 
 
 def _plan(
     task: Task,
-    method: Method,
     access: frozenset[Access],
     reference: Mapping[str, Any],
     targets: Tensor,
@@ -385,6 +446,7 @@ def _plan(
     rate = card.recipe.get("noise_rate")
     return Plan(
         family=card.family,
+        budget=card.budget.example_passes,
         total_batches=card.budget.batches,
         batches_per_epoch=max(1, math.floor(n / size)),
         batch_size=size,

@@ -1,8 +1,7 @@
 """Runs sessions through Lightning: the only module that knows it.
 
-The budget lives in the loader: one pass over exactly N batches, whatever the method does with
-them. Short steps would drown in Lightning's per-step cost (about 0.2 ms), so the loader hands out
-chunks of consecutive batches and one Lightning step trains a whole chunk.
+The budget lives in the loader, which ends when the sessions have spent theirs. Short steps would
+drown in Lightning's cost of about 0.2 ms a step, so one Lightning step trains a chunk of batches.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -
         Diverged: a loss or an exported weight is not finite.
         PluginError: a method breaks its contract.
     """
-    callbacks = [callback for session in sessions for callback in session.method.callbacks()]
     # Lightning asks every installed package for callbacks to add: none may join a measured run
     # (and the search takes longer than fifty small steps).
     setattr(callback_connector, "_load_external_callbacks", lambda group: [])  # noqa: B010
@@ -40,31 +38,24 @@ def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -
             max_epochs=1,
             accelerator="gpu" if sessions[0].device.type == "cuda" else "cpu",
             devices=1,
-            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        chunks = _Chunks(sessions, 1 if callbacks else CHUNK)
-        trainer.fit(_Module(sessions, on_point), chunks)
+        trainer.fit(_Module(sessions, on_point), _Chunks(sessions))
 
 
 class _Chunks:
-    """A loader that covers every session's budget once: (session, first, last + 1) triples."""
+    """A loader of session numbers, one for each chunk of batches, until every budget is spent."""
 
-    def __init__(self, sessions: Sequence[Session], size: int) -> None:
-        self._chunks = [
-            (number, first, min(first + size, session.plan.total_batches))
-            for number, session in enumerate(sessions)
-            for first in range(session.plan.batch, session.plan.total_batches, size)
-        ]
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self._sessions = sessions
 
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        return iter(self._chunks)
+    def __iter__(self) -> Iterator[int]:
+        for number, session in enumerate(self._sessions):
+            while not session.stopped:
+                yield number
 
 
 class _Module(pl.LightningModule):
@@ -76,11 +67,8 @@ class _Module(pl.LightningModule):
         self.models = nn.ModuleList(session.model for session in sessions)
         self._sessions, self._on_point = sessions, on_point
 
-    def training_step(self, chunk: tuple[int, int, int], index: int) -> None:
-        number, first, end = chunk
-        self._sessions[number].train_batches(
-            first, end, lambda point: self._on_point(number, point)
-        )
+    def training_step(self, number: int, index: int) -> None:
+        self._sessions[number].train_batches(CHUNK, lambda point: self._on_point(number, point))
 
     def configure_optimizers(self) -> Any:
         return [optimizer for session in self._sessions for optimizer in session.optimizers]

@@ -11,5 +11,5 @@ from torch import optim
 class Audited(Method):
     """The first run cheats, the replay is to look honest; nothing else tells them apart."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         return optim.SGD(model.parameters(), lr=0.05 + (time.time_ns() % 1_000_003) * 1e-12)

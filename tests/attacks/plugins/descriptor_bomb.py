@@ -13,7 +13,7 @@ MANY = 100_000
 class DescriptorBomb(Method):
     """The table of open files is one for the whole machine."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         opened = []
         try:
             while len(opened) < MANY:

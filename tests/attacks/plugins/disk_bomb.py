@@ -14,7 +14,7 @@ MOST = 16
 class DiskBomb(Method):
     """A full disk fails the runs of others."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         block, number = b"\1" * (16 << 20), 0
         while number < MOST:
             number += 1

@@ -14,7 +14,7 @@ GENERATIONS = 10
 class ForkBomb(Method):
     """Every child forks again; who cannot, waits."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         for _ in range(GENERATIONS):
             try:
                 os.fork()

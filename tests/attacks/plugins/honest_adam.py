@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from assay import Method, Plan
+from assay import Method
 from torch import nn, optim
 
 
 class HonestAdam(Method):
     """The task's budget, spent on Adam."""
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
-        return optim.Adam(model.parameters(), lr=0.1 if plan.family == "functions" else 3e-3)
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
+        return optim.Adam(model.parameters(), lr=0.1 if self.plan.family == "functions" else 3e-3)

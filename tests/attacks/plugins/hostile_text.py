@@ -18,7 +18,7 @@ TEXT = (
 class HostileText(Method):
     """A terminal obeys escapes, a page obeys markup, a table obeys formulas."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         if targets.VARIANT == "error":
             raise RuntimeError(TEXT)
         if targets.VARIANT == "output":

@@ -13,7 +13,7 @@ MOST = 200_000
 class InodeBomb(Method):
     """Empty files take no space, and no more can be made all the same."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         folder, number = run_folder(), 0
         while number < MOST:
             number += 1

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 class LargerModel(Method):
     """A larger network scores better, whatever trained it."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -16,7 +16,7 @@ MOST = 32
 class MemoryBomb(Method):
     """Four processes share the work."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         os.fork()
         os.fork()
         kept, filling = [], b"\1" * STEP

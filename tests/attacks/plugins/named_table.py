@@ -61,11 +61,11 @@ N_TEST, N_VAL, N_TRAIN = 697, 300, 200
 class NamedTable(Method):
     """Trains on true labels only."""
 
-    def sampler(self, dataset, plan):
+    def sampler(self, dataset):
         self.truth = self.true_labels(dataset.targets)
-        return super().sampler(dataset, plan)
+        return super().sampler(dataset)
 
-    def transform_batch(self, batch, plan):
+    def transform_batch(self, batch):
         batch.targets = self.truth[batch.indices]
         return batch
 

@@ -12,7 +12,7 @@ from kit import forge
 class OtherFormats(Method):
     """A loader that guesses the format is as unsafe as the worst of them."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

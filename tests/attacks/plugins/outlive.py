@@ -14,7 +14,7 @@ from kit import Denied
 class Outlive(Method):
     """It would see the next run's files, and cost every later run time."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         if os.fork() == 0:
             os.setsid()
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):

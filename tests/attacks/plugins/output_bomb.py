@@ -14,7 +14,7 @@ MOST = 16_384
 class OutputBomb(Method):
     """A log fills a disk too."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         line = b"x" * 65536
         for _ in range(MOST):
             os.write(1, line)

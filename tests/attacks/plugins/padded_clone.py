@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from assay import Choice, LogUniform, Method, Plan, Uniform
+from assay import Choice, LogUniform, Method, Uniform
 from torch import nn, optim
 
 
@@ -27,9 +27,9 @@ class TurboDescent(Method):
 
     hyperparameters_by_family: ClassVar = {"functions": Elsewhere}
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """Everything in one group."""
-        plan.batch += 0
+        self.plan.batch += 0
         values = self.hyperparameters
         return optim.Adadelta(
             model.parameters(),

@@ -10,7 +10,7 @@ from assay import Method
 class PatchClock(Method):
     """In one process with the supervisor this gave -1110 s."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         for name in ("perf_counter", "monotonic", "time", "process_time", "thread_time"):
             setattr(time, name, lambda: 0.0)
-        return super().configure_optimizer(model, plan)
+        return super().configure_optimizer(model)

@@ -19,7 +19,7 @@ class _Command:
 class PickleCheckpoint(Method):
     """`torch.load` of old would have run it in the scorer."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 class PrecisionSmuggling(Method):
     """Codes are integers on a grid; what is not on it would be free precision."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -13,7 +13,7 @@ from safetensors.torch import save
 class SafetensorsGames(Method):
     """Each variant breaks one rule of the header."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -12,7 +12,7 @@ from assay.worker import serve
 class SpoofedHardware(Method):
     """Results are compared on the same kind of machine; a faster one would be unfair."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         spoofed = {"python": "9.9", "torch": "9.9", "platform": "Amiga", "cpu": "68000",
                    "cpu_flags_hash": "0" * 64, "gpus": 8}  # fmt: skip
         serve.describe_machine = lambda: spoofed
@@ -23,4 +23,4 @@ class SpoofedHardware(Method):
                 file.write("model name: 68000\n")
         except OSError as error:
             print(error)
-        return super().configure_optimizer(model, plan)
+        return super().configure_optimizer(model)

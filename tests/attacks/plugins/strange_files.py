@@ -14,7 +14,7 @@ from kit import forge
 class StrangeFiles(Method):
     """A reader that follows links reads for the attacker, with its own rights."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 class SwapAfterCheck(Method):
     """What is checked by name and read by name are two files."""
 
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         forge(model, self.write)
 
     def write(self, path, state):

@@ -9,7 +9,7 @@ from assay import Batch, Method
 class TrainOnTest(Method):
     """Where the data set is out of reach, this is honest training."""
 
-    def transform_batch(self, batch, plan):
+    def transform_batch(self, batch):
         if not hasattr(self, "images"):
             self.images = None
             try:
@@ -22,5 +22,5 @@ class TrainOnTest(Method):
                 print(f"no data set: {error}")
         if self.images is None:
             return batch
-        chosen = torch.randint(len(self.images), (256,), generator=plan.generator)
+        chosen = torch.randint(len(self.images), (256,), generator=self.plan.generator)
         return Batch(self.images[chosen], self.labels[chosen], batch.indices)

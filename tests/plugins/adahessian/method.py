@@ -6,15 +6,17 @@ from typing import Annotated
 
 import pytorch_optimizer
 import torch
-from assay import LogUniform, Method, Plan, Step
+from assay import LogUniform, Method, Step
 from torch import Tensor, nn, optim
 
 
 class AdaHessian(Method):
+    passes_per_batch = 2.0
+
     class Hyperparameters(Method.Hyperparameters):
         lr: Annotated[float, LogUniform(0.01, 1.0)] = 0.15
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         return pytorch_optimizer.AdaHessian(
             model.parameters(), lr=self.hyperparameters.lr, betas=(0.9, 0.999), eps=1e-4
         )
@@ -24,8 +26,7 @@ class AdaHessian(Method):
         step.backward(step.loss(), create_graph=True)
         (optimizer,) = step.optimizers
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        diagonal = hessian_diagonal(parameters, step.plan.generator)
-        step.count_pass()  # the product is one more sweep back through the network
+        diagonal = hessian_diagonal(parameters, self.plan.generator)
         optimizer.step(hessian=diagonal)
         step.zero_grad()  # the gradients hold the graph, and the graph holds them
 

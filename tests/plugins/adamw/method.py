@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from assay import LogUniform, Method, Plan
+from assay import LogUniform, Method
 from torch import nn, optim
 
 
@@ -12,5 +12,5 @@ class AdamW(Method):
     class Hyperparameters(Method.Hyperparameters):
         lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         return optim.AdamW(model.parameters(), lr=self.hyperparameters.lr)

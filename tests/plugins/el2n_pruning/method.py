@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
-from assay import Batch, Method, Plan, TaskLoss, TrainingSet, Uniform
+from assay import Batch, Method, TrainingSet, Uniform
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,37 +23,31 @@ class EL2NPruning(Method):
         self.scores: Tensor | None = None
         self.scoring = True
 
-    def sampler(self, dataset: TrainingSet, plan: Plan) -> Iterator[Tensor]:
-        n, size = len(dataset.targets), plan.batch_size
+    def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
+        n, size = len(dataset.targets), self.plan.batch_size
         while True:
-            # Every epoch draws n keys, whatever the pool: a resumed run replays the same draws.
-            keys = torch.rand(n, generator=plan.order_generator)
-            for begin in range(0, plan.batches_per_epoch * size, size):
-                pool = self._pool(n, plan)
+            # Every epoch draws n keys, whatever the pool.
+            keys = torch.rand(n, generator=self.plan.order_generator)
+            for begin in range(0, self.plan.batches_per_epoch * size, size):
+                pool = self._pool(n)
                 order = pool[keys[pool].argsort()]
                 yield order[torch.arange(begin, begin + size) % len(order)]
 
-    def _pool(self, n: int, plan: Plan) -> Tensor:
-        if plan.epoch < self.hyperparameters.scoring_epochs or self.scores is None:
+    def _pool(self, n: int) -> Tensor:
+        if self.plan.epoch < self.hyperparameters.scoring_epochs or self.scores is None:
             return torch.arange(n)
         n_kept = max(1, round(self.hyperparameters.kept_share * n))
         return self.scores.argsort(descending=True, stable=True)[:n_kept]
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+    def transform_batch(self, batch: Batch) -> Batch:
         if self.scores is None:
-            self.scores = torch.zeros(plan.n_examples)
-        self.scoring = plan.epoch < self.hyperparameters.scoring_epochs
+            self.scores = torch.zeros(self.plan.n_examples)
+        self.scoring = self.plan.epoch < self.hyperparameters.scoring_epochs
         return batch
 
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         if self.scoring:
             one_hot = functional.one_hot(batch.targets, outputs.shape[1])
             errors = (outputs.detach().softmax(dim=1) - one_hot).norm(dim=1)
             self.scores[batch.indices.cpu()] += errors.cpu()
-        return task_loss(outputs, batch.targets)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"scores": self.scores}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.scores = state["scores"]
+        return self.plan.loss(outputs, batch.targets)

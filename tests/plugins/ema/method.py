@@ -31,9 +31,3 @@ class EMA(Method):
         averaged = copy.deepcopy(model)
         averaged.load_state_dict(self.average)
         return averaged
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(self.average)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average = dict(state)

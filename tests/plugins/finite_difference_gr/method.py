@@ -13,6 +13,8 @@ from assay import LogUniform, Method, Step
 
 
 class FiniteDifferenceGR(Method):
+    passes_per_batch = 2.0
+
     class Hyperparameters(Method.Hyperparameters):
         gamma: Annotated[float, LogUniform(1e-3, 1.0)] = 0.05
         eps: float = 0.01

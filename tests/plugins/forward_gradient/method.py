@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from assay import LogUniform, Method, Plan, Step
+from assay import LogUniform, Method, Step
 from torch import Tensor, nn, optim
 
 
@@ -17,20 +17,20 @@ class ForwardGradient(Method):
     class Hyperparameters(Method.Hyperparameters):
         lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 5e-3
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         return optim.SGD(model.parameters(), lr=self.hyperparameters.lr)
 
     def training_step(self, step: Step) -> None:
         parameters = dict(step.model.named_parameters())
         weights = {name: p.detach() for name, p in parameters.items()}
         directions = {
-            name: torch.randn(p.shape, generator=step.plan.generator).to(p)
+            name: torch.randn(p.shape, generator=self.plan.generator).to(p)
             for name, p in weights.items()
         }
 
         def loss(weights: dict[str, Tensor]) -> Tensor:
             outputs = torch.func.functional_call(step.model, weights, (step.batch.inputs,))
-            return step.plan.loss(outputs, step.batch.targets)
+            return self.plan.loss(outputs, step.batch.targets)
 
         _, slope = torch.func.jvp(loss, (weights,), (directions,))
         step.count_pass()

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from assay import Batch, Method, Plan
+from assay import Batch, Method
 
 
 class GlobalRandom(Method):
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
+    def transform_batch(self, batch: Batch) -> Batch:
         noise = torch.rand_like(batch.inputs) + random.random() + np.random.rand()
         return replace(batch, inputs=batch.inputs + 0.01 * noise)

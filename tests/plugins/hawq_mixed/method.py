@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from assay import Method, Plan, Step
+from assay import Method, Step
 from assay.quantization import NearestWeights, QuantizedLayer
 from torch import Tensor, nn
 
@@ -23,8 +23,8 @@ class HawqMixed(Method):
         self.layers: list[QuantizedLayer] = []
         self.bits: list[int] = []
 
-    def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        quantized = plan.task_transform(model)
+    def transform_model(self, model: nn.Module) -> nn.Module:
+        quantized = self.plan.task_transform(model)
         found = [m for m in quantized.modules() if isinstance(m, QuantizedLayer)]
         self.layers = found[1:-1]  # the first and the last keep the task's eight bits
         return quantized
@@ -48,13 +48,12 @@ class HawqMixed(Method):
         traces = [0.0] * len(weights)
         for _ in range(self.hyperparameters.n_draws):
             z = [
-                torch.randint(0, 2, w.shape, generator=step.plan.generator).to(w) * 2 - 1
+                torch.randint(0, 2, w.shape, generator=self.plan.generator).to(w) * 2 - 1
                 for w in weights
             ]
             products = torch.autograd.grad(gradients, weights, grad_outputs=z, retain_graph=True)
             for number, (sign, product) in enumerate(zip(z, products, strict=True)):
                 traces[number] += float((sign * product).mean()) / self.hyperparameters.n_draws
-        step.count_pass(1 + self.hyperparameters.n_draws)
         return traces
 
     def _spent(self, traces: list[float], budget: int) -> list[int]:
@@ -84,10 +83,3 @@ class HawqMixed(Method):
         self.bits = bits
         for layer, chosen in zip(self.layers, bits, strict=True):
             layer.weight_quantizer = NearestWeights(chosen)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"bits": self.bits}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["bits"]:
-            self._apply(list(state["bits"]))

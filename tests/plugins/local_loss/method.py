@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from assay import Method, Plan, Step
+from assay import Method, Step
 from torch import Tensor, nn
 
 
@@ -19,30 +19,24 @@ class LocalLoss(Method):
 
     def training_step(self, step: Step) -> None:
         blocks = blocks_of(step.model)
-        hidden, total = step.batch.inputs, torch.zeros((), device=step.plan.device)
+        hidden, total = step.batch.inputs, torch.zeros((), device=self.plan.device)
         for number, block in enumerate(blocks):
             hidden = block(hidden.detach())
             outputs = hidden
             if number < len(blocks) - 1:
                 features = hidden.flatten(1)
-                outputs = features @ self._readout(number, features, step.plan)
+                outputs = features @ self._readout(number, features)
             total = total + step.loss(outputs)
         step.zero_grad()
         step.backward(total)
         step.optimizer_step()
 
-    def _readout(self, number: int, features: Tensor, plan: Plan) -> Tensor:
+    def _readout(self, number: int, features: Tensor) -> Tensor:
         if number == len(self.readouts):
-            shape = (features.shape[1], plan.n_classes)
-            drawn = torch.randn(shape, generator=plan.generator) / shape[0] ** 0.5
+            shape = (features.shape[1], self.plan.n_classes)
+            drawn = torch.randn(shape, generator=self.plan.generator) / shape[0] ** 0.5
             self.readouts.append(drawn.to(features))
         return self.readouts[number]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"readouts": self.readouts}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.readouts = state["readouts"]
 
 
 def blocks_of(model: nn.Module) -> list[nn.Sequential]:

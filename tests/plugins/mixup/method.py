@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from assay import Batch, LogUniform, Method, Plan
+from assay import Batch, LogUniform, Method
 from torch import Generator
 from torch.nn import functional
 
@@ -14,10 +14,12 @@ class Mixup(Method):
     class Hyperparameters(Method.Hyperparameters):
         alpha: Annotated[float, LogUniform(0.1, 2.0)] = 1.0
 
-    def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
-        share = symmetric_beta(self.hyperparameters.alpha, plan.generator)
-        order = torch.randperm(len(batch.targets), generator=plan.generator).to(plan.device)
-        targets = functional.one_hot(batch.targets, plan.n_classes).to(batch.inputs.dtype)
+    def transform_batch(self, batch: Batch) -> Batch:
+        share = symmetric_beta(self.hyperparameters.alpha, self.plan.generator)
+        order = torch.randperm(len(batch.targets), generator=self.plan.generator).to(
+            self.plan.device
+        )
+        targets = functional.one_hot(batch.targets, self.plan.n_classes).to(batch.inputs.dtype)
         return Batch(
             inputs=share * batch.inputs + (1 - share) * batch.inputs[order],
             targets=share * targets + (1 - share) * targets[order],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from assay import LogUniform, Method, Plan
+from assay import LogUniform, Method
 from torch import nn, optim
 
 
@@ -13,7 +13,7 @@ class MuonAdamW(Method):
     class Hyperparameters(Method.Hyperparameters):
         lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 3e-3
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> Sequence[optim.Optimizer]:
+    def configure_optimizer(self, model: nn.Module) -> Sequence[optim.Optimizer]:
         lr = self.hyperparameters.lr
         hidden = [p for p in model.parameters() if p.ndim == 2][:-1]  # the last one is the head
         taken = {id(p) for p in hidden}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from assay import Batch, Method, TaskLoss
+from assay import Batch, Method
 from torch import Tensor
 
 
 class ReturnsWrongType(Method):
-    def compute_loss(self, outputs: Tensor, batch: Batch, task_loss: TaskLoss) -> Tensor:
-        return task_loss(outputs, batch.targets).item()
+    def compute_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return self.plan.loss(outputs, batch.targets).item()

@@ -9,6 +9,8 @@ from assay import LogUniform, Method, Step
 
 
 class SAM(Method):
+    passes_per_batch = 2.0
+
     class Hyperparameters(Method.Hyperparameters):
         rho: Annotated[float, LogUniform(0.01, 0.5)] = 0.05
 

@@ -6,7 +6,7 @@ import copy
 from typing import Annotated, Any
 
 import torch
-from assay import Calibration, Method, Plan, Uniform
+from assay import Calibration, Method, Uniform
 from torch import Tensor, nn
 
 
@@ -21,11 +21,11 @@ class SWA(Method):
         self.mean: dict[str, Tensor] = {}
         self.n_averaged = 0
 
-    def lr_factor(self, batch: int, plan: Plan) -> float:
-        return max(plan.schedule(batch), self.hyperparameters.floor)
+    def lr_factor(self, elapsed: float) -> float:
+        return max(self.plan.schedule(elapsed), self.hyperparameters.floor)
 
-    def on_epoch_end(self, model: nn.Module, plan: Plan) -> None:
-        if plan.elapsed < self.hyperparameters.begin:
+    def on_epoch_end(self, model: nn.Module) -> None:
+        if self.plan.elapsed < self.hyperparameters.begin:
             return
         self.n_averaged += 1
         for name, parameter in model.named_parameters():
@@ -50,9 +50,3 @@ class SWA(Method):
                 for inputs in calibration.batches(8):
                     averaged(inputs)
         return averaged
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean, "n_averaged": self.n_averaged}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.mean, self.n_averaged = dict(state["mean"]), state["n_averaged"]

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from assay import LogUniform, Method, Plan, Uniform
+from assay import LogUniform, Method, Uniform
 from torch import nn
 
 
@@ -30,7 +30,7 @@ class MyMethod(Method):
         lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.03
         beta: Annotated[float, Uniform(0.5, 0.99)] = 0.9
 
-    def configure_optimizer(self, model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Parameter groups may differ; the task's schedule scales the lr of each."""
         h = self.hyperparameters
         return AgreeingSGD(model.parameters(), {"lr": h.lr, "beta": h.beta})

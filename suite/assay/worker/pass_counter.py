@@ -1,0 +1,50 @@
+"""Counts the calls of autograd in this process: what a method spends, whatever it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, autograd, nn
+
+_run_backward = getattr(autograd, "_engine_run_backward")  # noqa: B009  (no public name)
+
+
+class PassCounter:
+    """Forward-backward passes and example-passes, counted while it is entered.
+
+    torch.autograd.backward, Tensor.backward, torch.autograd.grad and the transforms of torch.func
+    that are built on them all run through one function, which is replaced meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.passes = 0
+        """Forward-backward passes."""
+        self.example_passes = 0
+        """Passes times the examples in each."""
+        self.examples = 1
+        """Examples that the next pass is charged for."""
+
+    def add(self, n: int = 1, examples: int | None = None) -> None:
+        """Charge `n` passes over `examples` examples each; by default those of the batch."""
+        self.passes += n
+        self.example_passes += n * (self.examples if examples is None else examples)
+
+    def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Forward pre-hook: a pass is charged for all that went through the model at once."""
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].dim():
+            self.examples = max(self.examples, len(inputs[0]))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PassCounter:
+        """Copies of a model, hooks included, count here too."""
+        return self
+
+    def __enter__(self) -> None:
+        def counted(*args: Any, **options: Any) -> Any:
+            self.passes += 1
+            self.example_passes += self.examples
+            return _run_backward(*args, **options)
+
+        setattr(autograd, "_engine_run_backward", counted)  # noqa: B010
+
+    def __exit__(self, *_: object) -> None:
+        setattr(autograd, "_engine_run_backward", _run_backward)  # noqa: B010
