@@ -94,6 +94,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
         CurvePoint(
             batch=batch,
             passes=batch,
+            example_passes=batch * card.budget.batch_size,
             seconds=0.001 * batch,
             train_loss=draw.random(),
             start=start,
@@ -140,9 +141,11 @@ def _result(curve: list[CurvePoint], n: int, card: TaskCard) -> Result:
         )
     from assay.families.functions import area
 
-    budget = card.budget.passes or card.budget.batches
+    budget = card.budget.example_passes
     starts = [curve[:n], curve[n:]]
-    areas = [area([p.passes for p in part], [p.test for p in part], budget) for part in starts]
+    areas = [
+        area([p.example_passes for p in part], [p.test for p in part], budget) for part in starts
+    ]
     score = sum(areas) / len(areas)
     return Result(val=score, test=score, test_last=score, test_oracle=score, selected=n - 1)
 

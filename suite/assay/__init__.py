@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.method import Batch, Calibration, Method, Plan, Step, TrainingSet
-    from assay.space import Choice, Hyperparameters, IntUniform, LogUniform, Uniform
+    from assay.space import Choice, Hyperparameters, IntUniform, LogInt, LogUniform, Uniform
     from assay.task import Problem, Scores, Seeds, Snapshot, Task, TaskLoss, Tensors
 
 __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("Batch", "Calibration", "Method", "Plan", "Step", "TrainingSet"), "method"),
-    **dict.fromkeys(("Choice", "Hyperparameters", "IntUniform", "LogUniform", "Uniform"), "space"),
+    **dict.fromkeys(
+        ("Choice", "Hyperparameters", "IntUniform", "LogInt", "LogUniform", "Uniform"), "space"
+    ),
     **dict.fromkeys(
         ("Problem", "Scores", "Seeds", "Snapshot", "Task", "TaskLoss", "Tensors"), "task"
     ),
 }
 
 __all__ = [
-    "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogUniform", "Method",
+    "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogInt", "LogUniform",
+    "Method",
     "Plan", "Problem", "Scores", "Seeds", "Snapshot", "Step", "Task", "TaskLoss", "Tensors",
     "TrainingSet", "Uniform",
 ]  # fmt: skip

@@ -112,13 +112,27 @@ class Choice:
         return ChoiceRange(options=self.options)
 
 
-Marker = Uniform | LogUniform | IntUniform | Choice
+@dataclass(frozen=True)
+class LogInt:
+    """Mark an int field as searched over low..high, both included, on a log scale; `1 <= low`."""
+
+    low: int
+    high: int
+
+    def range(self) -> IntRange:
+        """The range this marker stands for."""
+        return IntRange(low=self.low, high=self.high, log=True)
+
+
+Marker = Uniform | LogUniform | IntUniform | LogInt | Choice
 
 
 class Hyperparameters(BaseModel):
     """What a tuner may choose; every field needs a default (trial 0 runs the defaults)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
 
 class Space(BaseModel):
@@ -154,12 +168,17 @@ def space_of(model: type[Hyperparameters]) -> Space:
         if field.is_required() or not isinstance(default, (bool, int, float, str)):
             problems.append(f"{name}: needs a default that is a number, a bool or a string")
             continue
-        defaults[name] = default
+        kind: TypeAdapter[Any] = TypeAdapter(field.annotation or object)
+        try:
+            default = defaults[name] = kind.validate_python(default)
+        except ValidationError as error:
+            problems.append(f"{name}: its default {default!r} is wrong: {error.errors()[0]['msg']}")
+            continue
         markers = [item for item in field.metadata if isinstance(item, Marker)]
         if len(markers) > 1:
             problems.append(f"{name}: has {len(markers)} ranges, expected at most one")
         elif markers:
-            found, problem = _checked(markers[0], default)
+            found, problem = _checked(markers[0], default, kind)
             if problem:
                 problems.append(f"{name}: {problem}")
             elif found is not None:
@@ -169,8 +188,8 @@ def space_of(model: type[Hyperparameters]) -> Space:
     return Space(ranges=ranges, defaults=defaults)
 
 
-def _checked(marker: Marker, default: Value) -> tuple[Range | None, str]:
-    """The marker's range, or what is wrong with it."""
+def _checked(marker: Marker, default: Value, kind: TypeAdapter[Any]) -> tuple[Range | None, str]:
+    """The marker's range in the field's own type, or what is wrong with it."""
     try:
         found = marker.range()
     except ValidationError as error:
@@ -178,6 +197,15 @@ def _checked(marker: Marker, default: Value) -> tuple[Range | None, str]:
     if isinstance(found, ChoiceRange):
         if not found.options:
             return None, f"{marker}: expected at least one option"
+        try:
+            options = tuple(kind.validate_python(option) for option in found.options)
+        except ValidationError as error:
+            return None, f"{marker}: {error.errors()[0]['msg']}"
+        found = ChoiceRange(options=options)
+    elif isinstance(default, bool) or isinstance(found, IntRange) != isinstance(default, int):
+        fits = {bool: "Choice((False, True))", int: "IntUniform or LogInt"}
+        wanted = fits.get(type(default), "Uniform or LogUniform")
+        return None, f"is of type {type(default).__name__}, which {marker} cannot search: {wanted}"
     else:
         if found.low > found.high:
             return None, f"`low <= high` must hold, but got (low={found.low}, high={found.high})"

@@ -9,6 +9,7 @@ import torch
 from assay.method import Batch, Method, Plan, hyperparameters_for
 from assay.paths import ROOT
 from assay.plugins.loading import load_method
+from assay.worker.pass_counter import PassCounter
 from torch import Tensor, nn
 
 SUBMISSIONS = ROOT / "submissions"
@@ -21,6 +22,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> 
 def build_plan(**changes: Any) -> Plan:
     facts: dict[str, Any] = {
         "family": "classification",
+        "budget": 200,
         "total_batches": 40,
         "batches_per_epoch": 4,
         "batch_size": 5,
@@ -30,7 +32,7 @@ def build_plan(**changes: Any) -> Plan:
         "generator": torch.Generator().manual_seed(11),
         "order_generator": torch.Generator().manual_seed(12),
         "access": frozenset(),
-        "schedule": lambda batch: 1.0,
+        "schedule": lambda elapsed: 1.0,
         "loss": cross_entropy,
         "reference_optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         "task_transform": lambda model: model,
@@ -44,14 +46,20 @@ def build_method(source: Path, family: str = "classification", **values: Any) ->
     return method(hyperparameters_for(method, family)(**values))  # type: ignore[arg-type]
 
 
+def planned(method: Method, plan: Plan) -> Method:
+    """The method, with its plan set as the engine sets it."""
+    method.plan = plan
+    return method
+
+
 class FakeStep:
     """A training step as the contract describes it, without the engine."""
 
     def __init__(self, method: Method, model: nn.Module, plan: Plan) -> None:
-        returned = method.configure_optimizer(model, plan)
+        returned = planned(method, plan).configure_optimizer(model)
         self.optimizers = list(returned) if isinstance(returned, (list, tuple)) else [returned]
         self.method, self.model, self.plan = method, model, plan
-        self.passes = 0
+        self.counter = PassCounter()
         self.losses: list[float] = []
         self.batch: Batch
 
@@ -60,23 +68,26 @@ class FakeStep:
 
     def loss(self, outputs: Tensor | None = None) -> Tensor:
         outputs = self.forward() if outputs is None else outputs
-        loss = self.method.compute_loss(outputs, self.batch, self.plan.loss)
+        loss = self.method.compute_loss(outputs, self.batch)
         self.losses.append(loss.item())
         return loss
 
+    @property
+    def passes(self) -> int:
+        return self.counter.passes
+
     def backward(self, loss: Tensor, **options: Any) -> None:
         loss.backward(**options)
-        self.passes += 1
 
-    def count_pass(self, n: int = 1) -> None:
-        self.passes += n
+    def count_pass(self, n: int = 1, examples: int | None = None) -> None:
+        self.counter.add(n, examples)
 
     def zero_grad(self) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
 
     def optimizer_step(self) -> None:
-        self.method.transform_gradients(self.model, self.plan)
+        self.method.transform_gradients(self.model)
         for optimizer in self.optimizers:
             optimizer.step()
 
@@ -86,11 +97,15 @@ class FakeStep:
         self.optimizer_step()
 
     def train(self, batch: Batch) -> None:
-        self.batch = self.method.transform_batch(batch, self.plan)
-        self.method.training_step(self)
+        self.batch = self.method.transform_batch(batch)
+        with self.counter:
+            self.method.training_step(self)
+        epoch = self.plan.epoch
         self.plan.batch += 1
-        if self.plan.batch % self.plan.batches_per_epoch == 0:
-            self.method.on_epoch_end(self.model, self.plan)
+        self.plan.examples += len(self.batch.indices)
+        self.plan.spent += len(self.batch.indices)
+        if self.plan.epoch > epoch:
+            self.method.on_epoch_end(self.model)
 
 
 @pytest.fixture

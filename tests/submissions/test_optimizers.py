@@ -14,6 +14,7 @@ N_STEPS = 8
 Array = np.ndarray
 Rule = Callable[[Array, list[Array]], Iterator[Array]]
 LR, BETA1, BETA2, EPS, DECAY = 0.03, 0.85, 0.999, 1e-8, 1e-3
+from tests.submissions.conftest import planned
 
 
 def sgd(w: Array, grads: list[Array]) -> Iterator[Array]:
@@ -179,7 +180,7 @@ def trajectory(make_method, make_plan, gradients):
     def run(slug: str, *, set_to_none: bool = True, **values: float) -> list[list[Array]]:
         model = Weights()
         method = make_method(slug, lr=LR, weight_decay=DECAY, **values)
-        optimizer = method.configure_optimizer(model, make_plan())
+        optimizer = planned(method, make_plan()).configure_optimizer(model)
         visited = []
         for t in range(N_STEPS):
             optimizer.zero_grad(set_to_none=set_to_none)
@@ -220,7 +221,7 @@ def test_the_rules_above_tell_methods_apart(gradients) -> None:
 @pytest.mark.parametrize("slug", ["adam", "adam_half_lr", "diffgrad", "diffgrad_alias"])
 def test_zero_gradients_and_single_elements_stay_finite(slug, make_method, make_plan) -> None:
     model = nn.ParameterList([torch.zeros(1), torch.ones(3)])
-    optimizer = make_method(slug).configure_optimizer(model, make_plan())
+    optimizer = planned(make_method(slug), make_plan()).configure_optimizer(model)
     for _ in range(3):
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
@@ -239,10 +240,10 @@ def test_resumes_from_its_state(slug, make_method, make_plan, gradients) -> None
     # single precision, as in training: torch restores NAdam's float32 product in the weights' type
     straight, resumed = Weights().float(), Weights().float()
     method = make_method(slug)
-    optimizer = method.configure_optimizer(straight, make_plan())
+    optimizer = planned(method, make_plan()).configure_optimizer(straight)
     advance(straight, optimizer, range(4))
     resumed.load_state_dict(straight.state_dict())
-    second = method.configure_optimizer(resumed, make_plan())
+    second = planned(method, make_plan()).configure_optimizer(resumed)
     second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     advance(straight, optimizer, range(4, N_STEPS))
     advance(resumed, second, range(4, N_STEPS))
@@ -263,7 +264,7 @@ def final_x(make_method, make_plan):
     def run(slug: str, slope: Callable[[float], float], scale: float = 1.0) -> float:
         x = nn.Parameter(torch.tensor([-1.0], dtype=torch.float64))
         method = make_method(slug, "functions")
-        optimizer = method.configure_optimizer(nn.ParameterList([x]), make_plan())
+        optimizer = planned(method, make_plan()).configure_optimizer(nn.ParameterList([x]))
         for _ in range(300):
             x.grad = torch.tensor([scale * slope(x.item())], dtype=torch.float64)
             optimizer.step()

@@ -24,6 +24,7 @@ RECIPES = {
     "w2a2": {"weight_bits": 2, "activation_bits": 2},
     "w1a32": {"weight_bits": 1, "activation_bits": 32},
 }
+from tests.submissions.conftest import planned
 
 
 def source(slug: str) -> Path:
@@ -70,6 +71,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> 
 def plan_of(recipe: dict[str, int]) -> Plan:
     return Plan(
         family="quantization",
+        budget=320,
         total_batches=40,
         batches_per_epoch=4,
         batch_size=8,
@@ -79,7 +81,7 @@ def plan_of(recipe: dict[str, int]) -> Plan:
         generator=torch.Generator().manual_seed(1),
         order_generator=torch.Generator().manual_seed(2),
         access=frozenset(),
-        schedule=lambda batch: 1.0,
+        schedule=lambda elapsed: 1.0,
         loss=cross_entropy,
         reference_optimizer=lambda groups: torch.optim.SGD(
             groups, lr=0.05, momentum=0.9, weight_decay=1e-3
@@ -94,17 +96,17 @@ def trained(slug: str, recipe: dict[str, int], n_batches: int = 12) -> tuple[nn.
     method_class = load_method(source(slug))
     method = method_class(method_class.Hyperparameters())
     plan = plan_of(recipe)
-    model = method.transform_model(float_model().train(), plan)
-    optimizer: Any = method.configure_optimizer(model, plan)
+    model = planned(method, plan).transform_model(float_model().train())
+    optimizer: Any = planned(method, plan).configure_optimizer(model)
     for batch in range(n_batches):
         inputs = draws(8, 1, 4, 4, seed=batch)
         targets = (inputs.mean((1, 2, 3)) > 0).long() + (inputs[:, 0, 0, 0] > 1).long()
         optimizer.zero_grad()
         cross_entropy(model(inputs), targets).backward()
         optimizer.step()
-        plan.batch = batch + 1
-        if plan.batch % plan.batches_per_epoch == 0:
-            method.on_epoch_end(model, plan)
+        plan.examples += 8
+        if plan.examples % plan.n_examples == 0:
+            planned(method, plan).on_epoch_end(model)
     return method.finalize_model(model, Calibration()).eval(), method
 
 
@@ -246,8 +248,8 @@ def test_lsq_step_sizes_have_their_own_group() -> None:
     method_class = load_method(source("lsq"))
     method = method_class(method_class.Hyperparameters(step_lr=0.2))
     plan = plan_of(RECIPES["w2a2"])
-    model = method.transform_model(float_model(), plan)
-    optimizer: Any = method.configure_optimizer(model, plan)
+    model = planned(method, plan).transform_model(float_model())
+    optimizer: Any = planned(method, plan).configure_optimizer(model)
     weights, steps = optimizer.param_groups
     assert (weights["lr"], weights["weight_decay"]) == (0.05, 1e-3)
     assert (steps["lr"], steps["weight_decay"]) == (pytest.approx(0.01), 0.0)
@@ -280,8 +282,8 @@ def test_pact_penalty_on_alpha_is_its_own() -> None:
     method_class = load_method(source("pact"))
     method = method_class(method_class.Hyperparameters(alpha=4.0, alpha_decay=5e-4))
     plan = plan_of(RECIPES["w2a2"])
-    model = method.transform_model(float_model(), plan)
-    optimizer: Any = method.configure_optimizer(model, plan)
+    model = planned(method, plan).transform_model(float_model())
+    optimizer: Any = planned(method, plan).configure_optimizer(model)
     weights, levels = optimizer.param_groups
     assert weights["weight_decay"] == 1e-3
     assert levels["weight_decay"] == 5e-4
@@ -363,12 +365,12 @@ def test_reste_power_grows_to_o_end() -> None:
     method_class = load_method(source("reste"))
     method = method_class(method_class.Hyperparameters(o_end=5.0))
     plan = plan_of(RECIPES["w1a32"])
-    model = method.transform_model(float_model(), plan)
+    model = planned(method, plan).transform_model(float_model())
     quantizer = model.get_submodule("2.weight_quantizer")
     powers = [float(quantizer.o)]
     for epoch in range(1, plan.total_epochs + 1):
-        plan.batch = epoch * plan.batches_per_epoch
-        method.on_epoch_end(model, plan)
+        plan.examples = epoch * plan.n_examples
+        planned(method, plan).on_epoch_end(model)
         powers.append(float(quantizer.o))
     assert powers[0] == 1.0
     assert powers[5] == pytest.approx(1 + (1 - math.cos(math.pi / 4)) * 4)
@@ -389,7 +391,7 @@ def test_post_training_rounding_trains_in_float() -> None:
     method = method_class(method_class.Hyperparameters())
     model = float_model().train()
     model(draws(8, 1, 4, 4))
-    assert method.transform_model(model, plan_of(RECIPES["w4a4"])) is model
+    assert planned(method, plan_of(RECIPES["w4a4"])).transform_model(model) is model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     final = method.finalize_model(model, Calibration())
     assert model.training
@@ -405,7 +407,9 @@ def test_post_training_rounding_trains_in_float() -> None:
 def test_round_to_nearest_is_what_the_task_does() -> None:
     method_class = load_method(source("round_to_nearest"))
     plan = plan_of(RECIPES["w2a2"])
-    model = method_class(method_class.Hyperparameters()).transform_model(float_model(), plan)
+    model = planned(method_class(method_class.Hyperparameters()), plan).transform_model(
+        float_model()
+    )
     expected = quantize_layers(float_model(), RECIPES["w2a2"])
     given = export_layers(model)
     assert all(torch.equal(given[key], value) for key, value in export_layers(expected).items())

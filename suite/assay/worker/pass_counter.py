@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, autograd, nn
 
 _run_backward = getattr(autograd, "_engine_run_backward")  # noqa: B009  (no public name)
@@ -13,7 +14,10 @@ class PassCounter:
     """Forward-backward passes and example-passes, counted while it is entered.
 
     torch.autograd.backward, Tensor.backward, torch.autograd.grad and the transforms of torch.func
-    that are built on them all run through one function, which is replaced meanwhile.
+    that are built on them all run through one function, which is replaced meanwhile. A call is one
+    pass over the examples of the batch, or over all that went through the model since the call
+    before, if those are more: two forward passes and one backward for their sum are two passes'
+    worth of examples.
     """
 
     def __init__(self) -> None:
@@ -22,17 +26,23 @@ class PassCounter:
         self.example_passes = 0
         """Passes times the examples in each."""
         self.examples = 1
-        """Examples that the next pass is charged for."""
+        """Examples of the batch."""
+        self._forwarded = 0
+        """Examples that went through the model since the last call of autograd."""
 
     def add(self, n: int = 1, examples: int | None = None) -> None:
         """Charge `n` passes over `examples` examples each; by default those of the batch."""
         self.passes += n
         self.example_passes += n * (self.examples if examples is None else examples)
 
+    def begin_batch(self, examples: int) -> None:
+        """The passes that follow are over a batch of `examples`."""
+        self.examples, self._forwarded = examples, 0
+
     def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Forward pre-hook: a pass is charged for all that went through the model at once."""
-        if inputs and isinstance(inputs[0], Tensor) and inputs[0].dim():
-            self.examples = max(self.examples, len(inputs[0]))
+        """Forward pre-hook: what goes through the model with gradients will be charged."""
+        if inputs and torch.is_grad_enabled() and isinstance(inputs[0], Tensor):
+            self._forwarded += len(inputs[0])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PassCounter:
         """Copies of a model, hooks included, count here too."""
@@ -41,7 +51,8 @@ class PassCounter:
     def __enter__(self) -> None:
         def counted(*args: Any, **options: Any) -> Any:
             self.passes += 1
-            self.example_passes += self.examples
+            self.example_passes += max(self.examples, self._forwarded)
+            self._forwarded = 0
             return _run_backward(*args, **options)
 
         setattr(autograd, "_engine_run_backward", counted)  # noqa: B010

@@ -46,7 +46,7 @@ def _probe(request: dict[str, Any]) -> dict[str, Any]:
     probes = {
         "load": probe_method.load,
         "method": probe_method.probe_method,
-        "resume": probe_method.probe_resume,
+        "task_fit": probe_method.probe_task_fit,
         "task": probe_task.probe_task,
     }
     return probes[request["probe"]](request)

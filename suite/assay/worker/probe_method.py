@@ -24,18 +24,21 @@ from assay.cards import FAMILIES, Family, TaskCard
 from assay.errors import AssayError
 from assay.families.toys import toy_task
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
-from assay.plugins.loading import describe, load_method
+from assay.plugins.loading import describe, load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of
-from assay.task import Problem, Snapshot, Task, Tensors
+from assay.task import Problem, Snapshot, Task
 from assay.untrusted.weights import read_snapshot, write_tensors
 from assay.worker.findings import ResultLog, first_difference
-from assay.worker.session import Diverged, Point, Session
-from assay.worker.session import WorkerSeeds as WorkerSeeds
+from assay.worker.hook_mistakes import hook_mistakes
+from assay.worker.session import Diverged, Point, Session, WorkerSeeds
 from assay.worker.training import train
 
 BLOCK, N_ROUNDS = 8, 4
 """Batches per timed block, and how often both methods are timed from the start."""
 N_CORNER_BATCHES, MAX_CORNERS = 8, 24
+N_LR_BATCHES, N_FIT_BATCHES = 3, 4
+UNCOUNTED = 1.6
+"""A step that costs more than this many times its counted passes does something uncounted."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,6 @@ class Trained:
 
     session: Session
     points: list[Point] = field(default_factory=list)
-    checkpoints: list[dict[str, Any]] = field(default_factory=list)
-    checkpoint_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,21 @@ class ProbedMethod:
     access: frozenset[Any]
     values: Any
 
-    def session(self, toy: Toy, *, values: Any = None, bare: bool = False) -> Session:
+    def session(
+        self,
+        toy: Toy,
+        *,
+        values: Any = None,
+        bare: bool = False,
+        reference: Mapping[str, Value] | None = None,
+    ) -> Session:
         """A session of the method, or of the default method where `bare`, on a toy."""
         default = Method(Method.Hyperparameters())
         return Session(
             task=toy.task,
             method=default if bare else self.method(values or self.values),
             access=self.access,
-            reference={},
+            reference=reference or {},
             train=toy.problem.train,
             start=toy.problem.starts[0],
             seeds=WorkerSeeds(order=1, augment=2, method=3),
@@ -84,18 +92,10 @@ class ProbedMethod:
         )
 
     def trained(self, toy: Toy, prepare: Callable[[Session], None] = lambda _: None) -> Trained:
-        """A whole run, with a checkpoint at each evaluation point."""
+        """A whole run."""
         trained = Trained(self.session(toy))
         prepare(trained.session)
-
-        def on_point(point: Point) -> None:
-            trained.points.append(point)
-            try:
-                trained.checkpoints.append(trained.session.checkpoint())
-            except Exception as error:
-                trained.checkpoint_problem = describe(error, self.source)
-
-        train([trained.session], lambda _, point: on_point(point))
+        train([trained.session], lambda _, point: trained.points.append(point))
         return trained
 
 
@@ -117,8 +117,7 @@ def load(request: Mapping[str, Any]) -> dict[str, Any]:
         "spaces": problems,
         "runnable": [family for family in request["families"] if _has_defaults(method, family)],
         "unknown_families": unknown,
-        "keeps_state": method.state_dict is not Method.state_dict,
-        "restores_state": method.load_state_dict is not Method.load_state_dict,
+        "mistakes": list(hook_mistakes(method, Path(request["method"]))),
     }
 
 
@@ -141,14 +140,14 @@ def _subject(request: Mapping[str, Any]) -> ProbedMethod:
 
 
 def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Every check of a method on one family's toy, but the second half of the resumed run."""
+    """Every check of a method on one family's toy."""
     shared = Path(request["shared"]) / request["family"]
     findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)
         first = subject.trained(toy)
-        _check_runs(findings, first)
+        _check_runs(findings, toy, first)
         reached = True
     if not reached:
         return {}
@@ -158,65 +157,88 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
         _check_snapshot(findings, toy, first, shared)
     with findings.check("finalize_model"):
         _check_finalize(findings, toy.task, first.session)
+    with findings.check("learning rate"):
+        _check_lr(findings, subject, toy)
     if request["corners"]:
         with findings.check("search space"):
             _check_corners(findings, subject, toy)
     with findings.check("cost"):
         _check_cost(findings, subject, toy)
-    if findings.failed("repeatable"):
-        findings.add("resume", "note", "cannot be told before the method is repeatable")
-        return {}
-    with findings.check("gradients in place"):
-        _check_in_place(findings, subject, toy, first)
-    with findings.check("resume"):
-        return _save_halfway(findings, first, shared)
+    if not findings.failed("repeatable"):
+        with findings.check("gradients in place"):
+            _check_in_place(findings, subject, toy, first)
     return {}
 
 
-def _check_runs(findings: ResultLog, trained: Trained) -> None:
-    spent = trained.session.spent
-    findings.add("runs", "ok", f"{spent.batches} batches, {spent.passes} passes")
-    if not spent.passes:
+def probe_task_fit(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A few batches of a real task: does the method train and export what the task expects?"""
+    findings = ResultLog(Path(request["shared"]) / "findings.jsonl", Path(request["method"]))
+    with findings.check("tasks"):
+        task = load_task(Path(request["task"]))
+        subject = _subject({**request, "family": task.card.family})
+        tensors = load_file(request["train"])
+        toy = Toy(task, Problem(tensors, [load_file(request["starts"][0])]))
+        session = subject.session(toy, reference=request["reference"])
+        points: list[Point] = []
+        session.train_batches(N_FIT_BATCHES, points.append)
+        state = points[-1].state if points else session.take_point().state
+        path = Path(request["shared"]) / "fit.safetensors"
+        write_tensors(state, path)
+        read_snapshot(path, task.layout(toy.problem))
+    return {}
+
+
+def _check_runs(findings: ResultLog, toy: Toy, trained: Trained) -> None:
+    plan, counter = trained.session.plan, trained.session.counter
+    end, start = trained.points[-1].state, toy.problem.starts[0]
+    if all(torch.equal(start[name], end[name]) for name in start if name in end):
         findings.add(
             "runs",
             "failed",
-            "no forward-backward pass was counted: call step.backward(loss), or "
-            "step.count_pass() where gradients come by other means",
+            f"no weight changed in {plan.batch} batches: the optimizer must hold the parameters "
+            "of the model it is given, and training_step must call step.optimizer_step()",
         )
+        return
+    findings.add(
+        "runs",
+        "ok",
+        f"{plan.batch} batches, {counter.passes} passes, {counter.example_passes} example-passes "
+        f"of a budget of {plan.budget}",
+    )
 
 
 def _check_repeatable(findings: ResultLog, subject: ProbedMethod, toy: Toy, first: Trained) -> None:
-    """Once more with other global random numbers, and if that differs, with the same."""
-    other = _disturbed(subject, toy, 2)
-    if _difference(first.points, other.points) is None:
-        findings.add("repeatable", "ok", "bit for bit, whatever the global random state")
-        return
-    same = [_disturbed(subject, toy, 1) for _ in range(2)]
-    difference = _difference(same[0].points, same[1].points)
+    """Once more with the same seeds, after other draws from the global generators."""
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    difference = _difference(first.points, subject.trained(toy).points)
     if difference is None:
-        found = "the weights depend on the global random state of torch, numpy or Python"
-        findings.add("repeatable", "failed", f"{found}; draw from plan.generator instead")
-    else:
-        found = f"two runs with the same seeds differ: {difference}"
-        advice = "keep nothing in the module between runs; draw from plan.generator alone"
-        findings.add("repeatable", "failed", f"{found}; {advice}")
+        findings.add("repeatable", "ok", "bit for bit")
+        return
+    advice = (
+        "keep nothing in the module between runs; draw from self.plan.generator, or in hooks "
+        "from the global generators, which are seeded for each run"
+    )
+    findings.add(
+        "repeatable", "failed", f"two runs with the same seeds differ: {difference}; {advice}"
+    )
 
 
-def _disturbed(subject: ProbedMethod, toy: Toy, seed: int) -> Trained:
-    """A run whose hooks meet other global random state, when set up and when trained."""
-
-    class Disturbed(type(toy.task)):  # type: ignore[misc]
-        def build_model(self, train: Tensors) -> nn.Module:
-            model: nn.Module = super().build_model(train)
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
-            return model
-
-    def reseed(session: Session) -> None:
-        session.global_seed = seed
-
-    return subject.trained(toy.changed(Disturbed(toy.task.card)), reseed)
+def _check_lr(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
+    """Whether something other than lr_factor changes a group's learning rate."""
+    session = subject.session(toy)
+    for _ in range(N_LR_BATCHES):
+        session.train_batches(1, lambda point: None)
+        changed = session.lr_changed_by_method()
+        if changed is not None:
+            findings.add(
+                "learning rate",
+                "failed",
+                f"a step changed the lr of a parameter group from {changed[0]:.4g} to "
+                f"{changed[1]:.4g}, which the next batch overrules: schedules belong in lr_factor",
+            )
+            return
 
 
 def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained, folder: Path) -> None:
@@ -227,7 +249,14 @@ def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained, folder: Pat
         path = folder / f"{point.batch}.safetensors"
         write_tensors(point.state, path)
         state, _ = read_snapshot(path, layout)
-        snapshots.append(Snapshot(batch=point.batch, passes=point.passes, state=state))
+        snapshots.append(
+            Snapshot(
+                batch=point.batch,
+                passes=point.passes,
+                example_passes=point.example_passes,
+                state=state,
+            )
+        )
     scores = toy.task.score(toy.problem, [snapshots])
     name, chance = toy.task.card.metric.name, toy.task.card.metric.chance
     better = scores.test > chance
@@ -299,7 +328,7 @@ def _check_corners(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None
     for corner in chosen:
         try:
             session = subject.session(toy, values=model(**corner))
-            session.train_batches(0, N_CORNER_BATCHES, lambda point: None)
+            session.train_batches(N_CORNER_BATCHES, lambda point: None)
         except Diverged:
             diverged.append(corner)
         except Exception as error:
@@ -321,95 +350,49 @@ def _thinned(items: list[Any], n: int) -> list[Any]:
 def _check_cost(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
     """CPU seconds per batch as a ratio to the bare task's, measured in alternation."""
     card = toy.task.card
-    budget = card.budget.model_copy(update={"passes": None})
+    n_rounds, n_blocks = N_ROUNDS, card.budget.batches // BLOCK
+    # So much budget that no evaluation falls into a timed block.
+    budget = card.budget.model_copy(update={"batches": 100 * card.budget.batches})
     one_point = card.evaluation.model_copy(update={"points": 1})
     timed = toy_task(card.model_copy(update={"budget": budget, "evaluation": one_point}))
     ratios: list[float] = []
     bare_seconds: list[float] = []
     passes = 0.0
-    for _ in range(N_ROUNDS):
+    for _ in range(n_rounds):
         pair = [subject.session(toy.changed(timed), bare=bare) for bare in (False, True)]
-        # The last block would time an evaluation too.
-        for begin in range(0, card.budget.batches - BLOCK, BLOCK):
-            seconds = [_timed(session, begin, begin + BLOCK) for session in pair]
+        for block in range(n_blocks):
+            seconds = [_timed(session) for session in pair]
             # The first block warms up; and on some machines the clock of a process moves in jumps.
-            if begin and min(seconds) > 0:
+            if block and min(seconds) > 0:
                 ratios.append(seconds[0] / seconds[1])
                 bare_seconds.append(seconds[1] / BLOCK)
-        passes = pair[0].spent.passes / pair[0].spent.batches
+        counter = pair[0].counter
+        passes = counter.example_passes / (pair[0].plan.batch * card.budget.batch_size)
     if len(ratios) < 2:
         findings.add("cost", "note", "not measured: the clock of CPU time stood still")
         return
     low, ratio, high = statistics.quantiles(ratios, n=4)
     microseconds = 1e6 * statistics.median(bare_seconds)
-    findings.add(
-        "cost",
-        "ok",
+    measured = (
         f"{ratio:.2f} times the bare task's step of {microseconds:.0f} us (quartiles {low:.2f} to "
-        f"{high:.2f}, n={len(ratios)} blocks of {BLOCK}), {passes:.3g} passes per batch",
+        f"{high:.2f}, n={len(ratios)} blocks of {BLOCK}); {passes:.3g} passes per batch are counted"
     )
+    declared = pair[0].method.passes_per_batch
+    if abs(passes - declared) > 0.1 * declared:
+        measured += f", passes_per_batch says {declared:.3g}: declare what is counted"
+        findings.add("cost", "note", measured)
+    elif low > UNCOUNTED * max(passes, 1.0):
+        advice = "count what autograd does not do (forward mode, forward passes without gradients)"
+        findings.add("cost", "note", f"{measured}: {advice} with step.count_pass")
+    else:
+        findings.add("cost", "ok", measured)
 
 
-def _timed(session: Session, begin: int, end: int) -> float:
+def _timed(session: Session) -> float:
     """CPU seconds: other processes on the machine count for less than in wall time."""
     before = time.process_time()
-    session.train_batches(begin, end, lambda point: None)
+    session.train_batches(BLOCK, lambda point: None)
     return time.process_time() - before
-
-
-def _save_halfway(findings: ResultLog, first: Trained, folder: Path) -> dict[str, Any]:
-    """Leave a checkpoint and what followed it, for `probe_resume` in a fresh process."""
-    if first.checkpoint_problem:
-        problem = f"its state cannot be copied: {first.checkpoint_problem}"
-        findings.add("resume", "failed", f"{problem}; keep plain tensors and numbers in state_dict")
-        return {}
-    if len(first.points) < 2:
-        findings.add("resume", "note", "not checked: the pass budget ended before a second point")
-        return {}
-    middle = (len(first.points) - 1) // 2
-    torch.save(first.checkpoints[middle], folder / "checkpoint")
-    for point in first.points[middle + 1 :]:
-        write_tensors(point.state, folder / f"after-{point.batch}")
-    return {"resume": [point.batch for point in first.points[middle + 1 :]]}
-
-
-def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The rest of a run from its checkpoint, in a process that never saw its first half."""
-    shared = Path(request["shared"]) / request["family"]
-    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
-    with findings.check("resume"):
-        saved = _loaded(findings, shared / "checkpoint")
-        if saved is None:
-            return {}
-        session = _subject(request).session(_toy(shared))
-        session.resume(saved)
-        points: list[Point] = []
-        train([session], lambda _, point: points.append(point))
-        for point, batch in zip(points, request["batches"], strict=True):
-            expected = load_file(shared / f"after-{batch}")
-            difference = first_difference(expected, point.state)
-            if difference is not None:
-                findings.add(
-                    "resume",
-                    "failed",
-                    f"killed after batch {saved['batch']} and resumed, batch {batch} differs: "
-                    f"{difference}; whatever is learnt outside the model and its optimizers "
-                    "belongs into state_dict and load_state_dict",
-                )
-                return {}
-        findings.add("resume", "ok", f"from batch {saved['batch']} in a fresh process, bit for bit")
-    return {}
-
-
-def _loaded(findings: ResultLog, path: Path) -> dict[str, Any] | None:
-    try:
-        saved: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split("\n")[:2])[:300]
-        advice = "keep plain tensors, numbers, strings, lists and dictionaries in state_dict"
-        findings.add("resume", "failed", f"its checkpoint is not plain data ({reason}); {advice}")
-        return None
-    return saved
 
 
 def _difference(one: Sequence[Point], other: Sequence[Point]) -> str | None:

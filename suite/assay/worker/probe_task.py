@@ -203,9 +203,15 @@ def _null_score(task: Task, problem: Problem) -> float:
 
 def _score(task: Task, problem: Problem) -> float:
     card = task.card
-    total = card.budget.passes or card.budget.batches
     runs: Sequence[Sequence[Snapshot]] = [
-        [Snapshot(batch=card.budget.batches, passes=total, state=state)]
+        [
+            Snapshot(
+                batch=card.budget.batches,
+                passes=card.budget.batches,
+                example_passes=card.budget.example_passes,
+                state=state,
+            )
+        ]
         for state in _untrained(task, problem)
     ]
     return task.score(problem, runs).test

@@ -106,23 +106,25 @@ class _Step:
             optimizer.zero_grad()
 
     def optimizer_step(self) -> None:
-        if self._transform is not None:
-            self._transform(self.model)
+        self._transform_gradients()
         if not self._any_closure:
             for optimizer in self.optimizers:
                 optimizer.step()
             return
         for optimizer, wanted in zip(self.optimizers, self._closures, strict=True):
-            optimizer.step(self._closure) if wanted else optimizer.step()
+            optimizer.step(self._closure) if wanted else optimizer.step()  # type: ignore[arg-type]
 
     def _closure(self) -> Tensor:
         with torch.enable_grad():
             self.zero_grad()
             loss = self.loss()
             self.backward(loss)
-            if self._transform is not None:
-                self._transform(self.model)
+            self._transform_gradients()
         return loss
+
+    def _transform_gradients(self) -> None:
+        if self._transform is not None:
+            _nothing(self._transform(self.model), "transform_gradients", "the parameters' `.grad`")
 
     def automatic(self) -> None:
         if all(self._closures):  # they compute the gradients themselves
@@ -203,7 +205,7 @@ class Session:
             self.model.register_forward_pre_hook(self.counter.note_inputs)
             self.optimizers = _optimizers(method.configure_optimizer(self.model))
         self.plan.spent = self.counter.example_passes
-        self._base_lrs: list[tuple[dict[str, Any], float]] = []
+        self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
         self._stream = iter(method.sampler(TrainingSet(self.inputs, self.targets)))
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = card.evaluation.thresholds(card.budget)
@@ -249,11 +251,14 @@ class Session:
         for _ in range(n_batches):
             step.batch = self._next_batch()
             examples = len(step.batch.indices)
-            counter.examples = max(examples, len(step.batch.inputs))
+            counter.begin_batch(max(examples, len(step.batch.inputs)))
             before, epoch = counter.passes, plan.epoch
             self._set_lr(lr_factor(plan.elapsed))
             with counter:
-                step.automatic() if training_step is None else training_step(step)
+                if training_step is None:
+                    step.automatic()
+                else:
+                    _nothing(training_step(step), "training_step", "step.optimizer_step()")
                 if project is not None:
                     project(self.model)
                 plan.batch += 1
@@ -262,12 +267,12 @@ class Session:
                     counter.add()
                 plan.spent = counter.example_passes
                 if epoch_end is not None and plan.epoch > epoch:
-                    epoch_end(self.model)
+                    _nothing(epoch_end(self.model), "on_epoch_end", "the instance")
                     plan.spent = counter.example_passes
             self.stopped = plan.spent >= plan.budget
             if plan.spent >= self._thresholds[0]:
                 self.seconds += time.perf_counter() - began
-                on_point(self._point())
+                on_point(self.take_point())
                 self._thresholds = [n for n in self._thresholds if n > plan.spent]
                 began = time.perf_counter()
             if self.stopped:
@@ -316,11 +321,20 @@ class Session:
                 for optimizer in self.optimizers
                 for group in optimizer.param_groups
             ]
+        self._factor = float(factor)
         for group, lr in self._base_lrs:
             if lr is not None:
                 group["lr"] = lr * factor
 
-    def _point(self) -> Point:
+    def lr_changed_by_method(self) -> tuple[float, float] | None:
+        """A learning rate as it was set for the last batch and as it is now, if they differ."""
+        for group, lr in self._base_lrs:
+            if lr is not None and float(group["lr"]) != lr * self._factor:
+                return lr * self._factor, float(group["lr"])
+        return None
+
+    def take_point(self) -> Point:
+        """The weights as they would be scored now."""
         self._losses.settle(self.plan.batch)
         training = self.model.training
         _switch(self.optimizers, "eval")
@@ -395,6 +409,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
     return f"{type(value).__name__} ({value!r:.60})"
+
+
+def _nothing(returned: Any, hook: str, place: str) -> None:
+    """Refuse a value where the hook works by side effect: it would be lost without a word."""
+    if returned is not None:
+        raise PluginError(
+            f"{hook} returned {_shown(returned)}, expected nothing: what it does, it does to {place}"
+        )
 
 
 def _optimizers(returned: Any) -> list[Optimizer]:

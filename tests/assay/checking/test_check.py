@@ -60,10 +60,10 @@ class Mine(Method):
     def __init__(self, hyperparameters):
         super().__init__(hyperparameters)
         self.seen = 0.0
-    def compute_loss(self, outputs, batch, task_loss):
+    def compute_loss(self, outputs, batch):
         self.seen += 1e-3
-        return task_loss(outputs, batch.targets) * (1 + self.seen)
-    def configure_optimizer(self, model, plan):
+        return self.plan.loss(outputs, batch.targets) * (1 + self.seen)
+    def configure_optimizer(self, model):
         return torch.optim.SGD(model.parameters(), lr=1e-3)
 """,
         {"resume": r"killed after batch 32 and resumed, batch 48 differs: x by up to .*state_dict"},
@@ -99,7 +99,7 @@ class Mine(Method):
         """
 runs = []
 class Mine(Method):
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         runs.append(1)
         return torch.optim.SGD(model.parameters(), lr=1e-3 * len(runs))
 """,
@@ -108,7 +108,7 @@ class Mine(Method):
     "draws from the global generator": (
         """
 class Mine(Method):
-    def transform_batch(self, batch, plan):
+    def transform_batch(self, batch):
         return replace(batch, inputs=batch.inputs + torch.randn_like(batch.inputs))
 """,
         {"repeatable": r"depend on the global random state .* draw from plan\.generator"},
@@ -128,10 +128,10 @@ class Mine(Method):
 class Mine(Method):
     class Hyperparameters(Method.Hyperparameters):
         mode: Annotated[str, Choice(("plain", "broken"))] = "plain"
-    def compute_loss(self, outputs, batch, task_loss):
+    def compute_loss(self, outputs, batch):
         if self.hyperparameters.mode == "broken":
             raise KeyError("mode")
-        return task_loss(outputs, batch.targets)
+        return self.plan.loss(outputs, batch.targets)
 """,
         {"search space": r"mode='broken': KeyError: 'mode' \(method\.py, line \d+\)"},
     ),
@@ -154,7 +154,7 @@ class Mine(Method):
     def __init__(self, hyperparameters):
         super().__init__(hyperparameters)
         self.previous = None
-    def transform_gradients(self, model, plan):
+    def transform_gradients(self, model):
         gradient = model.x.grad
         if self.previous is not None:
             step = gradient - self.previous
@@ -176,7 +176,7 @@ class Mine(Method):
     class Hyperparameters(Method.Hyperparameters):
         low: Annotated[float, Uniform(2.0, 1.0)] = 1.5
         outside: Annotated[float, LogUniform(0.1, 1.0)] = 3.0
-    def sampler(self, dataset, plan):
+    def sampler(self, dataset):
         raise RuntimeError("no batches today")
 """
     card = 'families = ["functions"]\ntrack = "loss"\nlicense = "MIT"\nversion = 0'

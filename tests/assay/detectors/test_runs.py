@@ -26,11 +26,11 @@ from assay.method import Method
 
 
 class Pretrained(Method):
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(3.0)
-        return super().configure_optimizer(model, plan)
+        return super().configure_optimizer(model)
 """
 
 

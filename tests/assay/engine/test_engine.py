@@ -35,7 +35,7 @@ from assay.method import Method
 
 
 class Still(Method):
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         {drawn}
         return SGD(model.parameters(), lr=0.0)
 """
@@ -46,7 +46,7 @@ from assay.method import Method
 
 
 class Order(Method):
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         return SGD(model.parameters(), lr=0.0)
 
     def training_step(self, step):
@@ -67,7 +67,7 @@ from assay.method import Method
 
 
 class Kills(Method):
-    def on_epoch_end(self, model, plan):
+    def on_epoch_end(self, model):
         os.kill(os.getppid(), signal.SIGKILL)
 """
 
@@ -78,7 +78,7 @@ from assay.method import Method
 
 
 class Leaves(Method):
-    def configure_optimizer(self, model, plan):
+    def configure_optimizer(self, model):
         folder = Path(os.readlink("/proc/self/fd/1")).parent
         (folder / "output.log").unlink()
         for name in ("output.log", "outcome.json"):

@@ -43,7 +43,7 @@ def seeds(repetition: int = 0, purpose: str = "repetition") -> Seeds:
 
 
 def snapshot(state: Mapping[str, torch.Tensor], batch: int = 1) -> Snapshot:
-    return Snapshot(batch, batch, state)
+    return Snapshot(batch, batch, batch, state)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def f1_problem() -> tuple[Functions, Problem]:
 
 
 def run_of(points: list[tuple[int, int, float]]) -> list[Snapshot]:
-    return [Snapshot(b, p, {"x": torch.tensor([x])}) for b, p, x in points]
+    return [Snapshot(b, p, p, {"x": torch.tensor([x])}) for b, p, x in points]
 
 
 def f1(x: float) -> float:
@@ -107,9 +107,9 @@ def test_starts_are_averaged():
     task = task_of("rosenbrock")
     problem = task.prepare(Seeds("test", "repetition", "rosenbrock", 0))
     total, n = task.card.budget.batches, len(problem.starts)
-    still = [[Snapshot(total, total, start)] for start in problem.starts]
+    still = [[Snapshot(total, total, total, start)] for start in problem.starts]
     solved = {"x": torch.ones(2)}
-    best = [Snapshot(1, 1, solved), Snapshot(total, total, solved)]
+    best = [Snapshot(1, 1, 1, solved), Snapshot(total, total, total, solved)]
     scores = task.score(problem, [best, *still[1:]])
     assert scores.test == pytest.approx((1 - 0.5 / total) / n)
     assert scores.secondary["global_basin"] == 1 / n
@@ -122,7 +122,7 @@ def test_standing_still_scores_the_cards_chance_level(slug):
     task = task_of(slug)
     problem = task.prepare(Seeds("test", "repetition", slug, 0))
     batches = task.card.evaluation.batches(task.card.budget.batches)
-    runs = [[Snapshot(b, b, start) for b in batches] for start in problem.starts]
+    runs = [[Snapshot(b, b, b, start) for b in batches] for start in problem.starts]
     scores = task.score(problem, runs)
     assert scores.test == task.card.metric.chance == 0.0
     assert set(scores.secondary) == set(task.card.secondary)
@@ -135,7 +135,7 @@ def test_weights_that_overflow_the_function_score_zero_and_stay_finite(slug):
     problem = task.prepare(Seeds("test", "repetition", slug, 0))
     huge = {key: torch.full_like(value, 3e38) for key, value in problem.starts[0].items()}
     total = task.card.budget.batches
-    scores = task.score(problem, [[Snapshot(total, total, huge)] for _ in problem.starts])
+    scores = task.score(problem, [[Snapshot(total, total, total, huge)] for _ in problem.starts])
     assert scores.test == 0.0
     assert all(math.isfinite(value) for value in scores.secondary.values())
     assert scores.secondary["log10_gap"] <= math.log10(GAP_CEILING)
@@ -147,7 +147,7 @@ def test_scoring_is_repeatable(slug):
     problem = task.prepare(Seeds("test", "repetition", slug, 0))
     total = task.card.budget.batches
     nearer = [{key: value * 0.97 for key, value in start.items()} for start in problem.starts]
-    runs = [[Snapshot(total, total, state)] for state in nearer]
+    runs = [[Snapshot(total, total, total, state)] for state in nearer]
     assert task.score(problem, runs) == task_of(slug).score(problem, runs)
 
 
@@ -187,7 +187,7 @@ def adam_anytime(slug: str, lr: float, betas: tuple[float, float], **options: bo
         task.project(model)
         if batch + 1 in points:
             state = {key: value.clone() for key, value in model.state_dict().items()}
-            snapshots.append(Snapshot(batch + 1, batch + 1, state))
+            snapshots.append(Snapshot(batch + 1, batch + 1, batch + 1, state))
     return task.score(problem, [snapshots]).test
 
 

@@ -375,7 +375,9 @@ def test_export_fits_the_layout_and_scores(slug: str, problem: Problem) -> None:
     found = {key: (value.dtype, tuple(value.shape)) for key, value in state.items()}
     expected = {key: (DTYPES[dtype], shape) for key, (dtype, shape) in task.layout(problem).items()}
     assert found == expected
-    scores = task.score(problem, [[Snapshot(batch=40, passes=40, state=state)]])
+    scores = task.score(
+        problem, [[Snapshot(batch=40, passes=40, example_passes=1280, state=state)]]
+    )
     assert scores.test > 0.5
     assert set(scores.secondary) == set(task.card.secondary)
     rule = layer_bits(task.build_model(problem.train), task.card.recipe)
