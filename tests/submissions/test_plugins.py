@@ -31,6 +31,7 @@ ACCEPTANCE = {
     "finite_difference_gr": 2,
     "forward_gradient": 1,
     "growing_batches": 1,
+    "ldam_drw": 1,
     "local_loss": 1,
     "mixup": 1,
     "muon_adamw": 1,

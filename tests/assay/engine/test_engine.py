@@ -59,7 +59,7 @@ class Order(Method):
                 mark = (seen * torch.arange(1, len(seen) + 1)).sum()
                 parameter.copy_(torch.fmod(parameter * 1.25 + mark, 7.0))
 """
-GREEDY = "torch.rand(7), torch.rand(5, generator={plan}.generator)"
+GREEDY = "torch.rand(7), torch.rand(5, generator=self.plan.generator)"
 KILLS_ITS_WORKER = """\
 import os
 import signal
@@ -103,7 +103,7 @@ def comparable(record: RunRecord) -> dict[str, Any]:
     kept = record.model_dump(exclude={"created_at", "usage", "environment"})
     for point in kept["curve"]:
         del point["seconds"]
-    spent = ("batches", "passes", "examples", "optimizer_state_bytes")
+    spent = ("batches", "passes", "examples", "example_passes", "optimizer_state_bytes")
     return {**kept, **{name: getattr(record.usage, name) for name in spent}}
 
 
@@ -127,9 +127,8 @@ def test_runs_are_paired_across_methods(
     """One repetition: one split, one start, one order, whatever a method draws for itself."""
     task = make_task()
     for source in (STILL, ORDER):
-        plan = "plan" if source is STILL else "step.plan"
         quiet = make_method("quiet", source.format(drawn="pass"))
-        greedy = make_method("greedy", source.format(drawn=GREEDY.format(plan=plan)))
+        greedy = make_method("greedy", source.format(drawn=GREEDY))
         records = {
             (method.card.slug, repetition): run(pool, task, method, repetition=repetition)
             for method in (quiet, greedy)

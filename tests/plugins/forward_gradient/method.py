@@ -9,7 +9,8 @@ from typing import Annotated
 
 import torch
 from assay import LogUniform, Method, Step
-from torch import Tensor, nn, optim
+from torch import nn, optim
+from torch.autograd import forward_ad
 
 
 class ForwardGradient(Method):
@@ -21,19 +22,17 @@ class ForwardGradient(Method):
         return optim.SGD(model.parameters(), lr=self.hyperparameters.lr)
 
     def training_step(self, step: Step) -> None:
-        parameters = dict(step.model.named_parameters())
-        weights = {name: p.detach() for name, p in parameters.items()}
-        directions = {
-            name: torch.randn(p.shape, generator=self.plan.generator).to(p)
-            for name, p in weights.items()
+        weights = dict(step.model.named_parameters())
+        v = {
+            name: torch.randn(w.shape, generator=self.plan.generator).to(w)
+            for name, w in weights.items()
         }
-
-        def loss(weights: dict[str, Tensor]) -> Tensor:
-            outputs = torch.func.functional_call(step.model, weights, (step.batch.inputs,))
-            return self.plan.loss(outputs, step.batch.targets)
-
-        _, slope = torch.func.jvp(loss, (weights,), (directions,))
+        # Dual numbers rather than torch.func.jvp: batch norm changes its statistics in place.
+        with torch.no_grad(), forward_ad.dual_level():
+            dual = {name: forward_ad.make_dual(w.detach(), v[name]) for name, w in weights.items()}
+            outputs = torch.func.functional_call(step.model, dual, (step.batch.inputs,))
+            slope = forward_ad.unpack_dual(self.plan.loss(outputs, step.batch.targets)).tangent
         step.count_pass()
-        for name, parameter in parameters.items():
-            parameter.grad = slope * directions[name]
+        for name, w in weights.items():
+            w.grad = slope * v[name]
         step.optimizer_step()
