@@ -170,10 +170,14 @@ def space_of(model: type[Hyperparameters]) -> Space:
             continue
         kind: TypeAdapter[Any] = TypeAdapter(field.annotation or object)
         try:
-            default = defaults[name] = kind.validate_python(default)
+            given, default = default, kind.validate_python(default)
         except ValidationError as error:
             problems.append(f"{name}: its default {default!r} is wrong: {error.errors()[0]['msg']}")
             continue
+        if isinstance(given, bool) != isinstance(default, bool):
+            problems.append(f"{name}: its default {given!r} is not of the field's type")
+            continue
+        defaults[name] = default
         markers = [item for item in field.metadata if isinstance(item, Marker)]
         if len(markers) > 1:
             problems.append(f"{name}: has {len(markers)} ranges, expected at most one")

@@ -13,6 +13,7 @@ from assay.space import (
     Hyperparameters,
     IntRange,
     IntUniform,
+    LogInt,
     LogUniform,
     Space,
     Uniform,
@@ -138,7 +139,10 @@ class Bad(Hyperparameters):
     nan: Annotated[float, Uniform(float("nan"), 1.0)] = 0.5
     twice: Annotated[float, Uniform(0.0, 1.0), LogUniform(0.1, 1.0)] = 0.5
     empty: Annotated[int, Choice(())] = 1
-    other_type: Annotated[float, Choice((0, 1))] = 0.0
+    on_floats: Annotated[int, Uniform(1, 8)] = 2
+    on_ints: Annotated[float, IntUniform(1, 8)] = 2.0
+    flag: Annotated[bool, IntUniform(0, 1)] = True
+    fraction: Annotated[int, Choice((1, 2))] = 1.5  # type: ignore[assignment]
     half: Annotated[int, IntUniform(0.5, 3)] = 1  # type: ignore[arg-type]
     truth: Annotated[int, IntUniform(0, 3)] = True
 
@@ -149,6 +153,32 @@ def test_space_of_names_every_problem_at_once() -> None:
     for name in Bad.model_fields:
         assert f"{name}: " in str(caught.value)
     assert "`low <= high` must hold, but got (low=1.0, high=0.0)" in str(caught.value)
+
+
+def test_an_int_on_a_float_range_is_told_which_marker_to_use() -> None:
+    class Wrong(Hyperparameters):
+        steps: Annotated[int, LogUniform(1, 100)] = 10
+
+    with pytest.raises(PluginError, match="steps: is of type int.*IntUniform or LogInt"):
+        space_of(Wrong)
+
+
+def test_numbers_take_the_type_of_their_field() -> None:
+    class Mixed(Hyperparameters):
+        lr: Annotated[float, LogUniform(1, 10)] = 1
+        scale: Annotated[float, Choice((1, 10))] = 1
+        width: Annotated[int, LogInt(1, 64)] = 8
+
+    space = space_of(Mixed)
+    assert {name: type(value) for name, value in space.defaults.items()} == {
+        "lr": float, "scale": float, "width": int
+    }  # fmt: skip
+    assert space.ranges["scale"] == ChoiceRange(options=(1.0, 10.0))
+    assert space.ranges["width"] == IntRange(low=1, high=64, log=True)
+    assert type(Mixed().lr) is float
+    widths = [point["width"] for point in draw_points(space, 32, 1)]
+    assert all(type(width) is int and 1 <= width <= 64 for width in widths)
+    assert sum(width <= 8 for width in widths) == pytest.approx(16, abs=4)  # half of the decades
 
 
 def test_checked_values_names_unknown_and_wrong_values() -> None:
