@@ -20,8 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-
-from assay_leaderboard.statistics.distributions import normal_cdf, normal_quantile
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -50,7 +49,7 @@ def intervals(rows: Floats, confidence: float) -> Floats:
     varied = np.flatnonzero((scale > 1e-12 * np.abs(rows).max(axis=1, keepdims=True))[:, 0])
     centre, scale = centre[varied], scale[varied]
     unit = np.sort((rows[varied] - centre) / scale, axis=1)
-    tail = normal_quantile((1 - confidence) / 2)
+    tail = float(ndtri((1 - confidence) / 2))
     ends = np.empty((len(varied), 2))
     steps = np.diff(unit, axis=1) > _EQUAL
     different = 1 + steps.sum(axis=1)
@@ -104,12 +103,11 @@ def _counted(values: Floats, times: tuple[int, ...], tail: float) -> Floats:
     acceleration = cubes / (6 * math.sqrt(n) * squares**1.5)
     # Half of the resamples that equal the sample count as below it.
     below = ((means < -_EQUAL) * shares).sum(axis=1) + ((means <= _EQUAL) * shares).sum(axis=1)
-    bias = np.array([normal_quantile(share / 2) for share in below.tolist()])
+    bias = ndtri(below / 2)
     order = np.argsort(means, axis=1)
     reached = np.cumsum(shares[order], axis=1)
     ends = []
-    for i, levels in enumerate(_levels(bias, acceleration, tail).tolist()):
-        wanted = [normal_cdf(level) - 1e-12 for level in levels]
+    for i, wanted in enumerate(ndtr(_levels(bias, acceleration, tail)) - 1e-12):
         ends.append(means[i, order[i, np.searchsorted(reached[i], wanted)]])
     return np.array(ends)
 

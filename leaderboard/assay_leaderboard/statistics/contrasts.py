@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from assay_leaderboard.schema.values import Floats
 from assay_leaderboard.statistics.corrections import benjamini_hochberg
-from assay_leaderboard.statistics.distributions import normal_quantile
 from assay_leaderboard.statistics.exact_sums import inner_products
 
 _ROUNDING = 1e-12
@@ -49,7 +49,7 @@ def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> N
 @functools.lru_cache(maxsize=4)
 def _quantiles(n: int, alpha: float) -> Floats:
     """How far from 0 a normal number is with a p-value of k / n of alpha, k = 1..n."""
-    found = np.array([-normal_quantile(alpha * k / n / 2) for k in range(1, n + 1)])
+    found: Floats = -ndtri(alpha * np.arange(1, n + 1) / n / 2)
     found.setflags(write=False)
     return found
 

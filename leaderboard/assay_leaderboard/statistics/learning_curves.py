@@ -12,9 +12,9 @@ import numpy as np
 from assay.cards import TaskCard
 from assay.records.schema import CurvePoint, RunRecord
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from assay_leaderboard.schema.values import MAX_SCORE, Floats
-from assay_leaderboard.statistics.distributions import student_quantile
 
 
 def bounded(value: float) -> float:
@@ -129,7 +129,5 @@ def half_widths(values: Floats, confidence: float) -> Floats:
     unit = deviations / np.where(spread > 0, spread, 1.0)
     freedom = np.maximum(n - 1, 1)
     error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
-    level = (1 + confidence) / 2
-    factors = np.array([student_quantile(level, number) for number in freedom.tolist()])
-    half: Floats = np.where(n > 1, factors * error, np.inf)
+    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
     return half

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 from assay.ruleset import Ruleset
+from scipy.special import stdtr
 
 from assay_leaderboard.schema.values import MAX_REPETITIONS, Comparison, Floats, Interval, Verdict
 from assay_leaderboard.statistics import bca
-from assay_leaderboard.statistics.distributions import student_cdf
 
 _ROWS = 32
 """Rows whose sign-flip sums are held at once: 512 KiB at 12 repetitions, for the cache."""
@@ -99,7 +99,7 @@ def equivalence_ps(rows: Floats, margin: float) -> Floats:
     # In units of the spread: squares of large differences would overflow.
     unit = (rows[varied] - mean[:, np.newaxis]) / spread[:, np.newaxis]
     error = spread * np.sqrt((unit**2).sum(axis=1) / (n - 1) / n)
-    p[varied] = 1 - student_cdf((margin - np.abs(mean)) / error, n - 1)
+    p[varied] = stdtr(n - 1, (np.abs(mean) - margin) / error)
     return np.asarray(p)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from assay.identity import sha256
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
+from scipy.special import chdtrc, ndtr
 
 from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
-from assay_leaderboard.statistics.distributions import chi_square_tail, normal_cdfs
 from assay_leaderboard.statistics.memo import ResultCache
 
 TAUS = tuple(step / 1000 for step in range(-250, 1501, 25))
@@ -207,7 +207,7 @@ def mean_ranks(scores: Floats) -> tuple[Floats, float]:
     if spread <= 0:  # every task ties all methods
         return mean, 1.0
     statistic = 12 * tasks / (m * (m + 1)) * float(((mean - (m + 1) / 2) ** 2).sum()) / spread
-    return mean, chi_square_tail(statistic, m - 1)
+    return mean, float(chdtrc(m - 1, statistic))
 
 
 def critical_difference(m: int, tasks: int, alpha: float) -> float:
@@ -228,10 +228,10 @@ def _studentized_range(m: int, alpha: float) -> float:
     """
     x = np.linspace(-9.0, 9.0, 2_001)  # smooth and zero at both ends: the trapezoid is exact here
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    below, low, high = normal_cdfs(x), 0.0, 20.0
+    below, low, high = ndtr(x), 0.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        inside = density * (below - normal_cdfs(x - middle)) ** (m - 1)
+        inside = density * (below - ndtr(x - middle)) ** (m - 1)
         if m * float(inside.sum()) * (x[1] - x[0]) < 1 - alpha:
             low = middle
         else:
