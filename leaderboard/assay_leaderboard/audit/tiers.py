@@ -34,15 +34,15 @@ class TierAgreement(Part):
     """Why it is not measurable; empty if it is."""
 
 
-def calibrate(contests: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
+def calibrate(tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
     """The calibration of every family that has records, in the usual order of families."""
-    present = {contest.card.family for contest in contests}
-    return [_family(family, contests, ruleset) for family in FAMILIES if family in present]
+    present = {task.card.family for task in tasks}
+    return [_family(family, tasks, ruleset) for family in FAMILIES if family in present]
 
 
-def _family(family: Family, contests: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
-    lite, n_lite = _scores(family, "lite", contests)
-    standard, n_standard = _scores(family, "standard", contests)
+def _family(family: Family, tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
+    lite, n_lite = _scores(family, "lite", tasks)
+    standard, n_standard = _scores(family, "standard", tasks)
     methods = sorted(lite.keys() & standard.keys())
     tau = interval = None
     note = ""
@@ -67,10 +67,10 @@ def _family(family: Family, contests: Sequence[TaskComparisons], ruleset: Rulese
 
 
 def _scores(
-    family: Family, tier: Tier, contests: Sequence[TaskComparisons]
+    family: Family, tier: Tier, tasks: Sequence[TaskComparisons]
 ) -> tuple[dict[str, float], int]:
     """Interquartile means of the methods that have all tasks of a tier, and how many those are."""
-    work = [c for c in contests if c.card.family == family and c.card.tier == tier]
+    work = [c for c in tasks if c.card.family == family and c.card.tier == tier]
     if not work:
         return {}, 0
     summary = summarise(family, work)

@@ -35,7 +35,7 @@ from assay_leaderboard.statistics.bootstrap import percentile_intervals
 from assay_leaderboard.statistics.contrasts import Contrasts
 from assay_leaderboard.statistics.corrections import rank_intervals
 from assay_leaderboard.statistics.interquartile import LookedUp, middle_means
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from assay_leaderboard.statistics.tuning_budgets import Trials
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
@@ -47,7 +47,7 @@ def budget_tables(
     defaults: Board,
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: ResultCache | None = None,
+    cache: ResultCache | None = None,
 ) -> list[BudgetTable]:
     """Each family and "overall" at each position of the slider, by increasing budget.
 
@@ -56,7 +56,7 @@ def budget_tables(
         defaults: the board by those of the defaults, made from the same records.
         trials: of the studies that both show.
         ruleset: of both.
-        memo: what an earlier call computed, and this one.
+        cache: what an earlier call computed, and this one.
     """
     tables = {table.task: table for table in tuned.tasks}
     untuned = {summary.name: summary for summary in _summaries(defaults)}
@@ -67,7 +67,7 @@ def budget_tables(
             found.append(_repeated(untuned[summary.name], 0))
         if anchored:
             *below, largest = tuning_budgets.budgets(max(_reference(table).k for table in anchored))
-            found += _between(summary, anchored, below, trials, ruleset, memo or ResultCache())
+            found += _between(summary, anchored, below, trials, ruleset, cache or ResultCache())
             found.append(_repeated(summary, largest))
     return [table for table in found if table.rows]
 
@@ -97,7 +97,7 @@ def _between(
     ks: Sequence[int],
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: ResultCache,
+    cache: ResultCache,
 ) -> list[BudgetTable]:
     """What tuning with each number of the stored trials would have given."""
     ranked = [row.method for row in summary.rows if row.iqm is not None]
@@ -116,7 +116,7 @@ def _between(
     )
     keys = [_key(found, base.encode()) for found in stored]
     size = 1 + tuning_budgets.DRAWS
-    rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
+    rows = cache.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
     return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
 
 

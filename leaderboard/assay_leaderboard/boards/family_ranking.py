@@ -25,8 +25,8 @@ from assay_leaderboard.statistics import aggregate, corrections, profiles
 from assay_leaderboard.statistics import contrasts as contrasts_
 from assay_leaderboard.statistics.aggregate import Aggregate
 from assay_leaderboard.statistics.contrasts import Contrasts
-from assay_leaderboard.statistics.memo import ResultCache
 from assay_leaderboard.statistics.profiles import Scores
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _extremes(ranks: NDArray[np.int64]) -> list[tuple[int, int] | None]:
 
 
 def summarise(
-    name: str, work: Sequence[TaskComparisons], memo: ResultCache | None = None
+    name: str, work: Sequence[TaskComparisons], cache: ResultCache | None = None
 ) -> FamilySummary:
     """Methods over the anchored tasks of `work`; a method that lacks one is listed, not ranked.
 
@@ -109,7 +109,7 @@ def summarise(
     Args:
         name: of the summary.
         work: its tasks.
-        memo: what an earlier call computed, and this one.
+        cache: what an earlier call computed, and this one.
     """
     anchored = {task.card.slug: task for task in work if task.anchors}
     cells_of: dict[str, dict[str, CellEvidence]] = {}
@@ -122,7 +122,7 @@ def summarise(
     full = [m for m in sorted(cells_of) if anchored and len(cells_of[m]) == len(anchored)]
     ruleset = work[0].ruleset
     scores = _normalised(anchored, {method: cells_of[method] for method in full})
-    field = _field(scores, anchored, ruleset, memo)
+    field = _field(scores, anchored, ruleset, cache)
     rows = [*_ranked_rows(field, anchored, cells_of)]
     rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
     scores = {method: scores[method] for method in field.methods}
@@ -132,7 +132,7 @@ def summarise(
         tasks=list(anchored),
         unanchored=[task.card.slug for task in work if task.card.slug not in anchored],
         rows=rows,
-        improvements=_improvements(scores, ruleset, memo),
+        improvements=_improvements(scores, ruleset, cache),
         profile={m: profiles.performance_profile(found) for m, found in scores.items()},
         critical=_critical(scores, ruleset.alpha),
     )
@@ -177,9 +177,9 @@ def _field(
     scores: Mapping[str, Scores],
     tasks: Mapping[str, TaskComparisons],
     ruleset: Ruleset,
-    memo: ResultCache | None,
+    cache: ResultCache | None,
 ) -> _Field:
-    found = aggregate.aggregates(list(scores.values()), ruleset, memo)
+    found = aggregate.aggregates(list(scores.values()), ruleset, cache)
     by_method = sorted(zip(scores, found, strict=True), key=lambda item: (-item[1].iqm, item[0]))
     margins = {
         slug: task.card.metric.margin / task.anchors.gap
@@ -257,10 +257,10 @@ def _defaults_means(
 
 
 def _improvements(
-    scores: Mapping[str, Scores], ruleset: Ruleset, memo: ResultCache | None
+    scores: Mapping[str, Scores], ruleset: Ruleset, cache: ResultCache | None
 ) -> list[Improvement]:
     methods = list(scores)
-    found = profiles.improvements(list(scores.values()), ruleset, memo)
+    found = profiles.improvements(list(scores.values()), ruleset, cache)
     return [
         Improvement(methods[i], methods[j], share, interval)
         for (i, j), (share, interval) in sorted(found.items())

@@ -142,7 +142,7 @@ class TaskComparisons:
         return paired_tests.compared_rows(rows, margin=margin, ruleset=self.ruleset)
 
 
-def contests(
+def all_comparisons(
     evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
 ) -> tuple[list[TaskComparisons], list[str]]:
     """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
@@ -155,45 +155,45 @@ def contests(
     return found, problems
 
 
-def versus_reference(contest: TaskComparisons) -> dict[str, Comparison]:
+def versus_reference(task: TaskComparisons) -> dict[str, Comparison]:
     """Every other ranked method against the reference, Holm over these methods."""
-    reference = contest.reference
+    reference = task.reference
     if reference is None:
         return {}
     by_n: dict[int, dict[str, Floats]] = {}
-    for cell in contest.ranked:
-        differences = contest.differences(contest.sample(cell), contest.sample(reference))
+    for cell in task.ranked:
+        differences = task.differences(task.sample(cell), task.sample(reference))
         if cell is not reference and len(differences):
             by_n.setdefault(len(differences), {})[cell.method] = differences
     found: dict[str, Comparison] = {}
     for rows in by_n.values():
-        found |= zip(rows, contest.compared_rows(np.stack(list(rows.values()))), strict=True)
+        found |= zip(rows, task.compared_rows(np.stack(list(rows.values()))), strict=True)
     tested = {method: c.p for method, c in found.items() if c.p is not None}
     for method, p in zip(tested, corrections.holm(list(tested.values())), strict=True):
-        found[method] = paired_tests.adjusted(found[method], float(p), contest.ruleset.alpha)
+        found[method] = paired_tests.adjusted(found[method], float(p), task.ruleset.alpha)
     return found
 
 
-def ranks(contest: TaskComparisons) -> dict[str, tuple[int, int]]:
+def ranks(task: TaskComparisons) -> dict[str, tuple[int, int]]:
     """Rank intervals from all pairs of ranked methods."""
-    tested = contest.tested
-    if contest.card.deterministic:
-        shown = np.abs(tested.difference) > contest.card.metric.margin
+    tested = task.tested
+    if task.card.deterministic:
+        shown = np.abs(tested.difference) > task.card.metric.margin
     else:
-        shown = tested.p <= contest.ruleset.alpha
-    found = np.zeros((len(contest.ranked),) * 2, dtype=np.bool_)
+        shown = tested.p <= task.ruleset.alpha
+    found = np.zeros((len(task.ranked),) * 2, dtype=np.bool_)
     first, second, wins = tested.first[shown], tested.second[shown], tested.difference[shown] > 0
     found[first, second], found[second, first] = wins, ~wins
-    methods = [cell.method for cell in contest.ranked]
+    methods = [cell.method for cell in task.ranked]
     return dict(zip(methods, corrections.rank_intervals(found), strict=True))
 
 
-def pairs(contest: TaskComparisons) -> list[Pair]:
+def pairs(task: TaskComparisons) -> list[Pair]:
     """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix."""
-    methods = [cell.method for cell in contest.ranked]
-    intervals = {} if contest.card.deterministic else _intervals(contest)
-    tested = contest.tested
-    margin, alpha = contest.card.metric.margin, contest.ruleset.alpha
+    methods = [cell.method for cell in task.ranked]
+    intervals = {} if task.card.deterministic else _intervals(task)
+    tested = task.tested
+    margin, alpha = task.card.metric.margin, task.ruleset.alpha
     found = []
     for a, b, n, difference, *p, share in zip(*(c.tolist() for c in tested), strict=True):
         adjusted, equivalent = (None if math.isnan(value) else value for value in p)
@@ -208,12 +208,12 @@ def pairs(contest: TaskComparisons) -> list[Pair]:
     return found
 
 
-def _intervals(contest: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
+def _intervals(task: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
     """BCa intervals of pairs, by their places."""
     found: dict[tuple[int, int], Interval | None] = {}
-    for rows, first, second in _groups(contest.scores):
+    for rows, first, second in _groups(task.scores):
         places = zip(first.tolist(), second.tolist(), strict=True)
-        bounds = paired_tests.bca_intervals(rows[first] - rows[second], contest.ruleset.confidence)
+        bounds = paired_tests.bca_intervals(rows[first] - rows[second], task.ruleset.confidence)
         found |= zip(places, bounds, strict=True)
     return found
 

@@ -1,4 +1,4 @@
-"""A dossier to what the page of a task shows beside its table: curves, targets, budgets, costs.
+"""A evidence to what the page of a task shows beside its table: curves, targets, budgets, costs.
 
 Whatever a record says, every number here is finite: scores, costs and places that no run can have
 are held within MAX_SCORE of zero, and places beyond it are left out.
@@ -48,33 +48,33 @@ PATH_REPETITIONS = 3
 """Repetitions of a method whose ways over a function are kept: more than one picture can show."""
 
 
-def detail(dossier: TaskEvidence, table: TaskTable) -> TaskDetail:
+def detail(evidence: TaskEvidence, table: TaskTable) -> TaskDetail:
     """What the page of a task shows beside its table, but for the pairs of methods.
 
     Args:
-        dossier: the task.
+        evidence: the task.
         table: its table; methods are in the order of its rows.
     """
-    cells = {cell.method: cell for cell in dossier.cells}
+    cells = {cell.method: cell for cell in evidence.cells}
     methods = [row.method for row in table.rows]
-    machines = _reference_cpu(dossier)
-    views = [_Method(dossier, cells[method], machines) for method in methods]
+    machines = _reference_cpu(evidence)
+    views = [_Method(evidence, cells[method], machines) for method in methods]
     return TaskDetail(
-        task=dossier.card.slug,
+        task=evidence.card.slug,
         details=[view.detail() for view in views],
         pairs=[],
         ecdf={view.cell.method: steps for view in views if (steps := view.ecdf())},
     )
 
 
-def reference_targets(dossier: TaskEvidence) -> list[TargetReached]:
+def reference_targets(evidence: TaskEvidence) -> list[TargetReached]:
     """How the tuned reference fares at the task's frozen targets; nothing without its records."""
-    reference = dossier.card.reference
+    reference = evidence.card.reference
     return [
         target
-        for cell in dossier.cells
+        for cell in evidence.cells
         if cell.method == reference and not cell.stale
-        for target in _Method(dossier, cell, {}).targets()
+        for target in _Method(evidence, cell, {}).targets()
     ]
 
 
@@ -82,11 +82,11 @@ class _Method:
     """One method on one task, its tuned repetitions read once."""
 
     def __init__(
-        self, dossier: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
+        self, evidence: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
     ) -> None:
-        self.card = card = dossier.card
-        self.dossier, self.cell, self.machines = dossier, cell, machines
-        self.runs = dossier.tuned(cell)
+        self.card = card = evidence.card
+        self.evidence, self.cell, self.machines = evidence, cell, machines
+        self.runs = evidence.tuned(cell)
         self.completed = [run for run in self.runs if run.result]
         self.grid = card.evaluation.batches(card.budget.batches)
         self.drawn = [run for run in self.completed if run.curve]
@@ -113,7 +113,7 @@ class _Method:
         n = (~np.isnan(values[-1])).sum(axis=0)
         seen = n > 0  # a curve may begin after the first evaluation point
         columns = means(values[..., seen]).tolist()
-        halves = half_widths(values[-1][:, seen], self.dossier.ruleset.confidence).tolist()
+        halves = half_widths(values[-1][:, seen], self.evidence.ruleset.confidence).tolist()
         batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
         return [
             DrawnPoint(
@@ -167,7 +167,7 @@ class _Method:
                     n=len(passes),
                     reached=reached,
                     rate=time_to_target.wilson(
-                        reached, len(passes), self.dossier.ruleset.confidence
+                        reached, len(passes), self.evidence.ruleset.confidence
                     ),
                     passes=time_to_target.expected_running_time(passes),
                     seconds=time_to_target.expected_running_time(seconds),
@@ -183,7 +183,7 @@ class _Method:
 
     def budget(self) -> list[BudgetPoint]:
         """At the positions of the slider that the study has trials for."""
-        trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
+        trials, ruleset = self.evidence.trials(self.cell), self.evidence.ruleset
         if trials is None:
             return []
         places = tuning_budgets.sampled_places(trials, self.card.slug, ruleset)[:, 1:]
@@ -196,7 +196,7 @@ class _Method:
 
     def sensitivity(self) -> Sensitivity:
         """From the trials, on validation."""
-        study, metric = self.dossier.studies[self.cell.method], self.card.metric
+        study, metric = self.evidence.studies[self.cell.method], self.card.metric
         vals = [bounded(trial.val) for trial in study.trials]
         shortfalls = sensitivity.shortfalls(vals, metric.direction)
         near = sensitivity.near_best(shortfalls, metric.margin)
@@ -217,7 +217,7 @@ class _Method:
                     trial.number,
                     trial.hyperparameters,
                     val,
-                    self.dossier.test_of(self.cell, trial),
+                    self.evidence.test_of(self.cell, trial),
                     trial.status,
                     trial.number == study.selected,
                     trial.run_id,
@@ -259,13 +259,13 @@ def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
     return bounded(run.usage.passes) / starts, bounded(run.usage.train_seconds) / starts
 
 
-def _reference_cpu(dossier: TaskEvidence) -> dict[Machine, float]:
+def _reference_cpu(evidence: TaskEvidence) -> dict[Machine, float]:
     """CPU seconds of the reference's tuned repetitions on each machine it was run on."""
     runs = [
         run
-        for cell in dossier.cells
-        if cell.method == dossier.card.reference and not cell.stale
-        for run in dossier.tuned(cell)
+        for cell in evidence.cells
+        if cell.method == evidence.card.reference and not cell.stale
+        for run in evidence.tuned(cell)
         if run.result
     ]
     return {machine: least for machine, least in _least_cpu(runs).items() if least > 1e-9}

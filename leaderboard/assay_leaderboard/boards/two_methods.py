@@ -87,14 +87,14 @@ def compare(
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        contest = TaskComparisons(card, found, basis, ruleset)
+        task = TaskComparisons(card, found, basis, ruleset)
         a, b = ({cell.method: cell for cell in found}.get(method) for method in methods)
         if a is None and b is None:
             continue
-        differences, result = duel(contest, a, b, methods)
+        differences, result = duel(task, a, b, methods)
         duels.append(result)
-        if result.comparison and contest.anchors:
-            normalised[slug] = differences / contest.anchors.gap
+        if result.comparison and task.anchors:
+            normalised[slug] = differences / task.anchors.gap
     duels = _corrected(duels, ruleset.alpha)
     compared = [duel.comparison for duel in duels if duel.comparison]
     counts = Counter(comparison.verdict for comparison in compared)
@@ -114,35 +114,35 @@ def compare(
 
 
 def duel(
-    contest: TaskComparisons,
+    task: TaskComparisons,
     a: CellEvidence | None,
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
     """The oriented differences on one task, and what they say before correction."""
-    differences, found = meeting(contest, a, b, methods)
+    differences, found = meeting(task, a, b, methods)
     if not len(differences):
         return differences, found
-    return differences, found.model_copy(update={"comparison": contest.compared(differences)})
+    return differences, found.model_copy(update={"comparison": task.compared(differences)})
 
 
 def meeting(
-    contest: TaskComparisons,
+    task: TaskComparisons,
     a: CellEvidence | None,
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
     """A `duel` before anything is compared: many can be compared at once."""
-    card = contest.card
-    note = _why_not(contest, a, methods[0]) or _why_not(contest, b, methods[1])
-    left, right = (contest.sample(cell) if cell else None for cell in (a, b))
+    card = task.card
+    note = _why_not(task, a, methods[0]) or _why_not(task, b, methods[1])
+    left, right = (task.sample(cell) if cell else None for cell in (a, b))
     common = sorted(left.scores.keys() & right.scores.keys()) if left and right else []
     if not note and not common:
         note = "no repetition is recorded for both"
     differences = np.empty(0)
     mean_a = mean_b = None
     if left and right and not note:
-        differences = contest.differences(left, right)
+        differences = task.differences(left, right)
         mean_a, mean_b = (float(np.mean([x.scores[i] for i in common])) for x in (left, right))
     return differences, Duel(
         task=card.slug,
@@ -151,7 +151,7 @@ def meeting(
         margin=card.metric.margin,
         deterministic=card.deterministic,
         preliminary=any(
-            cell.preliminary or not contest.sample(cell).complete for cell in (a, b) if cell
+            cell.preliminary or not task.sample(cell).complete for cell in (a, b) if cell
         ),
         mean_a=mean_a,
         mean_b=mean_b,
@@ -160,15 +160,15 @@ def meeting(
     )
 
 
-def _why_not(contest: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
+def _why_not(task: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
     """Why `method` cannot be compared on this task; empty if it can."""
     if cell is None:
         return f"{method} has no record here"
     if cell.stale:
         return f"{method} is stale: {cell.stale}"
-    if not contest.sample(cell).planned:
+    if not task.sample(cell).planned:
         return f"{method}: the defaults were not repeated (--quick leaves them out)"
-    if not contest.sample(cell).scores:
+    if not task.sample(cell).scores:
         return f"{method}: no repetition is recorded yet"
     return ""
 

@@ -27,7 +27,7 @@ from assay_leaderboard.statistics import corrections, paired_tests
 Ruling = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 
-class Finding(Part):
+class TierVerdict(Part):
     """All tasks of one tier together."""
 
     tier: Tier
@@ -66,7 +66,7 @@ class ClaimRow(Part):
     """Of the highest tier that was tested."""
     tier: Tier | None
     """Which tier that is; None where nothing was tested."""
-    findings: list[Finding]
+    findings: list[TierVerdict]
     """Tiers that were tested, the highest first."""
     untested: list[str]
     """Tasks that the claim names and that have no comparison, the smallest tier first; a pattern
@@ -90,7 +90,7 @@ class Ledger(Part):
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _TierTest:
     """One claim on the tasks of one tier, before the correction for the card's other claims."""
 
     tier: Tier
@@ -151,7 +151,7 @@ def evaluate(
         ruleset: levels, tiers and number of resamples.
         problems: what could not be read.
     """
-    by_task = {contest.card.slug: contest for contest in contests}
+    by_task = {task.card.slug: task for task in contests}
     tiers = list(ruleset.tuning_points)
     order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
     cases = [
@@ -161,14 +161,14 @@ def evaluate(
         for task in named_tasks(claim, order)
         if task in by_task
     ]
-    heard: dict[tuple[str, int], list[ClaimOnTask]] = {}
-    found = evaluate_on_tasks((slug, claim, contest) for slug, _, claim, contest in cases)
+    on_tasks: dict[tuple[str, int], list[ClaimOnTask]] = {}
+    found = evaluate_on_tasks((slug, claim, task) for slug, _, claim, task in cases)
     for (slug, number, *_), one in zip(cases, found, strict=True):
-        heard.setdefault((slug, number), []).append(one)
+        on_tasks.setdefault((slug, number), []).append(one)
     rows = []
     for slug in sorted(methods):
         claims = methods[slug].claims
-        own = [heard.get((slug, number), []) for number in range(len(claims))]
+        own = [on_tasks.get((slug, number), []) for number in range(len(claims))]
         rows += _judge(slug, claims, own, order, ruleset)
     counts = Counter(row.verdict for row in rows)
     return Ledger(
@@ -184,43 +184,42 @@ def evaluate(
 def _judge(
     method: str,
     claims: Sequence[Claim],
-    heard: Sequence[Sequence[ClaimOnTask]],
+    on_tasks: Sequence[Sequence[ClaimOnTask]],
     order: Sequence[str],
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
-    """The claims of one card, each as it was heard; Holm over them at each tier.
+    """The claims of one card, each as it was on_tasks; Holm over them at each tier.
 
     Args:
         method: the card's.
         claims: the card's.
-        heard: of each claim.
+        on_tasks: of each claim.
         order: every task a claim may mean.
         ruleset: as for `evaluate`.
     """
-    trials = [
-        _trials(claim, tasks_of, ruleset) for claim, tasks_of in zip(claims, heard, strict=True)
+    tests = [
+        _tier_tests(claim, tasks_of, ruleset)
+        for claim, tasks_of in zip(claims, on_tasks, strict=True)
     ]
-    p = _corrected(trials)
+    p = _corrected(tests)
     rows = []
     for number, claim in enumerate(claims):
-        findings = [
-            _finding(trial, p.get((number, trial.tier)), ruleset) for trial in trials[number]
-        ]
-        reasons = {h.finding.task: h.finding.note for h in heard[number] if h.finding.note}
-        compared = {h.finding.task for h in heard[number]} - reasons.keys()
+        findings = [_finding(test, p.get((number, test.tier)), ruleset) for test in tests[number]]
+        reasons = {h.finding.task: h.finding.note for h in on_tasks[number] if h.finding.note}
+        compared = {h.finding.task for h in on_tasks[number]} - reasons.keys()
         named = named_tasks(claim, order) or claim.tasks
         untested = [slug for slug in named if slug not in compared]
         rows.append(_row(method, number + 1, claim, findings, untested, reasons))
     return rows
 
 
-def _corrected(trials: Sequence[Sequence[_Trial]]) -> dict[tuple[int, Tier], float]:
+def _corrected(tests: Sequence[Sequence[_TierTest]]) -> dict[tuple[int, Tier], float]:
     """Holm-adjusted p by number of the claim (from 0) and tier."""
     raw = {
-        (number, trial.tier): p
-        for number, of_claim in enumerate(trials)
-        for trial in of_claim
-        if (p := trial.p) is not None
+        (number, test.tier): p
+        for number, of_claim in enumerate(tests)
+        for test in of_claim
+        if (p := test.p) is not None
     }
     found: dict[tuple[int, Tier], float] = {}
     for tier in {tier for _, tier in raw}:
@@ -234,7 +233,7 @@ def _row(
     method: str,
     number: int,
     claim: Claim,
-    findings: list[Finding],
+    findings: list[TierVerdict],
     untested: list[str],
     reasons: dict[str, str],
 ) -> ClaimRow:
@@ -256,21 +255,21 @@ def _row(
     )
 
 
-def _trials(claim: Claim, heard: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_Trial]:
+def _tier_tests(claim: Claim, on_tasks: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_TierTest]:
     """The tiers on which the claim was tested, the highest first."""
     found = []
     for tier in reversed(ruleset.tuning_points):
-        group = [h for h in heard if h.finding.tier == tier]
+        group = [h for h in on_tasks if h.finding.tier == tier]
         tested = [h for h in group if h.finding.comparison]
         if tested:
-            found.append(_trial(tier, claim, [h.finding for h in group], tested))
+            found.append(_tier_test(tier, claim, [h.finding for h in group], tested))
     return found
 
 
-def _trial(
+def _tier_test(
     tier: Tier, claim: Claim, findings: list[TaskFinding], tested: Sequence[ClaimOnTask]
-) -> _Trial:
-    varied = [h for h in tested if not h.contest.card.deterministic]
+) -> _TierTest:
+    varied = [h for h in tested if not h.task.card.deterministic]
     units = {h.finding.unit for h in tested}
     unit = units.pop() if len(units) == 1 else "normalised"
     notes = []
@@ -285,8 +284,8 @@ def _trial(
     for h, scale in zip(varied, scales, strict=True):
         means += np.array([h.differences[r] for r in common]) / scale / len(varied)
         shift += claim.margin / scale / len(varied)
-        margin += h.contest.card.metric.margin / scale / len(varied)
-    return _Trial(
+        margin += h.task.card.metric.margin / scale / len(varied)
+    return _TierTest(
         tier=tier,
         tasks=findings,
         preliminary=any(h.preliminary for h in tested),
@@ -295,67 +294,67 @@ def _trial(
         margin=margin,
         differences=means,
         excess=means - shift,
-        certain=[_certain(claim, h) for h in tested if h.contest.card.deterministic],
+        certain=[_certain(claim, h) for h in tested if h.task.card.deterministic],
         notes=notes,
     )
 
 
-def _certain(claim: Claim, heard: ClaimOnTask) -> _Certain:
+def _certain(claim: Claim, on_tasks: ClaimOnTask) -> _Certain:
     """A deterministic task: one number, and no doubt about it."""
-    difference = float(np.mean(list(heard.differences.values())))
-    bar = claim.margin or heard.contest.card.metric.margin
+    difference = float(np.mean(list(on_tasks.differences.values())))
+    bar = claim.margin or on_tasks.task.card.metric.margin
     return _Certain(difference, holds=difference > bar, fails=difference < min(bar, -bar))
 
 
-def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
-    values = trial.differences
+def _finding(test: _TierTest, p: float | None, ruleset: Ruleset) -> TierVerdict:
+    values = test.differences
     n = len(values)
     difference = interval = None
-    notes = list(trial.notes)
+    notes = list(test.notes)
     if n:
         difference = float(values.mean())
         interval = paired_tests.bca_intervals(values[np.newaxis], ruleset.confidence)[0]
-    elif trial.certain and trial.unit != "normalised":
-        difference = float(np.mean([task.difference for task in trial.certain]))
-    if trial.certain:
-        holding = sum(task.holds for task in trial.certain)
+    elif test.certain and test.unit != "normalised":
+        difference = float(np.mean([task.difference for task in test.certain]))
+    if test.certain:
+        holding = sum(task.holds for task in test.certain)
         notes.append(
-            f"deterministic, one run each, no test: holds on {holding} of {len(trial.certain)}"
+            f"deterministic, one run each, no test: holds on {holding} of {len(test.certain)}"
         )
-    equivalence = paired_tests.equivalence_p(values, trial.margin) if n else None
+    equivalence = paired_tests.equivalence_p(values, test.margin) if n else None
     equivalent = equivalence is not None and equivalence <= ruleset.alpha
-    if equivalent and trial.claimed >= 0:
+    if equivalent and test.claimed >= 0:
         notes.append("shown to lie within the margin")
-    return Finding(
-        tier=trial.tier,
-        verdict=_ruling(trial, p, equivalent, ruleset.alpha),
-        preliminary=trial.preliminary,
-        n_tasks=sum(task.comparison is not None for task in trial.tasks),
-        n=n or min(len(trial.certain), 1),
+    return TierVerdict(
+        tier=test.tier,
+        verdict=_ruling(test, p, equivalent, ruleset.alpha),
+        preliminary=test.preliminary,
+        n_tasks=sum(task.comparison is not None for task in test.tasks),
+        n=n or min(len(test.certain), 1),
         difference=difference,
-        unit=trial.unit,
+        unit=test.unit,
         interval=interval,
         p=p,
-        tasks=trial.tasks,
+        tasks=test.tasks,
         note="; ".join(notes),
     )
 
 
-def _ruling(trial: _Trial, p: float | None, equivalent: bool, alpha: float) -> Ruling:
+def _ruling(test: _TierTest, p: float | None, equivalent: bool, alpha: float) -> Ruling:
     votes: set[Ruling] = set()
-    if trial.certain:
-        if all(task.holds for task in trial.certain):
+    if test.certain:
+        if all(task.holds for task in test.certain):
             votes.add("supported")
-        elif any(task.fails for task in trial.certain):
+        elif any(task.fails for task in test.certain):
             votes.add("contradicted")
         else:
-            none_holds = not any(task.holds for task in trial.certain)
+            none_holds = not any(task.holds for task in test.certain)
             votes.add("contradicted" if none_holds else "inconclusive")
     if p is not None:
         if p <= alpha:
-            votes.add("supported" if trial.excess.mean() > 0 else "contradicted")
+            votes.add("supported" if test.excess.mean() > 0 else "contradicted")
         else:
-            votes.add("contradicted" if equivalent and trial.claimed >= 0 else "inconclusive")
+            votes.add("contradicted" if equivalent and test.claimed >= 0 else "inconclusive")
     if "contradicted" in votes:
         return "contradicted"
     return "supported" if votes == {"supported"} else "inconclusive"

@@ -40,7 +40,7 @@ class TaskFinding(Part):
 class ClaimOnTask:
     """A claim on one task."""
 
-    contest: TaskComparisons
+    task: TaskComparisons
     """With the claim's metric in the place of the task's."""
     finding: TaskFinding
     preliminary: bool
@@ -58,28 +58,28 @@ def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
 
 def evaluate_on_tasks(cases: Iterable[tuple[str, Claim, TaskComparisons]]) -> list[ClaimOnTask]:
     """Claims of methods, each on a task; those on the same task are compared together."""
-    found = [_hear(*case) for case in cases]
+    found = [_on_task(*case) for case in cases]
     alike: dict[tuple[str, float, int], list[int]] = {}
-    for place, heard in enumerate(found):
-        card, n = heard.contest.card, len(heard.differences)
+    for place, one in enumerate(found):
+        card, n = one.task.card, len(one.differences)
         if n:
             alike.setdefault((card.slug, card.metric.margin, n), []).append(place)
     for places in alike.values():
         rows = np.array([list(found[place].differences.values()) for place in places])
-        comparisons = found[places[0]].contest.compared_rows(rows)
+        comparisons = found[places[0]].task.compared_rows(rows)
         for place, comparison in zip(places, comparisons, strict=True):
-            heard = found[place]
-            finding = heard.finding.model_copy(update={"comparison": comparison})
-            found[place] = replace(heard, finding=finding)
+            one = found[place]
+            finding = one.finding.model_copy(update={"comparison": comparison})
+            found[place] = replace(one, finding=finding)
     return found
 
 
-def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
+def _on_task(method: str, claim: Claim, task: TaskComparisons) -> ClaimOnTask:
     """The paired differences of a claim on one task, not compared yet."""
-    card = contest.card
+    card = task.card
     other = card.reference if claim.better_than == "reference" else claim.better_than
     metric = _metric(claim, card)
-    measured = _measured(contest, claim, metric, {method, other}) if metric else contest
+    measured = _measured(task, claim, metric, {method, other}) if metric else task
     a, b = ({cell.method: cell for cell in measured.cells}.get(slug) for slug in (method, other))
     values, result = meeting(measured, a, b, (method, other))
     note = result.note
@@ -93,10 +93,10 @@ def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
         differences = dict(zip(common, values.tolist(), strict=True))
     own = metric is not None and metric.name == card.metric.name
     return ClaimOnTask(
-        contest=measured,
+        task=measured,
         preliminary=result.preliminary,
         differences=differences,
-        gap=contest.anchors.gap if own and contest.anchors else None,
+        gap=task.anchors.gap if own and task.anchors else None,
         finding=TaskFinding(
             task=card.slug,
             family=card.family,
@@ -122,13 +122,13 @@ def _metric(claim: Claim, card: TaskCard) -> Metric | None:
 
 
 def _measured(
-    contest: TaskComparisons, claim: Claim, metric: Metric, methods: set[str]
+    task: TaskComparisons, claim: Claim, metric: Metric, methods: set[str]
 ) -> TaskComparisons:
     """The task with the claim's metric in the place of its own, and the repetitions it is about."""
-    card = contest.card
+    card = task.card
     basis: Basis = "tuned" if claim.tuned else "defaults"
     cells = []
-    for cell in contest.cells:
+    for cell in task.cells:
         if cell.method in methods:
             # Where the defaults won the tuning, or were the only point, they are the tuned point.
             known = claim.tuned or (not cell.defaults.planned and cell.study.selected == 0)
@@ -137,7 +137,7 @@ def _measured(
                 chosen = _rescored(chosen, metric)
             cells.append(replace(cell, tuned=chosen, defaults=chosen))
     measured = card.model_copy(update={"metric": metric})
-    return TaskComparisons(measured, cells, basis, contest.ruleset)
+    return TaskComparisons(measured, cells, basis, task.ruleset)
 
 
 def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
@@ -153,9 +153,9 @@ def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
     return replace(repetitions, scores=scores)
 
 
-def _lack(contest: TaskComparisons, cell: CellEvidence) -> str:
+def _lack(task: TaskComparisons, cell: CellEvidence) -> str:
     """Why a metric beside the score cannot be compared: leaving failures out would flatter."""
-    recorded = contest.sample(cell)
+    recorded = task.sample(cell)
     lacking = sum(recorded.statuses.values()) - len(recorded.scores)
-    name = contest.card.metric.name
+    name = task.card.metric.name
     return f"{cell.method}: {lacking} repetitions have no {name}" if lacking else ""

@@ -16,7 +16,7 @@ from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.exact_sums import Weights, weighted_sums
 from assay_leaderboard.statistics.interquartile import middle_means
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 STABILITY_DRAWS = 200
 """First draws of the bootstrap, for ranks with each task left out in turn."""
@@ -81,7 +81,7 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
 
 
 def aggregates(
-    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: ResultCache | None = None
+    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, cache: ResultCache | None = None
 ) -> list[Aggregate]:
     """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
 
@@ -100,7 +100,7 @@ def aggregates(
     results: dict[int, Aggregate] = {}
     for design, members in designs.items():
         own = [values[i] for i in members]
-        alike = _known(own, design, ruleset.confidence, memo or ResultCache())
+        alike = _known(own, design, ruleset.confidence, cache or ResultCache())
         results |= zip(members, alike, strict=True)
     return [results[i] for i in range(len(methods))]
 
@@ -143,19 +143,19 @@ class _Design:
 
 
 def _known(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
 ) -> list[Aggregate]:
     """The aggregates of methods of one design; values (n,) a task."""
     base = repr((design, confidence, STABILITY_DRAWS)).encode()
     keys = [sha256(base + np.concatenate(values).tobytes()) for values in methods]
 
     def make(places: list[int]) -> Floats:
-        return _alike([methods[i] for i in places], design, confidence, memo)
+        return _alike([methods[i] for i in places], design, confidence, cache)
 
     heads = 11
     ends = np.cumsum([heads, design.draws])
     width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
-    rows = memo.each("aggregates", width, keys, make)
+    rows = cache.each("aggregates", width, keys, make)
     return [_unpacked(design, *np.split(row, ends)) for row in rows]
 
 
@@ -170,10 +170,10 @@ def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) ->
 
 
 def _alike(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
 ) -> Floats:
     """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
-    weights = _weights(design, memo)
+    weights = _weights(design, cache)
     rows = np.array([np.concatenate(values) for values in methods])
     middles = _middles(rows, weights.within, design.quarter)
     whole = 4 * design.quarter
@@ -223,7 +223,7 @@ class _Weights:
 
 
 @functools.lru_cache(maxsize=1)
-def _weights(design: _Design, memo: ResultCache) -> _Weights:
+def _weights(design: _Design, cache: ResultCache) -> _Weights:
     """The same for all methods of a design, and often for the defaults as well as the tuned."""
     within = np.concatenate(
         [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
@@ -234,7 +234,7 @@ def _weights(design: _Design, memo: ResultCache) -> _Weights:
     for task in range(design.n_without):
         rows = slice(ends[task] - design.sizes[task], ends[task])
         without[rows, task * n_columns : (task + 1) * n_columns] = 0
-    over = _known_over_tasks(design, memo) if len(design.tasks) >= MIN_TASKS else None
+    over = _known_over_tasks(design, cache) if len(design.tasks) >= MIN_TASKS else None
     return _Weights(within, over, without)
 
 
@@ -245,7 +245,7 @@ def _task_weights(design: _Design, task: str, n: int) -> Weights:
     return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
 
 
-def _known_over_tasks(design: _Design, memo: ResultCache) -> Weights:
+def _known_over_tasks(design: _Design, cache: ResultCache) -> Weights:
     """`_over_tasks`, kept as the bytes of a row: one method takes less time than to draw them."""
     shape = sum(design.sizes), design.draws
     dtype: np.dtype[np.signedinteger] = np.dtype(design.dtype)
@@ -257,7 +257,7 @@ def _known_over_tasks(design: _Design, memo: ResultCache) -> Weights:
         row.view(np.uint8)[0, :n_bytes] = _over_tasks(design).ravel().view(np.uint8)
         return row
 
-    row = memo.each("over tasks", width, [sha256(repr(design))], make)[0]
+    row = cache.each("over tasks", width, [sha256(repr(design))], make)[0]
     return np.frombuffer(row.data, dtype, math.prod(shape)).reshape(shape)
 
 

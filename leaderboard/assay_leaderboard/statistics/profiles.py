@@ -16,7 +16,7 @@ from scipy.special import chdtrc, ndtr
 
 from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 TAUS = tuple(step / 1000 for step in range(-250, 1501, 25))
 """Normalised scores at which a performance profile is read."""
@@ -47,7 +47,7 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
 
 
 def improvements(
-    methods: Sequence[Scores], ruleset: Ruleset, memo: ResultCache | None = None
+    methods: Sequence[Scores], ruleset: Ruleset, cache: ResultCache | None = None
 ) -> dict[tuple[int, int], tuple[float, Interval | None]]:
     """Probability that a run of i scores above one of j, and its interval, for places i < j.
 
@@ -67,7 +67,7 @@ def improvements(
     def make(places: list[int]) -> Floats:
         return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
 
-    found = (memo or ResultCache()).rows("improvements", 3, keys, make).tolist()
+    found = (cache or ResultCache()).rows("improvements", 3, keys, make).tolist()
     return {
         pair: (share, None if math.isnan(low) else Interval(low, high))
         for pair, (share, low, high) in zip(pairs, found, strict=True)

@@ -35,19 +35,19 @@ class ResultCache:
     @classmethod
     def load(cls, path: Path | None) -> ResultCache:
         """What `save` wrote; nothing from a file that is absent or not such a one."""
-        memo = cls()
+        cache = cls()
         if path is None:
-            return memo
+            return cache
         try:
             with path.open("rb") as file:
                 for name in map(str, read_array(file, allow_pickle=False).tolist()):
                     keys = read_array(file, allow_pickle=False).tolist()
                     rows = _mapped(file)
                     if rows.shape == (len(keys), _width(name)):
-                        memo._old[name] = {key: i for i, key in enumerate(keys)}, rows
+                        cache._old[name] = {key: i for i, key in enumerate(keys)}, rows
         except (OSError, ValueError, TypeError, EOFError):
             return cls()
-        return memo
+        return cache
 
     def save(self, path: Path) -> None:
         """Write the rows that were asked for, and no others.
