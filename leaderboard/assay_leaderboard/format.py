@@ -22,7 +22,7 @@ class Format:
         self._narrow = {sign: f"%{sign}.{self.digits}f" for sign in ("", "+")}
 
     def number(self, value: float | None, sign: str = "") -> str:
-        """`value` in the printed unit, "-" if there is none; `sign`: "+" to show a plus sign too."""
+        """`value` in the printed unit, "-" if there is none; with `sign` "+", a plus sign too."""
         if value is None:
             return NONE
         scaled = value * self.scale

@@ -1,4 +1,4 @@
-"""The suite tests itself (protocol 9): do its tasks carry information, do its tests err as said?
+"""The audit of the suite (protocol 9): can its tasks tell methods apart, are false findings rare?
 
 The keys of `assay audit --json`, each documented under its field.
 """
@@ -21,7 +21,7 @@ from assay_leaderboard.schema.values import Comparison, Part
 
 Soundness = Literal["sound", "problem", "not measured"]
 MOSTLY = 0.5
-"""A target counts as passed, and a task as full at its ceiling, above this share."""
+"""Share above which a target counts as reached, and a task as solved by its methods."""
 
 
 class TargetCheck(Part):
@@ -39,7 +39,7 @@ class Widest(Part):
     best: str
     worst: str
     comparison: Comparison
-    """Of the two; its p is not corrected for the choice."""
+    """Of the two; p is not corrected for having chosen them."""
 
 
 class TaskAudit(Part):
@@ -54,17 +54,17 @@ class TaskAudit(Part):
     reference: str
     reference_mean: float | None
     above_chance: Comparison | None
-    """Of the tuned reference with the chance level; None without a complete reference."""
+    """The tuned reference against the chance level; None without a complete reference."""
     targets: list[TargetCheck]
     n_methods: int
-    """Ranked ones."""
+    """Ranked methods."""
     n_pairs: int
     n_separated: int
-    """Pairs of them shown to differ (Benjamini-Hochberg over all pairs)."""
+    """Pairs of ranked methods shown to differ (Benjamini-Hochberg over all pairs)."""
     widest: Widest | None
     ceiling: float | None
-    """Share of the ranked methods within the margin of the best possible score; None where the
-    metric has none."""
+    """Share of the ranked methods within the margin of the best possible score; None where there is
+    no best possible score."""
     problems: list[str]
     """What is wrong, and what to do about it."""
 
@@ -78,31 +78,31 @@ class Audit(Part):
     confidence: float
     tasks: list[TaskAudit]
     calibration: list[TierAgreement]
-    """Per family: what the lite tier says of the standard one."""
+    """Per family: how well ranks at the lite tier agree with those at the standard tier."""
     control: ControlReport | None
     """The reference against itself under other seeds; None where `assay aa` was not run."""
     problems: list[str]
 
 
 def audit(
-    contests: Sequence[TaskComparisons],
-    tasks: Iterable[TaskCard],
+    tasks: Sequence[TaskComparisons],
+    cards: Iterable[TaskCard],
     targets: Mapping[str, Sequence[TargetReached]],
     control: ControlReport | None,
     ruleset: Ruleset,
     problems: Sequence[str] = (),
 ) -> Audit:
-    """Audit `tasks` by their records.
+    """Audit the tasks of `cards`.
 
     Args:
-        contests: the tasks with records, ranked by the tuned point.
-        tasks: the cards to audit, in the order to show them.
-        targets: by task, how the tuned reference fares at the frozen targets.
+        tasks: those with records, ranked by the tuned point.
+        cards: of the tasks to audit, in the order to show them.
+        targets: by task, how the tuned reference does at the targets.
         control: the A/A control, if it was run.
         ruleset: levels.
         problems: what could not be read.
     """
-    by_task = {task.card.slug: task for task in contests}
+    by_task = {task.card.slug: task for task in tasks}
     return Audit(
         ruleset=ruleset.version,
         alpha=ruleset.alpha,
@@ -112,9 +112,9 @@ def audit(
                 by_task.get(card.slug) or TaskComparisons(card, [], "tuned", ruleset),
                 targets.get(card.slug, ()),
             )
-            for card in tasks
+            for card in cards
         ],
-        calibration=calibrate(contests, ruleset),
+        calibration=calibrate(tasks, ruleset),
         control=control,
         problems=list(problems),
     )
@@ -154,7 +154,7 @@ def _audit(task: TaskComparisons, targets: Sequence[TargetReached]) -> TaskAudit
 
 
 def _above_chance(task: TaskComparisons) -> Comparison | None:
-    """The reference against a method that always scores the chance level."""
+    """The reference compared with a method that always scores the chance level."""
     if task.reference is None:
         return None
     values = task.sample(task.reference).values
@@ -181,7 +181,7 @@ def _widest(task: TaskComparisons) -> Widest | None:
 
 
 def _ceiling(task: TaskComparisons) -> float | None:
-    """Shares have a best possible value; other metrics are taken as open-ended."""
+    """Only metrics that are shares have a best possible value."""
     metric, ranked = task.card.metric, task.ranked
     if metric.unit != "share" or not ranked:
         return None

@@ -1,7 +1,7 @@
-"""Records to a board: one table per task, one summary per family, one overall.
+"""Evidence to a board: one table per task, one summary per family, one overall.
 
-A board is a function of the records and the cards alone; the order of records does not matter,
-and its random numbers are seeded by the ruleset and the names of tasks.
+A board depends on the records and the cards alone. The order of records does not matter, and
+random numbers are seeded by the ruleset and the names of tasks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from assay_leaderboard.statistics import paired_tests
 
 Item = TypeVar("Item")
 Samples = tuple[Sample, Sample]
-"""Of a method's tuned point and of its defaults."""
+"""Of the tuned point and of the defaults of a method."""
 OVERALL = "overall"
 """The summary of all families."""
 
@@ -50,7 +50,7 @@ def build(
     ruleset: Ruleset,
     basis: Basis = "tuned",
 ) -> Board:
-    """The board of `tasks`, in the order given; tasks without a record are left out."""
+    """The board of `tasks` in the given order; tasks without records are left out."""
     problems = list(evidence.problems)
     work: list[TaskComparisons] = []
     withdrawn: dict[str, list[Withdrawn]] = {}
@@ -69,10 +69,11 @@ def build(
 
 
 def groups(work: Sequence[Item], card: Callable[[Item], TaskCard]) -> dict[str, list[Item]]:
-    """What is summarised, by name: each family of a tier, and all of a tier that has several.
+    """The groups of tasks that are summarised, by name.
 
-    Tiers are never mixed: they differ in tuning points and in which methods can afford them. The
-    lite tier, which every method enters, has the plain names; others end in the tier's.
+    Each family of each tier is a group, and so are all tasks of a tier with several families.
+    Tiers are never mixed: they have different tuning points, and not every method is run on all.
+    Groups of the lite tier are called by the family; others have "_" and the tier's name behind.
     """
     found: dict[str, list[Item]] = {}
     for tier in get_args(Tier):
@@ -92,7 +93,7 @@ def assembled(
     ruleset: Ruleset,
     basis: Basis,
 ) -> Board:
-    """A board from its parts, in the order given."""
+    """A board from its tables and summaries, in the given order."""
     return Board(
         ruleset=ruleset.version,
         basis=basis,
@@ -109,7 +110,7 @@ def assembled(
 def past(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> list[Withdrawn]:
-    """What was published of a task and does not count any more, oldest first."""
+    """The published results on a task that no longer count, oldest first."""
     found = []
     for bundle in evidence.past:
         standing = bundle.standing
@@ -136,8 +137,8 @@ def table(
 
     Args:
         task: the task.
-        withdrawn: what was published and does not count any more.
-        both: `samples` of the task where they are known from its other table.
+        withdrawn: published results that no longer count.
+        both: `samples` of the task, if they were computed for its other table.
     """
     card = task.card
     both = samples(task) if both is None else both
@@ -234,7 +235,7 @@ def _notes(task: TaskComparisons) -> list[str]:
 
 
 def samples(task: TaskComparisons) -> dict[str, Samples]:
-    """By method; they are the same on every basis."""
+    """Statistics of both points of each method; the same for every basis."""
     tuned = _samples(task, [cell.tuned for cell in task.cells])
     defaults = _samples(task, [cell.defaults for cell in task.cells])
     methods = [cell.method for cell in task.cells]
@@ -274,7 +275,7 @@ def _sample(repetitions: Repetitions, interval: Interval | None) -> Sample:
 
 
 def only(board: Board, methods: Sequence[str]) -> Board:
-    """The same numbers with the rows of `methods` and of the references alone."""
+    """The same board with only the rows of `methods` and of the references."""
     tasks = [
         table.model_copy(
             update={

@@ -1,6 +1,6 @@
 """Two methods against each other, task by task and over all.
 
-The field docstrings are the documentation of `assay compare --json`; see assay_leaderboard.schema.board.
+The keys of `assay compare --json`, each documented under its field; see also schema.board.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Duel(Part):
     margin: float
     deterministic: bool
     preliminary: bool
-    """One of the two was run with --quick, or its repetitions are not all recorded."""
+    """One of the two was run with --quick, or lacks repetitions."""
     mean_a: float | None
     """Mean over the repetitions recorded for both; None where `comparison` is."""
     mean_b: float | None
@@ -41,7 +41,7 @@ class Duel(Part):
 
 
 class Overall(Part):
-    """All compared tasks whose reference is complete, weighing the same."""
+    """All compared tasks that are anchored, weighing the same."""
 
     tasks: list[str]
     difference: float
@@ -67,7 +67,7 @@ class ComparisonReport(Part):
     counts: dict[str, int]
     """Tasks per verdict."""
     overall: Overall | None
-    """None where no compared task has a complete reference."""
+    """None where no compared task is anchored."""
     problems: list[str]
 
 
@@ -79,7 +79,7 @@ def compare(
     ruleset: Ruleset,
     basis: Basis = "tuned",
 ) -> ComparisonReport:
-    """Compare `methods` on those of `tasks` for which either has a record, in the order given."""
+    """Compare `methods` on those of `tasks` where either has a record, in the given order."""
     problems = list(evidence.problems)
     duels: list[Duel] = []
     normalised: dict[str, values.Floats] = {}
@@ -119,7 +119,10 @@ def duel(
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
-    """The oriented differences on one task, and what they say before correction."""
+    """The differences (n,) on one task, positive where `a` is better, and their comparison.
+
+    Not corrected for other tasks.
+    """
     differences, found = meeting(task, a, b, methods)
     if not len(differences):
         return differences, found
@@ -132,7 +135,7 @@ def meeting(
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
-    """A `duel` before anything is compared: many can be compared at once."""
+    """`duel` without the comparison, so that many can be compared in one call."""
     card = task.card
     note = _why_not(task, a, methods[0]) or _why_not(task, b, methods[1])
     left, right = (task.sample(cell) if cell else None for cell in (a, b))

@@ -1,4 +1,4 @@
-"""What papers claim, and what the records say of it: the ledger.
+"""The ledger: what papers claim, and whether the records support it.
 
 The keys of `assay claims --json`, each documented under its field.
 """
@@ -28,24 +28,24 @@ Ruling = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 
 class TierVerdict(Part):
-    """All tasks of one tier together."""
+    """The verdict on a claim from all its tasks of one tier together."""
 
     tier: Tier
     verdict: Ruling
     preliminary: bool
     n_tasks: int
     n: int
-    """Paired repetitions of the mean over tasks."""
+    """Paired repetitions; each is a mean over the tasks."""
     difference: float | None
     """Mean over tasks of the paired difference, in `unit`."""
     unit: str
-    """The metric's own where all tasks share it, else "normalised"."""
+    """The unit of the metric where all tasks share it, else "normalised"."""
     interval: Interval | None
     p: float | None
     """Exact sign-flip test of the repetitions' means over tasks, Holm over the method's claims."""
     tasks: list[TaskFinding]
     note: str
-    """What the verdict rests on beside the test; empty if on nothing."""
+    """What else the verdict rests on; empty if on the test alone."""
 
 
 class ClaimRow(Part):
@@ -59,20 +59,20 @@ class ClaimRow(Part):
     paper_value: str | float | None
     metric: str
     better_than: str
-    """The slug as the card has it; "reference" stands for each task's own."""
+    """A slug, or "reference" for the reference of each task."""
     margin: float
     tuned: bool
     verdict: Ruling
     """Of the highest tier that was tested."""
     tier: Tier | None
-    """Which tier that is; None where nothing was tested."""
+    """That tier; None where nothing was tested."""
     findings: list[TierVerdict]
-    """Tiers that were tested, the highest first."""
+    """One for each tier that was tested, the highest first."""
     untested: list[str]
-    """Tasks that the claim names and that have no comparison, the smallest tier first; a pattern
-    that means no task stays as it is."""
+    """Tasks that the claim names and that have no comparison, the lowest tier first; patterns as
+    they are on the card if they match no task."""
     reasons: dict[str, str]
-    """Why, for those of them that have records."""
+    """Why they are untested, for those that have records."""
 
 
 class Ledger(Part):
@@ -83,7 +83,7 @@ class Ledger(Part):
     confidence: float
     alpha: float
     rows: list[ClaimRow]
-    """By method, in the order of its card."""
+    """By method, in the order of the claims on its card."""
     counts: dict[str, int]
     """Claims per verdict."""
     problems: list[str]
@@ -119,39 +119,41 @@ class _TierTest:
 
 @dataclass(frozen=True)
 class _Certain:
-    """What a claim comes to on a task where nothing varies."""
+    """A claim on a deterministic task."""
 
     difference: float
     holds: bool
     fails: bool
-    """By more than the margin the other way."""
+    """Worse by more than the margin."""
 
 
 def evaluate(
-    contests: Iterable[TaskComparisons],
+    compared: Iterable[TaskComparisons],
     methods: Mapping[str, SubmissionCard],
     tasks: Mapping[str, TaskCard],
     ruleset: Ruleset,
     problems: Sequence[str] = (),
 ) -> Ledger:
-    """Every claim of every card against the evidence.
+    """Judge every claim of every card.
 
-    A claim is tested on its tasks of one tier together: repetition r counts with its mean over
-    them, and the exact sign-flip test asks whether the method is better by more than the claim's
-    margin (Holm over the claims of the card). Supported: significantly so. Contradicted:
-    significantly not so or, where the claim's margin is not negative, shown to be equivalent
-    within it (a margin of 0: within the tasks' own). Deterministic tasks are compared by the
-    margin without a test: all must hold, and one that is worse, or none that holds, contradicts.
-    Where a tier has both kinds, a contradiction by either counts, and support needs both.
+    A claim is tested on all its tasks of one tier together: repetition r counts with its mean over
+    the tasks, and the exact sign-flip test asks whether the method is better by more than the
+    claim's margin (Holm over the claims of the card).
+
+    Supported: significantly better. Contradicted: significantly not better; or, where the claim's
+    margin is not negative, shown to be equivalent within it (for a margin of 0, within the mean
+    of the tasks' margins). Deterministic tasks are compared by the margin, without a test: the
+    claim is supported if it holds on all, contradicted if it fails on one or holds on none. Where
+    a tier has both kinds of tasks, support needs both, and one contradiction is enough.
 
     Args:
-        contests: the tasks with records, in any order; their `basis` does not matter.
+        compared: the tasks with records, in any order; their `basis` does not matter.
         methods: cards whose claims are judged, by slug.
-        tasks: every task a claim may mean, by slug.
+        tasks: every task that a claim may name, by slug.
         ruleset: levels, tiers and number of resamples.
         problems: what could not be read.
     """
-    by_task = {task.card.slug: task for task in contests}
+    by_task = {task.card.slug: task for task in compared}
     tiers = list(ruleset.tuning_points)
     order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
     cases = [
@@ -161,14 +163,14 @@ def evaluate(
         for task in named_tasks(claim, order)
         if task in by_task
     ]
-    on_tasks: dict[tuple[str, int], list[ClaimOnTask]] = {}
+    by_claim: dict[tuple[str, int], list[ClaimOnTask]] = {}
     found = evaluate_on_tasks((slug, claim, task) for slug, _, claim, task in cases)
     for (slug, number, *_), one in zip(cases, found, strict=True):
-        on_tasks.setdefault((slug, number), []).append(one)
+        by_claim.setdefault((slug, number), []).append(one)
     rows = []
     for slug in sorted(methods):
         claims = methods[slug].claims
-        own = [on_tasks.get((slug, number), []) for number in range(len(claims))]
+        own = [by_claim.get((slug, number), []) for number in range(len(claims))]
         rows += _judge(slug, claims, own, order, ruleset)
     counts = Counter(row.verdict for row in rows)
     return Ledger(
@@ -188,19 +190,16 @@ def _judge(
     order: Sequence[str],
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
-    """The claims of one card, each as it was on_tasks; Holm over them at each tier.
+    """The claims of one card, Holm over them at each tier.
 
     Args:
-        method: the card's.
-        claims: the card's.
-        on_tasks: of each claim.
-        order: every task a claim may mean.
+        method: slug of the card.
+        claims: of the card.
+        on_tasks: the tasks of each claim.
+        order: every task that a claim may name, in the order to list them.
         ruleset: as for `evaluate`.
     """
-    tests = [
-        _tier_tests(claim, tasks_of, ruleset)
-        for claim, tasks_of in zip(claims, on_tasks, strict=True)
-    ]
+    tests = [_tier_tests(claim, own, ruleset) for claim, own in zip(claims, on_tasks, strict=True)]
     p = _corrected(tests)
     rows = []
     for number, claim in enumerate(claims):
@@ -214,7 +213,7 @@ def _judge(
 
 
 def _corrected(tests: Sequence[Sequence[_TierTest]]) -> dict[tuple[int, Tier], float]:
-    """Holm-adjusted p by number of the claim (from 0) and tier."""
+    """Adjusted p by number of the claim (from 0) and tier."""
     raw = {
         (number, test.tier): p
         for number, of_claim in enumerate(tests)
@@ -256,7 +255,7 @@ def _row(
 
 
 def _tier_tests(claim: Claim, on_tasks: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_TierTest]:
-    """The tiers on which the claim was tested, the highest first."""
+    """The tests of a claim at each tier with a comparison, the highest tier first."""
     found = []
     for tier in reversed(ruleset.tuning_points):
         group = [h for h in on_tasks if h.finding.tier == tier]
@@ -299,10 +298,10 @@ def _tier_test(
     )
 
 
-def _certain(claim: Claim, on_tasks: ClaimOnTask) -> _Certain:
-    """A deterministic task: one number, and no doubt about it."""
-    difference = float(np.mean(list(on_tasks.differences.values())))
-    bar = claim.margin or on_tasks.task.card.metric.margin
+def _certain(claim: Claim, on_task: ClaimOnTask) -> _Certain:
+    """Judge a claim on a deterministic task, from its one difference."""
+    difference = float(np.mean(list(on_task.differences.values())))
+    bar = claim.margin or on_task.task.card.metric.margin
     return _Certain(difference, holds=difference > bar, fails=difference < min(bar, -bar))
 
 

@@ -1,4 +1,4 @@
-"""Evidence from a folder of results: the bundles that its log names, and single records beside them.
+"""Evidence from a folder of results: the bundles that its log names, and records beside them.
 
 Nothing of a bundle is extracted or run. Whole records are large, so they are read task by task.
 """
@@ -64,7 +64,7 @@ def open_folder(folder: Path) -> ResultsFolder:
 
 
 def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:
-    """Bundles that the log does not name, and results of tasks that are not `known`, a line each."""
+    """A line for each bundle that the log does not name and each task that is not `known`."""
     named = {standing.file for standings in results.standings.values() for standing in standings}
     nameless = {path.name for path in results.folder.glob("*.zip")} - named
     problems = [f"{name}: no entry of the log names it" for name in sorted(nameless)]

@@ -1,7 +1,7 @@
-"""How often and how soon: success rates, running times and curves that respect censoring.
+"""How often and how soon a target is reached: rates, running times, survival curves.
 
-A repetition that never reached a target is censored at what it spent. That amount is never averaged
-as if it had been a time of success.
+A repetition that never reached a target is censored at what it spent; that is not averaged as if it
+were the time of a success.
 """
 
 from __future__ import annotations
