@@ -1,4 +1,4 @@
-"""TODO: cells."""
+"""A cell: one method on one task, with its hyperparameter points, runs and study record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from assay.engine.descriptions import describe_method, reference_space
 from assay.engine.points import study_points
-from assay.engine.pool import Description, Pool
+from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX
 from assay.errors import AssayError
+from assay.messages import Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import (
     Compute,
@@ -123,7 +125,7 @@ def make_cells(
     for _, method in pairs:
         if method.card.slug not in described:
             try:
-                described[method.card.slug] = pool.describe(method)
+                described[method.card.slug] = describe_method(pool, method)
             except AssayError as error:
                 problems.append(str(error))
                 described[method.card.slug] = Description(hooks=[], spaces={})
@@ -135,7 +137,7 @@ def make_cells(
         space = description.spaces[task.card.family]
         if "configure_optimizer" not in description.hooks:
             if task.card.slug not in references:
-                references[task.card.slug] = pool.reference_space(task)
+                references[task.card.slug] = reference_space(pool, task)
             space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
         refs = (task_ref(task), method_ref(method))
         epoch = pool.epoch.name if pool.epoch else None

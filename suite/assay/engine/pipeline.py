@@ -1,8 +1,8 @@
 """From a selection of methods and tasks to records: plan, tune, repeat, resume.
 
-A cell is one (task, method). Its tuning runs come first; when all are recorded the best point on
-validation is selected, the study is recorded, and the paired repetitions follow. Whatever already
-has a record is not run again, so a killed command is continued by giving it again.
+A cell is one (task, method). Its tuning runs come first. When all are recorded, the best point on
+validation is selected, the study is recorded, and the paired repetitions follow. A run that has a
+record is not run again, so the same command continues one that was killed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from assay.engine.mirror import Mirror
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import AssayError, StorageError, WorkerError
-from assay.records.schema import (
-    RunRecord,
-    RunSpec,
-    StudyRecord,
-)
+from assay.records.schema import RunRecord, RunSpec, StudyRecord
 from assay.records.store import Store
 
 MAX_WORKER_ERRORS = 5
@@ -42,7 +38,7 @@ class Progress:
 
 @dataclass
 class _Study:
-    """A cell on its way."""
+    """A cell that is being run."""
 
     cell: Cell
     order: tuple[int, int]

@@ -1,7 +1,7 @@
-"""Tuning: hyperparameter points drawn in advance, selection on validation, Optuna's own study.
+"""Tuning: hyperparameter points drawn in advance, and finished tunings kept as Optuna studies.
 
-Nothing adapts: the points of a (method, task) depend on the search space and a derived seed alone,
-so runs may finish in any order and the first k points of a longer study are those of a shorter one.
+The points depend only on the search space and a derived seed, not on results. So runs may finish in
+any order, and the first k points of a longer study are those of a shorter one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def study_points(
 ) -> list[dict[str, Value]]:
     """The points of a study under the ruleset, defaults first.
 
-    The seed is the family's: methods with the same space try the same points, so that no method
-    wins by a luckier draw.
+    The seed is the family's, so methods with the same space try the same points and none wins by a
+    luckier draw.
     """
     seed = derive_seed(RULESET.seed_root, "points", family)
     return draw_points(space, RULESET.k(tier, preset), seed)

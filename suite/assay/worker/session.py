@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from assay.cards import Access, TaskCard
 from assay.errors import PluginError
+from assay.messages import WorkerSeeds
 from assay.method import Batch, Method, Plan, TrainingSet
 from assay.task import Task
 
@@ -26,15 +27,6 @@ DROP_AT, DROP_FACTOR = 0.8, 0.1
 
 class Diverged(Exception):
     """A loss or a weight is not finite."""
-
-
-@dataclass(frozen=True)
-class WorkerSeeds:
-    """The seeds a worker may know: they decide nothing that is scored."""
-
-    order: int
-    augment: int
-    method: int
 
 
 @dataclass
