@@ -187,19 +187,28 @@ with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
 """
 
 
+def installed(place: Path) -> tuple[Path, Path]:
+    """A copy of this package with data beside its code, as in a wheel, in an environment.
+
+    Gives the package and the environment's folder of packages.
+    """
+    package = place / "code" / "assay"
+    shutil.copytree(paths.PACKAGE, package)
+    (package / "bundled" / "tasks").mkdir(parents=True)
+    (package / "bundled" / "tasks" / "card.toml").write_text("sealed")
+    venv.create(place / "venv", symlinks=True)
+    (packages,) = place.glob("venv/lib/python*/site-packages")
+    packages.joinpath("code.pth").write_text(
+        "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
+    )
+    return package, packages
+
+
 @needs_bubblewrap
 def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         place = Path(name)
-        package = place / "code" / "assay"
-        shutil.copytree(paths.PACKAGE, package)
-        (package / "bundled" / "leaderboard" / "results").mkdir(parents=True)
-        (package / "bundled" / "leaderboard" / "results" / "log.jsonl").write_text("published")
-        venv.create(place / "venv", symlinks=True)
-        (packages,) = place.glob("venv/lib/python*/site-packages")
-        packages.joinpath("code.pth").write_text(
-            "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
-        )
+        package, packages = installed(place)
         attempts = [
             "open('/tmp/kept', 'w')",
             "import tempfile; tempfile.mkstemp()",
@@ -211,6 +220,7 @@ def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) 
             f"import os; os.rename('{place}', '/tmp/moved')",
             f"import os; os.rename('{place}/code', '/tmp/moved')",
             "import os; os.rename('/tmp', '/moved')",
+            f"open('{package}/bundled/tasks/card.toml')",
         ]
         listed = f"""
 import os
@@ -238,16 +248,13 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
 
 @needs_landlock
 def test_landlock_hides_what_a_wheel_has_beside_its_code(tmp_path: Path) -> None:
-    package, hidden = tmp_path / "assay", tmp_path / "assay" / "bundled" / "tasks" / "card.toml"
-    shutil.copytree(paths.PACKAGE, package)
-    hidden.parent.mkdir(parents=True)
-    hidden.write_text("secret")
-    attempts = [f"open('{package}/paths.py').read()", f"open('{hidden}').read()"]
-    looking = looks(tmp_path, tries(*attempts))
-    asking = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{ASKED}"
+    package, _ = installed(tmp_path)
+    attempts = [
+        f"open('{package}/paths.py').read()", f"open('{package}/bundled/tasks/card.toml').read()"
+    ]  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", asking, "landlock", looking],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        [tmp_path / "venv" / "bin" / "python", "-I", "-c", ASKED, "landlock",
+         looks(tmp_path, tries(*attempts))],
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
