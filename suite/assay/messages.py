@@ -1,9 +1,8 @@
 """What the supervisor, its workers and its scorer say to each other: one JSON object a line.
 
-A request names its `command`. Paths in a request are the sender's until a file has been put where
-the receiver can read it. Whoever receives a message validates it. What a worker's child leaves in
-`outcome.json` is written by whatever ran there, so sizes and numbers in it are bounded; it may
-still be a lie, and nothing that is scored rests on it.
+Whoever receives a message validates it. What a worker's child leaves in `outcome.json` is written
+by whatever ran there. Its sizes and numbers are bounded, but it may be false, and no score is taken
+from it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ MAX_TEXT, MAX_ITEMS, MAX_COUNT, MAX_SECONDS = 20_000, 20_000, 2**53, 1e9
 Limit = Literal[
     "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
 ]
+"""What a run can be stopped at (sandbox.limits)."""
 CheckStatus = Literal["ok", "failed", "note"]
+"""Of a finding of `assay check`: passed, must be changed, or something to know."""
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
@@ -30,7 +31,7 @@ Batch = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
 def clip(text: str) -> str:
-    """`text` as a message can carry it: its beginning, with U+FFFD for what UTF-8 cannot spell."""
+    """The first MAX_TEXT characters of `text`, with "?" for what UTF-8 cannot encode."""
     return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
@@ -42,7 +43,7 @@ class _Message(BaseModel):
 
 
 class WorkerStart(_Message):
-    """The first line that a worker reads: where it stands."""
+    """The first line that a worker reads: its sandbox, and the folders in it."""
 
     mechanism: Mechanism
     inbox: Path
@@ -257,7 +258,7 @@ class Done(_Message):
 
 
 class CheckBegun(_Message):
-    """A line of findings: a check that begins. The last one of a child that died is the culprit."""
+    """A line of findings: a check begins. If its child died, the last such check is to blame."""
 
     begun: Text
 

@@ -44,8 +44,8 @@ class Cell:
     compute: Compute
     preset: Preset
     epoch: str | None = None
-    """Whose hidden seeds the repetitions have. Tuning stays public: what it selected cannot
-    have been fitted to seeds that nobody knew, and the K runs are not paid for twice."""
+    """The epoch whose hidden seeds the repetitions have. Tuning keeps the public seeds: its runs
+    need not be done again, and what it selects cannot have been fitted to the hidden ones."""
 
     @property
     def r(self) -> int:
@@ -60,7 +60,7 @@ class Cell:
 
     @cached_property
     def study_id(self) -> str:
-        """Id of the study record."""
+        """Id of the cell's study record."""
         return study_id(
             self.task_ref,
             self.method_ref,
@@ -86,7 +86,7 @@ class Cell:
 
     @cached_property
     def tuning(self) -> list[RunSpec]:
-        """The K tuning runs; all share one split, so that points are compared like with like."""
+        """The K tuning runs; all have the same split, so that their scores can be compared."""
         return [self.spec(point, "tuning", 0) for point in self.points]
 
     def repetitions(self, point: dict[str, Value]) -> list[RunSpec]:
@@ -95,12 +95,12 @@ class Cell:
 
     @property
     def n_runs(self) -> int:
-        """Runs at most: fewer if the defaults win the tuning."""
+        """Most runs there can be; fewer if tuning selects the defaults."""
         return len(self.points) + self.r + self.r_defaults
 
     @property
     def r_defaults(self) -> int:
-        """Repetitions of the defaults beside those of the selected point."""
+        """Repetitions of the defaults, besides those of the selected point."""
         fixed = self.task.card.deterministic
         return RULESET.r_defaults(self.preset, len(self.points), deterministic=fixed)
 
@@ -117,7 +117,7 @@ def make_cells(
     """Cells with their search spaces, as workers describe the methods.
 
     Raises:
-        PluginError: a method cannot be loaded; all such problems at once.
+        AssayError: methods cannot be loaded; names all of them.
     """
     described: dict[str, Description] = {}
     references: dict[str, Space] = {}

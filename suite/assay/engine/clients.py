@@ -78,13 +78,18 @@ class ChildProcess:
         """Send one message and return the line that answers it.
 
         Raises:
+            PluginError: the message cannot be written, as a path in it is not UTF-8.
             WorkerError: the child died or did not answer within `seconds`.
         """
+        try:
+            line = message.model_dump_json().encode() + b"\n"
+        except ValueError as error:  # half a character in the name of a file
+            raise PluginError(f"cannot be written as UTF-8: {error}") from error
         with self._lock:
             stdin = self._process.stdin
             assert stdin is not None
             try:
-                stdin.write(message.model_dump_json().encode() + b"\n")
+                stdin.write(line)
                 stdin.flush()
             except (OSError, ValueError) as error:  # it died, or was closed
                 raise WorkerError(self._exit_message()) from error

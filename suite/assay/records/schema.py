@@ -241,9 +241,9 @@ class Isolation(_Record):
     level: Level
     mechanism: Mechanism | None = None
     profile_hash: str | None = None
-    """Of the sandbox's options, filter and limits (isolation.profile_hash)."""
+    """Of the sandbox's options, filter and limits (sandbox.mechanisms.profile_hash)."""
     probe_hash: str | None = None
-    """Of what the run found when it looked around itself (selfprobe.look)."""
+    """Of what the run saw of its sandbox (sandbox.self_check.look)."""
 
 
 class RunRecord(_Record):

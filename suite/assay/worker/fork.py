@@ -35,7 +35,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """Where the worker stands."""
+    """The worker's sandbox, and the folders in it."""
 
     mechanism: Mechanism
     out: Path

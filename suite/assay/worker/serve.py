@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _setup(start: WorkerStart) -> WorkerSetup:
-    """Where the supervisor has put this worker, with Landlock's rules if its children need them."""
+    """What the supervisor said of the sandbox, with Landlock's rules where children need them."""
     setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected)
     if start.mechanism != "landlock":
         return setup
