@@ -11,18 +11,31 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from assay.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
+from assay.cards import FAMILIES, TRACKS, Access, Family, SubmissionCard, TaskCard, read_card
 from assay.checking.report import CheckReport, CheckResult, failed, fine, note, read_findings
-from assay.engine.outcomes import DidNotEnd
+from assay.engine.outcomes import DidNotEnd, Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
+from assay.errors import AssayError, CardError, DataError, PluginError, UnknownName, WorkerError
+from assay.messages import (
+    DescribeTask,
+    Done,
+    Load,
+    Loaded,
+    MakeToys,
+    Prepare,
+    Prepared,
+    ProbeMethod,
+    ProbeTask,
+    ProbeTaskFit,
+    TaskDescription,
+)
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,
@@ -35,15 +48,28 @@ from assay.plugins.registry import (
 from assay.records.schema import Compute, RunRecord
 
 Kind = Literal["method", "task"]
-LOAD_SECONDS, METHOD_SECONDS, RESUME_SECONDS, TASK_SECONDS = 30.0, 30.0, 20.0, 300.0
+LOAD_SECONDS, METHOD_SECONDS, FIT_SECONDS, TASK_SECONDS = 30.0, 30.0, 10.0, 300.0
 SLOW_LITE_SECONDS = 2.0
 """CPU time of a run above which a task is too slow for the lite tier."""
 NULL_SHARE = 0.25
 """Untrained weights may score this share of the way from chance to the reference."""
 
 
-def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) -> bool:
-    """Check methods and tasks, given by slug or path; False if anything failed."""
+def check_all(
+    paths: list[str],
+    as_json: bool,
+    *,
+    allow_weaker: bool = False,
+    tasks: Sequence[TaskEntry] | None = None,
+) -> bool:
+    """Check methods and tasks, given by slug or path; False if anything failed.
+
+    Args:
+        paths: slugs or paths.
+        as_json: print one JSON document at the end instead of lines.
+        allow_weaker: check without a sandbox where none works.
+        tasks: try methods out on these; default: every lite task that a method may enter.
+    """
     report = CheckReport(as_json=as_json)
     subjects: list[tuple[Kind, str, Path]] = []
     for name in paths:
@@ -54,8 +80,10 @@ def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) ->
     if subjects:
         with Pool(n_workers=1, compute=Compute(), allow_weaker=allow_weaker) as pool:
             for kind, name, path in subjects:
-                check = check_method if kind == "method" else check_task
-                report.show(kind, name, check(pool, path))
+                if kind == "method":
+                    report.show(kind, name, told_once(check_method(pool, path, tasks)))
+                else:
+                    report.show(kind, name, check_task(pool, path))
     report.close()
     return report.passed
 
@@ -91,8 +119,16 @@ def _resolve(name: str) -> list[tuple[Kind, Path]]:
     )
 
 
-def check_method(pool: Pool, path: Path) -> Iterator[CheckResult]:
-    """Everything about one method: a folder, or a single .py file."""
+def check_method(
+    pool: Pool, path: Path, tasks: Sequence[TaskEntry] | None = None
+) -> Iterator[CheckResult]:
+    """Everything about one method: a folder, or a single .py file.
+
+    Args:
+        pool: where its code runs.
+        path: the folder or the file.
+        tasks: those to try it out on; default: every lite task that it may enter.
+    """
     try:
         entry = find_method(str(path))
         card, source = entry.card, entry.source
@@ -112,9 +148,26 @@ def check_method(pool: Pool, path: Path) -> Iterator[CheckResult]:
     if runnable:
         shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
         try:
-            yield from _check_on_toys(pool, card, source, shared, runnable)
+            families = {entry.card.family for entry in tasks} if tasks else set(runnable)
+            wanted = {name: sound for name, sound in runnable.items() if name in families}
+            yield from _check_on_toys(pool, card, source, shared, wanted)
+            yield from _check_on_tasks(
+                pool, card, source, shared, _enterable(card, list(wanted), tasks)
+            )
         finally:
             shutil.rmtree(shared, ignore_errors=True)
+
+
+def _enterable(
+    card: SubmissionCard, families: Sequence[Family], tasks: Sequence[TaskEntry] | None
+) -> list[TaskEntry]:
+    """The tasks to try a method out on."""
+    if tasks is None:
+        try:
+            tasks = [entry for entry in task_entries().values() if entry.card.tier == "lite"]
+        except CardError:
+            return []  # said by _check_references
+    return [e for e in tasks if e.card.family in families and illegal(card, e.card) is None]
 
 
 def _stand_in(path: Path) -> SubmissionCard:
@@ -183,22 +236,22 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
 
 def _check_code(
     pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[CheckResult, None, dict[str, bool]]:
+) -> Generator[CheckResult, None, dict[Family, bool]]:
     """Import, hooks against the track, search spaces.
 
     Returns:
         The families it can be tried out in, and whether its search space there is sound.
     """
-    request = {"probe": "load", "method": str(source), "families": card.families}
+    request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
     try:
-        loaded = pool.answer({"command": "probe", **request}, LOAD_SECONDS)
+        loaded = pool.answer(request, Loaded)
+    except Refused as error:
+        yield failed("import", str(error))
+        return {}
     except PluginError as error:
         yield failed("import", f"importing {source.name}: {error}")
         return {}
-    if "error" in loaded:
-        yield failed("import", loaded["error"])
-        return {}
-    hooks = loaded["hooks"]
+    hooks = loaded.hooks
     yield fine("import", f"overrides {', '.join(hooks) or 'nothing'}")
     foreign = [hook for hook in hooks if hook not in TRACKS[card.track]]
     if foreign:
@@ -208,43 +261,37 @@ def _check_code(
             f"track {card.track} does not allow {', '.join(foreign)} (it allows {allowed}); "
             "choose another track in card.toml: `open` allows every hook",
         )
-    for family in loaded["unknown_families"]:
+    for family in loaded.unknown_families:
         yield failed("search space", str(UnknownName("family", family, FAMILIES)))
-    if loaded["keeps_state"] != loaded["restores_state"]:
-        yield failed("resume", "state_dict and load_state_dict must be defined together")
-    problems: Mapping[str, str] = loaded["spaces"]
+    for mistake in loaded.mistakes:
+        yield failed("hooks", mistake)
+    problems = loaded.space_problems
     for text in dict.fromkeys(problems.values()):
         where = [family for family, problem in problems.items() if problem == text]
         yield failed("search space", text, where[0] if len(where) == 1 else None)
-    return {family: family not in problems for family in loaded["runnable"]}
+    return {family: family not in problems for family in loaded.runnable}
 
 
 def _check_on_toys(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[Family, bool]
 ) -> Iterator[CheckResult]:
-    common = {
-        "command": "probe",
-        "method": str(source),
-        "shared": str(shared),
-        "access": card.access,
-        "families": list(families),
-        "binary": card.binary_only,
-        "requires": card.requires,
-    }
+    toys = MakeToys(
+        folder=shared, families=list(families), binary=card.binary_only, requires=card.requires
+    )
     try:
-        pool.make_toys(common)
+        pool.ask_scorer(toys, Done)
     except (PluginError, WorkerError) as error:
         yield failed("runs", f"no toy can be made for this card: {error}")
         return
     tried: list[str] = []
     for family, sound in families.items():
-        request = {**common, "family": family, "corners": sound}
+        common: dict[str, Any] = {
+            "method": source, "shared": shared, "family": family, "access": card.access,
+        }  # fmt: skip
         log, problem, hung = shared / family / "findings.jsonl", None, False
         try:
-            answer = pool.answer({**request, "probe": "method"}, METHOD_SECONDS)
-            if answer.get("resume"):
-                halfway = {"probe": "resume", "batches": answer["resume"]}
-                pool.answer({**request, **halfway}, RESUME_SECONDS)
+            probe = ProbeMethod(**common, corners=sound, seconds=METHOD_SECONDS)
+            pool.answer(probe, Done)
         except PluginError as error:
             problem, hung = str(error), isinstance(error, DidNotEnd)
         yield from read_findings(log, problem, family)
@@ -253,6 +300,58 @@ def _check_on_toys(
             left = ", ".join(name for name in families if name not in tried)
             yield note("runs", f"not tried in {left}: it would take as long again")
             return
+
+
+def _check_on_tasks(
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, tasks: Sequence[TaskEntry]
+) -> Iterator[CheckResult]:
+    """A few batches of every task it may enter."""
+    n_fit = 0
+    for task in tasks:
+        folder = shared / f"task-{task.card.slug}"
+        folder.mkdir()
+        repetition: dict[str, Any] = {
+            "task": task.folder, "purpose": "tuning", "repetition": 0, "seed_root": "check",
+        }  # fmt: skip
+        problem = None
+        try:
+            space = pool.ask_scorer(DescribeTask(task=task.folder), TaskDescription).reference
+            files = pool.ask_scorer(Prepare(**repetition), Prepared)
+            probe = ProbeTaskFit(
+                method=source,
+                shared=folder,
+                family=task.card.family,
+                access=[name for name in card.access if name in task.card.access],
+                task=task.folder,
+                reference=space.defaults,
+                train=files.train,
+                starts=files.starts,
+                seconds=FIT_SECONDS,
+            )
+            pool.answer(probe, Done)
+        except DataError:
+            continue  # data that are not on this machine
+        except (PluginError, WorkerError) as error:
+            problem = str(error)
+        found = list(read_findings(folder / "findings.jsonl", problem, task.card.slug))
+        n_fit += not any(result.status == "failed" for result in found)
+        yield from found
+    if n_fit:
+        yield fine("tasks", f"trains and exports on {n_fit} of {len(tasks)} tasks")
+
+
+def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
+    """Each failure once: where else it was found is said at the end."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        where = places.setdefault((result.status, result.detail), [])
+        where.append(result.family or "")
+        if result.status != "failed" or len(where) == 1:
+            yield result
+    for (status, detail), where in places.items():
+        if status == "failed" and len(where) > 1:
+            others = ", ".join(name for name in dict.fromkeys(where[1:]) if name)
+            yield note("again", f"{detail.splitlines()[0][:60]}... also in {others}")
 
 
 def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
@@ -268,16 +367,16 @@ def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
     if card.superseded_by and card.superseded_by not in task_entries():
         yield failed("card", f"superseded_by: {_unknown('task', card.superseded_by)}")
     shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
-    problem, answer = None, {}
+    problem, null = None, None
     try:
         try:
-            answer = pool.audit(folder, shared, TASK_SECONDS)
+            null = pool.audit(ProbeTask(task=folder, shared=shared, seconds=TASK_SECONDS)).null
         except PluginError as error:
             problem = str(error)
         yield from read_findings(shared / "findings.jsonl", problem, None)
     finally:
         shutil.rmtree(shared, ignore_errors=True)
-    yield from _check_reference(pool, entry, answer.get("null"))
+    yield from _check_reference(pool, entry, null)
 
 
 def _check_targets(card: TaskCard) -> Iterator[CheckResult]:

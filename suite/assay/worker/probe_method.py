@@ -1,7 +1,7 @@
-"""Tries a method out on a family's toy, in a forked child of a worker: what `assay check` runs.
+"""Tries a method out on a family's toy, in a forked child of a worker, for `assay check`.
 
-Each probe streams its findings to a file, so that a method that hangs or kills its process is
-caught in the act: the check that was begun last has no finding.
+Each probe writes its findings to a file as it goes. Where a method hangs or kills its process, the
+last check in that file, which has begun and has no finding, is the one that failed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from assay.cards import FAMILIES, Family, TaskCard
+from assay.cards import FAMILIES, Access, Family, TaskCard
 from assay.errors import AssayError
 from assay.families.toys import toy_task
+from assay.messages import (
+    Done,
+    Load,
+    Loaded,
+    ProbeMethod,
+    ProbeTaskFit,
+    Refusal,
+    WorkerSeeds,
+    clip,
+)
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
 from assay.plugins.loading import describe, load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of
@@ -30,7 +40,7 @@ from assay.task import Problem, Snapshot, Task
 from assay.untrusted.weights import read_snapshot, write_tensors
 from assay.worker.findings import ResultLog, first_difference
 from assay.worker.hook_mistakes import hook_mistakes
-from assay.worker.session import Diverged, Point, Session, WorkerSeeds
+from assay.worker.session import Diverged, Point, Session
 from assay.worker.training import train
 
 BLOCK, N_ROUNDS = 8, 4
@@ -49,13 +59,13 @@ class Toy:
     problem: Problem
 
     def changed(self, task: Task) -> Toy:
-        """The same problem under another task of the family."""
+        """The same problem with another task of the family."""
         return Toy(task, self.problem)
 
 
 @dataclass
 class Trained:
-    """What one run on a toy left behind."""
+    """One finished run on a toy."""
 
     session: Session
     points: list[Point] = field(default_factory=list)
@@ -67,7 +77,7 @@ class ProbedMethod:
 
     method: type[Method]
     source: Path
-    access: frozenset[Any]
+    access: frozenset[Access]
     values: Any
 
     def session(
@@ -99,26 +109,26 @@ class ProbedMethod:
         return trained
 
 
-def load(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A method as data: hooks it overrides and, by family, what is wrong with its space."""
+def load(request: Load) -> Loaded | Refusal:
+    """Import a method: the hooks it overrides and what is wrong with its search spaces."""
     try:
-        method = load_method(Path(request["method"]))
+        method = load_method(request.method)
     except AssayError as error:
-        return {"error": str(error)}
-    problems: dict[str, str] = {}
-    for family in request["families"]:
+        return Refusal(error=clip(str(error)))
+    problems: dict[Family, str] = {}
+    for family in request.families:
         try:
             method_space(method, family)
         except AssayError as error:
-            problems[family] = str(error)
-    unknown = sorted(set(method.hyperparameters_by_family) - set(FAMILIES))
-    return {
-        "hooks": overridden_hooks(method),
-        "spaces": problems,
-        "runnable": [family for family in request["families"] if _has_defaults(method, family)],
-        "unknown_families": unknown,
-        "mistakes": list(hook_mistakes(method, Path(request["method"]))),
-    }
+            problems[family] = clip(str(error))
+    unknown = set(method.hyperparameters_by_family) - set(FAMILIES)
+    return Loaded(
+        hooks=overridden_hooks(method),
+        space_problems=problems,
+        runnable=[family for family in request.families if _has_defaults(method, family)],
+        unknown_families=sorted(clip(family) for family in unknown),
+        mistakes=[clip(mistake) for mistake in hook_mistakes(method, request.method)],
+    )
 
 
 def _has_defaults(method: type[Method], family: Family) -> bool:
@@ -132,17 +142,16 @@ def _toy(folder: Path) -> Toy:
     return Toy(task, Problem(parts["train"], [parts["start"]], parts["sealed"]))
 
 
-def _subject(request: Mapping[str, Any]) -> ProbedMethod:
-    source = Path(request["method"])
-    method = load_method(source)
-    values = hyperparameters_for(method, request["family"])()
-    return ProbedMethod(method, source, frozenset(request["access"]), values)
+def _subject(request: ProbeMethod | ProbeTaskFit) -> ProbedMethod:
+    method = load_method(request.method)
+    values = hyperparameters_for(method, request.family)()
+    return ProbedMethod(method, request.method, frozenset(request.access), values)
 
 
-def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
+def probe_method(request: ProbeMethod) -> Done:
     """Every check of a method on one family's toy."""
-    shared = Path(request["shared"]) / request["family"]
-    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
+    shared = request.shared / request.family
+    findings = ResultLog(shared / "findings.jsonl", request.method)
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)
@@ -150,7 +159,7 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
         _check_runs(findings, toy, first)
         reached = True
     if not reached:
-        return {}
+        return Done()
     with findings.check("repeatable"):
         _check_repeatable(findings, subject, toy, first)
     with findings.check("snapshot"):
@@ -159,7 +168,7 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
         _check_finalize(findings, toy.task, first.session)
     with findings.check("learning rate"):
         _check_lr(findings, subject, toy)
-    if request["corners"]:
+    if request.corners:
         with findings.check("search space"):
             _check_corners(findings, subject, toy)
     with findings.check("cost"):
@@ -167,25 +176,24 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
     if not findings.failed("repeatable"):
         with findings.check("gradients in place"):
             _check_in_place(findings, subject, toy, first)
-    return {}
+    return Done()
 
 
-def probe_task_fit(request: Mapping[str, Any]) -> dict[str, Any]:
+def probe_task_fit(request: ProbeTaskFit) -> Done:
     """A few batches of a real task: does the method train and export what the task expects?"""
-    findings = ResultLog(Path(request["shared"]) / "findings.jsonl", Path(request["method"]))
+    findings = ResultLog(request.shared / "findings.jsonl", request.method)
     with findings.check("tasks"):
-        task = load_task(Path(request["task"]))
-        subject = _subject({**request, "family": task.card.family})
-        tensors = load_file(request["train"])
-        toy = Toy(task, Problem(tensors, [load_file(request["starts"][0])]))
-        session = subject.session(toy, reference=request["reference"])
+        task = load_task(request.task)
+        subject = _subject(request)
+        toy = Toy(task, Problem(load_file(request.train), [load_file(request.starts[0])]))
+        session = subject.session(toy, reference=request.reference)
         points: list[Point] = []
         session.train_batches(N_FIT_BATCHES, points.append)
         state = points[-1].state if points else session.take_point().state
-        path = Path(request["shared"]) / "fit.safetensors"
+        path = request.shared / "fit.safetensors"
         write_tensors(state, path)
         read_snapshot(path, task.layout(toy.problem))
-    return {}
+    return Done()
 
 
 def _check_runs(findings: ResultLog, toy: Toy, trained: Trained) -> None:
@@ -396,7 +404,7 @@ def _timed(session: Session) -> float:
 
 
 def _difference(one: Sequence[Point], other: Sequence[Point]) -> str | None:
-    """Where two runs part, or None."""
+    """Where two runs first differ, or None."""
     for a, b in zip(one, other, strict=False):
         if a.batch != b.batch or a.passes != b.passes:
             return f"{a.passes} passes after batch {a.batch}, {b.passes} after batch {b.batch}"

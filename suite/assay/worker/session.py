@@ -1,6 +1,6 @@
 """One method on one task from one start: its model, its optimizers and the steps they take.
 
-A session trains any stretch of its batches when it is told to; assay.worker.training tells it.
+A session trains the batches that it is told to; assay.worker.training says which and when.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from assay.cards import Access, TaskCard
 from assay.errors import PluginError
+from assay.messages import WorkerSeeds
 from assay.method import Batch, Method, Plan, TrainingSet
 from assay.task import Task
 from assay.worker.pass_counter import PassCounter
@@ -33,17 +34,8 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class WorkerSeeds:
-    """The seeds a worker may know: they decide nothing that is scored."""
-
-    order: int
-    augment: int
-    method: int
-
-
-@dataclass(frozen=True)
 class Point:
-    """One evaluation point, as the worker hands it out."""
+    """One evaluation point: what was spent up to it, and the weights to score."""
 
     batch: int
     passes: int
@@ -63,7 +55,7 @@ def schedule_of(card: TaskCard) -> Callable[[float], float]:
 
 
 class _Calibration:
-    """Training inputs, decoded, in stored order."""
+    """The training inputs, decoded, in stored order (see method.Calibration)."""
 
     def __init__(self, task: Task, inputs: Tensor, batch_size: int) -> None:
         self._task, self._inputs, self._batch_size = task, inputs, batch_size
@@ -137,7 +129,7 @@ class _Step:
 
 @dataclass
 class _Losses:
-    """Losses since the last evaluation point, kept as tensors so that no step waits for one."""
+    """Losses since the last evaluation point, as tensors: reading one would wait for the device."""
 
     pending: list[Tensor] = field(default_factory=list)
     total: float = 0.0
@@ -164,7 +156,7 @@ class _Losses:
 
 
 class Session:
-    """One method on one task from one start; `run` trains it for the budget."""
+    """One method on one task from one start."""
 
     def __init__(
         self,
@@ -215,7 +207,7 @@ class Session:
         self.stopped = False
 
     def hook(self, name: str) -> Any:
-        """The method's hook, or None where it is the default that does nothing."""
+        """The method's hook of that name, or None where the method does not override it."""
         defined = getattr(type(self.method), name) is not getattr(Method, name)
         return getattr(self.method, name) if defined else None
 
@@ -382,8 +374,8 @@ class Session:
 def _seed_global(seed: int, device: torch.device) -> None:
     """Seed the global generators: layers and library optimizers draw from them.
 
-    Not torch.manual_seed: it formats a stack trace for every kind of device there is, which takes
-    as long as ten small steps.
+    torch.manual_seed would format a stack trace for every kind of device, which takes as long as
+    ten small steps.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)

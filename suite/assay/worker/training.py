@@ -1,4 +1,4 @@
-"""Runs sessions through Lightning: the only module that knows it.
+"""Runs sessions through Lightning; no other module imports it.
 
 The budget lives in the loader, which ends when the sessions have spent theirs. Short steps would
 drown in Lightning's cost of about 0.2 ms a step, so one Lightning step trains a chunk of batches.
@@ -20,17 +20,20 @@ CHUNK = 256
 
 
 def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -> None:
-    """Train sessions (the starts of one run) one after the other, each for the budget.
+    """Train sessions one after the other, each for the budget.
 
-    `on_point` gets the session's number and each evaluation point as it is reached. One Lightning
-    fit serves all: setting up a Trainer costs as much as fifty small steps.
+    One Lightning fit serves all: setting up a Trainer costs as much as fifty small steps.
+
+    Args:
+        sessions: the starts of one run.
+        on_point: called at each evaluation point, with the session's index and the point.
 
     Raises:
         Diverged: a loss or an exported weight is not finite.
         PluginError: a method breaks its contract.
     """
-    # Lightning asks every installed package for callbacks to add: none may join a measured run
-    # (and the search takes longer than fifty small steps).
+    # Lightning would ask every installed package for callbacks to add to a measured run, and the
+    # search takes longer than fifty small steps.
     setattr(callback_connector, "_load_external_callbacks", lambda group: [])  # noqa: B010
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
