@@ -6,14 +6,12 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from assay import atomic
 from assay.data.catalogue import DataFile, DatasetEntry, Download, dataset
 from assay.errors import DataError
 
@@ -115,63 +113,44 @@ def fetch(name: str) -> None:
 def _fetch(download: Download, wanted: tuple[DataFile, ...]) -> None:
     root = data_dir()
     root.mkdir(parents=True, exist_ok=True)
-    with new_file(root) as temporary:
-        with (
-            urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as answer,
-            temporary.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file)
-        _expect(temporary, download.file.digest, download.url)
-        if not download.archive:
-            publish(temporary, root / download.file.path)
-            return
+    if not download.archive:
+        with atomic.new_file(root / download.file.path) as temporary:
+            _download(download, temporary)
+        return
+    with atomic.temporary_file(root) as temporary:
+        _download(download, temporary)
         with tarfile.open(temporary, "r:gz") as archive:
             for target in wanted:
                 _extract(archive, target, root)
 
 
+def _download(download: Download, path: Path) -> None:
+    with (
+        urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as answer,
+        path.open("wb") as file,
+    ):
+        shutil.copyfileobj(answer, file)
+    _expect(path, download.file.digest, download.url)
+
+
 def _extract(archive: tarfile.TarFile, target: DataFile, root: Path) -> None:
-    """Copy one member out by its exact name; links and paths inside the archive do nothing."""
+    """Copy one member, found by its exact name; other paths and links are never followed."""
     try:
         member = archive.extractfile(target.path)
     except KeyError:
         member = None
     if member is None:
         raise tarfile.TarError(f"it holds no file {target.path}")
-    with new_file(root) as temporary:
-        _copy(member, temporary)
+    with atomic.new_file(root / target.path) as temporary:
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(member, file)
         _expect(temporary, target.digest, target.path)
-        publish(temporary, root / target.path)
-
-
-def _copy(source: IO[bytes], path: Path) -> None:
-    with path.open("wb") as file:
-        shutil.copyfileobj(source, file)
 
 
 def _expect(path: Path, expected: str, origin: str) -> None:
     found = digest(path, expected.partition(":")[0])
     if found != expected:
         raise OSError(f"{origin} has the digest {found}, expected {expected}")
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Rename a finished file to its place, readable for all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.chmod(0o644)
-    temporary.replace(path)
-
-
-@contextmanager
-def new_file(folder: Path) -> Iterator[Path]:
-    """A new file in `folder`, removed at the end unless it has been renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
-    os.close(handle)
-    path = Path(name)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _address(entry: DatasetEntry, file: DataFile) -> str:

@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay import atomic
 from assay.data import formats
 from assay.data.catalogue import DatasetEntry, dataset
-from assay.data.files import check, fetch, new_file, publish
+from assay.data.files import check, fetch
 from assay.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,10 +80,8 @@ def _decode(entry: DatasetEntry, path: Path) -> None:
     }
     tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path.parent) as temporary:
+        with atomic.new_file(path) as temporary:
             save_file(tensors, temporary, {"sha256": _digest(tensors)})
-            publish(temporary, path)
     except OSError as error:
         raise DataError(
             f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."

@@ -8,7 +8,6 @@ never looked at.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
-from assay import models
+from assay import atomic, models
 from assay.data.loading import cache_dir
 from assay.errors import BadWeights, StorageError
 from assay.families import classification
@@ -311,9 +310,7 @@ def _kept(path: Path) -> dict[str, Tensor] | None:
 def _publish(tensors: dict[str, Tensor], path: Path) -> None:
     """Write whole or not at all; of two writers either may win, their tensors are equal."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            save_file(tensors, Path(folder) / path.name)
-            (Path(folder) / path.name).replace(path)
+        with atomic.new_file(path) as temporary:
+            save_file(tensors, temporary)
     except OSError as error:
         raise StorageError(f"{path}: the pretrained network cannot be kept: {error}") from error

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.errors import AssayError, BundleError, PluginError, RecordError, StorageError
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay import atomic
+from assay.errors import AssayError, BundleError, PluginError, RecordError
+from assay.plugins.registry import MethodEntry, method_ref, task_entries, task_ref
 from assay.records.bundle import pack
 from assay.records.schema import MethodRef, RunRecord, StudyRecord
-from assay.records.store import Store, storage_problem
-from assay.ruleset import RULESET
+from assay.records.staleness import stale
+from assay.records.store import Store
 from assay.untrusted import text as texts
 
 
@@ -82,8 +83,11 @@ def _complete(
     entry = task_entries().get(task)
     for study in studies:
         where = f"{task}, study {study.id} ({study.preset})"
-        if reason := _stale(study, method, entry):
-            done.left_out.append(f"{where}: {reason}")
+        if entry is None:
+            done.left_out.append(f"{where}: this checkout has no such task")
+            continue
+        if reason := stale(study, task_ref(entry), method):
+            done.left_out.append(f"{where}: {reason}; run it again")
             continue
         needed = {
             *(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs
@@ -104,19 +108,6 @@ def _complete(
             )
             continue
         yield study, runs
-
-
-def _stale(study: StudyRecord, method: MethodRef, task: TaskEntry | None) -> str | None:
-    """Why the study is not one of the code and rules of now, or None."""
-    if task is None:
-        return "no task of this checkout is called so"
-    if study.ruleset != RULESET.version:
-        return f"made under ruleset {study.ruleset}, now {RULESET.version}; run it again"
-    if study.task != task_ref(task):
-        return "the task has changed since; run it again"
-    if study.method != method:
-        return "the method has changed since; run it again"
-    return None
 
 
 def _neutral(run: RunRecord) -> RunRecord:
@@ -161,11 +152,8 @@ def _write(path: Path, data: bytes) -> Path:
     Raises:
         StorageError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        atomic.write(path, data)
     except OSError as error:
-        raise StorageError(storage_problem(path.parent, error)) from error
+        raise atomic.storage_error(path, error, "choose another with --out") from error
     return path

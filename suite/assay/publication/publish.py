@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
-from assay.errors import BundleError, StorageError
+from assay import atomic
+from assay.errors import BundleError
 from assay.identity import sha256
 from assay.publication.verify import verify
 from assay.records import log
@@ -63,15 +62,11 @@ def _check(bundle: Bundle, folder: Path) -> None:
 
 def _copy(data: bytes, place: Path) -> bool:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".adding-") as file:
-            file.write(data)
-            file.flush()
-            os.chmod(file.name, 0o644)
-            os.link(file.name, place)
+        return atomic.write_new(place, data)
     except OSError as error:
-        raise StorageError(f"{place.parent}: cannot be written: {error.strerror}") from error
-    return True
+        raise atomic.storage_error(
+            place.parent, error, "choose another with --published"
+        ) from error
 
 
 def _bytes(path: Path) -> bytes:

@@ -26,8 +26,15 @@ from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch, epochs_folder, open_epoch
 from assay.errors import AssayError, PluginError, RecordError
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
-from assay.records.schema import Compute, Environment, MethodRef, RunRecord, reproduce_command
-from assay.ruleset import RULESET
+from assay.records.schema import (
+    MACHINE_FIELDS,
+    Compute,
+    Environment,
+    MethodRef,
+    RunRecord,
+    reproduce_command,
+)
+from assay.records.staleness import stale
 
 ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
 TOLERANCE_MARGINS = 2.0
@@ -38,7 +45,6 @@ six tasks without quantization 72 of 144 pairs were the same bit for bit, the ot
 most 1.15 margins. With weights of two bits a difference of rounding grows to 17 margins (median 3),
 and 7 of 24 pairs ended with another status: there no tolerance separates honest from forged.
 """
-MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
 SANDBOXED = ("L2", "L3", "L4")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -125,10 +131,11 @@ def machine_difference(known: Environment, again: Environment) -> str:
 
     Bitwise repetition is promised on CPUs alone.
     """
-    pairs = {name: (getattr(known, name), getattr(again, name)) for name in MACHINE_FIELDS}
     found = [
         "other CPU flags" if name == "cpu_flags_hash" else f"{name} {there}, here {here}"
-        for name, (there, here) in pairs.items()
+        for name, there, here in zip(
+            MACHINE_FIELDS, known.machine_key, again.machine_key, strict=True
+        )
         if there != here
     ]
     if not found and known.device != "cpu":
@@ -303,18 +310,12 @@ def _prepared(
         AssayError: why it cannot be done here.
     """
     spec = record.spec
-    if spec.ruleset != RULESET.version:
-        raise RecordError(f"made under ruleset {spec.ruleset}, now {RULESET.version}")
     if record.scorer_version != SCORER_VERSION:
         raise RecordError(f"scored by version {record.scorer_version} of the scorer, now "
                           f"{SCORER_VERSION}")  # fmt: skip
     task = find_task(spec.task.slug)
-    now = task_ref(task)
-    if now != spec.task:
-        raise RecordError(
-            f"stale task: {spec.task.slug} version {spec.task.version} has changed since "
-            f"(code {spec.task.code_hash[:12]}, now {now.code_hash[:12]})"
-        )
+    if reason := stale(spec, task_ref(task)):
+        raise RecordError(f"stale: {reason}")
     epoch = open_epoch(spec.epoch, epochs_folder(), secret) if spec.epoch else None
     method = method_of(spec.method)
     return Job(spec, task, method), epoch

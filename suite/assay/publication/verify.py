@@ -23,6 +23,7 @@ from assay.plugins.registry import illegal, method_entries, task_entries, task_r
 from assay.publication.record_checks import run_problems
 from assay.records.bundle import Bundle
 from assay.records.schema import RunRecord, RunSpec, StudyRecord, reproduce_command, select
+from assay.records.staleness import stale
 from assay.ruleset import RULESET
 from assay.space import ChoiceRange, Space, Value
 from assay.untrusted import text as texts
@@ -58,11 +59,9 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
     if entry is None:
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
         return [*found, _error("task", reason)]
-    if bundle.manifest.task != task_ref(entry):
-        # Records of another time may be sound: the checks below are those of now.
-        return [*found, _flag("stale", "the task has changed since; its numbers were not checked")]
-    if any(study.ruleset != RULESET.version for study in bundle.studies):
-        return [*found, _flag("stale", "made under another ruleset; its numbers were not checked")]
+    if reason := next(filter(None, (stale(s, task_ref(entry)) for s in bundle.studies)), ""):
+        # Stale records may be sound, but the checks below hold them against the code of now.
+        return [*found, _flag("stale", f"{reason}; its numbers were not checked")]
     found += _entered(bundle, entry.card)
     for study in bundle.studies:
         found += _study(study, bundle, entry.card)

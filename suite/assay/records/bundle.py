@@ -13,7 +13,7 @@ A bundle is read in memory, whole or not at all; see assay.untrusted.zip_archive
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.errors import BundleError, RecordError
 from assay.identity import canonical_json, sha256
-from assay.records.parsing import plain_runs, plain_study, record_from
+from assay.records.parsing import record_from
 from assay.records.schema import (
     Common,
     Environment,
@@ -181,14 +181,13 @@ def _parsed(data: bytes, path: Path) -> Bundle:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
     common = Common(environments)
-    lines = _lines_of(members[RUNS], RUNS, manifest.n_runs)
     runs = [
-        run or _run(line, f"{RUNS}, line {number}", common)
-        for number, (line, run) in enumerate(zip(lines, plain_runs(lines, common), strict=True), 1)
+        _run(_strict(line, where), where, common)
+        for where, line in _lines_of(members[RUNS], RUNS, manifest.n_runs)
     ]
     studies = [
-        _study(line, f"{STUDIES}, line {number}", common)
-        for number, line in enumerate(_lines_of(members[STUDIES], STUDIES, manifest.n_studies), 1)
+        record_from(_strict(line, where), StudyRecord, where, common)
+        for where, line in _lines_of(members[STUDIES], STUDIES, manifest.n_studies)
     ]
     return Bundle(manifest, runs, studies, source, digest, path)
 
@@ -233,25 +232,19 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
         raise BundleError(f"{where}: {key[:100]}: {first['msg'][:300]}") from error
 
 
-def _lines_of(data: bytes, name: str, n: int) -> list[bytes]:
-    """The lines of a member, as many as the manifest says."""
+def _lines_of(data: bytes, name: str, n: int) -> Iterator[tuple[str, bytes]]:
+    """The lines of a member, as many as the manifest says, each with its place for messages."""
     found = data.count(b"\n")
     if found != n or not data.endswith(b"\n"):
         raise BundleError(f"{name}: {found} lines, but {MANIFEST} says {n}")
-    return data[:-1].split(b"\n")
+    for number, line in enumerate(data[:-1].split(b"\n"), 1):
+        yield f"{name}, line {number}", line
 
 
-def _run(line: bytes, where: str, common: Common) -> RunRecord:
-    """The run of any line."""
-    value = _strict(line, where)
+def _run(value: Any, where: str, common: Common) -> RunRecord:
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected a JSON object")
     number, n = value.get("environment"), len(common.environments)
     if type(number) is not int or number not in range(n):
         raise BundleError(f"{where}: environment: expected an index below {n} into {ENVIRONMENT}")
     return record_from(value, RunRecord, where, common)
-
-
-def _study(line: bytes, where: str, common: Common) -> StudyRecord:
-    study = plain_study(line, common)
-    return study or record_from(_strict(line, where), StudyRecord, where, common)

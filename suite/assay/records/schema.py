@@ -9,7 +9,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from assay.cards import Direction, Family, Slug
-from assay.identity import ID_LENGTH, canonical_json, content_id, sha256
+from assay.identity import content_id
 from assay.ruleset import Preset, Tier
 from assay.space import Space, Value
 
@@ -34,6 +33,8 @@ Level = Literal["L0", "L1", "L2", "L3", "L4"]
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
+MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
+"""Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -137,25 +138,7 @@ class RunSpec(_Record):
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the canonical JSON's SHA-256."""
-        return sha256(self._canonical)[:ID_LENGTH]
-
-    @property
-    def _canonical(self) -> str:
-        """Its canonical JSON: joined, because few of its parts differ between most specs."""
-        epoch = "" if self.epoch is None else f'"epoch":{canonical_json(self.epoch)},'
-        return (
-            f'{{"compute":{_canonical_part(*vars(self.compute).items())},{epoch}'
-            f'"hyperparameters":{canonical_json(self.hyperparameters)},'
-            f'"method":{_canonical_part(*vars(self.method).items())},'
-            f'"purpose":"{self.purpose}","repetition":{self.repetition},'
-            f'"ruleset":{self.ruleset},"schema_version":{self.schema_version},'
-            f'"task":{_canonical_part(*vars(self.task).items())}}}'
-        )
-
-
-@lru_cache(maxsize=1024)
-def _canonical_part(*items: tuple[str, str | int]) -> str:
-    return canonical_json(dict(items))
+        return content_id(self.model_dump(mode="json"))
 
 
 @pydantic_dataclass(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -255,6 +238,11 @@ class Environment(_Record):
     dirty: bool | None = None
     lock_hash: str | None = None
     device: str = "cpu"
+
+    @property
+    def machine_key(self) -> tuple[str, ...]:
+        """Equal for two runs on the same kind of machine: the values of MACHINE_FIELDS."""
+        return tuple(getattr(self, name) for name in MACHINE_FIELDS)
 
 
 class Isolation(_Record):

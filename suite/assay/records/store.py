@@ -9,21 +9,19 @@ A record is written once, whole, under the id of its spec, and never edited.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from assay import atomic
 from assay.errors import RecordError, StorageError
 from assay.records.parsing import parse_record
 from assay.records.schema import AnyRecord, RunRecord, StudyRecord
 
 MAX_RECORD_BYTES = 4_000_000
 MLFLOW_RUNS = "mlflow-runs.json"
-TEMPORARY = ".writing-"
 
 
 class Store:
@@ -55,10 +53,9 @@ class Store:
         path = self.path_of(record)
         text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _write_once(path, text.encode())
+            return atomic.write_new(path, text.encode())
         except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
+            raise self.storage_error(error) from error
 
     def check_writable(self) -> None:
         """Fail before any work is done rather than after.
@@ -72,12 +69,21 @@ class Store:
                 probe.write(b"assay")
                 probe.flush()
         except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
+            raise self.storage_error(error) from error
+
+    def storage_error(self, error: OSError) -> StorageError:
+        """The error to show a user when this folder cannot be written."""
+        said = atomic.storage_error(
+            f"the results folder {self.root}",
+            error,
+            "choose another with --results or ASSAY_RESULTS",
+        )
+        return StorageError(f"{said}; finished runs are kept")
 
     def sweep(self) -> None:
         """Remove what a killed command was writing; only while no other command writes here."""
         for folder in ("runs", "studies"):
-            for path in (self.root / folder).glob(f"*/*/{TEMPORARY}*"):
+            for path in (self.root / folder).glob(f"*/*/{atomic.TEMPORARY}*"):
                 path.unlink(missing_ok=True)
 
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
@@ -139,13 +145,13 @@ class Store:
         return {record: run for record, run in found.items() if isinstance(run, str)}
 
     def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
-        """Add to what `mlflow_runs` says."""
+        """Add MLflow's run ids, by record id, to those kept before.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
-        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=TEMPORARY)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(together + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, self.root / MLFLOW_RUNS)
+        atomic.write(self.root / MLFLOW_RUNS, together.encode() + b"\n")
 
     def _all(
         self,
@@ -188,32 +194,3 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
     if record.id != path.stem:
         raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
     return record
-
-
-def _write_once(path: Path, data: bytes) -> bool:
-    """Write a temporary file, then link it to its name: whole or not at all, never twice."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        os.unlink(temporary)
-
-
-def storage_problem(root: Path, error: OSError) -> str:
-    """What to tell the user about a results folder that cannot be written."""
-    if error.errno == errno.ENOSPC:
-        advice = "the disk is full: free some space"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "it is read-only for you: choose another with --results or ASSAY_RESULTS"
-    else:
-        advice = error.strerror or str(error)
-    return f"cannot write to the results folder {root}: {advice}; finished runs are kept"
