@@ -7,6 +7,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def _left_out(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
             statement_starts = False
 
 
+@lru_cache(maxsize=256)  # tasks share the files of their family
 def _significant(source: bytes) -> bytes:
     """The tokens of a Python file, layout marked, comments and docstrings dropped."""
     kept: list[str] = []

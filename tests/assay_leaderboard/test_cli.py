@@ -263,7 +263,7 @@ class TestAudit:
     @pytest.mark.usefixtures("results")
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(StorageError, match=r"cannot write to .*file/audit.json: Not a dir"):
+        with pytest.raises(StorageError, match=r"cannot write to .*file/audit.json: "):
             call("audit", "--write", str(tmp_path / "file/audit.json"))
 
 
