@@ -13,7 +13,6 @@ from assay.detectors.baselines import (
     cpu_per_pass,
     distance_of,
     ids,
-    machine_of,
     val_of,
 )
 from assay.detectors.source import defined_hooks
@@ -37,14 +36,14 @@ _CHANGES_FIRST_LOSS = frozenset(
 )
 
 
-def first_loss(cell: Subject) -> Iterator[Flag]:
+def first_loss(subject: Subject) -> Iterator[Flag]:
     """The first batch's loss under weights and data that the suite issued, whatever the method."""
-    if not cell.source or defined_hooks(cell.source) & _CHANGES_FIRST_LOSS:
+    if not subject.source or defined_hooks(subject.source) & _CHANGES_FIRST_LOSS:
         return
     off: list[RunRecord] = []
     silent: list[RunRecord] = []
     worst = (0.0, 0.0, 0.0)
-    for run in cell.runs:
+    for run in subject.runs:
         if run.checks is None:
             continue
         expected, claimed = run.checks.reference_first_losses, run.checks.first_losses
@@ -64,33 +63,33 @@ def first_loss(cell: Subject) -> Iterator[Flag]:
     if off:
         yield Flag(
             code="first_loss",
-            message=f"{len(off)} of {len(cell.runs)} runs began with a loss that the issued "
+            message=f"{len(off)} of {len(subject.runs)} runs began with a loss that the issued "
             f"weights and batch do not have: {worst[1]:.4g} instead of {worst[2]:.4g}",
             runs=ids(off),
         )
     if silent:
         yield Flag(
             code="first_loss",
-            message=f"{len(silent)} of {len(cell.runs)} runs reported no first loss",
+            message=f"{len(silent)} of {len(subject.runs)} runs reported no first loss",
             runs=ids(silent),
         )
 
 
-def repeated_result(cell: Subject) -> Iterator[Flag]:
+def repeated_result(subject: Subject) -> Iterator[Flag]:
     """Two different problems never end in the same weights or the same curve."""
-    if cell.card.deterministic:
+    if subject.card.deterministic:
         return
     hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
     curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
     # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose share
     # is the same in every split. Nor are the weights where a function is solved.
-    for run in _sharing(_end, cell.runs):
+    for run in _sharing(_end, subject.runs):
         points = [(point.val, point.test) for point in run.curve]
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
             curves.setdefault(curve, {}).setdefault(_problem(run), run)
-    for run in _sharing(lambda run: run.weights_sha256, cell.runs):
-        if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
+    for run in _sharing(lambda run: run.weights_sha256, subject.runs):
+        if run.weights_sha256 and not (subject.card.family == "functions" and _solved(run)):
             hashes.setdefault(run.weights_sha256, {}).setdefault(_problem(run), run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
@@ -129,10 +128,10 @@ def _solved(run: RunRecord) -> bool:
     return min(last.values(), default=0.0) >= 1.0
 
 
-def cost(cell: Subject) -> Iterator[Flag]:
+def cost(subject: Subject) -> Iterator[Flag]:
     """CPU time, measured outside the worker, against passes and seconds, which it counts."""
     threaded, hidden = [], []
-    for run in cell.runs:
+    for run in subject.runs:
         usage, threads = run.usage, run.spec.compute.threads
         wall = threads * usage.wall_seconds
         if usage.cpu_seconds > CPU_OVER_WALL * wall + CPU_SLACK_SECONDS:
@@ -152,12 +151,12 @@ def cost(cell: Subject) -> Iterator[Flag]:
                 f"{most.wall_seconds:.2f} s, {most.train_seconds:.2f} s of it training",
                 runs=ids(found),
             )
-    yield from _cost_ratio(cell)
+    yield from _cost_ratio(subject)
 
 
-def _cost_ratio(cell: Subject) -> Iterator[Flag]:
+def _cost_ratio(subject: Subject) -> Iterator[Flag]:
     """CPU seconds per pass over the reference method's on the same kind of machine."""
-    own, (theirs, n) = cpu_per_pass(cell.runs), cell.baseline.cost(machine_of(cell.runs[0]))
+    own, (theirs, n) = cpu_per_pass(subject.runs), subject.baseline.cost(subject.runs[0])
     if not own or not n:
         return
     ratio = median(own) / theirs
@@ -168,22 +167,22 @@ def _cost_ratio(cell: Subject) -> Iterator[Flag]:
             message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
             f"{theirs * 1e3:.3g} (n={n}): ratio {ratio:.2f}, expected "
             f"{low:g} to {high:g}",
-            runs=ids(cell.runs),
+            runs=ids(subject.runs),
         )
 
 
-def weight_distance(cell: Subject) -> Iterator[Flag]:
+def weight_distance(subject: Subject) -> Iterator[Flag]:
     """How far the weights moved, against baselines that took as many steps."""
-    known, chance, sign = cell.baseline.moved, cell.card.metric.chance, cell.sign
+    known, chance, sign = subject.baseline.moved, subject.card.metric.chance, subject.sign
     far, still = [], []
-    for run in cell.runs:
+    for run in subject.runs:
         distance = distance_of(run)
         if distance is None:
             continue
         if distance > MAX_DISTANCE_RATIO * known.largest:
             far.append(run)
         # A quantization task starts from a trained network: it scores without a step.
-        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
+        if subject.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
             continue
         if distance <= MIN_DISTANCE_RATIO * known.smallest(sign * val_of(run)):
             still.append(run)

@@ -21,11 +21,11 @@ GAP_SIGMA = 5.0
 """Standard errors, beside the task's margin. Honest: at most 0.22 of that."""
 
 
-def above_ceiling(cell: Subject) -> Iterator[Flag]:
+def above_ceiling(subject: Subject) -> Iterator[Flag]:
     """Scores that no method can have, or none that knows no more than the clean labels."""
-    card = cell.card
+    card = subject.card
     if card.metric.unit == "share":
-        outside = [r for r in cell.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
+        outside = [r for r in subject.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
         if outside:
             yield Flag(
                 code="above_ceiling",
@@ -33,22 +33,22 @@ def above_ceiling(cell: Subject) -> Iterator[Flag]:
                 runs=ids(outside),
             )
     if card.family == "functions":
-        yield from _above_area(cell)
+        yield from _above_area(subject)
     elif card.family == "noisy_labels" and card.recipe.get("noise") != "human":
-        yield from _above_noise(cell)
-    yield from _perfect(cell)
+        yield from _above_noise(subject)
+    yield from _perfect(subject)
 
 
-def _above_area(cell: Subject) -> Iterator[Flag]:
+def _above_area(subject: Subject) -> Iterator[Flag]:
     """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
-    budget = cell.card.budget.passes or cell.card.budget.batches
-    first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
+    budget = subject.card.budget.passes or subject.card.budget.batches
+    first = subject.card.evaluation.batches(subject.card.budget.batches)[0]
     ceiling = 1 - first / (2 * budget)
-    floor = cell.card.recipe.get("gap_floor")
+    floor = subject.card.recipe.get("gap_floor")
     lowest = math.log10(floor) if isinstance(floor, float) else -math.inf
     found = [
         run
-        for run in cell.runs
+        for run in subject.runs
         if max(val_of(run), test_of(run)) > ceiling + 1e-9
         or (run.result and run.result.secondary.get("log10_gap", 0.0) < lowest - 1e-9)
     ]
@@ -61,10 +61,10 @@ def _above_area(cell: Subject) -> Iterator[Flag]:
         )
 
 
-def _above_noise(cell: Subject) -> Iterator[Flag]:
+def _above_noise(subject: Subject) -> Iterator[Flag]:
     """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
-    rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
-    for group in cell.groups:
+    rate, n_val = float(subject.card.recipe["noise_rate"]), int(subject.card.split["val"])
+    for group in subject.groups:
         mean = fmean(group.vals)
         sd = math.sqrt(rate * (1 - rate) / (n_val * len(group)))
         if mean > 1 - rate + CEILING_SIGMA * sd:
@@ -76,16 +76,16 @@ def _above_noise(cell: Subject) -> Iterator[Flag]:
             )
 
 
-def _perfect(cell: Subject) -> Iterator[Flag]:
+def _perfect(subject: Subject) -> Iterator[Flag]:
     """No error at all in most repetitions, where the best baseline makes many."""
-    if cell.card.family == "functions" or cell.card.metric.unit != "share":
+    if subject.card.family == "functions" or subject.card.metric.unit != "share":
         return
-    best = cell.baseline.best_test
+    best = subject.baseline.best_test
     if best is None:
         return
-    n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
+    n_test = int(subject.card.split.get("test", OFFICIAL_TEST))
     chance = best**n_test
-    for group in cell.groups if chance < MAX_CHANCE else ():
+    for group in subject.groups if chance < MAX_CHANCE else ():
         perfect = [run for run in group if test_of(run) == 1.0]
         if 2 * len(perfect) >= len(group):
             yield Flag(
@@ -96,15 +96,15 @@ def _perfect(cell: Subject) -> Iterator[Flag]:
             )
 
 
-def fast_convergence(cell: Subject) -> Iterator[Flag]:
+def fast_convergence(subject: Subject) -> Iterator[Flag]:
     """Validation curves that lie many standard deviations of a run above every baseline's."""
-    if not cell.baseline.enough:
+    if not subject.baseline.enough:
         return
-    for group in cell.groups:
+    for group in subject.groups:
         leads = [
             lead
             for key, values in group.curves.items()
-            if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
+            if len(values) >= MIN_CURVES and (lead := _lead(key, values, subject))
         ]
         if leads:
             most = max(leads)
@@ -127,16 +127,16 @@ class _Lead(NamedTuple):
     spread: float
 
 
-def _lead(key: CurveKey, values: Sequence[float], cell: Subject) -> _Lead | None:
+def _lead(key: CurveKey, values: Sequence[float], subject: Subject) -> _Lead | None:
     """Against the best mean, in units of the largest spread among the baselines and `values`.
 
     None where it is not above CONVERGENCE_SIGMA.
     """
-    level = cell.baseline.level(key)
+    level = subject.baseline.level(key)
     if level is None:
         return None
-    mean, best = fmean(values), level.highest if cell.sign > 0 else level.lowest
-    ahead, known = cell.sign * (mean - best), max(cell.card.metric.margin, level.spread)
+    mean, best = fmean(values), level.highest if subject.sign > 0 else level.lowest
+    ahead, known = subject.sign * (mean - best), max(subject.card.metric.margin, level.spread)
     if ahead / known <= CONVERGENCE_SIGMA:
         return None  # whatever the spread of `values`: a larger one makes it less
     spread = max(known, sd(values))
@@ -144,14 +144,14 @@ def _lead(key: CurveKey, values: Sequence[float], cell: Subject) -> _Lead | None
     return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
 
 
-def val_test_gap(cell: Subject) -> Iterator[Flag]:
+def val_test_gap(subject: Subject) -> Iterator[Flag]:
     """Validation against what baselines with the same test score have there.
 
     A line through the chance level, where both are the same: noisy validation labels take more off
     a good score than off a poor one. A free line would not hold far from the baselines.
     """
-    if cell.card.family == "functions":
-        unequal = [run for run in cell.runs if val_of(run) != test_of(run)]
+    if subject.card.family == "functions":
+        unequal = [run for run in subject.runs if val_of(run) != test_of(run)]
         if unequal:
             yield Flag(
                 code="val_test_gap",
@@ -159,13 +159,13 @@ def val_test_gap(cell: Subject) -> Iterator[Flag]:
                 runs=ids(unequal),
             )
         return
-    gap, chance = cell.baseline.gap, cell.card.metric.chance
+    gap, chance = subject.baseline.gap, subject.card.metric.chance
     if gap is None:
         return
-    for group in cell.groups:
+    for group in subject.groups:
         excess = fmean(group.residuals(gap.slope, chance))
         band = GAP_SIGMA * gap.spread * math.sqrt(1 / len(group) + 1 / gap.n)
-        band += cell.card.metric.margin
+        band += subject.card.metric.margin
         if abs(excess) > band:
             yield Flag(
                 code="val_test_gap",
