@@ -129,7 +129,7 @@ def of_records(
     evidence = Evidence([], {})
     runs: dict[str, RunRecord] = {}
     studies = [study for records in found for study in records.studies]
-    named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
+    named = {i for study in studies for i in study.repetition_ids}
     for records in found:
         evidence = together(evidence, records.evidence_of(named))
         runs = {**records.runs, **runs}
@@ -140,7 +140,7 @@ def of_records(
     tests: dict[str, list[float | None]] = {}
     for cell, study in kept:
         scores = tests.setdefault(cell.method, [])
-        own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
+        own |= {i: runs[i] for i in study.repetition_ids if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
             wrong = _misfit(study, trial, run) if run else ""

@@ -182,7 +182,7 @@ def _from_store(
     studies = list(store.studies(problems, task))
     runs: dict[str, RunRecord] = {}
     for study in studies:
-        _add(runs, store, study, {*study.selected_runs, *study.default_runs}, problems)
+        _add(runs, store, study, set(study.repetition_ids), problems)
     # Before the trials: what is odd must not depend on who asks.
     flags = suspicions.flags(studies, runs) if suspicions else {}
     for study in studies if trials else ():

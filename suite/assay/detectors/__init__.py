@@ -53,7 +53,7 @@ def detect(
     if completed:
         task, method = completed[0].spec.task, completed[0].spec.method.slug
         known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
-        named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
+        named = {i for study in studies for i in study.repetition_ids}
         subject = Subject(
             card=card,
             runs=completed,

@@ -89,11 +89,9 @@ def _complete(
         if reason := stale(study, task_ref(entry), method):
             done.left_out.append(f"{where}: {reason}; run it again")
             continue
-        needed = {
-            *(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs
-        }  # fmt: skip
+        needed = sorted(study.run_ids)
         try:
-            found = [store.run(task, study.method.slug, run_id) for run_id in sorted(needed)]
+            found = [store.run(task, study.method.slug, run_id) for run_id in needed]
         except RecordError as error:
             done.left_out.append(f"{where}: {error}")
             continue

@@ -330,10 +330,8 @@ def _space_problem(space: Space) -> str | None:
 
 
 def _strays(bundle: Bundle) -> Findings:
-    """Runs beside the plan could be tries that were not counted."""
-    named = {trial.run_id for study in bundle.studies for trial in study.trials}
-    for study in bundle.studies:
-        named |= {*study.selected_runs, *study.default_runs}
+    """Runs outside of the studies could be attempts that were not counted."""
+    named = {run_id for study in bundle.studies for run_id in study.run_ids}
     strays = [run.id for run in bundle.runs if run.id not in named]
     if strays:
         yield _error("stray", f"{len(strays)} run(s) belong to no study of the bundle: {strays[0]}")

@@ -322,6 +322,17 @@ class StudyRecord(_Record):
     """Whose hidden seeds the repetitions have; the trials are those of the public tuning."""
     created_at: str
 
+    @property
+    def repetition_ids(self) -> list[str]:
+        """Ids of its repetitions: those of the winning point, then those of the defaults."""
+        return [*self.selected_runs, *self.default_runs]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Ids of all its runs, each once: trials, then repetitions."""
+        trials = (trial.run_id for trial in self.trials)
+        return list(dict.fromkeys([*trials, *self.repetition_ids]))
+
 
 def study_id(
     task: TaskRef,
