@@ -19,7 +19,7 @@ Expected = Literal["failed", "no gain", "flagged", "open"]
 """How the registry says an attack ends: its run fails; it completes and gains nothing; it gains and
 a detector flags it; it gains and nothing notices."""
 AttackResult = Literal["failed", "no gain", "flagged", "open", "broken", "elsewhere"]
-"""How an attack did end: also "broken", it could not be judged; "elsewhere", other tests show it."""
+"""How an attack ended: also "broken", not to be judged, and "elsewhere", shown by another test."""
 
 
 class Attack(BaseModel):

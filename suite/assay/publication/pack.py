@@ -1,4 +1,4 @@
-"""From a results folder to bundles: which cells are complete and current, and what stays out."""
+"""`assay pack`: bundles of the complete and current studies of a results folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from assay.untrusted import text as texts
 
 @dataclass
 class Packed:
-    """What one `assay pack` did."""
+    """The result of one `assay pack`."""
 
     written: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """One line for each study that is in no bundle, with the reason."""
+    """A line with the reason for each study that is in no bundle."""
 
 
 def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
@@ -31,7 +31,7 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
 
     Raises:
         PluginError: the method is a single file: a submission is a folder with a card.
-        BundleError: a record or the source tells on its user; the field is named.
+        BundleError: a record or the source holds private data; names the field.
         AssayError: there is nothing to pack; every reason.
         StorageError: `out` cannot be written.
     """
@@ -68,7 +68,7 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
 
 
 def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecord]]:
-    """The method's studies by task; unreadable ones are left out."""
+    """The method's studies by task; unreadable ones are added to `done.left_out`."""
     found: dict[str, list[StudyRecord]] = {}
     for study in store.studies(done.left_out):
         if study.method.slug == slug:
@@ -79,7 +79,7 @@ def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecor
 def _complete(
     task: str, method: MethodRef, studies: list[StudyRecord], store: Store, done: Packed
 ) -> Iterator[tuple[StudyRecord, list[RunRecord]]]:
-    """The studies that are current and have a record of every run, each with its runs."""
+    """The studies that are current and have all their records, each with its runs."""
     entry = task_entries().get(task)
     for study in studies:
         where = f"{task}, study {study.id} ({study.preset})"
@@ -109,13 +109,13 @@ def _complete(
 
 
 def _neutral(run: RunRecord) -> RunRecord:
-    """The run with its message, free text of the method's, as one printable line without paths."""
+    """The run with its message, which the method wrote, as one printable line without paths."""
     said = "".join(c if c.isprintable() else " " for c in run.message)
     return run.model_copy(update={"message": texts.without_paths(said)})
 
 
 def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
-    """Refuse what tells on its user.
+    """Refuse a record that holds a path of this machine or a name of its user.
 
     Raises:
         BundleError: naming the field.
@@ -130,7 +130,7 @@ def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
 
 
 def _check_source(name: str, data: bytes) -> None:
-    """Refuse source that names this user's home.
+    """Refuse source that names this user's home folder.
 
     Raises:
         BundleError: naming the file and the line.
@@ -145,7 +145,7 @@ def _check_source(name: str, data: bytes) -> None:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    """The file named by its content: one that is there already is the same.
+    """Write a bundle; its name is made of its content, so an existing file is the same.
 
     Raises:
         StorageError: it cannot be written.

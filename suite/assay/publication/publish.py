@@ -1,4 +1,4 @@
-"""Adds a bundle to a published folder: checked, copied and logged, in that order."""
+"""Adds a bundle to a published folder: checks it, copies it and logs it, in this order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
 def add(
     folder: Path, kind: Kind, bundle: Path, *, replaces: Path | None = None, note: str = ""
 ) -> Entry:
-    """Log what happened to `bundle`; one that is new is verified and copied into `folder` first.
+    """Log what happened to `bundle`; a new one is first verified and copied into `folder`.
 
     Args:
         folder: the published folder; made if it is not there.
-        kind: see publog.Entry.
+        kind: see records.log.Entry.
         bundle: a file anywhere, or the name of one in `folder`.
-        replaces: for supersede and correct, the published bundle whose place it takes.
+        replaces: for supersede and correct, the published bundle that it replaces.
         note: the reason.
 
     Raises:
@@ -50,7 +50,9 @@ def add(
 
 
 def _check(bundle: Bundle, folder: Path) -> None:
-    same_task = sorted(folder.glob(f"{bundle.manifest.task.slug}--*.zip"))  # all that it looks at
+    same_task = sorted(
+        folder.glob(f"{bundle.manifest.task.slug}--*.zip")
+    )  # verify compares no others
     others = [read_bundle(path) for path in same_task]
     errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
     if errors:

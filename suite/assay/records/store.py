@@ -31,21 +31,21 @@ class Store:
         self.root = root
 
     def run_path(self, task: str, method: str, run_id: str) -> Path:
-        """Where the record of a run lies."""
+        """The path of a run's record."""
         return self.root / "runs" / task / method / f"{run_id}.json"
 
     def study_path(self, task: str, method: str, record_id: str) -> Path:
-        """Where the record of a study lies."""
+        """The path of a study's record."""
         return self.root / "studies" / task / method / f"{record_id}.json"
 
     def path_of(self, record: RunRecord | StudyRecord) -> Path:
-        """Where `record` belongs."""
+        """The path where `record` belongs."""
         if isinstance(record, RunRecord):
             return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
         return self.study_path(record.task.slug, record.method.slug, record.id)
 
     def write(self, record: RunRecord | StudyRecord) -> bool:
-        """Publish `record`; False if one with its id is already there (the first one stays).
+        """Write `record`; False if there is one with its id, which stays as it is.
 
         Raises:
             StorageError: the folder cannot be written; nothing is left behind.
@@ -58,7 +58,7 @@ class Store:
             raise self.storage_error(error) from error
 
     def check_writable(self) -> None:
-        """Fail before any work is done rather than after.
+        """Fail now, rather than after hours of work.
 
         Raises:
             StorageError: a file cannot be created in the folder.
@@ -81,7 +81,7 @@ class Store:
         return StorageError(f"{said}; finished runs are kept")
 
     def sweep(self) -> None:
-        """Remove what a killed command was writing; only while no other command writes here."""
+        """Remove unfinished files of killed commands; call it while no other command writes."""
         for folder in ("runs", "studies"):
             for path in (self.root / folder).glob(f"*/*/{atomic.TEMPORARY}*"):
                 path.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ class Store:
             return None
 
     def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
-        """The record at `path`, which must be its place: a copy elsewhere would count twice."""
+        """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
         record = read_record(path, model)
         if self.path_of(record) != path:
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
@@ -133,8 +133,8 @@ class Store:
         return sorted(path.name for path in (self.root / "studies").glob("*/"))
 
     def mlflow_runs(self) -> dict[str, str]:
-        """MLflow's run ids by record id, as far as the mirror noted them; a damaged note is none:
-        the mirror writes it again.
+        """MLflow's run ids by record id; empty if the file is missing or damaged, for the mirror
+        writes it again.
         """
         try:
             found = json.loads((self.root / MLFLOW_RUNS).read_text(encoding="utf-8"))
