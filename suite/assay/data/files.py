@@ -1,4 +1,4 @@
-"""Published files on disk: where they lie, whether they are the published ones, fetching them."""
+"""Published files on disk: their place, the check of their digests, their download."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class FileStatus:
 
     state: Literal["present", "missing", "corrupt"]
     path: Path | None
-    """The first file that is missing or corrupt, else the folder; None: part of scikit-learn."""
+    """The first missing or corrupt file, else the folder; None for data of scikit-learn."""
     advice: str = ""
-    """What to do, where something has to be done."""
+    """How to get the file, if it is missing or corrupt."""
 
 
 def data_dir() -> Path:
-    """Where published files are looked for: $ASSAY_DATA, by default ~/assay-data."""
+    """The folder of published files: $ASSAY_DATA, by default ~/assay-data."""
     return Path(os.environ.get("ASSAY_DATA") or "~/assay-data").expanduser()
 
 
 def status(name: str) -> FileStatus:
-    """Whether the files of data set `name` are there and are the published ones.
+    """Whether the files of data set `name` exist and have the published digests.
 
     Raises:
         UnknownName: there is no such data set.
@@ -53,7 +53,7 @@ def status(name: str) -> FileStatus:
 
 
 def check(entry: DatasetEntry, file: DataFile) -> Path:
-    """The path of a published file, whose digest is right.
+    """The path of a published file, after a check of its digest.
 
     Raises:
         DataError: it is missing, unreadable, truncated or another file.
@@ -85,11 +85,11 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 def fetch(name: str) -> None:
-    """Download what is missing of data set `name`; files that are there are only checked.
+    """Download the missing files of data set `name`, and check the others.
 
     Raises:
-        DataError: no network, no space, or what came is not the published file; nothing half
-            written stays.
+        DataError: there is no network or no space, or a file is not the published one; no
+            unfinished file is left behind.
     """
     entry = dataset(name)
     if entry.needs:
@@ -154,5 +154,5 @@ def _expect(path: Path, expected: str, origin: str) -> None:
 
 
 def _address(entry: DatasetEntry, file: DataFile) -> str:
-    """Where a published file can be had."""
+    """The address of a published file, or of the archive that holds it."""
     return next(d.url for d in entry.downloads if d.archive or d.file == file)
