@@ -36,7 +36,7 @@ class ClassImbalance(Classification):
         self.profile, self.ratio = profile, float(ratio)
 
     def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
-        """Val and test as in Classification; of the rest, as many of each class as the profile says.
+        """Val and test as in Classification; of the rest, the profile's number of each class.
 
         Raises:
             PluginError: too few examples of a class are left beside val and test.

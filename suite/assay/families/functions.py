@@ -87,7 +87,7 @@ class Objective(nn.Module):
         """The noiseless function at the unknowns: a scalar."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The value that a method sees, a scalar; `inputs` (n, k) are rows of noise, k = 0 if none."""
+        """The scalar that a method sees; `inputs` (n, k) are n rows of noise, k = 0 if none."""
         return self.value()
 
 
@@ -123,7 +123,7 @@ class Trace:
 
     start_gap: float
     passes: Sequence[int]
-    """At each snapshot, increasing: the larger of passes and batches, as passes may be uncounted."""
+    """At each snapshot, increasing: the larger of passes and batches, as some are not counted."""
     gaps: Sequence[float]
     """At each snapshot, at most GAP_CEILING."""
 

@@ -35,8 +35,8 @@ class NoisyLabels(Classification):
     `recipe.noise_rate`, the share of all given labels that is wrong; for asymmetric noise also
     `recipe.flip_rate`, the share that is wrong in each class that CONFUSABLE names.
 
-    Validation labels get the same noise as training labels: where there are no clean labels to train
-    on, there are none to select by. Sealed `clean_targets` are the true labels of the training
+    Validation labels get the same noise as training labels: without clean labels to train on, there
+    are none to select by. Sealed `clean_targets` are the true labels of the training
     examples. Human labels (Wei et al., ICLR 2022) are the same in every repetition.
     """
 

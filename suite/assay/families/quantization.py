@@ -51,7 +51,7 @@ class Quantization(Classification):
     are trained on a GPU where there is one and kept on disk, in the cache folder of assay.data.
 
     Mixed precision is allowed: a layer may have up to 8 bits per weight, as long as all layers
-    together need no more bits than the rule gives them. Activations must keep the rule in each layer.
+    together need no more bits than the rule gives them. Activations keep the rule in each layer.
     """
 
     class Reference(Hyperparameters):

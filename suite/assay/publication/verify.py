@@ -200,7 +200,7 @@ def _duplicates(bundle: Bundle, published: Sequence[Bundle]) -> Findings:
             if changed:
                 yield _flag(
                     "contradiction",
-                    f"{len(changed)} run(s) differ from those of {other.path.name}: {changed[0]}, ...",
+                    f"{len(changed)} run(s) differ from {other.path.name}: {changed[0]}, ...",
                 )
             continue
         same = sum(weights.get(_training(run), "") == run.weights_sha256 for run in other.runs)
