@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from assay.cards import TaskCard
-from assay.detectors import runs as process
+from assay.detectors import runs as run_signs
 from assay.detectors import scores
 from assay.detectors.baselines import Baselines, Code, Flag, Subject
 from assay.detectors.source import NEAR, Library, Source, oddities, resemblances
@@ -62,12 +62,12 @@ def detect(
             baseline=known.beside(task, method, card),
         )
         for detector in (
-            process.first_loss,
-            process.repeated_result,
+            run_signs.first_loss,
+            run_signs.repeated_result,
             scores.above_ceiling,
             scores.fast_convergence,
-            process.cost,
-            process.weight_distance,
+            run_signs.cost,
+            run_signs.weight_distance,
             scores.val_test_gap,
         ):
             flags += detector(subject)
@@ -75,7 +75,7 @@ def detect(
 
 
 @lru_cache(maxsize=256)  # a board examines each submission once per task: 1 s instead of 3
-def _source_flags(files: tuple[tuple[str, bytes], ...], library: Library) -> list[Flag]:
+def _source_flags(files: tuple[tuple[str, bytes], ...], library: Library) -> tuple[Flag, ...]:
     source = dict(files)
     flags = [Flag(code="source", message=text) for text in oddities(source)]
     for slug, likeness in resemblances(source, library):
@@ -85,4 +85,4 @@ def _source_flags(files: tuple[tuple[str, bytes], ...], library: Library) -> lis
             else f"likeness {likeness:.2f}, flagged from {NEAR}"
         )
         flags.append(Flag(code="duplicate", message=f"resembles {slug}: {how}"))
-    return flags
+    return tuple(flags)
