@@ -1,4 +1,4 @@
-"""Signs in how runs went: first loss, repeated results, cost, how far the weights moved."""
+"""Signs in how runs went: first loss, repeated results, cost, distance of the weights."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
 CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
 """The same over threads x training seconds. Honest: at most 0.12 s more than these."""
 MAX_DISTANCE_RATIO = 10.0
-"""Weight distance over the largest of the baselines'. Honest: at most 2.4 (sgd on digits_cnn)."""
+"""Weight distance over the baselines' largest. Honest: at most 2.4 (sgd on digits_cnn)."""
 MIN_DISTANCE_RATIO = 0.01
-"""The same for runs with a score, over the smallest of baselines as good."""
+"""Weight distance over the smallest among baseline runs with a score as good."""
 _CHANGES_FIRST_LOSS = frozenset(
     {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
 )
 
 
 def first_loss(subject: Subject) -> Iterator[Flag]:
-    """The first batch's loss under weights and data that the suite issued, whatever the method."""
+    """First losses that differ from the scorer's own, unless the method changes the first batch."""
     if not subject.source or defined_hooks(subject.source) & _CHANGES_FIRST_LOSS:
         return
     off: list[RunRecord] = []
@@ -76,13 +76,13 @@ def first_loss(subject: Subject) -> Iterator[Flag]:
 
 
 def repeated_result(subject: Subject) -> Iterator[Flag]:
-    """Two different problems never end in the same weights or the same curve."""
+    """Runs with different seeds that end in the same weights or the same curve."""
     if subject.card.deterministic:
         return
     hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
     curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
-    # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose share
-    # is the same in every split. Nor are the weights where a function is solved.
+    # A nearly constant curve proves nothing: a collapsed network predicts one class, whose share is
+    # the same in every split. Nor do the weights of a function that was solved.
     for run in _sharing(_end, subject.runs):
         points = [(point.val, point.test) for point in run.curve]
         if len(set(points)) >= 3:
@@ -102,7 +102,7 @@ def repeated_result(subject: Subject) -> Iterator[Flag]:
 
 
 def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs whose `part` is that of a run of another problem: the rest need no closer look."""
+    """The runs whose `part` equals that of a run with other seeds."""
     problems: dict[object, tuple[str, int]] = {}
     shared = set()
     for run in runs:
@@ -113,23 +113,23 @@ def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> 
 
 
 def _end(run: RunRecord) -> tuple[float, float] | None:
-    """Where the curve of a run ends; None without a curve."""
+    """Scores of the last point of the curve; None without a curve."""
     return (run.curve[-1].val, run.curve[-1].test) if run.curve else None
 
 
 def _problem(run: RunRecord) -> tuple[str, int]:
-    """What the seeds of a run depend on."""
+    """Equal for runs with the same seeds, of one task."""
     return run.spec.purpose, run.spec.repetition
 
 
 def _solved(run: RunRecord) -> bool:
-    """Whether every start of a function ended in its minimum."""
+    """Whether every start of a function reached the minimum."""
     last = {point.start: point.val for point in run.curve}
     return min(last.values(), default=0.0) >= 1.0
 
 
 def cost(subject: Subject) -> Iterator[Flag]:
-    """CPU time, measured outside the worker, against passes and seconds, which it counts."""
+    """More CPU time, measured outside of the worker, than its own counts can explain."""
     threaded, hidden = [], []
     for run in subject.runs:
         usage, threads = run.usage, run.spec.compute.threads
@@ -155,7 +155,7 @@ def cost(subject: Subject) -> Iterator[Flag]:
 
 
 def _cost_ratio(subject: Subject) -> Iterator[Flag]:
-    """CPU seconds per pass over the reference method's on the same kind of machine."""
+    """CPU seconds per pass far from the reference method's on the same kind of machine."""
     own, (theirs, n) = cpu_per_pass(subject.runs), subject.baseline.cost(subject.runs[0])
     if not own or not n:
         return
@@ -172,7 +172,7 @@ def _cost_ratio(subject: Subject) -> Iterator[Flag]:
 
 
 def weight_distance(subject: Subject) -> Iterator[Flag]:
-    """How far the weights moved, against baselines that took as many steps."""
+    """Weights that moved much further, or much less, than those of the baselines."""
     known, chance, sign = subject.baseline.moved, subject.card.metric.chance, subject.sign
     far, still = [], []
     for run in subject.runs:

@@ -1,4 +1,4 @@
-"""Signs in scores and curves: above what is possible, far from what the baselines show."""
+"""Signs in scores and curves: impossible values, and values far from the baselines'."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from assay.detectors.baselines import MIN_CURVES, CurveKey, Flag, Subject, ids, 
 CEILING_SIGMA = 4.5
 """Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
 MAX_CHANCE = 1e-4
-"""A perfect score is odd where a run as good as the best baseline has this chance of one."""
+"""A perfect score is flagged if a run as good as the best baseline has a smaller chance of one."""
 OFFICIAL_TEST = 10_000
-"""Test examples where the card names none: those of CIFAR-10, CIFAR-100 and Fashion-MNIST."""
+"""Test examples if the card has no test split: those of CIFAR-10, CIFAR-100, Fashion-MNIST."""
 CONVERGENCE_SIGMA = 6.0
-"""Standard deviations of a run. Honest: at most 2.7 (lsq on digits_w2a2)."""
+"""Standard deviations over runs. Honest: at most 2.7 (lsq on digits_w2a2)."""
 GAP_SIGMA = 5.0
-"""Standard errors, beside the task's margin. Honest: at most 0.22 of that."""
+"""Standard errors, to which the task's margin is added. Honest: at most 0.22 of the sum."""
 
 
 def above_ceiling(subject: Subject) -> Iterator[Flag]:
-    """Scores that no method can have, or none that knows no more than the clean labels."""
+    """Scores that no method can have, even one that knows the true labels."""
     card = subject.card
     if card.metric.unit == "share":
         outside = [r for r in subject.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
@@ -40,7 +40,7 @@ def above_ceiling(subject: Subject) -> Iterator[Flag]:
 
 
 def _above_area(subject: Subject) -> Iterator[Flag]:
-    """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
+    """Areas that even an oracle cannot have: the curve starts at (0, 0), which costs a triangle."""
     budget = subject.card.budget.passes or subject.card.budget.batches
     first = subject.card.evaluation.batches(subject.card.budget.batches)[0]
     ceiling = 1 - first / (2 * budget)
@@ -62,7 +62,7 @@ def _above_area(subject: Subject) -> Iterator[Flag]:
 
 
 def _above_noise(subject: Subject) -> Iterator[Flag]:
-    """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
+    """Accuracy above 1 - noise_rate on noisy labels, which the true labels themselves have."""
     rate, n_val = float(subject.card.recipe["noise_rate"]), int(subject.card.split["val"])
     for group in subject.groups:
         mean = fmean(group.vals)
@@ -77,7 +77,7 @@ def _above_noise(subject: Subject) -> Iterator[Flag]:
 
 
 def _perfect(subject: Subject) -> Iterator[Flag]:
-    """No error at all in most repetitions, where the best baseline makes many."""
+    """No error in most repetitions, on a task where the best baseline makes many."""
     if subject.card.family == "functions" or subject.card.metric.unit != "share":
         return
     best = subject.baseline.best_test
@@ -97,7 +97,7 @@ def _perfect(subject: Subject) -> Iterator[Flag]:
 
 
 def fast_convergence(subject: Subject) -> Iterator[Flag]:
-    """Validation curves that lie many standard deviations of a run above every baseline's."""
+    """Validation curves many standard deviations better than every baseline's."""
     if not subject.baseline.enough:
         return
     for group in subject.groups:
@@ -128,9 +128,9 @@ class _Lead(NamedTuple):
 
 
 def _lead(key: CurveKey, values: Sequence[float], subject: Subject) -> _Lead | None:
-    """Against the best mean, in units of the largest spread among the baselines and `values`.
+    """The lead over the best mean, in units of the largest spread of the baselines and `values`.
 
-    None where it is not above CONVERGENCE_SIGMA.
+    None if it is at most CONVERGENCE_SIGMA.
     """
     level = subject.baseline.level(key)
     if level is None:
@@ -138,17 +138,18 @@ def _lead(key: CurveKey, values: Sequence[float], subject: Subject) -> _Lead | N
     mean, best = fmean(values), level.highest if subject.sign > 0 else level.lowest
     ahead, known = subject.sign * (mean - best), max(subject.card.metric.margin, level.spread)
     if ahead / known <= CONVERGENCE_SIGMA:
-        return None  # whatever the spread of `values`: a larger one makes it less
+        return None  # a larger spread of `values` would only reduce it
     spread = max(known, sd(values))
     sigmas = ahead / spread
     return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
 
 
 def val_test_gap(subject: Subject) -> Iterator[Flag]:
-    """Validation against what baselines with the same test score have there.
+    """Validation scores far from those of baselines with the same test score.
 
-    A line through the chance level, where both are the same: noisy validation labels take more off
-    a good score than off a poor one. A free line would not hold far from the baselines.
+    These are predicted by a line through the chance level, where both scores are equal: noisy
+    validation labels reduce a good score more than a poor one. A line with a free intercept would
+    be wrong far from the baselines.
     """
     if subject.card.family == "functions":
         unequal = [run for run in subject.runs if val_of(run) != test_of(run)]
