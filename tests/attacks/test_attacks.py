@@ -98,7 +98,9 @@ def test_a_gain_beyond_the_registry_is_a_surprise(
     assert ending_of("x", ended, expected).surprising is surprising
 
 
-def ending_of(slug: str, ended: attack_judge.AttackResult, expected: attack_judge.Expected) -> Ending:
+def ending_of(
+    slug: str, ended: attack_judge.AttackResult, expected: attack_judge.Expected
+) -> Ending:
     return Ending(
         number=1, slug=slug, does="a", ended=ended, expected=expected, stopped_by="b",
         evidence="c", seconds=1.0, mechanism="bubblewrap",
