@@ -231,14 +231,12 @@ def _write(path: Path, text: str) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    from assay.errors import StorageError
+    from assay import atomic
 
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        atomic.write(path, text.encode())
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise atomic.storage_error(path, error, "choose another with --write") from error
 
 
 def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:

@@ -1,8 +1,8 @@
 """Assay: does this training method really beat what people already use?
 
-A plugin imports its names from here, from `assay.families`, `assay.models` and
-`assay.quantization`, and from nowhere else. Names are loaded when they are first used: importing
-this package is quick and brings no torch.
+A plugin imports from `assay`, `assay.families.<family>`, `assay.models` and `assay.quantization`,
+and from nothing else of this package. Names are loaded when they are first used, so that `import
+assay` is quick and imports no torch.
 """
 
 from __future__ import annotations

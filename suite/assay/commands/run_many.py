@@ -23,7 +23,7 @@ from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.errors import StorageError
 from assay.records.schema import Compute
-from assay.records.store import Store, storage_problem
+from assay.records.store import Store
 from assay.ruleset import Preset
 
 INTERRUPTED, INCOMPLETE = 130, 4
@@ -153,7 +153,7 @@ def _locked(store: Store) -> Iterator[None]:
     try:
         file = (store.root / ".lock").open("w")
     except OSError as error:
-        raise StorageError(storage_problem(store.root, error)) from error
+        raise store.storage_error(error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ class Keys:
                 files += [(str(path), _state(path)) for path in sorted(found)]
         files.append(("landscape", _state(self._context.folders[slug] / "landscape.json")))
         own = [self._common, card.model_dump(mode="json"), ref.model_dump(mode="json"), files]
-        return sha256(json.dumps(own, sort_keys=True))
+        return sha256(canonical_json(own))
 
     def together(self, name: str, parts: Mapping[str, str]) -> str:
         """Of several tasks, given the key of each."""

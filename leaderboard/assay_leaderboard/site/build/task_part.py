@@ -214,10 +214,8 @@ def _with(points: Repetitions, metrics: Collection[str]) -> Repetitions:
 
 
 def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:
-    """Those of a study that have a record: trials, then repetitions, those of the defaults last."""
-    trials = (trial.run_id for trial in study.trials)
-    ids = dict.fromkeys((*trials, *study.selected_runs, *study.default_runs))
-    return [runs[run_id] for run_id in ids if run_id in runs]
+    """The runs of a study that have a record, in the order of StudyRecord.run_ids."""
+    return [runs[run_id] for run_id in study.run_ids if run_id in runs]
 
 
 def landscape(folder: Path) -> Landscape | None:
