@@ -1,4 +1,4 @@
-"""`assay pack`, `assay verify`, `assay log`: from records to a published folder."""
+"""`assay pack`, `assay verify` and `assay log`: from records to published bundles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from assay import paths
+from assay.commands.options import DEFAULT_RESULTS, AsJson, Method, Results
 
 if TYPE_CHECKING:
     from assay.publication.verify import BundleProblem
     from assay.records.bundle import Bundle
     from assay.records.log import Entry
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Published = Annotated[
     Path | None,
     typer.Option("--published", help="Folder of bundles and log; default: this checkout's."),
@@ -32,10 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def pack(
-    method: Annotated[str, typer.Argument(help="A method: a slug, or the path of its folder.")],
-    results: Annotated[
-        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
-    ] = Path("assay-results"),
+    method: Method,
+    results: Results = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option("--out", help="Where the bundles go.")] = Path("bundles"),
     as_json: AsJson = False,
 ) -> None:

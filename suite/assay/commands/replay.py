@@ -1,4 +1,4 @@
-"""`assay replay`: recorded runs done once more, and what that shows."""
+"""`assay replay`: run recorded runs once more and compare."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from assay.commands.options import DEFAULT_RESULTS, AsJson, Results
 
 if TYPE_CHECKING:
     from assay.publication.replay import Replay
@@ -36,15 +38,14 @@ def replay(
         str | None, typer.Option(help="The method's folder or file, if it is no submission here.")
     ] = None,
     secret: Annotated[
-        Path | None, typer.Option(help="The organisers' secret, for epochs not revealed yet.")
+        Path | None,
+        typer.Option(help="The organisers' secret file, for an epoch not revealed yet."),
     ] = None,
     allow_weaker: Annotated[
         bool, typer.Option("--allow-weaker", help="Replay without a sandbox; earns no tier.")
     ] = False,
-    results: Annotated[
-        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
-    ] = Path("assay-results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
 ) -> None:
     """Do recorded runs once more and compare: bit for bit, or within a stated tolerance.
 

@@ -1,4 +1,4 @@
-"""`assay sandbox`: every known attack, run against this machine's sandbox."""
+"""`assay sandbox`: run every known attack against this machine's sandbox."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from assay.commands.options import AsJson
 
 if TYPE_CHECKING:
     from assay.checking.attack_range import Ending
@@ -29,7 +31,7 @@ def sandbox(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Print what each attack met.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Attack this machine's sandbox in every known way and print how each attack ended.
 
