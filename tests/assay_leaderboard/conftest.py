@@ -34,7 +34,7 @@ from assay.records.schema import (
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay.space import Space, Value
-from assay_leaderboard.boards.task_records import TaskEvidence, of_records
+from assay_leaderboard.boards.task_records import TaskEvidence, from_records
 from assay_leaderboard.evidence.cells import Catalogue, Evidence, Run
 from assay_leaderboard.evidence.results_folder import TaskRecords
 from assay_leaderboard.site.build.build import build
@@ -214,7 +214,9 @@ class Records:
 
     def dossier(self, task: str) -> TaskEvidence:
         """What `assay_leaderboard.boards.task_records` makes of the records."""
-        return of_records(task, [TaskRecords(self.studies, self.runs)], self.catalogue, RULESET)
+        return from_records(
+            task, [TaskRecords.of(self.studies, self.runs)], self.catalogue, RULESET
+        )
 
     @property
     def evidence(self) -> Evidence:

@@ -15,7 +15,7 @@ from assay.ruleset import RULESET
 from assay_leaderboard.audit.false_positives import SPLITS, control, control_runs
 from assay_leaderboard.audit.tasks import Audit, TaskAudit, audit
 from assay_leaderboard.audit.tiers import _tau_b, calibrate, kendall
-from assay_leaderboard.boards.task_comparisons import contests
+from assay_leaderboard.boards.task_comparisons import all_comparisons
 from assay_leaderboard.schema.task_details import TargetReached
 from assay_leaderboard.schema.values import Interval
 from scipy.stats import kendalltau
@@ -27,7 +27,7 @@ FIRST = RULESET.control_repetition
 
 
 def audited(records: Any, targets: Any = None) -> Audit:
-    work, problems = contests(records.evidence, records.catalogue, FAST)
+    work, problems = all_comparisons(records.evidence, records.catalogue, FAST)
     return audit(work, records.cards.values(), targets or {}, None, FAST, problems)
 
 
@@ -219,7 +219,7 @@ class TestCalibration:
             for task in ("digits", "cifar"):
                 records.add(task, method, scores(0.9 + 0.01 * i, 0))
         records.add("digits", "lite_only", scores(0.5, 0))
-        (found,) = calibrate(contests(records.evidence, records.catalogue, FAST)[0], FAST)
+        (found,) = calibrate(all_comparisons(records.evidence, records.catalogue, FAST)[0], FAST)
         assert found.methods == ["adam", "adamw", "nadam", "rmsprop", "sgd"]
         assert (found.note, found.n_lite, found.n_standard) == ("", 1, 1)
         assert found.tau == pytest.approx(1.0)

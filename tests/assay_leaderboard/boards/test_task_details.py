@@ -1,4 +1,4 @@
-"""One task in depth: every number of assay_leaderboard.schema.task_details against one worked out here."""
+"""The details of a task: every number of schema.task_details against one worked out here."""
 
 from __future__ import annotations
 

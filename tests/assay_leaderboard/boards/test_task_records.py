@@ -1,4 +1,4 @@
-"""The dossier of a task: the study that counts, its runs, and what does not fit."""
+"""The evidence on a task: the study that counts, its runs, and what does not fit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from assay.records.schema import study_id
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import build
-from assay_leaderboard.boards.task_records import load, of_records, of_shelves
+from assay_leaderboard.boards.task_records import from_folders, from_records
 from assay_leaderboard.evidence.cells import Catalogue, Evidence
 from assay_leaderboard.evidence.results_folder import (
     TaskRecords,
     load_folder,
-    open_shelf,
+    open_folder,
     together,
     unread,
 )
@@ -72,15 +72,14 @@ def test_from_a_store_as_from_memory(made: Any, tmp_path: Path) -> None:
         own = study_id(study.task, study.method, study.compute, 1, points, 3)
         made.studies[i] = study.model_copy(update={"id": own})
     made.write(Store(tmp_path))
-    found = load("digits", [tmp_path], made.catalogue, RULESET)
+    found = from_folders("digits", [open_folder(tmp_path)], made.catalogue, RULESET)
     expected = made.dossier("digits")
     assert (found.cells, found.runs) == (expected.cells, expected.runs)
     board = load_folder(tmp_path, {"digits"}, {"digits"})
     assert build(board, made.catalogue, ["digits"], RULESET) == build(
         found.evidence, made.catalogue, ["digits"], RULESET
     )
-    n_runs = len(board.runs)
-    assert n_runs == len(found.evidence.runs) < len(found.runs), "the board needs no tuning runs"
+    assert len(board.runs) < len(found.runs), "the board needs no tuning runs"
 
 
 def test_trials_are_in_the_order_of_selection(made: Any) -> None:
@@ -133,11 +132,11 @@ def test_the_first_folder_counts(made: Any) -> None:
     study = next(s for s in made.studies if s.method.slug == "sgd")
     run_id = study.selected_runs[0]
     other = made.runs[run_id].model_copy(update={"message": "another one"})
-    first = TaskRecords(made.studies, made.runs)
-    second = TaskRecords(made.studies, {run_id: other})
+    first = TaskRecords.of(made.studies, made.runs)
+    second = TaskRecords.of(made.studies, {run_id: other})
     catalogue = made.catalogue
-    assert of_records("digits", [first, second], catalogue, RULESET).runs[run_id] != other
-    assert of_records("digits", [second, first], catalogue, RULESET).runs[run_id] == other
+    assert from_records("digits", [first, second], catalogue, RULESET).runs[run_id] != other
+    assert from_records("digits", [second, first], catalogue, RULESET).runs[run_id] == other
 
 
 def test_bundles_and_the_records_beside_them(
@@ -147,11 +146,11 @@ def test_bundles_and_the_records_beside_them(
     for path in bundles.values():
         publish.add(tmp_path, "publish", path)
     submission.record("digits_step", salt="at home")
-    shelves = [open_shelf(tmp_path), open_shelf(submission.store.root)]
+    shelves = [open_folder(tmp_path), open_folder(submission.store.root)]
     assert shelves[0].tasks == {"beale", "digits_step"}
     entry = registry.task_entries()["digits_step"]
     catalogue = Catalogue({"digits_step": (entry.card, registry.task_ref(entry))}, {})
-    dossier = of_shelves("digits_step", shelves, catalogue, RULESET)
+    dossier = from_folders("digits_step", shelves, catalogue, RULESET)
     (cell,) = dossier.cells
     assert cell.tier == "T1" and dossier.trials(cell) is not None
     study = dossier.studies[cell.method]
@@ -174,4 +173,4 @@ def test_bundles_and_the_records_beside_them(
 def test_packing_is_what_makes_them(submission: Any, tmp_path: Path) -> None:
     submission.record("beale")
     (path,) = pack_method(submission.method, submission.store, tmp_path).written
-    assert unread(open_shelf(tmp_path), set()) == [f"{path.name}: no entry of the log names it"]
+    assert unread(open_folder(tmp_path), set()) == [f"{path.name}: no entry of the log names it"]

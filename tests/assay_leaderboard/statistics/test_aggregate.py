@@ -11,7 +11,7 @@ import scipy.stats
 from assay.ruleset import RULESET
 from assay_leaderboard.statistics import aggregate, contrasts
 from assay_leaderboard.statistics.bootstrap import resamples
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from assay_leaderboard.statistics.memo import ResultCache, Rows
+from assay_leaderboard.statistics.result_cache import ResultCache, Rows
 
 
 def asked(memo: ResultCache, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]:
