@@ -49,6 +49,8 @@ Say = Callable[[str], None]
 class Finished:
     """How a request ended."""
 
+    pairs: Pairs
+    """The (task, method) pairs that could be run."""
     progress: Progress
     mirror_problem: str | None
     """Why the MLflow mirror is behind the records; None if it is not."""
@@ -89,7 +91,7 @@ def execute(request: RunRequest, say: Say) -> Finished:
             progress.interrupted = True
         if mirror is not None:
             mirror.close(MIRROR_SECONDS)
-    return Finished(progress, mirror.problem if mirror else None)
+    return Finished(pairs, progress, mirror.problem if mirror else None)
 
 
 def _run_group(
