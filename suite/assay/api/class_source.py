@@ -72,7 +72,7 @@ def method_text(method: type) -> str:
             f"the class {method.__qualname__} is defined inside another class or a function; "
             "expected one at the top level of a cell or a module"
         )
-    source = _source_of(method)
+    source = _source_of(name, method)
     if source is None:
         raise AssayError(
             f"the class {name} has no source here, as where it was made by exec or typed at a "
@@ -153,9 +153,8 @@ def _bindings(statement: ast.stmt, number: int) -> Iterator[tuple[str, _Binding]
                     yield from ((name, _Binding(number)) for name, _ in _bindings(node, number))
 
 
-def _source_of(value: Any) -> _Source | None:
-    """The cell or module that defines a class or a function, if its text is still there."""
-    name = value.__name__
+def _source_of(name: str, value: Any) -> _Source | None:
+    """The cell or module that binds `name` to a class or a function, if its text is still there."""
     for file_name in _file_names(value):
         source = _parsed(file_name)
         if source is not None and name in source.bindings:
@@ -199,8 +198,10 @@ class _Collector:
     """Why a name cannot be copied."""
     _imports: set[str] = field(default_factory=set)
     _constants: dict[str, str] = field(default_factory=dict)
-    _chosen: dict[str, tuple[_Source, set[int]]] = field(default_factory=dict)
-    """By the text of the source, whose names come after those that it needs of others."""
+    _chosen: dict[str, set[int]] = field(default_factory=dict)
+    """Numbers of the statements to copy, by the text of their source."""
+    _sources: dict[str, _Source] = field(default_factory=dict)
+    """Sources by their text; one comes after those whose names it needs."""
     _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def need(self, name: str, source: _Source) -> None:
@@ -220,7 +221,7 @@ class _Collector:
         elif binding.import_line:
             self._imports.add(binding.import_line)
         else:
-            chosen = self._chosen.get(source.text, (source, set()))[1]
+            chosen = self._chosen.setdefault(source.text, set())
             if binding.statement in chosen:
                 return
             chosen.add(binding.statement)
@@ -230,7 +231,7 @@ class _Collector:
             for other in _names_in_string_annotations(statement):
                 if other in source.bindings:
                     self.need(other, source)
-            self._chosen.setdefault(source.text, (source, set()))[1].update(chosen)
+            self._sources.setdefault(source.text, source)
 
     def _from_namespace(self, name: str) -> None:
         """Take a name that the cell or module does not define itself: from another cell, say."""
@@ -245,26 +246,23 @@ class _Collector:
             self._imports.add(line)
         elif _is_constant(value):
             self._constants[name] = repr(value)
-        elif isinstance(value, type | types.FunctionType) and (source := _source_of(value)):
+        elif isinstance(value, type | types.FunctionType) and (source := _source_of(name, value)):
             self.need(name, source)
-            if name not in source.bindings:
-                self.missing[name] = "another name of something defined elsewhere"
         else:
             self.missing[name] = f"a {type(value).__name__} whose source is not known"
 
     def text(self) -> str:
         """The file: imports, constants, then definitions in the order of their sources."""
-        sources = list(self._chosen.values())
-        future = {
-            line
-            for source, _ in sources
-            for line in ("from __future__ import annotations",)
-            if any(b.import_line == line for b in source.bindings.get("annotations", []))
-        }
-        parts = ["\n".join([*sorted(future), *sorted(self._imports - future)])]
+        line = "from __future__ import annotations"
+        postponed = any(
+            binding.import_line == line
+            for source in self._sources.values()
+            for binding in source.bindings.get("annotations", [])
+        )
+        parts = ["\n".join([line] * postponed + sorted(self._imports - {line}))]
         parts += ["\n".join(f"{name} = {value}" for name, value in sorted(self._constants.items()))]
-        for source, chosen in sources:
-            parts += [source.segment(number) for number in sorted(chosen)]
+        for text, source in self._sources.items():
+            parts += [source.segment(number) for number in sorted(self._chosen[text])]
         return "\n\n\n".join(part for part in parts if part) + "\n"
 
 
