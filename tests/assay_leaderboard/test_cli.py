@@ -252,7 +252,7 @@ class TestAudit:
                 purpose="repetition",
                 repetition=RULESET.control_repetition + repetition,
             )
-            Store(RESULTS).write(checkout._run(spec, score))
+            Store(RESULTS).write(checkout.run_record(spec, score))
         done = call("audit", "digits")
         text = " ".join(done.stdout.split())
         assert "0 of 1 rejected" in text

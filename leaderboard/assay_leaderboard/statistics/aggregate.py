@@ -66,8 +66,8 @@ class Aggregate:
     iqm_interval_tasks: Interval | None
     """With the tasks resampled too; None for fewer than three."""
     iqm_draws: Floats
-    """(draws,) bootstrap values of the interquartile mean. Draw i takes the same repetitions of each
-    method, so draws of two methods are paired."""
+    """(draws,) bootstrap values of the interquartile mean. Draw i takes the same repetitions of
+    every method, so draws of two methods are paired."""
     iqm_without: Floats
     """(tasks,) interquartile mean with each task left out, by slug; empty for a single task."""
     draws_without: Floats

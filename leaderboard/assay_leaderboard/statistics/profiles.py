@@ -144,7 +144,7 @@ class _Columns(NamedTuple):
 def _columns(
     tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """The comparisons of methods with these numbers of runs; tuned and defaults often share them."""
+    """The comparisons of methods with so many runs; tuned and defaults often share them."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
