@@ -47,7 +47,7 @@ def replay(
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Do recorded runs once more and compare: bit for bit, or within a stated tolerance.
+    """Run recorded runs once more and compare: bit for bit, or within a stated tolerance.
 
     Examples:
         assay replay 6624fb14a7bce288 --results assay-results
@@ -69,7 +69,7 @@ def replay(
         return replaying.checked_method(find_method(method), ref)
 
     replays = list(_shown(replaying.replay(records, method_of, **options), as_json))
-    _end(replays, len(records), {}, as_json)
+    _finish(replays, len(records), {}, as_json)
 
 
 def _replay_bundle(
@@ -91,7 +91,7 @@ def _replay_bundle(
             records, lambda ref: replaying.checked_method(entry, ref), **options
         )
         replays = list(_shown(found, as_json))
-    _end(replays, len(records), about, as_json)
+    _finish(replays, len(records), about, as_json)
 
 
 def _record(run_id: str, results: Path) -> RunRecord:
@@ -118,7 +118,7 @@ def _record(run_id: str, results: Path) -> RunRecord:
 
 
 def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
-    """Each replay, told as it comes."""
+    """Yield each replay and print it as it comes."""
     for found in replays:
         if not as_json:
             name = f"{found.run_id} {found.method} on {found.task}, {found.purpose}"
@@ -128,8 +128,8 @@ def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
         yield found
 
 
-def _end(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool) -> None:
-    """The summary, and an exit code for scripts.
+def _finish(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool) -> None:
+    """Print the summary; end with an exit code for scripts.
 
     Raises:
         typer.Exit: 1 if a run differs, 4 if one could not be replayed.

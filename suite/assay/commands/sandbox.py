@@ -29,7 +29,7 @@ def sandbox(
         typer.Argument(metavar="[NAME]...", help="Attacks by name or number; default: all."),
     ] = None,
     evidence: Annotated[
-        bool, typer.Option("--evidence", help="Print what each attack met.")
+        bool, typer.Option("--evidence", help="Print what each attack ran into.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,13 +51,13 @@ def sandbox(
         for attack in chosen:
             endings.append(against.run(attack))
             if not as_json:
-                _show(endings[-1], evidence=evidence)
+                _print_ending(endings[-1], evidence=evidence)
     _summary(endings, level, as_json=as_json)
     if any(ending.surprising for ending in endings):
         raise typer.Exit(SURPRISED)
 
 
-def _show(ending: Ending, *, evidence: bool) -> None:
+def _print_ending(ending: Ending, *, evidence: bool) -> None:
     mark = "!" if ending.surprising else " "
     typer.echo(
         f"{mark}{ending.number:>3}  {ending.slug:<22} {ending.ended:<9} {ending.seconds:>6.1f} s  "
