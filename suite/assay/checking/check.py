@@ -15,14 +15,24 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from assay.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
+from assay.cards import FAMILIES, TRACKS, Access, Family, SubmissionCard, TaskCard, read_card
 from assay.checking.report import CheckReport, CheckResult, failed, fine, note, read_findings
-from assay.engine.outcomes import DidNotEnd
+from assay.engine.outcomes import DidNotEnd, Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
+from assay.messages import (
+    Done,
+    Load,
+    Loaded,
+    MakeToys,
+    MethodProbed,
+    ProbeMethod,
+    ProbeResume,
+    ProbeTask,
+)
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,
@@ -183,22 +193,22 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
 
 def _check_code(
     pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[CheckResult, None, dict[str, bool]]:
+) -> Generator[CheckResult, None, dict[Family, bool]]:
     """Import, hooks against the track, search spaces.
 
     Returns:
         The families it can be tried out in, and whether its search space there is sound.
     """
-    request = {"probe": "load", "method": str(source), "families": card.families}
+    request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
     try:
-        loaded = pool.answer({"command": "probe", **request}, LOAD_SECONDS)
+        loaded = pool.answer(request, Loaded)
+    except Refused as error:
+        yield failed("import", str(error))
+        return {}
     except PluginError as error:
         yield failed("import", f"importing {source.name}: {error}")
         return {}
-    if "error" in loaded:
-        yield failed("import", loaded["error"])
-        return {}
-    hooks = loaded["hooks"]
+    hooks = loaded.hooks
     yield fine("import", f"overrides {', '.join(hooks) or 'nothing'}")
     foreign = [hook for hook in hooks if hook not in TRACKS[card.track]]
     if foreign:
@@ -208,43 +218,39 @@ def _check_code(
             f"track {card.track} does not allow {', '.join(foreign)} (it allows {allowed}); "
             "choose another track in card.toml: `open` allows every hook",
         )
-    for family in loaded["unknown_families"]:
+    for family in loaded.unknown_families:
         yield failed("search space", str(UnknownName("family", family, FAMILIES)))
-    if loaded["keeps_state"] != loaded["restores_state"]:
+    if loaded.keeps_state != loaded.restores_state:
         yield failed("resume", "state_dict and load_state_dict must be defined together")
-    problems: Mapping[str, str] = loaded["spaces"]
+    problems = loaded.space_problems
     for text in dict.fromkeys(problems.values()):
         where = [family for family, problem in problems.items() if problem == text]
         yield failed("search space", text, where[0] if len(where) == 1 else None)
-    return {family: family not in problems for family in loaded["runnable"]}
+    return {family: family not in problems for family in loaded.runnable}
 
 
 def _check_on_toys(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[Family, bool]
 ) -> Iterator[CheckResult]:
-    common = {
-        "command": "probe",
-        "method": str(source),
-        "shared": str(shared),
-        "access": card.access,
-        "families": list(families),
-        "binary": card.binary_only,
-        "requires": card.requires,
-    }
+    toys = MakeToys(
+        folder=shared, families=list(families), binary=card.binary_only, requires=card.requires
+    )
     try:
-        pool.make_toys(common)
+        pool.ask_scorer(toys, Done)
     except (PluginError, WorkerError) as error:
         yield failed("runs", f"no toy can be made for this card: {error}")
         return
     tried: list[str] = []
     for family, sound in families.items():
-        request = {**common, "family": family, "corners": sound}
+        common: dict[str, Any] = {
+            "method": source, "shared": shared, "family": family, "access": card.access,
+        }  # fmt: skip
         log, problem, hung = shared / family / "findings.jsonl", None, False
         try:
-            answer = pool.answer({**request, "probe": "method"}, METHOD_SECONDS)
-            if answer.get("resume"):
-                halfway = {"probe": "resume", "batches": answer["resume"]}
-                pool.answer({**request, **halfway}, RESUME_SECONDS)
+            probe = ProbeMethod(**common, corners=sound, seconds=METHOD_SECONDS)
+            if batches := pool.answer(probe, MethodProbed).resume:
+                rest = ProbeResume(**common, batches=batches, seconds=RESUME_SECONDS)
+                pool.answer(rest, Done)
         except PluginError as error:
             problem, hung = str(error), isinstance(error, DidNotEnd)
         yield from read_findings(log, problem, family)
@@ -268,16 +274,16 @@ def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
     if card.superseded_by and card.superseded_by not in task_entries():
         yield failed("card", f"superseded_by: {_unknown('task', card.superseded_by)}")
     shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
-    problem, answer = None, {}
+    problem, null = None, None
     try:
         try:
-            answer = pool.audit(folder, shared, TASK_SECONDS)
+            null = pool.audit(ProbeTask(task=folder, shared=shared, seconds=TASK_SECONDS)).null
         except PluginError as error:
             problem = str(error)
         yield from read_findings(shared / "findings.jsonl", problem, None)
     finally:
         shutil.rmtree(shared, ignore_errors=True)
-    yield from _check_reference(pool, entry, answer.get("null"))
+    yield from _check_reference(pool, entry, null)
 
 
 def _check_targets(card: TaskCard) -> Iterator[CheckResult]:

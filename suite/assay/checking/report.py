@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
+from pydantic import ValidationError
+
+from assay.messages import FINDING, CheckBegun, CheckFinding, CheckStatus
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class CheckResult:
     """One line of a report."""
 
     check: str
-    status: Literal["ok", "failed", "note"]
+    status: CheckStatus
     detail: str
     family: str | None = None
 
@@ -80,20 +84,23 @@ def _line(finding: CheckResult) -> str:
 
 
 def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[CheckResult]:
-    """What a child found; `problem` says how it ended if that was not by itself."""
+    """What a child found; `problem` says how it ended where that was not by itself."""
     begun = "runs"
     for line in _lines(log):
-        if "begun" in line:
-            begun = str(line["begun"])
+        if isinstance(line, CheckBegun):
+            begun = line.begun
         else:
-            yield CheckResult(line["check"], line["status"], line["detail"], family)
+            yield CheckResult(line.check, line.status, line.detail, family)
     if problem is not None:
         yield failed(begun, problem, family)
 
 
-def _lines(log: Path) -> list[dict[str, Any]]:
+def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
+    """The lines of a log that are well formed; the last may have been cut."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+        return
+    for line in text.split("\n"):
+        with contextlib.suppress(ValidationError):
+            yield FINDING.validate_json(line)

@@ -196,28 +196,6 @@ class Usage(_Record):
     optimizer_state_bytes: int = 0
 
 
-class SnapshotEntry(_Record):
-    """One snapshot a worker wrote."""
-
-    file: str
-    start: Annotated[int, Field(ge=0)]
-    batch: Annotated[int, Field(ge=1)]
-    passes: Annotated[int, Field(ge=0)]
-    seconds: Annotated[float, Field(ge=0)]
-    train_loss: float | None
-
-
-class Outcome(_Record):
-    """What a worker hands over beside its snapshots: a claim, never trusted for a score."""
-
-    status: Literal["completed", "diverged", "failed"]
-    message: str = ""
-    snapshots: list[SnapshotEntry] = []
-    usage: Usage = Usage()
-    first_losses: list[float | None] = []
-    """Loss of the first batch, per start; None where the method noted none."""
-
-
 class Checks(_Record):
     """Facts that no score needs and the detectors do (assay.detectors); one entry per start."""
 
@@ -263,9 +241,9 @@ class Isolation(_Record):
     level: Level
     mechanism: Mechanism | None = None
     profile_hash: str | None = None
-    """Of the sandbox's options, filter and limits (isolation.profile_hash)."""
+    """Of the sandbox's options, filter and limits (sandbox.mechanisms.profile_hash)."""
     probe_hash: str | None = None
-    """Of what the run found when it looked around itself (selfprobe.look)."""
+    """Of what the run saw of its sandbox (sandbox.self_check.look)."""
 
 
 class RunRecord(_Record):
