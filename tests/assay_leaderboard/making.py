@@ -19,7 +19,7 @@ from assay_leaderboard.schema.task_details import Cost, Detail, Sensitivity, Tas
 from assay_leaderboard.site.pages import (
     BOARD_PAGES,
     Links,
-    Scores,
+    FamilyScores,
     cell_pages,
     compare_data,
     family_entries,
@@ -158,7 +158,7 @@ def board_pages(view: SiteView) -> dict[str, str]:
 
 def _family_pages(view: SiteView, links: Links) -> dict[str, str]:
     """Those of all families, and of "overall"."""
-    scores = {t.task: Scores(t.reference, score_cells(t, links)) for t in view.board.tasks}
+    scores = {t.task: FamilyScores(t.reference, score_cells(t, links)) for t in view.board.tasks}
     cards = {slug: method.card for slug, method in view.methods.items() if method.card}
     found: dict[str, str] = {}
     for summary in filter(None, [*view.board.families, view.board.overall]):
