@@ -79,5 +79,5 @@ class SiteView:
     with_local: bool
     version: str
     n_runs: int
-    """Runs on the site; one that is a repetition of both the tuned point and the defaults counts once."""
+    """Runs on the site; one that is a repetition of two points counts once."""
     problems: Sequence[str]

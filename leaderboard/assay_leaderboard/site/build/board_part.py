@@ -1,4 +1,4 @@
-"""The part of a site about the whole board: pages beyond single tasks and families, and its data."""
+"""The part of a site about the whole board: its pages, its data and the table of all runs."""
 
 from __future__ import annotations
 

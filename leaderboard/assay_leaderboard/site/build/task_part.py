@@ -93,7 +93,7 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
 
 def _part(view: TaskView, known: TaskEvidence) -> TaskPart:
     rows = {row.method: row for row in view.tuned.rows}
-    metrics = _claimed_metrics(view.card, view.methods.values())
+    metrics = claimed_metrics(view.card, view.methods.values())
     runs = {method: runs_of(study, known.runs) for method, study in known.studies.items()}
     return TaskPart(
         tuned=view.tuned,
@@ -154,7 +154,7 @@ def without_metrics(cell: CellEvidence, kept: Collection[str]) -> CellEvidence:
     return replace(cell, tuned=reduced(cell.tuned), defaults=reduced(cell.defaults))
 
 
-def _claimed_metrics(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
+def claimed_metrics(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
     """The secondary metrics of a task that a claim is about."""
     named = {claim.metric for card in methods for claim in card.claims}
     return named.intersection(task.secondary)

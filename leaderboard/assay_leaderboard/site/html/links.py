@@ -93,7 +93,7 @@ def runs_path(task: str, method: str) -> str:
 
 
 def paper_links(identifier: str) -> list[tuple[str, str]]:
-    """(text, address) for each arXiv number and DOI in `identifier`; nothing else becomes a link."""
+    """(text, address) of each arXiv number and DOI in `identifier`, and of nothing else."""
     found = [
         (f"arXiv:{match[1]}", f"https://arxiv.org/abs/{match[1]}")
         for match in _ARXIV.finditer(identifier)

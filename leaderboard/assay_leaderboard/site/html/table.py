@@ -1,4 +1,4 @@
-"""Tables with a caption, header scopes, and the attributes that static/assay.js sorts and filters by.
+"""Tables with a caption, header scopes, and the attributes that static/assay.js sorts by.
 
 Rendered here and not by a template: a template takes many times as long, and a large board has a
 hundred thousand cells.

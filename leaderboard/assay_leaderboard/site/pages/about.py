@@ -74,7 +74,7 @@ def _value(value: Any) -> str:
 
 
 def _field_docstrings(model: type) -> dict[str, str]:
-    """The docstring under each field of `model`, read from its source: Python does not keep them."""
+    """The docstring under each field of `model`, from its source, as Python keeps none."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(node, ast.ClassDef)
     found = {}
@@ -189,4 +189,4 @@ def _queue(queue: Sequence[QueueEntry]) -> Table:
         )
         for item in queue
     ]
-    return Table("queue", "Submissions on their way to the board", columns, rows)
+    return Table("queue", "Submissions not yet on the board", columns, rows)

@@ -1,4 +1,4 @@
-"""The section of the rules page where the suite tests itself: A/A control, audit of tasks, tiers."""
+"""The section of the rules page about the A/A control, the audit of tasks and the tiers."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "claims.html",
         ledger=view.ledger,
         marks=MARKS,
-        stale=stale_note(view.board),
+        stale=stale_note(view.board.tasks),
         table=claims_table(view.ledger.rows, links, ids=True),
         findings=[
             (row, [(finding, _tasks(row, finding, margins, links)) for finding in row.findings])
@@ -56,9 +56,11 @@ def _effect(finding: Finding) -> Markup:
     return text if finding.difference is None else text + f" {unit}"
 
 
-def claims_table(rows: Sequence[ClaimRow], links: PageLinks, *, ids: bool = False) -> Table | None:
+def claims_table(
+    claims: Sequence[ClaimRow], links: PageLinks, *, ids: bool = False
+) -> Table | None:
     """One row a claim; `ids`: the page also holds the details that the rows link to."""
-    if not rows:
+    if not claims:
         return None
     columns = [
         Column("claim", "Claim", text=True),
@@ -73,7 +75,7 @@ def claims_table(rows: Sequence[ClaimRow], links: PageLinks, *, ids: bool = Fals
     ]
     rows = [
         TableRow(_cells(row, links, ids), {"family": _families(row), "tier": row.tier or "none"})
-        for row in rows
+        for row in claims
     ]
     return Table("claims", "Claims", columns, rows, csv=links.data("claims.csv"))
 

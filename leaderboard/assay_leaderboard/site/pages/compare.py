@@ -41,7 +41,7 @@ def compare_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "compare.html",
         methods=_compared(view),
         most=MOST,
-        stale=stale_note(view.board),
+        stale=stale_note(view.board.tasks),
     )
 
 

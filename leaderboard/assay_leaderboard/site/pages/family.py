@@ -88,6 +88,9 @@ def family_page(
         answer=next((recommendation.top(t, references) for t in budgets if t.k == largest), None),
         full=_tuned_table(summary, cards, links),
         matrix=_matrix(summary, scored, links),
+        stale=recommendation.stale_note(
+            table for table in tasks if table.task in (*summary.tasks, *summary.unanchored)
+        ),
         lacking=[row for row in summary.rows if row.rank is None],
         pictures=figures.of_summary(summary),
     )

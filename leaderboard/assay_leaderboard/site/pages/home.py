@@ -19,7 +19,7 @@ def home_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         answers=answers,
         largest=max(answers, default=0),
         basis=recommendation.basis_text,
-        stale=recommendation.stale_note(view.board),
+        stale=recommendation.stale_note(view.board.tasks),
         n_methods=len({row.method for row in rows}),
         n_tasks=len(view.board.tasks),
         n_runs=view.n_runs,

@@ -170,7 +170,7 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
 def method_index_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/method/index.html."""
     table = _index(view, site.at("method"))
-    return page(site, "method", "methods.html", table=table, stale=stale_note(view.board))
+    return page(site, "method", "methods.html", table=table, stale=stale_note(view.board.tasks))
 
 
 def _index(view: SiteView, links: PageLinks) -> Table:

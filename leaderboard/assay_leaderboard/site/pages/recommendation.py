@@ -162,9 +162,9 @@ def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
     return found
 
 
-def stale_note(board: Board) -> str:
-    """What to say of results that are not compared because code has changed; "" if there are none."""
-    rows = [row for table in board.tasks for row in table.rows]
+def stale_note(tables: Iterable[TaskTable]) -> str:
+    """How many results are not compared because code has changed; "" if there are none."""
+    rows = [row for table in tables for row in table.rows]
     n = sum(row.state == "stale" for row in rows)
     if not n:
         return ""

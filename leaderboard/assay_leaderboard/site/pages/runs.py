@@ -117,7 +117,8 @@ def _section(record: RunRecord, name: str, form: Format, origin: str) -> str:
     return (
         f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
         f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
-        f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
+        "\n<details><summary>More</summary>\n"
+        f"<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
         f"{_curve(record.curve)}</details></section>\n"
     )
 

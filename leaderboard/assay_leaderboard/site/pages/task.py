@@ -338,7 +338,7 @@ def _selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:
 def task_index_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/task/index.html."""
     table = _index(view, site.at("task"))
-    return page(site, "task", "tasks.html", table=table, stale=stale_note(view.board))
+    return page(site, "task", "tasks.html", table=table, stale=stale_note(view.board.tasks))
 
 
 def _index(view: SiteView, links: PageLinks) -> Table:
