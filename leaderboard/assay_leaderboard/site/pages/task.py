@@ -50,6 +50,7 @@ def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
         direction=direction(view.tuned),
         table=view.tuned,
         notes=_notes(view.tuned),
+        stale=stale_note([view.tuned]),
         answer=_answer(view.tuned, form),
         tuned=_results(view.tuned, view.methods, details, links),
         defaults=_defaults(view, links),
