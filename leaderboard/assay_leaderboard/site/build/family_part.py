@@ -17,7 +17,7 @@ from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.task_part import TaskResults
 from assay_leaderboard.site.output import write
 from assay_leaderboard.site.pages import family_entries, family_page
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from assay_leaderboard.statistics.tuning_budgets import Trials
 
 

@@ -12,7 +12,7 @@ from assay.records.schema import RunRecord, StudyRecord
 from assay_leaderboard.boards.board import past, samples, table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
 from assay_leaderboard.boards.task_details import detail as task_detail
-from assay_leaderboard.boards.task_records import TaskEvidence, of_shelves
+from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
 from assay_leaderboard.schema.board import Basis, TaskTable
 from assay_leaderboard.schema.values import Part
@@ -73,16 +73,16 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     Returns:
         A `TaskPart`, and the files.
     """
-    known = of_shelves(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
+    known = from_folders(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
     withdrawn = past(known.card, known.evidence, inputs.catalogue, inputs.ruleset)
-    comparisons = known.contest()
+    comparisons = known.comparisons()
     both = samples(comparisons)
     tuned = table(comparisons, withdrawn, both)
     detail = task_detail(known, tuned)
     view = TaskView(
         card=known.card,
         tuned=tuned,
-        defaults=table(known.contest("defaults"), withdrawn, both),
+        defaults=table(known.comparisons("defaults"), withdrawn, both),
         detail=detail.model_copy(update={"pairs": pairs(comparisons)}),
         landscape=_landscape(inputs.task_folders[slug]),
         methods={name: found[0] for name, found in inputs.catalogue.methods.items()},

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from assay_leaderboard.claims.ledger import ClaimRow, Finding
+from assay_leaderboard.claims.ledger import ClaimRow, TierVerdict
 from assay_leaderboard.claims.one_task import TaskFinding
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import NORMALISED, Format
@@ -48,7 +48,7 @@ def _verdict(word: str) -> Markup:
     )
 
 
-def _effect(finding: Finding) -> Markup:
+def _effect(finding: TierVerdict) -> Markup:
     """The mean difference and its interval, in its unit."""
     form = NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
     unit = "points" if finding.unit == "share" else finding.unit
@@ -110,7 +110,7 @@ def _named(row: ClaimRow) -> int:
 
 
 def _tasks(
-    row: ClaimRow, finding: Finding, tables: dict[str, TaskTable], links: PageLinks
+    row: ClaimRow, finding: TierVerdict, tables: dict[str, TaskTable], links: PageLinks
 ) -> Table:
     """The tasks that a verdict rests on."""
     columns = [
