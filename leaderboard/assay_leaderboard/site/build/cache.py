@@ -91,12 +91,16 @@ class PartCache:
         with contextlib.suppress(OSError):
             folder = self._folder / name
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as writing:
-                _write(Path(writing) / "part", root, part)
+            writing = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+            try:
+                _write(writing, root, part)
                 for old in folder.iterdir():
-                    if old != Path(writing):
+                    if old != writing:
                         shutil.rmtree(old, ignore_errors=True)
-                (Path(writing) / "part").rename(folder / key)
+                writing.rename(folder / key)
+            except BaseException:
+                shutil.rmtree(writing, ignore_errors=True)
+                raise
 
 
 class _CacheEntry(Part):
@@ -108,7 +112,6 @@ class _CacheEntry(Part):
 
 
 def _write(folder: Path, root: Path, part: MadePart) -> None:
-    folder.mkdir(parents=True)
     for file in part.files:
         _link(root / file.path, folder / "files" / file.path)
     times = [(root / file.path).lstat().st_mtime_ns for file in part.files]

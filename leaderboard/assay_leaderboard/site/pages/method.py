@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from assay.cards import FAMILIES, SubmissionCard
 from assay.detectors import Flag
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from assay_leaderboard.claims.ledger import ClaimRow
 from assay_leaderboard.format import NORMALISED, Format
@@ -145,11 +145,10 @@ def _rank_and_score(row: SummaryRow) -> list[TableCell]:
 def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
     """The row of a task in the table of a method."""
     versus, form = row.versus_reference, Format(table.unit, table.margin)
-    address = links.task(table.task)
-    name = Markup('<a href="{}">{}</a>').format(address, table.task) if address else table.task
-    unit = Markup(" <small>{}, {}</small>").format(form.unit, direction(table))
+    name = link(links.task(table.task), table.task)
+    unit = Markup(f" <small>{escape(form.unit)}, {direction(table)}</small>")
     cells = [
-        TableCell(Markup("{}{}").format(name, unit)),
+        TableCell(name + unit),
         rank_cell(row.rank),
         sample_cell(links, table.task, row.method, row.tuned, form),
         sample_cell(links, table.task, row.method, row.defaults, form),
