@@ -120,9 +120,7 @@ def nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(WORDS, min_size=1, max_size=5))
-def test_no_words_make_a_traceback(
-    words: list[str], assay: Assay, nothing_published: None
-) -> None:
+def test_no_words_make_a_traceback(words: list[str], assay: Assay, nothing_published: None) -> None:
     if words[0] in ("check", "quickstart", "run"):  # they may start work
         words[0] = "list"
     if words[:2] == ["data", "prepare"]:  # it may download
