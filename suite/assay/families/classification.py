@@ -12,7 +12,7 @@ from torch.optim import SGD, Optimizer
 from assay import data, models
 from assay.cards import TaskCard
 from assay.errors import PluginError, UnknownName
-from assay.families import metrics
+from assay.families import metrics, overflow
 from assay.space import Hyperparameters, LogUniform
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
@@ -194,8 +194,9 @@ class Classification(Task):
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """The model's outputs (n, classes) for stored inputs, in batches."""
-        return torch.cat([model(self.decode(part)) for part in torch.split(inputs, SCORING_BATCH)])
+        """The model's outputs (n, classes) for stored inputs; NaN where numbers overflow."""
+        parts = torch.split(inputs, SCORING_BATCH)
+        return overflow.outputs(model, (self.decode(part) for part in parts))
 
 
 def stratified_order(targets: Tensor, generator: Generator) -> Tensor:

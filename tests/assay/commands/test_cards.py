@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from assay.cards import FAMILIES
+from assay.commands.cards import show_card
 from assay.plugins import registry
 
 Assay = Callable[..., Any]
@@ -54,12 +55,13 @@ def test_family_and_tier_narrow_tasks_and_the_methods_that_may_enter_them(assay:
 
 
 @pytest.mark.parametrize("name", [*TASKS, *METHODS])
-def test_every_card_can_be_shown(name: str, assay: Assay) -> None:
-    said = assay("show", name)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"{name} (")
-    assert max(map(len, said.out.splitlines())) <= 140
-    shown = json.loads(assay("show", name, "--json").out)
+def test_every_card_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show_card(name, as_json=False)
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name} (")
+    assert max(map(len, out.splitlines())) <= 140
+    show_card(name, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
     assert shown["card"]["slug"] == name
     assert Path(shown["path"]).exists()
 
