@@ -167,7 +167,6 @@ def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> Sequence[RunRe
         study: names the runs.
         runs: by id.
     """
-    """
     return [runs[run_id] for run_id in study.run_ids if run_id in runs]
 
 
