@@ -1,4 +1,4 @@
-"""The contract of a method: the base class a method.py subclasses. Imports no torch at run time."""
+"""The contract of a method: the base class of every method.py. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch of training data (not frozen only because one is made for every step)."""
+    """One batch of training data; not frozen, because one is made for every step."""
 
     inputs: Tensor
     """(n, ...) decoded and augmented."""
     targets: Tensor
     """(n,) given labels; or (n, classes) after a transform_batch that mixes them."""
     indices: Tensor
-    """(n,) positions in the training set, the same sample always under the same index."""
+    """(n,) positions in the training set; a sample always has the same index."""
 
 
 @dataclass
@@ -58,15 +58,15 @@ class Plan:
     loss: TaskLoss
     """The task's loss."""
     reference_optimizer: Callable[[Iterable[Any]], Optimizer]
-    """Builds the task's reference optimizer over parameters or parameter groups."""
+    """Makes the task's reference optimizer for parameters or parameter groups."""
     task_transform: Callable[[nn.Module], nn.Module]
-    """What the task does to the model where the method brings nothing."""
+    """The task's own change of the model, for methods that do not replace it."""
     recipe: Mapping[str, Any]
     """Public facts of the task (for example weight_bits, activation_bits)."""
     class_counts: Tensor | None = None
-    """(classes,) training examples per given class, where access grants it."""
+    """(classes,) training examples per given label; None without access to it."""
     noise_rate: float | None = None
-    """Share of wrong labels, where access grants it."""
+    """Share of wrong labels; None without access to it."""
     batch: int = 0
     """Batches trained so far."""
     examples: int = 0
@@ -92,7 +92,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a sampler may look at."""
+    """The training examples, as a sampler sees them."""
 
     inputs: Tensor
     """(n, ...) as stored."""
@@ -155,7 +155,7 @@ class Step(Protocol):
         """
 
     def automatic(self) -> None:
-        """zero_grad, loss, backward, optimizer_step: what runs if training_step is not defined."""
+        """zero_grad, loss, backward, optimizer_step: the default of training_step."""
 
 
 class Method:
@@ -175,10 +175,10 @@ class Method:
     """
 
     class Hyperparameters(Hyperparameters):
-        """Tunable values; a subclass declares fields with ranges (see assay.space)."""
+        """Hyperparameters; a subclass declares fields with ranges (see assay.space)."""
 
     hyperparameters_by_family: ClassVar[Mapping[Family, type[Hyperparameters]]] = {}
-    """Families whose published defaults or ranges differ; each subclasses Hyperparameters."""
+    """Hyperparameters in families for which defaults or ranges differ from those above."""
 
     plan: Plan
     """Set before the first hook is called."""
@@ -233,7 +233,7 @@ class Method:
         """Called after every full sweep's worth of examples."""
 
     def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
-        """The model to score; leave `model` itself as it was, training goes on with it."""
+        """The model to score. `model` itself must stay as it is: training goes on with it."""
         return model
 
 

@@ -1,8 +1,8 @@
-"""`assay check`: everything that is wrong with a method or a task, in one go.
+"""`assay check`: everything that is wrong with a method or a task, in one report.
 
-What the cards say is checked here; code is imported in children of a worker alone, where
-assay.worker.probe_method tries a method out on toys and assay.worker.probe_task examines a task. Authors and CI run
-the same checks.
+Cards are checked here. Code is imported only by child processes of a worker, in which
+assay.worker.probe_method tries a method on toy tasks and assay.worker.probe_task examines a task.
+Authors and CI run the same checks.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ def check_all(
 
 
 def _resolve(name: str) -> list[tuple[Kind, Path]]:
-    """What a name stands for: a slug (of a method, a task or both), a folder or a file.
+    """The method, the task or both that a name stands for: a slug, a folder or a file.
 
     Raises:
-        AssayError: it stands for nothing that can be checked.
+        AssayError: it stands for neither.
     """
     plain = "/" not in name and os.sep not in name and not name.endswith(".py")
     if plain:
@@ -171,7 +171,7 @@ def _enterable(
 
 
 def _stand_in(path: Path) -> SubmissionCard:
-    """A card for code whose own is malformed, so that the code is checked all the same."""
+    """A card to use instead of a malformed one, so that the code can still be checked."""
     try:
         data = tomllib.loads((path / "card.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -194,7 +194,7 @@ def _stand_in(path: Path) -> SubmissionCard:
 
 
 def _check_references(card: SubmissionCard) -> Iterator[CheckResult]:
-    """Slugs that the card names."""
+    """The methods and tasks that a card names exist."""
     try:
         methods, tasks = method_entries(), task_entries()
     except CardError as error:
@@ -219,11 +219,11 @@ def _unknown(kind: str, slug: str) -> str:
 
 
 def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
-    """Tasks it may enter, and why not the others of its families."""
+    """Which tasks of its families a method may enter, and why not the others."""
     try:
         tasks = [e.card for e in task_entries().values() if e.card.family in card.families]
     except CardError:
-        return  # said by _check_references
+        return  # _check_references reported it
     reasons = [reason for task in tasks if (reason := illegal(card, task)) is not None]
     different = list(dict.fromkeys(reasons))
     if tasks and len(reasons) == len(tasks):
@@ -237,10 +237,10 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
 def _check_code(
     pool: Pool, card: SubmissionCard, source: Path
 ) -> Generator[CheckResult, None, dict[Family, bool]]:
-    """Import, hooks against the track, search spaces.
+    """The code can be imported, overrides hooks of its track only, and declares valid spaces.
 
     Returns:
-        The families it can be tried out in, and whether its search space there is sound.
+        The families in which the method can be tried; True where its search space is valid.
     """
     request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
     try:
@@ -355,7 +355,7 @@ def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
 
 
 def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
-    """Everything about one task folder."""
+    """All checks of one task folder."""
     try:
         card = read_card(folder / "card.toml", TaskCard)
     except CardError as error:
@@ -380,7 +380,7 @@ def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
 
 
 def _check_targets(card: TaskCard) -> Iterator[CheckResult]:
-    """Targets get harder from easy to reference to stretch, and none is met by chance."""
+    """Targets get harder from easy to reference to stretch, and all are better than chance."""
     sign = 1 if card.metric.direction == "maximize" else -1
     order = {"easy": 0, "reference": 1, "stretch": 2}
     targets = sorted(card.targets, key=lambda target: order[target.name])
@@ -396,7 +396,7 @@ def _check_targets(card: TaskCard) -> Iterator[CheckResult]:
 
 
 def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterator[CheckResult]:
-    """The reference submission exists, may enter, and passes where doing nothing does not."""
+    """The reference submission exists, may enter the task, and beats untrained weights."""
     card = task.card
     try:
         reference = find_method(card.reference)

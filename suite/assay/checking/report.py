@@ -1,4 +1,4 @@
-"""What a check found: one line each, shown as it is found, or as JSON at the end."""
+"""The results of checks: one line each as they are found, or JSON at the end."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class CheckResult:
 
 
 def failed(check: str, detail: str, family: str | None = None) -> CheckResult:
-    """Something that must be changed."""
+    """A result that must be fixed."""
     return CheckResult(check, "failed", detail, family)
 
 
 def note(check: str, detail: str, family: str | None = None) -> CheckResult:
-    """Something to know."""
+    """A result to know of, which needs no fix."""
     return CheckResult(check, "note", detail, family)
 
 
@@ -41,7 +41,7 @@ def fine(check: str, detail: str, family: str | None = None) -> CheckResult:
 
 
 class CheckReport:
-    """Findings about several methods and tasks."""
+    """Prints the results of checks of several methods and tasks."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.passed = True
@@ -49,7 +49,7 @@ class CheckReport:
         self._checked: list[dict[str, Any]] = []
 
     def show(self, kind: str, name: str, findings: Iterable[CheckResult]) -> None:
-        """Show what is found about one method or task, line by line as it comes."""
+        """Print the results of one method or task, each as soon as it is known."""
         self._say(f"{kind} {name}".strip())
         kept = []
         for finding in findings:
@@ -68,7 +68,7 @@ class CheckReport:
         )
 
     def close(self) -> None:
-        """Print the JSON, if that was asked for."""
+        """Print everything as JSON, if that was asked for."""
         if self._as_json:
             typer.echo(json.dumps({"passed": self.passed, "checked": self._checked}, indent=1))
 
@@ -84,7 +84,13 @@ def _line(finding: CheckResult) -> str:
 
 
 def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[CheckResult]:
-    """What a child found; `problem` says how it ended where that was not by itself."""
+    """The results that a child process wrote to `log`.
+
+    Args:
+        log: a JSON line for each result, and one for each check that began.
+        problem: how the child ended, if it did not end by itself: the check that had begun failed.
+        family: which family the results are about.
+    """
     begun = "runs"
     for line in _lines(log):
         if isinstance(line, CheckBegun):

@@ -190,6 +190,6 @@ def missing_runs(cells: Sequence[Cell], store: Store) -> Iterator[tuple[Cell, in
         if study is None:
             yield cell, missing + cell.n_runs - len(cell.tuning)
         else:
-            ids = {*study.selected_runs, *study.default_runs}
+            ids = set(study.repetition_ids)
             done = sum(store.run_path(*slugs, run_id).is_file() for run_id in ids)
             yield cell, missing + len(ids) - done

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import WorkerError
-from assay.identity import sha256
+from assay.identity import canonical_json, sha256
 from assay.records.schema import Compute, Isolation, Mechanism
 from assay.sandbox import landlock, limits, seccomp
 from assay.sandbox.bubblewrap import (
@@ -120,4 +119,4 @@ def profile_hash(mechanism: Mechanism) -> str:
         "filter": seccomp.program().hex() if mechanism != "subprocess" else None,
         "limits": limits.as_dict(),
     }
-    return sha256(json.dumps(profile, sort_keys=True))
+    return sha256(canonical_json(profile))

@@ -18,7 +18,7 @@ from assay_leaderboard.boards.secondary_metrics import MEANINGS
 from assay_leaderboard.boards.task_comparisons import all_comparisons
 from assay_leaderboard.claims.ledger import ClaimRow, Ledger, evaluate
 from assay_leaderboard.evidence.cells import Evidence
-from assay_leaderboard.site.build.task_part import claimed, light
+from assay_leaderboard.site.build.task_part import claimed_metrics, without_metrics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
@@ -62,7 +62,10 @@ def judged(
     card = SubmissionCard(slug=method, title=method, claims=list(claims))
     ledger = evaluate(work, {method: card}, records.cards, ruleset, problems)
     kept = [
-        replace(task, cells=[light(cell, claimed(task.card, [card])) for cell in task.cells])
+        replace(
+            task,
+            cells=[without_metrics(c, claimed_metrics(task.card, [card])) for c in task.cells],
+        )
         for task in work
     ]
     assert evaluate(kept, {method: card}, records.cards, ruleset, problems) == ledger

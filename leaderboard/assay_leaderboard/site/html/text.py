@@ -1,8 +1,6 @@
-"""Values as the pages say them: with a real minus sign, a word for each verdict, texts defused."""
+"""Values as text of a page: numbers with a real minus sign, verdicts in words, harmless texts."""
 
 from __future__ import annotations
-
-import functools
 
 from markupsafe import Markup, escape
 
@@ -13,22 +11,16 @@ from assay_leaderboard.schema.values import Interval
 
 NONE = "\N{EN DASH}"
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
-"""Beside the word, so that a glance along a column is enough; never alone."""
+"""Shown beside the word, never alone."""
 
 
 def said(text: object) -> Markup:
-    """A text of a card or a record: its direction stays its own, and it controls nothing."""
-    return _said(str(text))
-
-
-@functools.lru_cache(maxsize=1024)
-def _said(text: str) -> Markup:
-    """Thousands of pages say the same of their machines and authors."""
-    return Markup(f"<bdi>{escape(plain(text))}</bdi>")
+    """A text of a card or a record, escaped; its writing direction ends where it ends."""
+    return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
 
 
 def link(address: str | None, text: str | Markup) -> Markup:
-    """A text that leads to a page, if it has one."""
+    """A link to `address`; the text alone where there is no address."""
     return Markup(f'<a href="{escape(address)}">{escape(text)}</a>') if address else escape(text)
 
 
@@ -43,10 +35,9 @@ def number(form: Format, value: float | None, sign: str = "") -> str:
 
 
 def span(form: Format, value: float | None, interval: Interval | None, sign: str = "") -> Markup:
-    """A score and its interval, which never breaks in the middle."""
+    """A score and its interval, which is never broken across lines."""
     if value is None:
         return Markup(NONE)
-    # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
         return Markup(number(form, value, sign))
     low, high = form.number(interval.low, sign), form.number(interval.high, sign)
@@ -63,9 +54,8 @@ def p_text(p: float | None) -> str:
     return texts.p_text(p, none=NONE)
 
 
-@functools.cache
 def verdict(word: str) -> Markup:
-    """A verdict, or the state of what has none; one of a few words of ours."""
+    """A verdict with its mark, or the state of a row without a verdict."""
     mark = MARKS.get(word)
     if mark is None:
         return Markup(f'<span class="v none">{escape(word)}</span>')
@@ -73,20 +63,20 @@ def verdict(word: str) -> Markup:
 
 
 def verdict_word(row: Row) -> str:
-    """What a row says in the column of verdicts."""
+    """The word of a row in the column of verdicts."""
     word = texts.verdict_word(row)
     return NONE if word == texts.NONE else word
 
 
 def runs_text(sample: Sample) -> str:
-    """How many completed, and what became of the others."""
+    """How many runs completed, and how the others ended."""
     parts = [f"{sample.completed} of {sample.planned}"]
     parts += [f"{count} {name.replace('_', ' ')}" for count, name in texts.lost(sample)]
     return "; ".join(parts)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a unit that suits them."""
+    """Seconds, in hours, minutes, seconds or milliseconds."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     if seconds >= 90:
@@ -94,9 +84,8 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.3g} ms"
 
 
-@functools.lru_cache(maxsize=256)
 def size(n_bytes: float) -> str:
-    """Bytes in a unit that suits them; an optimizer's state is as large in every run."""
+    """Bytes, in B to TB."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"
