@@ -1,8 +1,11 @@
-"""`assay board`, `compare`, `claims`, `audit`: parsing around library calls, all imported late."""
+"""`assay board`, `compare`, `claims` and `audit`: options in, a library call, tables or JSON out.
+
+The library is imported inside the commands, so that `assay --help` answers at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +17,8 @@ from assay_leaderboard.site import commands as site
 
 if TYPE_CHECKING:
     from assay.cards import SubmissionCard
-    from assay.plugins.registry import TaskEntry
 
     from assay_leaderboard.evidence.cells import Catalogue, Evidence
-    from assay_leaderboard.evidence.flags import FlagFinder
 
 Names = Annotated[
     list[str] | None,
@@ -36,9 +37,7 @@ AsJson = Annotated[
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
 ]
-WithLocal = Annotated[
-    bool, typer.Option("--with-local", help="The published results, and those of --results beside.")
-]
+WithLocal = Annotated[bool, typer.Option("--with-local", help="Show the published results too.")]
 RESULTS = Path("assay-results")
 
 
@@ -56,16 +55,16 @@ def board(
     results: Results = RESULTS,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Show these methods and the references alone; repeatable."),
+        typer.Option(help="Show only these methods and the references; repeatable."),
     ] = None,
     defaults: Defaults = False,
     with_local: WithLocal = False,
     epoch: Annotated[
-        str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
+        str | None, typer.Option(help="Show the repetitions that used this epoch's hidden seeds.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the leaderboard made from the records: per task, per family, overall."""
+    """Show the leaderboard: per task, per family, overall."""
     from assay.ruleset import RULESET
 
     from assay_leaderboard.boards.board import build, only
@@ -129,7 +128,7 @@ def compare(
 def claims(
     methods: Annotated[
         list[str] | None,
-        typer.Argument(metavar="METHOD", help="Methods; all that claim something if none."),
+        typer.Argument(metavar="METHOD", help="Methods; all with claims if none is given."),
     ] = None,
     results: Results = RESULTS,
     with_local: WithLocal = False,
@@ -140,14 +139,14 @@ def claims(
         ),
     ] = False,
 ) -> None:
-    """Judge what methods claim by the records: supported, contradicted, inconclusive, not tested.
+    """Judge the claims of methods: supported, contradicted, inconclusive or not tested.
 
     Example: `assay claims diffgrad`
     """
     from assay.plugins import registry
     from assay.ruleset import RULESET
 
-    from assay_leaderboard.boards.task_comparisons import contests
+    from assay_leaderboard.boards.task_comparisons import all_comparisons
     from assay_leaderboard.claims.ledger import evaluate
     from assay_leaderboard.claims.one_task import named_tasks
 
@@ -160,8 +159,8 @@ def claims(
         for slug in named_tasks(claim, known)
     }
     catalogue, evidence = _read(sorted(named), results, with_local)
-    work, problems = contests(evidence, catalogue, RULESET)
-    ledger = evaluate(work, cards, known, RULESET, problems)
+    tasks, problems = all_comparisons(evidence, catalogue, RULESET)
+    ledger = evaluate(tasks, cards, known, RULESET, problems)
     _complain(ledger.problems)
     if as_json:
         typer.echo(ledger.model_dump_json(indent=1))
@@ -177,7 +176,7 @@ def audit(
     results: Results = RESULTS,
     with_local: WithLocal = False,
     write: Annotated[
-        Path | None, typer.Option("--write", help="Write the audit to this file as JSON too.")
+        Path | None, typer.Option("--write", help="Also write the audit to this file, as JSON.")
     ] = None,
     as_json: Annotated[
         bool,
@@ -186,27 +185,27 @@ def audit(
         ),
     ] = False,
 ) -> None:
-    """Check the suite itself: do its tasks tell methods apart, do its tests err as rarely as said?
+    """Check the suite itself: do its tasks tell methods apart, are false findings rare enough?
 
-    The false-positive rate needs runs of the control: `assay aa`.
+    The false-positive rate needs the runs that `assay aa` makes.
     """
     from assay.records.store import Store
     from assay.ruleset import RULESET
 
     from assay_leaderboard.audit import false_positives
-    from assay_leaderboard.audit import tasks as controls
+    from assay_leaderboard.audit import tasks as task_audit
     from assay_leaderboard.boards.task_details import reference_targets
-    from assay_leaderboard.boards.task_records import of_shelves
-    from assay_leaderboard.evidence.results_folder import open_shelf
+    from assay_leaderboard.boards.task_records import from_folders
+    from assay_leaderboard.evidence.results_folder import open_folder
 
     catalogue, _ = _read(names, results, with_local, empty=True)
     cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
-    shelves = [open_shelf(folder) for folder in [paths.RESULTS] * with_local + [results]]
-    known = {slug: of_shelves(slug, shelves, catalogue, RULESET) for slug in cards}
+    folders = [open_folder(folder) for folder in [paths.RESULTS] * with_local + [results]]
+    known = {slug: from_folders(slug, folders, catalogue, RULESET) for slug in cards}
     problems = [problem for found in known.values() for problem in found.problems]
     scores = false_positives.control_runs(Store(results), catalogue, RULESET, problems)
-    made = controls.audit(
-        [found.contest() for found in known.values() if found.cells],
+    made = task_audit.audit(
+        [found.comparisons() for found in known.values() if found.cells],
         cards.values(),
         {slug: reference_targets(found) for slug, found in known.items()},
         false_positives.control(scores, cards, RULESET),
@@ -227,7 +226,7 @@ def audit(
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace `path` as a whole.
+    """Replace the file at `path`; it is never half written.
 
     Raises:
         StorageError: it cannot be written.
@@ -273,26 +272,34 @@ def _read(
     flagged: bool = False,
     empty: bool = False,
 ) -> tuple[Catalogue, Evidence]:
-    """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
+    """The cards and code hashes of the selected tasks, and the evidence on them.
+
+    Args:
+        names: tasks, families, tiers or patterns; all tasks if there are none.
+        results: folder of the user's results.
+        with_local: add the published results, which win where both have a record.
+        flagged: flag suspicious results.
+        empty: there may be no record at all.
+
 
     Raises:
         UnknownName: a name matches no task.
-        AssayError: there is no record to show and it may not be `empty`, or the published log is
-            broken.
+        AssayError: there is no record and `empty` is not set, or the published log is broken.
     """
     from assay.errors import AssayError
     from assay.plugins import registry
 
-    from assay_leaderboard.evidence.cells import Catalogue
+    from assay_leaderboard.evidence import checkout
     from assay_leaderboard.evidence.results_folder import load_folder, together
 
     known = registry.task_entries()
     selected = registry.select_tasks(names or known)
     slugs = {entry.card.slug for entry in selected}
-    suspicions = _suspicions(selected) if flagged else None
-    evidence = load_folder(results, slugs, {*known, *slugs}, suspicions)
+    methods = registry.method_entries()
+    finder = checkout.flag_finder(selected, methods.values()) if flagged else None
+    evidence = load_folder(results, slugs, {*known, *slugs}, finder)
     if with_local:
-        published = load_folder(paths.RESULTS, slugs, {*known, *slugs}, suspicions)
+        published = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder)
         evidence = together(published, evidence)
     if not evidence.studies and not evidence.past and not empty:
         _complain(evidence.problems)
@@ -301,32 +308,14 @@ def _read(
             f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
             "or point --results or ASSAY_RESULTS at a folder that has some"
         )
-    methods = registry.method_entries()
     seen = {study.method.slug for study in evidence.studies}
     seen |= {entry.card.reference for entry in selected}
-    catalogue = Catalogue(
-        tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
-        methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
-    )
-    return catalogue, evidence
-
-
-def _suspicions(tasks: Iterable[TaskEntry]) -> FlagFinder:
-    """What the detectors need of the submissions of this checkout."""
-    from assay.plugins import registry
-
-    from assay_leaderboard.evidence.flags import FlagFinder
-
-    methods = registry.method_entries().values()
-    return FlagFinder(
-        cards={entry.card.slug: entry.card for entry in tasks},
-        sources={registry.method_ref(entry): entry.contents for entry in methods},
-        baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),
-    )
+    shown = [entry for slug, entry in methods.items() if slug in seen]
+    return checkout.catalogue(selected, shown), evidence
 
 
 def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
-    """There must be results with the epoch's seeds.
+    """Check that there are results of this epoch, if one is given.
 
     Raises:
         UnknownName: there are none.
@@ -339,11 +328,11 @@ def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
 
 
 def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evidence) -> None:
-    """Names must have a card or a record.
+    """Check that every method has a record here.
 
     Raises:
-        UnknownName: one has neither.
-        AssayError: one has no record among the selected tasks.
+        UnknownName: there is no method of that name.
+        AssayError: it has no record on the selected tasks.
     """
     from assay.errors import AssayError, UnknownName
     from assay.plugins import registry
@@ -359,6 +348,7 @@ def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evide
 
 
 def _complain(problems: Collection[str]) -> None:
+    """Name on standard error what could not be shown."""
     from assay_leaderboard.format import plain
 
     for problem in problems:

@@ -20,7 +20,7 @@ from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.build.task_part import TaskPart
 from assay_leaderboard.site.html.links import Links
 from assay_leaderboard.site.pages import FamilyScores, family_entries, family_page
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from assay_leaderboard.statistics.tuning_budgets import Trials
 
 

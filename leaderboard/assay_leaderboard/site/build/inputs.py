@@ -13,9 +13,10 @@ from assay.records import log
 from assay.records.store import Store
 from assay.ruleset import RULESET, Ruleset
 
+from assay_leaderboard.evidence import checkout
 from assay_leaderboard.evidence.cells import Catalogue
 from assay_leaderboard.evidence.flags import FlagFinder
-from assay_leaderboard.evidence.results_folder import ResultsFolder, open_shelf
+from assay_leaderboard.evidence.results_folder import ResultsFolder, open_folder
 from assay_leaderboard.site.html.links import Links
 
 _SLUG = re.compile(r"[a-z0-9_]{1,48}")
@@ -33,20 +34,11 @@ def gather(folders: Iterable[Path], *, with_local: bool) -> Context:
         CardError: a card of the checkout is malformed.
         PluginError: the files of a task or a method cannot be read.
     """
-    shelves = [open_shelf(folder) for folder in folders]
+    shelves = [open_folder(folder) for folder in folders]
     tasks, methods = registry.task_entries(), registry.method_entries()
-    refs = {slug: registry.method_ref(entry) for slug, entry in methods.items()}
-    catalogue = Catalogue(
-        tasks={slug: (entry.card, registry.task_ref(entry)) for slug, entry in tasks.items()},
-        methods={slug: (entry.card, refs[slug]) for slug, entry in methods.items()},
-    )
     return Context(
-        catalogue=catalogue,
-        suspicions=FlagFinder(
-            cards={slug: entry.card for slug, entry in tasks.items()},
-            sources={refs[slug]: entry.contents for slug, entry in methods.items()},
-            baselines=frozenset(slug for slug, entry in methods.items() if entry.card.is_baseline),
-        ),
+        catalogue=checkout.catalogue(tasks.values(), methods.values()),
+        suspicions=checkout.flag_finder(tasks.values(), methods.values()),
         shelves=shelves,
         links=Links(
             tasks=frozenset(task for shelf in shelves for task in shelf.tasks if task in tasks),

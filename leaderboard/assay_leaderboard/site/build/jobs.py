@@ -23,7 +23,7 @@ from assay_leaderboard.site.html.links import DATA, STATIC, Links
 from assay_leaderboard.site.output import OutputFile, described, write
 from assay_leaderboard.site.pages import compare_data
 from assay_leaderboard.site.views import SiteView
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 MEMOS = "memos"
 """Where what groups computed lies until it is kept; not part of the site."""

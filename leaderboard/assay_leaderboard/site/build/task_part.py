@@ -17,7 +17,7 @@ from assay.records.schema import RunRecord, StudyRecord
 from assay_leaderboard.boards.board import past, samples, table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
 from assay_leaderboard.boards.task_details import detail as task_detail
-from assay_leaderboard.boards.task_records import TaskEvidence, of_shelves
+from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.values import Part
@@ -76,17 +76,17 @@ def make(
         root: where the site is built.
         processes: to work in, where cores would be idle.
     """
-    known = of_shelves(
+    known = from_folders(
         slug, context.shelves, context.catalogue, context.ruleset, context.suspicions
     )
     withdrawn = past(known.card, known.evidence, context.catalogue, context.ruleset)
-    contest = known.contest()
+    contest = known.comparisons()
     both = samples(contest)
     tuned = table(contest, withdrawn, both)
     view = TaskView(
         card=known.card,
         tuned=tuned,
-        defaults=table(known.contest("defaults"), withdrawn, both),
+        defaults=table(known.comparisons("defaults"), withdrawn, both),
         detail=task_detail(known, tuned),
         landscape=landscape(context.folders[slug]),
         methods={name: found[0] for name, found in context.catalogue.methods.items()},

@@ -6,6 +6,7 @@ import functools
 
 from markupsafe import Markup, escape
 
+from assay_leaderboard import format as texts
 from assay_leaderboard.format import Format, plain
 from assay_leaderboard.schema.board import Row, Sample
 from assay_leaderboard.schema.values import Interval
@@ -54,16 +55,12 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
 
 def rank_text(rank: tuple[int, int] | None) -> str:
     """One number, or two with a dash between."""
-    if rank is None:
-        return NONE
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}{NONE}{rank[1]}"
+    return texts.rank_text(rank).replace(texts.NONE, NONE)
 
 
 def p_text(p: float | None) -> str:
     """A p value; "<0.0001" where four digits show nothing."""
-    if p is None:
-        return NONE
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+    return texts.p_text(p, none=NONE)
 
 
 @functools.cache
@@ -77,19 +74,14 @@ def verdict(word: str) -> Markup:
 
 def verdict_word(row: Row) -> str:
     """What a row says in the column of verdicts."""
-    if row.state != "ranked":
-        return row.state
-    if row.is_reference:
-        return "reference"
-    return row.versus_reference.verdict if row.versus_reference else NONE
+    word = texts.verdict_word(row)
+    return NONE if word == texts.NONE else word
 
 
 def runs_text(sample: Sample) -> str:
     """How many completed, and what became of the others."""
     parts = [f"{sample.completed} of {sample.planned}"]
-    for name in ("diverged", "out_of_budget", "failed", "missing"):
-        if count := getattr(sample, name):
-            parts.append(f"{count} {name.replace('_', ' ')}")
+    parts += [f"{count} {name.replace('_', ' ')}" for count, name in texts.lost(sample)]
     return "; ".join(parts)
 
 

@@ -19,8 +19,8 @@ from assay_leaderboard.site.pages.task import task_pages
 
 __all__ = [
     "BOARD_PAGES",
-    "Links",
     "FamilyScores",
+    "Links",
     "cell_pages",
     "compare_data",
     "family_entries",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from assay_leaderboard.claims.ledger import ClaimRow, Finding
+from assay_leaderboard.claims.ledger import ClaimRow, TierVerdict
 from assay_leaderboard.claims.one_task import TaskFinding
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import NORMALISED, Format
@@ -48,7 +48,7 @@ def ruling(word: str) -> Markup:
     )
 
 
-def effect(finding: Finding) -> Markup:
+def effect(finding: TierVerdict) -> Markup:
     """The mean difference in the finding's own unit."""
     form = NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
     unit = "points" if finding.unit == "share" else finding.unit
@@ -108,7 +108,7 @@ def _named(row: ClaimRow) -> int:
 
 
 def _tasks(
-    row: ClaimRow, finding: Finding, tables: dict[str, TaskTable], place: PageLinks
+    row: ClaimRow, finding: TierVerdict, tables: dict[str, TaskTable], place: PageLinks
 ) -> Table:
     """The tasks behind a finding."""
     columns = [
