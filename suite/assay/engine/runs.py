@@ -237,6 +237,7 @@ def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
         CurvePoint(
             batch=entry.batch,
             passes=entry.passes,
+            example_passes=entry.example_passes,
             # Microseconds: more digits are noise that fills a bundle.
             seconds=round(entry.seconds, 6),
             train_loss=entry.train_loss,
