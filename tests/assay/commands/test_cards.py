@@ -105,7 +105,7 @@ def test_control_characters_of_a_card_do_not_reach_the_terminal(
     "modules",
     [
         "assay.commands.cards, assay.commands.new, assay.sandbox.launch, assay.engine.pool",
-        "assay.engine.mirror, assay.api.calls",
+        "assay.engine.mirror, assay.api.run",
         "assay.plugins.registry, assay.data, assay.method, assay.task, assay.records.schema",
         "assay.ruleset, assay.space, assay.identity, assay.untrusted.files, assay.errors",
         "assay.cli, assay_leaderboard.cli",
