@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from assay.cards import FAMILIES
-from assay.commands.cards import show_card
+from assay.commands.cards import show
 from assay.plugins import registry
 
 Assay = Callable[..., Any]
@@ -56,11 +56,11 @@ def test_family_and_tier_narrow_tasks_and_the_methods_that_may_enter_them(assay:
 
 @pytest.mark.parametrize("name", [*TASKS, *METHODS])
 def test_every_card_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_card(name, as_json=False)
+    show(name, as_json=False)
     out = capsys.readouterr().out
     assert out.startswith(f"{name} (")
     assert max(map(len, out.splitlines())) <= 140
-    show_card(name, as_json=True)
+    show(name, as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown["card"]["slug"] == name
     assert Path(shown["path"]).exists()
