@@ -1,11 +1,13 @@
-"""Records that could be real, for tests of bundles; and MLflow is imported before any test.
+"""How the suite runs (threads, garbage, order of files), and records that could be real.
 
-It is imported outside pytest's rule that warnings are errors: the mirror does it in a thread, where
-a warning turned into an error would leave half of its modules behind, for whichever test is next.
+MLflow is imported before any test, outside pytest's rule that warnings are errors: the mirror does
+it in a thread, where a warning turned into an error would leave half of its modules behind, for
+whichever test is next.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import warnings
@@ -33,12 +35,42 @@ from assay.records.store import Store
 from assay.ruleset import Preset
 from assay.space import ChoiceRange, FloatRange, IntRange, Space
 
+# As many test processes run as there are cores: a second thread in each would wait, at full speed,
+# for a core that another process has. Read by torch when it is imported, below and by the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 # pytest-xdist gives its processes a width; output that is piped has none.
 os.environ.pop("COLUMNS", None)
+
+LONG = (
+    "attacks/test_attacks.py",
+    "assay/checking/test_check.py",
+    "assay/commands/test_readme.py",
+    "assay/sandbox/test_isolation.py",
+    "assay_leaderboard/browser/test_browser.py",
+    "assay/engine/test_engine.py",
+    "assay/engine/test_acceptance.py",
+    "assay/engine/test_resume.py",
+    "assay/commands/test_errors.py",
+    "submissions/test_plugins.py",
+)
+"""Files of more than about 15 s, longest first, below tests/."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first: a process that begins one when the others are done works alone."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made, millions of objects, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass

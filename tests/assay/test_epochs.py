@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.engine import runs as runs_
 from assay.engine.cells import Cell
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
+from assay.engine.runs import Job, worker_seeds
 from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
 from assay.errors import EpochError
+from assay.messages import Ended, WorkerRequest
 from assay.records.parsing import parse_record
 from assay.records.schema import Compute, RunSpec
 from assay.records.store import Store
@@ -173,9 +173,9 @@ def test_an_epoch_repeats_what_public_tuning_selected(
 class Overheard(Pool):
     """A pool that keeps what it says to workers and to the scorer."""
 
-    def _on_worker(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.to_workers = [*getattr(self, "to_workers", []), json.dumps(request)]
-        return super()._on_worker(request)
+    def ask_worker(self, request: WorkerRequest, folder: Path) -> Ended:
+        self.to_workers = [*getattr(self, "to_workers", []), request.model_dump_json()]
+        return super().ask_worker(request, folder)
 
 
 def test_a_worker_gets_seeds_and_never_their_root(
@@ -202,4 +202,4 @@ def test_a_worker_gets_seeds_and_never_their_root(
     assert not any(root in text for text in said)
     given = [json.loads(text).get("seeds") for text in said]
     assert given[1] == given[3] != given[2]
-    assert runs_._worker_seeds(root, hidden, 0) == given[1][0]
+    assert worker_seeds(root, hidden, 0).model_dump() == given[1][0]

@@ -16,6 +16,7 @@ from assay.cards import TaskCard
 from assay.errors import RecordError
 from assay.identity import canonical_json, derive_seed
 from assay.records.schema import RunRecord
+from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
@@ -93,8 +94,7 @@ def control_runs(
         groups: dict[str, dict[int, float]] = {}
         for run in _runs(store, slug, card.reference, problems):
             spec = run.spec
-            current = (spec.task, spec.method, spec.ruleset) == (task, method, ruleset.version)
-            if current and _of_control(run, ruleset):
+            if not stale(spec, task, method, ruleset) and _of_control(run, ruleset):
                 key = canonical_json([spec.hyperparameters, spec.compute.model_dump(mode="json")])
                 groups.setdefault(key, {})[spec.repetition] = (
                     run.result.test if run.result else card.metric.chance

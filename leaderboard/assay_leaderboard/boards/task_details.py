@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 from assay.cards import TaskCard
-from assay.records.schema import RunRecord
+from assay.records.schema import Compute, RunRecord
 
 from assay_leaderboard.boards.task_records import TaskEvidence
 from assay_leaderboard.evidence.cells import CellEvidence
@@ -41,8 +41,8 @@ from assay_leaderboard.statistics.learning_curves import (
 )
 from assay_leaderboard.statistics.time_to_target import Attempt, Steps
 
-Machine = tuple[str, str, str, str, int, str]
-"""CPU, its flags, the device, the accelerator, threads and instruction set."""
+Machine = tuple[tuple[str, ...], Compute]
+"""Environment.machine_key and Compute of a run: seconds are compared between equal ones only."""
 
 PATH_REPETITIONS = 3
 """First repetitions whose paths over a function are kept; a picture shows no more."""
@@ -231,7 +231,7 @@ class _Method:
         if not self.completed:
             return None
         own = {} if self.cell.stale else _least_cpu(self.completed)
-        ratios = [own[m] / self.machines[m] for m in sorted(own.keys() & self.machines.keys())]
+        ratios = [own[m] / self.machines[m] for m in own.keys() & self.machines.keys()]
         usages = [run.usage for run in self.completed]
         return Cost(
             passes=_median([usage.passes for usage in usages]),
@@ -275,17 +275,10 @@ def _least_cpu(runs: Sequence[RunRecord]) -> dict[Machine, float]:
     """The least CPU seconds on each machine: of the run that was disturbed least."""
     found: dict[Machine, float] = {}
     for run in runs:
-        machine, seconds = _machine(run), bounded(run.usage.cpu_seconds)
+        machine = run.environment.machine_key, run.spec.compute
+        seconds = bounded(run.usage.cpu_seconds)
         found[machine] = min(seconds, found.get(machine, seconds))
     return found
-
-
-def _machine(run: RunRecord) -> Machine:
-    """Seconds are compared only between runs that agree in this."""
-    there = run.environment
-    asked = run.spec.compute
-    hardware = there.cpu, there.cpu_flags_hash, there.device
-    return *hardware, asked.accelerator, asked.threads, asked.isa
 
 
 def _seconds(run: RunRecord) -> float:

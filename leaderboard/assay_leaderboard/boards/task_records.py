@@ -114,7 +114,7 @@ def from_records(
     tests: dict[str, list[float | None]] = {}
     for cell, study in kept:
         scores = tests.setdefault(cell.method, [])
-        own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
+        own |= {i: runs[i] for i in study.repetition_ids if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
             wrong = _misfit(study, trial, run) if run else ""

@@ -12,6 +12,7 @@ from assay.detectors import Flag
 from assay.errors import RecordError
 from assay.records.log import Standing, TrustTier
 from assay.records.schema import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
+from assay.records.staleness import stale
 from assay.ruleset import Preset, Ruleset
 
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE
@@ -228,19 +229,12 @@ def _weight(
 def _cell(
     study: StudyRecord, card: TaskCard, evidence: Evidence, refs: _Refs, ruleset: Ruleset
 ) -> CellEvidence:
-    stale = ""
-    if study.ruleset != ruleset.version:
-        stale = f"made under ruleset {study.ruleset}, now {ruleset.version}"
-    elif study.task != refs.task:
-        stale = "the task has changed since"
-    elif study.method != refs.method:
-        stale = "the method has changed since"
     return CellEvidence(
         method=study.method.slug,
         study=StudyName(study.id, study.preset, len(study.trials), study.selected),
         tuned=_repetitions(study, study.selected_runs, card, evidence),
         defaults=_repetitions(study, study.default_runs, card, evidence),
-        stale=stale,
+        stale=stale(study, refs.task, refs.method, ruleset),
         local=refs.local,
         flags=evidence.flags.get(study.id, ()),
         tier=evidence.tiers.get(study.id, "T0"),

@@ -35,11 +35,7 @@ class FlagFinder:
         )
         return {
             study.id: detect(
-                [
-                    records[run_id]
-                    for run_id in (*study.selected_runs, *study.default_runs)
-                    if run_id in records
-                ],
+                [records[run_id] for run_id in study.repetition_ids if run_id in records],
                 [study],
                 self.sources.get(study.method, {}),
                 self.cards[study.task.slug],

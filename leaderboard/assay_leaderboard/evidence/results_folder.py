@@ -169,7 +169,7 @@ def _from_store(
     studies = list(store.studies(problems, task))
     runs: dict[str, RunRecord] = {}
     for study in studies:
-        _add(runs, store, study, {*study.selected_runs, *study.default_runs}, problems)
+        _add(runs, store, study, set(study.repetition_ids), problems)
     # Flagged before the tuning runs are added: flags must not depend on `trials`.
     flags = flag_finder.flags(studies, runs) if flag_finder else {}
     for study in studies if trials else ():

@@ -30,8 +30,7 @@ def draw(store: Store, study: StudyRecord) -> dict[str, str]:
     entry = registry.task_entries().get(task)
     if entry is None or registry.task_ref(entry) != study.task:
         return {}
-    ids = {*(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs}
-    found = {run_id: store.run(task, method, run_id) for run_id in sorted(ids)}
+    found = {run_id: store.run(task, method, run_id) for run_id in sorted(study.run_ids)}
     runs = {run_id: run for run_id, run in found.items() if run is not None}
     catalogue = Catalogue(tasks={task: (entry.card, study.task)}, methods={})
     known = from_records(task, [TaskRecords.of([study], runs)], catalogue, RULESET)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 from assay import cli, paths
 from assay.plugins import registry
 
@@ -24,6 +26,8 @@ class Said:
 
 
 Assay = Callable[..., Said]
+# Most of the time of a call would go into building all commands from their signatures again.
+built_once = cache(typer.main.get_command)
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def assay(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("ASSAY_RESULTS", raising=False)
 
+    monkeypatch.setattr(typer.main, "get_command", built_once)
     own = list(cli.app.registered_commands)
 
     def call(*arguments: str) -> Said:

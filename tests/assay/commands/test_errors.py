@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay import paths
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -109,11 +110,17 @@ publish --task --set --json --family --tier --results --dry-run
 WORDS = st.one_of(st.sampled_from(["", *TOKENS.split()]), st.text(string.printable, max_size=12))
 
 
+@pytest.fixture
+def nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` reads all that is published, seconds for this checkout."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "published")
+
+
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(WORDS, min_size=1, max_size=5))
-def test_no_words_make_a_traceback(words: list[str], assay: Assay) -> None:
+def test_no_words_make_a_traceback(words: list[str], assay: Assay, nothing_published: None) -> None:
     if words[0] in ("check", "quickstart", "run"):  # they may start work
         words[0] = "list"
     if words[:2] == ["data", "prepare"]:  # it may download

@@ -68,7 +68,7 @@ def test_verify_says_what_is_wrong_with_each_and_imports_no_plugin(
     assert answers[0]["findings"] == []
     assert answers[1]["findings"][0]["code"] == "unreadable"
     assert not any("my_opt" in name for name in sys.modules)
-    said = assay("verify", str(other))
+    said = assay("verify", str(other), "--published", "pub")
     assert said.code == 1
     assert "NOT valid" in said.out and "the content belongs to a file called" in said.out
 
@@ -76,7 +76,7 @@ def test_verify_says_what_is_wrong_with_each_and_imports_no_plugin(
 def test_a_hostile_name_does_not_steer_the_terminal(assay: Assay, tmp_path: Path) -> None:
     path = tmp_path / "a\x1b[31m.zip"
     path.write_bytes(b"")
-    assert "\x1b" not in assay("verify", str(path)).out
+    assert "\x1b" not in assay("verify", str(path), "--published", "pub").out
 
 
 def test_results_that_cannot_be_written(submission: Any, assay: Assay, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from assay.plugins.registry import find_method, task_entries
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--workers", "1", "--mlflow", "off"]
+COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--quick", "--workers", "1", "--mlflow", "off"]
 
 
 def start(results: Path, *more: str) -> subprocess.Popen[str]:
@@ -117,7 +117,7 @@ def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_giv
     assert now.items() <= after.items()
 
     whole = Store(tmp_path / "whole")
-    cells = make_cells([(task_entries()["diffgrad_f1"], find_method("sgd"))], pool, "full")
+    cells = make_cells([(task_entries()["diffgrad_f1"], find_method("sgd"))], pool, "quick")
     progress = Pipeline(pool, whole, None, lambda progress: None).run(cells)
     assert progress.problems == []
     one_worker = {record.id: comparable(record) for record in store.runs()}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,9 @@ import torch
 from assay import data
 from assay.errors import PluginError, UnknownName
 from assay.families.classification import Classification, crop_and_flip, stratified_order
+from assay.families.overflow import outputs
 from assay.task import Problem
+from torch import nn
 
 from tests.assay.families.conftest import cards, load, seeds, snapshot
 
@@ -142,6 +145,36 @@ def test_weights_that_give_no_numbers_score_nothing(make: Make) -> None:
     scores = task.score(problem, [[snapshot(state)]])
     assert scores.test == 0
     assert scores.secondary["log_loss"] == 100
+
+
+def test_an_overflow_that_relu_hides_is_wrong_for_its_example_alone() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2))
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), (-1e14, 0.0, 0.0, 1.0), strict=True):
+            parameter.fill_(value)
+        found = outputs(model, [torch.tensor([[1.0], [9.0]]), torch.tensor([[11.0], [1e30]])])
+    assert found[:2].tolist() == [[1.0, 1.0]] * 2
+    assert found[2:].isnan().all()
+
+
+@pytest.mark.parametrize(("largest", "sound"), [(9e14, True), (2e15, False), (math.nan, False)])
+def test_one_weight_that_may_overflow_is_wrong_for_all(largest: float, sound: bool) -> None:
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.bias.fill_(largest)
+        found = outputs(model, [torch.zeros(3, 2)])
+    assert bool(found.isfinite().all()) is sound
+    assert bool(found.isnan().all()) is not sound
+
+
+def test_outputs_are_the_models_own_bit_for_bit(make: Make) -> None:
+    task = make(model={"name": "cnn", "parameters": {"width": 4, "batch_norm": True}})
+    problem = task.prepare(seeds())
+    model = task.restore(problem, problem.starts[0])
+    with torch.inference_mode():
+        assert torch.equal(task.logits(model, problem.sealed["val_inputs"]),
+                           model(problem.sealed["val_inputs"]))  # fmt: skip
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_images_are_decoded_with_the_channel_constants() -> None:

@@ -62,7 +62,8 @@ def started(task: Quantization, problem: Problem) -> nn.Module:
 def trained(task: Quantization, problem: Problem, n_batches: int = 40) -> nn.Module:
     """The task's own quantization, trained for a few batches."""
     model = task.transform_model(started(task, problem))
-    optimizer = task.reference_optimizer(model.parameters(), task.Reference())
+    # At the default of 0.05 two bits jump about: what a seed gives then depends on the CPU.
+    optimizer = task.reference_optimizer(model.parameters(), task.Reference(lr=0.01))
     generator = torch.Generator().manual_seed(1)
     inputs, targets = problem.train["inputs"], problem.train["targets"]
     for _ in range(n_batches):
@@ -376,7 +377,10 @@ def test_export_fits_the_layout_and_scores(slug: str, problem: Problem) -> None:
     expected = {key: (DTYPES[dtype], shape) for key, (dtype, shape) in task.layout(problem).items()}
     assert found == expected
     scores = task.score(problem, [[Snapshot(batch=40, passes=40, state=state)]])
-    assert scores.test > 0.5
+    # Three times chance: two bits gave 0.57 to 0.78 over 20 seeds, on every CPU tried.
+    assert scores.test > 0.3
+    own = model.eval()(problem.sealed["test_inputs"]).argmax(1) == problem.sealed["test_targets"]
+    assert scores.test == pytest.approx(float(own.double().mean()), abs=0.005)
     assert set(scores.secondary) == set(task.card.secondary)
     rule = layer_bits(task.build_model(problem.train), task.card.recipe)
     n_weights = {name: state[f"{name}.weight_codes"].numel() for name in rule}

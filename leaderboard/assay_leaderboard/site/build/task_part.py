@@ -167,9 +167,7 @@ def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> Sequence[RunRe
         study: names the runs.
         runs: by id.
     """
-    trials = (trial.run_id for trial in study.trials)
-    ids = dict.fromkeys((*trials, *study.selected_runs, *study.default_runs))
-    return [runs[run_id] for run_id in ids if run_id in runs]
+    return [runs[run_id] for run_id in study.run_ids if run_id in runs]
 
 
 def _landscape(folder: Path) -> Landscape | None:
