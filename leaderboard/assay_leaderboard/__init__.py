@@ -1,28 +1,11 @@
-"""Records to statistics to pages: reads JSON and TOML only, never torch, never a plugin.
+"""From records to a leaderboard: statistics, boards, claims, terminal output and the site.
 
-Layers, each importing only from those below it:
+Reads JSON and TOML only, never torch, never a plugin. Wings, each importing only from those below:
 
-    cli
-    site
-    text, claims_text, audit_text
-    terminal
-    claims, controls
-    hearing, calibration
-    slider, depth
-    board, compare
-    dossier
-    summary
-    contest
-    published, trajectories
-    aa
-    evidence
-    aggregate
-    tables, details
-    suspicions, secondary
-    profiles, budgets, survival, sensitivity
-    format
-    paired
-    bca
-    middle, multiple, memo, distributions
-    exact
+    cli                              the commands
+    site, terminal                   show
+    claims, audit                    judge papers' claims; judge the suite itself
+    boards                           rank
+    evidence, statistics, format     read records; compute; put numbers in words
+    schema                           what is written out
 """

@@ -1,34 +1,19 @@
-"""`assay board`, `compare`, `claims`, `audit`: parsing around library calls, all imported late."""
+"""`assay board`, `compare`, `claims` and `audit`: options in, a library call, tables or JSON out.
+
+The library is imported inside the commands, so that `assay --help` answers at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from assay import paths
+from assay.commands.options import DEFAULT_RESULTS, Results, TaskArguments, complete_method
 
 from assay_leaderboard.site import commands as site
 
-if TYPE_CHECKING:
-    from assay.cards import SubmissionCard
-    from assay.plugins.registry import TaskEntry
-
-    from assay_leaderboard.evidence.cells import Catalogue, Evidence
-    from assay_leaderboard.evidence.flags import FlagFinder
-
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="TASK", help="Tasks, families, tiers or glob patterns; all if none is given."
-    ),
-]
-Results = Annotated[
-    Path,
-    typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder that holds the records."),
-]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print JSON; keys: leaderboard/assay_leaderboard/schema/board.py."),
@@ -36,10 +21,7 @@ AsJson = Annotated[
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
 ]
-WithLocal = Annotated[
-    bool, typer.Option("--with-local", help="The published results, and those of --results beside.")
-]
-RESULTS = Path("assay-results")
+WithLocal = Annotated[bool, typer.Option("--with-local", help="Show the published results too.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,37 +34,30 @@ def register(app: typer.Typer) -> None:
 
 
 def board(
-    names: Names = None,
-    results: Results = RESULTS,
+    names: TaskArguments = None,
+    results: Results = DEFAULT_RESULTS,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Show these methods and the references alone; repeatable."),
+        typer.Option(help="Show only these methods and the references; repeatable."),
     ] = None,
     defaults: Defaults = False,
     with_local: WithLocal = False,
     epoch: Annotated[
-        str | None, typer.Option(help="Show the repetitions with this epoch's hidden seeds.")
+        str | None, typer.Option(help="Show the repetitions that used this epoch's hidden seeds.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the leaderboard made from the records: per task, per family, overall."""
-    from assay.ruleset import RULESET
+    """Show the leaderboard: per task, per family, overall."""
+    from assay_leaderboard import queries
 
-    from assay_leaderboard.boards.board import build, only
-
-    catalogue, evidence = _read(names, results, with_local, flagged=True)
-    _check_epoch(epoch, evidence)
-    evidence = replace(evidence, epoch=epoch)
-    _check_methods(method or [], catalogue, evidence)
-    made = build(
-        evidence,
-        catalogue,
-        list(catalogue.tasks),
-        RULESET,
-        "defaults" if defaults else "tuned",
+    made = queries.board(
+        names or [],
+        results,
+        published=with_local,
+        methods=method or [],
+        basis="defaults" if defaults else "tuned",
+        epoch=epoch,
     )
-    if method:
-        made = only(made, method)
     _complain(made.problems)
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
@@ -94,28 +69,20 @@ def board(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="A method.")],
-    b: Annotated[str, typer.Argument(help="The method to compare it with.")],
-    names: Names = None,
-    results: Results = RESULTS,
+    a: Annotated[str, typer.Argument(help="A method.", autocompletion=complete_method)],
+    b: Annotated[
+        str,
+        typer.Argument(help="The method to compare it with.", autocompletion=complete_method),
+    ],
+    names: TaskArguments = None,
+    results: Results = DEFAULT_RESULTS,
     defaults: Defaults = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two methods task by task: paired difference, interval, p, verdict."""
-    from assay.ruleset import RULESET
+    from assay_leaderboard import queries
 
-    from assay_leaderboard.boards.two_methods import compare as compare_methods
-
-    catalogue, evidence = _read(names, results, with_local=False)
-    _check_methods([a, b], catalogue, evidence)
-    report = compare_methods(
-        evidence,
-        catalogue,
-        (a, b),
-        list(catalogue.tasks),
-        RULESET,
-        "defaults" if defaults else "tuned",
-    )
+    report = queries.compare(a, b, names or [], results, basis="defaults" if defaults else "tuned")
     _complain(report.problems)
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
@@ -129,9 +96,9 @@ def compare(
 def claims(
     methods: Annotated[
         list[str] | None,
-        typer.Argument(metavar="METHOD", help="Methods; all that claim something if none."),
+        typer.Argument(metavar="METHOD", help="Methods; all with claims if none is given."),
     ] = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     with_local: WithLocal = False,
     as_json: Annotated[
         bool,
@@ -140,28 +107,13 @@ def claims(
         ),
     ] = False,
 ) -> None:
-    """Judge what methods claim by the records: supported, contradicted, inconclusive, not tested.
+    """Judge the claims of methods: supported, contradicted, inconclusive or not tested.
 
     Example: `assay claims diffgrad`
     """
-    from assay.plugins import registry
-    from assay.ruleset import RULESET
+    from assay_leaderboard import queries
 
-    from assay_leaderboard.boards.task_comparisons import contests
-    from assay_leaderboard.claims.ledger import evaluate
-    from assay_leaderboard.claims.one_task import named_tasks
-
-    cards = _claiming(methods or [])
-    known = {slug: entry.card for slug, entry in registry.task_entries().items()}
-    named = {
-        slug
-        for card in cards.values()
-        for claim in card.claims
-        for slug in named_tasks(claim, known)
-    }
-    catalogue, evidence = _read(sorted(named), results, with_local)
-    work, problems = contests(evidence, catalogue, RULESET)
-    ledger = evaluate(work, cards, known, RULESET, problems)
+    ledger = queries.judge(methods or [], results, published=with_local)
     _complain(ledger.problems)
     if as_json:
         typer.echo(ledger.model_dump_json(indent=1))
@@ -173,11 +125,11 @@ def claims(
 
 
 def audit(
-    names: Names = None,
-    results: Results = RESULTS,
+    names: TaskArguments = None,
+    results: Results = DEFAULT_RESULTS,
     with_local: WithLocal = False,
     write: Annotated[
-        Path | None, typer.Option("--write", help="Write the audit to this file as JSON too.")
+        Path | None, typer.Option("--write", help="Also write the audit to this file, as JSON.")
     ] = None,
     as_json: Annotated[
         bool,
@@ -186,33 +138,13 @@ def audit(
         ),
     ] = False,
 ) -> None:
-    """Check the suite itself: do its tasks tell methods apart, do its tests err as rarely as said?
+    """Check the suite itself: do its tasks tell methods apart, are false findings rare enough?
 
-    The false-positive rate needs runs of the control: `assay aa`.
+    The false-positive rate needs the runs that `assay aa` makes.
     """
-    from assay.records.store import Store
-    from assay.ruleset import RULESET
+    from assay_leaderboard import queries
 
-    from assay_leaderboard.audit import false_positives
-    from assay_leaderboard.audit import tasks as controls
-    from assay_leaderboard.boards.task_details import reference_targets
-    from assay_leaderboard.boards.task_records import of_shelves
-    from assay_leaderboard.evidence.results_folder import open_shelf
-
-    catalogue, _ = _read(names, results, with_local, empty=True)
-    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
-    shelves = [open_shelf(folder) for folder in [paths.RESULTS] * with_local + [results]]
-    known = {slug: of_shelves(slug, shelves, catalogue, RULESET) for slug in cards}
-    problems = [problem for found in known.values() for problem in found.problems]
-    scores = false_positives.control_runs(Store(results), catalogue, RULESET, problems)
-    made = controls.audit(
-        [found.contest() for found in known.values() if found.cells],
-        cards.values(),
-        {slug: reference_targets(found) for slug, found in known.items()},
-        false_positives.control(scores, cards, RULESET),
-        RULESET,
-        problems,
-    )
+    made = queries.audit(names or [], results, published=with_local)
     _complain(made.problems)
     text = made.model_dump_json(indent=1)
     if write:
@@ -227,138 +159,21 @@ def audit(
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace `path` as a whole.
+    """Replace the file at `path`; it is never half written.
 
     Raises:
         StorageError: it cannot be written.
     """
-    from assay.errors import StorageError
+    from assay import atomic
 
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        atomic.write(path, text.encode())
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
-    """The cards of the named submissions, or of all, that claim something.
-
-    Raises:
-        UnknownName: there is no such submission.
-        AssayError: none of their cards claims anything.
-    """
-    from assay.errors import AssayError, UnknownName
-    from assay.plugins import registry
-
-    known = {slug: entry.card for slug, entry in registry.method_entries().items()}
-    for name in names:
-        if name not in known:
-            raise UnknownName("method", name, known)
-    found = {slug: known[slug] for slug in sorted(names or known) if known[slug].claims}
-    if not found:
-        raise AssayError(
-            f"nothing is claimed on the card of {', '.join(names) or 'any method'}; "
-            "expected [[claims]] in its card.toml"
-        )
-    return found
-
-
-def _read(
-    names: list[str] | None,
-    results: Path,
-    with_local: bool,
-    *,
-    flagged: bool = False,
-    empty: bool = False,
-) -> tuple[Catalogue, Evidence]:
-    """The selected tasks' cards and hashes, and the records of them; `flagged`, with their flags.
-
-    Raises:
-        UnknownName: a name matches no task.
-        AssayError: there is no record to show and it may not be `empty`, or the published log is
-            broken.
-    """
-    from assay.errors import AssayError
-    from assay.plugins import registry
-
-    from assay_leaderboard.evidence.cells import Catalogue
-    from assay_leaderboard.evidence.results_folder import load_folder, together
-
-    known = registry.task_entries()
-    selected = registry.select_tasks(names or known)
-    slugs = {entry.card.slug for entry in selected}
-    suspicions = _suspicions(selected) if flagged else None
-    evidence = load_folder(results, slugs, {*known, *slugs}, suspicions)
-    if with_local:
-        published = load_folder(paths.RESULTS, slugs, {*known, *slugs}, suspicions)
-        evidence = together(published, evidence)
-    if not evidence.studies and not evidence.past and not empty:
-        _complain(evidence.problems)
-        what = " for " + " ".join(names) if names else ""
-        raise AssayError(
-            f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
-            "or point --results or ASSAY_RESULTS at a folder that has some"
-        )
-    methods = registry.method_entries()
-    seen = {study.method.slug for study in evidence.studies}
-    seen |= {entry.card.reference for entry in selected}
-    catalogue = Catalogue(
-        tasks={e.card.slug: (e.card, registry.task_ref(e)) for e in selected},
-        methods={s: (e.card, registry.method_ref(e)) for s, e in methods.items() if s in seen},
-    )
-    return catalogue, evidence
-
-
-def _suspicions(tasks: Iterable[TaskEntry]) -> FlagFinder:
-    """What the detectors need of the submissions of this checkout."""
-    from assay.plugins import registry
-
-    from assay_leaderboard.evidence.flags import FlagFinder
-
-    methods = registry.method_entries().values()
-    return FlagFinder(
-        cards={entry.card.slug: entry.card for entry in tasks},
-        sources={registry.method_ref(entry): entry.contents for entry in methods},
-        baselines=frozenset(entry.card.slug for entry in methods if entry.card.is_baseline),
-    )
-
-
-def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
-    """There must be results with the epoch's seeds.
-
-    Raises:
-        UnknownName: there are none.
-    """
-    from assay.errors import UnknownName
-
-    known = {study.epoch for study in evidence.studies if study.epoch is not None}
-    if epoch is not None and epoch not in known:
-        raise UnknownName("epoch with results here", epoch, known)
-
-
-def _check_methods(names: Collection[str], catalogue: Catalogue, evidence: Evidence) -> None:
-    """Names must have a card or a record.
-
-    Raises:
-        UnknownName: one has neither.
-        AssayError: one has no record among the selected tasks.
-    """
-    from assay.errors import AssayError, UnknownName
-    from assay.plugins import registry
-
-    recorded = {study.method.slug for study in evidence.studies}
-    for name in names:
-        if name in recorded:
-            continue
-        known = {*registry.method_entries(), *recorded}
-        if name not in known:
-            raise UnknownName("method", name, known)
-        raise AssayError(f"no results of {name} here; make some with: assay run {name}")
+        raise atomic.storage_error(path, error, "choose another with --write") from error
 
 
 def _complain(problems: Collection[str]) -> None:
+    """Name on standard error what could not be shown."""
     from assay_leaderboard.format import plain
 
     for problem in problems:

@@ -28,7 +28,7 @@ class ELR(Method):
         self.targets: Tensor | None = None
 
     def transform_batch(self, batch: Batch, plan: Plan) -> Batch:
-        """The same batch; before the first one the targets are laid out."""
+        """The same batch; before the first one, targets of zero are made."""
         if self.targets is None:
             self.targets = torch.zeros(plan.n_examples, plan.n_classes, device=plan.device)
         return batch
@@ -48,5 +48,5 @@ class ELR(Method):
         return {"targets": self.targets}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the targets back."""
+        """Restore the targets."""
         self.targets = state["targets"]

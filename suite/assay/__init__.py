@@ -1,8 +1,8 @@
 """Assay: does this training method really beat what people already use?
 
-A plugin imports its names from here, from `assay.families`, `assay.models` and
-`assay.quantization`, and from nowhere else. Names are loaded when they are first used: importing
-this package is quick and brings no torch.
+Plugins import their names from here, from `assay.families`, `assay.models` and
+`assay.quantization`, and from nowhere else. Scripts and notebooks use `run`, `board`, `compare`,
+`judge` and `Results`. A name is loaded when it is first used: `import assay` imports no library.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assay.api.calls import board, compare, judge, run
+    from assay.api.results import Results
     from assay.method import Batch, Calibration, Method, Plan, Step, TrainingSet
     from assay.space import Choice, Hyperparameters, IntUniform, LogUniform, Uniform
     from assay.task import Problem, Scores, Seeds, Snapshot, Task, TaskLoss, Tensors
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    **dict.fromkeys(("board", "compare", "judge", "run"), "api.calls"),
+    "Results": "api.results",
     **dict.fromkeys(("Batch", "Calibration", "Method", "Plan", "Step", "TrainingSet"), "method"),
     **dict.fromkeys(("Choice", "Hyperparameters", "IntUniform", "LogUniform", "Uniform"), "space"),
     **dict.fromkeys(
@@ -27,8 +31,8 @@ _HOMES = {
 
 __all__ = [
     "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogUniform", "Method",
-    "Plan", "Problem", "Scores", "Seeds", "Snapshot", "Step", "Task", "TaskLoss", "Tensors",
-    "TrainingSet", "Uniform",
+    "Plan", "Problem", "Results", "Scores", "Seeds", "Snapshot", "Step", "Task", "TaskLoss",
+    "Tensors", "TrainingSet", "Uniform", "board", "compare", "judge", "run",
 ]  # fmt: skip
 
 

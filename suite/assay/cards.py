@@ -1,4 +1,4 @@
-"""Cards: what a task or a submission declares, in TOML, read without importing any plugin."""
+"""Cards: what a task or a submission declares about itself in card.toml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAMILIES: tuple[Family, ...] = (
 )
 Direction = Literal["maximize", "minimize"]
 Access = Literal["sample_indices", "class_counts", "noise_rate"]
-"""What a task may grant beside inputs and given labels, and a method may ask for."""
+"""Extra information, beside inputs and given labels, that a task may grant to methods."""
 
 HOOKS: tuple[str, ...] = (
     "transform_model",
@@ -38,7 +38,7 @@ HOOKS: tuple[str, ...] = (
     "callbacks",
     "finalize_model",
 )
-"""Hooks of a Method in the order they fire; state_dict and load_state_dict are free to all."""
+"""Hooks of a Method in the order of calls; every track may define state_dict, load_state_dict."""
 
 _LOSS = frozenset({"compute_loss", "transform_batch", "on_epoch_end"})
 TRACKS: dict[str, frozenset[str]] = {
@@ -53,7 +53,7 @@ TRACKS: dict[str, frozenset[str]] = {
     "quantizer": _LOSS | {"transform_model", "finalize_model", "configure_optimizer"},
     "open": frozenset(HOOKS),
 }
-"""A track is a set of allowed hooks; within one, methods change the same part of training."""
+"""The hooks that each track allows: methods of one track change the same part of training."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -64,33 +64,33 @@ class _CardPart(BaseModel):
 
 
 class Dataset(_CardPart):
-    """Where a task's data come from."""
+    """The data set of a task."""
 
     name: Slug
-    """Which loader of assay.data reads it; "none" for synthetic functions."""
+    """Its name in assay.data; "none" for synthetic functions."""
     source: Text
     """Publisher and address or citation."""
     licence: Text
     sha256: dict[str, str] = {}
-    """Digest of each published file, where the loader checks one."""
+    """SHA-256 of published files, by name."""
 
 
 class Model(_CardPart):
-    """The network, by name and parameters of assay.models."""
+    """The network: a name and parameters for assay.models."""
 
     name: Slug
     parameters: dict[str, Value] = {}
 
 
 class Metric(_CardPart):
-    """What is scored."""
+    """The metric of a task."""
 
     name: Slug
     direction: Direction
     chance: float
     """Score of a method that learns nothing; a diverged tuning point counts as this."""
     margin: Annotated[float, Field(gt=0)]
-    """Differences within +-margin are equivalent in practice (two one-sided tests)."""
+    """Differences within +-margin are negligible in practice (two one-sided tests)."""
     unit: str = "share"
     """Unit of the score: "share" for 0..1."""
 
@@ -99,16 +99,16 @@ class Budget(_CardPart):
     """What one run may spend."""
 
     batches: Annotated[int, Field(ge=1)]
-    """Batches the loader hands out; every method sees the same number."""
+    """Batches of training data, the same number for every method."""
     batch_size: Annotated[int, Field(ge=1)]
     passes: Annotated[int, Field(ge=1)] | None = None
-    """Forward-backward passes after which training ends, where the oracle's calls are counted."""
+    """Forward-backward passes after which training ends; None: only batches are limited."""
     seconds: Annotated[float, Field(gt=0)]
     """Wall time after which a run is stopped and recorded as out_of_budget."""
 
 
 class Evaluation(_CardPart):
-    """When weights are taken for scoring; the last batch is always among the points."""
+    """When snapshots are taken for scoring; always after the last batch."""
 
     points: Annotated[int, Field(ge=1, le=200)] = 1
     spacing: Literal["linear", "log"] = "linear"
@@ -124,7 +124,7 @@ class Evaluation(_CardPart):
 
 
 class Target(_CardPart):
-    """A frozen score for time-to-target."""
+    """A score for the time-to-target comparison; it never changes."""
 
     name: Literal["easy", "reference", "stretch"]
     value: float
@@ -153,10 +153,10 @@ class TaskCard(_CardPart):
     n_classes: Annotated[int, Field(ge=0)] = 0
     """Classes of a labelled task; 0 for functions."""
     split: dict[str, int | float] = {}
-    """Examples per split (train, val, test), as the family reads it."""
+    """Number of examples of each split (train, val, test); the family defines the keys."""
     model: Model
     recipe: dict[str, Value] = {}
-    """What makes the task what it is: noise, imbalance, bits, instance; as the family reads it."""
+    """Settings of the family: noise, imbalance, bits, function; the family defines the keys."""
     metric: Metric
     secondary: list[Slug] = []
     """Further metrics recorded beside the score."""
@@ -166,11 +166,11 @@ class TaskCard(_CardPart):
     schedule: Literal["linear", "constant", "drop"] = "linear"
     """Learning rate over the budget: to zero, constant, or divided by ten at 80 %."""
     deterministic: bool = False
-    """Nothing varies between repetitions (a paper fixed it): one repetition is run."""
+    """Repetitions would all be equal, so only one is run."""
     reference: Slug
     """The submission that scores are compared with."""
     access: list[Access] = []
-    """What extra access the task can grant."""
+    """Extra access that the task grants."""
     citation: list[Citation] = []
     superseded_by: Slug | None = None
 
@@ -180,7 +180,7 @@ class Claim(_CardPart):
 
     text: Text
     source: Text
-    """Where in the paper, and how it is known (read, abstract, or from memory and unchecked)."""
+    """Place in the paper, and how it is known (read, from the abstract, unchecked memory)."""
     paper_value: str | float | None = None
     metric: Slug
     better_than: Slug
@@ -189,7 +189,7 @@ class Claim(_CardPart):
     """Task slugs or glob patterns."""
     margin: float = 0.0
     tuned: bool = True
-    """False: the claim is about the defaults, not about the tuned method."""
+    """True: the claim is about the tuned method; False: about its defaults."""
 
 
 class SubmissionCard(_CardPart):
@@ -212,11 +212,11 @@ class SubmissionCard(_CardPart):
     ] = "open"
     families: list[Family] = Field(default=list(FAMILIES), min_length=1)
     access: list[Access] = []
-    """What the method needs beyond inputs and given labels."""
+    """Extra access that the method needs."""
     binary_only: bool = False
     """The method is defined for two classes only."""
     requires: dict[str, list[Value]] = {}
-    """Keys of a task's recipe and the values the method is defined for, as weight_bits = [1]."""
+    """Values of a task's recipe for which the method is defined, as weight_bits = [1]."""
     authors: list[Text] = []
     paper: Citation | None = None
     licence: Text = "Apache-2.0"
@@ -224,7 +224,7 @@ class SubmissionCard(_CardPart):
     claims: list[Claim] = []
     supersedes: Slug | None = None
     derived_from: list[Slug] = []
-    """Submissions whose code this one starts from; likeness to these is not flagged."""
+    """Submissions whose code this one started from; likeness to them is not flagged."""
 
 
 Card = TypeVar("Card", TaskCard, SubmissionCard)
@@ -269,7 +269,7 @@ def _problem(path: Path, text: str, loc: tuple[int | str, ...], entry: Any) -> s
 
 
 def _line(text: str, loc: tuple[int | str, ...]) -> int:
-    """The line on which the key at `loc` stands; its nearest table where it is missing; else 1."""
+    """Line of the key at `loc`; if it is missing, of its nearest table; else 1."""
     names = [part for part in loc if isinstance(part, str)]
     wanted = next((part for part in loc if isinstance(part, int)), 0)
     best, depth, seen, inside = 1, 0, -1, not names[:-1]

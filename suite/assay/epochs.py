@@ -1,17 +1,17 @@
-"""Epochs: repetitions whose seeds nobody outside knows until they are revealed (tier T3).
+"""Epochs: repetitions with seeds that only the organisers know until they are revealed (tier T3).
 
     master      32 random bytes in a file of the organisers; it serves every epoch
     key         HMAC-SHA256(master, "assay epoch <name>")
     commitment  SHA-256("assay epoch <name>" + newline + key), published when the epoch begins
     seed root   HMAC-SHA256(key, <the ruleset's public seed root>), for identity.derive_seed
 
-`<name>.json` holds the commitment. At the end `<name>.revealed.json` holds the key: whoever has it
-can check the commitment and replay the epoch's runs, and learns nothing of the master or of other
-epochs. Neither file is ever edited. The key has 256 bits, so that its commitment cannot be
-searched.
+`<name>.json` holds the commitment. At the end `<name>.revealed.json` holds the key, with which
+anyone can check the commitment and replay the epoch's runs. It says nothing about the master secret
+or other epochs. Neither file is ever edited. The key has 256 bits, too many to guess it from its
+commitment.
 
-A worker is handed 63-bit digests (identity.derive_seed) of the root, never the root: from the seeds
-of its run no others follow.
+A worker gets 63-bit digests of the seed root (identity.derive_seed), never the root itself: the
+seeds of one run say nothing about those of others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HEX = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch whose seeds may be used."""
+    """An open epoch: its seeds are known here."""
 
     name: str
     seed_root: str = field(repr=False)
@@ -77,7 +77,7 @@ AnyPublished = TypeVar("AnyPublished", Commitment, Revelation)
 
 @dataclass(frozen=True)
 class EpochStatus:
-    """One epoch as published."""
+    """What is published of one epoch."""
 
     name: str
     begun: str
@@ -86,15 +86,15 @@ class EpochStatus:
 
 
 def epochs_folder() -> Path:
-    """Where epochs are published: in the checkout, or where ASSAY_EPOCHS says."""
+    """The folder of published epochs: $ASSAY_EPOCHS, by default the checkout's."""
     return Path(os.environ.get("ASSAY_EPOCHS") or paths.EPOCHS)
 
 
 def new_epoch(name: str, secret: Path, folder: Path) -> Commitment:
-    """Begin an epoch: publish its commitment in `folder`; make the master secret if there is none.
+    """Begin an epoch: publish its commitment in `folder`, and make the master secret if needed.
 
     Raises:
-        EpochError: the name is taken or no slug, or the secret's file is not safe.
+        EpochError: the name is taken or no slug, or the secret's file is not private.
     """
     _check_name(name)
     if (folder / f"{name}.json").exists():
@@ -108,10 +108,10 @@ def new_epoch(name: str, secret: Path, folder: Path) -> Commitment:
 
 
 def reveal(name: str, secret: Path, folder: Path) -> Revelation:
-    """End an epoch: publish its key in `folder`, so that anyone can replay its runs.
+    """End an epoch: publish its key in `folder`, with which anyone can replay its runs.
 
     Raises:
-        EpochError: it has not begun, is revealed already, or the secret is another.
+        EpochError: it has not begun, is revealed already, or the secret is a different one.
     """
     key = _checked(_commitment(name, folder), _key(_read_master(secret), name), secret)
     if (folder / f"{name}{REVEALED}").exists():
@@ -122,7 +122,7 @@ def reveal(name: str, secret: Path, folder: Path) -> Revelation:
 
 
 def open_epoch(name: str, folder: Path, secret: Path | None = None) -> Epoch:
-    """An epoch ready for use: by the organisers' secret, or by its published key.
+    """Open an epoch with the organisers' secret or, without it, with its published key.
 
     Raises:
         EpochError: it is unknown, of another ruleset, not revealed (and no secret was given), or

@@ -1,18 +1,18 @@
 """Every error a user can cause, in one tree; the CLI prints them without a traceback.
 
 AssayError                 exit code 2
-|-- UnknownName            a slug that nothing answers to; says "did you mean"
+|-- UnknownName            nothing has this name; suggests similar ones
 |-- CardError              card.toml is malformed; lists every problem at once
 |-- BadWeights             what a worker exported is not what the task asks for
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
-|-- RecordError            a record cannot be read: corrupt, from the future, or not ours
+|-- RecordError            a record cannot be read: corrupt, of a newer schema, or inconsistent
 |-- BundleError            a bundle cannot be read or made; nothing of it is used
 |-- LogError               the results log is broken, or an entry does not fit it
 |-- EpochError             an epoch's secret is missing, or is not what was committed to
 |-- SubmissionError        a method that cannot be submitted as it is
-|-- StorageError           the results folder cannot be written: full, read-only
-`-- WorkerError            a worker or the scorer died in a way that is nobody's plugin
+|-- StorageError           exit code 3: a file cannot be written (disk full, read-only)
+`-- WorkerError            exit code 4: a worker or the scorer died, by no fault of a plugin
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collections.abc import Iterable
 
 
 class AssayError(Exception):
-    """What was given, what was expected and what to do next, in that order."""
+    """An error that a user can fix. Says what was given, what was expected and what to do next."""
 
     exit_code = 2
 
 
 class UnknownName(AssayError):
-    """A name that nothing answers to."""
+    """A name that nothing has."""
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -83,12 +83,12 @@ class SubmissionError(AssayError):
 
 
 class StorageError(AssayError):
-    """The results folder cannot be written."""
+    """A file or folder that cannot be written."""
 
     exit_code = 3
 
 
 class WorkerError(AssayError):
-    """A worker or the scorer died in a way that is nobody's plugin."""
+    """A worker or the scorer died, by no fault of a plugin."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""Names for things: ids from content, seeds from names, hashes of source code."""
+"""Ids from content, seeds from names, hashes of source code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces, NaN and infinities refused.
+    """JSON with sorted keys and without spaces: equal values give equal text.
 
     Raises:
         ValueError: `value` holds a NaN or an infinity.
@@ -37,21 +38,21 @@ def content_id(value: Any) -> str:
 
 
 def derive_seed(root: str, *name: str | int) -> int:
-    """A 63-bit seed for a named purpose, so that no seed depends on the order of drawing."""
+    """A 63-bit seed for a named purpose; it depends on nothing but `root` and the name."""
     path = "/".join(str(part) for part in (root, *name))
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") >> 1
 
 
 def code_hash(files: Iterable[Path]) -> str:
-    """SHA-256 over what the files say: Python without comments and docstrings, others as bytes.
+    """SHA-256 of source files: of Python without comments and docstrings, of others as bytes.
 
-    A reworded comment must not make a recorded result stale; a changed constant must.
+    So a reworded comment does not make recorded results stale, and a changed constant does.
     """
     return source_hash((path.name, path.read_bytes()) for path in files)
 
 
 def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
-    """The same for files in memory, as (name without folders, content)."""
+    """`code_hash` of files in memory, as pairs of a name without folders and the content."""
     digest = hashlib.sha256()
     for name, data in sorted(files, key=lambda file: file[0]):
         if name.endswith(".py"):
@@ -64,8 +65,8 @@ def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
 def bare(source: bytes) -> bytes:
     """Python `source` without the comments and docstrings that `code_hash` leaves out.
 
-    A method is run so: it cannot read from its own file what its hash does not cover. Every line
-    stays where it was. What is not Python comes back as it is.
+    Methods are run in this form, so that they cannot read anything from their own file that their
+    hash does not cover. Line numbers stay the same. Text that is not Python is returned as it is.
     """
     source = source.replace(b"\r\n", b"\n")
     try:
@@ -97,15 +98,16 @@ def _left_out(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
             statement_starts = False
 
 
+@lru_cache(maxsize=256)  # tasks share the files of their family
 def _significant(source: bytes) -> bytes:
-    """The tokens of a Python file, layout marked, comments and docstrings dropped."""
+    """The tokens of a Python file, with marks for indentation, without comments and docstrings."""
     kept: list[str] = []
     statement_starts = True
     source = source.replace(b"\r\n", b"\n")
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
     except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
-        return source  # not Python, or not text: whatever reads it next will say so
+        return source  # not Python: whatever imports it will report that
     tokens = [token for token in _whole_strings(tokens, source) if token.type not in _LAYOUT]
     for position, token in enumerate(tokens):
         if token.type == tokenize.INDENT:
@@ -126,9 +128,9 @@ def _significant(source: bytes) -> bytes:
 
 
 def _whole_strings(tokens: list[tokenize.TokenInfo], source: bytes) -> Iterator[tokenize.TokenInfo]:
-    """`tokens` with each f-string in one piece, as Python 3.11 gives it; later ones cut it up.
+    """`tokens` with each f-string as one token, as in Python 3.11; later versions split it.
 
-    A file must have the same hash under every Python.
+    So a file has the same hash under every version of Python.
     """
     lines = io.StringIO(source.decode(tokens[0].string), newline="").readlines()
     depth, start = 0, (0, 0)

@@ -1,4 +1,4 @@
-"""The contract of a method: the base class a method.py subclasses. Imports no torch at run time."""
+"""The contract of a method: the base class of every method.py. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch of training data (not frozen only because one is made for every step)."""
+    """One batch of training data; not frozen, because one is made for every step."""
 
     inputs: Tensor
     """(n, ...) decoded and augmented."""
     targets: Tensor
     """(n,) given labels; or (n, classes) after a transform_batch that mixes them."""
     indices: Tensor
-    """(n,) positions in the training set, the same sample always under the same index."""
+    """(n,) positions in the training set; a sample always has the same index."""
 
 
 @dataclass
 class Plan:
-    """What a hook may know about the run; the engine moves `batch` on."""
+    """What a hook may know about the run. The engine updates `batch`."""
 
     family: Family
     total_batches: int
@@ -43,23 +43,23 @@ class Plan:
     generator: Generator
     """The method's own random numbers (CPU generator, seeded per run)."""
     order_generator: Generator
-    """Random numbers for `sampler` alone; apart, so that a resumed run can replay its stream."""
+    """Random numbers for `sampler` only, so that a resumed run can draw the same batches again."""
     access: frozenset[Access]
-    """What the task granted and the card asked for."""
+    """Extra access that the card asked for and the task granted."""
     schedule: Callable[[int], float]
     """The task's learning-rate factor before batch t (0..total_batches-1)."""
     loss: TaskLoss
     """The task's loss."""
     reference_optimizer: Callable[[Iterable[Any]], Optimizer]
-    """Builds the task's reference optimizer over parameters or parameter groups."""
+    """Makes the task's reference optimizer for parameters or parameter groups."""
     task_transform: Callable[[nn.Module], nn.Module]
-    """What the task does to the model where the method brings nothing."""
+    """The task's own change of the model, for methods that do not replace it."""
     recipe: Mapping[str, Any]
     """Public facts of the task (for example weight_bits, activation_bits)."""
     class_counts: Tensor | None = None
-    """(classes,) training examples per given class, where access grants it."""
+    """(classes,) training examples per given label; None without access to it."""
     noise_rate: float | None = None
-    """Share of wrong labels, where access grants it."""
+    """Share of wrong labels; None without access to it."""
     batch: int = 0
     """Batches trained so far."""
 
@@ -81,7 +81,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a sampler may look at."""
+    """The training examples, as a sampler sees them."""
 
     inputs: Tensor
     """(n, ...) as stored."""
@@ -123,7 +123,7 @@ class Step(Protocol):
         """`loss.backward(**options)`, counted as one forward-backward pass."""
 
     def count_pass(self, n: int = 1) -> None:
-        """Count passes done by other means (torch.func, autograd.grad): the budget is honest."""
+        """Count passes made by other means than `backward` (torch.func, autograd.grad)."""
 
     def zero_grad(self) -> None:
         """Clear the gradients of every optimizer's parameters."""
@@ -132,7 +132,7 @@ class Step(Protocol):
         """transform_gradients, then `step()` of every optimizer."""
 
     def automatic(self) -> None:
-        """zero_grad, loss, backward, optimizer_step: what runs if training_step is not defined."""
+        """zero_grad, loss, backward, optimizer_step: the default of training_step."""
 
 
 class Method:
@@ -143,22 +143,22 @@ class Method:
     batch `transform_batch`, `training_step` (or: `compute_loss`, backward, `transform_gradients`,
     optimizer step), and before every scored snapshot `finalize_model`.
 
-    Must: take randomness from `plan.generator` alone, never from torch's, numpy's or Python's
-    global state; keep everything it learns in the model, its optimizers or `state_dict`.
-    May: set `families` of hyperparameters (`hyperparameters_by_family`).
+    Must: draw random numbers from `plan.generator` only, never from the global state of torch,
+    numpy or Python; keep everything it learns in the model, its optimizers or `state_dict`.
+    May: declare other hyperparameters for some families (`hyperparameters_by_family`).
     """
 
     class Hyperparameters(Hyperparameters):
-        """Tunable values; a subclass declares fields with ranges (see assay.space)."""
+        """Hyperparameters; a subclass declares fields with ranges (see assay.space)."""
 
     hyperparameters_by_family: ClassVar[Mapping[Family, type[Hyperparameters]]] = {}
-    """Families whose published defaults or ranges differ; each subclasses Hyperparameters."""
+    """Hyperparameters in families for which defaults or ranges differ from those above."""
 
     def __init__(self, hyperparameters: Any) -> None:
         self.hyperparameters = hyperparameters
 
     def transform_model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        """The model to train: quantizers, reparametrisation. Default: what the task does."""
+        """The model to train, for example with quantizers. Default: the task's own change."""
         return plan.task_transform(model)
 
     def configure_optimizer(self, model: nn.Module, plan: Plan) -> Optimizer | Sequence[Optimizer]:
@@ -166,7 +166,7 @@ class Method:
         return plan.reference_optimizer(model.parameters())
 
     def lr_factor(self, batch: int, plan: Plan) -> float:
-        """Factor on every group's learning rate before batch 0..total-1. Default: the task's."""
+        """Factor on all learning rates before `batch`, 0..total_batches-1. Default: the task's."""
         return plan.schedule(batch)
 
     def sampler(self, dataset: TrainingSet, plan: Plan) -> Iterator[Tensor]:
@@ -200,15 +200,15 @@ class Method:
         return ()
 
     def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
-        """The model to score; leave `model` itself as it was, training goes on with it."""
+        """The model to score. `model` itself must stay as it is: training goes on with it."""
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a kill beside model and optimizers (per-sample state, averages)."""
+        """State beside model and optimizers that a resumed run needs (averages, for example)."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 def overridden_hooks(method: type[Method]) -> list[str]:

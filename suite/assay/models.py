@@ -1,4 +1,4 @@
-"""The networks of the suite's tasks, by name; weights come from an explicit generator."""
+"""The networks of tasks, by name; initial weights come from an explicit generator."""
 
 from __future__ import annotations
 

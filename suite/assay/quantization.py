@@ -1,8 +1,8 @@
-"""Quantized networks for training: what a quantizer is, the layers that use it, what is exported.
+"""Quantizers for training, layers that use them, and the export of quantized networks.
 
-A quantizer maps real numbers to levels `scale * (code - zero)` with `code` in 0..2^bits - 1. While
-training it returns these levels as floats with the gradient its paper defines; what is scored are
-the codes. `quantize_layers` puts quantizers into a network by the suite's rule, `export_layers`
+A quantizer maps real numbers to levels `scale * (code - zero)` with `code` in 0..2^bits - 1. In
+training it returns these levels as floats, with the gradient that its paper defines; scored are the
+codes. `quantize_layers` puts quantizers into a network by the suite's rule, `export_layers`
 turns the trained network into integer codes, scales and what stays in float.
 """
 
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 END_BITS = 8
-"""Bits of weights and inputs of the first and the last layer, whatever the task asks inside."""
+"""Bits of weights and inputs of the first and the last layer, whatever the task's bits are."""
 FLOAT_BITS = 32
-"""Activation bits that mean "not quantized"; also what a number kept in float counts."""
+"""Activation bits that mean "not quantized"; also the bits of a number kept in float."""
 RANGE_MOMENTUM = 0.1
 """Weight of the newest batch in the running range of activations."""
 SMALLEST_SCALE = 1e-8
-"""Keeps an all-zero channel from a scale of zero."""
+"""Lower bound of scales, for channels of zeros."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -84,7 +84,7 @@ def scale_gradient(values: Tensor, factor: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the levels lie: `scale * (code - zero)`."""
+    """The levels of a quantizer: `scale * (code - zero)`."""
 
     scale: Tensor
     """Positive; () for one grid per tensor, (out, 1, ...) for one per output channel."""
@@ -94,11 +94,11 @@ class Grid:
 
 
 class Quantizer(nn.Module):
-    """Base class: subclasses define `grid` and `forward`, and `codes` where rounding is not to
-    the nearest level.
+    """Base class. Subclasses define `grid` and `forward`, and `codes` unless values are rounded
+    to the nearest level.
 
-    Must hold: `forward(x)` equals `scale * (codes(x) - zero)` up to one rounding of floats, in
-    eval mode for every x of the shape it was made for, without randomness.
+    In eval mode `forward(x)` must equal `scale * (codes(x) - zero)` up to one rounding of floats,
+    for every x of the right shape, without randomness.
     """
 
     def __init__(self, bits: int) -> None:
@@ -111,7 +111,7 @@ class Quantizer(nn.Module):
         return int(2**self.bits - 1)
 
     def grid(self, values: Tensor) -> Grid:
-        """The grid in force for `values`; for activations it must not depend on them."""
+        """The grid for `values`; that of activations must not depend on them."""
         raise NotImplementedError
 
     def codes(self, values: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class RunningRange(Quantizer):
         """Quantized activations, any shape."""
         if self.training:
             largest = values.detach().abs().amax()
-            # The first batch sets the range; starting from zero would clip everything for a while.
+            # The first batch sets the range: from zero, the first batches would all be clipped.
             weight = torch.where(self.maximum == 0, 1.0, RANGE_MOMENTUM)
             self.maximum.lerp_(largest, weight)
         grid = self.grid(values)
@@ -271,8 +271,8 @@ def quantize_layers(
         activation: makes the quantizer of one inner layer's input from its bits; these inputs
             follow a ReLU, so they are not negative.
 
-    The first and the last layer always get the suite's default quantizers: at 8 bits nothing is to
-    be won there, and the papers either leave these layers in float or do the same.
+    The first and the last layer always get the suite's default quantizers: with 8 bits, others are
+    no better, and the papers leave these layers in float or do the same.
     """
     result = deepcopy(model)
     rule = layer_bits(result, recipe)
@@ -296,7 +296,7 @@ def quantize_layers(
 
 @torch.no_grad()
 def export_layers(model: nn.Module) -> dict[str, Tensor]:
-    """What is scored of a quantized model, as CPU tensors.
+    """The tensors of a quantized model that are scored, on the CPU.
 
     Per quantized layer `<name>`: `weight_codes` (uint8, the weight's shape), `weight_scale` and
     `weight_zero` (float32, (out,)), `weight_bits` (uint8), `input_scale`, `input_zero` (float32),

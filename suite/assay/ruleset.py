@@ -1,4 +1,4 @@
-"""The frozen constants of one benchmark version: the runner and the statistics read the same."""
+"""The constants of one version of the benchmark, used by the engine and by the statistics."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Ruleset(BaseModel):
     quick_tuning_points: int = 4
     """K under --quick; such results are labelled preliminary."""
     quick_repetitions: int = 8
-    """R under --quick: 2/2^8 = 0.0078 still survives Holm over six comparisons."""
+    """R under --quick: the smallest p, 2/2^8 = 0.0078, still survives Holm over six comparisons."""
     control_repetition: int = 100
-    """First repetition of the A/A control (the reference against itself): far above every R, so
-    that its runs never pair with those of a study."""
+    """First repetition of the A/A control (the reference against itself): so far above R that its
+    runs never pair with those of a study."""
     confidence: float = 0.95
     """Level of every interval."""
     alpha: float = 0.05
     """Level of every test, after Holm (against the reference) or Benjamini-Hochberg (all pairs)."""
     bootstrap_draws: int = 10_000
-    """Resamples behind an interval over several tasks; one within a task needs none."""
+    """Resamples of the bootstrap, for intervals over several tasks."""
 
     def k(self, tier: Tier, preset: Preset = "full") -> int:
         """Tuning points for one (method, task)."""
@@ -49,8 +49,9 @@ class Ruleset(BaseModel):
         return self.quick_repetitions if preset == "quick" else self.repetitions
 
     def r_defaults(self, preset: Preset, k: int, *, deterministic: bool = False) -> int:
-        """Repetitions of the defaults of a study with `k` points: none where they are the only
-        point, which is repeated anyway, and none under --quick.
+        """Repetitions of the defaults of a study with `k` points.
+
+        None under --quick, and none if the defaults are the only point, which is repeated anyway.
         """
         return self.r(preset, deterministic=deterministic) if preset == "full" and k > 1 else 0
 

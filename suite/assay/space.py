@@ -1,4 +1,4 @@
-"""Search spaces: a method's hyperparameters with name, type, default and range in one place.
+"""Search spaces: the name, type, default and range of each hyperparameter in one declaration.
 
 class Hyperparameters(space.Hyperparameters):
     lr: Annotated[float, LogUniform(1e-5, 1.0)] = 1e-3
@@ -116,20 +116,20 @@ Marker = Uniform | LogUniform | IntUniform | Choice
 
 
 class Hyperparameters(BaseModel):
-    """What a tuner may choose; every field needs a default (trial 0 runs the defaults)."""
+    """A method's hyperparameters; every field needs a default, which trial 0 runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Space(BaseModel):
-    """A search space as data: what the worker tells the trusted side about a method."""
+    """A search space as data, in the form in which a worker reports it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ranges: dict[str, Range] = {}
-    """Tunable names and their ranges."""
+    """Ranges of the tunable hyperparameters, by name."""
     defaults: dict[str, Value] = {}
-    """Default of every hyperparameter, tunable or not."""
+    """Defaults of all hyperparameters, tunable or not, by name."""
 
     def merged(self, prefix: str, other: Space) -> Space:
         """This space and `other`, whose names are prefixed."""

@@ -1,4 +1,4 @@
-"""The contract of a task: what a task.py must and may define. Imports no torch at run time."""
+"""The contract of a task: the base class of every task.py. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tensors = Mapping[str, "Tensor"]
 
 @dataclass(frozen=True)
 class Seeds:
-    """Seeds of one repetition of one task, by name; known to the trusted side alone."""
+    """Seeds of one repetition of one task, by name; only the scorer knows them."""
 
     root: str
     purpose: str
@@ -33,15 +33,15 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Problem:
-    """One repetition of a task, split into what the worker gets and what stays sealed."""
+    """The data of one repetition of a task: what the worker gets, and what stays sealed."""
 
     train: Tensors
     """For the worker: `inputs` (n, ...), `targets` (n,) as given (noisy if the task says so), and
     whatever `build_model` needs. Never val or test labels, test inputs or clean labels."""
     starts: Sequence[Tensors]
-    """Initial weights; the method is trained from each in turn (one, except for functions)."""
+    """Initial weights; the method is trained from each in turn. One, except for functions."""
     sealed: Tensors = field(default_factory=dict)
-    """For the scorer alone."""
+    """For the scorer only."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the scorer says of a run; scores are in the unit and direction of the card's metric."""
+    """The scores of a run, in the unit and direction of the card's metric."""
 
     val: float
-    """At the snapshot selected on validation; what tuning selects on."""
+    """On validation at the selected snapshot; tuning maximises or minimises it."""
     test: float
-    """At the same snapshot; what ranks."""
+    """On test at the same snapshot; the result of the run."""
     test_last: float
-    """At the last snapshot."""
+    """On test at the last snapshot."""
     test_oracle: float
-    """At the best snapshot on test: a diagnostic, never a result."""
+    """On test at the best snapshot on test: for diagnosis, never a result."""
     selected: int
     """Index of the selected snapshot."""
     curve: Sequence[Mapping[str, float]]
@@ -100,22 +100,25 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, seeds: Seeds) -> Problem:
-        """Make the split, the initial weights and all draws of one repetition."""
+        """Draw the split, the initial weights and everything else random of one repetition."""
 
     @abstractmethod
     def build_model(self, train: Tensors) -> nn.Module:
-        """The network, weights not yet set; the scorer builds its own with the same call."""
+        """The network, with weights not set; worker and scorer each build their own."""
 
     @abstractmethod
     def score(self, problem: Problem, runs: Sequence[Sequence[Snapshot]]) -> Scores:
         """Score the snapshots (one sequence per start) against sealed data.
 
         Raises:
-            BadWeights: they break a rule of the task beyond `layout`; the run has failed.
+            BadWeights: they break a rule of the task other than `layout`; the run has failed.
         """
 
     def layout(self, problem: Problem) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """What a snapshot must hold: name -> (safetensors dtype, shape). Default: the weights."""
+        """Type (as safetensors names it) and shape of each tensor of a snapshot, by name.
+
+        Default: those of the weights.
+        """
         from safetensors.torch import _TYPES
 
         names = {dtype: name for name, dtype in _TYPES.items()}
@@ -129,24 +132,24 @@ class Task(ABC):
         return cross_entropy(outputs, targets, reduction=reduction)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Stored inputs (possibly uint8) to what the model takes, (n, ...) float."""
+        """Stored inputs (possibly uint8) as the model takes them, (n, ...) float."""
         return inputs
 
     def augment(self, inputs: Tensor, generator: Generator) -> Tensor:
-        """Random augmentation of a decoded batch, the same for every method. Default: none."""
+        """Randomly augment a decoded batch, in the same way for every method. Default: none."""
         return inputs
 
     def project(self, model: nn.Module) -> None:
-        """Called after every optimizer step, for constrained problems. Default: nothing."""
+        """Restore constraints on weights; called after every optimizer step. Default: nothing."""
 
     def transform_model(self, model: nn.Module) -> nn.Module:
-        """What the task does to the model where the method brings nothing of its own."""
+        """The model to train, for methods that do not change it themselves. Default: the same."""
         return model
 
     def export(self, model: nn.Module) -> dict[str, Tensor]:
-        """The tensors handed to the scorer, matching `layout`. Default: the weights."""
+        """The tensors of a snapshot, matching `layout`. Default: the weights."""
         return dict(model.state_dict())
 
     def reference_optimizer(self, parameters: Iterable[Any], reference: Any) -> Optimizer:
-        """Optimizer of methods that bring none; `reference` is a `Reference`."""
+        """The optimizer of methods that define none; `reference` is a `Reference`."""
         raise NotImplementedError(f"task {self.card.slug} supplies no reference optimizer")

@@ -6,4 +6,4 @@ from assay.families.classification import Classification
 
 
 class Cifar10Resnet8(Classification):
-    """All of it is on the card."""
+    """The family and the card define everything."""

@@ -6,4 +6,4 @@ from assay.families.noisy_labels import NoisyLabels
 
 
 class DigitsAsymmetric(NoisyLabels):
-    """All of it is on the card."""
+    """The family and the card define everything."""

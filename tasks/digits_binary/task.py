@@ -6,4 +6,4 @@ from assay.families.quantization import Quantization
 
 
 class Digits(Quantization):
-    """All of it is on the card."""
+    """The family and the card define everything."""

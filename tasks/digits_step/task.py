@@ -6,4 +6,4 @@ from assay.families.class_imbalance import ClassImbalance
 
 
 class DigitsStep(ClassImbalance):
-    """All of it is on the card."""
+    """The family and the card define everything."""

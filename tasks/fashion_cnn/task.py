@@ -6,4 +6,4 @@ from assay.families.classification import Classification
 
 
 class FashionMnist(Classification):
-    """All of it is on the card."""
+    """The family and the card define everything."""

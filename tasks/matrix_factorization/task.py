@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 
 class FactorizationRecipe(Recipe):
-    """The recipe's further constants."""
+    """Constants of the card's recipe beside those of the family."""
 
     rows: int
     columns: int

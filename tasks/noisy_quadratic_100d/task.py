@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 
 class NoisyQuadraticRecipe(PointRecipe):
-    """The recipe's further constants."""
+    """Constants of the card's recipe beside those of the family."""
 
     condition: float
     """Largest over smallest eigenvalue of the Hessian; the largest is 1."""

@@ -1,4 +1,4 @@
-"""A linear loss whose rare large gradient decides its sign: where Adam can go the wrong way."""
+"""A linear loss with rare large gradients, on which Adam can move in the wrong direction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 
 class ReddiRecipe(PointRecipe):
-    """The recipe's further constants."""
+    """Constants of the card's recipe beside those of the family."""
 
     period: int
     """Batches of an epoch; one of them has the rare gradient."""
@@ -49,7 +49,7 @@ class ReddiOnline(PointFunctions):
         return gradients - self.mean_gradient
 
     def project(self, model: nn.Module) -> None:
-        """Back into [-1, 1]."""
+        """Clip x to [-1, 1]."""
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.clamp_(-1, 1)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.engine import runs as runs_
 from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
+from assay.engine.runs import Job, worker_seeds
 from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
 from assay.errors import EpochError
+from assay.messages import Ended, WorkerRequest
 from assay.records.parsing import parse_record
 from assay.records.schema import RunSpec
 from assay.records.store import Store
@@ -178,13 +178,13 @@ def test_a_worker_gets_seeds_and_never_their_root(
     method = make_method("mine", "from assay import Method\n\n\nclass M(Method):\n    pass\n")
     root = "f" * 64
     said: list[str] = []
-    on_worker = pool._on_worker
+    ask_worker = pool.ask_worker
 
-    def overheard(request: dict[str, Any]) -> dict[str, Any]:
-        said.append(json.dumps(request))
-        return on_worker(request)
+    def overheard(request: WorkerRequest, folder: Path) -> Ended:
+        said.append(request.model_dump_json())
+        return ask_worker(request, folder)
 
-    monkeypatch.setattr(pool, "_on_worker", overheard)
+    monkeypatch.setattr(pool, "ask_worker", overheard)
     monkeypatch.setattr(pool, "epoch", Epoch("spring", root))
     (cell,) = make_cells([(task, method)], pool, "quick")
     assert cell.epoch == "spring"
@@ -199,4 +199,4 @@ def test_a_worker_gets_seeds_and_never_their_root(
     assert not any(root in text for text in said)
     given = [json.loads(text).get("seeds") for text in said]
     assert given[1] == given[3] != given[2]
-    assert runs_._worker_seeds(root, hidden, 0) == given[1][0]
+    assert worker_seeds(root, hidden, 0).model_dump() == given[1][0]

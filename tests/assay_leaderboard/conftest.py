@@ -34,7 +34,7 @@ from assay.records.schema import (
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay.space import Space, Value
-from assay_leaderboard.boards.task_records import TaskEvidence, of_records
+from assay_leaderboard.boards.task_records import TaskEvidence, from_records
 from assay_leaderboard.evidence.cells import Catalogue, Evidence, Run
 from assay_leaderboard.evidence.results_folder import TaskRecords
 from assay_leaderboard.site.build.build import build
@@ -146,10 +146,10 @@ class Records:
             )
             ids.append(spec.id)
             if score is not None:
-                self.runs[spec.id] = self._run(spec, score)
+                self.runs[spec.id] = self.run_record(spec, score)
         return ids
 
-    def _run(self, spec: RunSpec, score: float | str) -> RunRecord:
+    def run_record(self, spec: RunSpec, score: float | str) -> RunRecord:
         result = None
         if not isinstance(score, str):
             values = dict.fromkeys(("val", "test", "test_last", "test_oracle"), score)
@@ -189,7 +189,7 @@ class Records:
                 repetition=0,
             )
             if test is not None:
-                self.runs[spec.id] = self._run(spec, test)
+                self.runs[spec.id] = self.run_record(spec, test)
             status = test if isinstance(test, str) else "completed"
             trials.append(
                 Trial(
@@ -212,9 +212,11 @@ class Records:
         """Give a run other contents."""
         self.runs[run_id] = self.runs[run_id].model_copy(update=changes)
 
-    def dossier(self, task: str) -> TaskEvidence:
+    def task_evidence(self, task: str) -> TaskEvidence:
         """What `assay_leaderboard.boards.task_records` makes of the records."""
-        return of_records(task, [TaskRecords(self.studies, self.runs)], self.catalogue, RULESET)
+        return from_records(
+            task, [TaskRecords.of(self.studies, self.runs)], self.catalogue, RULESET
+        )
 
     @property
     def evidence(self) -> Evidence:

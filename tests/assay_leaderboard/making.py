@@ -16,21 +16,17 @@ from assay_leaderboard.claims.ledger import evaluate
 from assay_leaderboard.evidence.cells import Catalogue, Evidence, with_studies
 from assay_leaderboard.schema.board import Board, BudgetRow, BudgetTable
 from assay_leaderboard.schema.task_details import Cost, Detail, Sensitivity, TaskDetail
+from assay_leaderboard.site.html.links import SiteMap
 from assay_leaderboard.site.pages import (
     BOARD_PAGES,
-    Links,
-    Scores,
-    cell_pages,
-    compare_data,
+    compare_scripts,
     family_entries,
     family_page,
-    method_lines,
-    score_cells,
+    runs_page,
     task_entries,
-    task_pages,
+    task_page,
 )
-from assay_leaderboard.site.views import CellView, Landscape, MethodView, SiteView, TaskView
-from markupsafe import Markup
+from assay_leaderboard.site.views import CellView, Landscape, SiteView, TaskView
 
 STATIC = Path(assay_leaderboard.site.__file__).parent / "static"
 
@@ -116,16 +112,7 @@ def site_view(
             own = [runs[i] for i in dict.fromkeys(wanted) if i in runs]
             cell_views.append(CellView(card, row, detail_of(row.method), study, own))
     slugs = sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
-    links = Links(frozenset(details), frozenset(slugs))
-    lines = {table.task: method_lines(table, links) for table in tuned.tasks}
-    methods = {
-        slug: MethodView(
-            slug,
-            cards.get(slug),
-            {task: Markup(found[slug]) for task, found in lines.items() if slug in found},
-        )
-        for slug in slugs
-    }
+    methods = {slug: cards.get(slug) for slug in slugs}
     task_cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     ledger = evaluate(contests, cards, task_cards, RULESET, [])
     view = SiteView(
@@ -138,9 +125,9 @@ def site_view(
     return view, tasks, cell_views
 
 
-def links_of(view: SiteView) -> Links:
-    """Links of a view."""
-    return Links(
+def site_map(view: SiteView) -> SiteMap:
+    """The pages of a view."""
+    return SiteMap(
         frozenset(table.task for table in view.board.tasks),
         frozenset(view.methods),
         view.version,
@@ -151,33 +138,32 @@ def links_of(view: SiteView) -> Links:
 
 def board_pages(view: SiteView) -> dict[str, str]:
     """Every page that is not about one task alone."""
-    links = links_of(view)
-    found = {path: text for draw in BOARD_PAGES for path, text in draw(view, links).items()}
-    return found | _family_pages(view, links)
+    site = site_map(view)
+    found = {path: text for draw in BOARD_PAGES for path, text in draw(view, site).items()}
+    return found | _family_pages(view, site)
 
 
-def _family_pages(view: SiteView, links: Links) -> dict[str, str]:
+def _family_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
     """Those of all families, and of "overall"."""
-    scores = {t.task: Scores(t.reference, score_cells(t, links)) for t in view.board.tasks}
-    cards = {slug: method.card for slug, method in view.methods.items() if method.card}
+    cards = {slug: card for slug, card in view.methods.items() if card}
     found: dict[str, str] = {}
     for summary in filter(None, [*view.board.families, view.board.overall]):
         budgets = [table for table in view.budgets if table.name == summary.name]
-        found |= family_page(summary, budgets, scores, cards, links)
+        found |= family_page(summary, budgets, view.board.tasks, cards, site)
     return found
 
 
 def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
-    """The pages, the scripts of the comparison, and empty twins."""
-    links = links_of(view)
+    """The pages, and the scripts of the comparison."""
+    site = site_map(view)
     files = board_pages(view)
     for task in tasks:
-        files |= task_pages(task, links)
+        files |= task_page(task, site)
     for cell in cell_views:
-        files |= cell_pages(cell, links)
+        files |= runs_page(cell, site)
     entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
     summaries = [s for s in (*view.board.families, view.board.overall) if s]
-    files |= compare_data(view, entries, {s.name: family_entries(s) for s in summaries})
+    files |= compare_scripts(view, entries, {s.name: family_entries(s) for s in summaries})
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,9 +68,8 @@ def frames() -> list[dict[str, Any]]:
 def run_folder() -> Path:
     """Where this run's snapshots and outcome.json are expected."""
     for variables in frames():
-        request = variables.get("request")
-        if isinstance(request, dict) and "folder" in request:
-            return Path(request["folder"])
+        if "request" in variables and isinstance(variables.get("folder"), Path):
+            return variables["folder"]
     raise LookupError("no request on the stack")
 
 

@@ -93,12 +93,14 @@ def test_attacks_say_what_they_do() -> None:
     ],
 )
 def test_a_gain_beyond_the_registry_is_a_surprise(
-    ended: attack_judge.Result, expected: attack_judge.Expected, surprising: bool
+    ended: attack_judge.AttackResult, expected: attack_judge.Expected, surprising: bool
 ) -> None:
     assert ending_of("x", ended, expected).surprising is surprising
 
 
-def ending_of(slug: str, ended: attack_judge.Result, expected: attack_judge.Expected) -> Ending:
+def ending_of(
+    slug: str, ended: attack_judge.AttackResult, expected: attack_judge.Expected
+) -> Ending:
     return Ending(
         number=1, slug=slug, does="a", ended=ended, expected=expected, stopped_by="b",
         evidence="c", seconds=1.0, mechanism="bubblewrap",
@@ -139,7 +141,7 @@ def test_an_unknown_attack_is_told_with_its_likes() -> None:
 
 @pytest.mark.parametrize(("ended", "code"), [("failed", 0), ("open", 1)])
 def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
-    monkeypatch: pytest.MonkeyPatch, ended: attack_judge.Result, code: int
+    monkeypatch: pytest.MonkeyPatch, ended: attack_judge.AttackResult, code: int
 ) -> None:
     from assay.cli import app
     from assay.sandbox import mechanisms

@@ -68,8 +68,8 @@ def loops(task, problem, lr):
 
 
 def engine(task, problem, lr):
+    from assay.messages import WorkerSeeds
     from assay.worker import training
-    from assay.worker.session import Seeds as WorkerSeeds
     from assay.worker.session import Session
 
     method = load_method(ROOT / "submissions" / "sgd" / "method.py")
@@ -82,7 +82,7 @@ def engine(task, problem, lr):
             reference={},
             train=problem.train,
             start=start,
-            seeds=WorkerSeeds(1, 2, 3),
+            seeds=WorkerSeeds(order=1, augment=2, method=3),
             device=torch.device("cpu"),
         )
         for start in problem.starts

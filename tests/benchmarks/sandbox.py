@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from assay.engine.pool import Pool
+from assay.messages import Describe
 from assay.records.schema import Compute
 from assay.sandbox import mechanisms
 
@@ -74,19 +75,11 @@ def compare(pools, method, n_pairs):
 
 def timed(pool, method):
     """Seconds from request to answer, and of CPU time."""
-    ended = {}
-    do = pool._peers[0].do
-
-    def noting(*arguments):
-        ended.update(do(*arguments))
-        return ended
-
-    pool._peers[0].do = noting
-    began = time.perf_counter()
-    pool.answer({"command": "describe", "method": str(method), "families": []}, 120.0)
-    wall = time.perf_counter() - began
-    pool._peers[0].do = do
-    return wall, ended["cpu_seconds"]
+    request = Describe(method=method, families=[], seconds=120)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        ended = pool.ask_worker(request, Path(folder))
+        return time.monotonic() - began, ended.cpu_seconds
 
 
 if __name__ == "__main__":

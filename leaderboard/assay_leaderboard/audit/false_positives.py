@@ -1,10 +1,10 @@
-"""The A/A control: the reference against itself under other seeds, so that every find is false.
+"""The A/A control: the reference against itself under other seeds, so every finding is false.
 
 The runs are made by `assay aa`: repetitions of the defaults from Ruleset.control_repetition on.
-Given the runs, random pairs with random sides make the sign-flip test exact, whatever the scores:
-over many splits its rate shows that the code is right and how coarse p is. Whether real runs are
-exchangeable at all is told by the disjoint splits in the order of the seeds, of which each run is
-part of one: they are independent, and the interval rests on them alone.
+Two kinds of splits of these runs into two arms are tested. Random splits share runs; for these the
+sign-flip test is exact whatever the scores are, so their rate checks the code and shows how coarse
+p is. Disjoint splits in the order of the seeds are independent; their rate checks that real runs
+are exchangeable, and the interval comes from them alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from assay.cards import TaskCard
 from assay.errors import RecordError
 from assay.identity import canonical_json, derive_seed
 from assay.records.schema import RunRecord
+from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from assay_leaderboard.statistics import paired_tests
 SPLITS = 1_000
 """Random splits of a task's runs into two arms."""
 COVERED = 200
-"""Of these, so many get an interval: each costs a bootstrap."""
+"""First splits that get a confidence interval, which costs a bootstrap each."""
 
 
 class ControlTask(Part):
@@ -37,15 +38,15 @@ class ControlTask(Part):
     n_runs: int
     n_splits: int
     rejected: float
-    """Share of the splits in which the sign-flip test finds a difference; alpha is allowed."""
+    """Share of the splits with p <= alpha in the sign-flip test; should be at most alpha."""
     judged: float
     """Share with the verdict better or worse (equivalence comes first)."""
     equivalent: float
-    """Share shown to be equivalent, which is the truth."""
+    """Share with the verdict equivalent, which is the truth."""
     covered: float
-    """Share of the BCa intervals that hold 0, of the first splits."""
+    """Share of the BCa intervals of the first splits that contain 0."""
     n_disjoint: int
-    """Splits in the order of the seeds that share no run."""
+    """Splits, in the order of the seeds, that share no run."""
     rejected_disjoint: int
 
 
@@ -58,13 +59,13 @@ class ControlReport(Part):
     n_tasks: int
     n_runs: int
     n_splits: int
-    """Random splits; those of a task share its runs."""
+    """Random splits of each task; they share its runs."""
     rejected: float
     judged: float
     equivalent: float
     covered: float
     n_independent: int
-    """Disjoint splits: what the interval counts."""
+    """Disjoint splits of all tasks."""
     rejected_independent: int
     interval: Interval
     """Wilson interval of the false-positive rate, from the disjoint splits."""
@@ -76,8 +77,14 @@ def control_runs(
 ) -> dict[str, list[float]]:
     """Test scores of the control's current runs by task, in the order of repetitions.
 
-    Runs of other code, other seeds or an epoch are left out. Where there are several points or
-    machines (RunSpec.compute), the ones with the most runs count.
+    Runs of other code, or with other seeds, are left out. Where the runs differ in hyperparameters
+    or in RunSpec.compute, the largest group counts.
+
+    Args:
+        store: of the records.
+        catalogue: the tasks.
+        ruleset: the current one.
+        problems: gets a line for each record that cannot be read.
     """
     found: dict[str, list[float]] = {}
     for slug, (card, task) in sorted(catalogue.tasks.items()):
@@ -87,8 +94,7 @@ def control_runs(
         groups: dict[str, dict[int, float]] = {}
         for run in _runs(store, slug, card.reference, problems):
             spec = run.spec
-            current = (spec.task, spec.method, spec.ruleset) == (task, method, ruleset.version)
-            if current and _of_control(run, ruleset):
+            if not stale(spec, task, method, ruleset) and _of_control(run, ruleset):
                 key = canonical_json([spec.hyperparameters, spec.compute.model_dump(mode="json")])
                 groups.setdefault(key, {})[spec.repetition] = (
                     run.result.test if run.result else card.metric.chance
@@ -100,7 +106,7 @@ def control_runs(
 
 
 def _runs(store: Store, task: str, method: str, problems: list[str]) -> Iterator[RunRecord]:
-    """What is recorded of a method on a task; what cannot be read is a problem."""
+    """The runs of a method on a task; those that cannot be read go to `problems`."""
     for path in sorted(store.run_path(task, method, "").parent.glob("*.json")):
         try:
             run = store.run(task, method, path.stem)
@@ -123,7 +129,7 @@ def _of_control(run: RunRecord, ruleset: Ruleset) -> bool:
 def control(
     scores: Mapping[str, Sequence[float]], cards: Mapping[str, TaskCard], ruleset: Ruleset
 ) -> ControlReport | None:
-    """What the tests say of runs between which there is no difference.
+    """Apply the tests to runs between which there is no difference.
 
     Args:
         scores: test scores of each task's runs, in the order of their seeds.
@@ -131,7 +137,7 @@ def control(
         ruleset: levels and number of repetitions.
 
     Returns:
-        The report; None where no task has runs for two arms.
+        The report; None where no task has enough runs for two arms.
     """
     r = ruleset.repetitions
     tasks = [
@@ -194,7 +200,7 @@ def _orders(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int64]:
 
 
 def _differences(scores: Floats, orders: NDArray[np.int64], r: int) -> Floats:
-    """(splits, r): the first r runs of each order less the next r."""
+    """(splits, r): the scores of the first r runs of each order minus those of the next r."""
     found: Floats = scores[orders[:, :r]] - scores[orders[:, r : 2 * r]]
     return found
 

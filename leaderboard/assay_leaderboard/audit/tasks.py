@@ -1,4 +1,4 @@
-"""The suite tests itself (protocol 9): do its tasks carry information, do its tests err as said?
+"""The audit of the suite (protocol 9): can its tasks tell methods apart, are false findings rare?
 
 The keys of `assay audit --json`, each documented under its field.
 """
@@ -21,7 +21,7 @@ from assay_leaderboard.schema.values import Comparison, Part
 
 Soundness = Literal["sound", "problem", "not measured"]
 MOSTLY = 0.5
-"""A target counts as passed, and a task as full at its ceiling, above this share."""
+"""Share above which a target counts as reached, and a task as solved by its methods."""
 
 
 class TargetCheck(Part):
@@ -39,7 +39,7 @@ class Widest(Part):
     best: str
     worst: str
     comparison: Comparison
-    """Of the two; its p is not corrected for the choice."""
+    """Of the two; p is not corrected for having chosen them."""
 
 
 class TaskAudit(Part):
@@ -54,17 +54,17 @@ class TaskAudit(Part):
     reference: str
     reference_mean: float | None
     above_chance: Comparison | None
-    """Of the tuned reference with the chance level; None without a complete reference."""
+    """The tuned reference against the chance level; None without a complete reference."""
     targets: list[TargetCheck]
     n_methods: int
-    """Ranked ones."""
+    """Ranked methods."""
     n_pairs: int
     n_separated: int
-    """Pairs of them shown to differ (Benjamini-Hochberg over all pairs)."""
+    """Pairs of ranked methods shown to differ (Benjamini-Hochberg over all pairs)."""
     widest: Widest | None
     ceiling: float | None
-    """Share of the ranked methods within the margin of the best possible score; None where the
-    metric has none."""
+    """Share of the ranked methods within the margin of the best possible score; None where there is
+    no best possible score."""
     problems: list[str]
     """What is wrong, and what to do about it."""
 
@@ -78,31 +78,31 @@ class Audit(Part):
     confidence: float
     tasks: list[TaskAudit]
     calibration: list[TierAgreement]
-    """Per family: what the lite tier says of the standard one."""
+    """Per family: how well ranks at the lite tier agree with those at the standard tier."""
     control: ControlReport | None
     """The reference against itself under other seeds; None where `assay aa` was not run."""
     problems: list[str]
 
 
 def audit(
-    contests: Sequence[TaskComparisons],
-    tasks: Iterable[TaskCard],
+    tasks: Sequence[TaskComparisons],
+    cards: Iterable[TaskCard],
     targets: Mapping[str, Sequence[TargetReached]],
     control: ControlReport | None,
     ruleset: Ruleset,
     problems: Sequence[str] = (),
 ) -> Audit:
-    """Audit `tasks` by their records.
+    """Audit the tasks of `cards`.
 
     Args:
-        contests: the tasks with records, ranked by the tuned point.
-        tasks: the cards to audit, in the order to show them.
-        targets: by task, how the tuned reference fares at the frozen targets.
+        tasks: those with records, ranked by the tuned point.
+        cards: of the tasks to audit, in the order to show them.
+        targets: by task, how the tuned reference does at the targets.
         control: the A/A control, if it was run.
         ruleset: levels.
         problems: what could not be read.
     """
-    by_task = {contest.card.slug: contest for contest in contests}
+    by_task = {task.card.slug: task for task in tasks}
     return Audit(
         ruleset=ruleset.version,
         alpha=ruleset.alpha,
@@ -112,88 +112,88 @@ def audit(
                 by_task.get(card.slug) or TaskComparisons(card, [], "tuned", ruleset),
                 targets.get(card.slug, ()),
             )
-            for card in tasks
+            for card in cards
         ],
-        calibration=calibrate(contests, ruleset),
+        calibration=calibrate(tasks, ruleset),
         control=control,
         problems=list(problems),
     )
 
 
-def _audit(contest: TaskComparisons, targets: Sequence[TargetReached]) -> TaskAudit:
-    card, ranked, reference = contest.card, contest.ranked, contest.reference
-    above = _above_chance(contest)
+def _audit(task: TaskComparisons, targets: Sequence[TargetReached]) -> TaskAudit:
+    card, ranked, reference = task.card, task.ranked, task.reference
+    above = _above_chance(task)
     checks = [
         TargetCheck(name=target.name, value=target.value, n=target.n, reached=target.reached)
         for target in targets
     ]
-    separated = sum(low - 1 for low, _ in ranks(contest).values())
-    ceiling = _ceiling(contest)
+    separated = sum(low - 1 for low, _ in ranks(task).values())
+    ceiling = _ceiling(task)
     problems = [
-        *_reference_problems(contest, above, checks),
-        *_spread_problems(contest, separated, ceiling),
+        *_reference_problems(task, above, checks),
+        *_spread_problems(task, separated, ceiling),
     ]
     return TaskAudit(
         task=card.slug,
         family=card.family,
         tier=card.tier,
         unit=card.metric.unit,
-        verdict=_soundness(contest, problems),
+        verdict=_soundness(task, problems),
         chance=card.metric.chance,
         reference=card.reference,
-        reference_mean=float(np.mean(contest.sample(reference).values)) if reference else None,
+        reference_mean=float(np.mean(task.sample(reference).values)) if reference else None,
         above_chance=above,
         targets=checks,
         n_methods=len(ranked),
         n_pairs=len(ranked) * (len(ranked) - 1) // 2,
         n_separated=separated,
-        widest=_widest(contest),
+        widest=_widest(task),
         ceiling=ceiling,
         problems=problems,
     )
 
 
-def _above_chance(contest: TaskComparisons) -> Comparison | None:
-    """The reference against a method that always scores the chance level."""
-    if contest.reference is None:
+def _above_chance(task: TaskComparisons) -> Comparison | None:
+    """The reference compared with a method that always scores the chance level."""
+    if task.reference is None:
         return None
-    values = contest.sample(contest.reference).values
-    metric = contest.card.metric
+    values = task.sample(task.reference).values
+    metric = task.card.metric
     sign = 1.0 if metric.direction == "maximize" else -1.0
-    return contest.compared(sign * (np.array(values, dtype=np.float64) - metric.chance))
+    return task.compared(sign * (np.array(values, dtype=np.float64) - metric.chance))
 
 
-def _widest(contest: TaskComparisons) -> Widest | None:
-    ranked = contest.ranked
+def _widest(task: TaskComparisons) -> Widest | None:
+    ranked = task.ranked
     if len(ranked) < 2:
         return None
-    sign = 1.0 if contest.card.metric.direction == "maximize" else -1.0
-    mean = {cell.method: sign * float(np.mean(contest.sample(cell).values)) for cell in ranked}
+    sign = 1.0 if task.card.metric.direction == "maximize" else -1.0
+    mean = {cell.method: sign * float(np.mean(task.sample(cell).values)) for cell in ranked}
     order = sorted(ranked, key=lambda cell: (-mean[cell.method], cell.method))
-    differences = contest.differences(contest.sample(order[0]), contest.sample(order[-1]))
+    differences = task.differences(task.sample(order[0]), task.sample(order[-1]))
     if not len(differences):
         return None
     return Widest(
         best=order[0].method,
         worst=order[-1].method,
-        comparison=contest.compared(differences),
+        comparison=task.compared(differences),
     )
 
 
-def _ceiling(contest: TaskComparisons) -> float | None:
-    """Shares have a best possible value; other metrics are taken as open-ended."""
-    metric, ranked = contest.card.metric, contest.ranked
+def _ceiling(task: TaskComparisons) -> float | None:
+    """Only metrics that are shares have a best possible value."""
+    metric, ranked = task.card.metric, task.ranked
     if metric.unit != "share" or not ranked:
         return None
     best = 1.0 if metric.direction == "maximize" else 0.0
-    near = [abs(best - np.mean(contest.sample(c).values)) <= metric.margin for c in ranked]
+    near = [abs(best - np.mean(task.sample(c).values)) <= metric.margin for c in ranked]
     return sum(near) / len(near)
 
 
 def _reference_problems(
-    contest: TaskComparisons, above: Comparison | None, checks: Sequence[TargetCheck]
+    task: TaskComparisons, above: Comparison | None, checks: Sequence[TargetCheck]
 ) -> list[str]:
-    card = contest.card
+    card = task.card
     if above is None:
         command = run_command(card.reference, card.slug)
         return [f"the reference {card.reference} has no complete result; next: {command}"]
@@ -212,12 +212,12 @@ def _reference_problems(
     return found
 
 
-def _spread_problems(contest: TaskComparisons, separated: int, ceiling: float | None) -> list[str]:
-    n = len(contest.ranked)
+def _spread_problems(task: TaskComparisons, separated: int, ceiling: float | None) -> list[str]:
+    n = len(task.ranked)
     found = []
     if n < 2:
         found.append(
-            "fewer than two methods are ranked; next: " + run_command("METHOD", contest.card.slug)
+            "fewer than two methods are ranked; next: " + run_command("METHOD", task.card.slug)
         )
     elif not separated:
         found.append(
@@ -231,7 +231,7 @@ def _spread_problems(contest: TaskComparisons, separated: int, ceiling: float | 
     return found
 
 
-def _soundness(contest: TaskComparisons, problems: Sequence[str]) -> Soundness:
-    if contest.reference is None or len(contest.ranked) < 2:
+def _soundness(task: TaskComparisons, problems: Sequence[str]) -> Soundness:
+    if task.reference is None or len(task.ranked) < 2:
         return "not measured"
     return "problem" if problems else "sound"

@@ -1,4 +1,4 @@
-"""What a cheap result predicts: ranks at the lite tier against ranks at the standard one."""
+"""How well ranks at the cheap lite tier predict ranks at the standard tier."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assay_leaderboard.schema.values import Floats, Interval, Part
 from assay_leaderboard.statistics.bootstrap import resamples
 
 MIN_METHODS = 4
-"""With three, Kendall's tau has four values: it could say nothing."""
+"""With three methods Kendall's tau takes only four values."""
 
 
 class TierAgreement(Part):
@@ -22,27 +22,27 @@ class TierAgreement(Part):
 
     family: Family
     methods: list[str]
-    """Those that have every task of both tiers."""
+    """Those with every task of both tiers."""
     n_lite: int
     """Tasks."""
     n_standard: int
     tau: float | None
     """Kendall's tau-b of the two tiers' interquartile means."""
     interval: Interval | None
-    """Percentile interval, the methods resampled."""
+    """Percentile interval over resampled methods."""
     note: str
-    """Why it is not measurable; empty if it is."""
+    """Why there is no tau; empty if there is."""
 
 
-def calibrate(contests: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
-    """The calibration of every family that has records, in the usual order of families."""
-    present = {contest.card.family for contest in contests}
-    return [_family(family, contests, ruleset) for family in FAMILIES if family in present]
+def calibrate(tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
+    """The agreement in each family that has records, in the order of assay.cards.FAMILIES."""
+    present = {task.card.family for task in tasks}
+    return [_family(family, tasks, ruleset) for family in FAMILIES if family in present]
 
 
-def _family(family: Family, contests: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
-    lite, n_lite = _scores(family, "lite", contests)
-    standard, n_standard = _scores(family, "standard", contests)
+def _family(family: Family, tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
+    lite, n_lite = _scores(family, "lite", tasks)
+    standard, n_standard = _scores(family, "standard", tasks)
     methods = sorted(lite.keys() & standard.keys())
     tau = interval = None
     note = ""
@@ -67,10 +67,10 @@ def _family(family: Family, contests: Sequence[TaskComparisons], ruleset: Rulese
 
 
 def _scores(
-    family: Family, tier: Tier, contests: Sequence[TaskComparisons]
+    family: Family, tier: Tier, tasks: Sequence[TaskComparisons]
 ) -> tuple[dict[str, float], int]:
-    """Interquartile means of the methods that have all tasks of a tier, and how many those are."""
-    work = [c for c in contests if c.card.family == family and c.card.tier == tier]
+    """Interquartile means of methods with all tasks of a tier, and the number of these tasks."""
+    work = [c for c in tasks if c.card.family == family and c.card.tier == tier]
     if not work:
         return {}, 0
     summary = summarise(family, work)
@@ -83,7 +83,7 @@ def kendall(
 ) -> tuple[float | None, Interval | None]:
     """Kendall's tau-b of x (m,) and y (m,), with a bootstrap interval over the m methods.
 
-    A resample in which all are equal has no tau and is left out.
+    A resample in which all methods tie has no tau and is left out.
     """
     m = len(x)
     tau = _tau_b(x, y, np.ones((1, m)))
@@ -97,10 +97,15 @@ def kendall(
 
 
 def _tau_b(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """Tau-b of each sample that holds the m methods so often, (draws, m); those without drop out.
+    """Tau-b of each resample, where it is defined.
 
     Source: Kendall, "The treatment of ties in ranking problems", Biometrika 1945. All sums are of
-    whole numbers, so no order of summation can change them.
+    whole numbers, so they are exact.
+
+    Args:
+        x: (m,) first values of the methods.
+        y: (m,) second values.
+        counts: (draws, m) how often each resample holds each method.
     """
     sign_x, sign_y = (np.sign(values[:, np.newaxis] - values) for values in (x, y))
 

@@ -1,7 +1,7 @@
-"""Records to a board: one table per task, one summary per family, one overall.
+"""Evidence to a board: one table per task, one summary per family, one overall.
 
-A board is a function of the records and the cards alone; the order of records does not matter,
-and its random numbers are seeded by the ruleset and the names of tasks.
+A board depends on the records and the cards alone. The order of records does not matter, and
+random numbers are seeded by the ruleset and the names of tasks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from assay_leaderboard.statistics import paired_tests
 
 Item = TypeVar("Item")
 Samples = tuple[Sample, Sample]
-"""Of a method's tuned point and of its defaults."""
+"""Of the tuned point and of the defaults of a method."""
 OVERALL = "overall"
 """The summary of all families."""
 
@@ -50,7 +50,7 @@ def build(
     ruleset: Ruleset,
     basis: Basis = "tuned",
 ) -> Board:
-    """The board of `tasks`, in the order given; tasks without a record are left out."""
+    """The board of `tasks` in the given order; tasks without records are left out."""
     problems = list(evidence.problems)
     work: list[TaskComparisons] = []
     withdrawn: dict[str, list[Withdrawn]] = {}
@@ -69,10 +69,11 @@ def build(
 
 
 def groups(work: Sequence[Item], card: Callable[[Item], TaskCard]) -> dict[str, list[Item]]:
-    """What is summarised, by name: each family of a tier, and all of a tier that has several.
+    """The groups of tasks that are summarised, by name.
 
-    Tiers are never mixed: they differ in tuning points and in which methods can afford them. The
-    lite tier, which every method enters, has the plain names; others end in the tier's.
+    Each family of each tier is a group, and so are all tasks of a tier with several families.
+    Tiers are never mixed: they have different tuning points, and not every method is run on all.
+    Groups of the lite tier are called by the family; others have "_" and the tier's name behind.
     """
     found: dict[str, list[Item]] = {}
     for tier in get_args(Tier):
@@ -92,7 +93,7 @@ def assembled(
     ruleset: Ruleset,
     basis: Basis,
 ) -> Board:
-    """A board from its parts, in the order given."""
+    """A board from its tables and summaries, in the given order."""
     return Board(
         ruleset=ruleset.version,
         basis=basis,
@@ -109,7 +110,7 @@ def assembled(
 def past(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> list[Withdrawn]:
-    """What was published of a task and does not count any more, oldest first."""
+    """The published results on a task that no longer count, oldest first."""
     found = []
     for bundle in evidence.past:
         standing = bundle.standing
@@ -130,29 +131,29 @@ def past(
 
 
 def table(
-    contest: TaskComparisons, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
+    task: TaskComparisons, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
 ) -> TaskTable:
     """The table of one task: ranked rows from best to worst, then the others.
 
     Args:
-        contest: the task.
-        withdrawn: what was published and does not count any more.
-        both: `samples` of the task where they are known from its other table.
+        task: the task.
+        withdrawn: published results that no longer count.
+        both: `samples` of the task, if they were computed for its other table.
     """
-    card = contest.card
-    both = samples(contest) if both is None else both
-    comparisons, rank_of = versus_reference(contest), ranks(contest)
-    ranked = {cell.method for cell in contest.ranked}
-    others = [cell for cell in contest.cells if cell.method not in ranked]
+    card = task.card
+    both = samples(task) if both is None else both
+    comparisons, rank_of = versus_reference(task), ranks(task)
+    ranked = {cell.method for cell in task.ranked}
+    others = [cell for cell in task.cells if cell.method not in ranked]
     rows = [
         _row(
-            contest,
+            task,
             cell,
             both[cell.method],
             comparisons.get(cell.method),
             rank_of.get(cell.method),
         )
-        for cell in (*contest.ranked, *sorted(others, key=lambda cell: cell.method))
+        for cell in (*task.ranked, *sorted(others, key=lambda cell: cell.method))
     ]
     return TaskTable(
         task=card.slug,
@@ -167,15 +168,15 @@ def table(
         margin=card.metric.margin,
         deterministic=card.deterministic,
         reference=card.reference,
-        anchored=contest.anchors is not None,
+        anchored=task.anchors is not None,
         rows=rows,
         withdrawn=withdrawn,
-        notes=_notes(contest),
+        notes=_notes(task),
     )
 
 
 def _row(
-    contest: TaskComparisons,
+    task: TaskComparisons,
     cell: CellEvidence,
     both: Samples,
     versus: Comparison | None,
@@ -183,16 +184,16 @@ def _row(
 ) -> Row:
     tuned, defaults = both
     score = None
-    if contest.anchors and rank:
-        score = float(contest.anchors.normalised(contest.sample(cell).values).mean())
+    if task.anchors and rank:
+        score = float(task.anchors.normalised(task.sample(cell).values).mean())
     return Row(
         method=cell.method,
-        state=_state(contest, cell),
-        note=_note(contest, cell),
-        is_reference=cell.method == contest.card.reference,
+        state=_state(task, cell),
+        note=_note(task, cell),
+        is_reference=cell.method == task.card.reference,
         local=cell.local,
         trust=cell.tier,
-        isolation=contest.sample(cell).level,
+        isolation=task.sample(cell).level,
         preset=cell.study.preset,
         k=cell.study.n_trials,
         study=cell.study.id,
@@ -205,14 +206,14 @@ def _row(
     )
 
 
-def _state(contest: TaskComparisons, cell: CellEvidence) -> State:
+def _state(task: TaskComparisons, cell: CellEvidence) -> State:
     if cell.stale:
         return "stale"
-    return "ranked" if contest.sample(cell).complete else "incomplete"
+    return "ranked" if task.sample(cell).complete else "incomplete"
 
 
-def _note(contest: TaskComparisons, cell: CellEvidence) -> str:
-    repetitions = contest.sample(cell)
+def _note(task: TaskComparisons, cell: CellEvidence) -> str:
+    repetitions = task.sample(cell)
     if cell.stale or repetitions.complete:
         return cell.stale
     if not repetitions.planned:
@@ -220,39 +221,39 @@ def _note(contest: TaskComparisons, cell: CellEvidence) -> str:
     return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
 
 
-def _notes(contest: TaskComparisons) -> list[str]:
-    reference = contest.card.reference
-    if contest.reference is None:
-        command = run_command(reference, contest.card.slug)
+def _notes(task: TaskComparisons) -> list[str]:
+    reference = task.card.reference
+    if task.reference is None:
+        command = run_command(reference, task.card.slug)
         return [
             f"The reference {reference} has no complete current result here, so there are no "
             f"verdicts; make one with: {command}"
         ]
-    if contest.anchors is None:
+    if task.anchors is None:
         return [f"The reference {reference} is not better than chance, so there are no scores."]
     return []
 
 
-def samples(contest: TaskComparisons) -> dict[str, Samples]:
-    """By method; they are the same on every basis."""
-    tuned = _samples(contest, [cell.tuned for cell in contest.cells])
-    defaults = _samples(contest, [cell.defaults for cell in contest.cells])
-    methods = [cell.method for cell in contest.cells]
+def samples(task: TaskComparisons) -> dict[str, Samples]:
+    """Statistics of both points of each method; the same for every basis."""
+    tuned = _samples(task, [cell.tuned for cell in task.cells])
+    defaults = _samples(task, [cell.defaults for cell in task.cells])
+    methods = [cell.method for cell in task.cells]
     return dict(zip(methods, zip(tuned, defaults, strict=True), strict=True))
 
 
-def _samples(contest: TaskComparisons, found: Sequence[Repetitions]) -> list[Sample]:
-    intervals = _intervals(contest, [repetitions.values for repetitions in found])
+def _samples(task: TaskComparisons, found: Sequence[Repetitions]) -> list[Sample]:
+    intervals = _intervals(task, [repetitions.values for repetitions in found])
     return [_sample(*each) for each in zip(found, intervals, strict=True)]
 
 
-def _intervals(contest: TaskComparisons, found: Sequence[Sequence[float]]) -> list[Interval | None]:
+def _intervals(task: TaskComparisons, found: Sequence[Sequence[float]]) -> list[Interval | None]:
     """BCa intervals of the means; those of equally many repetitions are computed together."""
     intervals: list[Interval | None] = [None] * len(found)
     for n in {len(values) for values in found} - {0}:
         members = [i for i, values in enumerate(found) if len(values) == n]
         rows = np.array([found[i] for i in members], dtype=np.float64)
-        alike = paired_tests.bca_intervals(rows, contest.ruleset.confidence)
+        alike = paired_tests.bca_intervals(rows, task.ruleset.confidence)
         for i, interval in zip(members, alike, strict=True):
             intervals[i] = interval
     return intervals
@@ -274,7 +275,7 @@ def _sample(repetitions: Repetitions, interval: Interval | None) -> Sample:
 
 
 def only(board: Board, methods: Sequence[str]) -> Board:
-    """The same numbers with the rows of `methods` and of the references alone."""
+    """The same board with only the rows of `methods` and of the references."""
     tasks = [
         table.model_copy(
             update={

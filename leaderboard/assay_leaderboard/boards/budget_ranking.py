@@ -1,12 +1,12 @@
-"""The board at every tuning budget: repetitions at both ends, stored trials in between.
+"""The ranking at every tuning budget k, the number of points a tuner may try.
 
-With k = 0 the defaults are ranked and with k = K the tuned point, each by its repetitions: those
-are the summaries of the two boards. Between them stands what tuning with k of the stored trials
-would have given (see assay_leaderboard.statistics.tuning_budgets): on each task the trials' normalised test scores, each
-with its chance to be selected, tasks weighing the same; the interquartile mean of that mixture.
+At k = 0 the defaults are ranked and at k = K the tuned point, both by their repetitions: these are
+the summaries of the two boards. In between, the ranking is by what tuning with k of the stored
+trials would have given (statistics.tuning_budgets): the interquartile mean over all tasks, weighing
+the same, of the trials' normalised test scores, each weighted by its chance to be selected.
 
-K is the largest number of trials of a reference, so that no other entry moves a table. A study
-with fewer than k trials counts with all of them: its method had no more to tune, or tuned less.
+K is the largest number of trials of a reference, so no other entry changes which tables there are.
+A study with fewer than k trials counts with all it has.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from assay_leaderboard.statistics.bootstrap import percentile_intervals
 from assay_leaderboard.statistics.contrasts import Contrasts
 from assay_leaderboard.statistics.corrections import rank_intervals
 from assay_leaderboard.statistics.interquartile import LookedUp, middle_means
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from assay_leaderboard.statistics.tuning_budgets import Trials
 
 StoredTrials = Mapping[str, Mapping[str, Trials]]
-"""By task and method (Dossier.all_trials)."""
+"""By task and method (TaskEvidence.all_trials)."""
 
 
 def budget_tables(
@@ -47,16 +47,16 @@ def budget_tables(
     defaults: Board,
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: ResultCache | None = None,
+    cache: ResultCache | None = None,
 ) -> list[BudgetTable]:
-    """Each family and "overall" at each position of the slider, by increasing budget.
+    """The tables of each family and of "overall", by increasing budget.
 
     Args:
-        tuned: the board by the repetitions of the tuned point.
-        defaults: the board by those of the defaults, made from the same records.
-        trials: of the studies that both show.
-        ruleset: of both.
-        memo: what an earlier call computed, and this one.
+        tuned: the board of the tuned points.
+        defaults: the board of the defaults, made from the same records.
+        trials: of the studies that both boards show.
+        ruleset: of both boards.
+        cache: results of an earlier call; those of this call are added.
     """
     tables = {table.task: table for table in tuned.tasks}
     untuned = {summary.name: summary for summary in _summaries(defaults)}
@@ -67,7 +67,7 @@ def budget_tables(
             found.append(_repeated(untuned[summary.name], 0))
         if anchored:
             *below, largest = tuning_budgets.budgets(max(_reference(table).k for table in anchored))
-            found += _between(summary, anchored, below, trials, ruleset, memo or ResultCache())
+            found += _between(summary, anchored, below, trials, ruleset, cache or ResultCache())
             found.append(_repeated(summary, largest))
     return [table for table in found if table.rows]
 
@@ -77,12 +77,12 @@ def _summaries(board: Board) -> list[FamilySummary]:
 
 
 def _reference(table: TaskTable) -> Row:
-    """Of an anchored table, so that it has a mean."""
+    """The reference's row of an anchored table, which has a mean."""
     return next(row for row in table.rows if row.is_reference)
 
 
 def _repeated(summary: FamilySummary, k: int) -> BudgetTable:
-    """An end of the slider: the summary itself."""
+    """The table at k = 0 or K: the numbers of the summary."""
     rows = [
         BudgetRow(method=row.method, score=row.iqm, interval=row.iqm_interval, rank=row.rank)
         for row in summary.rows
@@ -97,9 +97,9 @@ def _between(
     ks: Sequence[int],
     trials: StoredTrials,
     ruleset: Ruleset,
-    memo: ResultCache,
+    cache: ResultCache,
 ) -> list[BudgetTable]:
-    """What tuning with each number of the stored trials would have given."""
+    """The tables at the budgets `ks` between 0 and K."""
     ranked = [row.method for row in summary.rows if row.iqm is not None]
     methods = [m for m in ranked if all(m in trials.get(t.task, {}) for t in tables)]
     anchors = [_anchors(table) for table in tables]
@@ -116,7 +116,7 @@ def _between(
     )
     keys = [_key(found, base.encode()) for found in stored]
     size = 1 + tuning_budgets.DRAWS
-    rows = memo.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
+    rows = cache.rows("positions", len(ks) * size, keys, make).reshape(-1, len(ks), size)
     return [_ranked(summary, k, methods, rows[:, i], ruleset) for i, k in enumerate(ks)]
 
 
@@ -129,7 +129,7 @@ class _Stored(NamedTuple):
 
 
 def _key(found: Sequence[_Stored], base: bytes) -> str:
-    """A hash of all that `_positions` depends on; `base` says what all methods share."""
+    """A hash of all that `_positions` depends on; `base` is what all methods share."""
     numbers = repr([trials.numbers for *_, trials in found]).encode()
     return sha256(base + numbers + np.concatenate([t.tests for *_, t in found]).tobytes())
 
@@ -137,7 +137,7 @@ def _key(found: Sequence[_Stored], base: bytes) -> str:
 def _ranked(
     summary: FamilySummary, k: int, methods: Sequence[str], positions: Floats, ruleset: Ruleset
 ) -> BudgetTable:
-    """Methods by their means and the draws behind them, (methods, 1 + DRAWS)."""
+    """The table of methods from `_positions` of each, (methods, 1 + DRAWS)."""
     scores, draws = positions[:, 0], positions[:, 1:]
     beats = Contrasts.of(scores, draws).beats(summary.margin or 0.0, ruleset.alpha)
     intervals = percentile_intervals(draws, ruleset.confidence)
@@ -156,12 +156,12 @@ def _ranked(
 
 
 def _positions(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) -> Floats:
-    """(ks, 1 + DRAWS): the interquartile mean of the mixture over tasks, and its resamples."""
+    """(ks, 1 + DRAWS): the interquartile mean over tasks at each budget, and its resamples."""
     scores = np.concatenate(
         [anchors.normalised(trials.tests.tolist()) for _, anchors, trials in found]
     )
     sizes = sorted({trials.n for *_, trials in found})
-    # The tables of all sizes of a study lie one below the other.
+    # One table of chances for all sizes of studies, stacked; `starts` says where each begins.
     starts = dict(zip(sizes, accumulate(((n + 1) ** 2 for n in sizes), initial=0), strict=False))
     places = np.empty((len(scores), 1 + tuning_budgets.DRAWS), dtype=np.int32)
     end = 0
@@ -172,7 +172,7 @@ def _positions(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) ->
         end += trials.n
     positions: list[Floats] = []
     for part in tuning_budgets.together(ks):
-        # Whole numbers: what lies outside the middle half must weigh nothing, not 1e-16.
+        # Whole numbers, so that trials outside the middle half weigh exactly 0.
         unit = math.lcm(*(math.comb(n, min(k, n)) for n in sizes for k in part))
         dtype = np.int32 if 4 * unit * len(found) < 1 << 31 else np.float64
         table = np.concatenate([tuning_budgets.chances(n, part, 4 * unit, dtype) for n in sizes])
@@ -182,7 +182,7 @@ def _positions(found: Sequence[_Stored], ks: Sequence[int], ruleset: Ruleset) ->
 
 
 def _anchors(table: TaskTable) -> Anchors:
-    """As in the board's own scores (Contest.anchors)."""
+    """The same as TaskComparisons.anchors."""
     mean = _reference(table).tuned.mean
     if mean is None:
         raise ValueError(f"{table.task} has no anchors")

@@ -1,4 +1,4 @@
-"""Several tasks: normalised scores of the methods that cover them all."""
+"""Methods ranked over several tasks, by the interquartile mean of their normalised scores."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from assay_leaderboard.statistics import aggregate, corrections, profiles
 from assay_leaderboard.statistics import contrasts as contrasts_
 from assay_leaderboard.statistics.aggregate import Aggregate
 from assay_leaderboard.statistics.contrasts import Contrasts
-from assay_leaderboard.statistics.memo import ResultCache
 from assay_leaderboard.statistics.profiles import Scores
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 
 @dataclass(frozen=True)
 class _Field:
-    """The summarised methods, from best to worst interquartile mean, and what ranks them."""
+    """The summarised methods, from best to worst interquartile mean, and their results."""
 
     methods: list[str]
     results: list[Aggregate]
     margins: list[float]
-    """Per anchored task in normalised score, tasks in the order of their slugs."""
+    """Of each anchored task in normalised score, by slug."""
     alpha: float
 
     @property
@@ -46,7 +46,7 @@ class _Field:
 
     @cached_property
     def contrasts(self) -> Contrasts:
-        """All pairs."""
+        """The differences of all pairs of methods."""
         iqm = np.array([result.iqm for result in self.results])
         return Contrasts.of(iqm, np.array([result.iqm_draws for result in self.results]))
 
@@ -84,12 +84,12 @@ class _Field:
         )
 
     def without_method(self) -> list[tuple[int, int] | None]:
-        """The same with any one other method left out of the correction, which keeps its place."""
+        """Smallest and largest first rank with any one other method left out of the correction."""
         m = len(self.methods)
         if m < 2:
             return [None] * m
         found = 1 + self.contrasts.lost_without(self.margin, self.alpha)
-        # Of each method, the rows where another one is left out.
+        # A method is never left out of its own rank.
         columns = [np.delete(column, place) for place, column in enumerate(found.T)]
         return _extremes(np.array(columns).T)
 
@@ -100,16 +100,16 @@ def _extremes(ranks: NDArray[np.int64]) -> list[tuple[int, int] | None]:
 
 
 def summarise(
-    name: str, work: Sequence[TaskComparisons], memo: ResultCache | None = None
+    name: str, work: Sequence[TaskComparisons], cache: ResultCache | None = None
 ) -> FamilySummary:
-    """Methods over the anchored tasks of `work`; a method that lacks one is listed, not ranked.
+    """Rank methods over the anchored tasks of `work`; one that lacks a task is listed, not ranked.
 
-    Which tasks count depends on the references alone, so no other entry moves anybody's score.
+    Which tasks count depends on the references alone, so no other entry changes a score.
 
     Args:
         name: of the summary.
         work: its tasks.
-        memo: what an earlier call computed, and this one.
+        cache: results of an earlier call; those of this call are added.
     """
     anchored = {task.card.slug: task for task in work if task.anchors}
     cells_of: dict[str, dict[str, CellEvidence]] = {}
@@ -122,7 +122,7 @@ def summarise(
     full = [m for m in sorted(cells_of) if anchored and len(cells_of[m]) == len(anchored)]
     ruleset = work[0].ruleset
     scores = _normalised(anchored, {method: cells_of[method] for method in full})
-    field = _field(scores, anchored, ruleset, memo)
+    field = _field(scores, anchored, ruleset, cache)
     rows = [*_ranked_rows(field, anchored, cells_of)]
     rows += [_row(m, cells_of[m], anchored) for m in sorted(cells_of) if m not in scores]
     scores = {method: scores[method] for method in field.methods}
@@ -132,7 +132,7 @@ def summarise(
         tasks=list(anchored),
         unanchored=[task.card.slug for task in work if task.card.slug not in anchored],
         rows=rows,
-        improvements=_improvements(scores, ruleset, memo),
+        improvements=_improvements(scores, ruleset, cache),
         profile={m: profiles.performance_profile(found) for m, found in scores.items()},
         critical=_critical(scores, ruleset.alpha),
     )
@@ -143,9 +143,9 @@ def _normalised(
     cells_of: Mapping[str, Mapping[str, CellEvidence]],
     basis: Basis | None = None,
 ) -> Mapping[str, Scores]:
-    """Normalised scores {task: (n,)} of each method that has all tasks, which are anchored.
+    """Normalised scores {task: (n,)} of methods that have all `tasks`.
 
-    Those of their defaults where `basis` says so.
+    Of the repetitions that are ranked, or of the defaults where `basis` says so.
     """
     found: dict[str, dict[str, Floats]] = {method: {} for method in cells_of}
     for slug, task in tasks.items():
@@ -155,7 +155,7 @@ def _normalised(
         values = [
             (cell.defaults if basis == "defaults" else task.sample(cell)).values for cell in cells
         ]
-        # One call: each costs more than it computes.
+        # One call for all methods: the overhead of a call is larger than its work.
         normalised = task.anchors.normalised([*itertools.chain.from_iterable(values)])
         end = 0
         for own, value in zip(found.values(), values, strict=True):
@@ -177,9 +177,9 @@ def _field(
     scores: Mapping[str, Scores],
     tasks: Mapping[str, TaskComparisons],
     ruleset: Ruleset,
-    memo: ResultCache | None,
+    cache: ResultCache | None,
 ) -> _Field:
-    found = aggregate.aggregates(list(scores.values()), ruleset, memo)
+    found = aggregate.aggregates(list(scores.values()), ruleset, cache)
     by_method = sorted(zip(scores, found, strict=True), key=lambda item: (-item[1].iqm, item[0]))
     margins = {
         slug: task.card.metric.margin / task.anchors.gap
@@ -204,7 +204,7 @@ def _ranked_rows(
     for method, result, *ranks in zip(field.methods, field.results, *columns, strict=True):
         found = cells_of[method]
         row = _row(method, found, tasks)
-        # Single repetitions leave nothing to resample within tasks.
+        # With one repetition a task there is nothing to resample within tasks.
         varied = result if row.n > len(found) else None
         yield row.model_copy(
             update={
@@ -226,7 +226,7 @@ def _ranked_rows(
 def _row(
     method: str, found: Mapping[str, CellEvidence], tasks: Mapping[str, TaskComparisons]
 ) -> SummaryRow:
-    """What is known of any method, also of one that lacks tasks."""
+    """The row of a method without its rank and scores: all there is where it lacks tasks."""
     return SummaryRow(
         method=method,
         n_tasks=len(found),
@@ -244,7 +244,7 @@ def _row(
 def _defaults_means(
     tasks: Mapping[str, TaskComparisons], cells_of: Mapping[str, Mapping[str, CellEvidence]]
 ) -> dict[str, float]:
-    """Mean score over tasks of each method whose defaults were run on all."""
+    """Mean score over tasks of each method whose defaults are complete on all of them."""
     complete = {
         method: found
         for method, found in cells_of.items()
@@ -257,10 +257,10 @@ def _defaults_means(
 
 
 def _improvements(
-    scores: Mapping[str, Scores], ruleset: Ruleset, memo: ResultCache | None
+    scores: Mapping[str, Scores], ruleset: Ruleset, cache: ResultCache | None
 ) -> list[Improvement]:
     methods = list(scores)
-    found = profiles.improvements(list(scores.values()), ruleset, memo)
+    found = profiles.improvements(list(scores.values()), ruleset, cache)
     return [
         Improvement(methods[i], methods[j], share, interval)
         for (i, j), (share, interval) in sorted(found.items())

@@ -1,4 +1,4 @@
-"""What the metrics beside the score mean: direction, unit, and what a run without one counts.
+"""The secondary metrics: direction, unit, margin, and the value of a run that was not scored.
 
 The families define them (assay.families); a claim may name one instead of the task's own metric.
 """
@@ -15,17 +15,17 @@ from assay.cards import Direction, Metric, TaskCard
 
 @dataclass(frozen=True)
 class Meaning:
-    """One metric beside the score."""
+    """One secondary metric."""
 
     direction: Direction
     unit: str
     margin: float
-    """Smaller differences are of no practical use, unless a claim sets a margin of its own."""
+    """Smaller differences have no practical meaning; a claim may set its own margin."""
     worst: Callable[[TaskCard], float] | None
-    """What a run that was not scored counts; None where no value can stand for it."""
+    """Value of a run that was not scored; None where there is no sensible one."""
 
     def metric(self, name: str, card: TaskCard) -> Metric:
-        """As a card would declare it."""
+        """The metric as a card would declare it."""
         chance = self.worst(card) if self.worst else 0.0
         return Metric(
             name=name,

@@ -1,4 +1,4 @@
-"""One task under work: which methods take part, and what all tests between them say."""
+"""The tests between the methods on one task."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ Places = NDArray[np.intp]
 
 
 class Tested(NamedTuple):
-    """What the tests say of pairs of ranked methods, by their places; arrays (pairs,).
+    """Test results of pairs of ranked methods, as arrays (pairs,).
 
-    Differences are positive where the first is better.
+    Methods are given by their place in `TaskComparisons.ranked`; differences are positive where
+    the first is better.
     """
 
     first: Places
@@ -42,7 +43,7 @@ class Tested(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskComparisons:
-    """A task under work: plain values, to be sent to another process as it is."""
+    """The cells of a task, and the tests between them; it can be pickled."""
 
     card: TaskCard
     cells: Sequence[CellEvidence]
@@ -50,19 +51,19 @@ class TaskComparisons:
     ruleset: Ruleset
 
     def sample(self, cell: CellEvidence) -> Repetitions:
-        """The repetitions that are ranked."""
+        """The repetitions of a cell that are ranked."""
         return cell.tuned if self.basis == "tuned" else cell.defaults
 
     @property
     def sign(self) -> float:
-        """What turns a score into one that is better where it is larger."""
+        """1 where larger scores are better, -1 where smaller ones are."""
         return 1.0 if self.card.metric.direction == "maximize" else -1.0
 
     @cached_property
     def ranked(self) -> list[CellEvidence]:
-        """Cells that take part in tests, in the order of the table.
+        """Cells that take part in tests: those that are complete and not stale.
 
-        From best to worst mean, but last those that never completed; equal ones by slug.
+        From best to worst mean, equal ones by slug; those without a completed repetition last.
         """
         found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
         means = aggregate.sample_means([self.sample(cell).values for cell in found]).tolist()
@@ -81,19 +82,19 @@ class TaskComparisons:
 
     @cached_property
     def anchors(self) -> aggregate.Anchors | None:
-        """Chance and the mean of the tuned reference; they do not move with `basis`."""
+        """Chance and the mean of the tuned reference; None unless it is complete and better."""
         metric = self.card.metric
         for cell in self.cells:
             if cell.method == self.card.reference and not cell.stale and cell.tuned.complete:
                 one, zero = float(np.mean(cell.tuned.values)), metric.chance
-                # Relative to the margin, so that rounding is never taken for skill.
+                # By more than rounding.
                 skilled = self.sign * (one - zero) > 1e-9 * metric.margin
                 return aggregate.Anchors(zero, one) if skilled else None
         return None
 
     @cached_property
     def tested(self) -> Tested:
-        """All pairs of ranked methods that share a repetition: ranks and pairs come from this."""
+        """All pairs of ranked methods that share a repetition."""
         none = np.empty(0, dtype=np.intp)
         parts = [self._tested(np.empty((0, 1)), none, none)]
         parts += [self._tested(*group) for group in _groups(self.scores)]
@@ -106,14 +107,14 @@ class TaskComparisons:
 
     @property
     def scores(self) -> Floats:
-        """(ranked, repetitions) scores, better where larger; NaN where one has no such index."""
+        """Scores (ranked, repetitions), signed so that larger is better; NaN where missing."""
         found = [self.sample(cell).scores for cell in self.ranked]
         indices = sorted({index for scores in found for index in scores})
         rows = [[self.sign * scores.get(index, math.nan) for index in indices] for scores in found]
         return np.array(rows, dtype=np.float64).reshape(len(found), len(indices))
 
     def _tested(self, rows: Floats, first: Places, second: Places) -> Tested:
-        """The part of `tested` for pairs of the same repetitions; p not yet corrected."""
+        """`tested` for pairs that share the repetitions of `rows`; p is not corrected."""
         p = p_equivalence = np.full(len(first), math.nan)
         differences = rows[first] - rows[second]
         n = differences.shape[1]
@@ -131,21 +132,21 @@ class TaskComparisons:
         return np.array([self.sign * (a.scores[i] - b.scores[i]) for i in common], dtype=np.float64)
 
     def compared(self, differences: Floats) -> Comparison:
-        """What oriented differences (n,) say, n > 0, before any correction."""
+        """The comparison from differences (n,), n > 0, before any correction."""
         return self.compared_rows(differences[np.newaxis])[0]
 
     def compared_rows(self, rows: Floats) -> list[Comparison]:
-        """The same for rows of differences (m, n)."""
+        """`compared` for each row of differences (m, n)."""
         margin = self.card.metric.margin
         if self.card.deterministic:
             return [paired_tests.deterministic(float(row.mean()), margin) for row in rows]
         return paired_tests.compared_rows(rows, margin=margin, ruleset=self.ruleset)
 
 
-def contests(
+def all_comparisons(
     evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
 ) -> tuple[list[TaskComparisons], list[str]]:
-    """The tasks of the catalogue that have records, in its order, and what was wrong with them."""
+    """The tasks of the catalogue that have records, in its order, and a line for each problem."""
     found, problems = [], list(evidence.problems)
     for card, _ in catalogue.tasks.values():
         members, wrong = cells(card, evidence, catalogue, ruleset)
@@ -155,45 +156,45 @@ def contests(
     return found, problems
 
 
-def versus_reference(contest: TaskComparisons) -> dict[str, Comparison]:
+def versus_reference(task: TaskComparisons) -> dict[str, Comparison]:
     """Every other ranked method against the reference, Holm over these methods."""
-    reference = contest.reference
+    reference = task.reference
     if reference is None:
         return {}
     by_n: dict[int, dict[str, Floats]] = {}
-    for cell in contest.ranked:
-        differences = contest.differences(contest.sample(cell), contest.sample(reference))
+    for cell in task.ranked:
+        differences = task.differences(task.sample(cell), task.sample(reference))
         if cell is not reference and len(differences):
             by_n.setdefault(len(differences), {})[cell.method] = differences
     found: dict[str, Comparison] = {}
     for rows in by_n.values():
-        found |= zip(rows, contest.compared_rows(np.stack(list(rows.values()))), strict=True)
+        found |= zip(rows, task.compared_rows(np.stack(list(rows.values()))), strict=True)
     tested = {method: c.p for method, c in found.items() if c.p is not None}
     for method, p in zip(tested, corrections.holm(list(tested.values())), strict=True):
-        found[method] = paired_tests.adjusted(found[method], float(p), contest.ruleset.alpha)
+        found[method] = paired_tests.adjusted(found[method], float(p), task.ruleset.alpha)
     return found
 
 
-def ranks(contest: TaskComparisons) -> dict[str, tuple[int, int]]:
+def ranks(task: TaskComparisons) -> dict[str, tuple[int, int]]:
     """Rank intervals from all pairs of ranked methods."""
-    tested = contest.tested
-    if contest.card.deterministic:
-        shown = np.abs(tested.difference) > contest.card.metric.margin
+    tested = task.tested
+    if task.card.deterministic:
+        shown = np.abs(tested.difference) > task.card.metric.margin
     else:
-        shown = tested.p <= contest.ruleset.alpha
-    found = np.zeros((len(contest.ranked),) * 2, dtype=np.bool_)
+        shown = tested.p <= task.ruleset.alpha
+    found = np.zeros((len(task.ranked),) * 2, dtype=np.bool_)
     first, second, wins = tested.first[shown], tested.second[shown], tested.difference[shown] > 0
     found[first, second], found[second, first] = wins, ~wins
-    methods = [cell.method for cell in contest.ranked]
+    methods = [cell.method for cell in task.ranked]
     return dict(zip(methods, corrections.rank_intervals(found), strict=True))
 
 
-def pairs(contest: TaskComparisons) -> list[Pair]:
-    """Every pair of ranked methods that share a repetition, with intervals: a task's win matrix."""
-    methods = [cell.method for cell in contest.ranked]
-    intervals = {} if contest.card.deterministic else _intervals(contest)
-    tested = contest.tested
-    margin, alpha = contest.card.metric.margin, contest.ruleset.alpha
+def pairs(task: TaskComparisons) -> list[Pair]:
+    """All pairs of ranked methods that share a repetition, with intervals: the win matrix."""
+    methods = [cell.method for cell in task.ranked]
+    intervals = {} if task.card.deterministic else _intervals(task)
+    tested = task.tested
+    margin, alpha = task.card.metric.margin, task.ruleset.alpha
     found = []
     for a, b, n, difference, *p, share in zip(*(c.tolist() for c in tested), strict=True):
         adjusted, equivalent = (None if math.isnan(value) else value for value in p)
@@ -208,20 +209,25 @@ def pairs(contest: TaskComparisons) -> list[Pair]:
     return found
 
 
-def _intervals(contest: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
-    """BCa intervals of pairs, by their places."""
+def _intervals(task: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
+    """BCa intervals of pairs, by the places of the two methods."""
     found: dict[tuple[int, int], Interval | None] = {}
-    for rows, first, second in _groups(contest.scores):
+    for rows, first, second in _groups(task.scores):
         places = zip(first.tolist(), second.tolist(), strict=True)
-        bounds = paired_tests.bca_intervals(rows[first] - rows[second], contest.ruleset.confidence)
+        bounds = paired_tests.bca_intervals(rows[first] - rows[second], task.ruleset.confidence)
         found |= zip(places, bounds, strict=True)
     return found
 
 
 def _groups(scores: Floats) -> Iterator[tuple[Floats, Places, Places]]:
-    """Pairs by the repetitions they share: the scores there, and the places of both of a pair.
+    """Pairs of methods grouped by the repetitions that both have.
 
-    Rows of methods that lack one of these repetitions hold NaN and belong to no pair of the group.
+    Args:
+        scores: (methods, repetitions); NaN where a repetition is missing.
+
+    Yields:
+        The scores of these repetitions, and the places of the first and second of each pair. Rows
+        of methods that are in no pair of the group may hold NaN.
     """
     kinds, kind_of = np.unique(~np.isnan(scores), axis=0, return_inverse=True)
     first, second = np.triu_indices(len(scores), 1)

@@ -1,7 +1,7 @@
-"""A dossier to what the page of a task shows beside its table: curves, targets, budgets, costs.
+"""What the page of a task shows beside its table: curves, targets, budgets, costs.
 
-Whatever a record says, every number here is finite: scores, costs and places that no run can have
-are held within MAX_SCORE of zero, and places beyond it are left out.
+Every number is finite, whatever the records hold: scores and costs are clipped to +-MAX_SCORE, and
+points of a path beyond that are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 from assay.cards import TaskCard
-from assay.records.schema import RunRecord
+from assay.records.schema import Compute, RunRecord
 
 from assay_leaderboard.boards.task_records import TaskEvidence
 from assay_leaderboard.evidence.cells import CellEvidence
@@ -41,59 +41,59 @@ from assay_leaderboard.statistics.learning_curves import (
 )
 from assay_leaderboard.statistics.time_to_target import Attempt, Steps
 
-Machine = tuple[str, str, str, str, int, str]
-"""CPU, its flags, the device, the accelerator, threads and instruction set."""
+Machine = tuple[tuple[str, ...], Compute]
+"""Environment.machine_key and Compute of a run: seconds are compared between equal ones only."""
 
 PATH_REPETITIONS = 3
-"""Repetitions of a method whose ways over a function are kept: more than one picture can show."""
+"""First repetitions whose paths over a function are kept; a picture shows no more."""
 
 
-def detail(dossier: TaskEvidence, table: TaskTable) -> TaskDetail:
-    """What the page of a task shows beside its table, but for the pairs of methods.
+def detail(evidence: TaskEvidence, table: TaskTable) -> TaskDetail:
+    """What the page of a task shows beside its table, except the pairs of methods.
 
     Args:
-        dossier: the task.
-        table: its table; methods are in the order of its rows.
+        evidence: on the task.
+        table: of the task; methods come in the order of its rows.
     """
-    cells = {cell.method: cell for cell in dossier.cells}
+    cells = {cell.method: cell for cell in evidence.cells}
     methods = [row.method for row in table.rows]
-    machines = _reference_cpu(dossier)
-    views = [_Method(dossier, cells[method], machines) for method in methods]
+    machines = _reference_cpu(evidence)
+    views = [_Method(evidence, cells[method], machines) for method in methods]
     return TaskDetail(
-        task=dossier.card.slug,
+        task=evidence.card.slug,
         details=[view.detail() for view in views],
         pairs=[],
         ecdf={view.cell.method: steps for view in views if (steps := view.ecdf())},
     )
 
 
-def reference_targets(dossier: TaskEvidence) -> list[TargetReached]:
-    """How the tuned reference fares at the task's frozen targets; nothing without its records."""
-    reference = dossier.card.reference
+def reference_targets(evidence: TaskEvidence) -> list[TargetReached]:
+    """How the tuned reference does at the task's targets; empty without its records."""
+    reference = evidence.card.reference
     return [
         target
-        for cell in dossier.cells
+        for cell in evidence.cells
         if cell.method == reference and not cell.stale
-        for target in _Method(dossier, cell, {}).targets()
+        for target in _Method(evidence, cell, {}).targets()
     ]
 
 
 class _Method:
-    """One method on one task, its tuned repetitions read once."""
+    """One method on one task; its curves are computed once."""
 
     def __init__(
-        self, dossier: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
+        self, evidence: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
     ) -> None:
-        self.card = card = dossier.card
-        self.dossier, self.cell, self.machines = dossier, cell, machines
-        self.runs = dossier.tuned(cell)
+        self.card = card = evidence.card
+        self.evidence, self.cell, self.machines = evidence, cell, machines
+        self.runs = evidence.tuned(cell)
         self.completed = [run for run in self.runs if run.result]
         self.grid = card.evaluation.batches(card.budget.batches)
         self.drawn = [run for run in self.completed if run.curve]
         self.curves = curves(self.drawn, self.grid)
 
     def detail(self) -> Detail:
-        """Everything."""
+        """All parts together."""
         return Detail(
             method=self.cell.method,
             curve=self.curve(),
@@ -106,14 +106,14 @@ class _Method:
         )
 
     def curve(self) -> list[DrawnPoint]:
-        """Means over what completed."""
+        """Means over the completed repetitions at each evaluation point."""
         if not self.drawn:
             return []
         values = self.curves.values[..., : self.curves.end]
         n = (~np.isnan(values[-1])).sum(axis=0)
-        seen = n > 0  # a curve may begin after the first evaluation point
+        seen = n > 0  # curves may all begin after the first evaluation point
         columns = means(values[..., seen]).tolist()
-        halves = half_widths(values[-1][:, seen], self.dossier.ruleset.confidence).tolist()
+        halves = half_widths(values[-1][:, seen], self.evidence.ruleset.confidence).tolist()
         batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
         return [
             DrawnPoint(
@@ -132,14 +132,14 @@ class _Method:
 
     @cached_property
     def attempts(self) -> list[tuple[list[Attempt], list[Attempt]]]:
-        """Per target: passes, and seconds, of the repetitions on the way to it, per start."""
+        """For each target: the attempts in passes and in seconds, per start, of all repetitions."""
         sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
         _, _, val, test = values = self.curves.values
-        # A target is a score on clean labels, which noisy validation labels never show.
+        # A target is a score on clean labels; the validation labels here are noisy.
         scores = test if self.card.family == "noisy_labels" else val
         targets = np.array([target.value for target in self.card.targets], dtype=np.float64)
         at = reached_at(scores, targets, sign)
-        # Nothing says whether one that completed and has no curve got there.
+        # A completed run without a curve is left out: it may have reached the target or not.
         runs = [*self.drawn, *(run for run in self.runs if not run.result)]
         spent = np.array([_spent(run, self.card) for run in runs]).reshape(-1, 2).T
         costs = np.repeat(spent[:, np.newaxis], len(targets), axis=1)
@@ -154,7 +154,7 @@ class _Method:
         ]
 
     def targets(self) -> list[TargetReached]:
-        """Of the card, where there is a repetition."""
+        """The targets of the card; empty without a repetition."""
         found = []
         for target, (passes, seconds) in zip(self.card.targets, self.attempts, strict=True):
             if not passes:
@@ -167,7 +167,7 @@ class _Method:
                     n=len(passes),
                     reached=reached,
                     rate=time_to_target.wilson(
-                        reached, len(passes), self.dossier.ruleset.confidence
+                        reached, len(passes), self.evidence.ruleset.confidence
                     ),
                     passes=time_to_target.expected_running_time(passes),
                     seconds=time_to_target.expected_running_time(seconds),
@@ -177,13 +177,13 @@ class _Method:
         return found
 
     def ecdf(self) -> Steps:
-        """Over all targets; empty without a target or a repetition."""
+        """Over all targets together; empty without a target or a repetition."""
         attempts = [attempt for passes, _ in self.attempts for attempt in passes]
         return time_to_target.ecdf(attempts) if attempts else []
 
     def budget(self) -> list[BudgetPoint]:
-        """At the positions of the slider that the study has trials for."""
-        trials, ruleset = self.dossier.trials(self.cell), self.dossier.ruleset
+        """At the tuning budgets that the study has trials for."""
+        trials, ruleset = self.evidence.trials(self.cell), self.evidence.ruleset
         if trials is None:
             return []
         places = tuning_budgets.sampled_places(trials, self.card.slug, ruleset)[:, 1:]
@@ -195,8 +195,8 @@ class _Method:
         ]
 
     def sensitivity(self) -> Sensitivity:
-        """From the trials, on validation."""
-        study, metric = self.dossier.studies[self.cell.method], self.card.metric
+        """From the validation scores of the trials."""
+        study, metric = self.evidence.studies[self.cell.method], self.card.metric
         vals = [bounded(trial.val) for trial in study.trials]
         shortfalls = sensitivity.shortfalls(vals, metric.direction)
         near = sensitivity.near_best(shortfalls, metric.margin)
@@ -217,7 +217,7 @@ class _Method:
                     trial.number,
                     trial.hyperparameters,
                     val,
-                    self.dossier.test_of(self.cell, trial),
+                    self.evidence.test_of(self.cell, trial),
                     trial.status,
                     trial.number == study.selected,
                     trial.run_id,
@@ -227,11 +227,11 @@ class _Method:
         )
 
     def cost(self) -> Cost | None:
-        """Medians over what completed."""
+        """Medians over the completed repetitions."""
         if not self.completed:
             return None
         own = {} if self.cell.stale else _least_cpu(self.completed)
-        ratios = [own[m] / self.machines[m] for m in sorted(own.keys() & self.machines.keys())]
+        ratios = [own[m] / self.machines[m] for m in own.keys() & self.machines.keys()]
         usages = [run.usage for run in self.completed]
         return Cost(
             passes=_median([usage.passes for usage in usages]),
@@ -243,7 +243,7 @@ class _Method:
         )
 
     def selection(self) -> Selection | None:
-        """Means over what completed."""
+        """Means over the completed repetitions."""
         results = [run.result for run in self.completed if run.result]
         if not results:
             return None
@@ -254,38 +254,31 @@ class _Method:
 
 
 def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
-    """Passes and seconds of a run, per start as its curve has them."""
+    """Passes and seconds of a run per start, as in its curve."""
     starts = n_starts(card)
     return bounded(run.usage.passes) / starts, bounded(run.usage.train_seconds) / starts
 
 
-def _reference_cpu(dossier: TaskEvidence) -> dict[Machine, float]:
-    """CPU seconds of the reference's tuned repetitions on each machine it was run on."""
+def _reference_cpu(evidence: TaskEvidence) -> dict[Machine, float]:
+    """The least CPU seconds of the reference's tuned repetitions on each machine."""
     runs = [
         run
-        for cell in dossier.cells
-        if cell.method == dossier.card.reference and not cell.stale
-        for run in dossier.tuned(cell)
+        for cell in evidence.cells
+        if cell.method == evidence.card.reference and not cell.stale
+        for run in evidence.tuned(cell)
         if run.result
     ]
     return {machine: least for machine, least in _least_cpu(runs).items() if least > 1e-9}
 
 
 def _least_cpu(runs: Sequence[RunRecord]) -> dict[Machine, float]:
-    """The smallest CPU time on each machine: of the run that others disturbed least."""
+    """The least CPU seconds on each machine: of the run that was disturbed least."""
     found: dict[Machine, float] = {}
     for run in runs:
-        machine, seconds = _machine(run), bounded(run.usage.cpu_seconds)
+        machine = run.environment.machine_key, run.spec.compute
+        seconds = bounded(run.usage.cpu_seconds)
         found[machine] = min(seconds, found.get(machine, seconds))
     return found
-
-
-def _machine(run: RunRecord) -> Machine:
-    """Runs that differ in this are not compared in seconds."""
-    there = run.environment
-    asked = run.spec.compute
-    hardware = there.cpu, there.cpu_flags_hash, there.device
-    return *hardware, asked.accelerator, asked.threads, asked.isa
 
 
 def _seconds(run: RunRecord) -> float:
@@ -293,7 +286,7 @@ def _seconds(run: RunRecord) -> float:
 
 
 def _paths(runs: Sequence[RunRecord]) -> list[Path]:
-    """Where the weights went, of the first repetitions, where the task has such places."""
+    """The paths of the first repetitions, on tasks that record coordinates."""
     found = []
     for run in runs[:PATH_REPETITIONS]:
         starts: dict[int, list[tuple[float, ...]]] = {}

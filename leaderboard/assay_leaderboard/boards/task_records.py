@@ -1,10 +1,9 @@
-"""What is known of one task: the cells that count, with the whole records behind them."""
+"""The evidence on one task: its cells, with the whole records behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from assay.cards import TaskCard
 from assay.records.schema import RunRecord, StudyRecord, Trial
@@ -16,7 +15,6 @@ from assay_leaderboard.evidence.flags import FlagFinder
 from assay_leaderboard.evidence.results_folder import (
     ResultsFolder,
     TaskRecords,
-    open_shelf,
     read_task,
     together,
 )
@@ -27,7 +25,7 @@ from assay_leaderboard.statistics import tuning_budgets
 
 @dataclass(frozen=True)
 class TaskEvidence:
-    """What is known of one task; it can be pickled."""
+    """The evidence on one task; it can be pickled."""
 
     card: TaskCard
     ruleset: Ruleset
@@ -36,21 +34,21 @@ class TaskEvidence:
     studies: Mapping[str, StudyRecord] = field(repr=False)
     """Of the cells, by method."""
     runs: Mapping[str, RunRecord] = field(repr=False)
-    """By id: tuning runs and repetitions that the studies of the cells name. One that is not here
-    is missing."""
+    """By id: tuning runs and repetitions that the studies of the cells name, as far as they have a
+    record."""
     tests: Mapping[str, Sequence[float | None]] = field(repr=False)
-    """Test scores of the trials by method and number; see test_of."""
+    """Test scores of the trials by method, in the order of their numbers; see test_of."""
     evidence: Evidence = field(repr=False)
-    """Of this task alone, as for board.build and compare."""
+    """What the cells were made from; of this task alone."""
     problems: Sequence[str] = ()
     """What could not be read or does not fit together, one line each."""
 
-    def contest(self, basis: Basis = "tuned") -> TaskComparisons:
-        """The task under work."""
+    def comparisons(self, basis: Basis = "tuned") -> TaskComparisons:
+        """The cells with the tests between them."""
         return TaskComparisons(self.card, self.cells, basis, self.ruleset)
 
     def tuned(self, cell: CellEvidence) -> list[RunRecord]:
-        """Recorded repetitions of the tuned point, in their order."""
+        """Recorded repetitions of the tuned point, by their number."""
         found = [self.runs[i] for i in self.studies[cell.method].selected_runs if i in self.runs]
         return sorted(found, key=lambda run: run.spec.repetition)
 
@@ -61,7 +59,7 @@ class TaskEvidence:
     def trials(self, cell: CellEvidence) -> tuning_budgets.Trials | None:
         """The stored trials of a study in the order of selection.
 
-        None where the test score of one is not known, or there are more than budgets.MAX_TRIALS.
+        None where a test score is missing, or there are more than tuning_budgets.MAX_TRIALS.
         """
         stored = self.studies[cell.method].trials
         known = [score for score in self.tests[cell.method] if score is not None]
@@ -72,75 +70,51 @@ class TaskEvidence:
 
     @property
     def all_trials(self) -> dict[str, tuning_budgets.Trials]:
-        """Trials by method, of the studies that may be compared."""
+        """Trials by method, of the studies that are not stale."""
         found = {cell.method: self.trials(cell) for cell in self.cells if not cell.stale}
         return {method: trials for method, trials in found.items() if trials is not None}
 
 
-def load(
+def from_folders(
     task: str,
-    folders: Sequence[Path],
+    folders: Sequence[ResultsFolder],
     catalogue: Catalogue,
     ruleset: Ruleset,
-    suspicions: FlagFinder | None = None,
+    flag_finder: FlagFinder | None = None,
 ) -> TaskEvidence:
-    """The dossier of a task from folders of results; see of_shelves.
-
-    Raises:
-        LogError: the log of a folder is broken.
-    """
-    return of_shelves(
-        task, [open_shelf(folder) for folder in folders], catalogue, ruleset, suspicions
-    )
-
-
-def of_shelves(
-    task: str,
-    shelves: Sequence[ResultsFolder],
-    catalogue: Catalogue,
-    ruleset: Ruleset,
-    suspicions: FlagFinder | None = None,
-    epoch: str | None = None,
-) -> TaskEvidence:
-    """The dossier of a task; where folders speak of the same run, the first one counts.
+    """The evidence on a task from folders of results; the first one wins where a run is in several.
 
     Args:
         task: slug of a task of the catalogue.
-        shelves: folders of results; what lies there beside this task is not looked at.
-        catalogue: cards and hashes of now.
-        ruleset: of now.
-        suspicions: look for what is odd in the results.
-        epoch: whose hidden seeds count.
+        folders: folders of results; only the records of this task are read.
+        catalogue: cards and code hashes of the checkout.
+        ruleset: the current one.
+        flag_finder: flags suspicious results; nothing is flagged without it.
     """
     found = [
-        records for shelf in shelves for records in read_task(shelf, task, suspicions, trials=True)
+        records
+        for folder in folders
+        for records in read_task(folder, task, flag_finder, trials=True)
     ]
-    return of_records(task, found, catalogue, ruleset, epoch)
+    return from_records(task, found, catalogue, ruleset)
 
 
-def of_records(
-    task: str,
-    found: Sequence[TaskRecords],
-    catalogue: Catalogue,
-    ruleset: Ruleset,
-    epoch: str | None = None,
+def from_records(
+    task: str, found: Sequence[TaskRecords], catalogue: Catalogue, ruleset: Ruleset
 ) -> TaskEvidence:
-    """The dossier of a task from records as read; where they speak of one run, the first counts."""
+    """The evidence on a task from records; the first ones win where a run is in several."""
     evidence = Evidence([], {})
     runs: dict[str, RunRecord] = {}
-    studies = [study for records in found for study in records.studies]
-    named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
     for records in found:
-        evidence = together(evidence, records.evidence_of(named))
+        evidence = together(evidence, records.evidence)
         runs = {**records.runs, **runs}
-    evidence = replace(evidence, epoch=epoch)
     card = catalogue.tasks[task][0]
     kept, problems = with_studies(card, evidence, catalogue, ruleset)
     own: dict[str, RunRecord] = {}
     tests: dict[str, list[float | None]] = {}
     for cell, study in kept:
         scores = tests.setdefault(cell.method, [])
-        own |= {i: runs[i] for i in (*study.selected_runs, *study.default_runs) if i in runs}
+        own |= {i: runs[i] for i in study.repetition_ids if i in runs}
         for trial in study.trials:
             run = runs.get(trial.run_id)
             wrong = _misfit(study, trial, run) if run else ""

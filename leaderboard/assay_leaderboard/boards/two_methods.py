@@ -1,6 +1,6 @@
 """Two methods against each other, task by task and over all.
 
-The field docstrings are the documentation of `assay compare --json`; see assay_leaderboard.schema.board.
+The keys of `assay compare --json`, each documented under its field; see also schema.board.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Duel(Part):
     margin: float
     deterministic: bool
     preliminary: bool
-    """One of the two was run with --quick, or its repetitions are not all recorded."""
+    """One of the two was run with --quick, or lacks repetitions."""
     mean_a: float | None
     """Mean over the repetitions recorded for both; None where `comparison` is."""
     mean_b: float | None
@@ -41,7 +41,7 @@ class Duel(Part):
 
 
 class Overall(Part):
-    """All compared tasks whose reference is complete, weighing the same."""
+    """All compared tasks that are anchored, weighing the same."""
 
     tasks: list[str]
     difference: float
@@ -67,7 +67,7 @@ class ComparisonReport(Part):
     counts: dict[str, int]
     """Tasks per verdict."""
     overall: Overall | None
-    """None where no compared task has a complete reference."""
+    """None where no compared task is anchored."""
     problems: list[str]
 
 
@@ -79,7 +79,7 @@ def compare(
     ruleset: Ruleset,
     basis: Basis = "tuned",
 ) -> ComparisonReport:
-    """Compare `methods` on those of `tasks` for which either has a record, in the order given."""
+    """Compare `methods` on those of `tasks` where either has a record, in the given order."""
     problems = list(evidence.problems)
     duels: list[Duel] = []
     normalised: dict[str, values.Floats] = {}
@@ -87,14 +87,14 @@ def compare(
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        contest = TaskComparisons(card, found, basis, ruleset)
+        task = TaskComparisons(card, found, basis, ruleset)
         a, b = ({cell.method: cell for cell in found}.get(method) for method in methods)
         if a is None and b is None:
             continue
-        differences, result = duel(contest, a, b, methods)
+        differences, result = duel(task, a, b, methods)
         duels.append(result)
-        if result.comparison and contest.anchors:
-            normalised[slug] = differences / contest.anchors.gap
+        if result.comparison and task.anchors:
+            normalised[slug] = differences / task.anchors.gap
     duels = _corrected(duels, ruleset.alpha)
     compared = [duel.comparison for duel in duels if duel.comparison]
     counts = Counter(comparison.verdict for comparison in compared)
@@ -114,35 +114,38 @@ def compare(
 
 
 def duel(
-    contest: TaskComparisons,
+    task: TaskComparisons,
     a: CellEvidence | None,
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
-    """The oriented differences on one task, and what they say before correction."""
-    differences, found = meeting(contest, a, b, methods)
+    """The differences (n,) on one task, positive where `a` is better, and their comparison.
+
+    Not corrected for other tasks.
+    """
+    differences, found = meeting(task, a, b, methods)
     if not len(differences):
         return differences, found
-    return differences, found.model_copy(update={"comparison": contest.compared(differences)})
+    return differences, found.model_copy(update={"comparison": task.compared(differences)})
 
 
 def meeting(
-    contest: TaskComparisons,
+    task: TaskComparisons,
     a: CellEvidence | None,
     b: CellEvidence | None,
     methods: tuple[str, str],
 ) -> tuple[values.Floats, Duel]:
-    """A `duel` before anything is compared: many can be compared at once."""
-    card = contest.card
-    note = _why_not(contest, a, methods[0]) or _why_not(contest, b, methods[1])
-    left, right = (contest.sample(cell) if cell else None for cell in (a, b))
+    """`duel` without the comparison, so that many can be compared in one call."""
+    card = task.card
+    note = _why_not(task, a, methods[0]) or _why_not(task, b, methods[1])
+    left, right = (task.sample(cell) if cell else None for cell in (a, b))
     common = sorted(left.scores.keys() & right.scores.keys()) if left and right else []
     if not note and not common:
         note = "no repetition is recorded for both"
     differences = np.empty(0)
     mean_a = mean_b = None
     if left and right and not note:
-        differences = contest.differences(left, right)
+        differences = task.differences(left, right)
         mean_a, mean_b = (float(np.mean([x.scores[i] for i in common])) for x in (left, right))
     return differences, Duel(
         task=card.slug,
@@ -151,7 +154,7 @@ def meeting(
         margin=card.metric.margin,
         deterministic=card.deterministic,
         preliminary=any(
-            cell.preliminary or not contest.sample(cell).complete for cell in (a, b) if cell
+            cell.preliminary or not task.sample(cell).complete for cell in (a, b) if cell
         ),
         mean_a=mean_a,
         mean_b=mean_b,
@@ -160,15 +163,15 @@ def meeting(
     )
 
 
-def _why_not(contest: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
+def _why_not(task: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
     """Why `method` cannot be compared on this task; empty if it can."""
     if cell is None:
         return f"{method} has no record here"
     if cell.stale:
         return f"{method} is stale: {cell.stale}"
-    if not contest.sample(cell).planned:
+    if not task.sample(cell).planned:
         return f"{method}: the defaults were not repeated (--quick leaves them out)"
-    if not contest.sample(cell).scores:
+    if not task.sample(cell).scores:
         return f"{method}: no repetition is recorded yet"
     return ""
 

@@ -1,4 +1,4 @@
-"""What papers claim, and what the records say of it: the ledger.
+"""The ledger: what papers claim, and whether the records support it.
 
 The keys of `assay claims --json`, each documented under its field.
 """
@@ -27,25 +27,25 @@ from assay_leaderboard.statistics import corrections, paired_tests
 Ruling = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 
-class Finding(Part):
-    """All tasks of one tier together."""
+class TierVerdict(Part):
+    """The verdict on a claim from all its tasks of one tier together."""
 
     tier: Tier
     verdict: Ruling
     preliminary: bool
     n_tasks: int
     n: int
-    """Paired repetitions of the mean over tasks."""
+    """Paired repetitions; each is a mean over the tasks."""
     difference: float | None
     """Mean over tasks of the paired difference, in `unit`."""
     unit: str
-    """The metric's own where all tasks share it, else "normalised"."""
+    """The unit of the metric where all tasks share it, else "normalised"."""
     interval: Interval | None
     p: float | None
     """Exact sign-flip test of the repetitions' means over tasks, Holm over the method's claims."""
     tasks: list[TaskFinding]
     note: str
-    """What the verdict rests on beside the test; empty if on nothing."""
+    """What else the verdict rests on; empty if on the test alone."""
 
 
 class ClaimRow(Part):
@@ -59,20 +59,20 @@ class ClaimRow(Part):
     paper_value: str | float | None
     metric: str
     better_than: str
-    """The slug as the card has it; "reference" stands for each task's own."""
+    """A slug, or "reference" for the reference of each task."""
     margin: float
     tuned: bool
     verdict: Ruling
     """Of the highest tier that was tested."""
     tier: Tier | None
-    """Which tier that is; None where nothing was tested."""
-    findings: list[Finding]
-    """Tiers that were tested, the highest first."""
+    """That tier; None where nothing was tested."""
+    findings: list[TierVerdict]
+    """One for each tier that was tested, the highest first."""
     untested: list[str]
-    """Tasks that the claim names and that have no comparison, the smallest tier first; a pattern
-    that means no task stays as it is."""
+    """Tasks that the claim names and that have no comparison, the lowest tier first; patterns as
+    they are on the card if they match no task."""
     reasons: dict[str, str]
-    """Why, for those of them that have records."""
+    """Why they are untested, for those that have records."""
 
 
 class Ledger(Part):
@@ -83,14 +83,14 @@ class Ledger(Part):
     confidence: float
     alpha: float
     rows: list[ClaimRow]
-    """By method, in the order of its card."""
+    """By method, in the order of the claims on its card."""
     counts: dict[str, int]
     """Claims per verdict."""
     problems: list[str]
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _TierTest:
     """One claim on the tasks of one tier, before the correction for the card's other claims."""
 
     tier: Tier
@@ -119,39 +119,41 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Certain:
-    """What a claim comes to on a task where nothing varies."""
+    """A claim on a deterministic task."""
 
     difference: float
     holds: bool
     fails: bool
-    """By more than the margin the other way."""
+    """Worse by more than the margin."""
 
 
 def evaluate(
-    contests: Iterable[TaskComparisons],
+    compared: Iterable[TaskComparisons],
     methods: Mapping[str, SubmissionCard],
     tasks: Mapping[str, TaskCard],
     ruleset: Ruleset,
     problems: Sequence[str] = (),
 ) -> Ledger:
-    """Every claim of every card against the evidence.
+    """Judge every claim of every card.
 
-    A claim is tested on its tasks of one tier together: repetition r counts with its mean over
-    them, and the exact sign-flip test asks whether the method is better by more than the claim's
-    margin (Holm over the claims of the card). Supported: significantly so. Contradicted:
-    significantly not so or, where the claim's margin is not negative, shown to be equivalent
-    within it (a margin of 0: within the tasks' own). Deterministic tasks are compared by the
-    margin without a test: all must hold, and one that is worse, or none that holds, contradicts.
-    Where a tier has both kinds, a contradiction by either counts, and support needs both.
+    A claim is tested on all its tasks of one tier together: repetition r counts with its mean over
+    the tasks, and the exact sign-flip test asks whether the method is better by more than the
+    claim's margin (Holm over the claims of the card).
+
+    Supported: significantly better. Contradicted: significantly not better; or, where the claim's
+    margin is not negative, shown to be equivalent within it (for a margin of 0, within the mean
+    of the tasks' margins). Deterministic tasks are compared by the margin, without a test: the
+    claim is supported if it holds on all, contradicted if it fails on one or holds on none. Where
+    a tier has both kinds of tasks, support needs both, and one contradiction is enough.
 
     Args:
-        contests: the tasks with records, in any order; their `basis` does not matter.
+        compared: the tasks with records, in any order; their `basis` does not matter.
         methods: cards whose claims are judged, by slug.
-        tasks: every task a claim may mean, by slug.
+        tasks: every task that a claim may name, by slug.
         ruleset: levels, tiers and number of resamples.
         problems: what could not be read.
     """
-    by_task = {contest.card.slug: contest for contest in contests}
+    by_task = {task.card.slug: task for task in compared}
     tiers = list(ruleset.tuning_points)
     order = sorted(tasks, key=lambda slug: (tiers.index(tasks[slug].tier), slug))
     cases = [
@@ -161,14 +163,14 @@ def evaluate(
         for task in named_tasks(claim, order)
         if task in by_task
     ]
-    heard: dict[tuple[str, int], list[ClaimOnTask]] = {}
-    found = evaluate_on_tasks((slug, claim, contest) for slug, _, claim, contest in cases)
+    by_claim: dict[tuple[str, int], list[ClaimOnTask]] = {}
+    found = evaluate_on_tasks((slug, claim, task) for slug, _, claim, task in cases)
     for (slug, number, *_), one in zip(cases, found, strict=True):
-        heard.setdefault((slug, number), []).append(one)
+        by_claim.setdefault((slug, number), []).append(one)
     rows = []
     for slug in sorted(methods):
         claims = methods[slug].claims
-        own = [heard.get((slug, number), []) for number in range(len(claims))]
+        own = [by_claim.get((slug, number), []) for number in range(len(claims))]
         rows += _judge(slug, claims, own, order, ruleset)
     counts = Counter(row.verdict for row in rows)
     return Ledger(
@@ -184,43 +186,39 @@ def evaluate(
 def _judge(
     method: str,
     claims: Sequence[Claim],
-    heard: Sequence[Sequence[ClaimOnTask]],
+    on_tasks: Sequence[Sequence[ClaimOnTask]],
     order: Sequence[str],
     ruleset: Ruleset,
 ) -> list[ClaimRow]:
-    """The claims of one card, each as it was heard; Holm over them at each tier.
+    """The claims of one card, Holm over them at each tier.
 
     Args:
-        method: the card's.
-        claims: the card's.
-        heard: of each claim.
-        order: every task a claim may mean.
+        method: slug of the card.
+        claims: of the card.
+        on_tasks: the tasks of each claim.
+        order: every task that a claim may name, in the order to list them.
         ruleset: as for `evaluate`.
     """
-    trials = [
-        _trials(claim, tasks_of, ruleset) for claim, tasks_of in zip(claims, heard, strict=True)
-    ]
-    p = _corrected(trials)
+    tests = [_tier_tests(claim, own, ruleset) for claim, own in zip(claims, on_tasks, strict=True)]
+    p = _corrected(tests)
     rows = []
     for number, claim in enumerate(claims):
-        findings = [
-            _finding(trial, p.get((number, trial.tier)), ruleset) for trial in trials[number]
-        ]
-        reasons = {h.finding.task: h.finding.note for h in heard[number] if h.finding.note}
-        compared = {h.finding.task for h in heard[number]} - reasons.keys()
+        findings = [_finding(test, p.get((number, test.tier)), ruleset) for test in tests[number]]
+        reasons = {h.finding.task: h.finding.note for h in on_tasks[number] if h.finding.note}
+        compared = {h.finding.task for h in on_tasks[number]} - reasons.keys()
         named = named_tasks(claim, order) or claim.tasks
         untested = [slug for slug in named if slug not in compared]
         rows.append(_row(method, number + 1, claim, findings, untested, reasons))
     return rows
 
 
-def _corrected(trials: Sequence[Sequence[_Trial]]) -> dict[tuple[int, Tier], float]:
-    """Holm-adjusted p by number of the claim (from 0) and tier."""
+def _corrected(tests: Sequence[Sequence[_TierTest]]) -> dict[tuple[int, Tier], float]:
+    """Adjusted p by number of the claim (from 0) and tier."""
     raw = {
-        (number, trial.tier): p
-        for number, of_claim in enumerate(trials)
-        for trial in of_claim
-        if (p := trial.p) is not None
+        (number, test.tier): p
+        for number, of_claim in enumerate(tests)
+        for test in of_claim
+        if (p := test.p) is not None
     }
     found: dict[tuple[int, Tier], float] = {}
     for tier in {tier for _, tier in raw}:
@@ -234,7 +232,7 @@ def _row(
     method: str,
     number: int,
     claim: Claim,
-    findings: list[Finding],
+    findings: list[TierVerdict],
     untested: list[str],
     reasons: dict[str, str],
 ) -> ClaimRow:
@@ -256,21 +254,21 @@ def _row(
     )
 
 
-def _trials(claim: Claim, heard: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_Trial]:
-    """The tiers on which the claim was tested, the highest first."""
+def _tier_tests(claim: Claim, on_tasks: Sequence[ClaimOnTask], ruleset: Ruleset) -> list[_TierTest]:
+    """The tests of a claim at each tier with a comparison, the highest tier first."""
     found = []
     for tier in reversed(ruleset.tuning_points):
-        group = [h for h in heard if h.finding.tier == tier]
+        group = [h for h in on_tasks if h.finding.tier == tier]
         tested = [h for h in group if h.finding.comparison]
         if tested:
-            found.append(_trial(tier, claim, [h.finding for h in group], tested))
+            found.append(_tier_test(tier, claim, [h.finding for h in group], tested))
     return found
 
 
-def _trial(
+def _tier_test(
     tier: Tier, claim: Claim, findings: list[TaskFinding], tested: Sequence[ClaimOnTask]
-) -> _Trial:
-    varied = [h for h in tested if not h.contest.card.deterministic]
+) -> _TierTest:
+    varied = [h for h in tested if not h.task.card.deterministic]
     units = {h.finding.unit for h in tested}
     unit = units.pop() if len(units) == 1 else "normalised"
     notes = []
@@ -285,8 +283,8 @@ def _trial(
     for h, scale in zip(varied, scales, strict=True):
         means += np.array([h.differences[r] for r in common]) / scale / len(varied)
         shift += claim.margin / scale / len(varied)
-        margin += h.contest.card.metric.margin / scale / len(varied)
-    return _Trial(
+        margin += h.task.card.metric.margin / scale / len(varied)
+    return _TierTest(
         tier=tier,
         tasks=findings,
         preliminary=any(h.preliminary for h in tested),
@@ -295,67 +293,67 @@ def _trial(
         margin=margin,
         differences=means,
         excess=means - shift,
-        certain=[_certain(claim, h) for h in tested if h.contest.card.deterministic],
+        certain=[_certain(claim, h) for h in tested if h.task.card.deterministic],
         notes=notes,
     )
 
 
-def _certain(claim: Claim, heard: ClaimOnTask) -> _Certain:
-    """A deterministic task: one number, and no doubt about it."""
-    difference = float(np.mean(list(heard.differences.values())))
-    bar = claim.margin or heard.contest.card.metric.margin
+def _certain(claim: Claim, on_task: ClaimOnTask) -> _Certain:
+    """Judge a claim on a deterministic task, from its one difference."""
+    difference = float(np.mean(list(on_task.differences.values())))
+    bar = claim.margin or on_task.task.card.metric.margin
     return _Certain(difference, holds=difference > bar, fails=difference < min(bar, -bar))
 
 
-def _finding(trial: _Trial, p: float | None, ruleset: Ruleset) -> Finding:
-    values = trial.differences
+def _finding(test: _TierTest, p: float | None, ruleset: Ruleset) -> TierVerdict:
+    values = test.differences
     n = len(values)
     difference = interval = None
-    notes = list(trial.notes)
+    notes = list(test.notes)
     if n:
         difference = float(values.mean())
         interval = paired_tests.bca_intervals(values[np.newaxis], ruleset.confidence)[0]
-    elif trial.certain and trial.unit != "normalised":
-        difference = float(np.mean([task.difference for task in trial.certain]))
-    if trial.certain:
-        holding = sum(task.holds for task in trial.certain)
+    elif test.certain and test.unit != "normalised":
+        difference = float(np.mean([task.difference for task in test.certain]))
+    if test.certain:
+        holding = sum(task.holds for task in test.certain)
         notes.append(
-            f"deterministic, one run each, no test: holds on {holding} of {len(trial.certain)}"
+            f"deterministic, one run each, no test: holds on {holding} of {len(test.certain)}"
         )
-    equivalence = paired_tests.equivalence_p(values, trial.margin) if n else None
+    equivalence = paired_tests.equivalence_p(values, test.margin) if n else None
     equivalent = equivalence is not None and equivalence <= ruleset.alpha
-    if equivalent and trial.claimed >= 0:
+    if equivalent and test.claimed >= 0:
         notes.append("shown to lie within the margin")
-    return Finding(
-        tier=trial.tier,
-        verdict=_ruling(trial, p, equivalent, ruleset.alpha),
-        preliminary=trial.preliminary,
-        n_tasks=sum(task.comparison is not None for task in trial.tasks),
-        n=n or min(len(trial.certain), 1),
+    return TierVerdict(
+        tier=test.tier,
+        verdict=_ruling(test, p, equivalent, ruleset.alpha),
+        preliminary=test.preliminary,
+        n_tasks=sum(task.comparison is not None for task in test.tasks),
+        n=n or min(len(test.certain), 1),
         difference=difference,
-        unit=trial.unit,
+        unit=test.unit,
         interval=interval,
         p=p,
-        tasks=trial.tasks,
+        tasks=test.tasks,
         note="; ".join(notes),
     )
 
 
-def _ruling(trial: _Trial, p: float | None, equivalent: bool, alpha: float) -> Ruling:
+def _ruling(test: _TierTest, p: float | None, equivalent: bool, alpha: float) -> Ruling:
     votes: set[Ruling] = set()
-    if trial.certain:
-        if all(task.holds for task in trial.certain):
+    if test.certain:
+        if all(task.holds for task in test.certain):
             votes.add("supported")
-        elif any(task.fails for task in trial.certain):
+        elif any(task.fails for task in test.certain):
             votes.add("contradicted")
         else:
-            none_holds = not any(task.holds for task in trial.certain)
+            none_holds = not any(task.holds for task in test.certain)
             votes.add("contradicted" if none_holds else "inconclusive")
     if p is not None:
         if p <= alpha:
-            votes.add("supported" if trial.excess.mean() > 0 else "contradicted")
+            votes.add("supported" if test.excess.mean() > 0 else "contradicted")
         else:
-            votes.add("contradicted" if equivalent and trial.claimed >= 0 else "inconclusive")
+            votes.add("contradicted" if equivalent and test.claimed >= 0 else "inconclusive")
     if "contradicted" in votes:
         return "contradicted"
     return "supported" if votes == {"supported"} else "inconclusive"

@@ -1,4 +1,4 @@
-"""One claim on one task: which repetitions it is about, in which metric, against whom."""
+"""One claim on one task: its repetitions, its metric, and the method to compare with."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ from assay_leaderboard.schema.values import Comparison, Part
 
 
 class TaskFinding(Part):
-    """One task that a claim names."""
+    """What the records say of a claim on one task."""
 
     task: str
     family: Family
     tier: Tier
     unit: str
     mean: float | None
-    """Of the claim's metric, of the method; None where `comparison` is."""
+    """Mean of the claim's metric for the method; None without a comparison."""
     mean_other: float | None
+    """The same for the method it is compared with."""
     note: str
     """Why there is no comparison; empty if there is one."""
     comparison: Comparison | None
-    """Of the method with what it should be better than; positive where the claim holds."""
+    """Differences are positive where the claim holds."""
     studies: list[str]
-    """Ids of the studies behind it."""
+    """Ids of the studies that were compared."""
 
 
 @dataclass(frozen=True)
 class ClaimOnTask:
-    """A claim on one task."""
+    """A claim on one task, with the differences that test it."""
 
-    contest: TaskComparisons
-    """With the claim's metric in the place of the task's."""
+    task: TaskComparisons
+    """With the claim's metric in place of the task's own."""
     finding: TaskFinding
     preliminary: bool
     differences: Mapping[int, float]
-    """By repetition; positive where the claim holds. Empty where nothing can be compared."""
+    """By repetition, positive where the claim holds; empty without a comparison."""
     gap: float | None
-    """What one normalised unit is in the metric's unit; None where the task has no anchors or
-    the metric is not its own."""
+    """One unit of the normalised score in the metric's unit; None where the task has no anchors or
+    the metric is a secondary one."""
 
 
 def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
@@ -57,29 +58,29 @@ def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
 
 
 def evaluate_on_tasks(cases: Iterable[tuple[str, Claim, TaskComparisons]]) -> list[ClaimOnTask]:
-    """Claims of methods, each on a task; those on the same task are compared together."""
-    found = [_hear(*case) for case in cases]
+    """Evaluate (method, claim, task) cases; those on the same task are compared in one call."""
+    found = [_on_task(*case) for case in cases]
     alike: dict[tuple[str, float, int], list[int]] = {}
-    for place, heard in enumerate(found):
-        card, n = heard.contest.card, len(heard.differences)
+    for place, one in enumerate(found):
+        card, n = one.task.card, len(one.differences)
         if n:
             alike.setdefault((card.slug, card.metric.margin, n), []).append(place)
     for places in alike.values():
         rows = np.array([list(found[place].differences.values()) for place in places])
-        comparisons = found[places[0]].contest.compared_rows(rows)
+        comparisons = found[places[0]].task.compared_rows(rows)
         for place, comparison in zip(places, comparisons, strict=True):
-            heard = found[place]
-            finding = heard.finding.model_copy(update={"comparison": comparison})
-            found[place] = replace(heard, finding=finding)
+            one = found[place]
+            finding = one.finding.model_copy(update={"comparison": comparison})
+            found[place] = replace(one, finding=finding)
     return found
 
 
-def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
-    """The paired differences of a claim on one task, not compared yet."""
-    card = contest.card
+def _on_task(method: str, claim: Claim, task: TaskComparisons) -> ClaimOnTask:
+    """A claim on one task, without the comparison."""
+    card = task.card
     other = card.reference if claim.better_than == "reference" else claim.better_than
     metric = _metric(claim, card)
-    measured = _measured(contest, claim, metric, {method, other}) if metric else contest
+    measured = _measured(task, claim, metric, {method, other}) if metric else task
     a, b = ({cell.method: cell for cell in measured.cells}.get(slug) for slug in (method, other))
     values, result = meeting(measured, a, b, (method, other))
     note = result.note
@@ -93,10 +94,10 @@ def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
         differences = dict(zip(common, values.tolist(), strict=True))
     own = metric is not None and metric.name == card.metric.name
     return ClaimOnTask(
-        contest=measured,
+        task=measured,
         preliminary=result.preliminary,
         differences=differences,
-        gap=contest.anchors.gap if own and contest.anchors else None,
+        gap=task.anchors.gap if own and task.anchors else None,
         finding=TaskFinding(
             task=card.slug,
             family=card.family,
@@ -112,7 +113,7 @@ def _hear(method: str, claim: Claim, contest: TaskComparisons) -> ClaimOnTask:
 
 
 def _metric(claim: Claim, card: TaskCard) -> Metric | None:
-    """The claim's metric on a task, with the claim's margin if it has one; None: not recorded."""
+    """The claim's metric, with the claim's margin if positive; None if the task lacks it."""
     metric = card.metric
     if claim.metric != metric.name:
         if claim.metric not in card.secondary or claim.metric not in MEANINGS:
@@ -122,26 +123,26 @@ def _metric(claim: Claim, card: TaskCard) -> Metric | None:
 
 
 def _measured(
-    contest: TaskComparisons, claim: Claim, metric: Metric, methods: set[str]
+    task: TaskComparisons, claim: Claim, metric: Metric, methods: set[str]
 ) -> TaskComparisons:
-    """The task with the claim's metric in the place of its own, and the repetitions it is about."""
-    card = contest.card
+    """The task with the claim's metric and `methods` alone, at the claim's point."""
+    card = task.card
     basis: Basis = "tuned" if claim.tuned else "defaults"
     cells = []
-    for cell in contest.cells:
+    for cell in task.cells:
         if cell.method in methods:
-            # Where the defaults won the tuning, or were the only point, they are the tuned point.
+            # If the defaults (point 0) were selected, the tuned repetitions are theirs.
             known = claim.tuned or (not cell.defaults.planned and cell.study.selected == 0)
             chosen = cell.tuned if known else cell.defaults
             if metric.name != card.metric.name:
                 chosen = _rescored(chosen, metric)
             cells.append(replace(cell, tuned=chosen, defaults=chosen))
     measured = card.model_copy(update={"metric": metric})
-    return TaskComparisons(measured, cells, basis, contest.ruleset)
+    return TaskComparisons(measured, cells, basis, task.ruleset)
 
 
 def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
-    """The same repetitions by a metric beside the score; those without a value are left out."""
+    """The same repetitions by a secondary metric; those without a value are left out."""
     scores = {}
     for repetition in repetitions.scores:
         if repetition in repetitions.secondary:
@@ -153,9 +154,9 @@ def _rescored(repetitions: Repetitions, metric: Metric) -> Repetitions:
     return replace(repetitions, scores=scores)
 
 
-def _lack(contest: TaskComparisons, cell: CellEvidence) -> str:
-    """Why a metric beside the score cannot be compared: leaving failures out would flatter."""
-    recorded = contest.sample(cell)
+def _lack(task: TaskComparisons, cell: CellEvidence) -> str:
+    """Why a secondary metric cannot be compared: failed runs must not simply be left out."""
+    recorded = task.sample(cell)
     lacking = sum(recorded.statuses.values()) - len(recorded.scores)
-    name = contest.card.metric.name
+    name = task.card.metric.name
     return f"{cell.method}: {lacking} repetitions have no {name}" if lacking else ""

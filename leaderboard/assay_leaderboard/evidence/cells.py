@@ -1,4 +1,4 @@
-"""What the records say about each (task, method): which study counts, and its repetitions."""
+"""Which study of each (task, method) counts, and the scores of its repetitions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from assay.detectors import Flag
 from assay.errors import RecordError
 from assay.records.log import Standing, TrustTier
 from assay.records.schema import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
+from assay.records.staleness import stale
 from assay.ruleset import Preset, Ruleset
 
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE
@@ -19,16 +20,16 @@ from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The cards of now, and the hashes of the code of now, by slug."""
+    """The cards of this checkout and the hashes of its code, by slug."""
 
     tasks: Mapping[str, tuple[TaskCard, TaskRef]]
     methods: Mapping[str, tuple[SubmissionCard, MethodRef]]
-    """A method that is not here but has records is local: nothing to check its code against."""
+    """A method that has records and is not here is local: its code cannot be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the statistics need of a run record; thousands are held at once."""
+    """What statistics need of a run record; small, because thousands are held at once."""
 
     cell: tuple[TaskRef, MethodRef, int]
     """Task, method and ruleset of its spec."""
@@ -39,11 +40,11 @@ class Run:
     level: Level
     epoch: str | None = None
     secondary: Mapping[str, float] = field(default_factory=dict)
-    """Metrics beside the score, by name."""
+    """Values of the secondary metrics, by name."""
 
     @classmethod
     def of(cls, record: RunRecord) -> Run:
-        """The part of `record` that counts."""
+        """The facts of `record`."""
         spec, result = record.spec, record.result
         return cls(
             cell=(spec.task, spec.method, spec.ruleset),
@@ -59,11 +60,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Records as read, in no particular order."""
+    """Studies and runs as read, in no particular order."""
 
     studies: Sequence[StudyRecord]
     runs: Mapping[str, Run]
-    """The repetitions that the studies name, by id; one that is absent is missing."""
+    """By id; a repetition that a study names and that is not here is missing."""
     problems: Sequence[str] = ()
     """What could not be read, one line each."""
     flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
@@ -71,19 +72,19 @@ class Evidence:
     tiers: Mapping[str, TrustTier] = field(default_factory=dict)
     """Of published studies, by id; one that is not here is self-reported (T0)."""
     past: Sequence[Past] = ()
-    """Bundles that were published and do not count any more."""
+    """Published bundles that no longer count."""
     epoch: str | None = None
-    """Whose hidden seeds count; None: the public ones. Repetitions are paired by index, which
-    means nothing between epochs: the studies of others are left out."""
+    """Only studies with the hidden seeds of this epoch count; None: with the public seeds.
+    Repetitions are paired by index, and indices of different epochs have nothing in common."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """A bundle that was superseded, corrected or retracted: its values stay visible."""
+    """A bundle that was superseded, corrected or retracted; its values stay visible."""
 
     standing: Standing
     evidence: Evidence
-    """What it said."""
+    """The records in it."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,12 @@ class Repetitions:
 
     planned: int
     scores: Mapping[int, float]
-    """Test score of each recorded repetition; the chance level of one without a score."""
+    """Test score of each recorded repetition; the chance level for one without a score."""
     statuses: Mapping[Status, int] = field(default_factory=dict)
     level: Level | None = None
-    """Of the weakest sandbox among those recorded."""
+    """The weakest sandbox among the recorded ones."""
     secondary: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    """Metrics beside the score, of the repetitions that have one."""
+    """Values of the secondary metrics, of the repetitions with a score."""
 
     @property
     def missing(self) -> int:
@@ -106,18 +107,18 @@ class Repetitions:
 
     @property
     def complete(self) -> bool:
-        """Every planned repetition has a record, and there is one."""
+        """There are planned repetitions, and all have a record."""
         return self.planned > 0 and self.missing == 0
 
     @cached_property
     def values(self) -> list[float]:
-        """Scores in the order of repetitions."""
+        """Scores by increasing number of the repetition."""
         return [self.scores[repetition] for repetition in sorted(self.scores)]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyName:
-    """What boards and claims say of a study; its record is a hundred times as large."""
+    """What boards and claims need of a study; its record is a hundred times as large."""
 
     id: str
     preset: Preset
@@ -139,7 +140,7 @@ class CellEvidence:
     local: bool
     """The method is not among the submissions of this checkout."""
     flags: Sequence[Flag] = ()
-    """Signs that the result may be false; they change nothing."""
+    """Signs that the result may be false; they change no number."""
     tier: TrustTier = "T0"
     """How far the results can be trusted."""
 
@@ -157,7 +158,7 @@ def run_command(method: str, task: str) -> str:
 def cells(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> tuple[list[CellEvidence], list[str]]:
-    """The cell of every method with a study of this task, by slug, and what was wrong."""
+    """The cell of each method with a study of this task, by slug, and a line for each problem."""
     found, problems = with_studies(card, evidence, catalogue, ruleset)
     return [cell for cell, _ in found], problems
 
@@ -208,7 +209,10 @@ def _current_refs(
 def _weight(
     candidate: tuple[CellEvidence, StudyRecord],
 ) -> tuple[bool, bool, bool, bool, int, int, str, str]:
-    """The study that counts: current, published, complete, full, most trials and runs, newest."""
+    """Sort key: the largest counts.
+
+    In this order: current, published, complete, full, most trials, most runs, newest.
+    """
     cell, study = candidate
     return (
         not cell.stale,
@@ -225,19 +229,12 @@ def _weight(
 def _cell(
     study: StudyRecord, card: TaskCard, evidence: Evidence, refs: _Refs, ruleset: Ruleset
 ) -> CellEvidence:
-    stale = ""
-    if study.ruleset != ruleset.version:
-        stale = f"made under ruleset {study.ruleset}, now {ruleset.version}"
-    elif study.task != refs.task:
-        stale = "the task has changed since"
-    elif study.method != refs.method:
-        stale = "the method has changed since"
     return CellEvidence(
         method=study.method.slug,
         study=StudyName(study.id, study.preset, len(study.trials), study.selected),
         tuned=_repetitions(study, study.selected_runs, card, evidence),
         defaults=_repetitions(study, study.default_runs, card, evidence),
-        stale=stale,
+        stale=stale(study, refs.task, refs.method, ruleset),
         local=refs.local,
         flags=evidence.flags.get(study.id, ()),
         tier=evidence.tiers.get(study.id, "T0"),

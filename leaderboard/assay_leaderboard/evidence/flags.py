@@ -1,4 +1,4 @@
-"""What the detectors say of the results on a board: shown beside a row, changing no number."""
+"""Flags of suspicious results: shown beside a row of the board, they change no number."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from assay.records.schema import MethodRef, RunRecord, StudyRecord
 
 @dataclass(frozen=True)
 class FlagFinder:
-    """What the detectors need beside the records."""
+    """Applies the detectors to records; holds what they need beside these."""
 
     cards: Mapping[str, TaskCard]
     """Of the tasks, by slug."""
     sources: Mapping[MethodRef, Source]
-    """Of the submissions as they are now; results of other code are judged without."""
+    """Code of the submissions in the checkout; results of other code are judged without."""
     baselines: frozenset[str]
-    """Slugs of the methods that the others are compared with."""
+    """Slugs of the methods that others are compared with."""
 
     @cached_property
     def _library(self) -> Library:
@@ -29,17 +29,13 @@ class FlagFinder:
     def flags(
         self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
     ) -> dict[str, Sequence[Flag]]:
-        """Signs by the id of the study, for the studies and repetitions of one task."""
+        """Flags by the id of the study, for all studies and repetitions of one task."""
         baseline = Baselines(
             [record for record in records.values() if record.spec.method.slug in self.baselines]
         )
         return {
             study.id: detect(
-                [
-                    records[run_id]
-                    for run_id in (*study.selected_runs, *study.default_runs)
-                    if run_id in records
-                ],
+                [records[run_id] for run_id in study.repetition_ids if run_id in records],
                 [study],
                 self.sources.get(study.method, {}),
                 self.cards[study.task.slug],

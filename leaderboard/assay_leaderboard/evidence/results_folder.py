@@ -1,4 +1,4 @@
-"""A folder of results to evidence: the bundles that its log names, and single records beside them.
+"""Evidence from a folder of results: the bundles that its log names, and records beside them.
 
 Nothing of a bundle is extracted or run. Whole records are large, so they are read task by task.
 """
@@ -6,12 +6,11 @@ Nothing of a bundle is extracted or run. Whole records are large, so they are re
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from assay.detectors import Flag
 from assay.errors import BundleError, RecordError
-from assay.records import log as publog
+from assay.records import log as publication_log
 from assay.records.bundle import read_bundle
 from assay.records.log import Entry, Standing, TrustTier
 from assay.records.schema import RunRecord, StudyRecord
@@ -23,72 +22,55 @@ from assay_leaderboard.evidence.flags import FlagFinder
 
 @dataclass(frozen=True)
 class ResultsFolder:
-    """A folder of results, its log read."""
+    """A folder of results whose log has been read."""
 
     folder: Path
     standings: Mapping[str, Sequence[Standing]]
-    """What the log says of the bundles, by task."""
+    """By task: the bundles that the log names, and whether each still counts."""
     log: Sequence[Entry] = ()
     """The log itself, oldest first."""
 
     @property
     def tasks(self) -> set[str]:
-        """Tasks of which there are results."""
+        """Tasks that have results here."""
         return {*self.standings, *Store(self.folder).tasks()}
 
 
 @dataclass(frozen=True)
 class TaskRecords:
-    """What a folder says of one task, in whole records."""
+    """The records of one task: what statistics need of them, and the whole run records."""
 
-    studies: Sequence[StudyRecord]
+    evidence: Evidence
     runs: Mapping[str, RunRecord]
-    """By id."""
-    problems: Sequence[str] = ()
-    """What could not be read, one line each."""
-    flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
-    """See Evidence, as for what follows."""
-    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
-    past: Sequence[Past] = ()
+    """By id; those of `evidence`."""
 
-    @property
-    def evidence(self) -> Evidence:
-        """What statistics need of it."""
-        return self.evidence_of(self.runs)
-
-    def evidence_of(self, named: Collection[str]) -> Evidence:
-        """The same with no runs but those `named` by id; statistics need no tuning runs."""
-        return Evidence(
-            studies=self.studies,
-            runs=_parts(run for run_id, run in self.runs.items() if run_id in named),
-            problems=sorted(set(self.problems)),
-            flags=self.flags,
-            tiers=self.tiers,
-            past=self.past,
-        )
+    @classmethod
+    def of(cls, studies: Sequence[StudyRecord], runs: Mapping[str, RunRecord]) -> TaskRecords:
+        """From records that are neither published nor flagged."""
+        return cls(Evidence(studies, _light(runs.values())), runs)
 
 
-def open_shelf(folder: Path) -> ResultsFolder:
-    """Read the log of a folder of results; there need not be one.
+def open_folder(folder: Path) -> ResultsFolder:
+    """Read the log of a folder of results, if it has one.
 
     Raises:
         LogError: its chain is broken, so that nothing in the folder can be believed.
     """
     by_task: dict[str, list[Standing]] = {}
-    log, standings = publog.read_with_standings(folder)
+    log, standings = publication_log.read_with_standings(folder)
     for standing in standings.values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
     return ResultsFolder(folder, by_task, log)
 
 
-def unread(shelf: ResultsFolder, known: Collection[str]) -> list[str]:
-    """What lies in a folder and belongs to no task that is `known`, or to no entry of the log."""
-    named = {standing.file for standings in shelf.standings.values() for standing in standings}
-    nameless = {path.name for path in shelf.folder.glob("*.zip")} - named
+def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:
+    """A line for each bundle that the log does not name and each task that is not `known`."""
+    named = {standing.file for standings in results.standings.values() for standing in standings}
+    nameless = {path.name for path in results.folder.glob("*.zip")} - named
     problems = [f"{name}: no entry of the log names it" for name in sorted(nameless)]
-    store = Store(shelf.folder)
-    for task in sorted(shelf.tasks - set(known)):
-        n_bundles = len(shelf.standings.get(task, ()))
+    store = Store(results.folder)
+    for task in sorted(results.tasks - set(known)):
+        n_bundles = len(results.standings.get(task, ()))
         n_studies = sum(1 for _ in store.studies(problems, task))
         for n, what in ((n_bundles, "bundles"), (n_studies, "studies")):
             if n:
@@ -97,19 +79,23 @@ def unread(shelf: ResultsFolder, known: Collection[str]) -> list[str]:
 
 
 def read_task(
-    shelf: ResultsFolder, task: str, suspicions: FlagFinder | None = None, *, trials: bool = False
+    results: ResultsFolder,
+    task: str,
+    flag_finder: FlagFinder | None = None,
+    *,
+    trials: bool = False,
 ) -> list[TaskRecords]:
-    """What a folder says of a task: its bundles, then the records beside them.
+    """The records of one task: those in bundles, then those beside the bundles.
 
     Args:
-        shelf: the folder.
+        results: the folder.
         task: slug of a known task.
-        suspicions: look for what is odd in the results.
+        flag_finder: flags suspicious results; nothing is flagged without it.
         trials: read the tuning runs of records beside the bundles too; bundles hold them anyway.
     """
     return [
-        _from_bundles(shelf.folder, shelf.standings.get(task, ()), suspicions),
-        _from_store(Store(shelf.folder), task, suspicions, trials),
+        _from_bundles(results.folder, results.standings.get(task, ()), flag_finder),
+        _from_store(Store(results.folder), task, flag_finder, trials),
     ]
 
 
@@ -117,25 +103,25 @@ def load_folder(
     folder: Path,
     tasks: Collection[str],
     known: Collection[str],
-    suspicions: FlagFinder | None = None,
+    flag_finder: FlagFinder | None = None,
 ) -> Evidence:
-    """What a folder says of `tasks`.
+    """The evidence on `tasks` in a folder of results.
 
-    What cannot be read, or is of no task that is `known`, is a problem.
+    What cannot be read, or belongs to a task that is not `known`, becomes a line in `problems`.
 
     Raises:
-        LogError: see open_shelf.
+        LogError: the chain of the folder's log is broken.
     """
-    shelf = open_shelf(folder)
-    found = Evidence([], {}, sorted(unread(shelf, known)))
-    for task in sorted(shelf.tasks & set(tasks)):
-        for records in read_task(shelf, task, suspicions):
+    results = open_folder(folder)
+    found = Evidence([], {}, sorted(unread(results, known)))
+    for task in sorted(results.tasks & set(tasks)):
+        for records in read_task(results, task, flag_finder):
             found = together(found, records.evidence)
     return found
 
 
 def together(first: Evidence, second: Evidence) -> Evidence:
-    """Both; where they speak of the same study or run, what `first` says counts."""
+    """Both; `first` wins where the two have the same study or run."""
     seen = {study.id for study in first.studies}
     return Evidence(
         studies=[*first.studies, *(study for study in second.studies if study.id not in seen)],
@@ -148,9 +134,9 @@ def together(first: Evidence, second: Evidence) -> Evidence:
 
 
 def _from_bundles(
-    folder: Path, standings: Sequence[Standing], suspicions: FlagFinder | None
+    folder: Path, standings: Sequence[Standing], flag_finder: FlagFinder | None
 ) -> TaskRecords:
-    """The bundles of one task."""
+    """The records in the bundles of one task."""
     problems: list[str] = []
     studies: list[StudyRecord] = []
     runs: dict[str, RunRecord] = {}
@@ -169,25 +155,26 @@ def _from_bundles(
             runs |= {run.id: run for run in bundle.runs}
             tiers |= {study.id: standing.tier for study in bundle.studies}
         else:
-            past.append(Past(standing, Evidence(bundle.studies, _parts(bundle.runs))))
-    flags = suspicions.flags(studies, runs) if suspicions else {}
-    return TaskRecords(studies, runs, problems, flags, tiers, past)
+            past.append(Past(standing, Evidence(bundle.studies, _light(bundle.runs))))
+    flags = flag_finder.flags(studies, runs) if flag_finder else {}
+    light = _light(runs.values())
+    return TaskRecords(Evidence(studies, light, problems, flags, tiers, past), runs)
 
 
 def _from_store(
-    store: Store, task: str, suspicions: FlagFinder | None, trials: bool
+    store: Store, task: str, flag_finder: FlagFinder | None, trials: bool
 ) -> TaskRecords:
-    """The studies of one task, and the runs that they name."""
+    """The studies of one task in a store, and the runs that they name."""
     problems: list[str] = []
     studies = list(store.studies(problems, task))
     runs: dict[str, RunRecord] = {}
     for study in studies:
-        _add(runs, store, study, {*study.selected_runs, *study.default_runs}, problems)
-    # Before the trials: what is odd must not depend on who asks.
-    flags = suspicions.flags(studies, runs) if suspicions else {}
+        _add(runs, store, study, set(study.repetition_ids), problems)
+    # Flagged before the tuning runs are added: flags must not depend on `trials`.
+    flags = flag_finder.flags(studies, runs) if flag_finder else {}
     for study in studies if trials else ():
         _add(runs, store, study, {trial.run_id for trial in study.trials}, problems)
-    return TaskRecords(studies, runs, problems, flags)
+    return TaskRecords(Evidence(studies, _light(runs.values()), problems, flags), runs)
 
 
 def _add(
@@ -197,7 +184,7 @@ def _add(
     ids: set[str],
     problems: list[str],
 ) -> None:
-    """Read runs of a study that were not read yet; unreadable ones are problems."""
+    """Read the runs `ids` of a study into `runs`; those that cannot be read go to `problems`."""
     for run_id in sorted(ids - runs.keys()):
         try:
             record = store.run(study.task.slug, study.method.slug, run_id)
@@ -208,5 +195,6 @@ def _add(
             runs[run_id] = record
 
 
-def _parts(records: Iterable[RunRecord]) -> dict[str, Run]:
+def _light(records: Iterable[RunRecord]) -> dict[str, Run]:
+    """By id, what statistics need of each."""
     return {record.id: Run.of(record) for record in records}

@@ -1,6 +1,6 @@
 """What a board holds: the keys of `assay board --json`, each documented under its field.
 
-Keys are stable within `schema_version`, numbers are finite, and what is not known is null.
+Keys are stable within `schema_version`; numbers are finite; unknown values are null.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Withdrawn(Part):
     """UTC, ISO 8601."""
     reason: str
     bundle: str
-    """File name of the bundle, which is still there."""
+    """File name of the bundle, which stays in the folder."""
     n: int
     mean: float | None
-    """Mean test score of the tuned point, as it stood."""
+    """Mean test score of the tuned point, as it was published."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -41,7 +41,7 @@ class Sample:
     """The repetitions of one hyperparameter point on one task."""
 
     n: int
-    """Repetitions with a record; what the mean is over."""
+    """Repetitions with a record; the mean is over these."""
     planned: int
     completed: int
     diverged: int
@@ -50,9 +50,9 @@ class Sample:
     missing: int
     mean: float | None
     """Mean test score in the metric's unit; a recorded repetition without a score (diverged, out
-    of budget, failed) counts as the chance level. None where nothing is recorded."""
+    of budget, failed) counts as the chance level. None without a recorded repetition."""
     interval: Interval | None
-    """BCa bootstrap interval of the mean; none where n < 2."""
+    """BCa bootstrap interval of the mean; None where n < 2."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -71,7 +71,7 @@ class Row:
     trust: TrustTier
     """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
     isolation: Level | None
-    """The weakest level of sandbox among its repetitions (records.Isolation); None without any."""
+    """The weakest sandbox among its repetitions; None without repetitions."""
     preset: Preset
     """"quick" is preliminary."""
     k: int
@@ -86,7 +86,7 @@ class Row:
     versus_reference: Comparison | None
     """Holm-adjusted over the methods of the task; None for the reference itself."""
     rank: tuple[int, int] | None
-    """1 + methods shown to be better, number ranked - methods shown to be worse; from all pairs,
+    """(1 + methods shown to be better, methods ranked - methods shown to be worse), from all pairs,
     Benjamini-Hochberg. Rows with the same first number are a tie group."""
     flags: list[Flag]
     """Signs that the result may be false (assay.detectors); they change no number."""
@@ -107,14 +107,14 @@ class TaskTable(Part):
     margin: float
     """Differences within +-margin are equivalent in practice."""
     deterministic: bool
-    """One repetition; rows are compared by the margin, without a test."""
+    """There is one repetition, and rows are compared by the margin, without a test."""
     reference: str
     anchored: bool
     """The reference is complete and better than chance, so scores can be normalised."""
     rows: list[Row]
     """Ranked rows from best to worst mean, then the others by slug."""
     withdrawn: list[Withdrawn]
-    """What was superseded, corrected or retracted, oldest first; its rows are not above."""
+    """Results that were superseded, corrected or retracted, oldest first; not among `rows`."""
     notes: list[str]
 
 
@@ -123,14 +123,14 @@ class SummaryRow(Part):
 
     method: str
     n_tasks: int
-    """Anchored tasks on which the method is ranked; it is summarised if that is all of them."""
+    """Anchored tasks on which the method is ranked; it is summarised if it has all of them."""
     n: int
-    """Repetitions behind the numbers."""
+    """Repetitions on these tasks together."""
     preliminary: bool
     iqm: float | None
     """Interquartile mean of the normalised scores, tasks weighing the same."""
     iqm_interval: Interval | None
-    """Percentile interval of the bootstrap within tasks; none where each task has one run."""
+    """Percentile interval of the bootstrap within tasks; None where each task has one run."""
     mean: float | None
     mean_interval: Interval | None
     defaults_mean: float | None
@@ -138,15 +138,15 @@ class SummaryRow(Part):
     rank: tuple[int, int] | None
     """As for a task, from paired bootstrap differences of the interquartile mean."""
     iqm_interval_tasks: Interval | None = None
-    """The same as `iqm_interval` with the tasks resampled too: what other tasks of this kind would
-    have shown; None for fewer than three tasks."""
+    """`iqm_interval` with the tasks resampled too: for conclusions about other tasks of this kind;
+    None for fewer than three tasks."""
     optimality_gap: float | None = None
     """Mean shortfall from the reference's score: mean of max(0, 1 - score) over all runs."""
     optimality_gap_interval: Interval | None = None
     rank_without_task: tuple[int, int] | None = None
     """Smallest and largest first rank if any one task is left out; None for one task."""
     rank_without_method: tuple[int, int] | None = None
-    """The same if any one other method is left out of the correction; it keeps its own place."""
+    """The same if any one other method is left out of the correction for many comparisons."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -161,29 +161,30 @@ class Improvement:
 
 
 class CriticalDifference(Part):
-    """Friedman's test and Nemenyi's critical difference over the tasks: a view, not the ranking."""
+    """Friedman's test and Nemenyi's critical difference over tasks; not used for the ranking."""
 
     mean_ranks: dict[str, float]
     """Per method, 1 is best, ties share; by increasing rank."""
     n_tasks: int
     friedman_p: float
     difference: float
-    """Mean ranks closer than this are not told apart at the ruleset's alpha."""
+    """Methods whose mean ranks are closer than this do not differ at the ruleset's alpha."""
     groups: list[list[str]]
-    """Maximal sets of methods, in order of rank, that are not told apart."""
+    """Maximal sets of methods, in order of rank, that do not differ."""
 
 
 class FamilySummary(Part):
     """Several tasks."""
 
     name: str
-    """A family, or "overall"; with the tier's name behind it where that is not lite."""
+    """A family, or "overall"; followed by "_" and the tier's name where that is not lite."""
     tasks: list[str]
-    """Anchored tasks: those whose reference is complete. They depend on no other entry."""
+    """Anchored tasks: those whose reference is complete and better than chance. No other entry
+    changes which these are."""
     unanchored: list[str]
     """Tasks left out because their reference is not complete or not better than chance."""
     margin: float | None
-    """Mean of the tasks' margins in normalised score; ranks count larger differences alone."""
+    """Mean of the tasks' margins in normalised score; only larger differences count for ranks."""
     rows: list[SummaryRow]
     """Summarised methods from best to worst interquartile mean, then the others by slug."""
     improvements: list[Improvement] = Field(default_factory=list)
@@ -212,10 +213,10 @@ class BudgetTable(Part):
     name: str
     k: int
     basis: Literal["defaults", "trials", "tuned"]
-    """Repetitions of the defaults (k = 0), expectation over the stored trials, repetitions of the
-    tuned point (k = K)."""
+    """Scores are of repetitions of the defaults (k = 0), expectations over the stored trials, or of
+    repetitions of the tuned point (k = K)."""
     rows: list[BudgetRow]
-    """From best to worst; methods that lack a task are not here."""
+    """From best to worst; methods that lack a task are left out."""
 
 
 class Board(Part):

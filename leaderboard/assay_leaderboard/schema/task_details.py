@@ -1,7 +1,7 @@
-"""What the records of one task say of each method beside its mean: the page of a task, as data.
+"""What the page of a task shows of each method beside its mean score, as data.
 
-Keys are stable within `schema_version` of the board; numbers are finite, and what is not known is
-null. Scores are in the metric's unit; passes are forward-backward passes.
+Keys are stable within `schema_version` of the board; numbers are finite; unknown values are null.
+Scores are in the metric's unit; passes are forward-backward passes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from assay_leaderboard.schema.values import SLOTTED, Interval, Part, Verdict
 class DrawnPoint:
     """The mean learning curve of the tuned repetitions at one evaluation point.
 
-    Only what completed takes part; on tasks with several starts a repetition counts with the mean
-    of its starts.
+    Only completed repetitions count; where a task has several starts, a repetition is the mean of
+    its starts.
     """
 
     batch: int
@@ -30,16 +30,16 @@ class DrawnPoint:
     val: float
     test: float
     interval: Interval | None
-    """Student's, of the mean test score; None where n < 2."""
+    """Student's t interval of the mean test score; None where n < 2."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class TargetReached:
     """How often and how soon the tuned repetitions reach a frozen target, on validation.
 
-    On noisy labels, where those of the validation part are noisy too, on test: a target is a score
-    on clean labels. Passes and seconds are per start, as in the curve; what did not complete is
-    censored at what it spent.
+    For noisy labels on test, because a target is a score on clean labels and their validation
+    labels are noisy too. Passes and seconds are per start, as in the curve; a repetition that did
+    not complete is censored at what it spent.
     """
 
     name: Literal["easy", "reference", "stretch"]
@@ -47,15 +47,15 @@ class TargetReached:
     n: int
     reached: int
     rate: Interval
-    """Wilson interval of the share that reaches it."""
+    """Wilson interval of the share of repetitions that reach the target."""
     passes: float | None
-    """Expected running time: passes spent by all, over the number that reached it; None if none
-    did. Repetitions that never reach it count with all they spent."""
+    """Expected running time: passes spent by all repetitions over the number that reached the
+    target; None if none did. Those that never reach it count with all their passes."""
     seconds: float | None
     """The same in seconds of training; compare only on one machine."""
     survival: list[tuple[float, float]]
-    """Kaplan-Meier estimate: (passes, share that has not reached it yet), a step at each event;
-    the first is (0, 1)."""
+    """Kaplan-Meier estimate: (passes, share that has not reached the target yet), from (0, 1) on, a
+    step at each event."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -92,22 +92,22 @@ class Sensitivity(Part):
     near_best: float
     """Share of trials within the task's margin of the best, on validation."""
     lr_decades: float | None
-    """Width of the learning rates within the margin of the best, in decades; None where nothing
-    called a learning rate is tuned."""
+    """Width in decades of the learning rates within the margin of the best; None where no learning
+    rate is tuned."""
     diverged: float
     """Share of trials that diverged."""
     trials: list[TrialPoint]
 
 
 class Cost(Part):
-    """What a tuned repetition spends: medians over those that completed."""
+    """What a tuned repetition uses: medians over those that completed."""
 
     passes: float
     examples: float
     seconds: float
     ratio: float | None
-    """CPU time of the whole run over the reference's on the same machine, of each the smallest:
-    what else the machine does lengthens the others. None where the reference was not run on it."""
+    """CPU time of the whole run over the reference's on the same machine; of each the smallest,
+    since other load makes times longer. None where the reference was not run on the machine."""
     peak_bytes: float
     optimizer_state_bytes: float
 
@@ -116,16 +116,17 @@ class Selection(Part):
     """Mean test score of the tuned repetitions by which snapshot is scored (protocol 3)."""
 
     selected: float
-    """Selected on validation: what ranks."""
+    """Of the snapshot selected on validation: the score that is ranked."""
     last: float
+    """Of the last snapshot."""
     oracle: float
-    """The best on test: shown as the gap only, never a result."""
+    """Of the snapshot that is best on test: only to show the gap, never a result."""
 
 
 class Path(Part):
-    """Where the weights went, on a function of one or two unknowns: one start of a repetition.
+    """The way of one start over a function of one or two unknowns.
 
-    Of the first three repetitions.
+    Kept for the first repetitions only.
     """
 
     repetition: int
@@ -141,7 +142,7 @@ class Detail(Part):
     curve: list[DrawnPoint]
     targets: list[TargetReached]
     budget: list[BudgetPoint]
-    """At the budgets of the slider that the study has trials for, from k = 1."""
+    """At the tuning budgets that the study has trials for, from k = 1."""
     sensitivity: Sensitivity
     cost: Cost | None
     """None where no tuned repetition completed."""
@@ -165,11 +166,11 @@ class Pair:
 
 
 class TaskDetail(Part):
-    """Everything beside the table that the page of a task shows."""
+    """What the page of a task shows beside its table."""
 
     task: str
     details: list[Detail]
-    """In the order of the table's rows; of stale ones too."""
+    """In the order of the table's rows, stale ones included."""
     pairs: list[Pair]
     """All pairs of ranked methods, `a` above `b` in the table."""
     ecdf: dict[str, list[tuple[float, float]]]

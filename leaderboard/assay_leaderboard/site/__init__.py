@@ -1,17 +1,6 @@
-"""The static site: a function of the records and the cards, the same bytes every time.
+"""The static site: a function of the records and the cards, with the same bytes every time.
 
-Layers, each importing only from those below it:
-
-    commands
-    build, serve, artifacts
-    gathering, jobs
-    summaries
-    parts
-    pages, twins, feeds, citing
-    answers, figures, grids, rendering
-    views
-    reports, sheets, words, links
-    cache
-    folder, workers
-    pictures
+`commands` is the command line; `build` makes the folder that `serve` shows. `pages` turns `views`
+into HTML with the help of `html` and `pictures`; `exports` writes the same data for programs;
+`reports` reads what other commands printed; `output` puts the folder in place.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="The leaderboard as a folder of static files.")
 LOCAL = Path("assay-results")
 MOST_PROBLEMS = 40
-"""Lines of problems that a terminal gets; the log page has them all."""
+"""Most problems that are printed; the log page has them all."""
 
 
 @app.command()
@@ -58,11 +57,7 @@ def build(
 
     Records that cannot be read are left out; they are listed at the end and on the log page.
     """
-    # Threads of a BLAS wait for work at full speed, in each of the processes, one a core.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from assay_leaderboard.site.build.processes import uncollected
-
-    with _interruptible(out, "" if no_cache else " to continue"), uncollected(), _progress() as say:
+    with _interruptible(out, "" if no_cache else " to continue"), _progress() as say:
         from assay_leaderboard.site.build.build import build as build_site
         from assay_leaderboard.site.build.plan import BuildRequest
 
@@ -104,11 +99,11 @@ def serve(
 
 @contextmanager
 def _interruptible(out: Path, purpose: str) -> Iterator[None]:
-    """Ctrl-C ends a build in one line, and with the exit code that typer has for it.
+    """End a build with one line on Ctrl-C, and let typer set the exit code.
 
     Args:
         out: the site's folder.
-        purpose: of giving the same command again.
+        purpose: what giving the same command again is for.
     """
     before = _identity(out)
     try:
@@ -121,13 +116,13 @@ def _interruptible(out: Path, purpose: str) -> Iterator[None]:
 
 
 def _identity(folder: Path) -> int | None:
-    """Tells a folder from one that took its place; None where there is none."""
+    """A number that tells a folder from another in its place; None where there is none."""
     return folder.stat().st_ino if folder.exists() else None
 
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """Says what is being done on one line of a terminal; nothing where there is none."""
+    """A function that shows what is being done on one line of the terminal, if there is one."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -1,4 +1,4 @@
-"""The pictures of a cell as files, for whoever keeps them beside its runs (MLflow does)."""
+"""The pictures of a method on a task as files, for MLflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.ruleset import RULESET
 
 from assay_leaderboard.boards.board import table
 from assay_leaderboard.boards.task_details import detail
-from assay_leaderboard.boards.task_records import of_records
+from assay_leaderboard.boards.task_records import from_records
 from assay_leaderboard.evidence.cells import Catalogue
 from assay_leaderboard.evidence.results_folder import TaskRecords
 from assay_leaderboard.site.build.task_part import runs_of
@@ -30,12 +30,11 @@ def draw(store: Store, study: StudyRecord) -> dict[str, str]:
     entry = registry.task_entries().get(task)
     if entry is None or registry.task_ref(entry) != study.task:
         return {}
-    ids = {*(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs}
-    found = {run_id: store.run(task, method, run_id) for run_id in sorted(ids)}
+    found = {run_id: store.run(task, method, run_id) for run_id in sorted(study.run_ids)}
     runs = {run_id: run for run_id, run in found.items() if run is not None}
     catalogue = Catalogue(tasks={task: (entry.card, study.task)}, methods={})
-    known = of_records(task, [TaskRecords([study], runs)], catalogue, RULESET)
-    own = table(known.contest(), [])
-    (row,), (depth,) = own.rows, detail(known, own).details
-    view = CellView(known.card, row, depth, study, runs_of(study, known.runs))
+    known = from_records(task, [TaskRecords.of([study], runs)], catalogue, RULESET)
+    shown = table(known.comparisons(), [])
+    (row,), (details,) = shown.rows, detail(known, shown).details
+    view = CellView(known.card, row, details, study, runs_of(study, known.runs))
     return {f"{name}.svg": standalone(drawn) for name, drawn in figures.of_cell(view).items()}

@@ -1,4 +1,4 @@
-"""A folder of files that appears whole: written beside its place, then put there in one step."""
+"""The folder of a site: written beside its place, then put there in one step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,14 +22,14 @@ from pydantic import Field
 from assay_leaderboard.schema.values import Part
 
 MARKER = ".assay-site"
-"""Says that a folder is a site, and may be replaced by the next one."""
+"""A file that marks a folder as a site, which the next build may replace."""
 _MARK = '{"kind": "assay site", "schema_version": 1}\n'
 _LOCK = ".lock"
 _PLAIN = r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*(?:/[a-zA-Z0-9_][a-zA-Z0-9_.-]*)*$"
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
-State = dict[str, tuple[int, int]]
+FolderState = dict[str, tuple[int, int]]
 """Size and time of the last change (ns) of each file of a folder, by path."""
 
 
@@ -36,7 +37,7 @@ class OutputFile(Part):
     """One file of the site."""
 
     path: Annotated[str, Field(pattern=_PLAIN)]
-    """Relative to the site's folder, with slashes; plain, so that it never leads out of it."""
+    """Relative to the folder of the site, with slashes; never leads out of it."""
     n_bytes: int
     sha256: Hash
 
@@ -45,19 +46,15 @@ def write(root: Path, path: str, content: str | bytes) -> OutputFile:
     """Write one file below `root`, which must not be there yet.
 
     Raises:
-        ValueError: `path` is not a plain relative path: a name from a record got into it.
+        ValueError: `path` is not a plain relative path, as with a bad name from a record.
         StorageError: it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     made = OutputFile(path=path, n_bytes=len(data), sha256=sha256(data))
     place = root / path
     try:
-        try:
-            file = place.open("xb")
-        except FileNotFoundError:  # most folders hold many files: each is asked for once
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file = place.open("xb")
-        with file:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as file:
             file.write(data)
     except OSError as error:
         raise storage_error(place, error) from error
@@ -65,43 +62,38 @@ def write(root: Path, path: str, content: str | bytes) -> OutputFile:
 
 
 def described(root: Path, path: str) -> OutputFile:
-    """A file below `root` that was written otherwise."""
+    """The description of a file below `root` that something else wrote."""
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return OutputFile(path=path, n_bytes=(root / path).stat().st_size, sha256=digest)
 
 
-def state(folder: Path) -> State:
-    """Of all that lies in a folder; nothing where there is none."""
-    found: State = {}
-    pending = [(str(folder), "")]
+def folder_state(folder: Path) -> FolderState:
+    """The state of all files in a folder; empty where there is none."""
+    found: FolderState = {}
     try:
-        while pending:
-            place, path = pending.pop()
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((entry.path, f"{path}{entry.name}/"))
-                    else:
-                        is_now = entry.stat(follow_symlinks=False)
-                        found[path + entry.name] = is_now.st_size, is_now.st_mtime_ns
+        for path in folder.rglob("*"):
+            is_now = path.lstat()
+            if not stat.S_ISDIR(is_now.st_mode):
+                name = path.relative_to(folder).as_posix()
+                found[name] = is_now.st_size, is_now.st_mtime_ns
     except OSError:
         return {}
     return found
 
 
 def storage_error(place: Path, error: OSError) -> StorageError:
-    """What to tell the user about a site that cannot be written."""
+    """The error of a site that cannot be written."""
     return StorageError(
         f"{place}: cannot be written: {error.strerror}; name another folder with --out"
     )
 
 
 def check_replaceable(out: Path) -> None:
-    """`out` must be free, empty, or a site.
+    """Check that `out` is free, empty, or a site, so that a build may replace it.
 
     Raises:
-        AssayError: it is something else, which a build would have deleted.
+        AssayError: it is something else.
     """
     if not out.exists():
         return
@@ -116,10 +108,10 @@ def check_replaceable(out: Path) -> None:
 
 @contextlib.contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`; it takes the place of `out` if the block ends without an error.
+    """A new folder that takes the place of `out` when the block ends without an error.
 
     Raises:
-        AssayError: `out` is not the build's to replace.
+        AssayError: `out` holds something else than a site.
         StorageError: nothing can be written there.
     """
     out = out.resolve()
@@ -147,7 +139,7 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Remove what killed builds left; one that is still at work holds its lock."""
+    """Remove the folders of killed builds; a build at work holds the lock in its own."""
     for path in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError), (path / _LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

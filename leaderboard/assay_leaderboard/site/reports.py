@@ -1,10 +1,10 @@
-"""What other commands found out, read from the JSON that they print: strangers may have edited it.
+"""Reports that other commands printed as JSON, read with care as strangers may have edited them.
 
     <results>/audit.json      assay audit --write FILE
     <results>/sandbox.json    assay sandbox --json
     <results>/queue.json      assay queue --json
 
-Each is shown if it is there; another file can be named for the last two.
+Each is shown if it is there. For the last two, another file can be named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Printed = TypeVar("_Printed", bound=BaseModel)
 
 
 class _ReportPart(BaseModel):
-    # What a later Assay adds is not shown, and no reason to show nothing.
+    # Fields that a later version adds are ignored.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
@@ -51,7 +51,7 @@ class Scorecard(_ReportPart):
 
 
 class QueueEntry(_ReportPart):
-    """A submission on its way to the board."""
+    """A submission that is not on the board yet."""
 
     slug: str
     state: str
@@ -66,7 +66,7 @@ class _Queue(RootModel[list[QueueEntry]]):
 
 @dataclass(frozen=True)
 class Reports:
-    """All of them."""
+    """All reports; a missing one is None or empty."""
 
     controls: Audit | None = None
     scorecard: Scorecard | None = None

@@ -1,4 +1,4 @@
-"""What the pages are made from: plain values, nothing left to compute or to look up."""
+"""What the pages are made from: plain values, with nothing left to compute or to look up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from assay.cards import SubmissionCard, TaskCard
 from assay.records.log import Entry
 from assay.records.schema import RunRecord, StudyRecord
 from assay.ruleset import Ruleset
-from markupsafe import Markup
 
 from assay_leaderboard.audit.tasks import Audit
 from assay_leaderboard.claims.ledger import Ledger
@@ -36,16 +35,16 @@ class TaskView:
     card: TaskCard
     tuned: TaskTable
     defaults: TaskTable
-    """The same ranked by the defaults; its rows are not ranked where defaults were not run."""
+    """Ranked by the defaults; a row is unranked where the defaults were not run."""
     detail: TaskDetail
     landscape: Landscape | None
     methods: Mapping[str, SubmissionCard] = field(default_factory=dict)
-    """Cards of the submissions of this checkout, by slug; for what the table can be filtered by."""
+    """Cards of the submissions of this checkout, by slug."""
 
 
 @dataclass(frozen=True)
 class CellView:
-    """One method on one task: /run/<task>/<method>.html, and #<run id> for each run behind it."""
+    """One method on one task: /run/<task>/<method>.html, with #<run id> for each of its runs."""
 
     card: TaskCard
     row: Row
@@ -58,38 +57,27 @@ class CellView:
 
 
 @dataclass(frozen=True)
-class MethodView:
-    """One method: /method/<slug>/."""
-
-    slug: str
-    card: SubmissionCard | None
-    """None for a local one, whose card is not in this checkout."""
-    lines: Mapping[str, Markup]
-    """Its row of each task where it has records, as its page shows it."""
-
-
-@dataclass(frozen=True)
 class SiteView:
-    """Everything that is not about one task, or one family, alone."""
+    """The whole board, for the pages beyond single tasks and families."""
 
     board: Board
     defaults: Board
     budgets: Sequence[BudgetTable]
     ledger: Ledger
-    methods: Mapping[str, MethodView]
-    """Those with records and those of the checkout that have none yet, by slug."""
+    methods: Mapping[str, SubmissionCard | None]
+    """By slug, those without records too; a local method has no card in this checkout."""
     tasks: Mapping[str, TaskCard]
     """Every task of the checkout, also those without records."""
     log: Sequence[Entry]
     scorecard: Scorecard | None
-    """How attacks on the sandbox ended; None if nobody said."""
+    """How attacks on the sandbox ended; None without a report."""
     controls: Audit | None
-    """What the suite found about itself."""
+    """The report of `assay audit`; None without one."""
     queue: Sequence[QueueEntry]
-    """Submissions on their way."""
+    """Submissions not yet on the board."""
     ruleset: Ruleset
     with_local: bool
     version: str
     n_runs: int
-    """Of all methods on all tasks; one that serves as two repetitions counts once."""
+    """Runs on the site; one that is a repetition of two points counts once."""
     problems: Sequence[str]

@@ -1,4 +1,4 @@
-"""Across tasks: normalised scores, their interquartile mean, and the bootstraps behind it."""
+"""Normalised scores over several tasks: interquartile mean, mean, gap, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.exact_sums import Weights, weighted_sums
 from assay_leaderboard.statistics.interquartile import middle_means
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 STABILITY_DRAWS = 200
-"""First draws of the bootstrap, for ranks with each task left out in turn."""
+"""First draws of the bootstrap; ranks with each task left out in turn use these alone."""
 _COUNTED = 128
-"""Draws whose runs are counted at once, for the cache."""
+"""Draws worked on at once, so that they fit the processor's cache."""
 MIN_TASKS = 3
-"""Fewest tasks that are resampled."""
+"""With fewer tasks, tasks are not resampled."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Anchors:
     """The two fixed points of a task's normalised score."""
 
     zero: float
-    """The chance level: a method that learns nothing."""
+    """The chance level."""
     one: float
     """The reference's mean."""
 
@@ -41,12 +41,12 @@ class Anchors:
 
     @property
     def gap(self) -> float:
-        """What a difference of one normalised unit is in the metric's unit."""
+        """One normalised unit in the metric's unit."""
         return abs(self.one - self.zero)
 
 
 def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
-    """Mean (m,) of each of m samples; one call for all of one size costs as much as one sample."""
+    """Mean (m,) of each of m samples; in one call where all have the same size."""
     if len({len(sample) for sample in samples}) == 1:
         return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
     return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
@@ -66,13 +66,12 @@ class Aggregate:
     iqm_interval_tasks: Interval | None
     """With the tasks resampled too; None for fewer than three."""
     iqm_draws: Floats
-    """(draws,) bootstrap values of the interquartile mean; draw i resamples every method of a
-    task by the same repetitions, so draws of two methods are paired."""
+    """(draws,) bootstrap values of the interquartile mean. Draw i takes the same repetitions of
+    every method, so draws of two methods are paired."""
     iqm_without: Floats
-    """(tasks,) interquartile mean with each task left out, in the order of their slugs; empty for
-    one task."""
+    """(tasks,) interquartile mean with each task left out, by slug; empty for a single task."""
     draws_without: Floats
-    """(tasks, STABILITY_DRAWS) the same in each of the first draws."""
+    """(tasks, STABILITY_DRAWS) the same for each of the first draws."""
 
 
 def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
@@ -81,15 +80,19 @@ def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
 
 
 def aggregates(
-    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, memo: ResultCache | None = None
+    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, cache: ResultCache | None = None
 ) -> list[Aggregate]:
     """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
 
-    The bootstrap resamples repetitions within each task (stratified), so an interval says how
-    far the score would move under other seeds on these same tasks; that over tasks draws the
-    tasks first, then repetitions of each task drawn.
+    The bootstrap resamples repetitions within each task (stratified), so its intervals are about
+    other seeds on the same tasks. A second one draws tasks, then repetitions of each drawn task.
     Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice", NeurIPS 2021, section 4.1.
+
+    Args:
+        methods: normalised scores of each.
+        ruleset: seeds, draws, confidence.
+        cache: results of an earlier call; those of this call are added.
     """
     values = [[scores[task] for task in sorted(scores)] for scores in methods]
     designs: dict[_Design, list[int]] = {}
@@ -100,25 +103,25 @@ def aggregates(
     results: dict[int, Aggregate] = {}
     for design, members in designs.items():
         own = [values[i] for i in members]
-        alike = _known(own, design, ruleset.confidence, memo or ResultCache())
+        alike = _known(own, design, ruleset.confidence, cache or ResultCache())
         results |= zip(members, alike, strict=True)
     return [results[i] for i in range(len(methods))]
 
 
 @dataclass(frozen=True)
 class _Design:
-    """What methods must share to be resampled together."""
+    """The resampling of a group of methods: the same for all of them."""
 
     tasks: tuple[str, ...]
     sizes: tuple[int, ...]
     """Repetitions of each task."""
     root: str
-    """Of the seeds."""
+    """Root of the seeds."""
     draws: int
 
     @property
     def unit(self) -> int:
-        """A quarter of the weight of a task; the runs of each share it in whole numbers."""
+        """A quarter of the weight of a task, so chosen that every run has a whole weight."""
         return math.lcm(*self.sizes)
 
     @property
@@ -128,34 +131,41 @@ class _Design:
 
     @property
     def n_without(self) -> int:
-        """Tasks that can be left out."""
+        """Number of tasks that can be left out in turn."""
         return len(self.tasks) if len(self.tasks) > 1 else 0
 
     @property
     def n_stable(self) -> int:
-        """Draws in which tasks are left out."""
+        """Draws for which tasks are left out in turn."""
         return min(STABILITY_DRAWS, self.draws)
 
     @property
     def dtype(self) -> type[np.int16] | type[np.int64]:
-        """Holds the weight of all runs; the narrower, the faster."""
+        """The smallest type that holds the weight of all runs, for speed."""
         return np.int16 if 4 * self.unit * len(self.tasks) < 1 << 15 else np.int64
 
 
 def _known(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
 ) -> list[Aggregate]:
-    """The aggregates of methods of one design; values (n,) a task."""
+    """The aggregates of methods of one design, from the cache where it has them.
+
+    Args:
+        methods: values (n,) of each task.
+        design: of all methods.
+        confidence: level.
+        cache: see `aggregates`.
+    """
     base = repr((design, confidence, STABILITY_DRAWS)).encode()
     keys = [sha256(base + np.concatenate(values).tobytes()) for values in methods]
 
     def make(places: list[int]) -> Floats:
-        return _alike([methods[i] for i in places], design, confidence, memo)
+        return _alike([methods[i] for i in places], design, confidence, cache)
 
     heads = 11
     ends = np.cumsum([heads, design.draws])
     width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
-    rows = memo.each("aggregates", width, keys, make)
+    rows = cache.each("aggregates", width, keys, make)
     return [_unpacked(design, *np.split(row, ends)) for row in rows]
 
 
@@ -170,10 +180,10 @@ def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) ->
 
 
 def _alike(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, memo: ResultCache
+    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
 ) -> Floats:
-    """What the aggregates of methods of one design hold, a row each; values (n,) a task."""
-    weights = _weights(design, memo)
+    """The numbers of an Aggregate in a row for each method; `_unpacked` reads them."""
+    weights = _weights(design, cache)
     rows = np.array([np.concatenate(values) for values in methods])
     middles = _middles(rows, weights.within, design.quarter)
     whole = 4 * design.quarter
@@ -195,7 +205,7 @@ def _alike(
 
 def _middles(rows: Floats, weights: Weights, quarter: int) -> Floats:
     """Interquartile means (m, draws) of m rows of runs (m, n) under weights (n, draws)."""
-    if not weights.size:  # a single task cannot be left out
+    if not weights.size:  # of a single task
         return np.empty((len(rows), 0))
     return np.array([middle_means(row, weights, quarter) for row in rows])
 
@@ -212,19 +222,19 @@ def interquartile_mean(values: Sequence[Floats]) -> float:
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights (runs, columns) of the runs of all tasks, one task after the other."""
+    """Bootstrap weights (runs, columns) of the runs of all tasks, one task after the other."""
 
     within: Weights
-    """The sample itself, then draws of repetitions within each task."""
+    """First column: the sample itself; then draws of repetitions within each task."""
     over: Weights | None
-    """Draws of tasks, then of repetitions of each drawn; None where tasks are too few."""
+    """Draws of tasks and then of their repetitions; None for fewer than MIN_TASKS."""
     without: Weights
-    """The sample and the first draws of `within`, with each task left out in turn."""
+    """The first columns of `within`, with each task left out in turn."""
 
 
 @functools.lru_cache(maxsize=1)
-def _weights(design: _Design, memo: ResultCache) -> _Weights:
-    """The same for all methods of a design, and often for the defaults as well as the tuned."""
+def _weights(design: _Design, cache: ResultCache) -> _Weights:
+    """The weights of a design; kept, as tuned points and defaults often have the same design."""
     within = np.concatenate(
         [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
     )
@@ -234,19 +244,22 @@ def _weights(design: _Design, memo: ResultCache) -> _Weights:
     for task in range(design.n_without):
         rows = slice(ends[task] - design.sizes[task], ends[task])
         without[rows, task * n_columns : (task + 1) * n_columns] = 0
-    over = _known_over_tasks(design, memo) if len(design.tasks) >= MIN_TASKS else None
+    over = _known_over_tasks(design, cache) if len(design.tasks) >= MIN_TASKS else None
     return _Weights(within, over, without)
 
 
 def _task_weights(design: _Design, task: str, n: int) -> Weights:
-    """Of the n runs of a task: the sample, where each counts once, and its draws."""
+    """Weights of the n runs of a task: the sample, where each counts once, then its draws."""
     once = np.ones((n, 1), dtype=np.int8)
     counts = np.hstack([once, resample_counts(design.root, task, n, design.draws)])
     return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
 
 
-def _known_over_tasks(design: _Design, memo: ResultCache) -> Weights:
-    """`_over_tasks`, kept as the bytes of a row: one method takes less time than to draw them."""
+def _known_over_tasks(design: _Design, cache: ResultCache) -> Weights:
+    """`_over_tasks`, from the cache where it has it: drawing takes longer than their use.
+
+    The cache holds rows of floats, so the bytes of the weights are stored as if they were floats.
+    """
     shape = sum(design.sizes), design.draws
     dtype: np.dtype[np.signedinteger] = np.dtype(design.dtype)
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -257,7 +270,7 @@ def _known_over_tasks(design: _Design, memo: ResultCache) -> Weights:
         row.view(np.uint8)[0, :n_bytes] = _over_tasks(design).ravel().view(np.uint8)
         return row
 
-    row = memo.each("over tasks", width, [sha256(repr(design))], make)[0]
+    row = cache.each("over tasks", width, [sha256(repr(design))], make)[0]
     return np.frombuffer(row.data, dtype, math.prod(shape)).reshape(shape)
 
 
@@ -280,9 +293,9 @@ def _over_tasks(design: _Design) -> Weights:
 
 
 def _drawn_runs(design: _Design) -> NDArray[np.int32]:
-    """Rows (tasks, most repetitions, draws) of the runs drawn; past the last where there is none.
+    """The runs drawn, as row numbers (tasks, most repetitions, draws).
 
-    A task may have fewer repetitions than the one that it takes the place of has.
+    Where the drawn task has fewer repetitions, the rest is one past the last row.
     """
     n_tasks, most, n_draws = len(design.tasks), max(design.sizes), design.draws
     seed = derive_seed(design.root, "bootstrap tasks", *design.tasks, *design.sizes)

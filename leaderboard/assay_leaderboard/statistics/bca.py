@@ -1,9 +1,9 @@
 """Bias-corrected and accelerated bootstrap intervals (BCa) of means, without random numbers.
 
-The mean of a resample is the mean of n draws from n values. Where it can come out in few ways,
-all of them are counted; elsewhere a saddlepoint approximation gives its distribution: closer than
-10,000 draws do, and about as close as they where the values stand on a coarse lattice, or one of
-them far from the rest (tests/assay_leaderboard/statistics/test_bca.py).
+A resample is n draws from n values. Where there are few distinct resamples, all are enumerated;
+elsewhere a saddlepoint approximation gives the distribution of their mean. It is more exact than
+10,000 random draws, and about as exact where the values lie on a coarse lattice or one is far from
+the rest (tests/assay_leaderboard/statistics/test_bca.py).
 
 Sources: Efron, "Better bootstrap confidence intervals", J. Am. Stat. Assoc. 1987, equations 2.3 and
 6.6, with the jackknife's acceleration; Davison and Hinkley, "Saddlepoint approximations in
@@ -20,20 +20,19 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-
-from assay_leaderboard.statistics.distributions import normal_cdf, normal_quantile
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 MAX_COUNTED = 6_500
-"""Ways to come out that are counted: 8 different values, or 6 among 12."""
+"""Most distinct resamples enumerated exactly: enough for 8 different values, or 6 among 12."""
 _EQUAL = 1e-9
-"""Differences of equal values, in units of the largest deviation from the mean."""
+"""Values closer than this are equal, in units of the largest deviation from the mean."""
 _DIGITS = 9
-"""Digits of an end, in these units: exponentials vary by machine in the sixteenth."""
+"""Digits of an end, in these units: exponentials differ by machine in the sixteenth digit."""
 _STEPS = 8
-"""Of Newton's method, from the normal approximation: the eighth moves none of these digits."""
+"""Steps of Newton's method from the normal approximation; the eighth changes no such digit."""
 
 
 def intervals(rows: Floats, confidence: float) -> Floats:
@@ -45,12 +44,12 @@ def intervals(rows: Floats, confidence: float) -> Floats:
     """
     found = np.stack((rows.min(axis=1), rows.max(axis=1)), axis=1)
     centre = rows.mean(axis=1, keepdims=True)
-    # Neither the interval's shape nor the acceleration has a scale; large cubes would overflow.
+    # The result does not depend on the scale; without scaling, large cubes would overflow.
     scale = np.abs(rows - centre).max(axis=1, keepdims=True)
     varied = np.flatnonzero((scale > 1e-12 * np.abs(rows).max(axis=1, keepdims=True))[:, 0])
     centre, scale = centre[varied], scale[varied]
     unit = np.sort((rows[varied] - centre) / scale, axis=1)
-    tail = normal_quantile((1 - confidence) / 2)
+    tail = float(ndtri((1 - confidence) / 2))
     ends = np.empty((len(varied), 2))
     steps = np.diff(unit, axis=1) > _EQUAL
     different = 1 + steps.sum(axis=1)
@@ -70,7 +69,7 @@ def intervals(rows: Floats, confidence: float) -> Floats:
 
 
 def _parts(places: Places, size: int) -> Iterator[Places]:
-    """Places in parts of a size: what fits the cache, or the memory."""
+    """Places in parts of a size that fits the processor's cache."""
     for start in range(0, len(places), size):
         yield places[start : start + size]
 
@@ -97,32 +96,31 @@ def _counted(values: Floats, times: tuple[int, ...], tail: float) -> Floats:
     """
     counts, shares = _ways(times)
     n = sum(times)
-    # No BLAS: its last digits vary by machine, and equal means are to be found equal.
+    # No BLAS, whose last digits differ by machine: equal means must compare as equal.
     means = np.einsum("mk,wk->mw", values, counts) / n
     weights = np.array(times) / n
     squares, cubes = (values**2 * weights).sum(axis=1), (values**3 * weights).sum(axis=1)
     acceleration = cubes / (6 * math.sqrt(n) * squares**1.5)
     # Half of the resamples that equal the sample count as below it.
     below = ((means < -_EQUAL) * shares).sum(axis=1) + ((means <= _EQUAL) * shares).sum(axis=1)
-    bias = np.array([normal_quantile(share / 2) for share in below.tolist()])
+    bias = ndtri(below / 2)
     order = np.argsort(means, axis=1)
     reached = np.cumsum(shares[order], axis=1)
     ends = []
-    for i, levels in enumerate(_levels(bias, acceleration, tail).tolist()):
-        wanted = [normal_cdf(level) - 1e-12 for level in levels]
+    for i, wanted in enumerate(ndtr(_levels(bias, acceleration, tail)) - 1e-12):
         ends.append(means[i, order[i, np.searchsorted(reached[i], wanted)]])
     return np.array(ends)
 
 
 @functools.lru_cache(maxsize=1_024)
 def _ways(times: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """How often each value can be drawn (ways, k), and the share of resamples (ways,) that do so.
+    """All distinct resamples: how often each holds each value (ways, k), and its share (ways,).
 
     Args:
-        times: (k,) how often each value stands in the sample, which is as large as a resample.
+        times: (k,) how often each value is in the sample.
     """
     n, k = sum(times), len(times)
-    # Stars and bars: k - 1 bars part n draws into k kinds.
+    # Stars and bars: k - 1 bars divide n draws among k values.
     bars = np.array([*itertools.combinations(range(n + k - 1), k - 1)], dtype=np.int64)
     counts = np.diff(bars, axis=1, prepend=-1, append=n + k - 1) - 1
     logarithms = np.array([math.lgamma(count + 1) for count in range(n + 1)])
@@ -141,7 +139,7 @@ def _approximated(values: Floats, tail: float) -> Floats:
     n = values.shape[1]
     squares, cubes = (values**2).mean(axis=1), (values**3).mean(axis=1)
     acceleration = cubes / (6 * math.sqrt(n) * squares**1.5)
-    # The approximate share below the mean has this very number as its normal quantile.
+    # Under the approximation the bias equals the acceleration.
     wanted = _levels(acceleration, acceleration, tail).T
     columns = np.ascontiguousarray(values.T)
     tilt = wanted / np.sqrt(n * squares)
@@ -149,7 +147,7 @@ def _approximated(values: Floats, tail: float) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_STEPS):
             level, slope, _ = _tilted(columns, tilt)
-            # A level that none reaches: the tail of a resample's mean ends before.
+            # No resample's mean reaches this level.
             beyond |= ~(slope > 0)
             moved = tilt + np.where(beyond, 0, (wanted - level) / slope)
             tilt = np.copysign(np.clip(np.abs(moved), np.abs(tilt) / 2, np.abs(tilt) * 2), tilt)

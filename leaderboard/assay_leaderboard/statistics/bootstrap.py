@@ -1,4 +1,4 @@
-"""TODO: bootstrap."""
+"""Bootstrap draws, seeded by what is resampled, and percentile intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assay_leaderboard.schema.values import Floats, Interval
 
 
 def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int64]:
-    """Bootstrap indices (n, draws) of a task with n repetitions, the same for all its methods.
+    """Bootstrap indices (n, draws) into n repetitions; equal arguments give equal draws.
 
     Args:
         ruleset: root of the seeds (Ruleset.seed_root).
@@ -27,7 +27,7 @@ def resamples(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int6
 @functools.lru_cache(maxsize=256)
 def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[np.int8]:
     """How often each of n repetitions appears in each of `resamples`, (n, draws)."""
-    # The narrower, the faster they are compared.
+    # The smallest type is the fastest to compare.
     indices = resamples(ruleset, stratum, n, draws).astype(np.min_scalar_type(n))
     counts = np.empty(indices.shape, dtype=np.int8)
     for repetition, row in enumerate(counts):
@@ -37,9 +37,9 @@ def resample_counts(ruleset: str, stratum: str, n: int, draws: int) -> NDArray[n
 
 
 def sort_ends(rows: Floats, levels: Floats) -> None:
-    """Sort rows (m, draws) in place as far as `quantiles` at levels (m, 2) looks at them.
+    """Sort in place the ends of rows (m, draws) that `quantiles` at levels (m, 2) reads.
 
-    The middle, nearly all of a row, is not looked at: the rest takes a third of the time.
+    The middle stays unsorted, which takes a third of the time.
     """
     last = rows.shape[1] - 1
     low = int(levels[:, 0].max(initial=0.0) * last) + 1
@@ -71,7 +71,7 @@ def percentile_intervals(rows: Floats, confidence: float) -> list[Interval]:
 
 
 def percentile_ends(rows: Floats, confidence: float) -> Floats:
-    """The same as an array (m, 2)."""
+    """`percentile_intervals` as an array (m, 2)."""
     tail = (1 - confidence) / 2
     levels = np.array([tail, 1 - tail])
     ordered = rows.copy()

@@ -1,4 +1,4 @@
-"""TODO: contrasts."""
+"""Which methods are shown to be better than which, from paired bootstrap draws."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from assay_leaderboard.schema.values import Floats
 from assay_leaderboard.statistics.corrections import benjamini_hochberg
-from assay_leaderboard.statistics.distributions import normal_quantile
 from assay_leaderboard.statistics.exact_sums import inner_products
 
 _ROUNDING = 1e-12
-"""Differences of draws that are none, relative to their size and to the reference's score."""
+"""Draws closer than this times (1 + their size) are equal but for rounding."""
 
 
 Places = NDArray[np.intp]
 
 
 def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> NDArray[np.intp]:
-    """To how many others each of m methods is shown to lose, (m,): see `Contrasts.beats`.
+    """How many others are shown to be better than each of m methods, (m,): see `Contrasts.beats`.
 
-    Of the draws the spread alone counts, as if they were normal: to count them would need thousands
-    to find a p-value that survives the correction.
+    For few draws: p comes from their standard deviation, as if they were normal. Counting draws, as
+    Contrasts does, would need thousands for a p that survives the correction.
 
     Args:
         iqm: the means (m,).
@@ -39,7 +39,7 @@ def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> N
     difference = iqm[i] - iqm[j]
     size = np.abs(difference)
     distance = size / np.maximum(error, 1e-12)  # no spread: the difference is certain
-    # The correction compares the k-th smallest p with k shares of alpha; quantiles save the p.
+    # Benjamini-Hochberg compares the k-th smallest p with alpha k / n; so here their quantiles.
     reached = np.sort(distance)[::-1]
     reached = reached[reached >= _quantiles(len(reached), alpha)]
     shown = (size > margin) & (distance >= reached.min(initial=math.inf))
@@ -48,20 +48,20 @@ def lost_by_spread(iqm: Floats, draws: Floats, margin: float, alpha: float) -> N
 
 @functools.lru_cache(maxsize=4)
 def _quantiles(n: int, alpha: float) -> Floats:
-    """How far from 0 a normal number is with a p-value of k / n of alpha, k = 1..n."""
-    found = np.array([-normal_quantile(alpha * k / n / 2) for k in range(1, n + 1)])
+    """Two-sided normal quantiles for p = alpha k / n, k = 1..n."""
+    found: Floats = -ndtri(alpha * np.arange(1, n + 1) / n / 2)
     found.setflags(write=False)
     return found
 
 
 def _slack(draws: Floats) -> Floats:
-    """By how much each draw may differ from an equal one, by rounding."""
+    """How far each draw may be from an equal one, by rounding."""
     return _ROUNDING * (1 + np.abs(draws))
 
 
 @dataclass(frozen=True)
 class Contrasts:
-    """All pairs of m methods by their interquartile means."""
+    """The differences of interquartile means of all pairs of m methods."""
 
     iqm: Floats
     """(m,)"""
@@ -73,7 +73,7 @@ class Contrasts:
         """From the means (m,) and their paired draws (m, draws)."""
         if len(iqm) < 2:
             return cls(iqm, np.ones((len(iqm), len(iqm))))
-        # Of most pairs all draws of the better lie above those of the worse: nothing to count.
+        # In most pairs all draws of one lie above those of the other: nothing to count.
         smallest, largest = draws.min(axis=1), draws.max(axis=1)
         near = np.triu((smallest - _slack(smallest))[:, np.newaxis] <= largest, 1)
         counts = np.zeros(near.shape)
@@ -90,10 +90,10 @@ class Contrasts:
         return cls(iqm, p)
 
     def beats(self, margin: float, alpha: float) -> NDArray[np.bool_]:
-        """(m, m): whose interquartile mean is shown to be larger, Benjamini-Hochberg over pairs.
+        """(m, m): [i, j] says that i is shown to be better than j, Benjamini-Hochberg over pairs.
 
-        Differences up to `margin` are not counted: a deterministic task has no spread, so the
-        bootstrap alone would call any difference on it certain.
+        Differences up to `margin` do not count: deterministic tasks have no spread, so any
+        difference on them would be significant.
         """
         found = np.zeros(self.p.shape, dtype=np.bool_)
         winners, losers, p, large = self._pairs(margin)
@@ -102,10 +102,9 @@ class Contrasts:
         return found
 
     def lost_without(self, margin: float, alpha: float) -> NDArray[np.intp]:
-        """(m, m): to how many each method loses if that of the row is left out.
+        """(m, m): [i, j] is how many methods beat j if i is left out of the correction.
 
-        The others keep their p, with fewer to correct for. What the one left out beats stays: it
-        keeps its place.
+        The pairs without i keep their p, with fewer pairs to correct for; wins of i still count.
         """
         m = len(self.iqm)
         lost = self.beats(margin, alpha).astype(np.intp)
@@ -117,9 +116,9 @@ class Contrasts:
         return lost
 
     def _pairs(self, margin: float) -> tuple[Places, Places, Floats, NDArray[np.bool_]]:
-        """Of each pair the better, the worse, p, and whether the difference is above `margin`.
+        """The better and the worse of each pair, p, and whether they differ by more than `margin`.
 
-        By increasing p: corrections, of which there are hundreds, have nothing left to sort.
+        By increasing p, so that the many corrections that follow need not sort.
         """
         first, second = np.triu_indices(len(self.iqm), 1)
         order = np.argsort(self.p[first, second], kind="stable")

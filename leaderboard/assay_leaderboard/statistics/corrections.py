@@ -1,4 +1,4 @@
-"""Corrections for many tests at once, and ranks that say no more than the tests do."""
+"""Corrections for many tests at once, and rank intervals from the corrected tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def benjamini_hochberg(p: Sequence[float] | Floats) -> Floats:
 
 
 def rank_intervals(beats: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Best and worst rank of each of m entries, given who demonstrably beats whom.
+    """Best and worst rank of each of m entries, from which is shown to be better than which.
 
     Args:
         beats: (m, m); `beats[i, j]` says that i is shown to be better than j.

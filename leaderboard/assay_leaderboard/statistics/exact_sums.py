@@ -1,7 +1,7 @@
-"""Weighted sums by matrix products that come out the same on every machine.
+"""Weighted sums by matrix products that are the same on every machine.
 
-A matrix product is ten times as fast as a loop, but the order in which a BLAS adds, and with it
-the last digits, differ from one machine to the next. Sums of whole numbers below 2^53 do not.
+A matrix product is ten times as fast as a loop, but the order in which a BLAS adds, and so the last
+digits, differ by machine. Sums of whole numbers below 2^53 are exact in any order.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ Weights = NDArray[np.signedinteger] | Floats
 _EXACT_BITS = 53
 """Bits of a whole number that a float holds."""
 _VALUE_BITS = 64
-"""Bits of a value that count, from the first of the largest of its row."""
+"""Bits of precision, counted from the first bit of the largest value of a row."""
 _SLICE = 2_000
-"""Draws worked on at once, for the cache."""
+"""Draws worked on at once, so that they fit the processor's cache."""
 
 
 def inner_products(rows: Floats) -> Floats:
     """Products (m, m) of all pairs of m rows (m, n), the same on every machine.
 
-    Of each number counts what it is in whole numbers of bits below the largest of its row, 22 for
-    two hundred numbers: enough for a spread, not for a difference of near equals.
+    Numbers are rounded to a few bits (22 for rows of two hundred) relative to the largest of their
+    row: precise enough for a standard deviation, not for the difference of nearly equal sums.
 
     Args:
         rows: finite.
@@ -40,7 +40,7 @@ def inner_products(rows: Floats) -> Floats:
 def weighted_sums(rows: Floats, weights: Weights, total: int) -> Floats:
     """Sums (m, draws) of m rows of values (m, n) under weights (n, draws).
 
-    The values are written in digits so small that their weighted sums are exact.
+    Each value is split into digits so small that weighted sums of digits are exact.
 
     Args:
         rows: finite.

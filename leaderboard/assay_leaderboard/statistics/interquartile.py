@@ -1,4 +1,4 @@
-"""The mean of the middle half of values under thousands of sets of weights."""
+"""The interquartile mean of values under thousands of sets of weights."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from assay_leaderboard.statistics.exact_sums import Floats, Weights
 
 _BLOCK_BYTES = 1 << 19
-"""Weights worked on at once: few enough for the cache, enough for a loop over rows."""
+"""Weights worked on at once, so that they fit the processor's cache."""
 
 
 @dataclass(frozen=True)
 class LookedUp:
-    """Weights of which few differ: each is looked up when it is needed."""
+    """Weights (n, draws) with few distinct values, stored as places in a table of these."""
 
     table: Weights
-    """(places, columns): a draw each."""
+    """(places, columns): each place holds the weights of several draws."""
     places: NDArray[np.integer]
     """(n, draws / columns) of the weights in the table."""
 
@@ -35,7 +35,7 @@ class LookedUp:
         return n, draws * self.table.shape[1]
 
     def take(self, rows: NDArray[np.intp], axis: int, out: Weights, mode: str) -> None:
-        """As if they were an array."""
+        """The same as ndarray.take."""
         looked_up = out.reshape(len(rows), -1, self.table.shape[1])
         self.table.take(self.places[rows], axis=0, out=looked_up, mode="clip")
 
@@ -43,8 +43,8 @@ class LookedUp:
 def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> Floats:
     """Means (draws,) of the middle half of values (n,) under weights (n, draws).
 
-    A value at an edge of the middle half counts by the share of its weight that lies inside. One
-    outside has weight zero, however extreme it is.
+    A value at an edge of the middle half counts with the share of its weight that lies inside;
+    values outside do not count, however extreme they are.
 
     Args:
         values: finite.
@@ -58,7 +58,7 @@ def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> F
     n_rows = min(len(values), max(1, _BLOCK_BYTES // (n_draws * weights.dtype.itemsize)))
     block = np.empty((n_rows, n_draws), dtype=weights.dtype)
     inside = np.empty_like(block)
-    # Of all rows so far, and what of it counts or lies below.
+    # The weight of all rows so far, and the part of it that is below or inside the middle half.
     reached, counted = np.zeros_like(block[0]), np.full_like(block[0], low)
     total = np.zeros(n_draws)
     for first in range(0, len(values), n_rows):
@@ -73,8 +73,7 @@ def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> F
         np.clip(block, low, high, out=block)
         np.subtract(block[0], counted, out=inside[0])
         np.subtract(block[1:], block[:-1], out=inside[1:])
-        # No BLAS, which orders its additions by the processor and the threads that it finds;
-        # another build of NumPy may still change the last digit.
+        # No BLAS: the order of its additions depends on the machine.
         total += np.einsum("n,nd->d", values[rows], inside)
         counted = block[-1].copy()
         if counted.min() >= high:

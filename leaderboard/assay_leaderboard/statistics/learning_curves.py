@@ -1,4 +1,4 @@
-"""Learning curves of repetitions on one common grid, so that they can be averaged and timed."""
+"""Learning curves of repetitions on the evaluation points of their task."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from assay.cards import TaskCard
 from assay.records.schema import CurvePoint, RunRecord
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from assay_leaderboard.schema.values import MAX_SCORE, Floats
-from assay_leaderboard.statistics.distributions import student_quantile
 
 
 def bounded(value: float) -> float:
-    """`value`, at most MAX_SCORE from zero: records may hold whole numbers of any size."""
+    """`value` clipped to +-MAX_SCORE; records may hold whole numbers of any size."""
     return float(max(-MAX_SCORE, min(MAX_SCORE, value)))
 
 
@@ -26,14 +26,14 @@ def bounded(value: float) -> float:
 class Curves:
     """The curves of repetitions at the evaluation points of their task.
 
-    Means over the starts of each. A start that ended early, its passes spent, stays where it ended;
-    before the first point of a start there is no value (NaN).
+    Each is the mean over the starts of its repetition. A start that ended early keeps its last
+    value; before the first point of a start the value is NaN.
     """
 
     values: Floats
     """(4, n, g): passes, seconds, val and test of n repetitions at g points."""
     end: int
-    """Evaluation points up to which any start went on."""
+    """Evaluation points up to the last that any start reached."""
 
 
 def n_starts(card: TaskCard) -> int:
@@ -76,13 +76,11 @@ def _starts(run: RunRecord) -> Iterable[list[CurvePoint]]:
 
 @functools.lru_cache(maxsize=256)
 def _places(batches: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np.intp], int, int]:
-    """Where a start whose points are at `batches` is at each point of the grid (g,).
-
-    Nearly all starts of a task have the same points, so it is worked out once.
+    """Which point of a start, with points at `batches`, applies at each point of the grid.
 
     Returns:
-        The last point of the start so far (g,); points of the grid before the first one; points of
-        the grid up to which the start went on.
+        The index (g,) of the last point so far; the number of points of the grid before the first;
+        the number of points of the grid up to the last.
     """
     known = _floats(batches)
     index = np.searchsorted(known, grid, side="right") - 1
@@ -129,7 +127,5 @@ def half_widths(values: Floats, confidence: float) -> Floats:
     unit = deviations / np.where(spread > 0, spread, 1.0)
     freedom = np.maximum(n - 1, 1)
     error = spread * np.sqrt((unit**2).sum(axis=0) / freedom / n)
-    level = (1 + confidence) / 2
-    factors = np.array([student_quantile(level, number) for number in freedom.tolist()])
-    half: Floats = np.where(n > 1, factors * error, np.inf)
+    half: Floats = np.where(n > 1, stdtrit(freedom, (1 + confidence) / 2) * error, np.inf)
     return half

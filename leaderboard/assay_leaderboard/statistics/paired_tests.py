@@ -1,7 +1,7 @@
-"""One task, two methods: what their paired repetitions say.
+"""Tests between two methods on one task, from the differences of their paired repetitions.
 
-Differences are oriented throughout: positive means that the first method is better, whatever the
-direction of the metric.
+Differences are oriented: positive means that the first method is better, whatever the direction of
+the metric.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 from assay.ruleset import Ruleset
+from scipy.special import stdtr
 
 from assay_leaderboard.schema.values import MAX_REPETITIONS, Comparison, Floats, Interval, Verdict
 from assay_leaderboard.statistics import bca
-from assay_leaderboard.statistics.distributions import student_cdf
 
 _ROWS = 32
-"""Rows whose sign-flip sums are held at once: 512 KiB at 12 repetitions, for the cache."""
+"""Rows whose sign-flip sums are held at once, to fit the cache: 512 KiB at 12 repetitions."""
 
 
 def bca_intervals(rows: Floats, confidence: float) -> list[Interval | None]:
@@ -45,12 +45,12 @@ def sign_flip_p(differences: Floats) -> Floats:
     size = np.abs(differences)
     # Equal sums reached by different additions differ by rounding.
     slack = 1e-9 * size.sum(axis=1)
-    # Differences of one sign: every other assignment but the mirrored one has a smaller sum.
+    # With differences of one sign, only the mirrored assignment has as large a sum.
     one_sign = (differences > 0).all(axis=1) | (differences < 0).all(axis=1)
     mixed = np.flatnonzero(~one_sign | (size.min(axis=1) <= slack))
     rows, slack = differences[mixed], slack[mixed, np.newaxis]
     half = (n - 1) // 2
-    # The first sign stays: the other half mirrors this one.
+    # The first sign is fixed: the other half of the assignments mirrors this half.
     left = rows[:, :1] + _signed_sums(rows[:, 1 : 1 + half])
     right = _signed_sums(rows[:, 1 + half :])
     reached = np.ones(m)
@@ -99,7 +99,7 @@ def equivalence_ps(rows: Floats, margin: float) -> Floats:
     # In units of the spread: squares of large differences would overflow.
     unit = (rows[varied] - mean[:, np.newaxis]) / spread[:, np.newaxis]
     error = spread * np.sqrt((unit**2).sum(axis=1) / (n - 1) / n)
-    p[varied] = 1 - student_cdf((margin - np.abs(mean)) / error, n - 1)
+    p[varied] = stdtr(n - 1, (np.abs(mean) - margin) / error)
     return np.asarray(p)
 
 
@@ -114,10 +114,10 @@ def superiorities(rows: Floats) -> Floats:
 
 
 def verdict(difference: float, p: float, p_equivalence: float | None, alpha: float) -> Verdict:
-    """What the tests allow to say.
+    """The verdict of the tests.
 
-    Equivalence comes first: a difference that is certain but certainly smaller than the task's
-    margin is of no practical use, and the margin was fixed for saying so.
+    Equivalence comes first: a significant difference that is shown to be smaller than the task's
+    margin is of no practical use.
 
     Args:
         difference: mean oriented difference.
@@ -133,15 +133,15 @@ def verdict(difference: float, p: float, p_equivalence: float | None, alpha: flo
 
 
 def compared(differences: Floats, *, margin: float, ruleset: Ruleset) -> Comparison:
-    """The comparison behind oriented paired differences (n,): see `compared_rows`."""
+    """The comparison from paired differences (n,): see `compared_rows`."""
     return compared_rows(differences[np.newaxis], margin=margin, ruleset=ruleset)[0]
 
 
 def compared_rows(rows: Floats, *, margin: float, ruleset: Ruleset) -> list[Comparison]:
-    """The m comparisons behind rows of oriented differences (m, n), not corrected for each other.
+    """The m comparisons from rows of paired differences (m, n), not corrected for each other.
 
     Args:
-        rows: a comparison each, one difference per repetition, in the metric's unit.
+        rows: a row for each comparison; a difference per repetition, in the metric's unit.
         margin: the task's equivalence margin.
         ruleset: levels.
     """
@@ -168,13 +168,13 @@ def compared_rows(rows: Floats, *, margin: float, ruleset: Ruleset) -> list[Comp
 
 
 def adjusted(comparison: Comparison, p_adjusted: float, alpha: float) -> Comparison:
-    """`comparison` judged by its corrected p-value."""
+    """`comparison` with the verdict by its corrected p-value."""
     found = verdict(comparison.difference, p_adjusted, comparison.p_equivalence, alpha)
     return replace(comparison, p_adjusted=p_adjusted, verdict=found)
 
 
 def deterministic(difference: float, margin: float) -> Comparison:
-    """One oriented difference on a task where nothing varies: no test, only the margin."""
+    """The comparison from one difference on a deterministic task: by the margin, without a test."""
     if abs(difference) <= margin:
         found: Verdict = "equivalent"
     else:

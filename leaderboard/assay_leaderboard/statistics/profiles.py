@@ -1,4 +1,4 @@
-"""Views over tasks that rank nobody: profiles, pairwise improvement, critical differences."""
+"""Views over several tasks beside the ranking: profiles, pairwise improvement, mean ranks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from assay.identity import sha256
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
+from scipy.special import chdtrc, ndtr
 
 from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
-from assay_leaderboard.statistics.distributions import chi_square_tail, normal_cdfs
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 TAUS = tuple(step / 1000 for step in range(-250, 1501, 25))
 """Normalised scores at which a performance profile is read."""
 IMPROVEMENT_DRAWS = 1_000
-"""First draws of the bootstrap, for intervals of all pairs: the end of a 95% interval is then
-known to a tenth of a standard error, which its width does not show."""
+"""First draws of the bootstrap, used for the intervals of all pairs: the ends of a 95% interval
+are then known to a tenth of a standard error."""
 _PAIRS = 256
 """Pairs worked on at once."""
 
@@ -47,7 +47,7 @@ def performance_profile(scores: Scores) -> list[tuple[float, float]]:
 
 
 def improvements(
-    methods: Sequence[Scores], ruleset: Ruleset, memo: ResultCache | None = None
+    methods: Sequence[Scores], ruleset: Ruleset, cache: ResultCache | None = None
 ) -> dict[tuple[int, int], tuple[float, Interval | None]]:
     """Probability that a run of i scores above one of j, and its interval, for places i < j.
 
@@ -67,7 +67,7 @@ def improvements(
     def make(places: list[int]) -> Floats:
         return _improvements(values, [pairs[i] for i in places], tasks, ruleset)
 
-    found = (memo or ResultCache()).rows("improvements", 3, keys, make).tolist()
+    found = (cache or ResultCache()).rows("improvements", 3, keys, make).tolist()
     return {
         pair: (share, None if math.isnan(low) else Interval(low, high))
         for pair, (share, low, high) in zip(pairs, found, strict=True)
@@ -75,7 +75,7 @@ def improvements(
 
 
 def _bytes(values: Sequence[Floats]) -> bytes:
-    """What tells a method's values from any others."""
+    """The values of a method as bytes, to be hashed."""
     return repr([len(value) for value in values]).encode() + np.concatenate(values).tobytes()
 
 
@@ -85,7 +85,7 @@ def _improvements(
     tasks: Sequence[str],
     ruleset: Ruleset,
 ) -> Floats:
-    """Share and ends of its interval (pairs, 3); NaN where there is none."""
+    """Probability and the ends of its interval (pairs, 3); NaN where there is no interval."""
     sizes = [tuple(len(value) for value in found) for found in values]
     groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
     for place, (i, j) in enumerate(pairs):
@@ -99,7 +99,7 @@ def _improvements(
             part = members[start : start + _PAIRS]
             first, second = np.array([pairs[place] for place in part]).T
             wins = _wins(places[:, first], places[:, second], columns)
-            # Whole numbers that the type holds exactly: a BLAS may add them in any order.
+            # Whole numbers are exact in whichever order a BLAS adds them.
             draws = (wins.T @ columns.products).astype(np.float64) / columns.whole
             found[part, 0] = draws[:, 0]
             if varied:
@@ -108,7 +108,7 @@ def _improvements(
 
 
 def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
-    """(runs of all tasks, methods): the place of each run's score among those on its task.
+    """(runs of all tasks, methods): the place of each score among the scores on its task.
 
     Equal scores have equal places. A method with fewer runs than another has zeros behind them.
     """
@@ -116,7 +116,7 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
     ends = sizes.cumsum(axis=1)
     columns = [np.concatenate(column) for column in zip(*values, strict=True)]
     ordered = [np.unique(column, return_inverse=True) for column in columns]
-    # The narrower, the faster they are compared.
+    # The smallest type is the fastest to compare.
     dtype = np.min_scalar_type(-max(len(known) for known, _ in ordered))
     places = np.zeros((int(ends.max()), len(values)), dtype=dtype)
     for (_, own), size, end in zip(ordered, sizes.T, ends.T, strict=True):
@@ -127,24 +127,24 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
 
 
 class _Columns(NamedTuple):
-    """Comparisons of the runs of two methods, two to a column: both weigh the same in any draw."""
+    """Comparisons between runs of two methods. Two make a column: their weights are equal."""
 
     a: NDArray[np.intp]
-    """(2, columns) the run of the one, among its runs on all tasks."""
+    """(2, columns) the run of the first method, among its runs on all tasks."""
     b: NDArray[np.intp]
-    """Likewise of the other."""
+    """The same for the second method."""
     products: NDArray[np.floating]
-    """(columns, 1 + draws) how often the sample and each draw hold both runs, times what makes
-    tasks weigh the same: whole numbers."""
+    """(columns, 1 + draws) how often the sample and each draw hold both runs, times a factor that
+    makes tasks weigh the same: whole numbers."""
     whole: int
-    """What the products of a certain winner add up to."""
+    """The sum for a method that wins every comparison."""
 
 
 @functools.lru_cache(maxsize=1)
 def _columns(
     tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """For methods with so many runs on each task: often for the defaults as well as the tuned."""
+    """The comparisons of methods with so many runs; tuned and defaults often share them."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
@@ -207,7 +207,7 @@ def mean_ranks(scores: Floats) -> tuple[Floats, float]:
     if spread <= 0:  # every task ties all methods
         return mean, 1.0
     statistic = 12 * tasks / (m * (m + 1)) * float(((mean - (m + 1) / 2) ** 2).sum()) / spread
-    return mean, chi_square_tail(statistic, m - 1)
+    return mean, float(chdtrc(m - 1, statistic))
 
 
 def critical_difference(m: int, tasks: int, alpha: float) -> float:
@@ -223,15 +223,15 @@ def critical_difference(m: int, tasks: int, alpha: float) -> float:
 def _studentized_range(m: int, alpha: float) -> float:
     """Upper quantile of the range of m standard normal numbers (infinite degrees of freedom).
 
-    P(range <= q) is the integral of m phi(x) (Phi(x) - Phi(x - q))^(m - 1); scipy.stats has it
-    too, and takes a second to import.
+    P(range <= q) is the integral of m phi(x) (Phi(x) - Phi(x - q))^(m - 1). scipy.stats has this
+    distribution too, but takes a second to import.
     """
     x = np.linspace(-9.0, 9.0, 2_001)  # smooth and zero at both ends: the trapezoid is exact here
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    below, low, high = normal_cdfs(x), 0.0, 20.0
+    below, low, high = ndtr(x), 0.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        inside = density * (below - normal_cdfs(x - middle)) ** (m - 1)
+        inside = density * (below - ndtr(x - middle)) ** (m - 1)
         if m * float(inside.sum()) * (x[1] - x[0]) < 1 - alpha:
             low = middle
         else:

@@ -1,4 +1,4 @@
-"""How much the hyperparameters matter, from the stored trials of a study."""
+"""How much hyperparameters matter, from the stored trials of a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.space import Value
 
 
 def shortfalls(vals: Sequence[float], direction: Direction) -> list[float]:
-    """How far each of the validation scores lies from the best, at least 0."""
+    """The distance of each validation score from the best, at least 0."""
     sign = 1.0 if direction == "maximize" else -1.0
     best = max(sign * val for val in vals)
     return [best - sign * val for val in vals]
@@ -22,10 +22,10 @@ def near_best(shortfalls: Sequence[float], margin: float) -> list[bool]:
 
 
 def learning_rate(names: Collection[str]) -> str | None:
-    """Which of the tuned hyperparameters is the learning rate; None if none is called one.
+    """Which of the tuned hyperparameters is the learning rate, by its name; None if none is.
 
-    "lr" itself, else a name that ends in ".lr" (`reference.lr` is the one that the reference
-    optimizer lends), else one that ends in "_lr"; the first by name.
+    "lr", else a name that ends in ".lr" (such as `reference.lr`, of the reference optimizer), else
+    one that ends in "_lr"; the first in the alphabet.
     """
     for ending in (".lr", "_lr"):
         found = sorted(name for name in names if name == "lr" or name.endswith(ending))

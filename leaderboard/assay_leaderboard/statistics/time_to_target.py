@@ -1,7 +1,7 @@
-"""How often and how soon: success rates, running times and curves that respect censoring.
+"""How often and how soon a target is reached: rates, running times, survival curves.
 
-A repetition that never reached a target is censored at what it spent. That amount is never averaged
-as if it had been a time of success.
+A repetition that never reached a target is censored at what it spent; that is not averaged as if it
+were the time of a success.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scipy.special import ndtri
+
 from assay_leaderboard.schema.values import Interval
-from assay_leaderboard.statistics.distributions import normal_quantile
 
 Steps = list[tuple[float, float]]
 """(cost, share from there on), by increasing cost."""
@@ -33,7 +34,7 @@ def wilson(successes: int, n: int, confidence: float) -> Interval:
     Source: Wilson, "Probable inference, the law of succession, and statistical inference",
     J. Am. Stat. Assoc. 1927.
     """
-    z = normal_quantile((1 + confidence) / 2)
+    z = float(ndtri((1 + confidence) / 2))
     share = successes / n
     centre = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

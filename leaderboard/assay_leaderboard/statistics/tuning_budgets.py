@@ -1,10 +1,9 @@
 """What a smaller tuning budget would have given, from the stored trials of a study.
 
-Tuning with k points keeps the one that is best on validation; its score on **test** is what it is
-worth. Averaged over all subsets of k of the K stored trials, the trial that is i-th from below on
-validation counts with the share of subsets in which it is the best, C(i-1, k-1) / C(K, k). The
-mean is unbiased (a U-statistic), where picking the best of all and pretending that it took k is
-not.
+Tuning with k points selects the one that is best on validation, and its score on test counts. The
+expected score is the mean over all subsets of k of the K stored trials: the trial that is i-th from
+below on validation is the best in a share C(i-1, k-1) / C(K, k) of them. This is unbiased (a
+U-statistic).
 Sources: Dodge, Gururangan, Card, Schwartz and Smith, "Show your work: improved reporting of
 experimental results", EMNLP 2019 (drawn with replacement, hence biased); Tang, Lee, Xin, Liu, Yu
 and Lin, "Showing your work doesn't always work", ACL 2020 (the bias).
@@ -29,18 +28,18 @@ from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_intervals, resample_counts
 
 DRAWS = 2_000
-"""Resamples of the trials. Fewer than the ruleset's: every method at every budget needs its own,
-and the ends of a 95 % interval rest on 50 draws each."""
+"""Resamples of the trials: fewer than in the ruleset, since every method at every budget needs its
+own."""
 MAX_TRIALS = 64
-"""Trials up to which a study has a budget curve; no ruleset has as many."""
+"""Studies with more trials have no budget curve; no ruleset allows as many."""
 
 _TOGETHER = 4
-"""16 bytes of whole numbers, 32 of others."""
+"""Budgets computed together: their chances are copied in one go."""
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The stored trials of one study in the order of selection, the winner last."""
+    """The stored trials of one study from worst to best on validation."""
 
     numbers: tuple[int, ...]
     tests: Floats
@@ -53,7 +52,7 @@ class Trials:
 
 
 def ordered(vals: Sequence[float], tests: Sequence[float], direction: Direction) -> Trials:
-    """Trials by their scores on validation and test; the earlier of equals wins, as in select.
+    """Sort trials by validation; of equal ones the earlier is better, as in records.schema.select.
 
     Args:
         vals: validation scores (K,) by number of the trial.
@@ -66,12 +65,12 @@ def ordered(vals: Sequence[float], tests: Sequence[float], direction: Direction)
 
 
 def budgets(n: int) -> list[int]:
-    """Positions of the slider for n trials: the powers of two below n, and n."""
+    """The budgets shown for n trials: the powers of two below n, and n."""
     return [2**i for i in range(n.bit_length()) if 2**i < n] + [n]
 
 
 def together(ks: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Budgets whose chances lie side by side: numbers of as many bytes are copied at once."""
+    """Split budgets into groups that are computed together."""
     for start in range(0, len(ks), _TOGETHER):
         yield tuple(ks[start : start + _TOGETHER])
 
@@ -84,7 +83,7 @@ def expected(trials: Trials, k: int) -> float:
 def sampled_places(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.int16]:
     """(K, 1 + DRAWS): rows of `chances` for the trials as they are, and for each resample.
 
-    All methods of a task resample the same numbers: methods with one space tried the same points.
+    All methods of a task use the same draws: methods with equal search spaces tried equal points.
     """
     upto = _counts(ruleset.seed_root, task, trials.n).take(trials.numbers, axis=0)
     for before, row in itertools.pairwise(upto):
@@ -96,15 +95,14 @@ def sampled_places(trials: Trials, task: str, ruleset: Ruleset) -> NDArray[np.in
 
 @functools.lru_cache(maxsize=256)
 def chances(n: int, ks: tuple[int, ...], unit: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """Chance that a copy of a trial is the best of k of a draw, times `unit`: (places, ks).
+    """Chance that a trial is the best of k drawn from a resample, times `unit`: (places, ks).
 
-    Copies lie side by side in the order of selection, so that the trial whose copies are those
-    from a + 1 to b is the best of C(b, k) - C(a, k) subsets: nothing is sorted again. Its place is
-    a (n + 1) + b.
+    In a resample, sorted from worst to best, the copies of a trial have numbers a + 1 to b. One of
+    them is the best in C(b, k) - C(a, k) of the subsets of k. The row for (a, b) is a (n + 1) + b.
 
     Args:
         n: trials.
-        ks: of more than there are, all are used.
+        ks: budgets; one above n counts as n.
         unit: where it is a multiple of C(n, k) for all ks, the chances are whole numbers.
         dtype: of the chances.
     """

@@ -12,7 +12,7 @@ from assay_leaderboard.terminal.console import new_table, show_lines
 
 
 def show_audit(audit: Audit, out: Console) -> None:
-    """Print `audit`: tasks and what is wrong with them, tiers, the A/A control."""
+    """Print `audit`: the tasks and their problems, the tiers, the A/A control."""
     shown = new_table(
         "task", "tier", "audit", f">over chance [{audit.confidence:.0%}]", "targets",
         ">separated", ">ceiling",

@@ -1,4 +1,4 @@
-"""Boards and comparisons for a terminal: at most 100 columns, no meaning in colour alone."""
+"""Boards and comparisons as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from rich.table import Table
 
 from assay_leaderboard.boards.two_methods import ComparisonReport, Duel
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.format import NORMALISED, Format, plain
+from assay_leaderboard.format import (
+    NORMALISED,
+    Format,
+    lost,
+    p_text,
+    plain,
+    rank_text,
+    verdict_word,
+)
 from assay_leaderboard.schema.board import (
     Board,
     FamilySummary,
@@ -19,8 +27,8 @@ from assay_leaderboard.schema.board import (
     TaskTable,
     Withdrawn,
 )
-from assay_leaderboard.schema.values import Comparison, Interval
-from assay_leaderboard.terminal.console import new_table, p_value, show_lines
+from assay_leaderboard.schema.values import Comparison
+from assay_leaderboard.terminal.console import new_table, show_lines
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -85,14 +93,14 @@ def _add_row(table: Table, row: Row, board: Board, form: Format, both: bool) -> 
     main, other = samples if board.basis == "tuned" else reversed(samples)
     versus = row.versus_reference
     table.add_row(
-        _rank(row.rank),
+        rank_text(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
         form.span(main.mean, main.interval) if main else "-",
         _runs(main, row) if main else "-",
         *([form.number(other.mean) if other else "-"] if both else []),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         _p(versus),
-        _verdict(row),
+        verdict_word(row),
         style="" if row.state == "ranked" else "dim",
     )
 
@@ -102,37 +110,23 @@ def _published(board: Board) -> bool:
 
 
 def _mark(row: Row, published: bool) -> str:
-    """Beside published rows the tier of each; alone, whose code is not in the checkout."""
+    """The tier of a published row; "(local)" for others, where some are published or it is not in
+    the checkout.
+    """
     if row.trust != "T0":
         return f" {row.trust}"
     return " (local)" if row.local or published else ""
 
 
-def _verdict(row: Row) -> str:
-    if row.state != "ranked":
-        return row.state
-    if row.is_reference:
-        return "reference"
-    return row.versus_reference.verdict if row.versus_reference else "-"
-
-
-def _rank(rank: tuple[int, int] | None) -> str:
-    if rank is None:
-        return "-"
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}"
-
-
 def _runs(sample: Sample, row: Row) -> str:
     """For example "10/12 L2, 2 diverged"."""
     parts = [f"{sample.completed}/{sample.planned} {row.isolation or ''}".rstrip()]
-    for name in ("diverged", "out_of_budget", "failed", "missing"):
-        if count := getattr(sample, name):
-            parts.append(f"{count} {name}")
+    parts += [f"{count} {name}" for count, name in lost(sample)]
     return ", ".join(parts) + (" prelim." if row.preset == "quick" else "")
 
 
 def _p(comparison: Comparison | None) -> str:
-    return p_value(comparison.p_adjusted if comparison else None)
+    return p_text(comparison.p_adjusted if comparison else None, none="")
 
 
 def _row_notes(task: TaskTable) -> list[str]:
@@ -181,23 +175,17 @@ def _show_summary(summary: FamilySummary, board: Board, out: Console) -> None:
 
 def _add_summary_row(table: Table, row: SummaryRow) -> None:
     table.add_row(
-        _rank(row.rank),
+        rank_text(row.rank),
         row.method + (" (prelim.)" if row.preliminary else ""),
         NORMALISED.span(row.iqm, row.iqm_interval),
-        _ends(row.iqm_interval_tasks),
+        NORMALISED.ends(row.iqm_interval_tasks),
         NORMALISED.span(row.optimality_gap, row.optimality_gap_interval),
         str(row.n),
     )
 
 
-def _ends(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    return f"[{NORMALISED.number(interval.low)}, {NORMALISED.number(interval.high)}]"
-
-
 def _unstable(rows: Iterable[SummaryRow]) -> Iterator[str]:
-    """Whose first rank changes when something else is left out, a line for tasks and methods."""
+    """Methods whose first rank changes with one task, or one other method, left out."""
     found: dict[str, list[str]] = {"task": [], "method": []}
     for row in rows:
         for left_out, rank in (
@@ -205,7 +193,7 @@ def _unstable(rows: Iterable[SummaryRow]) -> Iterator[str]:
             ("method", row.rank_without_method),
         ):
             if row.rank and rank and rank != (row.rank[0],) * 2:
-                found[left_out].append(f"{row.method} {_rank(rank)}")
+                found[left_out].append(f"{row.method} {rank_text(rank)}")
     for left_out, names in found.items():
         if names:
             yield f"First rank with any one {left_out} left out: {', '.join(names)}"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from assay_leaderboard.claims.ledger import ClaimRow, Finding, Ledger
-from assay_leaderboard.format import Format, plain
-from assay_leaderboard.terminal.console import new_table, p_value, show_lines
+from assay_leaderboard.claims.ledger import ClaimRow, Ledger, TierVerdict
+from assay_leaderboard.format import Format, p_text, plain
+from assay_leaderboard.terminal.console import new_table, show_lines
 
 
 def show_ledger(ledger: Ledger, out: Console) -> None:
@@ -40,21 +40,21 @@ def _add(shown: Table, row: ClaimRow) -> None:
             finding.tier,
             finding.verdict + (" (prelim.)" if finding.preliminary else ""),
             _effect(finding),
-            p_value(finding.p),
+            p_text(finding.p, none=""),
             str(finding.n),
             f"{finding.n_tasks}/{n_tasks}",
         )
     shown.add_section()
 
 
-def _effect(finding: Finding) -> str:
+def _effect(finding: TierVerdict) -> str:
     form = Format(finding.unit, 0.005 if finding.unit in ("share", "normalised") else 0.1)
     unit = "" if finding.unit in ("share", "normalised") else f" {finding.unit}"
     return form.span(finding.difference, finding.interval, "+") + unit
 
 
 def _notes(ledger: Ledger) -> Iterator[str]:
-    """What a verdict rests on beside the test, and why tasks of a tier take no part."""
+    """Notes on the verdicts, and why tasks were left out."""
     for row in ledger.rows:
         for finding in row.findings:
             if finding.note:

@@ -1,4 +1,4 @@
-"""Tables and lines for a terminal: at most 100 columns, nothing that could steer it."""
+"""Tables and lines for a terminal: at most 100 columns, no control characters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_WIDTH = 100
 
 
 def console() -> Console:
-    """Standard output: as wide as the terminal, at most 100 columns; plain text when piped."""
+    """The standard output, at most 100 columns wide; plain text when piped."""
     width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
@@ -32,11 +32,6 @@ def new_table(*columns: str) -> Table:
 
 
 def show_lines(lines: Iterable[str], out: Console) -> None:
-    """Print `lines` in the background of a table."""
+    """Print `lines` dimmed: notes under a table."""
     for line in lines:
         out.print(plain(line), style="dim")
-
-
-def p_value(p: float | None) -> str:
-    """Four digits; empty where there was no test."""
-    return "" if p is None else f"{p:.4f}"

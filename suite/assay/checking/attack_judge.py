@@ -1,4 +1,4 @@
-"""TODO: attack_judge."""
+"""What an attack is, and whether one achieved what it was made for, judged from its records."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from assay.checking.canaries import Canaries
-from assay.plugins.registry import (
-    TaskEntry,
-)
+from assay.plugins.registry import TaskEntry
 from assay.records.schema import RunRecord
 
 Expected = Literal["failed", "no gain", "flagged", "open"]
-
-
-Result = Literal["failed", "no gain", "flagged", "open", "broken", "elsewhere"]
+"""How the registry says an attack ends: its run fails; it completes and gains nothing; it gains and
+a detector flags it; it gains and nothing notices."""
+AttackResult = Literal["failed", "no gain", "flagged", "open", "broken", "elsewhere"]
+"""How an attack ended: also "broken", not to be judged, and "elsewhere", shown by another test."""
 
 
 class Attack(BaseModel):
-    """One entry of the registry; its first lines explain the fields."""
+    """One attack of tests/attacks/registry.toml, whose first lines explain the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,19 +49,20 @@ class Attack(BaseModel):
 
     @property
     def runs_here(self) -> bool:
-        """Whether it is a plugin; else other tests show it."""
+        """Whether it is a plugin that can be run; otherwise another test shows it."""
         return self.plugin != ""
 
 
-class _Judged(BaseModel):
-    """What one run, or one group of runs, of an attack came to."""
+class Judgement(BaseModel):
+    """How one run, or one group of runs, of an attack ended."""
 
-    ended: Result
+    ended: AttackResult
     evidence: str
+    """What the records showed."""
 
 
-class _Judge:
-    """Whether an attack got what it came for, from its records."""
+class AttackJudge:
+    """Decides from its records whether an attack achieved what it was made for."""
 
     def __init__(
         self,
@@ -73,11 +73,21 @@ class _Judge:
         serial: str,
         seconds: float,
     ) -> None:
+        """Prepare to judge one attack.
+
+        Args:
+            attack: what was run.
+            canaries: what it could have found.
+            honest: a run of an honest method on the same task.
+            task: the task it was run on.
+            serial: a text that its processes carry in their command line.
+            seconds: wall time that its runs took, measured here.
+        """
         self.attack, self.canaries, self.honest, self.task = attack, canaries, honest, task
         self.serial, self.seconds = serial, seconds
 
     def judge(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
-        """Whether it gained and what shows it; None where that cannot be told."""
+        """Whether the attack gained something, and the evidence; None if it cannot be told."""
         judges = {
             "loot": self._loot,
             "score": self._score,
@@ -96,7 +106,7 @@ class _Judge:
         return judges[self.attack.gain](records)
 
     def _stolen(self, records: Sequence[RunRecord]) -> str:
-        """Signs that any attack, whatever it is for, has been where it should not be."""
+        """Evidence that a canary was reached, whatever the attack was for; empty if none was."""
         for record in records:
             if any(token in record.message for token in self.canaries.tokens):
                 return record.message
@@ -174,11 +184,11 @@ class _Judge:
         return (True, "completed") if record.result else (None, record.message)
 
     def _crash(self, record: RunRecord) -> tuple[None, str] | None:
-        """An attack that broke by its own fault shows nothing."""
+        """The verdict on an attack that failed by a mistake of its own; None if it did not."""
         broke = "(method.py, line" in record.message or "cannot be imported" in record.message
         return (None, f"the attack itself broke: {record.message}") if broke else None
 
 
 def _after(message: str, word: str) -> str:
-    """What an attack says after its verdict, without the place where it was raised."""
+    """What follows `word` in an attack's message, without the line number at its end."""
     return re.sub(r" \(method\.py, line \d+\)$", "", message.partition(word)[2]).strip()

@@ -1,9 +1,8 @@
 """Runs the attacks of the registry against this machine's sandbox and says how each ended.
 
-An attack is a method, run as any method is. Its files, the task it attacks and the registry lie
-in one folder (of the checkout's tests, or beside this module in an installed package). The harness
-plants canaries, runs the attack, and judges by what the supervisor's record shows: never by what
-an attack says of its own failure, except to report it.
+An attack is a method, run as any method is. The attacks, their tasks and the registry lie in
+assay.paths.ATTACKS. Canaries are planted, the attack is run, and the record that the supervisor
+made of the run is judged. That an attack says it failed is reported, never believed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.cards import SubmissionCard
-from assay.checking.attack_judge import Attack, Expected, Result, _Judge, _Judged
+from assay.checking.attack_judge import Attack, AttackJudge, AttackResult, Expected, Judgement
 from assay.checking.canaries import Canaries, plant
 from assay.detectors import detect
 from assay.engine.pool import Pool
@@ -41,7 +40,7 @@ from assay.ruleset import RULESET
 
 N_WORKERS = 2
 N_HONEST = 4
-"""Repetitions of the baselines and of an attack that gains: what detectors need."""
+"""Repetitions of each baseline, and of an attack that gains, that the detectors need."""
 BASELINES = ("honest", "honest_adam")
 IMPORTS = "from __future__ import annotations\n"
 FIND_KIT = "import sys\nsys.path.insert(0, __file__.rpartition('/')[0])\n"
@@ -56,7 +55,7 @@ class Ending(BaseModel):
     number: int
     slug: str
     does: str
-    ended: Result
+    ended: AttackResult
     expected: Expected
     stopped_by: str
     evidence: str
@@ -66,7 +65,7 @@ class Ending(BaseModel):
 
     @property
     def surprising(self) -> bool:
-        """Whether it gains what the registry does not admit, or could not be judged."""
+        """Whether it gained more than the registry expects, or could not be judged."""
         if self.ended == "broken":
             return True
         gains = {"failed": 0, "no gain": 0, "elsewhere": 0, "flagged": 1, "open": 2}
@@ -109,7 +108,7 @@ class AttackRange:
     """Canaries, a pool and honest baselines: what attacks are run against."""
 
     def __init__(self, mechanism: Mechanism) -> None:
-        """Use `mechanism`, which the caller has found to work."""
+        """Make a range for a sandbox `mechanism` that is known to work on this machine."""
         self.mechanism = mechanism
         self._honest: dict[str, dict[str, list[RunRecord]]] = {}
         self._stack = contextlib.ExitStack()
@@ -130,19 +129,19 @@ class AttackRange:
         self._stack.close()
 
     def run(self, attack: Attack) -> Ending:
-        """Run one attack, every variant of it; the worst of their endings."""
+        """Run every variant of one attack; the worst ending counts."""
         began = time.monotonic()
         if not attack.runs_here:
-            # What nothing stops is open, whoever shows it.
-            ended: Result = "open" if attack.expected == "open" else "elsewhere"
-            judged = _Judged(ended=ended, evidence=f"shown by {attack.shown_by}")
+            # An attack that nothing stops is open, whichever test shows it.
+            ended: AttackResult = "open" if attack.expected == "open" else "elsewhere"
+            judged = Judgement(ended=ended, evidence=f"shown by {attack.shown_by}")
         else:
             # The first honest runs are everyone's: no variant may wait for another's.
             self._baseline(attack.task)
             with ThreadPoolExecutor(N_WORKERS) as threads:
                 parts = list(threads.map(lambda v: self._tried(attack, v), attack.variants))
-            order: tuple[Result, ...] = ("broken", "open", "flagged", "no gain", "failed")
-            judged = _Judged(
+            order: tuple[AttackResult, ...] = ("broken", "open", "flagged", "no gain", "failed")
+            judged = Judgement(
                 ended=min((part.ended for part in parts), key=order.index),
                 evidence=" | ".join(part.evidence for part in parts),
             )
@@ -154,13 +153,13 @@ class AttackRange:
             mechanism=self.mechanism if attack.runs_here else None,
         )
 
-    def _tried(self, attack: Attack, variant: str) -> _Judged:
+    def _tried(self, attack: Attack, variant: str) -> Judgement:
         try:
             return self._variant(attack, variant)
         except WorkerError as error:
-            return _Judged(ended="broken", evidence=str(error))
+            return Judgement(ended="broken", evidence=str(error))
 
-    def _variant(self, attack: Attack, variant: str) -> _Judged:
+    def _variant(self, attack: Attack, variant: str) -> Judgement:
         serial = secrets.token_hex(8)
         task = self._task(attack.task, attack.seconds)
         method = self._method(attack, variant, serial)
@@ -181,19 +180,19 @@ class AttackRange:
                 if "REACHED" in records[-1].message:
                     break
         seconds = time.monotonic() - before
-        judge = _Judge(attack, self._canaries, honest, task, serial, seconds)
+        judge = AttackJudge(attack, self._canaries, honest, task, serial, seconds)
         gained, evidence = judge.judge(records)
         if variant:
             evidence = f"{variant}: {evidence}"
         if gained is None:
-            return _Judged(ended="broken", evidence=evidence)
+            return Judgement(ended="broken", evidence=evidence)
         if not gained:
             completed = all(record.status == "completed" for record in records)
-            return _Judged(ended="no gain" if completed else "failed", evidence=evidence)
+            return Judgement(ended="no gain" if completed else "failed", evidence=evidence)
         flags = self._flags(attack, task, method, records)
         if attack.gain == "replay":
             flags = ["a replay differs"]
-        return _Judged(
+        return Judgement(
             ended="flagged" if flags else "open",
             evidence=f"{evidence}; flags: {', '.join(flags)}" if flags else evidence,
         )
@@ -201,7 +200,7 @@ class AttackRange:
     def _flags(
         self, attack: Attack, task: TaskEntry, method: MethodEntry, records: Sequence[RunRecord]
     ) -> list[str]:
-        """What detectors say of an attack that gained, on as many runs as they need."""
+        """Codes of the detectors that flag an attack that gained; makes the runs they need."""
         runs = list(records)
         if attack.gain in ("score", "always"):
             runs += [self._record(task, method, n) for n in range(len(runs), N_HONEST)]
@@ -217,7 +216,7 @@ class AttackRange:
         return sorted({flag.code for flag in flags})
 
     def _baseline(self, task: str, *, full: bool = False) -> dict[str, list[RunRecord]]:
-        """Honest runs on a task: one, or as many as detectors need."""
+        """Honest runs on a task by method: one run of one, or as many as the detectors need."""
         known = self._honest.setdefault(task, {slug: [] for slug in BASELINES})
         for slug, records in known.items():
             entry = self._honest_method(slug)
@@ -238,7 +237,7 @@ class AttackRange:
         return MethodEntry(SubmissionCard(slug=slug, title=slug), source)
 
     def _method(self, attack: Attack, variant: str, serial: str) -> MethodEntry:
-        """The attack as a folder: its source, what attacks share, and where it may look."""
+        """A method folder with the attack, the code attacks share, and where it should look."""
         own = self._place / serial / attack.slug
         own.mkdir(parents=True)
         text = self._plugin(attack)
@@ -257,7 +256,7 @@ class AttackRange:
         return MethodEntry(card, own / "method.py")
 
     def _plugin(self, attack: Attack) -> str:
-        """Its source as it stands, without what makes it find the kit."""
+        """The attack's source as written, without the lines that let it import the kit."""
         return (folder() / "plugins" / f"{attack.slug}.py").read_text(encoding="utf-8")
 
     def _record(self, task: TaskEntry, method: MethodEntry, number: int) -> RunRecord:

@@ -1,8 +1,7 @@
-"""Canaries: secrets planted where an attack looks, so that what it reached shows by itself.
+"""Canaries: secret tokens planted where attacks look.
 
-A token is random and is known to nobody who has not read the place where it lies: an attack that
-can name one has been there. Every place is this module's own (a folder, a socket, a process):
-nothing of the user's is touched.
+A token is random, so an attack that can name one has read the place where it lies. Every place (a
+folder, a socket, a process) is made by this module: nothing of the user's is touched.
 """
 
 from __future__ import annotations
@@ -21,28 +20,28 @@ from pathlib import Path
 PREFIX = "ASSAY-CANARY"
 PLACES = ("env", "data", "home", "checkout", "results", "shm", "tcp", "udp", "abstract", "named")
 BYSTANDER_SECONDS = 900
-"""The bystander ends by itself, should this process be killed."""
+"""After this time the bystander process ends, even if this process was killed before."""
 SHARED_MEMORY = Path("/dev/shm")
 POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """What was planted."""
+    """The canaries that were planted."""
 
     tokens: frozenset[str]
     targets: Mapping[str, str | int]
-    """Names and values that the attacks are told: where to look, never what lies there."""
+    """What attacks are told, by name: where to look, never what lies there."""
     results: Path
-    """A folder that stands for a user's results; empty but for a canary."""
+    """A folder that plays a user's results; it holds canaries only."""
 
 
 @contextlib.contextmanager
 def plant(folder: Path) -> Iterator[Canaries]:
-    """Plant every canary; all are gone on leaving.
+    """Plant every canary, and remove them at the end.
 
     Args:
-        folder: exists and is empty; holds what lies in files.
+        folder: an empty folder for the canaries that are files.
     """
     tokens = {place: f"{PREFIX}-{place}-{secrets.token_hex(16)}" for place in PLACES}
     places = {name: folder / name for name in ("data", "home", "checkout", "results")}
@@ -76,7 +75,7 @@ def plant(folder: Path) -> Iterator[Canaries]:
 
 @contextlib.contextmanager
 def _environment(token: str, places: Mapping[str, Path]) -> Iterator[None]:
-    """The variables that this process passes on, with a secret among them."""
+    """Set environment variables that child processes would inherit, one of them secret."""
     changed = {
         "ASSAY_CANARY": token,
         "ASSAY_DATA": str(places["data"]),
@@ -96,9 +95,9 @@ def _environment(token: str, places: Mapping[str, Path]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bystander(token: str, secret: Path) -> Iterator[int]:
-    """A process of this user that has a secret in its environment and an open file."""
+    """Run another process with a secret in its environment and in an open file; yield its id."""
     with secret.open("rb") as file:
-        os.set_inheritable(file.fileno(), True)  # and whoever forgets to close it passes it on
+        os.set_inheritable(file.fileno(), True)  # children inherit it unless it is closed
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", f"import time; time.sleep({BYSTANDER_SECONDS})"],
             env={"ASSAY_CANARY": token},
@@ -123,7 +122,7 @@ def _file(path: Path, token: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listener(address: str | tuple[str, int], token: str) -> Iterator[int]:
-    """A socket that tells the token to everyone; its port, 0 where there is none."""
+    """A socket that sends the token to everyone; yields its port, 0 if it has none."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.bind(address)
@@ -140,7 +139,7 @@ def _listener(address: str | tuple[str, int], token: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _echo(token: str) -> Iterator[int]:
-    """A UDP port that answers everything with the token."""
+    """A UDP socket that answers everything with the token; yields its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         plain.bind(("127.0.0.1", 0))
 

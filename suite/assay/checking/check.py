@@ -1,8 +1,8 @@
-"""`assay check`: everything that is wrong with a method or a task, in one go.
+"""`assay check`: everything that is wrong with a method or a task, in one report.
 
-What the cards say is checked here; code is imported in children of a worker alone, where
-assay.worker.probe_method tries a method out on toys and assay.worker.probe_task examines a task. Authors and CI run
-the same checks.
+Cards are checked here. Code is imported only by child processes of a worker, in which
+assay.worker.probe_method tries a method on toy tasks and assay.worker.probe_task examines a task.
+Authors and CI run the same checks.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from assay.cards import FAMILIES, TRACKS, Access, SubmissionCard, TaskCard, read_card
+from assay.cards import FAMILIES, TRACKS, Access, Family, SubmissionCard, TaskCard, read_card
 from assay.checking.report import CheckReport, CheckResult, failed, fine, note, read_findings
-from assay.engine.outcomes import DidNotEnd
+from assay.engine.outcomes import DidNotEnd, Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
+from assay.messages import (
+    Done,
+    Load,
+    Loaded,
+    MakeToys,
+    MethodProbed,
+    ProbeMethod,
+    ProbeResume,
+    ProbeTask,
+)
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,
@@ -61,10 +71,10 @@ def check_all(paths: list[str], as_json: bool, *, allow_weaker: bool = False) ->
 
 
 def _resolve(name: str) -> list[tuple[Kind, Path]]:
-    """What a name stands for: a slug (of a method, a task or both), a folder or a file.
+    """The method, the task or both that a name stands for: a slug, a folder or a file.
 
     Raises:
-        AssayError: it stands for nothing that can be checked.
+        AssayError: it stands for neither.
     """
     plain = "/" not in name and os.sep not in name and not name.endswith(".py")
     if plain:
@@ -118,7 +128,7 @@ def check_method(pool: Pool, path: Path) -> Iterator[CheckResult]:
 
 
 def _stand_in(path: Path) -> SubmissionCard:
-    """A card for code whose own is malformed, so that the code is checked all the same."""
+    """A card to use instead of a malformed one, so that the code can still be checked."""
     try:
         data = tomllib.loads((path / "card.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -141,7 +151,7 @@ def _stand_in(path: Path) -> SubmissionCard:
 
 
 def _check_references(card: SubmissionCard) -> Iterator[CheckResult]:
-    """Slugs that the card names."""
+    """The methods and tasks that a card names exist."""
     try:
         methods, tasks = method_entries(), task_entries()
     except CardError as error:
@@ -166,11 +176,11 @@ def _unknown(kind: str, slug: str) -> str:
 
 
 def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
-    """Tasks it may enter, and why not the others of its families."""
+    """Which tasks of its families a method may enter, and why not the others."""
     try:
         tasks = [e.card for e in task_entries().values() if e.card.family in card.families]
     except CardError:
-        return  # said by _check_references
+        return  # _check_references reported it
     reasons = [reason for task in tasks if (reason := illegal(card, task)) is not None]
     different = list(dict.fromkeys(reasons))
     if tasks and len(reasons) == len(tasks):
@@ -183,22 +193,22 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
 
 def _check_code(
     pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[CheckResult, None, dict[str, bool]]:
-    """Import, hooks against the track, search spaces.
+) -> Generator[CheckResult, None, dict[Family, bool]]:
+    """The code can be imported, overrides hooks of its track only, and declares valid spaces.
 
     Returns:
-        The families it can be tried out in, and whether its search space there is sound.
+        The families in which the method can be tried; True where its search space is valid.
     """
-    request = {"probe": "load", "method": str(source), "families": card.families}
+    request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
     try:
-        loaded = pool.answer({"command": "probe", **request}, LOAD_SECONDS)
+        loaded = pool.answer(request, Loaded)
+    except Refused as error:
+        yield failed("import", str(error))
+        return {}
     except PluginError as error:
         yield failed("import", f"importing {source.name}: {error}")
         return {}
-    if "error" in loaded:
-        yield failed("import", loaded["error"])
-        return {}
-    hooks = loaded["hooks"]
+    hooks = loaded.hooks
     yield fine("import", f"overrides {', '.join(hooks) or 'nothing'}")
     foreign = [hook for hook in hooks if hook not in TRACKS[card.track]]
     if foreign:
@@ -208,43 +218,39 @@ def _check_code(
             f"track {card.track} does not allow {', '.join(foreign)} (it allows {allowed}); "
             "choose another track in card.toml: `open` allows every hook",
         )
-    for family in loaded["unknown_families"]:
+    for family in loaded.unknown_families:
         yield failed("search space", str(UnknownName("family", family, FAMILIES)))
-    if loaded["keeps_state"] != loaded["restores_state"]:
+    if loaded.keeps_state != loaded.restores_state:
         yield failed("resume", "state_dict and load_state_dict must be defined together")
-    problems: Mapping[str, str] = loaded["spaces"]
+    problems = loaded.space_problems
     for text in dict.fromkeys(problems.values()):
         where = [family for family, problem in problems.items() if problem == text]
         yield failed("search space", text, where[0] if len(where) == 1 else None)
-    return {family: family not in problems for family in loaded["runnable"]}
+    return {family: family not in problems for family in loaded.runnable}
 
 
 def _check_on_toys(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[str, bool]
+    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[Family, bool]
 ) -> Iterator[CheckResult]:
-    common = {
-        "command": "probe",
-        "method": str(source),
-        "shared": str(shared),
-        "access": card.access,
-        "families": list(families),
-        "binary": card.binary_only,
-        "requires": card.requires,
-    }
+    toys = MakeToys(
+        folder=shared, families=list(families), binary=card.binary_only, requires=card.requires
+    )
     try:
-        pool.make_toys(common)
+        pool.ask_scorer(toys, Done)
     except (PluginError, WorkerError) as error:
         yield failed("runs", f"no toy can be made for this card: {error}")
         return
     tried: list[str] = []
     for family, sound in families.items():
-        request = {**common, "family": family, "corners": sound}
+        common: dict[str, Any] = {
+            "method": source, "shared": shared, "family": family, "access": card.access,
+        }  # fmt: skip
         log, problem, hung = shared / family / "findings.jsonl", None, False
         try:
-            answer = pool.answer({**request, "probe": "method"}, METHOD_SECONDS)
-            if answer.get("resume"):
-                halfway = {"probe": "resume", "batches": answer["resume"]}
-                pool.answer({**request, **halfway}, RESUME_SECONDS)
+            probe = ProbeMethod(**common, corners=sound, seconds=METHOD_SECONDS)
+            if batches := pool.answer(probe, MethodProbed).resume:
+                rest = ProbeResume(**common, batches=batches, seconds=RESUME_SECONDS)
+                pool.answer(rest, Done)
         except PluginError as error:
             problem, hung = str(error), isinstance(error, DidNotEnd)
         yield from read_findings(log, problem, family)
@@ -256,7 +262,7 @@ def _check_on_toys(
 
 
 def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
-    """Everything about one task folder."""
+    """All checks of one task folder."""
     try:
         card = read_card(folder / "card.toml", TaskCard)
     except CardError as error:
@@ -268,20 +274,20 @@ def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
     if card.superseded_by and card.superseded_by not in task_entries():
         yield failed("card", f"superseded_by: {_unknown('task', card.superseded_by)}")
     shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
-    problem, answer = None, {}
+    problem, null = None, None
     try:
         try:
-            answer = pool.audit(folder, shared, TASK_SECONDS)
+            null = pool.audit(ProbeTask(task=folder, shared=shared, seconds=TASK_SECONDS)).null
         except PluginError as error:
             problem = str(error)
         yield from read_findings(shared / "findings.jsonl", problem, None)
     finally:
         shutil.rmtree(shared, ignore_errors=True)
-    yield from _check_reference(pool, entry, answer.get("null"))
+    yield from _check_reference(pool, entry, null)
 
 
 def _check_targets(card: TaskCard) -> Iterator[CheckResult]:
-    """Targets get harder from easy to reference to stretch, and none is met by chance."""
+    """Targets get harder from easy to reference to stretch, and all are better than chance."""
     sign = 1 if card.metric.direction == "maximize" else -1
     order = {"easy": 0, "reference": 1, "stretch": 2}
     targets = sorted(card.targets, key=lambda target: order[target.name])
@@ -297,7 +303,7 @@ def _check_targets(card: TaskCard) -> Iterator[CheckResult]:
 
 
 def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterator[CheckResult]:
-    """The reference submission exists, may enter, and passes where doing nothing does not."""
+    """The reference submission exists, may enter the task, and beats untrained weights."""
     card = task.card
     try:
         reference = find_method(card.reference)

@@ -1,14 +1,18 @@
-"""What a check found: one line each, shown as it is found, or as JSON at the end."""
+"""The results of checks: one line each as they are found, or JSON at the end."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
+from pydantic import ValidationError
+
+from assay.messages import FINDING, CheckBegun, CheckFinding, CheckStatus
 
 
 @dataclass(frozen=True)
@@ -16,18 +20,18 @@ class CheckResult:
     """One line of a report."""
 
     check: str
-    status: Literal["ok", "failed", "note"]
+    status: CheckStatus
     detail: str
     family: str | None = None
 
 
 def failed(check: str, detail: str, family: str | None = None) -> CheckResult:
-    """Something that must be changed."""
+    """A result that must be fixed."""
     return CheckResult(check, "failed", detail, family)
 
 
 def note(check: str, detail: str, family: str | None = None) -> CheckResult:
-    """Something to know."""
+    """A result to know of, which needs no fix."""
     return CheckResult(check, "note", detail, family)
 
 
@@ -37,7 +41,7 @@ def fine(check: str, detail: str, family: str | None = None) -> CheckResult:
 
 
 class CheckReport:
-    """Findings about several methods and tasks."""
+    """Prints the results of checks of several methods and tasks."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.passed = True
@@ -45,7 +49,7 @@ class CheckReport:
         self._checked: list[dict[str, Any]] = []
 
     def show(self, kind: str, name: str, findings: Iterable[CheckResult]) -> None:
-        """Show what is found about one method or task, line by line as it comes."""
+        """Print the results of one method or task, each as soon as it is known."""
         self._say(f"{kind} {name}".strip())
         kept = []
         for finding in findings:
@@ -64,7 +68,7 @@ class CheckReport:
         )
 
     def close(self) -> None:
-        """Print the JSON, if that was asked for."""
+        """Print everything as JSON, if that was asked for."""
         if self._as_json:
             typer.echo(json.dumps({"passed": self.passed, "checked": self._checked}, indent=1))
 
@@ -80,20 +84,29 @@ def _line(finding: CheckResult) -> str:
 
 
 def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[CheckResult]:
-    """What a child found; `problem` says how it ended if that was not by itself."""
+    """The results that a child process wrote to `log`.
+
+    Args:
+        log: a JSON line for each result, and one for each check that began.
+        problem: how the child ended, if it did not end by itself: the check that had begun failed.
+        family: which family the results are about.
+    """
     begun = "runs"
     for line in _lines(log):
-        if "begun" in line:
-            begun = str(line["begun"])
+        if isinstance(line, CheckBegun):
+            begun = line.begun
         else:
-            yield CheckResult(line["check"], line["status"], line["detail"], family)
+            yield CheckResult(line.check, line.status, line.detail, family)
     if problem is not None:
         yield failed(begun, problem, family)
 
 
-def _lines(log: Path) -> list[dict[str, Any]]:
+def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
+    """The lines of a log that are well formed; the last may have been cut."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+        return
+    for line in text.split("\n"):
+        with contextlib.suppress(ValidationError):
+            yield FINDING.validate_json(line)

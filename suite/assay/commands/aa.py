@@ -1,12 +1,20 @@
-"""`assay aa`: the references against themselves, so that any difference found is a false one."""
+"""`assay aa`: references compared with themselves, so that every difference found is false."""
 
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from assay.commands.options import (
+    DEFAULT_RESULTS,
+    AllowWeaker,
+    AsJson,
+    Results,
+    Workers,
+    complete_task,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,27 +25,24 @@ def register(app: typer.Typer) -> None:
 def aa(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK", help="Tasks, families, tiers or globs; default: lite."),
+        typer.Argument(
+            metavar="TASK",
+            help="Tasks, families, tiers or globs; default: lite.",
+            autocompletion=complete_task,
+        ),
     ] = None,
     repetitions: Annotated[
-        int, typer.Option(min=2, help="Runs of each task; two arms take 24.")
+        int, typer.Option(min=2, help="Runs of each task; two arms of 12 take 24.")
     ] = 24,
-    results: Annotated[
-        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
-    ] = Path("assay-results"),
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Default: cores, or GPUs.")
-    ] = None,
-    allow_weaker: Annotated[
-        bool,
-        typer.Option("--allow-weaker", help="Run unprotected where no sandbox works; recorded."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = DEFAULT_RESULTS,
+    workers: Workers = None,
+    allow_weaker: AllowWeaker = False,
+    as_json: AsJson = False,
 ) -> None:
     """Repeat each task's reference at its defaults under further seeds: the A/A control.
 
-    What is recorded is not run again; `assay audit` then says how often the tests err. Tasks on
-    which nothing varies are left out. Example: `assay aa digits_cnn beale`
+    What is recorded is not run again; `assay audit` then says how often the tests err.
+    Deterministic tasks are left out. Example: `assay aa digits_cnn beale`
     """
     from assay.commands import run_many
     from assay.engine.planning import RunRequest

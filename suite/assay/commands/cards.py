@@ -1,4 +1,4 @@
-"""What `assay list` and `assay show` print. Reads cards alone: no torch, no plugin."""
+"""`assay list` and `assay show`: print cards. No plugin is imported, and no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from assay.cards import FAMILIES, Citation, SubmissionCard, TaskCard
+from assay.commands.options import AsJson, Family, Tier, check_names, complete_card
 from assay.errors import UnknownName
 from assay.plugins.registry import (
     TIERS,
@@ -24,22 +25,58 @@ from assay.plugins.registry import (
     task_entries,
 )
 
+KINDS = ("tasks", "methods")
 MAX_WIDTH = 100
 """Columns of running text on a wide terminal."""
 
 
-def list_cards(kind: str, family: str | None, tier: str | None, as_json: bool) -> None:
-    """Print tasks, methods or both (`kind` "all"), narrowed by family and tier.
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command("list")(list_)
+    app.command()(show)
 
-    A method stays if it may enter a task that stays.
 
-    Raises:
-        UnknownName: there is no such family or tier.
-        CardError: with the problems of all malformed cards at once.
-    """
-    for noun, given, known in (("family", family, FAMILIES), ("tier", tier, TIERS)):
-        if given is not None and given not in known:
-            raise UnknownName(noun, given, known)
+def list_(
+    kind: Annotated[str, typer.Argument(help="methods, tasks, or nothing for both.")] = "all",
+    family: Family = None,
+    tier: Tier = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks and methods. Example: `assay list tasks --family functions`."""
+    if kind not in ("all", *KINDS):
+        raise UnknownName("list", kind, KINDS)
+    check_names(family, tier)
+    tasks, methods = _chosen(family, tier)
+    if as_json:
+        _print_json_lists(kind, tasks, methods)
+    else:
+        _print_lists(kind, tasks, methods)
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A task or a method: a slug or a path.",
+            autocompletion=complete_card,
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show one task or method: its card, where it lies, who may enter it."""
+    entry = _find(name)
+    if isinstance(entry, TaskEntry):
+        fits = [m.card.slug for m in method_entries().values() if not illegal(m.card, entry.card)]
+    else:
+        fits = [t.card.slug for t in task_entries().values() if not illegal(entry.card, t.card)]
+    if as_json:
+        _print_json_card(entry, fits)
+    else:
+        _print_card(entry, fits)
+
+
+def _chosen(family: str | None, tier: str | None) -> tuple[list[TaskCard], list[SubmissionCard]]:
+    """The tasks of a family and a tier, and the methods that may enter one of them."""
     tasks = [
         entry.card
         for entry in task_entries().values()
@@ -52,16 +89,23 @@ def list_cards(kind: str, family: str | None, tier: str | None, as_json: bool) -
     ]
     tasks.sort(key=lambda card: (FAMILIES.index(card.family), TIERS.index(card.tier), card.slug))
     methods.sort(key=lambda card: (card.track, card.slug))
-    if as_json:
-        shown: dict[str, Sequence[TaskCard | SubmissionCard]] = {"tasks": tasks, "methods": methods}
-        _json(
-            {
-                name: [card.model_dump(mode="json") for card in cards]
-                for name, cards in shown.items()
-                if kind in ("all", name)
-            }
-        )
-        return
+    return tasks, methods
+
+
+def _print_json_lists(
+    kind: str, tasks: Sequence[TaskCard], methods: Sequence[SubmissionCard]
+) -> None:
+    shown: dict[str, Sequence[TaskCard | SubmissionCard]] = {"tasks": tasks, "methods": methods}
+    _json(
+        {
+            name: [card.model_dump(mode="json") for card in cards]
+            for name, cards in shown.items()
+            if kind in ("all", name)
+        }
+    )
+
+
+def _print_lists(kind: str, tasks: Sequence[TaskCard], methods: Sequence[SubmissionCard]) -> None:
     if kind in ("all", "tasks"):
         rows = [(c.slug, c.family, c.tier, c.metric.name, _plain(c.title)) for c in tasks]
         _table(("task", "family", "tier", "metric", ""), rows)
@@ -78,35 +122,25 @@ def list_cards(kind: str, family: str | None, tier: str | None, as_json: bool) -
         )  # fmt: skip
 
 
-def show_card(name: str, as_json: bool) -> None:
-    """Print one task or method: its card, where it lies, and what it goes with.
-
-    Args:
-        name: a slug, or the path of a folder or of a method's .py file.
-        as_json: print `{"kind", "path", "card", "methods" | "tasks"}` as JSON.
-
-    Raises:
-        UnknownName: neither a task nor a method has this slug.
-        PluginError: the path holds neither.
-        CardError: its card is malformed.
-    """
-    entry = _find(name)
+def _print_json_card(entry: TaskEntry | MethodEntry, fits: list[str]) -> None:
+    """`{"kind", "path", "card", "methods" | "tasks"}`; the last are the slugs that fit it."""
+    card = entry.card.model_dump(mode="json")
     if isinstance(entry, TaskEntry):
-        fits = [m.card.slug for m in method_entries().values() if not illegal(m.card, entry.card)]
-        kind, path, partners = "task", entry.folder, "methods"
+        _json({"kind": "task", "path": str(entry.folder), "card": card, "methods": fits})
     else:
-        fits = [t.card.slug for t in task_entries().values() if not illegal(entry.card, t.card)]
-        kind, path, partners = "method", entry.source, "tasks"
-    if as_json:
-        card = entry.card.model_dump(mode="json")
-        _json({"kind": kind, "path": str(path), "card": card, partners: fits})
-        return
-    card_rows = _task_rows(entry.card) if isinstance(entry, TaskEntry) else _method_rows(entry.card)
+        _json({"kind": "method", "path": str(entry.source), "card": card, "tasks": fits})
+
+
+def _print_card(entry: TaskEntry | MethodEntry, fits: list[str]) -> None:
+    if isinstance(entry, TaskEntry):
+        kind, path, partners, rows = "task", entry.folder, "methods", _task_rows(entry.card)
+    else:
+        kind, path, partners, rows = "method", entry.source, "tasks", _method_rows(entry.card)
     typer.echo(f"{entry.card.slug} ({kind}, version {entry.card.version}): "
                f"{_plain(entry.card.title)}")  # fmt: skip
     if entry.card.summary:
         _wrapped(entry.card.summary, "")
-    rows = [*card_rows, ("path", str(path)), (f"{len(fits)} {partners}", ", ".join(fits) or "none")]
+    rows += [("path", str(path)), (f"{len(fits)} {partners}", ", ".join(fits) or "none")]
     column = max(len(label) for label, text in rows if text) + 2
     for label, text in rows:
         if text:
@@ -116,7 +150,13 @@ def show_card(name: str, as_json: bool) -> None:
 
 
 def _find(name: str) -> TaskEntry | MethodEntry:
-    """The task or the method called `name`, or at the path `name`."""
+    """The task or the method with this slug, or at this path.
+
+    Raises:
+        UnknownName: neither a task nor a method has this slug.
+        PluginError: the path holds neither.
+        CardError: its card is malformed.
+    """
     methods = method_entries()
     here = name not in methods and os.path.isfile(os.path.join(name, "task.py"))
     if here or name in task_entries():
@@ -201,7 +241,7 @@ def _pairs(values: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` on one line, without characters that steer a terminal."""
+    """`text` on one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

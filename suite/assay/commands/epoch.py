@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from assay.commands.options import AsJson
+
 Name = Annotated[str, typer.Argument(help="The epoch's name: a-z, 0-9 and _.")]
 Secret = Annotated[
-    Path, typer.Option("--secret", help="The organisers' master secret, outside of any checkout.")
+    Path, typer.Option("--secret", help="The organisers' secret file, outside of any checkout.")
 ]
 epoch_app = typer.Typer(no_args_is_help=True, help="Hidden seeds: begin, list and reveal epochs.")
 
@@ -42,7 +44,7 @@ def reveal(name: Name, secret: Secret) -> None:
 
 
 @epoch_app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the epochs, their commitments, and which are revealed."""
     from assay import epochs
 

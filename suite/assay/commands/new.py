@@ -1,26 +1,56 @@
-"""Starting points for new methods and tasks: the folders in suite/assay/starters, under a new name."""
+"""`assay new`: a method or a task from a template, the folders in suite/assay/starters."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from assay.errors import AssayError, StorageError, UnknownName
 from assay.paths import STARTERS
-from assay.plugins.registry import method_entries, task_entries
 
 KINDS = ("method", "task")
 
 
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command()(new)
+
+
+def new(
+    kind: Annotated[str, typer.Argument(help="method or task.")],
+    name: Annotated[str, typer.Argument(help="Its slug: a-z, 0-9 and _.")],
+    folder: Annotated[Path, typer.Option("--in", help="Where to make the folder.")] = Path("."),
+) -> None:
+    """Make a method or a task from a template. Example: `assay new method my_opt`."""
+    for path in write_template(kind, name, folder):
+        typer.echo(f"wrote {path}")
+    place = folder / name if folder.is_absolute() else f"./{folder / name}"
+    typer.echo(f"next: edit it, then: assay check {shlex.quote(str(place))}")
+
+
 def write_template(kind: str, name: str, folder: Path) -> list[Path]:
-    """Write a complete, runnable method or task to `folder`/`name`; the files written.
+    """Write a complete, runnable method or task.
+
+    Args:
+        kind: "method" or "task".
+        name: its slug, 1 to 48 characters of a-z, 0-9 and _.
+        folder: where the new folder `name` is made.
+
+    Returns:
+        The files written.
 
     Raises:
-        UnknownName: `kind` is neither "method" nor "task".
-        AssayError: `name` is no slug or taken, or the place is.
+        UnknownName: there is no template of this kind.
+        AssayError: `name` is no slug, or a plugin or a folder has it already.
         StorageError: the files cannot be written.
     """
+    from assay.plugins.registry import method_entries, task_entries
+
     if kind not in KINDS:
         raise UnknownName("template", kind, KINDS)
     if not re.fullmatch(r"[a-z0-9_]{1,48}", name):

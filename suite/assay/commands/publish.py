@@ -1,4 +1,4 @@
-"""`assay pack`, `assay verify`, `assay log`: from records to a published folder."""
+"""`assay pack`, `assay verify` and `assay log`: from records to published bundles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from assay import paths
+from assay.commands.options import DEFAULT_RESULTS, AsJson, Method, Results
 
 if TYPE_CHECKING:
     from assay.publication.verify import BundleProblem
     from assay.records.bundle import Bundle
     from assay.records.log import Entry
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Published = Annotated[
     Path | None,
     typer.Option("--published", help="Folder of bundles and log; default: this checkout's."),
@@ -32,10 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def pack(
-    method: Annotated[str, typer.Argument(help="A method: a slug, or the path of its folder.")],
-    results: Annotated[
-        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
-    ] = Path("assay-results"),
+    method: Method,
+    results: Results = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option("--out", help="Where the bundles go.")] = Path("bundles"),
     as_json: AsJson = False,
 ) -> None:
@@ -65,12 +63,12 @@ def verify(
     ] = False,
     head: Annotated[
         str | None,
-        typer.Option(help="With --log: a hash that `assay log show` ended with at some time."),
+        typer.Option(help="With --log: a head that `assay log show` printed before."),
     ] = None,
     published: Published = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check bundles without running anything of them (tier T1), or the results log."""
+    """Check bundles without running any of their code (tier T1), or the results log."""
     from assay.errors import AssayError
 
     folder = published or paths.RESULTS
@@ -79,7 +77,7 @@ def verify(
     if not bundles and not log:
         raise AssayError("nothing was given; expected bundles, for example bundles/*.zip, or --log")
     problems = _check_log(folder, head) if log else []
-    answers = _check_bundles(bundles or [], folder)
+    checked = _check_bundles(bundles or [], folder)
     if as_json:
         shown = [
             {
@@ -87,17 +85,17 @@ def verify(
                 "valid": _valid(findings),
                 "findings": [vars(finding) for finding in findings],
             }
-            for path, findings in answers
+            for path, findings in checked
         ]
         typer.echo(json.dumps({"bundles": shown, "log": problems if log else None}, indent=1))
     else:
-        for path, findings in answers:
-            _tell(path, findings)
+        for path, findings in checked:
+            _print_problems(path, findings)
         if log:
             for problem in problems:
                 typer.echo(f"log: error: {problem}")
             typer.echo(f"{folder}: {'NOT sound' if problems else 'log and files are sound'}")
-    if problems or not all(_valid(findings) for _, findings in answers):
+    if problems or not all(_valid(findings) for _, findings in checked):
         raise typer.Exit(1)
 
 
@@ -108,33 +106,33 @@ def _check_log(folder: Path, head: str | None) -> list[str]:
 
 
 def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[BundleProblem]]]:
-    """Findings on each bundle; one that cannot be read has one."""
+    """The problems of each bundle, also beside the published ones; one if it cannot be read."""
     from assay.errors import BundleError
     from assay.publication.verify import BundleProblem, verify
     from assay.records.bundle import read_bundle
 
-    standing: list[Bundle] = []
+    published: list[Bundle] = []
     for path in sorted(folder.glob("*.zip")) if paths else ():
         try:
-            standing.append(read_bundle(path))
+            published.append(read_bundle(path))
         except BundleError:
-            continue  # said by --log, and by checking that file
-    answers: list[tuple[Path, list[BundleProblem]]] = []
+            continue  # `verify --log` reports it
+    checked: list[tuple[Path, list[BundleProblem]]] = []
     for path in paths:
         try:
             bundle = read_bundle(path)
         except BundleError as error:
-            answers.append((path, [BundleProblem("error", "unreadable", str(error))]))
+            checked.append((path, [BundleProblem("error", "unreadable", str(error))]))
             continue
-        answers.append((path, verify(bundle, standing)))
-    return answers
+        checked.append((path, verify(bundle, published)))
+    return checked
 
 
 def _valid(findings: list[BundleProblem]) -> bool:
     return all(finding.severity != "error" for finding in findings)
 
 
-def _tell(path: Path, findings: list[BundleProblem]) -> None:
+def _print_problems(path: Path, findings: list[BundleProblem]) -> None:
     verdict = "valid (tier T1)" if _valid(findings) else "NOT valid"
     n_flags = sum(finding.severity == "flag" for finding in findings)
     typer.echo(f"{_plain(str(path))}: {verdict}" + (f", {n_flags} flag(s)" if n_flags else ""))
@@ -143,13 +141,13 @@ def _tell(path: Path, findings: list[BundleProblem]) -> None:
 
 
 def _plain(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
+    """`text` with "?" for control characters."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @log_app.command("show")
 def log_show(published: Published = None, as_json: AsJson = False) -> None:
-    """Print the log and its head, the hash to remember."""
+    """Print the log and its head: the hash to keep for `assay verify --log --head`."""
     from assay.records import log as publog
 
     folder = published or paths.RESULTS
@@ -160,11 +158,11 @@ def log_show(published: Published = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"entries": lines, "head": head}, indent=1))
         return
     for entry in entries:
-        _tell_entry(entry)
+        _print_entry(entry)
     typer.echo(f"{len(entries)} entries, head {head}")
 
 
-def _tell_entry(entry: Entry) -> None:
+def _print_entry(entry: Entry) -> None:
     tier = f" {entry.tier}" if entry.tier else ""
     typer.echo(f"{entry.n:4} {entry.at[:10]} {entry.kind:9} {entry.file}{tier}")
     if entry.replaces:
@@ -204,5 +202,5 @@ def log_add(
     if as_json:
         typer.echo(entry.model_dump_json(indent=1))
         return
-    _tell_entry(entry)
+    _print_entry(entry)
     typer.echo(f"head {entry.hash}")

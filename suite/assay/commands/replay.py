@@ -1,4 +1,4 @@
-"""`assay replay`: recorded runs done once more, and what that shows."""
+"""`assay replay`: run recorded runs once more and compare."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from assay.commands.options import DEFAULT_RESULTS, AsJson, Results
 
 if TYPE_CHECKING:
     from assay.publication.replay import Replay
@@ -36,17 +38,16 @@ def replay(
         str | None, typer.Option(help="The method's folder or file, if it is no submission here.")
     ] = None,
     secret: Annotated[
-        Path | None, typer.Option(help="The organisers' secret, for epochs not revealed yet.")
+        Path | None,
+        typer.Option(help="The organisers' secret file, for an epoch not revealed yet."),
     ] = None,
     allow_weaker: Annotated[
         bool, typer.Option("--allow-weaker", help="Replay without a sandbox; earns no tier.")
     ] = False,
-    results: Annotated[
-        Path, typer.Option("--results", envvar="ASSAY_RESULTS", help="Folder of the records.")
-    ] = Path("assay-results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
 ) -> None:
-    """Do recorded runs once more and compare: bit for bit, or within a stated tolerance.
+    """Run recorded runs once more and compare: bit for bit, or within a stated tolerance.
 
     Examples:
         assay replay 6624fb14a7bce288 --results assay-results
@@ -68,7 +69,7 @@ def replay(
         return replaying.checked_method(find_method(method), ref)
 
     replays = list(_shown(replaying.replay(records, method_of, **options), as_json))
-    _end(replays, len(records), {}, as_json)
+    _finish(replays, len(records), {}, as_json)
 
 
 def _replay_bundle(
@@ -90,7 +91,7 @@ def _replay_bundle(
             records, lambda ref: replaying.checked_method(entry, ref), **options
         )
         replays = list(_shown(found, as_json))
-    _end(replays, len(records), about, as_json)
+    _finish(replays, len(records), about, as_json)
 
 
 def _record(run_id: str, results: Path) -> RunRecord:
@@ -117,7 +118,7 @@ def _record(run_id: str, results: Path) -> RunRecord:
 
 
 def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
-    """Each replay, told as it comes."""
+    """Yield each replay and print it as it comes."""
     for found in replays:
         if not as_json:
             name = f"{found.run_id} {found.method} on {found.task}, {found.purpose}"
@@ -127,8 +128,8 @@ def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
         yield found
 
 
-def _end(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool) -> None:
-    """The summary, and an exit code for scripts.
+def _finish(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool) -> None:
+    """Print the summary; end with an exit code for scripts.
 
     Raises:
         typer.Exit: 1 if a run differs, 4 if one could not be replayed.

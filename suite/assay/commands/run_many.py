@@ -1,4 +1,8 @@
-"""What `assay run` and `assay quickstart` do: from names to a pool, a pipeline and a summary."""
+"""Run methods on tasks: the library calls behind `assay run` and `assay.run` in Python.
+
+`execute` is the library call; `run` and `dry_run` print what it finds. `locked`, `open_pool` and
+`terminable` are also used by `run_one`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import fcntl
 import json
 import signal
 import statistics
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -23,51 +29,85 @@ from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.errors import StorageError
 from assay.records.schema import Compute
-from assay.records.store import Store, storage_problem
+from assay.records.store import Store
 from assay.ruleset import Preset
 
 INTERRUPTED, INCOMPLETE = 130, 4
+"""Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record."""
 MIRROR_SECONDS = 120.0
+"""How long the MLflow mirror may take to catch up at the end."""
 NO_SANDBOX = (
     "warning: methods run WITHOUT A SANDBOX, with your rights and within reach of the test data; "
     "every record says level L1"
 )
 NOMINAL_SECONDS = {"lite": 1.0}
-QUICKSTART_METHODS = [
-    *("sgd", "adam", "diffgrad", "adam_half_lr"),
-    *("cross_entropy", "round_to_nearest"),  # the references of three families
-    *("elr", "logit_adjustment", "lsq"),
-]
-QUICKSTART_TASKS = ["digits_cnn", "beale", "digits_sym40", "digits_lt50", "digits_w2a2"]
+"""Seconds a run takes on the tiers where that is known before any is recorded."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a request ended."""
+
+    pairs: Pairs
+    """The (task, method) pairs that could be run."""
+    progress: Progress
+    mirror_problem: str | None
+    """Why the MLflow mirror is behind the records; None if it is not."""
 
 
 def run(request: RunRequest) -> int:
-    """Run what has no record yet; the exit code."""
-    pairs = chosen_pairs(request, partial(_say, request))
+    """Run what has no record yet, print a summary, return the exit code."""
+    finished = execute(request, partial(say, request))
+    return _summary(request, finished)
+
+
+def execute(request: RunRequest, say: Say) -> Finished:
+    """Run what has no record yet; show progress unless `request.as_json`.
+
+    Ctrl-C and SIGTERM end it early with `progress.interrupted`; finished runs are recorded, and
+    the same request continues.
+
+    Args:
+        request: what to run.
+        say: gets headlines and warnings.
+
+    Raises:
+        AssayError: the request cannot be met, or our own processes keep failing.
+    """
+    pairs = chosen_pairs(request, say)
     store = Store(request.results)
-    with _locked(store), _mirror(request, store) as mirror:
-        progress = Progress(total=0)
+    progress = Progress(total=0)
+    with locked(store):
+        mirror = _mirror(request, store)
         try:
-            with _terminable():
+            with terminable():
                 for compute, n_workers, group in by_device(request, pairs):
-                    _say(request, _headline(group, n_workers, compute))
-                    progress = _run_group(request, store, mirror, compute, n_workers, group)
+                    say(_headline(group, n_workers, compute))
+                    progress = _run_group(request, store, mirror, compute, n_workers, group, say)
                     if progress.interrupted:
                         break
         except KeyboardInterrupt:
             progress.interrupted = True
-        mirror.close(MIRROR_SECONDS if mirror.enabled else None)
-        return _summary(request, progress, mirror)
+        if mirror is not None:
+            mirror.close(MIRROR_SECONDS)
+    return Finished(pairs, progress, mirror.problem if mirror else None)
 
 
 def _run_group(
-    request: RunRequest, store: Store, mirror: _MaybeMirror, compute: Compute, n: int, pairs: Pairs
+    request: RunRequest,
+    store: Store,
+    mirror: Mirror | None,
+    compute: Compute,
+    n_workers: int,
+    pairs: Pairs,
+    say: Say,
 ) -> Progress:
-    with _pool(request, compute, n) as pool:
+    with open_pool(request, compute, n_workers, say) as pool:
         cells = make_cells(pairs, pool, cast(Preset, request.preset))
         bar = Bar(quiet=request.as_json)
         try:
-            pipeline = Pipeline(pool, store, mirror.mirror, bar.update)
+            pipeline = Pipeline(pool, store, mirror, bar.update)
             if request.control:
                 return pipeline.repeat(cells, request.control)
             return pipeline.run(cells)
@@ -76,8 +116,8 @@ def _run_group(
 
 
 @contextmanager
-def _pool(request: RunRequest, compute: Compute, n_workers: int) -> Iterator[Pool]:
-    """A pool in the strongest sandbox that works here; says so where that is none.
+def open_pool(request: RunRequest, compute: Compute, n_workers: int, say: Say) -> Iterator[Pool]:
+    """A pool in the strongest sandbox that works here; warns through `say` where that is none.
 
     Raises:
         WorkerError: none works, and the user did not allow less.
@@ -89,31 +129,13 @@ def _pool(request: RunRequest, compute: Compute, n_workers: int) -> Iterator[Poo
         allow_weaker=request.allow_weaker,
     ) as pool:
         if pool.mechanism == "subprocess":
-            _say(request, NO_SANDBOX)
+            say(NO_SANDBOX)
         yield pool
 
 
 def dry_run(request: RunRequest) -> int:
     """Say how many runs are missing and about how long they take."""
-    pairs = chosen_pairs(request, partial(_say, request))
-    store = Store(request.results)
-    rows: list[dict[str, Any]] = []
-    for compute, n_workers, group in by_device(request, pairs):
-        with _pool(request, compute, 1) as pool:
-            cells = make_cells(group, pool, cast(Preset, request.preset))
-        for cell, missing in missing_runs(cells, store):
-            seconds = _seconds_per_run(store, cell)
-            rows.append(
-                {
-                    "task": cell.task.card.slug,
-                    "method": cell.method.card.slug,
-                    "runs": cell.n_runs,
-                    "missing": missing,
-                    "seconds_per_run": seconds,
-                    "workers": n_workers,
-                    "accelerator": compute.accelerator,
-                }
-            )
+    rows = list(_missing(request))
     known = [row for row in rows if row["seconds_per_run"] is not None]
     seconds = sum(row["missing"] * row["seconds_per_run"] / row["workers"] for row in known)
     unknown = sum(row["missing"] for row in rows) - sum(row["missing"] for row in known)
@@ -146,14 +168,38 @@ def _seconds_per_run(store: Store, cell: Cell) -> float | None:
     return NOMINAL_SECONDS.get(cell.task.card.tier)
 
 
+def _missing(request: RunRequest) -> Iterator[dict[str, Any]]:
+    """A row for each (task, method): how many runs it has, lacks, and how long one takes."""
+    tell = partial(say, request)
+    pairs = chosen_pairs(request, tell)
+    store = Store(request.results)
+    for compute, n_workers, group in by_device(request, pairs):
+        with open_pool(request, compute, 1, tell) as pool:
+            cells = make_cells(group, pool, cast(Preset, request.preset))
+        for cell, missing in missing_runs(cells, store):
+            yield {
+                "task": cell.task.card.slug,
+                "method": cell.method.card.slug,
+                "runs": cell.n_runs,
+                "missing": missing,
+                "seconds_per_run": _seconds_per_run(store, cell),
+                "workers": n_workers,
+                "accelerator": compute.accelerator,
+            }
+
+
 @contextmanager
-def _locked(store: Store) -> Iterator[None]:
-    """One command at a time per results folder; the system frees the lock of a killed one."""
+def locked(store: Store) -> Iterator[None]:
+    """Hold the lock of a results folder; the system frees it when a command is killed.
+
+    Raises:
+        StorageError: another command holds it, or the folder cannot be written.
+    """
     store.check_writable()
     try:
         file = (store.root / ".lock").open("w")
     except OSError as error:
-        raise StorageError(storage_problem(store.root, error)) from error
+        raise store.storage_error(error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,8 +213,11 @@ def _locked(store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as cleanly as Ctrl-C does."""
+def terminable() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C. Signals reach the main thread alone: elsewhere, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -180,33 +229,17 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-class _MaybeMirror:
-    """The mirror, or nothing under `--mlflow off`."""
-
-    def __init__(self, mirror: Mirror | None) -> None:
-        self.mirror = mirror
-        self.enabled = mirror is not None
-
-    def close(self, seconds: float | None) -> None:
-        if self.mirror is not None:
-            self.mirror.close(seconds)
-
-    @property
-    def problem(self) -> str | None:
-        return self.mirror.problem if self.mirror else None
-
-
-@contextmanager
-def _mirror(request: RunRequest, store: Store) -> Iterator[_MaybeMirror]:
+def _mirror(request: RunRequest, store: Store) -> Mirror | None:
+    """The MLflow mirror, or None under `--mlflow off`."""
     if request.mlflow == "off":
-        yield _MaybeMirror(None)
-        return
-    yield _MaybeMirror(Mirror(store, mlflow_uri=request.mlflow, draw=_drawing(store)))
+        return None
+    return Mirror(store, mlflow_uri=request.mlflow, draw=_drawing(store))
 
 
 def _drawing(store: Store) -> Draw | None:
-    """What draws the pictures of a cell: an installed package may (entry-point group
-    assay.pictures, one function of the store and a study).
+    """What draws the pictures of a study for MLflow, if an installed package can.
+
+    It is the first of the entry-point group `assay.pictures`: a function of the store and a study.
     """
     found = sorted(entry_points(group="assay.pictures"), key=lambda entry: entry.name)
     return (lambda study: found[0].load()(store, study)) if found else None
@@ -226,10 +259,19 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
-def _summary(request: RunRequest, progress: Progress, mirror: _MaybeMirror) -> int:
-    if mirror.problem:
-        typer.echo(f"warning: MLflow mirror incomplete ({mirror.problem}); the JSON records are "
-                   "safe, and the next command catches up", err=True)  # fmt: skip
+def mirror_warning(problem: str) -> str:
+    """What to say of a mirror that is behind the records."""
+    return (
+        f"warning: MLflow mirror incomplete ({problem}); the JSON records are safe, and the next "
+        "command catches up"
+    )
+
+
+def _summary(request: RunRequest, finished: Finished) -> int:
+    """Print how it ended; return the exit code."""
+    progress = finished.progress
+    if finished.mirror_problem:
+        typer.echo(mirror_warning(finished.mirror_problem), err=True)
     for problem in dict.fromkeys(progress.problems):
         typer.echo(f"assay: {problem}", err=True)
     if request.as_json:
@@ -259,6 +301,7 @@ def _summary(request: RunRequest, progress: Progress, mirror: _MaybeMirror) -> i
     return INCOMPLETE if progress.problems else 0
 
 
-def _say(request: RunRequest, text: str) -> None:
+def say(request: RunRequest, text: str) -> None:
+    """Print `text` to standard error, unless the answer is JSON."""
     if not request.as_json:
         typer.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""TODO: run_one."""
+"""Runs at given hyperparameters, without tuning: `assay run METHOD --set name=value`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from assay.commands.run_many import INTERRUPTED, _locked, _pool, _say, _terminable
+from assay.commands.run_many import INTERRUPTED, locked, open_pool, say, terminable
 from assay.engine.cells import Cell, make_cells
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
@@ -36,13 +36,27 @@ def run_fixed(
     repetition: int | None,
     again: bool,
 ) -> int:
-    """Runs at given hyperparameters, without tuning; with `again`, compared with their records."""
+    """Run methods at given hyperparameters and print a line for each run.
+
+    Args:
+        request: what to run; its preset does not matter.
+        settings: "name=value" each; the other hyperparameters keep their defaults.
+        purpose: "repetition" or "tuning", which use different seeds.
+        repetition: run this one alone; None runs all.
+        again: run also what is recorded, and compare the weights.
+
+    Returns:
+        The exit code: 0, 1 if a repeated run differs from its record, or INTERRUPTED.
+
+    Raises:
+        AssayError: the request cannot be met.
+    """
     if purpose not in ("repetition", "tuning"):
         raise UnknownName("purpose", purpose, ["repetition", "tuning"])
-    pairs = chosen_pairs(request, partial(_say, request))
+    pairs = chosen_pairs(request, partial(say, request))
     store = Store(request.results)
     try:
-        with _locked(store), _terminable():
+        with locked(store), terminable():
             wanted = (cast(Purpose, purpose), repetition)
             same = list(_run_points(request, store, pairs, settings, *wanted, again=again))
     except KeyboardInterrupt:
@@ -61,9 +75,9 @@ def _run_points(
     *,
     again: bool,
 ) -> Iterator[bool]:
-    """Whether each run was like its record, where it had one."""
+    """Run each spec; yield whether it was like its record, True where it had none."""
     for compute, _, group in by_device(request, pairs):
-        with _pool(request, compute, 1) as pool:
+        with open_pool(request, compute, 1, partial(say, request)) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
                 for number in range(cell.r) if repetition is None else [repetition]:
@@ -77,19 +91,19 @@ def _run_one(
     """Run one spec or read its record; False where a second run differs from the first."""
     known = store.run(spec.task.slug, spec.method.slug, spec.id)
     if known is not None and not again:
-        _tell_run(request, known, "recorded before")
+        _print_run(request, known, "recorded before")
         return True
     record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
     if known is None:
         store.write(record)
-        _tell_run(request, record, "new")
+        _print_run(request, record, "new")
         return True
     found = compare(known, record, tolerance(cell.task.card))
-    _tell_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
+    _print_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
     return found.verdict in ("identical", "within tolerance")
 
 
-def _tell_run(request: RunRequest, record: RunRecord, remark: str) -> None:
+def _print_run(request: RunRequest, record: RunRecord, remark: str) -> None:
     if request.as_json:
         typer.echo(json.dumps({"remark": remark, "record": record.model_dump(mode="json")}))
         return

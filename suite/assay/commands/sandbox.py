@@ -1,4 +1,4 @@
-"""`assay sandbox`: every known attack, run against this machine's sandbox."""
+"""`assay sandbox`: run every known attack against this machine's sandbox."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from assay.commands.options import AsJson
 
 if TYPE_CHECKING:
     from assay.checking.attack_range import Ending
@@ -27,9 +29,9 @@ def sandbox(
         typer.Argument(metavar="[NAME]...", help="Attacks by name or number; default: all."),
     ] = None,
     evidence: Annotated[
-        bool, typer.Option("--evidence", help="Print what each attack met.")
+        bool, typer.Option("--evidence", help="Print what each attack ran into.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Attack this machine's sandbox in every known way and print how each attack ended.
 
@@ -49,13 +51,13 @@ def sandbox(
         for attack in chosen:
             endings.append(against.run(attack))
             if not as_json:
-                _show(endings[-1], evidence=evidence)
+                _print_ending(endings[-1], evidence=evidence)
     _summary(endings, level, as_json=as_json)
     if any(ending.surprising for ending in endings):
         raise typer.Exit(SURPRISED)
 
 
-def _show(ending: Ending, *, evidence: bool) -> None:
+def _print_ending(ending: Ending, *, evidence: bool) -> None:
     mark = "!" if ending.surprising else " "
     typer.echo(
         f"{mark}{ending.number:>3}  {ending.slug:<22} {ending.ended:<9} {ending.seconds:>6.1f} s  "

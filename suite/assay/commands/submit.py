@@ -1,4 +1,4 @@
-"""`assay submit` and `assay queue`: from a method's folder to a pull request, and what waits."""
+"""`assay submit` makes the branch of a submission; `assay queue` lists those that are open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from assay.commands.options import AsJson, Method
+
 Where = Annotated[
     Path | None, typer.Option("--checkout", help="A clone of the benchmark; default: this one.")
 ]
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    method: Annotated[str, typer.Argument(help="A method: a slug, or the path of its folder.")],
+    method: Method,
     bundles: Annotated[
         Path, typer.Option("--bundles", help="Where assay pack put the bundles.")
     ] = Path("bundles"),

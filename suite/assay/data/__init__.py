@@ -1,4 +1,4 @@
-"""Published data sets as tensors, in published order, checked against published digests.
+"""Published data sets as tensors, in their published order, checked by their published digests.
 
     load("cifar10")["inputs"]      (50000, 3, 32, 32) uint8, memory-mapped
     status("cifar10")              present, missing or corrupt; which file; what to do

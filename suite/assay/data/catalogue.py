@@ -1,4 +1,4 @@
-"""What is known of each data set without its files: classes, digests, addresses, constants."""
+"""The data sets: their classes, files, digests, addresses and constants."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Download:
-    """One address, and the file it gives."""
+    """An address, and the file that it serves."""
 
     url: str
     file: DataFile
     archive: bool = False
-    """A .tar.gz that holds the data set's files under their paths; it is not kept."""
+    """It is a .tar.gz with the data set's files under their paths; the archive is not kept."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class DatasetEntry:
     name: str
     n_classes: int
     files: tuple[DataFile, ...] = ()
-    """What is read; nothing for data that come with scikit-learn."""
+    """The files that are read; empty for data that come with scikit-learn."""
     downloads: tuple[Download, ...] = ()
     channel_mean: tuple[float, ...] = ()
-    """Of the official training images, on the scale 0..1."""
+    """Means of the official training images per channel, on the scale 0..1."""
     channel_sd: tuple[float, ...] = ()
+    """Standard deviations, as channel_mean."""
     needs: str | None = None
-    """The data set whose tensors this one adds to."""
+    """Another data set, to whose tensors this one adds some."""
 
 
 _CIFAR10_FILES = tuple(

@@ -1,4 +1,4 @@
-"""Published files on disk: where they lie, whether they are the published ones, fetching them."""
+"""Published files on disk: their place, the check of their digests, their download."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from assay import atomic
 from assay.data.catalogue import DataFile, DatasetEntry, Download, dataset
 from assay.errors import DataError
 
@@ -26,18 +24,18 @@ class FileStatus:
 
     state: Literal["present", "missing", "corrupt"]
     path: Path | None
-    """The first file that is missing or corrupt, else the folder; None: part of scikit-learn."""
+    """The first missing or corrupt file, else the folder; None for data of scikit-learn."""
     advice: str = ""
-    """What to do, where something has to be done."""
+    """How to get the file, if it is missing or corrupt."""
 
 
 def data_dir() -> Path:
-    """Where published files are looked for: $ASSAY_DATA, by default ~/assay-data."""
+    """The folder of published files: $ASSAY_DATA, by default ~/assay-data."""
     return Path(os.environ.get("ASSAY_DATA") or "~/assay-data").expanduser()
 
 
 def status(name: str) -> FileStatus:
-    """Whether the files of data set `name` are there and are the published ones.
+    """Whether the files of data set `name` exist and have the published digests.
 
     Raises:
         UnknownName: there is no such data set.
@@ -55,7 +53,7 @@ def status(name: str) -> FileStatus:
 
 
 def check(entry: DatasetEntry, file: DataFile) -> Path:
-    """The path of a published file, whose digest is right.
+    """The path of a published file, after a check of its digest.
 
     Raises:
         DataError: it is missing, unreadable, truncated or another file.
@@ -87,11 +85,11 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 def fetch(name: str) -> None:
-    """Download what is missing of data set `name`; files that are there are only checked.
+    """Download the missing files of data set `name`, and check the others.
 
     Raises:
-        DataError: no network, no space, or what came is not the published file; nothing half
-            written stays.
+        DataError: there is no network or no space, or a file is not the published one; no
+            unfinished file is left behind.
     """
     entry = dataset(name)
     if entry.needs:
@@ -115,38 +113,38 @@ def fetch(name: str) -> None:
 def _fetch(download: Download, wanted: tuple[DataFile, ...]) -> None:
     root = data_dir()
     root.mkdir(parents=True, exist_ok=True)
-    with new_file(root) as temporary:
-        with (
-            urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as answer,
-            temporary.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file)
-        _expect(temporary, download.file.digest, download.url)
-        if not download.archive:
-            publish(temporary, root / download.file.path)
-            return
+    if not download.archive:
+        with atomic.new_file(root / download.file.path) as temporary:
+            _download(download, temporary)
+        return
+    with atomic.temporary_file(root) as temporary:
+        _download(download, temporary)
         with tarfile.open(temporary, "r:gz") as archive:
             for target in wanted:
                 _extract(archive, target, root)
 
 
+def _download(download: Download, path: Path) -> None:
+    with (
+        urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as answer,
+        path.open("wb") as file,
+    ):
+        shutil.copyfileobj(answer, file)
+    _expect(path, download.file.digest, download.url)
+
+
 def _extract(archive: tarfile.TarFile, target: DataFile, root: Path) -> None:
-    """Copy one member out by its exact name; links and paths inside the archive do nothing."""
+    """Copy one member, found by its exact name; other paths and links are never followed."""
     try:
         member = archive.extractfile(target.path)
     except KeyError:
         member = None
     if member is None:
         raise tarfile.TarError(f"it holds no file {target.path}")
-    with new_file(root) as temporary:
-        _copy(member, temporary)
+    with atomic.new_file(root / target.path) as temporary:
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(member, file)
         _expect(temporary, target.digest, target.path)
-        publish(temporary, root / target.path)
-
-
-def _copy(source: IO[bytes], path: Path) -> None:
-    with path.open("wb") as file:
-        shutil.copyfileobj(source, file)
 
 
 def _expect(path: Path, expected: str, origin: str) -> None:
@@ -155,25 +153,6 @@ def _expect(path: Path, expected: str, origin: str) -> None:
         raise OSError(f"{origin} has the digest {found}, expected {expected}")
 
 
-def publish(temporary: Path, path: Path) -> None:
-    """Rename a finished file to its place, readable for all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.chmod(0o644)
-    temporary.replace(path)
-
-
-@contextmanager
-def new_file(folder: Path) -> Iterator[Path]:
-    """A new file in `folder`, removed at the end unless it has been renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
-    os.close(handle)
-    path = Path(name)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _address(entry: DatasetEntry, file: DataFile) -> str:
-    """Where a published file can be had."""
+    """The address of a published file, or of the archive that holds it."""
     return next(d.url for d in entry.downloads if d.archive or d.file == file)

@@ -1,4 +1,4 @@
-"""Readers of published file formats. Nothing in a file is ever executed."""
+"""Readers of published file formats. They execute nothing that a file contains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_cifar(path: Path, label_key: str, n_classes: int) -> tuple[Tensor, Tens
         Images (n, 3, 32, 32) uint8 and labels (n,) int64.
 
     Raises:
-        DataError: the pickle asks for anything but numbers and arrays, or holds no such batch.
+        DataError: the pickle needs other types than numbers and arrays, or holds no such batch.
     """
     import numpy
     import torch

@@ -1,4 +1,4 @@
-"""Data sets by name, as tensors: decoded once per machine, then memory-mapped."""
+"""Data sets as tensors, by name: decoded once per machine, then memory-mapped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay import atomic
 from assay.data import formats
 from assay.data.catalogue import DatasetEntry, dataset
-from assay.data.files import check, fetch, new_file, publish
+from assay.data.files import check, fetch
 from assay.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ DECODER_VERSION = 1
 
 
 def cache_dir() -> Path:
-    """Where decoded tensors are kept: $ASSAY_CACHE, by default ~/.cache/assay."""
+    """The folder of decoded tensors: $ASSAY_CACHE, by default ~/.cache/assay."""
     return Path(os.environ.get("ASSAY_CACHE") or "~/.cache/assay").expanduser()
 
 
 def load(name: str) -> dict[str, Tensor]:
-    """The tensors of data set `name`, in published order; not to be changed in place.
+    """The tensors of data set `name`, in published order. Never change them in place.
 
     `inputs` (n, ...), `targets` (n,) int64, and where the publisher defines a test set
     `test_inputs` and `test_targets`. Images with published channel constants are uint8. CIFAR-10N
@@ -51,7 +52,7 @@ def load(name: str) -> dict[str, Tensor]:
 
 
 def prepare(name: str) -> None:
-    """Fetch what is missing of data set `name`, check it and decode it into the cache.
+    """Download the missing files of data set `name`, check all, and decode them into the cache.
 
     Raises:
         UnknownName: there is no such data set.
@@ -62,13 +63,13 @@ def prepare(name: str) -> None:
 
 
 def _version(entry: DatasetEntry) -> str:
-    """Changes with the published files and with the decoder."""
+    """A hash of the published files' digests and DECODER_VERSION."""
     text = "/".join([str(DECODER_VERSION), *(file.digest for file in entry.files)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _decode(entry: DatasetEntry, path: Path) -> None:
-    """Check and decode published files into a cache file, whole or not at all."""
+    """Check published files and decode them into a cache file."""
     from safetensors.torch import save_file
 
     decoders = {
@@ -79,10 +80,8 @@ def _decode(entry: DatasetEntry, path: Path) -> None:
     }
     tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path.parent) as temporary:
+        with atomic.new_file(path) as temporary:
             save_file(tensors, temporary, {"sha256": _digest(tensors)})
-            publish(temporary, path)
     except OSError as error:
         raise DataError(
             f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."

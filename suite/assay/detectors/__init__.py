@@ -1,17 +1,23 @@
-"""Detectors: signs that a result may not be what it claims to be.
+"""Detectors: signs that a result may be wrong or dishonest.
 
-Each compares records with what is possible, or with what the baselines of the same task show. A
-flag is a question to a reader, shown beside the result; it changes no score and no rank. The
-thresholds were set on 900 honest runs (77 cells of method and task, 10 tasks of all families, none
-of them flagged), of which the comments give the extremes.
+Each compares records with what is possible, or with the baselines of the same task. A flag is shown
+beside the result for readers to judge; it changes no score and no rank. The thresholds were set on
+900 honest runs (77 cells of method and task, 10 tasks of all families), none of which is flagged;
+"honest" in the comments gives their extremes.
+
+baselines   the runs that are examined and those they are compared with
+runs        signs in how runs went
+scores      signs in scores and curves
+source      signs in the submission's source
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from assay.cards import TaskCard
-from assay.detectors import runs as process
+from assay.detectors import runs as run_signs
 from assay.detectors import scores
 from assay.detectors.baselines import Baselines, Code, Flag, Subject
 from assay.detectors.source import NEAR, Library, Source, oddities, resemblances
@@ -29,25 +35,26 @@ def detect(
     *,
     others: Mapping[str, Source] | Library | None = None,
 ) -> list[Flag]:
-    """Every sign found in one method's result on one task.
+    """All flags of one method's result on one task.
 
     Args:
         runs: the method's runs on this task, all of one version of both.
-        studies: its studies; runs they name as repetitions are the result.
-        source: the files of the submission by name; empty if they are not at hand.
+        studies: its studies; the runs that they name as repetitions are its result.
+        source: the files of the submission by name; empty if they are not available.
         card: of the task.
-        baseline: runs of other methods on this task. Those of another version of the task, or of
-            the method itself, are ignored. Baselines, where many methods are looked at.
-        others: source of every other submission by slug, to look for copies. A Library, where many
-            methods are looked at.
+        baseline: runs of other methods on this task; those of another version of the task, or of
+            the method itself, are ignored. Pass Baselines when many methods are examined.
+        others: source of every other submission by slug, to look for copies. Pass a Library when
+            many methods are examined.
     """
-    flags = [*_of_source(source, others or {})]
+    library = others if isinstance(others, Library) else Library(others or {})
+    flags = [*_source_flags(tuple(sorted(source.items())), library)]
     completed = sorted((run for run in runs if run.result), key=lambda run: run.id)
     if completed:
         task, method = completed[0].spec.task, completed[0].spec.method.slug
         known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
-        named = {i for study in studies for i in (*study.selected_runs, *study.default_runs)}
-        cell = Subject(
+        named = {i for study in studies for i in study.repetition_ids}
+        subject = Subject(
             card=card,
             runs=completed,
             named=frozenset(named),
@@ -55,25 +62,27 @@ def detect(
             baseline=known.beside(task, method, card),
         )
         for detector in (
-            process.first_loss,
-            process.repeated_result,
+            run_signs.first_loss,
+            run_signs.repeated_result,
             scores.above_ceiling,
             scores.fast_convergence,
-            process.cost,
-            process.weight_distance,
+            run_signs.cost,
+            run_signs.weight_distance,
             scores.val_test_gap,
         ):
-            flags += detector(cell)
+            flags += detector(subject)
     return flags
 
 
-def _of_source(source: Source, others: Mapping[str, Source] | Library) -> Iterator[Flag]:
-    for text in oddities(source):
-        yield Flag(code="source", message=text)
-    for slug, likeness in resemblances(source, others):
+@lru_cache(maxsize=256)  # a board examines each submission once per task: 1 s instead of 3
+def _source_flags(files: tuple[tuple[str, bytes], ...], library: Library) -> tuple[Flag, ...]:
+    source = dict(files)
+    flags = [Flag(code="source", message=text) for text in oddities(source)]
+    for slug, likeness in resemblances(source, library):
         how = (
             "the same code, names and numbers aside"
             if likeness == 1.0
             else f"likeness {likeness:.2f}, flagged from {NEAR}"
         )
-        yield Flag(code="duplicate", message=f"resembles {slug}: {how}")
+        flags.append(Flag(code="duplicate", message=f"resembles {slug}: {how}"))
+    return tuple(flags)

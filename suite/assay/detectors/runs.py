@@ -1,4 +1,4 @@
-"""Signs in how runs went: first loss, repeated results, cost, how far the weights moved."""
+"""Signs in how runs went: first loss, repeated results, cost, distance of the weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from assay.detectors.baselines import (
     cpu_per_pass,
     distance_of,
     ids,
-    machine_of,
     val_of,
 )
 from assay.detectors.source import defined_hooks
@@ -29,22 +28,22 @@ CPU_OVER_WALL, CPU_SLACK_SECONDS = 1.1, 0.2
 CPU_OVER_TRAINING, TRAINING_SLACK_SECONDS = 2.0, 1.0
 """The same over threads x training seconds. Honest: at most 0.12 s more than these."""
 MAX_DISTANCE_RATIO = 10.0
-"""Weight distance over the largest of the baselines'. Honest: at most 2.4 (sgd on digits_cnn)."""
+"""Weight distance over the baselines' largest. Honest: at most 2.4 (sgd on digits_cnn)."""
 MIN_DISTANCE_RATIO = 0.01
-"""The same for runs with a score, over the smallest of baselines as good."""
+"""Weight distance over the smallest among baseline runs with a score as good."""
 _CHANGES_FIRST_LOSS = frozenset(
     {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
 )
 
 
-def first_loss(cell: Subject) -> Iterator[Flag]:
-    """The first batch's loss under weights and data that the suite issued, whatever the method."""
-    if not cell.source or defined_hooks(cell.source) & _CHANGES_FIRST_LOSS:
+def first_loss(subject: Subject) -> Iterator[Flag]:
+    """First losses that differ from the scorer's own, unless the method changes the first batch."""
+    if not subject.source or defined_hooks(subject.source) & _CHANGES_FIRST_LOSS:
         return
     off: list[RunRecord] = []
     silent: list[RunRecord] = []
     worst = (0.0, 0.0, 0.0)
-    for run in cell.runs:
+    for run in subject.runs:
         if run.checks is None:
             continue
         expected, claimed = run.checks.reference_first_losses, run.checks.first_losses
@@ -64,33 +63,33 @@ def first_loss(cell: Subject) -> Iterator[Flag]:
     if off:
         yield Flag(
             code="first_loss",
-            message=f"{len(off)} of {len(cell.runs)} runs began with a loss that the issued "
+            message=f"{len(off)} of {len(subject.runs)} runs began with a loss that the issued "
             f"weights and batch do not have: {worst[1]:.4g} instead of {worst[2]:.4g}",
             runs=ids(off),
         )
     if silent:
         yield Flag(
             code="first_loss",
-            message=f"{len(silent)} of {len(cell.runs)} runs reported no first loss",
+            message=f"{len(silent)} of {len(subject.runs)} runs reported no first loss",
             runs=ids(silent),
         )
 
 
-def repeated_result(cell: Subject) -> Iterator[Flag]:
-    """Two different problems never end in the same weights or the same curve."""
-    if cell.card.deterministic:
+def repeated_result(subject: Subject) -> Iterator[Flag]:
+    """Runs with different seeds that end in the same weights or the same curve."""
+    if subject.card.deterministic:
         return
     hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
     curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
-    # A curve that hardly moves is no evidence: a collapsed network predicts one class, whose share
-    # is the same in every split. Nor are the weights where a function is solved.
-    for run in _sharing(_end, cell.runs):
+    # A nearly constant curve proves nothing: a collapsed network predicts one class, whose share is
+    # the same in every split. Nor do the weights of a function that was solved.
+    for run in _sharing(_end, subject.runs):
         points = [(point.val, point.test) for point in run.curve]
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
             curves.setdefault(curve, {}).setdefault(_problem(run), run)
-    for run in _sharing(lambda run: run.weights_sha256, cell.runs):
-        if run.weights_sha256 and not (cell.card.family == "functions" and _solved(run)):
+    for run in _sharing(lambda run: run.weights_sha256, subject.runs):
+        if run.weights_sha256 and not (subject.card.family == "functions" and _solved(run)):
             hashes.setdefault(run.weights_sha256, {}).setdefault(_problem(run), run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
@@ -103,7 +102,7 @@ def repeated_result(cell: Subject) -> Iterator[Flag]:
 
 
 def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs whose `part` is that of a run of another problem: the rest need no closer look."""
+    """The runs whose `part` equals that of a run with other seeds."""
     problems: dict[object, tuple[str, int]] = {}
     shared = set()
     for run in runs:
@@ -114,25 +113,25 @@ def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> 
 
 
 def _end(run: RunRecord) -> tuple[float, float] | None:
-    """Where the curve of a run ends; None without a curve."""
+    """Scores of the last point of the curve; None without a curve."""
     return (run.curve[-1].val, run.curve[-1].test) if run.curve else None
 
 
 def _problem(run: RunRecord) -> tuple[str, int]:
-    """What the seeds of a run depend on."""
+    """Equal for runs with the same seeds, of one task."""
     return run.spec.purpose, run.spec.repetition
 
 
 def _solved(run: RunRecord) -> bool:
-    """Whether every start of a function ended in its minimum."""
+    """Whether every start of a function reached the minimum."""
     last = {point.start: point.val for point in run.curve}
     return min(last.values(), default=0.0) >= 1.0
 
 
-def cost(cell: Subject) -> Iterator[Flag]:
-    """CPU time, measured outside the worker, against passes and seconds, which it counts."""
+def cost(subject: Subject) -> Iterator[Flag]:
+    """More CPU time, measured outside of the worker, than its own counts can explain."""
     threaded, hidden = [], []
-    for run in cell.runs:
+    for run in subject.runs:
         usage, threads = run.usage, run.spec.compute.threads
         wall = threads * usage.wall_seconds
         if usage.cpu_seconds > CPU_OVER_WALL * wall + CPU_SLACK_SECONDS:
@@ -152,12 +151,12 @@ def cost(cell: Subject) -> Iterator[Flag]:
                 f"{most.wall_seconds:.2f} s, {most.train_seconds:.2f} s of it training",
                 runs=ids(found),
             )
-    yield from _cost_ratio(cell)
+    yield from _cost_ratio(subject)
 
 
-def _cost_ratio(cell: Subject) -> Iterator[Flag]:
-    """CPU seconds per pass over the reference method's on the same kind of machine."""
-    own, (theirs, n) = cpu_per_pass(cell.runs), cell.baseline.cost(machine_of(cell.runs[0]))
+def _cost_ratio(subject: Subject) -> Iterator[Flag]:
+    """CPU seconds per pass far from the reference method's on the same kind of machine."""
+    own, (theirs, n) = cpu_per_pass(subject.runs), subject.baseline.cost(subject.runs[0])
     if not own or not n:
         return
     ratio = median(own) / theirs
@@ -168,22 +167,22 @@ def _cost_ratio(cell: Subject) -> Iterator[Flag]:
             message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
             f"{theirs * 1e3:.3g} (n={n}): ratio {ratio:.2f}, expected "
             f"{low:g} to {high:g}",
-            runs=ids(cell.runs),
+            runs=ids(subject.runs),
         )
 
 
-def weight_distance(cell: Subject) -> Iterator[Flag]:
-    """How far the weights moved, against baselines that took as many steps."""
-    known, chance, sign = cell.baseline.moved, cell.card.metric.chance, cell.sign
+def weight_distance(subject: Subject) -> Iterator[Flag]:
+    """Weights that moved much further, or much less, than those of the baselines."""
+    known, chance, sign = subject.baseline.moved, subject.card.metric.chance, subject.sign
     far, still = [], []
-    for run in cell.runs:
+    for run in subject.runs:
         distance = distance_of(run)
         if distance is None:
             continue
         if distance > MAX_DISTANCE_RATIO * known.largest:
             far.append(run)
         # A quantization task starts from a trained network: it scores without a step.
-        if cell.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
+        if subject.card.family == "quantization" or sign * (val_of(run) - chance) < known.useful:
             continue
         if distance <= MIN_DISTANCE_RATIO * known.smallest(sign * val_of(run)):
             still.append(run)

@@ -1,4 +1,4 @@
-"""Signs in scores and curves: above what is possible, far from what the baselines show."""
+"""Signs in scores and curves: impossible values, and values far from the baselines'."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from assay.detectors.baselines import MIN_CURVES, CurveKey, Flag, Subject, ids, 
 CEILING_SIGMA = 4.5
 """Standard errors above the ceiling of noisy labels; one run in 300,000 by chance."""
 MAX_CHANCE = 1e-4
-"""A perfect score is odd where a run as good as the best baseline has this chance of one."""
+"""A perfect score is flagged if a run as good as the best baseline has a smaller chance of one."""
 OFFICIAL_TEST = 10_000
-"""Test examples where the card names none: those of CIFAR-10, CIFAR-100 and Fashion-MNIST."""
+"""Test examples if the card has no test split: those of CIFAR-10, CIFAR-100, Fashion-MNIST."""
 CONVERGENCE_SIGMA = 6.0
-"""Standard deviations of a run. Honest: at most 2.7 (lsq on digits_w2a2)."""
+"""Standard deviations over runs. Honest: at most 2.7 (lsq on digits_w2a2)."""
 GAP_SIGMA = 5.0
-"""Standard errors, beside the task's margin. Honest: at most 0.22 of that."""
+"""Standard errors, to which the task's margin is added. Honest: at most 0.22 of the sum."""
 
 
-def above_ceiling(cell: Subject) -> Iterator[Flag]:
-    """Scores that no method can have, or none that knows no more than the clean labels."""
-    card = cell.card
+def above_ceiling(subject: Subject) -> Iterator[Flag]:
+    """Scores that no method can have, even one that knows the true labels."""
+    card = subject.card
     if card.metric.unit == "share":
-        outside = [r for r in cell.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
+        outside = [r for r in subject.runs if not (0 <= val_of(r) <= 1 and 0 <= test_of(r) <= 1)]
         if outside:
             yield Flag(
                 code="above_ceiling",
@@ -33,22 +33,22 @@ def above_ceiling(cell: Subject) -> Iterator[Flag]:
                 runs=ids(outside),
             )
     if card.family == "functions":
-        yield from _above_area(cell)
+        yield from _above_area(subject)
     elif card.family == "noisy_labels" and card.recipe.get("noise") != "human":
-        yield from _above_noise(cell)
-    yield from _perfect(cell)
+        yield from _above_noise(subject)
+    yield from _perfect(subject)
 
 
-def _above_area(cell: Subject) -> Iterator[Flag]:
-    """`anytime` is an area that begins at (0, 0): even a solved first snapshot loses a triangle."""
-    budget = cell.card.budget.passes or cell.card.budget.batches
-    first = cell.card.evaluation.batches(cell.card.budget.batches)[0]
+def _above_area(subject: Subject) -> Iterator[Flag]:
+    """Areas that even an oracle cannot have: the curve starts at (0, 0), which costs a triangle."""
+    budget = subject.card.budget.passes or subject.card.budget.batches
+    first = subject.card.evaluation.batches(subject.card.budget.batches)[0]
     ceiling = 1 - first / (2 * budget)
-    floor = cell.card.recipe.get("gap_floor")
+    floor = subject.card.recipe.get("gap_floor")
     lowest = math.log10(floor) if isinstance(floor, float) else -math.inf
     found = [
         run
-        for run in cell.runs
+        for run in subject.runs
         if max(val_of(run), test_of(run)) > ceiling + 1e-9
         or (run.result and run.result.secondary.get("log10_gap", 0.0) < lowest - 1e-9)
     ]
@@ -61,10 +61,10 @@ def _above_area(cell: Subject) -> Iterator[Flag]:
         )
 
 
-def _above_noise(cell: Subject) -> Iterator[Flag]:
-    """An oracle that knows every true label agrees with 1 - noise_rate of the noisy val labels."""
-    rate, n_val = float(cell.card.recipe["noise_rate"]), int(cell.card.split["val"])
-    for group in cell.groups:
+def _above_noise(subject: Subject) -> Iterator[Flag]:
+    """Accuracy above 1 - noise_rate on noisy labels, which the true labels themselves have."""
+    rate, n_val = float(subject.card.recipe["noise_rate"]), int(subject.card.split["val"])
+    for group in subject.groups:
         mean = fmean(group.vals)
         sd = math.sqrt(rate * (1 - rate) / (n_val * len(group)))
         if mean > 1 - rate + CEILING_SIGMA * sd:
@@ -76,16 +76,16 @@ def _above_noise(cell: Subject) -> Iterator[Flag]:
             )
 
 
-def _perfect(cell: Subject) -> Iterator[Flag]:
-    """No error at all in most repetitions, where the best baseline makes many."""
-    if cell.card.family == "functions" or cell.card.metric.unit != "share":
+def _perfect(subject: Subject) -> Iterator[Flag]:
+    """No error in most repetitions, on a task where the best baseline makes many."""
+    if subject.card.family == "functions" or subject.card.metric.unit != "share":
         return
-    best = cell.baseline.best_test
+    best = subject.baseline.best_test
     if best is None:
         return
-    n_test = int(cell.card.split.get("test", OFFICIAL_TEST))
+    n_test = int(subject.card.split.get("test", OFFICIAL_TEST))
     chance = best**n_test
-    for group in cell.groups if chance < MAX_CHANCE else ():
+    for group in subject.groups if chance < MAX_CHANCE else ():
         perfect = [run for run in group if test_of(run) == 1.0]
         if 2 * len(perfect) >= len(group):
             yield Flag(
@@ -96,15 +96,15 @@ def _perfect(cell: Subject) -> Iterator[Flag]:
             )
 
 
-def fast_convergence(cell: Subject) -> Iterator[Flag]:
-    """Validation curves that lie many standard deviations of a run above every baseline's."""
-    if not cell.baseline.enough:
+def fast_convergence(subject: Subject) -> Iterator[Flag]:
+    """Validation curves many standard deviations better than every baseline's."""
+    if not subject.baseline.enough:
         return
-    for group in cell.groups:
+    for group in subject.groups:
         leads = [
             lead
             for key, values in group.curves.items()
-            if len(values) >= MIN_CURVES and (lead := _lead(key, values, cell))
+            if len(values) >= MIN_CURVES and (lead := _lead(key, values, subject))
         ]
         if leads:
             most = max(leads)
@@ -127,31 +127,32 @@ class _Lead(NamedTuple):
     spread: float
 
 
-def _lead(key: CurveKey, values: Sequence[float], cell: Subject) -> _Lead | None:
-    """Against the best mean, in units of the largest spread among the baselines and `values`.
+def _lead(key: CurveKey, values: Sequence[float], subject: Subject) -> _Lead | None:
+    """The lead over the best mean, in units of the largest spread of the baselines and `values`.
 
-    None where it is not above CONVERGENCE_SIGMA.
+    None if it is at most CONVERGENCE_SIGMA.
     """
-    level = cell.baseline.level(key)
+    level = subject.baseline.level(key)
     if level is None:
         return None
-    mean, best = fmean(values), level.highest if cell.sign > 0 else level.lowest
-    ahead, known = cell.sign * (mean - best), max(cell.card.metric.margin, level.spread)
+    mean, best = fmean(values), level.highest if subject.sign > 0 else level.lowest
+    ahead, known = subject.sign * (mean - best), max(subject.card.metric.margin, level.spread)
     if ahead / known <= CONVERGENCE_SIGMA:
-        return None  # whatever the spread of `values`: a larger one makes it less
+        return None  # a larger spread of `values` would only reduce it
     spread = max(known, sd(values))
     sigmas = ahead / spread
     return _Lead(sigmas, key[1], mean, best, spread) if sigmas > CONVERGENCE_SIGMA else None
 
 
-def val_test_gap(cell: Subject) -> Iterator[Flag]:
-    """Validation against what baselines with the same test score have there.
+def val_test_gap(subject: Subject) -> Iterator[Flag]:
+    """Validation scores far from those of baselines with the same test score.
 
-    A line through the chance level, where both are the same: noisy validation labels take more off
-    a good score than off a poor one. A free line would not hold far from the baselines.
+    These are predicted by a line through the chance level, where both scores are equal: noisy
+    validation labels reduce a good score more than a poor one. A line with a free intercept would
+    be wrong far from the baselines.
     """
-    if cell.card.family == "functions":
-        unequal = [run for run in cell.runs if val_of(run) != test_of(run)]
+    if subject.card.family == "functions":
+        unequal = [run for run in subject.runs if val_of(run) != test_of(run)]
         if unequal:
             yield Flag(
                 code="val_test_gap",
@@ -159,13 +160,13 @@ def val_test_gap(cell: Subject) -> Iterator[Flag]:
                 runs=ids(unequal),
             )
         return
-    gap, chance = cell.baseline.gap, cell.card.metric.chance
+    gap, chance = subject.baseline.gap, subject.card.metric.chance
     if gap is None:
         return
-    for group in cell.groups:
+    for group in subject.groups:
         excess = fmean(group.residuals(gap.slope, chance))
         band = GAP_SIGMA * gap.spread * math.sqrt(1 / len(group) + 1 / gap.n)
-        band += cell.card.metric.margin
+        band += subject.card.metric.margin
         if abs(excess) > band:
             yield Flag(
                 code="val_test_gap",

@@ -1,7 +1,6 @@
-"""What a submission's source says without being run: the hooks it defines, data hidden in it, and
-how much of it is another submission's.
+"""Signs in a submission's source: hooks it defines, data hidden in it, likeness to other sources.
 
-A submission's source is a mapping from file name to bytes. Nothing here executes or imports it.
+A source is a mapping from file name to bytes. It is read as text and never executed or imported.
 """
 
 from __future__ import annotations
@@ -13,18 +12,15 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from assay.cards import HOOKS
 
 Source = Mapping[str, bytes]
-_Files = tuple[tuple[str, bytes], ...]
-"""A source that can be a key: a board asks of one submission once per task."""
 
 MAX_BYTES = 40_000
-"""All files together. The largest of the 25 submissions of this checkout has 5.3 kB."""
+"""Of all files together. The largest of the 25 submissions of this checkout has 5.3 kB."""
 MAX_ENTROPY = 5.4
 """Bits per byte over a window. Of 25 submissions: at most 5.13; base64 has 6, compression 8."""
 ENTROPY_WINDOW = 1024
@@ -42,22 +38,16 @@ _LINES = re.compile(rb"^[-=_#]+$")
 
 NEAR = 0.9
 """Likeness from which a submission is flagged; a copy with other names and numbers has 1.0. Of the
-300 pairs of 25 submissions the nearest is adam and amsgrad, which one argument tells apart: 0.87.
-"""
+300 pairs of 25 submissions the nearest, adam and amsgrad, differ in one argument and have 0.87."""
 SHINGLE = 6
 MIN_LABELS = 40
-"""Less code than this is nobody's: a method that overrides nothing has 3 labels."""
+"""Shorter code is not compared: a method that overrides nothing has 3 labels."""
 
 
 def defined_hooks(source: Source) -> frozenset[str]:
     """Hooks that any class in the files defines, or binds by assignment."""
-    return _hooks(_frozen(source))
-
-
-@lru_cache(maxsize=1024)
-def _hooks(files: _Files) -> frozenset[str]:
     found: set[str] = set()
-    for tree in _trees(dict(files)).values():
+    for tree in _trees(source).values():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 found |= {name for statement in node.body for name in _bound(statement)}
@@ -77,7 +67,7 @@ def _bound(node: ast.AST) -> list[str]:
 
 
 def _trees(source: Source) -> dict[str, ast.Module]:
-    """The syntax tree of every Python file that has one."""
+    """Syntax trees of the Python files that can be parsed, by name."""
     trees = {}
     for name, data in sorted(source.items()):
         if name.endswith(".py"):
@@ -90,12 +80,7 @@ def _trees(source: Source) -> dict[str, ast.Module]:
 
 def oddities(source: Source) -> list[str]:
     """What looks like data rather than code, one line each with the number and its limit."""
-    return list(_oddities(_frozen(source)))
-
-
-@lru_cache(maxsize=1024)
-def _oddities(files: _Files) -> tuple[str, ...]:
-    source, found = dict(files), []
+    found = []
     total = sum(map(len, source.values()))
     if total > MAX_BYTES:
         found.append(f"the source has {total:,} bytes, expected at most {MAX_BYTES:,}")
@@ -117,7 +102,7 @@ def _oddities(files: _Files) -> tuple[str, ...]:
     found += [f"{name}: cannot be parsed as Python" for name in unread]
     for name, tree in trees.items():
         found += [f"{name}, line {line}: {text}" for line, text in _literals(tree)]
-    return tuple(found)
+    return found
 
 
 def max_entropy(data: bytes) -> float:
@@ -133,7 +118,7 @@ def _entropy(window: bytes) -> float:
 
 
 def _literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Long strings, long numbers and tables of numbers: line and what it is."""
+    """Long strings, long numbers and tables of numbers: each with its line."""
     docstrings = {id(node) for node in _docstrings(tree)}
     inside: set[int] = set()
     total = 0
@@ -158,7 +143,7 @@ def _literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _characters(value: object) -> int:
-    """How much a literal can hold."""
+    """Characters of data that a literal can hold."""
     if isinstance(value, (str, bytes)):
         return len(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, complex)):
@@ -183,22 +168,19 @@ class Shape:
     """A submission's code without its names, numbers, strings and docstrings."""
 
     sequence: tuple[str, ...]
-    """Every node in the order of the text; a label is the node's type and the names of others'."""
+    """A label for every node, in the order of the text; see _label."""
     shingles: frozenset[tuple[str, ...]]
-    """Runs of SHINGLE labels."""
+    """Every SHINGLE labels in a row."""
 
 
 def shape(source: Source) -> Shape:
-    """The normalised code of all Python files. What a file binds itself is erased, so renaming
-    changes nothing; names from torch and the suite stay, because they are what the code does.
+    """The normalised code of all Python files.
+
+    Names that a file binds itself are dropped, so that renaming changes nothing. Names from torch
+    and the suite stay: they say what the code does.
     """
-    return _shape(_frozen(source))
-
-
-@lru_cache(maxsize=1024)
-def _shape(files: _Files) -> Shape:
     labels: list[str] = []
-    for tree in _trees(dict(files)).values():
+    for tree in _trees(source).values():
         docstrings = {id(node) for node in _docstrings(tree)}
         labels += _labels(tree, _Names.of(tree), docstrings)
     windows = zip(*(labels[start:] for start in range(SHINGLE)), strict=False)
@@ -207,7 +189,7 @@ def _shape(files: _Files) -> Shape:
 
 @dataclass(frozen=True)
 class _Names:
-    """What a file binds itself and could call anything."""
+    """Names that a file binds itself, so that its author can choose them freely."""
 
     variables: set[str]
     attributes: set[str]
@@ -231,7 +213,7 @@ class _Names:
         return names
 
     def of_others(self, node: ast.AST) -> str:
-        """The name in `node` that this file cannot choose, or nothing."""
+        """The name in `node` that the file's author cannot choose; empty if there is none."""
         if isinstance(node, ast.Attribute):
             base = node.value
             outside = isinstance(base, ast.Name) and base.id in self.imported
@@ -256,7 +238,7 @@ def _labels(tree: ast.Module, names: _Names, docstrings: set[int]) -> Iterator[s
 
 
 def _label(node: ast.AST, names: _Names) -> str:
-    """The node's type and, if it names what others define, that name."""
+    """The node's type and, if it names something defined elsewhere, that name."""
     if isinstance(node, ast.Constant):
         return type(node.value).__name__
     return f"{type(node).__name__}:{names.of_others(node)}"
@@ -272,48 +254,34 @@ def likeness(one: Shape, other: Shape, weights: Mapping[tuple[str, ...], float])
 
 
 class Library:
-    """Sources by slug, made ready once to be held against one after another.
-
-    What was found is kept by the library itself: to hash or compare its sources takes longer.
-    """
+    """The sources of submissions by slug, parsed once to be compared with others."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
-        self.files = tuple((slug, _frozen(source)) for slug, source in sorted(sources.items()))
+        self.shapes = {slug: shape(source) for slug, source in sources.items()}
+        self.cards = {slug: _card(source) for slug, source in sources.items()}
 
 
-def resemblances(source: Source, others: Mapping[str, Source] | Library) -> list[tuple[str, float]]:
-    """The submissions among `others` that `source` is like, with the likeness, most alike first.
+def resemblances(source: Source, library: Library) -> list[tuple[str, float]]:
+    """Slugs of the submissions that `source` resembles and the likeness, the largest first.
 
-    A shingle weighs less the more submissions have it: what everyone writes is nobody's. Left out
-    are the submission itself and relatives that the cards declare: `supersedes`, `derived_from`,
-    or the same paper.
+    A shingle weighs less the more submissions have it. Left out are the submission itself and
+    relatives that the cards declare: `supersedes`, `derived_from`, or the same paper.
     """
-    library = others if isinstance(others, Library) else Library(others)
-    return list(_resemblances(_frozen(source), library))
-
-
-@lru_cache(maxsize=1024)
-def _resemblances(source: _Files, library: Library) -> tuple[tuple[str, float], ...]:
-    own = _shape(source)
+    own = shape(source)
     if len(own.sequence) < MIN_LABELS:
-        return ()
-    shapes = {slug: _shape(other) for slug, other in library.files}
-    cards = {slug: _card(dict(other)) for slug, other in library.files}
+        return []
+    shapes = library.shapes
     seen = Counter(shingle for one in (own, *shapes.values()) for shingle in one.shingles)
     n = len(shapes) + 1
     weights = {shingle: math.log1p(n / count) for shingle, count in seen.items()}
-    card = _card(dict(source))
+    card = _card(source)
     found = [
         (slug, likeness(own, other, weights))
         for slug, other in shapes.items()
-        if not _related(card, cards[slug], slug)
+        if not _related(card, library.cards[slug], slug)
     ]
     near = (pair for pair in found if pair[1] >= NEAR)
-    return tuple(sorted(near, key=lambda pair: (-pair[1], pair[0])))
-
-
-def _frozen(source: Source) -> _Files:
-    return tuple(sorted(source.items()))
+    return sorted(near, key=lambda pair: (-pair[1], pair[0]))
 
 
 def _card(source: Source) -> dict[str, Any]:
@@ -325,7 +293,7 @@ def _card(source: Source) -> dict[str, Any]:
 
 
 def _related(card: Mapping[str, Any], other: Mapping[str, Any], slug: str) -> bool:
-    """Whether the cards say that one comes from the other."""
+    """Whether the cards say that one submission comes from the other, or both from one paper."""
     if card.get("slug") == slug:
         return True
     for one, named in ((card, slug), (other, card.get("slug"))):

@@ -1,4 +1,4 @@
-"""TODO: cells."""
+"""A cell: one method on one task, with its hyperparameter points, runs and study record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from assay.engine.descriptions import describe_method, reference_space
 from assay.engine.points import study_points
-from assay.engine.pool import Description, Pool
+from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX
 from assay.errors import AssayError
+from assay.messages import Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import (
     Compute,
@@ -42,8 +44,8 @@ class Cell:
     compute: Compute
     preset: Preset
     epoch: str | None = None
-    """Whose hidden seeds the repetitions have. Tuning stays public: what it selected cannot
-    have been fitted to seeds that nobody knew, and the K runs are not paid for twice."""
+    """The epoch whose hidden seeds the repetitions have. Tuning keeps the public seeds: its runs
+    need not be done again, and what it selects cannot have been fitted to the hidden ones."""
 
     @property
     def r(self) -> int:
@@ -58,7 +60,7 @@ class Cell:
 
     @cached_property
     def study_id(self) -> str:
-        """Id of the study record."""
+        """Id of the cell's study record."""
         return study_id(
             self.task_ref,
             self.method_ref,
@@ -84,7 +86,7 @@ class Cell:
 
     @cached_property
     def tuning(self) -> list[RunSpec]:
-        """The K tuning runs; all share one split, so that points are compared like with like."""
+        """The K tuning runs; all have the same split, so that their scores can be compared."""
         return [self.spec(point, "tuning", 0) for point in self.points]
 
     def repetitions(self, point: dict[str, Value]) -> list[RunSpec]:
@@ -93,12 +95,12 @@ class Cell:
 
     @property
     def n_runs(self) -> int:
-        """Runs at most: fewer if the defaults win the tuning."""
+        """Most runs there can be; fewer if tuning selects the defaults."""
         return len(self.points) + self.r + self.r_defaults
 
     @property
     def r_defaults(self) -> int:
-        """Repetitions of the defaults beside those of the selected point."""
+        """Repetitions of the defaults, besides those of the selected point."""
         fixed = self.task.card.deterministic
         return RULESET.r_defaults(self.preset, len(self.points), deterministic=fixed)
 
@@ -115,7 +117,7 @@ def make_cells(
     """Cells with their search spaces, as workers describe the methods.
 
     Raises:
-        PluginError: a method cannot be loaded; all such problems at once.
+        AssayError: methods cannot be loaded; names all of them.
     """
     described: dict[str, Description] = {}
     references: dict[str, Space] = {}
@@ -123,7 +125,7 @@ def make_cells(
     for _, method in pairs:
         if method.card.slug not in described:
             try:
-                described[method.card.slug] = pool.describe(method)
+                described[method.card.slug] = describe_method(pool, method)
             except AssayError as error:
                 problems.append(str(error))
                 described[method.card.slug] = Description(hooks=[], spaces={})
@@ -135,7 +137,7 @@ def make_cells(
         space = description.spaces[task.card.family]
         if "configure_optimizer" not in description.hooks:
             if task.card.slug not in references:
-                references[task.card.slug] = pool.reference_space(task)
+                references[task.card.slug] = reference_space(pool, task)
             space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
         refs = (task_ref(task), method_ref(method))
         epoch = pool.epoch.name if pool.epoch else None
@@ -188,6 +190,6 @@ def missing_runs(cells: Sequence[Cell], store: Store) -> Iterator[tuple[Cell, in
         if study is None:
             yield cell, missing + cell.n_runs - len(cell.tuning)
         else:
-            ids = {*study.selected_runs, *study.default_runs}
+            ids = set(study.repetition_ids)
             done = sum(store.run_path(*slugs, run_id).is_file() for run_id in ids)
             yield cell, missing + len(ids) - done

@@ -1,79 +1,129 @@
-"""The supervisor's side of its children: JSON lines with them, files for a worker and from it."""
+"""The supervisor's side of its child processes: the scorer and the workers.
+
+Messages (assay.messages) travel as JSON lines; files for a worker go to its inbox, and what a run
+left comes back from its results folder.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import shutil
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from assay.errors import WorkerError
+from pydantic import BaseModel, ValidationError
+
+from assay.errors import (
+    AssayError,
+    BadWeights,
+    DataError,
+    PluginError,
+    StorageError,
+    WorkerError,
+)
 from assay.identity import bare
+from assay.messages import (
+    Done,
+    Ended,
+    Machine,
+    ProbeMethod,
+    ProbeResume,
+    ProbeTask,
+    Run,
+    ScorerError,
+    ScorerRequest,
+    WorkerRequest,
+)
 from assay.plugins.registry import source_files
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox import launch
 from assay.sandbox.mechanisms import Box
 from assay.untrusted.files import open_regular
 
-START_SECONDS = 180.0
+START_SECONDS, SCORER_SECONDS = 180.0, 7200.0
+MAX_ANSWER_BYTES = 64_000_000
 READABLE, READABLE_FOLDER = 0o644, 0o755
-"""The worker may be another user; who it is not meant for cannot reach the folder above."""
+"""The worker may be another user. Others are kept out by the rights of the folder above."""
+
+Answer = TypeVar("Answer", bound=BaseModel)
+ERRORS: dict[str, type[AssayError]] = {
+    "data": DataError,
+    "task": PluginError,
+    "weights": BadWeights,
+    "scorer": WorkerError,
+}
+"""What is raised for a ScorerError, by its kind."""
+
+
+def disk_full(folder: Path) -> StorageError:
+    """The error for a full disk, on which `folder` is the supervisor's."""
+    return StorageError(f"the disk is full ({folder.parent}): free some space")
 
 
 class ChildProcess:
-    """A child process that answers JSON lines."""
+    """A child process that answers each line it is sent with one line."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process, self._log = process, log
         self._lock = threading.Lock()
-        self.hello: dict[str, Any] = {}
 
-    def wait_ready(self) -> None:
-        """Block until the child has imported what it needs."""
-        self.hello = self._read(START_SECONDS)["ready"]
-
-    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """One request, one answer.
+    def exchange(self, message: BaseModel, seconds: float) -> bytes:
+        """Send one message and return the line that answers it.
 
         Raises:
+            PluginError: the message cannot be written, as a path in it is not UTF-8.
             WorkerError: the child died or did not answer within `seconds`.
         """
+        try:
+            line = message.model_dump_json().encode() + b"\n"
+        except ValueError as error:  # half a character in the name of a file
+            raise PluginError(f"cannot be written as UTF-8: {error}") from error
         with self._lock:
             stdin = self._process.stdin
             assert stdin is not None
             try:
-                stdin.write(json.dumps(request).encode() + b"\n")
+                stdin.write(line)
                 stdin.flush()
-            except (OSError, ValueError) as error:  # it died, or was let go
-                raise WorkerError(self._epitaph()) from error
-            return self._read(seconds)
+            except (OSError, ValueError) as error:  # it died, or was closed
+                raise WorkerError(self._exit_message()) from error
+            return self.read_line(seconds)
 
-    def _read(self, seconds: float) -> dict[str, Any]:
+    def read_line(self, seconds: float) -> bytes:
+        """Return the child's next line. Raises as `exchange`."""
         stdout = self._process.stdout
         assert stdout is not None
         ready, _, _ = select.select([stdout], [], [], seconds)
-        line = stdout.readline() if ready else b""
+        line = stdout.readline(MAX_ANSWER_BYTES) if ready else b""
         if not line.endswith(b"\n"):
             self.kill()
-            raise WorkerError(self._epitaph())
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            raise WorkerError(self._exit_message())
+        return line
 
-    def _epitaph(self) -> str:
-        words = tail(self._log, 2000).strip()
-        code = self._process.poll()
-        said = f"; its last words:\n{words}" if words else ""
-        return f"{self._process.args[-1]!s:.40} ended unexpectedly (exit code {code}){said}"  # type: ignore[index]
+    def malformed(self, error: ValidationError) -> WorkerError:
+        """Kill a child that answered nonsense; the error to raise."""
+        self.kill()
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        return WorkerError(f"{self._name} gave a malformed answer: {where}: {first['msg']}")
+
+    @property
+    def _name(self) -> str:
+        return f"{self._process.args[-1]!s:.40}"  # type: ignore[index]
+
+    def _exit_message(self) -> str:
+        log = tail(self._log, 2000).strip()
+        said = f"; the end of its log:\n{log}" if log else ""
+        return f"{self._name} ended unexpectedly (exit code {self._process.poll()}){said}"
 
     def kill(self) -> None:
-        """Close its stdin: a worker kills its run and goes. Kill it if it stays."""
+        """Close its stdin, at which a worker ends its run and itself; kill it if it stays."""
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -81,11 +131,11 @@ class ChildProcess:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # with what stands around it
+                os.killpg(self._process.pid, signal.SIGKILL)  # with the sandbox around it
             self._process.wait()
 
     def close(self) -> None:
-        """End the child; nobody may be waiting for its answer."""
+        """End the child. No other thread may be waiting for its answer."""
         self.kill()
         if self._process.stdout:
             self._process.stdout.close()
@@ -95,15 +145,65 @@ class ScorerClient(ChildProcess):
     """The trusted process that holds labels."""
 
     def __init__(self, problems: Path, compute: Compute, log: Path) -> None:
+        """Start it.
+
+        Args:
+            problems: folder for the files that it prepares for workers.
+            compute: what numbers depend on.
+            log: for what it prints.
+        """
         with log.open("ab") as file:
-            process = launch.launch_scorer(
-                [str(problems)], compute=compute, log=file, extra=_passed_on()
+            process = subprocess.Popen(
+                [*launch.interpreter("assay.engine.scorer"), str(problems)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=launch.environment(compute, _data_variables()),
+                close_fds=True,
+                start_new_session=True,
+                cwd=Path(sys.prefix),
             )
         super().__init__(process, log)
+
+    def wait_ready(self) -> None:
+        """Block until the scorer has imported what it needs.
+
+        Raises:
+            WorkerError: it died or took too long.
+        """
+        try:
+            Done.model_validate_json(self.read_line(START_SECONDS))
+        except ValidationError as error:
+            raise self.malformed(error) from error
+
+    def ask(self, request: ScorerRequest, kind: type[Answer]) -> Answer:
+        """Have a request done and return its answer, which is a `kind`.
+
+        Raises:
+            DataError: the task's data are missing.
+            PluginError: the task is broken.
+            BadWeights: a run's weights cannot be scored.
+            StorageError: the disk is full.
+            WorkerError: the scorer died or failed.
+        """
+        line = self.exchange(request, SCORER_SECONDS)
+        try:
+            return kind.model_validate_json(line)
+        except ValidationError as malformed:
+            try:
+                failure = ScorerError.model_validate_json(line)
+            except ValidationError:
+                raise self.malformed(malformed) from malformed
+        if failure.kind != "weights" and "No space left" in failure.error:
+            raise disk_full(self._log.parent)
+        raise ERRORS[failure.kind](failure.error)
 
 
 class WorkerClient(ChildProcess):
     """A worker in its sandbox, with the folders that it shares with the supervisor."""
+
+    machine: Machine
+    """What the worker says of the machine; there once it is ready."""
 
     def __init__(
         self,
@@ -118,89 +218,99 @@ class WorkerClient(ChildProcess):
 
         Args:
             box: its folders, not made yet.
-            mechanism: see isolation.choose.
+            mechanism: how it is kept apart (sandbox.mechanisms.choose).
             compute: what numbers depend on.
             log: for what it prints itself.
             with_data: let it find data sets, which only `subprocess` can; it may load tasks then,
                 and no method.
         """
         box.make()
-        self._box, self._places = box, box.places(mechanism)
+        self._box, self._inbox = box, box.places(mechanism)[0]
+        extra = _data_variables() if with_data else {}
         with log.open("ab") as file:
-            process = launch.launch_worker(
-                box, mechanism, compute=compute, log=file, extra=_passed_on() if with_data else {}
-            )
+            process = launch.launch_worker(box, mechanism, compute=compute, log=file, extra=extra)
         super().__init__(process, log)
 
-    def do(self, request: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-        """Put a request's files into the inbox, have it done, move what it left to `folder`.
+    def wait_ready(self) -> None:
+        """Block until the worker has imported what it needs.
+
+        Raises:
+            WorkerError: it died or took too long.
+        """
+        try:
+            self.machine = Machine.model_validate_json(self.read_line(START_SECONDS))
+        except ValidationError as error:
+            raise self.malformed(error) from error
+
+    def do(self, request: WorkerRequest, folder: Path, seconds: float) -> Ended:
+        """Have a request done in a child of the worker.
 
         Args:
-            request: `method`, `task`, `train`, `starts` and `shared` are paths on this machine;
-                what the worker has added to `shared` is there afterwards.
-            folder: exists and is empty.
+            request: its paths are on this machine. What the child adds to `shared` is there
+                afterwards.
+            folder: exists and is empty; gets what else the child left.
             seconds: how long to wait.
 
         Raises:
-            WorkerError: see ask; or the worker found its sandbox other than it should be.
+            WorkerError: the worker died, did not answer, or found its sandbox other than it
+                should be.
         """
         try:
-            answer = self.ask(self._staged(request), seconds)
-            if answer["deviations"]:
+            ended = Ended.model_validate_json(self.exchange(self._staged(request), seconds))
+            if ended.deviations:
                 raise WorkerError(
                     "the sandbox is not as it should be, so nothing was run: "
-                    + "; ".join(answer["deviations"])
+                    + "; ".join(ended.deviations)
                 )
-            self._collect(folder, request.get("shared"))
+            self._collect(request, folder)
+        except ValidationError as error:
+            raise self.malformed(error) from error
         finally:
             for place in (self._box.inbox, self._box.results):
                 _clear(place)
-        return answer
+        return ended
 
-    def _staged(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The request with its paths as the worker names them, and the files there."""
-        inbox, inside = self._box.inbox, self._places[0]
-        staged = dict(request)
-        staged.pop("folder", None)
-        if "method" in request:
-            source = Path(request["method"])
-            _copy(source_files(source), inbox / "method", bare)
-            staged["method"] = str(inside / "method" / source.name)
-        if "task" in request:
-            task = Path(request["task"])
-            _copy(source_files(task / "task.py"), inbox / "task" / task.name)
-            staged["task"] = str(inside / "task" / task.name)
-        if "train" in request:
-            _link(request["train"], inbox / "train")
-            staged["train"] = str(inside / "train")
-        if "starts" in request:
-            for number, start in enumerate(request["starts"]):
+    def _staged(self, request: WorkerRequest) -> WorkerRequest:
+        """Put the request's files into the inbox; the request with their paths in the sandbox."""
+        inbox, inside = self._box.inbox, self._inbox
+        paths: dict[str, Any] = {}
+        if not isinstance(request, ProbeTask):
+            _copy(source_files(request.method), inbox / "method", bare)
+            paths["method"] = inside / "method" / request.method.name
+        if isinstance(request, Run | ProbeTask):
+            name = request.task.name
+            _copy(source_files(request.task / "task.py"), inbox / "task" / name)
+            paths["task"] = inside / "task" / name
+        if isinstance(request, Run):
+            _link(request.train, inbox / "train")
+            paths["train"] = inside / "train"
+            for number, start in enumerate(request.starts):
                 _link(start, inbox / f"start{number}")
-            n = len(request["starts"])
-            staged["starts"] = [str(inside / f"start{number}") for number in range(n)]
-        if "shared" in request:
-            shutil.copytree(request["shared"], inbox / "shared", copy_function=_copy_readable)
+            paths["starts"] = [inside / f"start{n}" for n in range(len(request.starts))]
+        if isinstance(request, ProbeMethod | ProbeResume | ProbeTask):
+            shutil.copytree(request.shared, inbox / "shared", copy_function=_copy_readable)
             for folder in (inbox / "shared", *(inbox / "shared").iterdir()):
                 if folder.is_dir():
                     folder.chmod(READABLE_FOLDER)
-            staged["shared"] = str(inside / "shared")
-        return staged
+            paths["shared"] = inside / "shared"
+        return request.model_copy(update=paths)
 
-    def _collect(self, folder: Path, shared: str | None) -> None:
-        """Move results to where they were asked for."""
+    def _collect(self, request: WorkerRequest, folder: Path) -> None:
+        """Move what the child left to `folder`, and to the request's `shared`."""
         results = self._box.results
-        if shared is not None and (results / "shared").is_dir():
-            shutil.copytree(results / "shared", shared, dirs_exist_ok=True, symlinks=True)
+        left = results / "shared"
+        if isinstance(request, ProbeMethod | ProbeResume | ProbeTask) and left.is_dir():
+            shutil.copytree(left, request.shared, dirs_exist_ok=True, symlinks=True)
         for name in os.listdir(results):
             if name != "shared":
                 (results / name).rename(folder / name)
 
 
 def _copy(files: list[Path], folder: Path, of_python: Callable[[bytes], bytes] = bytes) -> None:
-    """Put files into a new folder, Python files as `of_python` leaves them."""
+    """Copy files into a new folder, Python files through `of_python`."""
     folder.mkdir(parents=True)
     for path in files:
-        with contextlib.suppress(FileNotFoundError):  # its absence is told by who loads it
+        with contextlib.suppress(FileNotFoundError):  # whoever loads it reports that
             data, target = path.read_bytes(), folder / path.name
             target.write_bytes(of_python(data) if path.suffix == ".py" else data)
             target.chmod(READABLE)
@@ -211,14 +321,14 @@ def _copy_readable(source: str | Path, target: str | Path) -> None:
     os.chmod(target, READABLE)
 
 
-def _link(source: str, target: Path) -> None:
-    """The same file under another name: a data set is in memory once for all workers."""
+def _link(source: Path, target: Path) -> None:
+    """Hard-link a file, so that a data set is in memory once for all workers."""
     os.link(source, target)
     target.chmod(READABLE)
 
 
 def _clear(folder: Path) -> None:
-    """Empty a folder of files that we put there."""
+    """Empty a folder that only trusted code wrote to."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -227,13 +337,13 @@ def _clear(folder: Path) -> None:
 
 
 def tail(path: Path, n_bytes: int) -> str:
-    """The end of a log, which may have grown long."""
+    """The last `n_bytes` of a log, as text."""
     with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
         return file.read(n_bytes).decode(errors="replace")
 
 
-def _passed_on() -> dict[str, str]:
-    """The few variables that data loading needs; no worker that loads a method gets them."""
+def _data_variables() -> dict[str, str]:
+    """The variables that loading data needs; no worker that loads a method gets them."""
     names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,12 +1,12 @@
-"""The mirror: what the JSON records say, in MLflow and Optuna, for people who look there.
+"""Copies the JSON records to MLflow and Optuna, for people who use those.
 
-The records are the truth. Mirroring runs in a thread of its own, catches up with whatever an
-interrupted command left out, and only warns when it fails.
+The records are what counts. Mirroring runs in a thread of its own, adds what an interrupted command
+left out, and only warns when it fails.
 
 In MLflow: one experiment per task; one parent run per tuned method, which gets the repetitions'
 mean score and the pictures of its cell when the command ends; one nested run per record, with its
-hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). The way back,
-from a record to its MLflow run, stands in the results folder (Store.mlflow_runs).
+hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). Which MLflow run
+belongs to a record is kept in the results folder (Store.mlflow_runs).
 """
 
 from __future__ import annotations
@@ -136,7 +136,10 @@ class Mirror:
         return self._known[task]
 
     def _create_experiment(self, name: str) -> str:
-        """Beside an SQLite file MLflow would put pictures into the folder one happens to be in."""
+        """Create an experiment whose files go to the results folder.
+
+        With an SQLite file MLflow would write them to the current folder.
+        """
         folder = self._store.root.resolve() / "mlflow-artifacts" / name
         own = self._uri.startswith("sqlite:")
         created: str = self._client.create_experiment(

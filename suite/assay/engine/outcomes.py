@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from assay.engine.clients import tail
+from assay.engine.clients import Answer, tail
 from assay.errors import PluginError
-from assay.records.schema import Checks, Outcome, Status
+from assay.messages import Ended, Outcome, Refusal, Scored
+from assay.records.schema import Checks, Status
 from assay.sandbox.limits import TIMES, allowed, explained
 from assay.untrusted.files import read_regular
 
+OUTCOME = "outcome.json"
 MAX_OUTCOME_BYTES = 16_000_000
 
 
@@ -22,41 +21,63 @@ class DidNotEnd(PluginError):
     """A plugin that was stopped because it took too long."""
 
 
+class Refused(PluginError):
+    """A plugin that cannot be loaded, or declares something malformed; says why itself."""
+
+
 def read_outcome(folder: Path) -> Outcome | None:
-    """What the child left, or None; it is untrusted, so anything odd counts as nothing."""
+    """What a run left, or None where that is missing or malformed."""
     try:
-        return Outcome.model_validate_json(read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES))
+        return Outcome.model_validate_json(read_regular(folder / OUTCOME, MAX_OUTCOME_BYTES))
     except (OSError, ValidationError):
         return None
 
 
-def answer_of(ended: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-    """What a child that was not a run left.
+def read_answer(ended: Ended, folder: Path, seconds: float, kind: type[Answer]) -> Answer:
+    """The `kind` that a child other than a run left.
+
+    Args:
+        ended: what the worker measured of it.
+        folder: where its answer and its log lie.
+        seconds: wall time it was given.
+        kind: the answer to expect.
 
     Raises:
         DidNotEnd: it was stopped after `seconds`.
-        PluginError: it left nothing; how it ended.
+        Refused: it said why it could not do what it was asked for.
+        PluginError: it left no answer or a malformed one.
     """
     try:
-        answer: dict[str, Any] = json.loads(
-            read_regular(folder / "outcome.json", MAX_OUTCOME_BYTES)
-        )
-    except (OSError, ValueError, RecursionError) as error:
-        if ended["limit"] == "wall time":
+        data = read_regular(folder / OUTCOME, MAX_OUTCOME_BYTES)
+    except OSError as error:
+        if ended.limit == "wall time":
             raise DidNotEnd(f"did not end within {seconds:g} s") from error
         raise PluginError(_how_it_ended(ended, folder, seconds)) from error
-    return answer
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as malformed:
+        try:
+            refusal = Refusal.model_validate_json(data)
+        except ValidationError:
+            first = malformed.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "it"
+            raise PluginError(f"gave a malformed answer: {where}: {first['msg']}") from malformed
+    raise Refused(refusal.error)
 
 
-def checks(outcome: Outcome | None, scored: Mapping[str, Any]) -> Checks | None:
-    """What the worker said beside what the scorer found."""
-    if outcome is None or "checks" not in scored:
+def checks(outcome: Outcome | None, scored: Scored | None) -> Checks | None:
+    """What the run said beside what the scorer found; None for a run that was not scored."""
+    if outcome is None or scored is None:
         return None
-    return Checks(first_losses=outcome.first_losses, **scored["checks"])
+    return Checks(
+        first_losses=outcome.first_losses,
+        reference_first_losses=scored.reference_first_losses,
+        weight_distances=scored.weight_distances,
+    )
 
 
 def verdict(
-    ended: Mapping[str, Any], outcome: Outcome | None, folder: Path, seconds: float
+    ended: Ended, outcome: Outcome | None, folder: Path, seconds: float
 ) -> tuple[Status, str]:
     """Status and message of a run.
 
@@ -66,8 +87,8 @@ def verdict(
         folder: where its log lies.
         seconds: wall time it was given.
     """
-    if ended["limit"] is not None:
-        status: Status = "out_of_budget" if ended["limit"] in TIMES else "failed"
+    if ended.limit is not None:
+        status: Status = "out_of_budget" if ended.limit in TIMES else "failed"
         return status, _how_it_ended(ended, folder, seconds)
     if outcome is None:
         return "failed", _how_it_ended(ended, folder, seconds)
@@ -75,17 +96,20 @@ def verdict(
     return outcome.status, explained(outcome.message) if failed else outcome.message
 
 
-def _how_it_ended(ended: Mapping[str, Any], folder: Path, seconds: float) -> str:
-    """One line for a run that left no outcome."""
-    if ended["limit"] == "wall time":
+def _how_it_ended(ended: Ended, folder: Path, seconds: float) -> str:
+    """One line about a child that left no outcome."""
+    if ended.limit == "wall time":
         return f"stopped after {seconds:g} s, the task's limit on wall time"
-    if ended["limit"] is not None:
-        return f"stopped: over the limit on {ended['limit']} ({allowed(ended['limit'], seconds)})"
+    if ended.limit is not None:
+        return f"stopped: over the limit on {ended.limit} ({allowed(ended.limit, seconds)})"
     try:
         lines = tail(folder / "output.log", 400).split("\n")
     except OSError:
         lines = []
     said = " | ".join(line.strip() for line in lines if line.strip())
-    code = ended["exit"]
-    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    how = (
+        f"was killed by signal {-ended.exit}"
+        if ended.exit < 0
+        else (f"exited with code {ended.exit}")
+    )
     return f"the method's process {how} without a result" + (f": {said}" if said else "")

@@ -1,8 +1,8 @@
 """From a selection of methods and tasks to records: plan, tune, repeat, resume.
 
-A cell is one (task, method). Its tuning runs come first; when all are recorded the best point on
-validation is selected, the study is recorded, and the paired repetitions follow. Whatever already
-has a record is not run again, so a killed command is continued by giving it again.
+A cell is one (task, method). Its tuning runs come first. When all are recorded, the best point on
+validation is selected, the study is recorded, and the paired repetitions follow. A run that has a
+record is not run again, so the same command continues one that was killed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from assay.engine.mirror import Mirror
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import AssayError, StorageError, WorkerError
-from assay.records.schema import (
-    RunRecord,
-    RunSpec,
-    StudyRecord,
-)
+from assay.records.schema import RunRecord, RunSpec, StudyRecord
 from assay.records.store import Store
 
 MAX_WORKER_ERRORS = 5
@@ -29,7 +25,7 @@ MAX_WORKER_ERRORS = 5
 
 @dataclass
 class Progress:
-    """What a command has done so far; handed to the observer after every run."""
+    """What a command has done so far; the observer gets it after every run."""
 
     total: int
     reused: int = 0
@@ -42,7 +38,7 @@ class Progress:
 
 @dataclass
 class _Study:
-    """A cell on its way."""
+    """A cell that is being run."""
 
     cell: Cell
     order: tuple[int, int]
@@ -120,9 +116,9 @@ class Pipeline:
             self._tuned(study)
 
     def _push(self, spec: RunSpec, study: _Study, phase: int) -> None:
-        """Order: task, then tuning before repetitions, then repetition by repetition.
+        """Queue a run: by task, then tuning before repetitions, then by repetition.
 
-        Runs of one repetition stand together, so that methods share its problem in memory.
+        So the runs of a repetition follow each other and share its problem in memory.
         """
         task_number, number = study.order
         key = (task_number, phase, spec.repetition, number)
@@ -145,7 +141,7 @@ class Pipeline:
             self._mirror.put(record, self._directions[task])
 
     def _tuned(self, study: _Study) -> None:
-        """All trials are in: select, record the study, queue the repetitions."""
+        """Select a point once all trials are done, record the study, queue the repetitions."""
         cell = study.cell
         record = self._store.study(cell.task_ref.slug, cell.method_ref.slug, cell.study_id)
         if record is None:
@@ -198,14 +194,18 @@ class Pipeline:
             self._observe(self.progress)
 
     def _worker_error(self, error: WorkerError) -> None:
-        """A run without a record: it is repeated by the next command, unless this goes on."""
+        """Note that a run got no record; the next command will do it. Give up after too many.
+
+        Raises:
+            WorkerError: `error`, the last of MAX_WORKER_ERRORS in a row.
+        """
         self.progress.problems.append(str(error))
         self._worker_errors += 1
         if self._worker_errors >= MAX_WORKER_ERRORS:
             raise error
 
     def _give_up(self, task: str, reason: str) -> None:
-        """A task whose data are missing takes none of the others with it."""
+        """Skip the rest of a task, whose data are missing; the others go on."""
         if task not in self._given_up:
             self._given_up.add(task)
             self.progress.problems.append(f"{task}: {reason}")

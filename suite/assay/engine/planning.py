@@ -1,4 +1,4 @@
-"""What the user asked to run: which methods on which tasks, and on what."""
+"""What the user asked to run: which methods on which tasks, and on which device."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from pathlib import Path
 
 from assay.epochs import Epoch
 from assay.errors import AssayError, PluginError, UnknownName
-from assay.plugins.registry import (
-    MethodEntry,
-    TaskEntry,
-    find_method,
-    illegal,
-)
-from assay.records.schema import (
-    Compute,
-)
+from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal
+from assay.records.schema import Compute
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
@@ -48,7 +41,7 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     """Legal (task, method) pairs; tells `say` which methods are left out.
 
     Raises:
-        PluginError: methods that are not there or called the same, all at once.
+        PluginError: methods that do not exist or share a name; names all of them.
         AssayError: no pair is legal.
     """
     methods, problems = [], []
@@ -79,7 +72,10 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
 
 
 def by_device(request: RunRequest, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
-    """Pairs by where they run: under "auto" a GPU takes every tier above lite."""
+    """Pairs grouped by device, each with its number of workers.
+
+    Under "auto" tasks above the lite tier go to a GPU if there is one.
+    """
     if request.accelerator not in ("auto", "cpu", "gpu"):
         raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
     if request.isa not in ("avx2", "native"):

@@ -1,7 +1,7 @@
-"""Tuning: hyperparameter points drawn in advance, selection on validation, Optuna's own study.
+"""Tuning: hyperparameter points drawn in advance, and finished tunings kept as Optuna studies.
 
-Nothing adapts: the points of a (method, task) depend on the search space and a derived seed alone,
-so runs may finish in any order and the first k points of a longer study are those of a shorter one.
+The points depend only on the search space and a derived seed, not on results. So runs may finish in
+any order, and the first k points of a longer study are those of a shorter one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def study_points(
 ) -> list[dict[str, Value]]:
     """The points of a study under the ruleset, defaults first.
 
-    The seed is the family's: methods with the same space try the same points, so that no method
-    wins by a luckier draw.
+    The seed is the family's, so methods with the same space try the same points and none wins by a
+    luckier draw.
     """
     seed = derive_seed(RULESET.seed_root, "points", family)
     return draw_points(space, RULESET.k(tier, preset), seed)
@@ -58,7 +58,7 @@ def draw_points(space: Space, k: int, seed: int) -> list[dict[str, Value]]:
         )
     study = optuna.create_study(sampler=sampler)
     first = {name: _encoded(found, space.defaults[name]) for name, found in ranges.items()}
-    # The sampler learns the space from a finished trial: trial 0 is one, whatever its value.
+    # The sampler takes the space from a finished trial; its value does not matter.
     study.add_trial(optuna.create_trial(params=first, distributions=distributions, value=0.0))
     for _ in range(k - 1):
         drawn = study.ask(distributions).params
@@ -85,16 +85,16 @@ def _decoded(found: FloatRange | IntRange | ChoiceRange, value: Any) -> Value:
 
 
 def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:
-    """Keep a finished tuning as an Optuna study in `url`, for Optuna's own tools; once."""
+    """Write a finished tuning to the Optuna storage `url`, unless it is there already."""
     name = f"{record.task.slug}/{record.method.slug}/{record.id}"
     study = optuna.create_study(
         storage=url, study_name=name, direction=direction, load_if_exists=True
     )
-    n_kept = len(study.get_trials(deepcopy=False))  # fewer than all after a kill
+    n_kept = len(study.get_trials(deepcopy=False))  # fewer than all if a command was killed
     distributions = _kept_distributions(record.space)
     states = {
         "completed": optuna.trial.TrialState.COMPLETE,
-        "diverged": optuna.trial.TrialState.COMPLETE,  # counts as the chance level, shown
+        "diverged": optuna.trial.TrialState.COMPLETE,  # with the chance level as its value
     }
     trials = []
     for trial in record.trials:

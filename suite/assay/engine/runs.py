@@ -1,20 +1,56 @@
-"""TODO: runs."""
+"""One run, from its spec to its record: prepare, train, score, write down."""
 
 from __future__ import annotations
 
+import datetime
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from assay import paths
+from assay import __version__, paths
+from assay.engine.clients import Answer, disk_full
+from assay.engine.outcomes import checks, read_outcome, verdict
+from assay.engine.scorer import SCORER_VERSION
+from assay.epochs import Epoch
+from assay.errors import BadWeights, EpochError
 from assay.identity import derive_seed, sha256
+from assay.messages import (
+    Ended,
+    Machine,
+    Outcome,
+    Prepare,
+    Prepared,
+    Run,
+    Score,
+    Scored,
+    ScorerRequest,
+    WorkerRequest,
+    WorkerSeeds,
+)
 from assay.plugins.registry import MethodEntry, TaskEntry
 from assay.records.schema import (
+    Compute,
+    CurvePoint,
+    Environment,
+    Mechanism,
+    RunRecord,
     RunSpec,
+    Status,
+    Usage,
 )
+from assay.ruleset import RULESET
+from assay.sandbox import mechanisms
+from assay.space import Value
+from assay.untrusted.text import plain_text
 
 REFERENCE_PREFIX = "reference."
+MIN_FREE_BYTES = 16_000_000
+MAX_MESSAGE = 2000
+"""Characters of a record's message."""
 
 
 @dataclass(frozen=True)
@@ -26,40 +62,195 @@ class Job:
     method: MethodEntry
 
 
-def _split_values(spec: RunSpec) -> dict[str, Any]:
-    """The method's own hyperparameters and the reference optimizer's."""
-    cut = len(REFERENCE_PREFIX)
-    items = spec.hyperparameters.items()
-    return {
-        "hyperparameters": {k: v for k, v in items if not k.startswith(REFERENCE_PREFIX)},
-        "reference": {k[cut:]: v for k, v in items if k.startswith(REFERENCE_PREFIX)},
+@dataclass(frozen=True)
+class Trained:
+    """What came of a run, before it is written down."""
+
+    status: Status
+    message: str
+    ended: Ended
+    outcome: Outcome | None
+    scored: Scored | None = None
+
+
+class Processes(Protocol):
+    """What a run needs: a scorer, a worker and what is known of them (engine.pool.Pool)."""
+
+    compute: Compute
+    epoch: Epoch | None
+    mechanism: Mechanism
+    machine: Machine
+    folder: Path
+    """For temporary files."""
+
+    def ask_scorer(self, request: ScorerRequest, kind: type[Answer]) -> Answer:
+        """Have the scorer do a request."""
+
+    def ask_worker(self, request: WorkerRequest, folder: Path) -> Ended:
+        """Have a worker do a request; what its child left is in `folder` then."""
+
+
+def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
+    """Do one run.
+
+    Args:
+        job: the run.
+        reproduce: the command that repeats it, for its record.
+        processes: where it is done.
+
+    Raises:
+        DataError: the task's data are missing.
+        EpochError: the spec has hidden seeds that were not given.
+        StorageError: the disk is full.
+        WorkerError: a process of ours died.
+    """
+    spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
+    repetition: dict[str, Any] = {
+        "task": job.task.folder,
+        "purpose": spec.purpose,
+        "repetition": spec.repetition,
+        "seed_root": seed_root,
     }
+    prepared = processes.ask_scorer(Prepare(**repetition), Prepared)
+    request = _request(job, seed_root, prepared)
+    with tempfile.TemporaryDirectory(dir=processes.folder, prefix=f"{spec.id}-") as name:
+        folder = Path(name)
+        ended = processes.ask_worker(request, folder)
+        outcome = read_outcome(folder)
+        status, message = verdict(ended, outcome, folder, request.seconds)
+        scored = None
+        if status == "failed":
+            _check_disk(processes.folder)
+        if outcome is not None and status == "completed":
+            try:
+                score = Score(
+                    **repetition,
+                    folder=folder,
+                    snapshots=outcome.snapshots,
+                    seeds=request.seeds,
+                    accelerator=spec.compute.accelerator,
+                )
+                scored = processes.ask_scorer(score, Scored)
+            except BadWeights as error:
+                status, message = "failed", str(error)
+    trained = Trained(status, message, ended, outcome, scored)
+    return _record(job, trained, reproduce, processes)
 
 
-def _worker_seeds(seed_root: str, spec: RunSpec, start: int) -> dict[str, int]:
-    """Seeds that decide batch order, augmentation and the method's own draws: the same for all."""
+def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
+    """What the worker is asked to do."""
+    own, reference = split_values(job.spec)
+    return Run(
+        method=job.method.source,
+        task=job.task.folder,
+        access=sorted(set(job.method.card.access) & set(job.task.card.access)),
+        seconds=job.task.card.budget.seconds,
+        hyperparameters=own,
+        reference=reference,
+        train=prepared.train,
+        starts=prepared.starts,
+        seeds=[worker_seeds(seed_root, job.spec, n) for n in range(len(prepared.starts))],
+    )
+
+
+def split_values(spec: RunSpec) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The method's own hyperparameters and the reference optimizer's."""
+    items, cut = spec.hyperparameters.items(), len(REFERENCE_PREFIX)
+    own = {key: value for key, value in items if not key.startswith(REFERENCE_PREFIX)}
+    return own, {key[cut:]: value for key, value in items if key not in own}
+
+
+def worker_seeds(seed_root: str, spec: RunSpec, start: int) -> WorkerSeeds:
+    """The seeds of one start: they depend on the task and the repetition, not on the method."""
     name = (spec.purpose, spec.task.slug, spec.repetition, "worker", start)
-    return {part: derive_seed(seed_root, *name, part) for part in ("order", "augment", "method")}
+    order, augment, method = (
+        derive_seed(seed_root, *name, part) for part in ("order", "augment", "method")
+    )
+    return WorkerSeeds(order=order, augment=augment, method=method)
 
 
-_SOURCE: dict[str, Any] = {}
+def _seed_root(spec: RunSpec, epoch: Epoch | None) -> str:
+    """The root of the run's seeds: the scorer gets it, a worker gets only seeds drawn from it."""
+    if spec.epoch is None:
+        return RULESET.seed_root
+    if epoch is None or epoch.name != spec.epoch:
+        raise EpochError(f"run {spec.id} has the hidden seeds of the epoch {spec.epoch}")
+    return epoch.seed_root
 
 
+def _check_disk(folder: Path) -> None:
+    """Raise StorageError on a full disk: a run that failed there says nothing of its method."""
+    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+        raise disk_full(folder)
+
+
+def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) -> RunRecord:
+    ended, outcome, scored = trained.ended, trained.outcome, trained.scored
+    device = "gpu" if processes.compute.accelerator == "gpu" else "cpu"
+    claimed = outcome.usage.model_dump() if outcome else {}
+    return RunRecord(
+        id=job.spec.id,
+        spec=job.spec,
+        family=job.task.card.family,
+        tier=job.task.card.tier,
+        status=trained.status,
+        message=plain_text(trained.message[:MAX_MESSAGE]),
+        result=scored.result if scored else None,
+        curve=_curve(outcome, scored) if outcome and scored else [],
+        usage=Usage(
+            **claimed,
+            wall_seconds=ended.wall_seconds,
+            cpu_seconds=ended.cpu_seconds,
+            peak_bytes=ended.peak_bytes,
+        ),
+        environment=Environment(
+            assay=__version__,
+            device=device,
+            **_source(),
+            **processes.machine.model_dump(exclude={"gpus"}),
+        ),
+        isolation=mechanisms.describe(processes.mechanism, ended.probe_hash),
+        scorer_version=SCORER_VERSION,
+        weights_sha256=scored.weights_sha256 if scored else None,
+        checks=checks(outcome, scored),
+        reproduce=reproduce,
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
+    return [
+        CurvePoint(
+            batch=entry.batch,
+            passes=entry.passes,
+            # Microseconds: more digits are noise that fills a bundle.
+            seconds=round(entry.seconds, 6),
+            train_loss=entry.train_loss,
+            start=entry.start,
+            val=point.val,
+            test=point.test,
+            x=point.x,
+            y=point.y,
+        )
+        for entry, point in zip(outcome.snapshots, scored.curve, strict=False)
+    ]
+
+
+@cache
 def _source() -> dict[str, Any]:
     """Commit and dirty flag of the checkout this runs from, and its lock file's hash, if any."""
-    if not _SOURCE:
-        root = paths.ROOT
-        lock = root / "constraints.txt"
-        _SOURCE["lock_hash"] = sha256(lock.read_bytes()) if lock.is_file() else None
-        _SOURCE["commit"] = _SOURCE["dirty"] = None
-        if (root / ".git").exists():
-            try:
-                head = _git(root, "rev-parse", "HEAD")
-                changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-                _SOURCE["commit"], _SOURCE["dirty"] = head, bool(changed)
-            except (OSError, subprocess.SubprocessError):
-                pass
-    return _SOURCE
+    root = paths.ROOT
+    lock = root / "constraints.txt"
+    found: dict[str, Any] = {"commit": None, "dirty": None}
+    found["lock_hash"] = sha256(lock.read_bytes()) if lock.is_file() else None
+    if (root / ".git").exists():
+        try:
+            head = _git(root, "rev-parse", "HEAD")
+            changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+            found |= {"commit": head, "dirty": bool(changed)}
+        except (OSError, subprocess.SubprocessError):
+            pass
+    return found
 
 
 def _git(root: Path, *arguments: str) -> str:

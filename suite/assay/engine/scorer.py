@@ -1,7 +1,8 @@
 """The scorer: a trusted process that holds every label, imports no plugin and scores weights.
 
-It makes each repetition's problem, gives the worker's part away as files, keeps the sealed part in
-memory, and scores snapshots in its own model. It speaks JSON lines with the supervisor.
+It makes each repetition's problem, writes the worker's part to files, keeps the sealed part in
+memory, and scores snapshots in its own model. It answers the supervisor in JSON lines
+(assay.messages).
 """
 
 from __future__ import annotations
@@ -15,18 +16,38 @@ import sys
 import tempfile
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from assay.errors import AssayError, BadWeights, DataError
+from assay.messages import (
+    SCORER_REQUEST,
+    DescribeTask,
+    Done,
+    MakeToys,
+    Prepare,
+    Prepared,
+    Score,
+    Scored,
+    ScoredPoint,
+    ScorerError,
+    ScorerRequest,
+    SnapshotEntry,
+    TaskDescription,
+    WorkerSeeds,
+    clip,
+)
 from assay.plugins.loading import load_task
+from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
 SCORER_VERSION = 1
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
+POINT_KEYS = ("val", "test", "x", "y")
+"""What a record keeps of a point of the curve."""
 _SNAPSHOT = re.compile(r"^start\d{1,4}-\d{1,9}\.safetensors$")
 
 
@@ -37,113 +58,116 @@ class _PreparedProblem:
     n_bytes: int
     layout: dict[str, tuple[str, tuple[int, ...]]]
     trainable: frozenset[str]
-    """Names of the model's parameters; what else a snapshot holds is no weight."""
+    """Names of the model's parameters; other tensors of a snapshot are buffers."""
     first_losses: dict[str, list[float | None]] = field(default_factory=dict)
-    """Reference first losses by the seeds they belong to: every method is issued the same."""
+    """Reference first losses by the seeds they belong to, which all methods share."""
 
 
 class _Scorer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tasks: dict[str, Task] = {}
-        self._problems: OrderedDict[str, _PreparedProblem] = OrderedDict()
+        self._tasks: dict[Path, Task] = {}
+        self._problems: OrderedDict[tuple[Path, str, int, str], _PreparedProblem] = OrderedDict()
 
-    def task(self, folder: str) -> Task:
+    def answer(self, request: ScorerRequest) -> BaseModel:
+        """Do a request."""
+        match request:
+            case DescribeTask():
+                return TaskDescription(reference=space_of(self.task(request.task).Reference))
+            case MakeToys():
+                from assay.families.toys import make_toys
+
+                make_toys(
+                    request.folder,
+                    request.families,
+                    binary=request.binary,
+                    requires=request.requires,
+                )
+                return Done()
+            case Prepare():
+                return self.prepare(request)
+            case Score():
+                return self.score(request)
+
+    def task(self, folder: Path) -> Task:
+        """The task in a folder, imported once."""
         if folder not in self._tasks:
-            self._tasks[folder] = load_task(Path(folder))
+            self._tasks[folder] = load_task(folder)
         return self._tasks[folder]
 
-    def describe_task(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The search space of the task's reference optimizer."""
-        return {"reference": space_of(self.task(request["task"]).Reference).model_dump(mode="json")}
-
-    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def prepare(self, request: Prepare) -> Prepared:
         """Files for the worker: training tensors and initial weights, nothing else."""
         kept = self._problem(request)
-        starts = [str(kept.folder / f"start{i}") for i in range(len(kept.problem.starts))]
-        return {"train": str(kept.folder / "train"), "starts": starts}
+        starts = [kept.folder / f"start{i}" for i in range(len(kept.problem.starts))]
+        return Prepared(train=kept.folder / "train", starts=starts)
 
-    def make_toys(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Toys for `assay check`, written to a folder."""
-        from assay.families.toys import make_toys
+    def score(self, request: Score) -> Scored:
+        """Scores of a run's snapshots.
 
-        return make_toys(request)
-
-    def score(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Scores of a run's snapshots; `bad` says why weights cannot be scored."""
-        kept, task = self._problem(request), self.task(request["task"])
-        try:
-            runs, digest = _load(Path(request["folder"]), request["snapshots"], kept, task)
-            scores = task.score(kept.problem, runs)
-        except BadWeights as error:
-            return {"bad": str(error)}
-        if not _all_finite(scores):
-            return {"bad": "the score is not finite"}
-        return {
-            "result": {
-                "val": scores.val,
-                "test": scores.test,
-                "test_last": scores.test_last,
-                "test_oracle": scores.test_oracle,
-                "selected": scores.selected,
-                "secondary": dict(scores.secondary),
-            },
-            "curve": [
-                {key: point[key] for key in ("val", "test", "x", "y") if key in point}
-                for point in scores.curve
-            ],
-            "weights_sha256": digest,
-            "checks": self._checks(request, kept, task, runs),
-        }
-
-    def _checks(
-        self,
-        request: Mapping[str, Any],
-        kept: _PreparedProblem,
-        task: Task,
-        runs: Sequence[Sequence[Snapshot]],
-    ) -> dict[str, Any]:
-        """What the detectors compare with a worker's claims (records.Checks)."""
+        Raises:
+            BadWeights: they cannot be scored.
+        """
         from assay.untrusted.weights import relative_distance
 
-        key = json.dumps([request["seeds"], request["accelerator"]])
-        if key not in kept.first_losses:
-            kept.first_losses[key] = [
-                _first_loss(task, kept.problem, start, seeds, request["accelerator"])
-                for start, seeds in zip(kept.problem.starts, request["seeds"], strict=True)
-            ]
-        return {
-            "reference_first_losses": kept.first_losses[key],
-            "weight_distances": [
-                relative_distance(run[-1].state, start, kept.trainable) if run else None
+        kept, task = self._problem(request), self.task(request.task)
+        runs, digest = _load(request.folder, request.snapshots, kept, task)
+        scores = task.score(kept.problem, runs)
+        if not _all_finite(scores):
+            raise BadWeights("the score is not finite")
+        return Scored(
+            result=Result(
+                val=scores.val,
+                test=scores.test,
+                test_last=scores.test_last,
+                test_oracle=scores.test_oracle,
+                selected=scores.selected,
+                secondary=dict(scores.secondary),
+            ),
+            curve=[
+                ScoredPoint(**{key: point[key] for key in POINT_KEYS if key in point})
+                for point in scores.curve
+            ],
+            weights_sha256=digest,
+            reference_first_losses=self._first_losses(request, kept, task),
+            weight_distances=[
+                _finite(relative_distance(run[-1].state, start, kept.trainable)) if run else None
                 for run, start in zip(runs, kept.problem.starts, strict=True)
             ],
-        }
+        )
 
-    def _problem(self, request: Mapping[str, Any]) -> _PreparedProblem:
-        parts = ("task", "purpose", "repetition", "seed_root")
-        key = "|".join(str(request[part]) for part in parts)
+    def _first_losses(
+        self, request: Score, kept: _PreparedProblem, task: Task
+    ) -> list[float | None]:
+        """What the first loss of each start is where a method changes nothing."""
+        key = json.dumps([[seeds.model_dump() for seeds in request.seeds], request.accelerator])
+        if key not in kept.first_losses:
+            kept.first_losses[key] = [
+                _first_loss(task, kept.problem, start, seeds, request.accelerator)
+                for start, seeds in zip(kept.problem.starts, request.seeds, strict=True)
+            ]
+        return kept.first_losses[key]
+
+    def _problem(self, request: Prepare | Score) -> _PreparedProblem:
+        key = (request.task, request.purpose, request.repetition, request.seed_root)
         if key not in self._problems:
             self._evict()
             self._problems[key] = self._make(request)
         self._problems.move_to_end(key)
         return self._problems[key]
 
-    def _make(self, request: Mapping[str, Any]) -> _PreparedProblem:
+    def _make(self, request: Prepare | Score) -> _PreparedProblem:
         from safetensors.torch import load_file
 
         from assay.untrusted.weights import write_tensors
 
-        task = self.task(request["task"])
-        seeds = Seeds(
-            request["seed_root"], request["purpose"], task.card.slug, request["repetition"]
-        )
+        task = self.task(request.task)
+        seeds = Seeds(request.seed_root, request.purpose, task.card.slug, request.repetition)
         problem = task.prepare(seeds)
         folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{task.card.slug}-"))
         write_tensors(problem.train, folder / "train")
         for number, start in enumerate(problem.starts):
             write_tensors(start, folder / f"start{number}")
-        # From here on the training data are in memory once for all processes: a mapped file.
+        # A mapped file: the training data are in memory once for all processes.
         problem = replace(problem, train=load_file(folder / "train"))
         n_bytes = sum(path.stat().st_size for path in folder.iterdir())
         model = task.build_model(problem.train)
@@ -151,6 +175,7 @@ class _Scorer:
         return _PreparedProblem(problem, folder, n_bytes, task.layout(problem), trainable)
 
     def _evict(self) -> None:
+        """Forget the problems that were not used for longest, where they take too much."""
         while (
             len(self._problems) >= KEPT_PROBLEMS
             and sum(kept.n_bytes for kept in self._problems.values()) > KEPT_BYTES
@@ -160,18 +185,18 @@ class _Scorer:
 
 
 def _first_loss(
-    task: Task, problem: Problem, start: Tensors, seeds: Mapping[str, int], accelerator: str
+    task: Task, problem: Problem, start: Tensors, seeds: WorkerSeeds, accelerator: str
 ) -> float | None:
-    """Loss of the first batch, as session.Session reaches it where a method changes nothing.
+    """Loss of the first batch where a method changes nothing, as worker.session computes it.
 
-    None on a GPU where the task augments: its generators draw other numbers.
+    None where the task augments on a GPU, whose generators draw other numbers.
     """
     import torch
 
     from assay.method import TrainingSet
 
     inputs, targets = problem.train["inputs"], problem.train["targets"]
-    order, augment = (torch.Generator().manual_seed(seeds[n]) for n in ("order", "augment"))
+    order, augment = (torch.Generator().manual_seed(n) for n in (seeds.order, seeds.augment))
     indices = TrainingSet(inputs, targets).shuffled(order, task.card.budget.batch_size)[0]
     before = augment.get_state()
     batch = task.augment(task.decode(inputs[indices]), augment)
@@ -181,13 +206,17 @@ def _first_loss(
     model.load_state_dict(dict(start))
     model = task.transform_model(model.train())
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seeds["method"])
+        torch.manual_seed(seeds.method)
         loss = float(task.loss(model(batch), targets[indices]))
-    return loss if math.isfinite(loss) else None
+    return _finite(loss)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _load(
-    folder: Path, listed: list[Mapping[str, Any]], kept: _PreparedProblem, task: Task
+    folder: Path, listed: list[SnapshotEntry], kept: _PreparedProblem, task: Task
 ) -> tuple[list[list[Snapshot]], str]:
     """Snapshots per start, in order, and the hash of the last ones.
 
@@ -203,12 +232,12 @@ def _load(
     digests = []
     for number in range(len(kept.problem.starts)):
         run: list[Snapshot] = []
-        own = [entry for entry in listed if entry["start"] == number]
+        own = [entry for entry in listed if entry.start == number]
         for entry in own:
-            if not _SNAPSHOT.match(entry["file"]):
-                raise BadWeights(f"unexpected snapshot name {entry['file']!r}")
-            state, digest = read_snapshot(folder / entry["file"], kept.layout)
-            run.append(Snapshot(batch=entry["batch"], passes=entry["passes"], state=state))
+            if not _SNAPSHOT.match(entry.file):
+                raise BadWeights(f"unexpected snapshot name {entry.file!r}")
+            state, digest = read_snapshot(folder / entry.file, kept.layout)
+            run.append(Snapshot(batch=entry.batch, passes=entry.passes, state=state))
         batches = [snapshot.batch for snapshot in run]
         early = card.budget.passes is not None and batches and batches[-1] < expected[-1]
         wanted = [b for b in expected if b < batches[-1]] + batches[-1:] if early else expected
@@ -231,31 +260,29 @@ def _all_finite(scores: Scores) -> bool:
 def main() -> None:
     """Serve requests until stdin closes; the one argument is a folder for problems."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # whatever prints, prints to the log
     scorer = _Scorer(Path(sys.argv[1]))
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.use_deterministic_algorithms(True, warn_only=True)
-    commands = {
-        "describe_task": scorer.describe_task,
-        "prepare": scorer.prepare,
-        "make_toys": scorer.make_toys,
-        "score": scorer.score,
-    }
-    channel.write(json.dumps({"ready": {}}) + "\n")
+    channel.write(Done().model_dump_json() + "\n")
     for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = commands[request["command"]](request)
-        except DataError as error:
-            answer = {"error": str(error), "kind": "data"}
-        except AssayError as error:
-            answer = {"error": str(error), "kind": "task"}
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}", "kind": "scorer"}
-        channel.write(json.dumps(answer) + "\n")
+        channel.write(_answered(scorer, line).model_dump_json() + "\n")
+
+
+def _answered(scorer: _Scorer, line: str) -> BaseModel:
+    try:
+        return scorer.answer(SCORER_REQUEST.validate_json(line))
+    except DataError as error:
+        return ScorerError(error=clip(str(error)), kind="data")
+    except BadWeights as error:
+        return ScorerError(error=clip(str(error)), kind="weights")
+    except AssayError as error:
+        return ScorerError(error=clip(str(error)), kind="task")
+    except Exception as error:
+        traceback.print_exc()
+        return ScorerError(error=clip(f"{type(error).__name__}: {error}"), kind="scorer")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,4 @@
-"""Shared parts of tasks, one module per family: how data are drawn, trained on and scored."""
+"""Families of tasks: base classes that draw data, train on it and score, one module for each.
+
+metrics holds the metrics of labelled tasks, toys the tiny tasks of `assay check`.
+"""

@@ -23,7 +23,7 @@ class ClassImbalance(Classification):
     PROFILES; `recipe.ratio`, largest over smallest class; `recipe.permute`, whether every
     repetition draws anew which classes are large (otherwise class 0 is the largest, as published).
 
-    Validation is not imbalanced: a tuner that saw a handful of the rare class would select by luck.
+    Validation is not imbalanced: with a handful of examples of a class, selection would be luck.
     """
 
     def __init__(self, card: TaskCard) -> None:
@@ -36,7 +36,7 @@ class ClassImbalance(Classification):
         self.profile, self.ratio = profile, float(ratio)
 
     def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
-        """Val and test as in Classification; of the rest, what the profile says of each class.
+        """Val and test as in Classification; of the rest, the profile's number of each class.
 
         Raises:
             PluginError: too few examples of a class are left beside val and test.
@@ -62,7 +62,7 @@ class ClassImbalance(Classification):
                     f"{label}, but {len(members)} are left beside val and test"
                 )
             chosen.append(members[:wanted])
-        # In published order, so that a position says nothing about the class.
+        # Sorted, so that a position says nothing about the class.
         return {**parts, "train": torch.cat(chosen).sort().values}
 
     def _classes(self, seeds: Seeds) -> list[int]:

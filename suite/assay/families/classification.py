@@ -21,14 +21,14 @@ CROP_PADDING = 4
 
 
 class Classification(Task):
-    """A labelled data set, split afresh in every repetition.
+    """A labelled data set, which every repetition splits anew.
 
     Reads from the card: `dataset.name`; `split.train`, `split.val` and, where the publisher
     defines no test set, `split.test` (numbers of examples, stratified by class); `model`;
     `recipe.augment` ("crop_flip"); `metric.name`.
 
-    Images (uint8) travel as published and are standardised by `decode` with the published channel
-    constants; other inputs are standardised in `prepare`, by constants of the training examples.
+    Images stay uint8 until `decode` standardises them by the published channel constants. Other
+    inputs are standardised in `prepare`, by the mean and sd of the training examples.
     """
 
     class Reference(Hyperparameters):
@@ -100,7 +100,7 @@ class Classification(Task):
     def corrupt(
         self, problem: Problem, published: Tensors, positions: Mapping[str, Tensor], seeds: Seeds
     ) -> Problem:
-        """What a family does to the given labels. Default: nothing."""
+        """Change the given labels; families override it. Default: nothing."""
         return problem
 
     def build_model(self, train: Tensors) -> nn.Module:
@@ -117,7 +117,7 @@ class Classification(Task):
         )
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Images (n, channels, h, w) uint8 to standardised float32; others are so already.
+        """Images (n, channels, h, w) from uint8 to standardised float32; other inputs unchanged.
 
         Channels come last in memory, which speeds convolutions up on a CPU.
         """
@@ -200,10 +200,10 @@ class Classification(Task):
 
 
 def stratified_order(targets: Tensor, generator: Generator) -> Tensor:
-    """A random order of (n,) labels, every stretch of which has all classes in proportion.
+    """A random order of (n,) labels in which every consecutive part has all classes in proportion.
 
-    Each example's place is the quantile of its random rank within its class, so that of classes of
-    equal size a stretch holds equal numbers, give or take two.
+    Examples are sorted by the quantile of their random rank within their class, so that a part has
+    equal numbers of classes of equal size, up to two.
     """
     places = torch.empty(len(targets), dtype=torch.float64)
     for label in metrics.present(targets):

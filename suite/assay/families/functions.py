@@ -1,8 +1,8 @@
-"""Synthetic functions: known minima, random starts, scored by how deep and how soon.
+"""Synthetic functions with known minima and random starts, scored by how low and how soon they get.
 
-A run trains its method from several starts in turn, with a fresh method each. With gap(t) the
-distance of the noiseless function from its global minimum, at the point that the method would
-hand in after t forward-backward passes,
+A run trains its method from several starts in turn, each time a new instance. Let gap(t) be the
+noiseless function's value minus its global minimum, at the point that the method would export after
+t forward-backward passes. Then
 
     progress(t) = clip(ln(gap(0) / gap(t)) / ln(gap(0) / gap_floor), 0, 1)
 
@@ -10,11 +10,11 @@ is the share of targets met, where targets are spread evenly in ln(gap) from the
 down to `gap_floor`. The score `anytime` is the mean over starts of the mean of progress(t) over the
 pass budget: the area under the empirical distribution of COCO's (start, target) pairs (Hansen,
 Auger, Brockhoff, Tusar and Tusar 2016, arXiv 1605.03560), for infinitely many targets. It departs
-from COCO in two points. Time is linear up to the budget, because a training budget is what is
-compared, not orders of magnitude of runtime. And the best point seen earns nothing by itself: a
-method that passes through the global basin and ends elsewhere has not found it, and on noisy
-functions it could not tell; a method that can tell may hand that point in (finalize_model).
-Standing still scores 0; so does getting worse.
+from COCO in two points. Time is linear up to the budget, because methods are compared at a training
+budget, not over orders of magnitude of runtime. And the present point counts, not the best one so
+far: a method that passes through the global basin and ends elsewhere has not found it, and with
+noise it could not know. A method that does know may export that point (finalize_model). Standing
+still scores 0, and so does getting worse.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from assay.space import Hyperparameters, LogUniform
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
 GAP_CEILING = 1e30
-"""What a gap counts as when it is larger or overflows, so that every score is finite."""
+"""Larger and non-finite gaps count as this, so that every score is finite."""
 START_DRAWS = 1000
-"""Draws after which a start outside the global basin is given up."""
+"""Attempts to draw a start outside the global basin."""
 
 Positive = Annotated[float, Field(gt=0)]
 
 
 class Recipe(BaseModel):
-    """What a card's recipe says of a function; the frozen constants of its score."""
+    """The recipe in the card of a function: the constants of its score."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -80,14 +80,14 @@ class PointRecipe(Recipe):
 
 
 class Objective(nn.Module):
-    """A function of its own parameters, the unknowns; instance data are non-persistent buffers."""
+    """A function of its parameters, the unknowns; instance data are non-persistent buffers."""
 
     @abstractmethod
     def value(self) -> Tensor:
         """The noiseless function at the unknowns: a scalar."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """What a method sees: a scalar; `inputs` (n, k) are n rows of noise, k = 0 if none."""
+        """The scalar that a method sees; `inputs` (n, k) are n rows of noise, k = 0 if none."""
         return self.value()
 
 
@@ -119,13 +119,13 @@ class PointObjective(Objective):
 
 @dataclass(frozen=True)
 class Trace:
-    """What the scorer knows of one start: gaps after so many passes."""
+    """The course of one start: the gap at each snapshot."""
 
     start_gap: float
     passes: Sequence[int]
-    """Increasing; the larger of passes and batches, so that uncounted passes gain nothing."""
+    """At each snapshot, increasing: the larger of passes and batches, as some are not counted."""
     gaps: Sequence[float]
-    """At each snapshot itself, clipped to at most GAP_CEILING."""
+    """At each snapshot, at most GAP_CEILING."""
 
     def progress(self, floor: float) -> list[float]:
         """Share of targets met at each snapshot (see the module), 0..1."""

@@ -64,4 +64,4 @@ METRICS: Mapping[str, Callable[[Tensor, Tensor], float]] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
 }
-"""What a card's metric may be called."""
+"""The metrics that a card may name."""

@@ -35,8 +35,8 @@ class NoisyLabels(Classification):
     `recipe.noise_rate`, the share of all given labels that is wrong; for asymmetric noise also
     `recipe.flip_rate`, the share that is wrong in each class that CONFUSABLE names.
 
-    Validation labels are as noisy as training labels, by the same process: who has no clean labels
-    to train on has none to select on. Sealed `clean_targets` are the true labels of the training
+    Validation labels get the same noise as training labels: without clean labels to train on, there
+    are none to select by. Sealed `clean_targets` are the true labels of the training
     examples. Human labels (Wei et al., ICLR 2022) are the same in every repetition.
     """
 
@@ -54,7 +54,7 @@ class NoisyLabels(Classification):
     def corrupt(
         self, problem: Problem, published: Tensors, positions: Mapping[str, Tensor], seeds: Seeds
     ) -> Problem:
-        """Replace the labels of train and val; the clean ones of train stay under seal."""
+        """Replace the labels of train and val; the clean ones of train are sealed."""
         clean = problem.train["targets"]
         if self.noise == "human":
             train, val = (published["human_targets"][positions[name]] for name in ("train", "val"))

@@ -1,14 +1,13 @@
-"""Quantization-aware training: a trained float network, few bits, accuracy of the integer network.
+"""Quantization-aware training: from a trained float network to an integer network of few bits.
 
-The worker hands over integer codes, scales and what the rule leaves in float. The scorer rebuilds
-the network from these with its own integer layers; what a worker's floats would have scored is
-never looked at.
+The worker exports integer codes, scales and what the rule leaves in float. The scorer rebuilds the
+network from these with its own integer layers and scores that; the worker's float network is never
+scored.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
-from assay import models
+from assay import atomic, models
 from assay.data.loading import cache_dir
 from assay.errors import BadWeights, StorageError
 from assay.families import classification
@@ -51,8 +50,8 @@ class Quantization(Classification):
     decay to zero, the task's batch size and augmentation). Beyond the lite tier the float networks
     are trained on a GPU where there is one and kept on disk, in the cache folder of assay.data.
 
-    Mixed precision is allowed: a layer may have up to 8 bits per weight as long as all layers
-    together stay within what the rule gives them. Activations keep to the rule layer by layer.
+    Mixed precision is allowed: a layer may have up to 8 bits per weight, as long as all layers
+    together need no more bits than the rule gives them. Activations keep the rule in each layer.
     """
 
     class Reference(Hyperparameters):
@@ -77,7 +76,7 @@ class Quantization(Classification):
         return Problem(problem.train, [start], problem.sealed)
 
     def _pretrained_id(self, seeds: Seeds, device: torch.device) -> str:
-        """Names everything that a pretrained network is a function of."""
+        """An id of everything that a pretrained network depends on."""
         key = {
             "card": self.card.model_dump(mode="json", include={"dataset", "split", "model"}),
             "recipe": {k: v for k, v in self.card.recipe.items() if "bits" not in k},
@@ -124,11 +123,11 @@ class Quantization(Classification):
         return quantize_layers(model, self.card.recipe)
 
     def export(self, model: nn.Module) -> dict[str, Tensor]:
-        """Integer codes, scales and what stays in float (see quantization.export_layers)."""
+        """Integer codes, scales and what stays in float: see quantization.export_layers."""
         return export_layers(model)
 
     def layout(self, problem: Problem) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """What `export` must give."""
+        """The tensors that `export` must return, by name."""
         layout = super().layout(problem)
         for name in layer_bits(self.build_model(problem.train), self.card.recipe):
             shape = layout.pop(f"{name}.weight")[1]
@@ -149,7 +148,7 @@ class Quantization(Classification):
         return rebuild(model, state)
 
     def secondary(self, problem: Problem, model: nn.Module, logits: Tensor) -> dict[str, float]:
-        """As Classification, and what the network costs (see `cost`)."""
+        """As Classification, and the network's size and work (see `cost`)."""
         example = self.decode(problem.sealed["val_inputs"][:1])
         return super().secondary(problem, model, logits) | cost(model, example)
 
@@ -213,7 +212,7 @@ def check_export(state: Tensors, rule: Mapping[str, LayerBits]) -> None:
     """Check exported tensors, whose names, types and shapes are right, against the task's rule.
 
     Raises:
-        BadWeights: more codes or bits than allowed, a grid that is no grid; names every problem.
+        BadWeights: too many codes or bits, or an invalid grid; names every problem.
     """
     problems: list[str] = []
     spent = allowed = 0
@@ -291,7 +290,7 @@ def _epochs(n: int, size: int, generator: Generator) -> Iterator[Tensor]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums of gradients depend on the number of threads, and a start must not."""
+    """Use one thread: sums of gradients, and so pretrained weights, depend on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -309,11 +308,9 @@ def _kept(path: Path) -> dict[str, Tensor] | None:
 
 
 def _publish(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write whole or not at all; of two writers either may win, their tensors are equal."""
+    """Write a pretrained network; two processes may do so at once, as their tensors are equal."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            save_file(tensors, Path(folder) / path.name)
-            (Path(folder) / path.name).replace(path)
+        with atomic.new_file(path) as temporary:
+            save_file(tensors, temporary)
     except OSError as error:
         raise StorageError(f"{path}: the pretrained network cannot be kept: {error}") from error

@@ -1,27 +1,21 @@
-"""Toys: the smallest real task of each family, for checking a method in a second.
+"""Toys: a tiny task of each family, on which `assay check` tries a method out in a second.
 
-They are made from the families' own classes with cards that stand in no folder, so they never
-appear in a list and no record can name them.
+Their cards are made here and lie in no folder, so toys appear in no list and in no record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from assay.cards import Access, Family, TaskCard
 from assay.space import Value
 from assay.task import Seeds, Task, Tensors
 from assay.untrusted.weights import write_tensors
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from assay.task import Task, Tensors
 
 N_BATCHES, N_POINTS = 64, 4
 TOY_ACCESS: list[Access] = ["sample_indices", "class_counts", "noise_rate"]
@@ -61,7 +55,8 @@ def toy_card(
     Args:
         family: which one.
         binary: two classes (breast cancer data) instead of ten (digits).
-        requires: keys of the recipe and the values the method is defined for; the first is taken.
+        requires: keys of the recipe with the values the method is defined for; the toy has the
+            first of each.
     """
     recipe = dict(_RECIPES[family])
     recipe |= {key: values[0] for key, values in (requires or {}).items() if key in recipe}
@@ -74,7 +69,7 @@ def toy_card(
         "slug": f"toy_{family}",
         "version": 1,
         "title": f"Toy of {family}",
-        "summary": "Too small to say anything about a method but that it runs.",
+        "summary": "Small: shows that a method runs, not how good it is.",
         "family": family,
         "tier": "lite",
         "n_classes": 0 if functions else 2 if binary else 10,
@@ -126,8 +121,6 @@ def toy_task(card: TaskCard) -> Task:
 
 
 def _toy_function(card: TaskCard) -> Task:
-    import torch
-
     from assay.families.functions import PointFunctions
 
     class ToyFunction(PointFunctions):
@@ -144,18 +137,29 @@ def _toy_function(card: TaskCard) -> Task:
     return ToyFunction(card)
 
 
-def make_toys(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw one repetition of each family's toy and write it to `<shared>/<family>`.
+def make_toys(
+    folder: Path,
+    families: Sequence[Family],
+    *,
+    binary: bool,
+    requires: Mapping[str, Sequence[Value]],
+) -> None:
+    """Draw one repetition of each family's toy and write it to `folder/<family>`.
 
-    Done in a process of its own, which never sees the method.
+    The scorer does this: no process that loads a method may see how the sealed part is drawn.
+
+    Args:
+        folder: exists.
+        families: whose toys.
+        binary: see `toy_card`.
+        requires: see `toy_card`.
     """
-    for family in request["families"]:
-        card = toy_card(family, binary=request["binary"], requires=request["requires"])
+    for family in families:
+        card = toy_card(family, binary=binary, requires=requires)
         problem = toy_task(card).prepare(Seeds("toys", "check", card.slug, 0))
-        folder = Path(request["shared"]) / family
-        folder.mkdir()
-        (folder / "card.json").write_text(card.model_dump_json())
-        write_tensors(problem.train, folder / "train")
-        write_tensors(problem.starts[0], folder / "start")
-        write_tensors({"none": torch.zeros(1), **problem.sealed}, folder / "sealed")
-    return {}
+        own = folder / family
+        own.mkdir()
+        (own / "card.json").write_text(card.model_dump_json())
+        write_tensors(problem.train, own / "train")
+        write_tensors(problem.starts[0], own / "start")
+        write_tensors({"none": torch.zeros(1), **problem.sealed}, own / "sealed")

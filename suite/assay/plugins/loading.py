@@ -1,4 +1,4 @@
-"""TODO: loading."""
+"""Imports the code of plugins: task.py in the scorer and in workers, method.py in workers alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_task(folder: Path) -> Task:
-    """Import task.py and build its one Task.
+    """Import the task.py of a folder and build the one Task it defines.
 
     Raises:
         PluginError: it cannot be imported or does not define exactly one Task.
@@ -31,7 +31,9 @@ def load_task(folder: Path) -> Task:
 
 
 def load_method(source: Path) -> type[Method]:
-    """Import a method file and return its one Method class. Runs foreign code: workers only.
+    """Import a method's file and return the one Method class it defines.
+
+    This runs a stranger's code: call it in a worker only.
 
     Raises:
         PluginError: it cannot be imported or does not define exactly one Method.
@@ -76,7 +78,7 @@ def _only_subclass(module: ModuleType, base: type) -> Any:
 
 
 def describe(error: BaseException, source: Path) -> str:
-    """One line for an exception: its type, its text and the line of `source` it came through."""
+    """One line about an exception: its type, its text and the last line of `source` it passed."""
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:

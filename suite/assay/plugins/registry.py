@@ -1,7 +1,6 @@
-"""Finds tasks and submissions by folder, tells which pairs are legal, loads a plugin when asked.
+"""Tasks and submissions by folder: their cards, their hashes, and which pairs are legal.
 
-Listing reads cards only. `load_task` and `load_method` import code: the first is called in the
-trusted scorer and in workers, the second in workers alone.
+Cards and source files are read as data here; assay.plugins.loading imports the code.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay import paths
 from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
@@ -24,10 +23,10 @@ from assay.identity import code_hash
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET
 
-if TYPE_CHECKING:
-    pass
-
 TIERS = tuple(RULESET.tuning_points)
+SHARED_CODE = ("assay.families", "assay.models", "assay.quantization")
+"""What a task may import of the suite: its numbers depend on it, so its hash covers it."""
+_SHARED_PREFIXES = tuple(f"{name}." for name in SHARED_CODE)
 
 
 @dataclass(frozen=True)
@@ -254,26 +253,32 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
 @cache
 def _task_code_hash(folder: Path) -> str:
     own = sorted(folder.glob("*.py"))
-    return code_hash([folder / "card.toml", *own, *_suite_code(own)])
+    return code_hash([folder / "card.toml", *own, *_shared_code(own)])
 
 
-def _suite_code(files: list[Path]) -> list[Path]:
-    """The suite modules that shape a task's numbers, followed through their imports."""
-    shaping: dict[str, Path] = {}
+def _shared_code(files: list[Path]) -> list[Path]:
+    """The modules of SHARED_CODE that files import, directly or through one another."""
+    found: dict[str, Path] = {}
     pending = list(files)
     while pending:
-        for node in ast.walk(ast.parse(pending.pop().read_bytes())):
-            if not isinstance(node, ast.ImportFrom) or not node.module:
-                continue
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                path = paths.PACKAGE.parent / (name.replace(".", "/") + ".py")
-                part = name.split(".")[1:2]
-                relevant = part and part[0] in ("families", "models", "quantization")
-                if relevant and name not in shaping and path.is_file():
-                    shaping[name] = path
-                    pending.append(path)
-    return list(shaping.values())
+        for name in _shared_imports(pending.pop().read_bytes()):
+            path = paths.PACKAGE.parent / (name.replace(".", "/") + ".py")
+            if name not in found and path.is_file():
+                found[name] = path
+                pending.append(path)
+    return list(found.values())
+
+
+@lru_cache(maxsize=256)  # 36 tasks share eight modules: hashing them all takes 0.2 s, not 1.0 s
+def _shared_imports(source: bytes) -> frozenset[str]:
+    """Names in SHARED_CODE that Python source imports; some name a part of a module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in found if f"{name}.".startswith(_SHARED_PREFIXES))
 
 
 def task_ref(entry: TaskEntry) -> TaskRef:

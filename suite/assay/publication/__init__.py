@@ -1,1 +1,12 @@
-"""TODO wing."""
+"""Publication: from a results folder to the results log, and what is checked on the way.
+
+pack           bundles of a results folder's complete, current studies
+verify         checks of a bundle without running anything (tier T1)
+record_checks  checks of one run record against its task's card
+replay         runs done again and compared with their records (tier T2)
+publish        adds a bundle to a published folder and its log
+git            a checkout, read and given new branches
+submit         `assay submit`: a branch for a pull request
+gate           checks of a pull request, read as data
+queue          `assay queue`: submissions that wait for something
+"""

@@ -1,8 +1,8 @@
-"""The gate of a submission: what a change may hold, read from git, with nothing of it executed.
+"""The gate of a submission: what a pull request may change. Reads git and executes nothing of it.
 
 A submission adds or renews one folder under `submissions/` and adds bundles of that method under
 `leaderboard/results/`, and changes nothing else: not the log, not another's files. The newer commit
-is never checked out; its files are read as data, under limits.
+is never checked out; its files are read as data, up to a size limit.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ MAX_FILES = 200
 
 @dataclass
 class Gate:
-    """What the gate found."""
+    """The result of the gate."""
 
     slug: str | None = None
-    """None: the change is no submission."""
+    """The submission's slug; None if the change is no submission."""
     bundles: list[str] = field(default_factory=list)
-    """File names of those it adds."""
+    """File names of the bundles it adds."""
     problems: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
-    """What a reviewer should look at; no reason to refuse."""
+    """Remarks for a reviewer, which are no reason to refuse."""
 
 
 def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
     """Check the change from `base` to `head`.
 
     Args:
-        checkout: at `base`, or at least with its tasks: what is verified is verified by them.
+        checkout: at `base`: submissions are verified by its tasks and its engine.
         base: a commit.
         head: a commit that may be a stranger's.
         scratch: an empty folder; the submission's folder and bundles are put there as files.
@@ -64,7 +64,7 @@ def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
 
 
 def rule(changes: Sequence[Change]) -> tuple[str | None, list[str]]:
-    """The one slug a submission is of, and where the change breaks the rule of one folder."""
+    """The slug of a submission, and every file that breaks the rule of one folder."""
     if len(changes) > MAX_FILES:
         return None, [f"{len(changes)} files are changed, expected at most {MAX_FILES}"]
     slugs = {slug for change in changes if (slug := _slug(change.path))}
@@ -101,10 +101,10 @@ def _misplaced(change: Change, slug: str) -> Iterator[str]:
 def unpack(
     checkout: Checkout, head: str, changes: Sequence[Change], slug: str, scratch: Path
 ) -> list[str]:
-    """Put the submission's folder (whole) and its new bundles into `scratch`; the bundles' names.
+    """Copy the submission's folder and its new bundles to `scratch`; return the bundles' names.
 
     Raises:
-        BundleError: a file is larger than allowed, or the folder is not there.
+        BundleError: a file is too large, or the folder has no card or no method.
     """
     own = scratch / slug
     own.mkdir()
@@ -143,14 +143,14 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
         if bundle.source != source:
             found.problems.append(f"{name}: its source is not that of submissions/{slug}")
         for finding in verify(bundle, published):
-            # A new submission is measured with the tasks and the rules of now.
+            # A new submission must be made with the present tasks and rules.
             refused = finding.severity == "error" or finding.code == "stale"
             kept = found.problems if refused else found.flags
             kept.append(f"{name}: {finding.message}")
 
 
 def _readable(folder: Path) -> list[Bundle]:
-    """The published bundles; those that cannot be read are named by the check of the log."""
+    """The published bundles that can be read; records.log.check reports the others."""
     bundles = []
     for path in sorted(folder.glob("*.zip")):
         try:

@@ -1,4 +1,4 @@
-"""A git checkout of Assay, read and added to without touching its working tree or its branch."""
+"""A git checkout of Assay, read and given branches without changing its files or its branch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Change:
 
 
 class Checkout:
-    """A checkout by its root; every method is one or a few calls of git."""
+    """A checkout; its methods call git."""
 
     def __init__(self, folder: Path) -> None:
         """Find the checkout that `folder` lies in.
@@ -49,10 +49,10 @@ class Checkout:
             )
 
     def git(self, *arguments: str, stdin: bytes = b"", index: Path | None = None) -> str:
-        """What `git arguments` prints, stripped; `index` stands in for the checkout's own.
+        """What `git arguments` prints, stripped; `index` is used instead of the checkout's index.
 
         Raises:
-            SubmissionError: git is missing or failed; what it said.
+            SubmissionError: git is missing or failed, with its message.
         """
         return self._run(*arguments, stdin=stdin, index=index).decode("utf-8", "replace").strip()
 
@@ -83,7 +83,7 @@ class Checkout:
             return None
 
     def base(self, given: str | None = None) -> str:
-        """The branch that submissions are made from: the one given, or the main one.
+        """The branch that submissions start from: the one given, or the main one.
 
         Raises:
             SubmissionError: it does not exist, or nothing has been committed.
@@ -106,7 +106,7 @@ class Checkout:
         return [name.decode("utf-8", "replace") for name in listed.split(b"\0") if name]
 
     def changes(self, base: str, head: str) -> list[Change]:
-        """What `head` changed since it left `base`; a renamed file is one removed and one added.
+        """Files that `head` changed since it left `base`; a rename is a removal and an addition.
 
         Raises:
             SubmissionError: one of them is no commit.
@@ -127,12 +127,12 @@ class Checkout:
         return int(self.git("cat-file", "-s", f"{ref}:{path}"))
 
     def changed(self, *folders: str) -> list[str]:
-        """Files in `folders` of the working tree that are not as committed, untracked ones too."""
+        """Files in `folders` of the working tree that differ from the commit or are untracked."""
         said = self._run("status", "--porcelain", "-z", "--untracked-files=all", "--", *folders)
         return [line[3:].decode("utf-8", "replace") for line in said.split(b"\0") if len(line) > 3]
 
     def tree(self, base: str, files: Mapping[str, bytes], without: str, index: Path) -> str:
-        """Write the tree of `base` with `files`, and with nothing else under `without`.
+        """Write a tree: `base` with `files` added, and the folder `without` emptied first.
 
         Args:
             base: a commit.
@@ -149,7 +149,7 @@ class Checkout:
         return self.git("write-tree", index=index)
 
     def make_branch(self, name: str, tree: str, parent: str, message: str) -> str:
-        """Commit `tree` on a new branch; the commit.
+        """Commit `tree` on a new branch, and return the commit.
 
         Raises:
             SubmissionError: the branch exists, or git does not know who commits.

@@ -1,4 +1,4 @@
-"""From a results folder to bundles: which cells are complete and current, and what stays out."""
+"""`assay pack`: bundles of the complete and current studies of a results folder."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.errors import AssayError, BundleError, PluginError, RecordError, StorageError
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay import atomic
+from assay.errors import AssayError, BundleError, PluginError, RecordError
+from assay.plugins.registry import MethodEntry, method_ref, task_entries, task_ref
 from assay.records.bundle import pack
 from assay.records.schema import MethodRef, RunRecord, StudyRecord
-from assay.records.store import Store, storage_problem
-from assay.ruleset import RULESET
+from assay.records.staleness import stale
+from assay.records.store import Store
 from assay.untrusted import text as texts
 
 
 @dataclass
 class Packed:
-    """What one `assay pack` did."""
+    """The result of one `assay pack`."""
 
     written: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """One line for each study that is in no bundle, with the reason."""
+    """A line with the reason for each study that is in no bundle."""
 
 
 def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
@@ -30,7 +31,7 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
 
     Raises:
         PluginError: the method is a single file: a submission is a folder with a card.
-        BundleError: a record or the source tells on its user; the field is named.
+        BundleError: a record or the source holds private data; names the field.
         AssayError: there is nothing to pack; every reason.
         StorageError: `out` cannot be written.
     """
@@ -67,7 +68,7 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
 
 
 def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecord]]:
-    """The method's studies by task; unreadable ones are left out."""
+    """The method's studies by task; unreadable ones are added to `done.left_out`."""
     found: dict[str, list[StudyRecord]] = {}
     for study in store.studies(done.left_out):
         if study.method.slug == slug:
@@ -78,18 +79,19 @@ def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecor
 def _complete(
     task: str, method: MethodRef, studies: list[StudyRecord], store: Store, done: Packed
 ) -> Iterator[tuple[StudyRecord, list[RunRecord]]]:
-    """The studies that are current and have a record of every run, each with its runs."""
+    """The studies that are current and have all their records, each with its runs."""
     entry = task_entries().get(task)
     for study in studies:
         where = f"{task}, study {study.id} ({study.preset})"
-        if reason := _stale(study, method, entry):
-            done.left_out.append(f"{where}: {reason}")
+        if entry is None:
+            done.left_out.append(f"{where}: this checkout has no such task")
             continue
-        needed = {
-            *(trial.run_id for trial in study.trials), *study.selected_runs, *study.default_runs
-        }  # fmt: skip
+        if reason := stale(study, task_ref(entry), method):
+            done.left_out.append(f"{where}: {reason}; run it again")
+            continue
+        needed = sorted(study.run_ids)
         try:
-            found = [store.run(task, study.method.slug, run_id) for run_id in sorted(needed)]
+            found = [store.run(task, study.method.slug, run_id) for run_id in needed]
         except RecordError as error:
             done.left_out.append(f"{where}: {error}")
             continue
@@ -106,27 +108,14 @@ def _complete(
         yield study, runs
 
 
-def _stale(study: StudyRecord, method: MethodRef, task: TaskEntry | None) -> str | None:
-    """Why the study is not one of the code and rules of now, or None."""
-    if task is None:
-        return "no task of this checkout is called so"
-    if study.ruleset != RULESET.version:
-        return f"made under ruleset {study.ruleset}, now {RULESET.version}; run it again"
-    if study.task != task_ref(task):
-        return "the task has changed since; run it again"
-    if study.method != method:
-        return "the method has changed since; run it again"
-    return None
-
-
 def _neutral(run: RunRecord) -> RunRecord:
-    """The run with its message, free text of the method's, as one printable line without paths."""
+    """The run with its message, which the method wrote, as one printable line without paths."""
     said = "".join(c if c.isprintable() else " " for c in run.message)
     return run.model_copy(update={"message": texts.without_paths(said)})
 
 
 def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
-    """Refuse what tells on its user.
+    """Refuse a record that holds a path of this machine or a name of its user.
 
     Raises:
         BundleError: naming the field.
@@ -141,7 +130,7 @@ def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
 
 
 def _check_source(name: str, data: bytes) -> None:
-    """Refuse source that names this user's home.
+    """Refuse source that names this user's home folder.
 
     Raises:
         BundleError: naming the file and the line.
@@ -156,16 +145,13 @@ def _check_source(name: str, data: bytes) -> None:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    """The file named by its content: one that is there already is the same.
+    """Write a bundle; its name is made of its content, so an existing file is the same.
 
     Raises:
         StorageError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        atomic.write(path, data)
     except OSError as error:
-        raise StorageError(storage_problem(path.parent, error)) from error
+        raise atomic.storage_error(path, error, "choose another with --out") from error
     return path

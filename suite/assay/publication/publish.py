@@ -1,12 +1,11 @@
-"""Adds a bundle to a published folder: checked, copied and logged, in that order."""
+"""Adds a bundle to a published folder: checks it, copies it and logs it, in this order."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
-from assay.errors import BundleError, StorageError
+from assay import atomic
+from assay.errors import BundleError
 from assay.identity import sha256
 from assay.publication.verify import verify
 from assay.records import log
@@ -19,13 +18,13 @@ from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
 def add(
     folder: Path, kind: Kind, bundle: Path, *, replaces: Path | None = None, note: str = ""
 ) -> Entry:
-    """Log what happened to `bundle`; one that is new is verified and copied into `folder` first.
+    """Log what happened to `bundle`; a new one is first verified and copied into `folder`.
 
     Args:
         folder: the published folder; made if it is not there.
-        kind: see publog.Entry.
+        kind: see records.log.Entry.
         bundle: a file anywhere, or the name of one in `folder`.
-        replaces: for supersede and correct, the published bundle whose place it takes.
+        replaces: for supersede and correct, the published bundle that it replaces.
         note: the reason.
 
     Raises:
@@ -51,7 +50,9 @@ def add(
 
 
 def _check(bundle: Bundle, folder: Path) -> None:
-    same_task = sorted(folder.glob(f"{bundle.manifest.task.slug}--*.zip"))  # all that it looks at
+    same_task = sorted(
+        folder.glob(f"{bundle.manifest.task.slug}--*.zip")
+    )  # verify compares no others
     others = [read_bundle(path) for path in same_task]
     errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
     if errors:
@@ -63,15 +64,11 @@ def _check(bundle: Bundle, folder: Path) -> None:
 
 def _copy(data: bytes, place: Path) -> bool:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".adding-") as file:
-            file.write(data)
-            file.flush()
-            os.chmod(file.name, 0o644)
-            os.link(file.name, place)
+        return atomic.write_new(place, data)
     except OSError as error:
-        raise StorageError(f"{place.parent}: cannot be written: {error.strerror}") from error
-    return True
+        raise atomic.storage_error(
+            place.parent, error, "choose another with --published"
+        ) from error
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,7 +1,7 @@
-"""The queue: submissions on their way to the board, read from git and the results log alone.
+"""The queue: submissions on their way to the board, as git and the results log show them.
 
-A submission is a branch `submission/<slug>` (here, or on a remote that was fetched) until it is
-merged, and from then on the bundles it brought, until they are replayed.
+Until it is merged, a submission is a branch `submission/<slug>`, local or fetched from a remote.
+After that it is the bundles that it added, until they are replayed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Waiting:
     slug: str
     state: State
     tasks: list[str]
-    """Tasks it brings a bundle of, or those whose bundle waits."""
+    """Tasks whose bundles it adds or, once it is merged, whose bundles wait."""
     since: str
-    """When it got there: UTC, ISO 8601."""
+    """When it got this state: UTC, ISO 8601."""
     age_days: float
     next_action: str
 
@@ -106,7 +106,7 @@ def _more(bundles: list[str]) -> str:
 
 
 def _log(checkout: Checkout, base: str) -> list[log.Standing]:
-    """What the log on the main branch says; the working tree's may differ."""
+    """Standings by the log on the main branch, from which the working tree's may differ."""
     text = checkout.file(base, f"{PUBLISHED}/{log.LOG}")
     if text is None:
         return []

@@ -1,4 +1,4 @@
-"""One run record against its task's card: could these numbers stand in one record?"""
+"""Checks of one run record against its task's card: numbers that no run can have together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Problem = tuple[str, str]
 
 
 def run_problems(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
-    """What in `run`, a record of the task as it is now, cannot be."""
+    """Everything in `run`, a record of the present task, that cannot be true."""
     yield from _form(run)
     yield from _usage(run, card)
     if run.result is None:
@@ -72,7 +72,7 @@ def _usage(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
 
 
 def _range(run: RunRecord, result: Result, card: TaskCard) -> Iterator[Problem]:
-    """Scores lie where the metric can: a share in 0..1."""
+    """Scores are within the metric's range: 0..1 for a share."""
     scores = [result.val, result.test, result.test_last, result.test_oracle]
     scores += [value for point in run.curve for value in (point.val, point.test)]
     if card.metric.unit == "share" and not all(0 <= score <= 1 for score in scores):
@@ -82,7 +82,7 @@ def _range(run: RunRecord, result: Result, card: TaskCard) -> Iterator[Problem]:
 
 
 def _starts(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
-    """The curve, cut where the next start begins."""
+    """The points of the curve, by start."""
     starts: list[list[CurvePoint]] = []
     for point in curve:
         if not starts or point.start != starts[-1][-1].start:
@@ -92,7 +92,7 @@ def _starts(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
 
 
 def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCard) -> str | None:
-    """Points stand at the card's evaluation points, for start 0, 1, ..., and never go back."""
+    """Points are the card's evaluation points, for start 0, 1, ..., and counts never decrease."""
     if [points[0].start for points in starts] != list(range(len(starts))) or not starts:
         return "it is missing, or its starts are not 0, 1, 2, ... in order"
     if len(starts) > 1 and card.family != "functions":
@@ -119,7 +119,7 @@ def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCar
 
 
 def _selected(curve: Sequence[CurvePoint], result: Result) -> Iterator[Problem]:
-    """The reported snapshot is the best on validation, the latest of equals; see the scorer."""
+    """The reported snapshot is the best on validation, the latest of equals, as in the scorer."""
     best = max(range(len(curve)), key=lambda index: (curve[index].val, index))
     if result.selected != best:
         yield "selected", f"snapshot {result.selected} is reported, validation selects {best}"

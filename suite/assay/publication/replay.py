@@ -1,9 +1,9 @@
-"""Replays: a recorded run done once more, and whether it came out as its record says (tier T2).
+"""Replays: a recorded run done again and compared with its record (tier T2).
 
-On the machine class of the record (same Python, torch, CPU model and flags, on a CPU) the weights,
-scores and curve must be the same, bit for bit. On another one rounding differs and grows while
-training; there the test score must be within a number of margins of the task's metric (see
-`tolerance`). Seconds are never compared: they are the machine's.
+On the same kind of machine (Environment.machine_key, on a CPU) weights, scores and curve must be
+the same, bit for bit. On another one rounding differs, and the difference grows while training:
+there the test score must be within a number of margins of the task's metric (see `tolerance`).
+Seconds are never compared.
 """
 
 from __future__ import annotations
@@ -26,8 +26,15 @@ from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch, epochs_folder, open_epoch
 from assay.errors import AssayError, PluginError, RecordError
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
-from assay.records.schema import Compute, Environment, MethodRef, RunRecord, reproduce_command
-from assay.ruleset import RULESET
+from assay.records.schema import (
+    MACHINE_FIELDS,
+    Compute,
+    Environment,
+    MethodRef,
+    RunRecord,
+    reproduce_command,
+)
+from assay.records.staleness import stale
 
 ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
 TOLERANCE_MARGINS = 2.0
@@ -38,7 +45,6 @@ six tasks without quantization 72 of 144 pairs were the same bit for bit, the ot
 most 1.15 margins. With weights of two bits a difference of rounding grows to 17 margins (median 3),
 and 7 of 24 pairs ended with another status: there no tolerance separates honest from forged.
 """
-MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
 SANDBOXED = ("L2", "L3", "L4")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -65,25 +71,26 @@ class Replay:
     recorded_test: float | None
     replayed_test: float | None = None
     recorded_seconds: float | None = None
-    """Training time on the record's machine; a claim that a replay cannot confirm."""
+    """Training time on the record's machine: a claim, which a replay cannot confirm."""
     replayed_seconds: float | None = None
     level: str | None = None
     """Isolation level of the replay."""
     took_seconds: float = 0.0
+    """Wall time of the replay."""
 
 
 @dataclass(frozen=True)
 class ReplaySummary:
-    """What several replays show together."""
+    """The tier that several replays earn together, and the reason."""
 
     tier: Literal["T2"] | None
     why: str
 
 
 def tolerance(card: TaskCard) -> float | None:
-    """How far a run's test score may lie from its record's on another machine, in its unit.
+    """The largest difference of test scores between machines, in the metric's unit.
 
-    None where runs on different machines cannot be compared: quantized training.
+    None if runs on different machines cannot be compared: quantized training.
     """
     return None if card.family == "quantization" else TOLERANCE_MARGINS * card.metric.margin
 
@@ -94,24 +101,24 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
     Args:
         known: the record.
         again: the same spec, run here.
-        allowed: the tolerance on the test score, should this be another machine; see tolerance.
+        allowed: largest difference of test scores if this is another machine; see tolerance.
     """
     other = machine_difference(known.environment, again.environment)
     if known.scorer_version != again.scorer_version:
-        return ReplayComparison("cannot", f"scored by version {known.scorer_version} of the scorer, "
-                          f"now {again.scorer_version}")  # fmt: skip
+        versions = f"{known.scorer_version} of the scorer, now {again.scorer_version}"
+        return ReplayComparison("cannot", f"scored by version {versions}")
     if _facts(known) == _facts(again):
         return ReplayComparison("identical", "" if known.result else f"ended {known.status} again")
     if not other:
         return ReplayComparison("differs", _what_differs(known, again))
     if allowed is None:
         return ReplayComparison(
-            "cannot", f"quantized runs are comparable on one machine class: {other}"
+            "cannot", f"quantized runs are compared on one kind of machine only: {other}"
         )
     if known.status != again.status:
         if "out_of_budget" in (known.status, again.status):
-            return ReplayComparison("cannot", f"{known.status} there, {again.status} here: machines of "
-                              f"different speed ({other})")  # fmt: skip
+            ends = f"{known.status} there, {again.status} here"
+            return ReplayComparison("cannot", f"{ends}: machines of different speed ({other})")
         return ReplayComparison("differs", f"{_what_differs(known, again)} ({other})")
     if known.result is None or again.result is None:
         return ReplayComparison("within tolerance", f"ended {known.status} again; {other}")
@@ -121,14 +128,12 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
 
 
 def machine_difference(known: Environment, again: Environment) -> str:
-    """What makes two machines numerically different, in words; empty if nothing does.
-
-    Bitwise repetition is promised on CPUs alone.
-    """
-    pairs = {name: (getattr(known, name), getattr(again, name)) for name in MACHINE_FIELDS}
+    """How two machines differ, in words; empty if runs on both must be equal bit for bit."""
     found = [
         "other CPU flags" if name == "cpu_flags_hash" else f"{name} {there}, here {here}"
-        for name, (there, here) in pairs.items()
+        for name, there, here in zip(
+            MACHINE_FIELDS, known.machine_key, again.machine_key, strict=True
+        )
         if there != here
     ]
     if not found and known.device != "cpu":
@@ -137,7 +142,7 @@ def machine_difference(known: Environment, again: Environment) -> str:
 
 
 def _facts(record: RunRecord) -> dict[str, Any]:
-    """Everything in a record that is a function of its spec on one machine class."""
+    """Everything in a record that its spec determines on one kind of machine."""
     usage = record.usage
     return {
         "status": record.status,
@@ -158,7 +163,7 @@ def _what_differs(known: RunRecord, again: RunRecord) -> str:
 
 
 def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
-    """`n` random runs, from as many tasks as possible: no cell can hope to be left out."""
+    """`n` random runs, from as many tasks as possible, so that any result may be drawn."""
     draw = random.Random(seed)
     by_task: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.id):
@@ -172,7 +177,7 @@ def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
 
 
 def summarise(replays: Sequence[Replay], wanted: int) -> ReplaySummary:
-    """The tier that replays earn: T2 if all that were wanted were done in the sandbox, none off."""
+    """T2 if all `wanted` replays could be done in the sandbox and none differs; else no tier."""
     differing = sum(replay.verdict == "differs" for replay in replays)
     done = [r for r in replays if r.verdict in ("identical", "within tolerance")]
     weak = sorted({r.level or "" for r in done} - set(SANDBOXED))
@@ -220,13 +225,13 @@ def replay(
     allow_weaker: bool = False,
     make_pool: Callable[..., Any] = Pool,
 ) -> Iterator[Replay]:
-    """Do every run once more, one after the other, and tell how it came out.
+    """Do every run again, one after the other, and compare it with its record.
 
     Args:
         records: runs of any tasks, methods and machines.
-        method_of: finds a method's source; raises AssayError where it cannot.
+        method_of: finds the source of a method; raises AssayError if it cannot.
         secret: the organisers' master secret, for runs of epochs that are not revealed.
-        allow_weaker: replay outside of a sandbox where there is none; it earns no tier.
+        allow_weaker: replay without a sandbox if none works here; that earns no tier.
         make_pool: where the runs are done.
     """
     groups: dict[tuple[Compute, Epoch | None], list[tuple[RunRecord, Job]]] = {}
@@ -247,7 +252,7 @@ def replay(
 def _on_pool(
     start: Callable[[], AbstractContextManager[Pool]], jobs: Sequence[tuple[RunRecord, Job]]
 ) -> Iterator[Replay]:
-    """Runs that need the same pool. Without a pool (no GPU, no sandbox) none can be done."""
+    """Replay runs that need the same pool; if it cannot be made, say so for each of them."""
     waiting = list(jobs)
     try:
         with start() as pool:
@@ -297,31 +302,25 @@ def _told(
 def _prepared(
     record: RunRecord, method_of: Callable[[MethodRef], MethodEntry], secret: Path | None
 ) -> tuple[Job, Epoch | None]:
-    """What it takes to do the run again.
+    """The job that does a run again, and the epoch that it needs.
 
     Raises:
         AssayError: why it cannot be done here.
     """
     spec = record.spec
-    if spec.ruleset != RULESET.version:
-        raise RecordError(f"made under ruleset {spec.ruleset}, now {RULESET.version}")
     if record.scorer_version != SCORER_VERSION:
         raise RecordError(f"scored by version {record.scorer_version} of the scorer, now "
                           f"{SCORER_VERSION}")  # fmt: skip
     task = find_task(spec.task.slug)
-    now = task_ref(task)
-    if now != spec.task:
-        raise RecordError(
-            f"stale task: {spec.task.slug} version {spec.task.version} has changed since "
-            f"(code {spec.task.code_hash[:12]}, now {now.code_hash[:12]})"
-        )
+    if reason := stale(spec, task_ref(task)):
+        raise RecordError(f"stale: {reason}")
     epoch = open_epoch(spec.epoch, epochs_folder(), secret) if spec.epoch else None
     method = method_of(spec.method)
     return Job(spec, task, method), epoch
 
 
 def command_note(record: RunRecord) -> str:
-    """What to say of a record whose command is not its spec's: people copy it. Empty if it is."""
+    """A remark if the command in a record is not its spec's, because people copy it; else empty."""
     slug = record.spec.method.slug
     expected = [reproduce_command(name, record.spec) for name in (slug, f"{slug}.py")]
     if record.reproduce in expected:
@@ -331,11 +330,11 @@ def command_note(record: RunRecord) -> str:
 
 @contextmanager
 def unpacked(source: Mapping[str, bytes], slug: str) -> Iterator[MethodEntry]:
-    """A bundle's source in a temporary folder, for a worker; nothing here imports it.
+    """Write a bundle's source to a temporary folder, for a worker to import.
 
     Args:
         source: file names and contents; plain names only.
-        slug: of the method, and the folder's name.
+        slug: the method's, which becomes the name of the folder.
 
     Raises:
         PluginError: a name is not a plain file's, or there is no method.py.

@@ -1,7 +1,7 @@
 """`assay submit`: a branch that adds one folder and its bundles, ready for a pull request.
 
-The branch is made from objects alone: the working tree, the index and the current branch of the
-checkout stay as they are, and nothing is pushed.
+The working tree, the index and the current branch of the checkout stay as they are, and nothing is
+pushed.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Submission:
     files: dict[str, bytes] = field(repr=False)
     """What it adds, by path."""
     left_out: list[str]
-    """Files in the method's folder that are no part of a submission."""
+    """Names in the method's folder that are not submitted."""
     message: str
     steps: list[str]
-    """What is left to do afterwards, each a command or a sentence."""
+    """What the user does next, each a command or a sentence."""
 
 
 def plan(
     entry: MethodEntry, bundles: Sequence[Path], checkout: Checkout, base: str | None = None
 ) -> Submission:
-    """Check everything, make nothing.
+    """Check a submission and describe its branch, without making it.
 
     Args:
         entry: a method's folder.
@@ -57,8 +57,8 @@ def plan(
         base: the branch to start from; the main one if not given.
 
     Raises:
-        SubmissionError: why it cannot be submitted; all problems at once.
-        BundleError: a bundle is not sound.
+        SubmissionError: it cannot be submitted; lists every problem.
+        BundleError: a bundle cannot be read.
     """
     start = checkout.base(base)
     slug = entry.card.slug
@@ -85,10 +85,10 @@ def plan(
 
 
 def make_branch(made: Submission, checkout: Checkout) -> str:
-    """Commit the plan's files on its new branch; the commit.
+    """Make the branch of a submission, and return its commit.
 
     Raises:
-        SubmissionError: git refuses; what it said.
+        SubmissionError: git refused, with its message.
     """
     parent = str(checkout.commit_of(made.base))
     with tempfile.TemporaryDirectory(prefix="assay-submit-") as name:
@@ -103,7 +103,7 @@ def bundles_of(entry: MethodEntry, folder: Path) -> list[Path]:
 
 
 def submission_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
-    """A submission's files by name, and the names of what else lies in its folder.
+    """A submission's files by name, and the other names in its folder.
 
     Raises:
         SubmissionError: the method is a single file, or a file is a link or too large.
@@ -144,7 +144,15 @@ def _place_problems(checkout: Checkout, base: str, card: SubmissionCard) -> list
 
 
 def taken_by(card: SubmissionCard, text: bytes, base: str) -> list[str]:
-    """Whether a folder of this name in `base` may be replaced: by a newer version of its own."""
+    """Why the card may not replace the one of the same slug on `base`; empty if it may.
+
+    A newer version may, if it shares an author.
+
+    Args:
+        card: of the new submission.
+        text: the card.toml on `base`.
+        base: the name of the branch.
+    """
     try:
         other = SubmissionCard(**tomllib.loads(text.decode()))
     except ValueError:
@@ -201,7 +209,7 @@ def _message(card: SubmissionCard, bundles: Sequence[Bundle]) -> str:
 
 
 def _steps(checkout: Checkout, branch: str, base: str, slug: str) -> list[str]:
-    """What remains: to push, and to ask for it to be merged."""
+    """How to push the branch and open a pull request."""
     target = base.removeprefix("origin/")
     if target == "HEAD":
         target = "main"

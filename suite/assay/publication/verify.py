@@ -1,8 +1,8 @@
-"""Tier T1: does a bundle hang together, without running anything of it?
+"""Checks of a bundle that need no run (tier T1).
 
-Every number is held against what the cards, the ruleset and the other records say it must be.
-What cannot be seen without running (that the scores are those of the source) is for a replay.
-The submission's code is read as text, never imported; tasks are read from this checkout.
+Every number is compared with the cards, the ruleset and the other records. That the source really
+gives these scores is for a replay to show. The submission's code is read as text and never
+imported; tasks are those of this checkout.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from assay.plugins.registry import illegal, method_entries, task_entries, task_r
 from assay.publication.record_checks import run_problems
 from assay.records.bundle import Bundle
 from assay.records.schema import RunRecord, RunSpec, StudyRecord, reproduce_command, select
+from assay.records.staleness import stale
 from assay.ruleset import RULESET
 from assay.space import ChoiceRange, Space, Value
 from assay.untrusted import text as texts
@@ -47,22 +48,20 @@ Findings = Iterator[BundleProblem]
 
 
 def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProblem]:
-    """Everything that is wrong with `bundle`; one without an error is of tier T1.
+    """All problems of `bundle`; without an error it has tier T1.
 
     Args:
-        bundle: as read by bundles.read_bundle, which has refused what is malformed.
-        published: the bundles it is to stand beside; it may be among them itself.
+        bundle: read by records.bundle.read_bundle, which refuses malformed files.
+        published: the bundles published so far; `bundle` may be among them.
     """
     found = [*_source(bundle), *_cell(bundle), *_texts(bundle), *_duplicates(bundle, published)]
     entry = task_entries().get(bundle.manifest.task.slug)
     if entry is None:
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
         return [*found, _error("task", reason)]
-    if bundle.manifest.task != task_ref(entry):
-        # Records of another time may be sound: the checks below are those of now.
-        return [*found, _flag("stale", "the task has changed since; its numbers were not checked")]
-    if any(study.ruleset != RULESET.version for study in bundle.studies):
-        return [*found, _flag("stale", "made under another ruleset; its numbers were not checked")]
+    if reason := next(filter(None, (stale(s, task_ref(entry)) for s in bundle.studies)), ""):
+        # Stale records may be sound, but the checks below hold them against the code of now.
+        return [*found, _flag("stale", f"{reason}; its numbers were not checked")]
     found += _entered(bundle, entry.card)
     for study in bundle.studies:
         found += _study(study, bundle, entry.card)
@@ -73,7 +72,7 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
 
 
 def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> Findings:
-    """What the detectors say, beside the baselines' published runs and this checkout's methods."""
+    """Flags of the detectors, given the baselines' published runs and this checkout's methods."""
     own, entries = bundle.manifest.method.slug, method_entries()
     baselines = {slug for slug, entry in entries.items() if entry.card.is_baseline}
     baseline = [
@@ -96,7 +95,7 @@ def _flag(code: str, message: str) -> BundleProblem:
 
 
 def _source(bundle: Bundle) -> Findings:
-    """The source is that of the hash, and text."""
+    """The source is text, and has the hash that the records name."""
     method, files = bundle.manifest.method, bundle.source
     for name in (CARD, METHOD):
         if name not in files:
@@ -133,7 +132,7 @@ def _card(bundle: Bundle) -> SubmissionCard | str:
 
 
 def _cell(bundle: Bundle) -> Findings:
-    """Manifest, card and every record speak of one task and one method, and know each other."""
+    """Manifest, card and records are all of one task and one method, and no record is twice."""
     manifest = bundle.manifest
     own = (manifest.task, manifest.method)
     refs = [(f"run {run.id}", run.spec.task, run.spec.method) for run in bundle.runs]
@@ -155,13 +154,13 @@ def _cell(bundle: Bundle) -> Findings:
 
 
 def _texts(bundle: Bundle) -> Findings:
-    """No text steers a terminal, a page or a spreadsheet, and none tells on a user."""
+    """No text could steer a terminal, a page or a spreadsheet, or holds private data."""
     for kind, name, data in (
         *((r.kind, f"run {r.id}", r.model_dump(mode="json")) for r in bundle.runs),
         *((s.kind, f"study {s.id}", s.model_dump(mode="json")) for s in bundle.studies),
     ):
         for where, text in texts.strings(data):
-            fixed = where == "reproduce"  # compared with what it must be
+            fixed = where == "reproduce"  # compared with the right command
             if reason := _bad_text(text):
                 yield _error("text", f"{name}: {where[:100]} {reason}")
             elif not fixed and (private := texts.private(text)):
@@ -185,10 +184,10 @@ def _bad_text(text: str, *, lines: bool = False) -> str | None:
 
 
 def _duplicates(bundle: Bundle, published: Sequence[Bundle]) -> Findings:
-    """What is published already, under this method's name or another's."""
+    """Results that were published before, by this method or by another."""
     manifest = bundle.manifest
     own = {run.id: run for run in bundle.runs}
-    places = {_place(run): run.weights_sha256 for run in bundle.runs if run.weights_sha256}
+    weights = {_training(run): run.weights_sha256 for run in bundle.runs if run.weights_sha256}
     for other in published:
         if other.sha256 == bundle.sha256 or other.manifest.task.slug != manifest.task.slug:
             continue
@@ -196,15 +195,15 @@ def _duplicates(bundle: Bundle, published: Sequence[Bundle]) -> Findings:
             changed = [
                 run.id
                 for run in other.runs
-                if run.id in own and _said(own[run.id]) != _said(run)
+                if run.id in own and _outcome(own[run.id]) != _outcome(run)
             ]  # fmt: skip
             if changed:
                 yield _flag(
                     "contradiction",
-                    f"{len(changed)} run(s) end otherwise in {other.path.name}: {changed[0]}, ...",
+                    f"{len(changed)} run(s) differ from {other.path.name}: {changed[0]}, ...",
                 )
             continue
-        same = sum(places.get(_place(run), "") == run.weights_sha256 for run in other.runs)
+        same = sum(weights.get(_training(run), "") == run.weights_sha256 for run in other.runs)
         if same:
             yield _flag(
                 "copied",
@@ -212,12 +211,12 @@ def _duplicates(bundle: Bundle, published: Sequence[Bundle]) -> Findings:
             )
 
 
-def _place(run: RunRecord) -> tuple[str, int, str]:
-    """What makes runs of different methods alike if the methods are."""
+def _training(run: RunRecord) -> tuple[str, int, str]:
+    """Equal for runs that would end alike if their methods were the same."""
     return run.spec.purpose, run.spec.repetition, repr(sorted(run.spec.hyperparameters.items()))
 
 
-def _said(run: RunRecord) -> tuple[object, ...]:
+def _outcome(run: RunRecord) -> tuple[object, ...]:
     return run.status, run.result, run.weights_sha256
 
 
@@ -232,7 +231,7 @@ def _entered(bundle: Bundle, card: TaskCard) -> Findings:
 
 
 def _study(study: StudyRecord, bundle: Bundle, card: TaskCard) -> Findings:
-    """The points are the ruleset's, the selected one is the best, every planned run is there."""
+    """Its points are those of the ruleset, the best one is selected, every planned run exists."""
     name = f"study {study.id}"
     runs = {run.id: run for run in bundle.runs}
     yield from _points(study, card)
@@ -306,7 +305,7 @@ def _points(study: StudyRecord, card: TaskCard) -> Findings:
 
 
 def _same_point(a: Mapping[str, Value], b: Mapping[str, Value]) -> bool:
-    """Equal; real numbers to nine digits, as logarithms differ in the last one by machine."""
+    """Equal, real numbers to nine digits: machines differ in the last digit of a logarithm."""
     return a.keys() == b.keys() and all(
         math.isclose(value, other, rel_tol=1e-9)
         if isinstance(value, float) and isinstance(other := b[name], float)
@@ -316,7 +315,7 @@ def _same_point(a: Mapping[str, Value], b: Mapping[str, Value]) -> bool:
 
 
 def _space_problem(space: Space) -> str | None:
-    """Why no method can have declared `space`, or None."""
+    """Why no method can have declared `space`; None if one can."""
     if len(space.ranges) > MAX_DIMENSIONS:
         return f"{len(space.ranges)} tuned hyperparameters, expected at most {MAX_DIMENSIONS}"
     for name, found in space.ranges.items():
@@ -331,10 +330,8 @@ def _space_problem(space: Space) -> str | None:
 
 
 def _strays(bundle: Bundle) -> Findings:
-    """Runs beside the plan could be tries that were not counted."""
-    named = {trial.run_id for study in bundle.studies for trial in study.trials}
-    for study in bundle.studies:
-        named |= {*study.selected_runs, *study.default_runs}
+    """Runs outside of the studies could be attempts that were not counted."""
+    named = {run_id for study in bundle.studies for run_id in study.run_ids}
     strays = [run.id for run in bundle.runs if run.id not in named]
     if strays:
         yield _error("stray", f"{len(strays)} run(s) belong to no study of the bundle: {strays[0]}")

@@ -1,4 +1,4 @@
-"""Bundles: what is published of one (task, method, version), in one file named by its content.
+"""Bundles: everything published of one (task, method, version), in one file named by its content.
 
     <task>--<method>-v<version>--<first 16 digits of the file's SHA-256>.zip
         environment.json   the distinct environments; runs name theirs by index
@@ -7,13 +7,13 @@
         source/...         card.toml, method.py and what else the method's hash covers
         studies.jsonl      one study record a line
 
-A bundle is read in memory, whole or not at all; see assay.untrusted.zip_archive for what is refused.
+A bundle is read in memory, whole or not at all. assay.untrusted.zip_archive says what is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.errors import BundleError, RecordError
 from assay.identity import canonical_json, sha256
-from assay.records.parsing import plain_runs, plain_study, record_from
+from assay.records.parsing import record_from
 from assay.records.schema import (
     Common,
     Environment,
@@ -54,7 +54,7 @@ class _BundlePart(BaseModel):
 
 
 class Manifest(_BundlePart):
-    """What the bundle is, and the hashes of its parts."""
+    """Whose results a bundle holds, how many, and the hashes of its parts."""
 
     kind: Literal["bundle"] = "bundle"
     schema_version: Literal[1] = 1
@@ -72,7 +72,7 @@ class _Environments(_BundlePart):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle as read: its form is sound; whether its content is, assay.publication.verify says."""
+    """A bundle that was read: well formed; assay.publication.verify checks what it says."""
 
     manifest: Manifest
     runs: list[RunRecord] = field(repr=False)
@@ -80,12 +80,12 @@ class Bundle:
     source: dict[str, bytes] = field(repr=False)
     """Files by name, without the folder."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     path: Path
 
 
 def file_name(task: TaskRef, method: MethodRef, digest: str) -> str:
-    """What a bundle is called; `digest` is its file's SHA-256."""
+    """The name of a bundle; `digest` is the SHA-256 of its file."""
     return f"{task.slug}--{method.slug}-v{method.version}--{digest[:16]}.zip"
 
 
@@ -97,7 +97,7 @@ def pack(
     The order of records does not matter; the same records make the same file.
 
     Raises:
-        BundleError: there is no study, a record is of another cell, or it would be too large.
+        BundleError: there is no study, a record is of another task or method, or it is too large.
     """
     if not studies:
         raise BundleError("there is no study to pack")
@@ -133,7 +133,7 @@ def _run_line(run: RunRecord, index: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _lines(values: Iterable[Any]) -> bytes:
-    """One line each; keys stay in the record's order, which its command repeats."""
+    """Values as JSON lines; keys keep their order, which a record's command repeats."""
     return "".join(
         json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
         for value in values
@@ -144,7 +144,7 @@ def read_bundle(path: Path) -> Bundle:
     """The bundle at `path`; nothing is extracted and nothing executed.
 
     Raises:
-        BundleError: it cannot be read, or is not a sound bundle; one reason.
+        BundleError: it cannot be read, or is not well formed; the first problem.
     """
     try:
         data = read_regular(path, MAX_FILE_BYTES)
@@ -181,14 +181,13 @@ def _parsed(data: bytes, path: Path) -> Bundle:
         raise BundleError(f"{SOURCE} holds more than {MAX_SOURCE_BYTES:,} bytes")
     environments = _json(members[ENVIRONMENT], ENVIRONMENT, _Environments).environments
     common = Common(environments)
-    lines = _lines_of(members[RUNS], RUNS, manifest.n_runs)
     runs = [
-        run or _run(line, f"{RUNS}, line {number}", common)
-        for number, (line, run) in enumerate(zip(lines, plain_runs(lines, common), strict=True), 1)
+        _run(_strict(line, where), where, common)
+        for where, line in _lines_of(members[RUNS], RUNS, manifest.n_runs)
     ]
     studies = [
-        _study(line, f"{STUDIES}, line {number}", common)
-        for number, line in enumerate(_lines_of(members[STUDIES], STUDIES, manifest.n_studies), 1)
+        record_from(_strict(line, where), StudyRecord, where, common)
+        for where, line in _lines_of(members[STUDIES], STUDIES, manifest.n_studies)
     ]
     return Bundle(manifest, runs, studies, source, digest, path)
 
@@ -233,25 +232,19 @@ def _json(data: bytes, where: str, model: type[Model]) -> Model:
         raise BundleError(f"{where}: {key[:100]}: {first['msg'][:300]}") from error
 
 
-def _lines_of(data: bytes, name: str, n: int) -> list[bytes]:
-    """The lines of a member, as many as the manifest says."""
+def _lines_of(data: bytes, name: str, n: int) -> Iterator[tuple[str, bytes]]:
+    """The lines of a member, as many as the manifest says, each with its place for messages."""
     found = data.count(b"\n")
     if found != n or not data.endswith(b"\n"):
         raise BundleError(f"{name}: {found} lines, but {MANIFEST} says {n}")
-    return data[:-1].split(b"\n")
+    for number, line in enumerate(data[:-1].split(b"\n"), 1):
+        yield f"{name}, line {number}", line
 
 
-def _run(line: bytes, where: str, common: Common) -> RunRecord:
-    """The run of any line."""
-    value = _strict(line, where)
+def _run(value: Any, where: str, common: Common) -> RunRecord:
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected a JSON object")
     number, n = value.get("environment"), len(common.environments)
     if type(number) is not int or number not in range(n):
         raise BundleError(f"{where}: environment: expected an index below {n} into {ENVIRONMENT}")
     return record_from(value, RunRecord, where, common)
-
-
-def _study(line: bytes, where: str, common: Common) -> StudyRecord:
-    study = plain_study(line, common)
-    return study or record_from(_strict(line, where), StudyRecord, where, common)

@@ -1,10 +1,11 @@
 """The results log: what was published, replayed, corrected or withdrawn, chained by hash.
 
     <published folder>/log.jsonl       append only, one entry a line, in canonical JSON
-    <published folder>/<bundle>.zip    every bundle the log names, also superseded ones
+    <published folder>/<bundle>.zip    every bundle that the log names, superseded ones too
 
-Each entry holds the hash of the one before and its own, so that an edited, removed or reordered
-line breaks the chain. Whoever remembers a head (the last hash) also notices a rewritten chain.
+Each entry holds its own hash and that of the entry before, so that an edited, removed or reordered
+line breaks the chain. Someone who kept an older head (the last hash) also notices a log that was
+written anew.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
 LOG = "log.jsonl"
 MAX_LOG_BYTES = 50_000_000
 NOTHING = "0" * 64
-"""What the first entry has before it."""
+"""`previous` of the first entry."""
 Kind = Literal["publish", "replay", "supersede", "correct", "retract", "reveal"]
 REPLACING = ("supersede", "correct")
 TrustTier = Literal["T0", "T1", "T2", "T3"]
-"""T0 self-reported, T1 bundle valid, T2 replayed, T3 hidden seeds of the organisers."""
+"""T0 self-reported, T1 valid bundle, T2 replayed, T3 made with the organisers' hidden seeds."""
 EARNED: dict[Kind, TrustTier] = {
     "publish": "T1",
     "supersede": "T1",
@@ -43,7 +44,7 @@ EARNED: dict[Kind, TrustTier] = {
     "replay": "T2",
     "reveal": "T3",
 }
-"""What an entry makes of its bundle's results, if it does not say."""
+"""The tier that an entry gives its bundle, unless the entry says another."""
 
 
 class Entry(BaseModel):
@@ -56,18 +57,19 @@ class Entry(BaseModel):
     """UTC, ISO 8601."""
     kind: Kind
     file: Annotated[str, Field(pattern=r"^[a-z0-9_]+--[a-z0-9_]+-v\d+--[0-9a-f]{16}\.zip$")]
-    """The bundle it is about."""
+    """The name of the bundle."""
     sha256: Hash
-    """Of that file."""
+    """SHA-256 of that file."""
     replaces: Hash | None = None
-    """Of the bundle that it takes the place of: for supersede and correct."""
+    """SHA-256 of the bundle that this one replaces; for supersede and correct."""
     tier: TrustTier | None = None
-    """What the bundle's results are worth from now on; None: what they were before."""
+    """Tier of the bundle's results from now on; None: unchanged."""
     note: Annotated[str, Field(max_length=1000)] = ""
-    """Why; required wherever a published value changes."""
+    """The reason; required where a published value changes."""
     previous: Hash
+    """Hash of the entry before."""
     hash: Hash
-    """Of this entry without its hash."""
+    """SHA-256 of this entry's canonical JSON without this field."""
 
     @model_validator(mode="after")
     def _sound(self) -> Entry:
@@ -83,19 +85,19 @@ State = Literal["current", "superseded", "corrected", "retracted"]
 
 @dataclass(frozen=True)
 class Standing:
-    """What the log says of one bundle."""
+    """The present state of one bundle, according to the log."""
 
     file: str
     sha256: str
     tier: TrustTier
     since: str
-    """When it got this state."""
+    """When it got this state: UTC, ISO 8601."""
     state: State = "current"
     reason: str = ""
 
 
 def read(folder: Path) -> list[Entry]:
-    """The entries; none where there is no log.
+    """The entries; empty if there is no log.
 
     Raises:
         LogError: it cannot be read, or its chain is broken; the first problem.
@@ -104,7 +106,7 @@ def read(folder: Path) -> list[Entry]:
 
 
 def read_with_standings(folder: Path) -> tuple[list[Entry], dict[str, Standing]]:
-    """The entries, and what they say of every bundle, by the hash of its file.
+    """The entries, and the standing of every bundle by its SHA-256.
 
     Raises:
         LogError: see read.
@@ -121,11 +123,11 @@ def _sound(folder: Path) -> tuple[list[Entry], _Known]:
 
 
 def check(folder: Path, head: str | None = None) -> list[str]:
-    """Everything that is wrong with a published folder.
+    """All problems of a published folder.
 
     Args:
         folder: holds the log and the bundles.
-        head: a hash that was the last one at an earlier time; the log must still hold it.
+        head: the last hash of the log at an earlier time, which must still be in it.
     """
     entries, problems, _ = _read(folder)
     if head is not None and head not in [NOTHING, *(entry.hash for entry in entries)]:
@@ -181,7 +183,7 @@ def append(
 
 
 def standings(entries: Iterable[Entry]) -> dict[str, Standing]:
-    """What the log says of every bundle, by the hash of its file."""
+    """The standing of every bundle by its SHA-256."""
     known = _Known()
     for entry in entries:
         known.advance(entry)
@@ -189,9 +191,9 @@ def standings(entries: Iterable[Entry]) -> dict[str, Standing]:
 
 
 def attempts(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
-    """How many bundles of each (task, method) were ever published, over all versions.
+    """Number of bundles ever published of each (task, method), over all versions.
 
-    Who tries often enough gets a lucky draw: the count stands beside the result.
+    Many attempts make a lucky result likely, so the count is shown beside the result.
     """
     published = (entry for entry in entries if entry.kind in ("publish", *REPLACING))
     return Counter(cell_of(entry.file) for entry in published)
@@ -199,12 +201,12 @@ def attempts(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the lines so far have said."""
+    """The state after the entries so far."""
 
     standings: dict[str, Standing] = field(default_factory=dict)
-    """By the hash of the bundle's file."""
+    """By the SHA-256 of the bundle."""
     of_cell: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """Those hashes by task and method: a log of thousands of lines is read at every command."""
+    """Those hashes by task and method, so that reading a log takes linear time."""
 
     def advance(self, entry: Entry) -> None:
         before = self.standings.get(entry.sha256)
@@ -229,7 +231,7 @@ class _Known:
 
 
 def _read(folder: Path) -> tuple[list[Entry], list[str], _Known]:
-    """The entries up to the first broken one, what is wrong, and what they say."""
+    """The entries before the first problem, that problem, and the state after them."""
     path = folder / LOG
     known = _Known()
     try:
@@ -272,10 +274,7 @@ def _carefully(line: bytes, before: Sequence[Entry]) -> Entry | str:
 
 
 def _written(entry: Entry) -> tuple[bytes, bytes, bytes]:
-    """Its line in canonical JSON, cut before and behind the hash.
-
-    Only the note can hold what JSON writes in another way.
-    """
+    """The entry's line in canonical JSON in three parts, of which the second is its hash."""
     replaces = "null" if entry.replaces is None else f'"{entry.replaces}"'
     tier = "null" if entry.tier is None else f'"{entry.tier}"'
     return (
@@ -288,7 +287,7 @@ def _written(entry: Entry) -> tuple[bytes, bytes, bytes]:
 
 
 def _broken(entry: Entry, line: bytes, before: Sequence[Entry]) -> str | None:
-    """Why `line` does not continue the chain."""
+    """Why `line` does not continue the chain; None if it does."""
     head, own, tail = _written(entry)
     if line != head + own + tail or sha256(head + tail.removesuffix(b"\n")) != entry.hash:
         return "was edited: its content does not have its hash"
@@ -326,7 +325,7 @@ def _made(
 
 
 def _misfit(entry: Entry, known: _Known) -> str | None:
-    """Why the entry makes no sense after those that led to `known`, or None."""
+    """Why the entry is not allowed in the state `known`; None if it is."""
     own = known.standings.get(entry.sha256)
     if entry.kind in ("publish", *REPLACING):
         if own is not None:

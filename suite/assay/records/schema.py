@@ -1,6 +1,6 @@
 """Run specs, run records and study records: what one run or one tuning leaves behind.
 
-Reading an older schema upgrades it in memory; a newer one is refused with the side that is old.
+A record of an older schema is upgraded in memory; one of a newer schema is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from assay.cards import Direction, Family, Slug
-from assay.identity import ID_LENGTH, canonical_json, content_id, sha256
+from assay.identity import content_id
 from assay.ruleset import Preset, Tier
 from assay.space import Space, Value
 
@@ -34,6 +33,8 @@ Level = Literal["L0", "L1", "L2", "L3", "L4"]
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Purpose = Literal["tuning", "repetition"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
+MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
+"""Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -51,16 +52,16 @@ def _absent(value: object) -> bool:
 
 @dataclass
 class Common:
-    """What the records of a bundle have in common: the context in which they are validated."""
+    """What the records of one bundle share: the pydantic context in which they are validated."""
 
     environments: Sequence[Environment]
-    """Those that its runs name by index."""
+    """Runs of the bundle name one of them by index."""
     last: dict[str | None, tuple[Any, Any]] = field(default_factory=dict)
-    """By field, what the last new value said and the part of a record that it became."""
+    """By field name: the JSON of its last new value, and the object that was made of it."""
 
 
 def _held_once(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """A part that nearly all records of a bundle share: validated once, and held once."""
+    """Validate a part that most records of a bundle share, and reuse the object if it is equal."""
     common: Common | None = info.context
     if common is None:
         return validate(value)
@@ -74,7 +75,7 @@ _HELD_ONCE = WrapValidator(_held_once)
 
 
 def _named(value: Any, info: ValidationInfo) -> Any:
-    """The environment that a run of a bundle names by index."""
+    """Replace the index by which a run of a bundle names its environment."""
     common: Common | None = info.context
     if common is None:
         return value
@@ -102,16 +103,16 @@ class MethodRef(_Record):
 
 
 class Compute(_Record):
-    """What the numbers depend on beside the code: part of the spec, pinned by the worker."""
+    """The hardware settings that numbers depend on: part of the spec, enforced by the worker."""
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
     isa: str = "avx2"
-    """Cap on the instruction set ("avx2", "native"); results differ bitwise between caps."""
+    """Largest instruction set in use ("avx2", "native"); results differ bitwise between them."""
 
 
 class RunSpec(_Record):
-    """Everything a run is a function of."""
+    """Everything that determines the result of a run."""
 
     schema_version: Literal[1] = 1
     ruleset: int
@@ -125,8 +126,8 @@ class RunSpec(_Record):
     """Pairs runs across methods: the same split, weights, order and noise."""
     compute: Annotated[Compute, _HELD_ONCE] = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
-    """Repetitions with the hidden seeds of this epoch (assay.epochs); None: the public ones.
-    It is not written where it is None, so that ids from before there were epochs stay."""
+    """Repetitions with the hidden seeds of this epoch (assay.epochs); None: the public seeds.
+    None is not written, so that ids are those from before there were epochs."""
 
     @model_validator(mode="after")
     def _tuned_in_public(self) -> RunSpec:
@@ -137,30 +138,12 @@ class RunSpec(_Record):
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the canonical JSON's SHA-256."""
-        return sha256(self._canonical)[:ID_LENGTH]
-
-    @property
-    def _canonical(self) -> str:
-        """Its canonical JSON: joined, because few of its parts differ between most specs."""
-        epoch = "" if self.epoch is None else f'"epoch":{canonical_json(self.epoch)},'
-        return (
-            f'{{"compute":{_canonical_part(*vars(self.compute).items())},{epoch}'
-            f'"hyperparameters":{canonical_json(self.hyperparameters)},'
-            f'"method":{_canonical_part(*vars(self.method).items())},'
-            f'"purpose":"{self.purpose}","repetition":{self.repetition},'
-            f'"ruleset":{self.ruleset},"schema_version":{self.schema_version},'
-            f'"task":{_canonical_part(*vars(self.task).items())}}}'
-        )
-
-
-@lru_cache(maxsize=1024)
-def _canonical_part(*items: tuple[str, str | int]) -> str:
-    return canonical_json(dict(items))
+        return content_id(self.model_dump(mode="json"))
 
 
 @pydantic_dataclass(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One evaluation point: with slots, as it is most of what a record takes in memory."""
+    """One evaluation point. Has slots because points take most of a record's memory."""
 
     batch: int
     passes: int
@@ -196,39 +179,17 @@ class Usage(_Record):
     optimizer_state_bytes: int = 0
 
 
-class SnapshotEntry(_Record):
-    """One snapshot a worker wrote."""
-
-    file: str
-    start: Annotated[int, Field(ge=0)]
-    batch: Annotated[int, Field(ge=1)]
-    passes: Annotated[int, Field(ge=0)]
-    seconds: Annotated[float, Field(ge=0)]
-    train_loss: float | None
-
-
-class Outcome(_Record):
-    """What a worker hands over beside its snapshots: a claim, never trusted for a score."""
-
-    status: Literal["completed", "diverged", "failed"]
-    message: str = ""
-    snapshots: list[SnapshotEntry] = []
-    usage: Usage = Usage()
-    first_losses: list[float | None] = []
-    """Loss of the first batch, per start; None where the method noted none."""
-
-
 class Checks(_Record):
-    """Facts that no score needs and the detectors do (assay.detectors); one entry per start."""
+    """Facts for assay.detectors, which no score depends on; one entry per start."""
 
     first_losses: list[float | None] = []
-    """Loss of the first batch as the worker reports it (a claim); None where it noted none."""
+    """Loss of the first batch as the worker reports it (a claim); None where it reports none."""
     reference_first_losses: list[float | None] = []
-    """The same as the scorer computes it from its own initial weights and the issued seeds; None
-    where the batch cannot be made again (a GPU draws other augmentations)."""
+    """The same, computed by the scorer from its own initial weights and seeds; None where the batch
+    cannot be made again (a GPU draws other augmentations)."""
     weight_distances: list[float | None] = []
-    """|w_T - w_0| / |w_0| of the trainable tensors that were handed over in float; None where
-    there is none or |w_0| = 0."""
+    """|w_T - w_0| / |w_0| over the trainable tensors exported in float; None where there are none
+    or |w_0| = 0."""
 
 
 class Result(_Record):
@@ -256,20 +217,25 @@ class Environment(_Record):
     lock_hash: str | None = None
     device: str = "cpu"
 
+    @property
+    def machine_key(self) -> tuple[str, ...]:
+        """Equal for two runs on the same kind of machine: the values of MACHINE_FIELDS."""
+        return tuple(getattr(self, name) for name in MACHINE_FIELDS)
+
 
 class Isolation(_Record):
-    """How the method was kept from what it is scored on (L0 in process .. L4 micro-VM)."""
+    """How the method was kept away from sealed data (L0 same process .. L4 micro-VM)."""
 
     level: Level
     mechanism: Mechanism | None = None
     profile_hash: str | None = None
-    """Of the sandbox's options, filter and limits (isolation.profile_hash)."""
+    """SHA-256 of the sandbox's options, filter and limits (sandbox.mechanisms.profile_hash)."""
     probe_hash: str | None = None
-    """Of what the run found when it looked around itself (selfprobe.look)."""
+    """SHA-256 of what the run could see of its surroundings (sandbox.self_check)."""
 
 
 class RunRecord(_Record):
-    """One run, as it stays."""
+    """The record of one run; never edited."""
 
     kind: Literal["run"] = "run"
     schema_version: Literal[1] = 1
@@ -279,7 +245,7 @@ class RunRecord(_Record):
     tier: Tier
     status: Status
     message: str = ""
-    """Why, for a run that did not complete."""
+    """Why the run did not complete."""
     result: Result | None = None
     """Present exactly when the status is "completed"."""
     curve: list[CurvePoint] = []
@@ -288,9 +254,9 @@ class RunRecord(_Record):
     isolation: Annotated[Isolation, _HELD_ONCE]
     scorer_version: int
     weights_sha256: Hash | None = None
-    """Of the last snapshot's tensors."""
+    """SHA-256 of the last snapshot's file, or of the digests of all starts' last snapshots."""
     checks: Checks | None = None
-    """None for runs that were not scored, or by an older Assay."""
+    """None if the run was not scored, or by an Assay that made no checks."""
     reproduce: str
     """The exact command that repeats this run."""
     created_at: str
@@ -305,11 +271,11 @@ class Trial(_Record):
     run_id: Id
     status: Status
     val: float
-    """What selection saw: the validation score, or the chance level of a run without one."""
+    """The score that selection used: on validation, or the chance level if there is none."""
 
 
 class StudyRecord(_Record):
-    """One tuning: the points, what validation said, which point won, which runs must follow."""
+    """One tuning: the points tried, their validation scores, the winner and its repetitions."""
 
     kind: Literal["study"] = "study"
     schema_version: Literal[1] = 1
@@ -327,12 +293,23 @@ class StudyRecord(_Record):
     selected: int
     """Number of the winning trial."""
     selected_runs: list[Id]
-    """Ids of the R paired repetitions of the winning point; one without a record is missing."""
+    """Ids of the R paired repetitions of the winning point; some may have no record yet."""
     default_runs: list[Id]
     """Ids of the R repetitions of the defaults; empty under --quick."""
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
-    """Whose hidden seeds the repetitions have; the trials are those of the public tuning."""
+    """Whose hidden seeds the repetitions have; trials always have the public seeds."""
     created_at: str
+
+    @property
+    def repetition_ids(self) -> list[str]:
+        """Ids of its repetitions: those of the winning point, then those of the defaults."""
+        return [*self.selected_runs, *self.default_runs]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Ids of all its runs, each once: trials, then repetitions."""
+        trials = (trial.run_id for trial in self.trials)
+        return list(dict.fromkeys([*trials, *self.repetition_ids]))
 
 
 def study_id(

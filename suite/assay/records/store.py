@@ -9,21 +9,19 @@ A record is written once, whole, under the id of its spec, and never edited.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from assay import atomic
 from assay.errors import RecordError, StorageError
 from assay.records.parsing import parse_record
 from assay.records.schema import AnyRecord, RunRecord, StudyRecord
 
 MAX_RECORD_BYTES = 4_000_000
 MLFLOW_RUNS = "mlflow-runs.json"
-TEMPORARY = ".writing-"
 
 
 class Store:
@@ -33,21 +31,21 @@ class Store:
         self.root = root
 
     def run_path(self, task: str, method: str, run_id: str) -> Path:
-        """Where the record of a run lies."""
+        """The path of a run's record."""
         return self.root / "runs" / task / method / f"{run_id}.json"
 
     def study_path(self, task: str, method: str, record_id: str) -> Path:
-        """Where the record of a study lies."""
+        """The path of a study's record."""
         return self.root / "studies" / task / method / f"{record_id}.json"
 
     def path_of(self, record: RunRecord | StudyRecord) -> Path:
-        """Where `record` belongs."""
+        """The path where `record` belongs."""
         if isinstance(record, RunRecord):
             return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
         return self.study_path(record.task.slug, record.method.slug, record.id)
 
     def write(self, record: RunRecord | StudyRecord) -> bool:
-        """Publish `record`; False if one with its id is already there (the first one stays).
+        """Write `record`; False if there is one with its id, which stays as it is.
 
         Raises:
             StorageError: the folder cannot be written; nothing is left behind.
@@ -55,13 +53,12 @@ class Store:
         path = self.path_of(record)
         text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _write_once(path, text.encode())
+            return atomic.write_new(path, text.encode())
         except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
+            raise self.storage_error(error) from error
 
     def check_writable(self) -> None:
-        """Fail before any work is done rather than after.
+        """Fail now, rather than after hours of work.
 
         Raises:
             StorageError: a file cannot be created in the folder.
@@ -72,12 +69,21 @@ class Store:
                 probe.write(b"assay")
                 probe.flush()
         except OSError as error:
-            raise StorageError(storage_problem(self.root, error)) from error
+            raise self.storage_error(error) from error
+
+    def storage_error(self, error: OSError) -> StorageError:
+        """The error to show a user when this folder cannot be written."""
+        said = atomic.storage_error(
+            f"the results folder {self.root}",
+            error,
+            "choose another with --results or ASSAY_RESULTS",
+        )
+        return StorageError(f"{said}; finished runs are kept")
 
     def sweep(self) -> None:
-        """Remove what a killed command was writing; only while no other command writes here."""
+        """Remove unfinished files of killed commands; call it while no other command writes."""
         for folder in ("runs", "studies"):
-            for path in (self.root / folder).glob(f"*/*/{TEMPORARY}*"):
+            for path in (self.root / folder).glob(f"*/*/{atomic.TEMPORARY}*"):
                 path.unlink(missing_ok=True)
 
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
@@ -106,7 +112,7 @@ class Store:
             return None
 
     def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
-        """The record at `path`, which must be its place: a copy elsewhere would count twice."""
+        """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
         record = read_record(path, model)
         if self.path_of(record) != path:
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
@@ -127,8 +133,8 @@ class Store:
         return sorted(path.name for path in (self.root / "studies").glob("*/"))
 
     def mlflow_runs(self) -> dict[str, str]:
-        """MLflow's run ids by record id, as far as the mirror noted them; a damaged note is none:
-        the mirror writes it again.
+        """MLflow's run ids by record id; empty if the file is missing or damaged, for the mirror
+        writes it again.
         """
         try:
             found = json.loads((self.root / MLFLOW_RUNS).read_text(encoding="utf-8"))
@@ -139,13 +145,13 @@ class Store:
         return {record: run for record, run in found.items() if isinstance(run, str)}
 
     def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
-        """Add to what `mlflow_runs` says."""
+        """Add MLflow's run ids, by record id, to those kept before.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
-        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=TEMPORARY)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(together + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, self.root / MLFLOW_RUNS)
+        atomic.write(self.root / MLFLOW_RUNS, together.encode() + b"\n")
 
     def _all(
         self,
@@ -188,32 +194,3 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
     if record.id != path.stem:
         raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
     return record
-
-
-def _write_once(path: Path, data: bytes) -> bool:
-    """Write a temporary file, then link it to its name: whole or not at all, never twice."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        os.unlink(temporary)
-
-
-def storage_problem(root: Path, error: OSError) -> str:
-    """What to tell the user about a results folder that cannot be written."""
-    if error.errno == errno.ENOSPC:
-        advice = "the disk is full: free some space"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "it is read-only for you: choose another with --results or ASSAY_RESULTS"
-    else:
-        advice = error.strerror or str(error)
-    return f"cannot write to the results folder {root}: {advice}; finished runs are kept"

@@ -1,4 +1,4 @@
-"""TODO: bubblewrap."""
+"""The command line of bubblewrap (bwrap): namespaces, mounts, and what is masked."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from assay.paths import PACKAGE
+from assay.paths import BUNDLED, PACKAGE
 from assay.sandbox import limits, seccomp
 
 USER = 65534
-
-
+"""`nobody`, whom a worker runs as."""
 HOST_NAME = "assay"
-
-
 SYSTEM = [
     Path(name)
     for name in (
@@ -26,31 +23,20 @@ SYSTEM = [
         *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"),
     )
 ]
-
-
+"""Programs and libraries of the system."""
 PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
-"""Of an interpreter's prefix: the rest of the folder may be a checkout or a home."""
-
-
+"""What a worker needs of an interpreter's prefix; the rest may be a checkout or a home folder."""
 MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
-"""Below a packages folder: data sets of tasks, with clean labels and test inputs."""
-
-
+"""Folders inside installed packages with data sets of tasks: clean labels and test inputs."""
 WRITABLE = ("/dev/shm", "/dev/pts")
-
-
 DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
-
-
 IN, OUT, TMP = Path("/in"), Path("/out"), Path("/tmp")
-
-
 TRIAL_SECONDS = 30.0
 
 
 @functools.cache
 def bubblewrap_problem() -> str | None:
-    """Why bubblewrap cannot be used on this machine, or None; tried, not guessed."""
+    """Why bubblewrap cannot be used on this machine, or None. It is tried out to find out."""
     if sys.platform != "linux":
         return "bubblewrap exists for Linux alone"
     if shutil.which("bwrap") is None:
@@ -79,11 +65,11 @@ def bubblewrap_problem() -> str | None:
 
 
 def as_ordinary_user(inbox: Path) -> list[str]:
-    """What goes before bwrap where root starts it; nothing for others.
+    """What goes before bwrap on the command line where root starts it; nothing for other users.
 
-    In its own user namespace root is still the owner of the machine's files and of /proc/sys, and
-    no limit on processes holds for it. So root becomes `nobody` first, in a mount namespace where
-    what the sandbox is made of lies open, whatever the rights of the folders above.
+    In its own user namespace root still owns the machine's files and /proc/sys, and no limit on
+    processes holds for it. So root becomes `nobody` first. It does so in a mount namespace in which
+    everybody can reach what the sandbox is made of, whatever the rights of the folders above.
     """
     if os.geteuid() != 0:
         return []
@@ -113,6 +99,7 @@ def _binds() -> list[str]:
 
 
 def namespaces(filter_handle: int) -> list[str]:
+    """Call bwrap with all namespaces, no capabilities and the filter behind a descriptor."""
     return [
         shutil.which("bwrap") or "bwrap",
         *("--unshare-user", "--unshare-all", "--disable-userns"),
@@ -123,11 +110,11 @@ def namespaces(filter_handle: int) -> list[str]:
 
 
 def mounts(inbox: Path) -> list[str]:
-    """Binds and file systems in their order: a later one covers an earlier one's folder."""
+    """Options for bwrap's binds and file systems. Order matters: a later one covers an earlier."""
     shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
     own = ["--size", str(disk), "--tmpfs", str(scratch())]
     options = own if islands() else []
-    for path in islands():  # mount points: a run can neither move them nor write beside the code
+    for path in islands():  # as mount points they cannot be moved, nor written beside the code
         options += ["--size", "4096", "--tmpfs", str(path)]
     options += _binds()
     for path in masked():
@@ -136,7 +123,7 @@ def mounts(inbox: Path) -> list[str]:
         options += ["--remount-ro", str(path)]
     return [
         *options,
-        # Read-only: started by root, a process is root to /proc/sys, without any capability.
+        # Read-only: where root started it, /proc/sys takes it for root, even without capabilities.
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
         *("--ro-bind", str(inbox), str(IN)),
@@ -147,7 +134,7 @@ def mounts(inbox: Path) -> list[str]:
 
 @functools.cache
 def readable() -> tuple[Path, ...]:
-    """What of this machine a worker may read: code, none of it the checkout's beside `suite`."""
+    """What a worker may read of this machine: programs, libraries, packages and this package."""
     wanted = [path for path in SYSTEM if path.exists() or path.is_symlink()]
     for prefix in (sys.base_prefix, sys.prefix):
         if Path(prefix) != Path("/usr"):
@@ -164,36 +151,37 @@ def readable() -> tuple[Path, ...]:
 
 @functools.cache
 def islands() -> tuple[Path, ...]:
-    """Folders of this machine's /tmp that hold code; in a run's own /tmp nothing else is there."""
+    """Folders directly below this machine's /tmp that hold code, and so are in a run's /tmp too."""
     inside = [path.relative_to(TMP) for path in readable() if path.is_relative_to(TMP)]
     return tuple(dict.fromkeys(TMP / path.parts[0] for path in inside))
 
 
 def scratch() -> Path:
-    """A run's own file system, as the worker names it; its /tmp is a link into it.
+    """Where a run's own file system is mounted.
 
-    Where code lies below this machine's /tmp, it is /tmp itself: in a folder that such a link leads
-    to, a run could move the code away and put its own there.
+    It is /out, and /tmp is a link into it. Where code lies below this machine's /tmp it is /tmp
+    itself: behind a link, a run could move the code away and put its own there.
     """
     return TMP if islands() else OUT
 
 
 def packages() -> list[Path]:
-    """Folders of installed packages; other entries of sys.path may hold anything."""
+    """The entries of sys.path that hold installed packages; others may hold anything."""
     names = ("site-packages", "dist-packages")
     return [Path(entry) for entry in sys.path if Path(entry).name in names]
 
 
 @functools.cache
 def masked() -> tuple[Path, ...]:
-    """Folders below `readable` that hold data sets."""
+    """Folders below `readable` that hold data: data sets, and what a wheel has beside its code."""
     system = [path for root in SYSTEM for path in root.glob("python3*/dist-packages")]
     places = [place / name for place in (*packages(), *system) for name in MASKED]
+    places.append(BUNDLED)
     return tuple(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
 
 
 class FilterHandle:
-    """The seccomp filter behind a descriptor, as bwrap wants it."""
+    """A context manager that gives the seccomp filter as a descriptor, which bwrap reads."""
 
     def __enter__(self) -> int:
         self._handle, end = os.pipe()

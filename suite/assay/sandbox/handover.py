@@ -1,6 +1,7 @@
-"""What a run leaves in the one folder it could write to: handed over, then cleared away.
+"""What a run left in the one folder it could write to: copied out, then cleared away.
 
-The tree is hostile: links, pipes, sparse files, folders without rights, a million levels of them.
+That folder may hold anything: links, pipes, sparse files, folders without rights or nested a
+million deep.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from assay.sandbox.limits import LIMITS
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MAX_DEPTH = 3
-"""`shared/<family>/<file>` is the deepest that anything of ours writes."""
+"""Our own files lie at most as deep as `shared/<family>/<file>`."""
 
 
 def hand_over(folder: Path, results: int) -> None:
-    """Copy regular files with plain names from `folder` to the folder behind `results`.
+    """Copy regular files with plain names from `folder` to another folder.
 
     Anything else is passed over, and so is what exceeds a run's disk limit.
+
+    Args:
+        folder: written by the run.
+        results: descriptor of the folder to copy to.
     """
     with contextlib.suppress(OSError):
         source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -33,7 +38,7 @@ def hand_over(folder: Path, results: int) -> None:
 
 
 def _copy_folder(source: int, target: int, budget: int, depth: int) -> int:
-    """Copy below two open folders; the budget that is left, in bytes."""
+    """Copy from one open folder to another; how much of `budget` (bytes) is left."""
     for name in os.listdir(source):
         if not PLAIN_NAME.fullmatch(name):
             continue
@@ -54,7 +59,7 @@ def _copy_folder(source: int, target: int, budget: int, depth: int) -> int:
 
 
 def _copy_file(name: str, source: int, target: int, budget: int) -> int:
-    """Copy one file unless it is larger than `budget`; its bytes."""
+    """Copy one file unless it is larger than `budget` (bytes); how many bytes were copied."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     read = os.open(name, flags, dir_fd=source)
     try:
@@ -75,14 +80,15 @@ def _copy_file(name: str, source: int, target: int, budget: int) -> int:
 
 
 def empty(folder: Path) -> None:
-    """Remove everything in `folder`, however deep: what is inside a folder moves up first.
+    """Remove everything in `folder`.
 
-    Other file systems mounted in it stay: they hold what could only be read.
+    What a folder holds is moved up before it is removed, so no path gets too long however deep the
+    tree is. Other file systems mounted in it stay: a run can only read them.
 
     Raises:
         OSError: something could not be removed; the folder may not be used again.
     """
-    number, unique = 0, secrets.token_hex(8)  # a name of ours that no run can have taken
+    number, unique = 0, secrets.token_hex(8)  # no run can guess the names that are used here
     own = folder.lstat().st_dev
     while names := [
         entry.name
@@ -98,6 +104,6 @@ def empty(folder: Path) -> None:
             for inner in os.listdir(path):
                 number += 1
                 if stat.S_ISDIR((path / inner).lstat().st_mode):
-                    (path / inner).chmod(0o700)  # a folder is moved by writing to it
+                    (path / inner).chmod(0o700)  # to move a folder takes the right to write to it
                 (path / inner).rename(folder / f"{unique}-{number}")
             path.rmdir()

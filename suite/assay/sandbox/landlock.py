@@ -1,7 +1,7 @@
-"""Landlock through ctypes: which files a process and its children may touch, for good.
+"""Landlock through ctypes: which files a process and its children may use, irrevocably.
 
-Used where bubblewrap is missing. It gives no namespaces: processes of others stay visible (though
-not their memory), and so do their signals before ABI 6. Needs ABI 4 (Linux 6.7), which also denies
+Used where bubblewrap is missing. It gives no namespaces: other processes stay visible (not their
+memory), and before ABI 6 they can be sent signals. Needs ABI 4 (Linux 6.7), which also denies
 TCP; other sockets are denied by seccomp. Source: linux/landlock.h, Documentation/userspace-api/
 landlock.rst.
 """
@@ -59,10 +59,17 @@ def abi() -> int:
 def ruleset(
     *, readable: Iterable[Path], writable: Iterable[Path], masked: Iterable[Path] = ()
 ) -> int:
-    """A descriptor of rules: reading below `readable`, writing below `writable`, nothing else.
+    """Rules that allow reading and writing some files and no others.
 
-    Paths that do not exist are passed over. What lies below `masked` stays unreadable, except to
-    be listed.
+    Paths that do not exist are passed over.
+
+    Args:
+        readable: files, and folders with all below them, that may be read.
+        writable: the same for writing.
+        masked: folders below `readable` that may be listed, but no file in them read.
+
+    Returns:
+        A descriptor of the rules, for `enter`.
 
     Raises:
         OSError: the kernel refused.
@@ -83,7 +90,7 @@ def ruleset(
 
 
 def enter(rules: int) -> None:
-    """From now on and for good, `ruleset`'s rules hold for this process and its children.
+    """Restrict this process and its children to the rules of `ruleset`, irrevocably.
 
     Raises:
         OSError: the kernel refused.
@@ -93,7 +100,10 @@ def enter(rules: int) -> None:
 
 
 def _around(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, int]]:
-    """Rules that allow reading below `path`, but nothing hidden: rules only ever add."""
+    """Paths, with rights, that together allow reading below `path` but nothing below `hidden`.
+
+    A rule can only add rights, so the folders above a hidden one are opened entry by entry.
+    """
     if path in hidden:
         return
     if not any(other.is_relative_to(path) for other in hidden):
@@ -117,7 +127,7 @@ def _allow(rules: int, path: Path, access: int) -> None:
 
 
 def no_new_privileges() -> None:
-    """No program started from here gains rights by being set-uid.
+    """Keep set-uid programs that are started from here from gaining rights.
 
     Raises:
         OSError: the kernel refused.
@@ -126,7 +136,7 @@ def no_new_privileges() -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up what root may do beyond others; files of root stay its own.
+    """Give up root's capabilities; it still owns its files.
 
     Raises:
         OSError: the kernel refused.

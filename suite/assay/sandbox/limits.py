@@ -1,8 +1,7 @@
-"""What a run may use of the machine, and who sees to it.
+"""How much of the machine a run may use.
 
-The kernel enforces per process what it can (`apply`); what it only knows per process or not at
-all, the worker watches from outside, over every process of the run (`Watch`): a run that forks
-does not get a second share.
+Some limits the kernel enforces for each process (`apply`). Those on a whole run the worker watches
+from outside (`Watch`), summed over all of the run's processes, so that forking gains nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Limit = Literal[
-    "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
-]
+from assay.messages import Limit
+
 TIMES: tuple[Limit, ...] = ("wall time", "CPU time")
 """Limits that end a run as out_of_budget; the others end it as failed."""
 
@@ -31,7 +29,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Limits:
-    """Frozen: they are part of the profile whose hash every record carries."""
+    """Limits of one run; part of the sandbox profile, whose hash is in every record."""
 
     memory_bytes: int = 4 * GIBIBYTE
     """Beyond the worker's own libraries, 0.35 GiB, which each process that it forks counts again:
@@ -47,7 +45,7 @@ class Limits:
     """Threads count, as they do for the kernel. Thread pools take a dozen."""
     n_open_files: int = 1024
     shared_memory_bytes: int = 256 * MEBIBYTE
-    """/dev/shm, which loader workers pass batches through."""
+    """Size of /dev/shm, through which loader workers pass batches."""
     cpu_share: float = 1.25
     """CPU seconds per wall second and thread: threads beside training take a little."""
     cpu_slack_seconds: float = 5.0
@@ -57,17 +55,17 @@ LIMITS = Limits()
 
 
 def as_dict() -> dict[str, Any]:
-    """The limits as data, for the profile's hash."""
+    """The limits as plain data, for the profile's hash."""
     return asdict(LIMITS)
 
 
 def cpu_seconds(wall_seconds: float, threads: int) -> float:
-    """CPU time a run may use within a wall time."""
+    """CPU seconds that a run of `threads` threads may use where it has `wall_seconds`."""
     return LIMITS.cpu_slack_seconds + LIMITS.cpu_share * threads * wall_seconds
 
 
 def allowed(limit: Limit, wall_seconds: float, threads: int = 1) -> str:
-    """What a limit is, for people."""
+    """How much a limit allows, in words."""
     gibibytes = {
         "memory": LIMITS.memory_bytes,
         "disk": LIMITS.disk_bytes,
@@ -95,7 +93,7 @@ _SYMPTOMS: tuple[tuple[str, Limit], ...] = (
 
 
 def explained(message: str) -> str:
-    """A failed run's own words, with the limit that they may come from."""
+    """The error message of a failed run, with the limit that it may come from."""
     for symptom, limit in _SYMPTOMS:
         if symptom in message:
             return f"{message} (a run's limit on {limit} is {allowed(limit, 0)})"
@@ -103,14 +101,14 @@ def explained(message: str) -> str:
 
 
 def apply(*, own_namespace: bool, address_space: bool) -> None:
-    """Set this process's limits, inherited by what it starts.
+    """Set the limits of this process and of those that it starts.
 
-    CPU time is left to the watch: under RLIMIT_CPU Linux updates a process's own CPU clock at
-    ticks alone, some milliseconds apart, and `assay check` times shorter pieces.
+    CPU time is left to `Watch`: under RLIMIT_CPU Linux updates a process's own CPU clock only
+    every few milliseconds, and `assay check` times shorter pieces.
 
     Args:
         own_namespace: whether the kernel counts this run's processes apart from the user's others.
-        address_space: cap it; CUDA reserves more than any machine has.
+        address_space: whether to limit it; CUDA reserves more than any machine has.
     """
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     wanted = {
@@ -120,7 +118,7 @@ def apply(*, own_namespace: bool, address_space: bool) -> None:
     }
     if sys.platform == "linux":
         if own_namespace:
-            # The watch names the limit; the kernel's, a little later, only stops the flood.
+            # Twice what Watch allows: Watch says which limit it was, this stops a fork bomb.
             wanted[resource.RLIMIT_NPROC] = 2 * LIMITS.n_processes
         if address_space:
             n_pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -132,18 +130,18 @@ def apply(*, own_namespace: bool, address_space: bool) -> None:
 
 
 class Watch:
-    """Sums over every process of a run; the worker asks while the run goes on, and once after.
+    """What all processes of a run use together, as the worker sees it from outside.
 
-    Processes that end between two looks count for nothing: a run can hide the CPU time of many
-    short children whose ends it ignores, but not from the wall clock.
+    The CPU time of a process is lost if it ends between two looks and its parent ignores its end.
+    A run can hide CPU time in many such processes, but not wall time.
     """
 
     def __init__(self, folder: Path, *, cpu: float, own_namespace: bool) -> None:
-        """Begin.
+        """Begin to watch.
 
         Args:
             folder: what the run can write to, with its output in `run/output.log`.
-            cpu: seconds.
+            cpu: CPU seconds that it may use.
             own_namespace: whether every other process in sight belongs to the run.
         """
         self._folder, self._cpu, self.own_namespace = folder, cpu, own_namespace
@@ -153,11 +151,11 @@ class Watch:
         self._free_before = (disk.f_bfree * disk.f_frsize, disk.f_ffree)
 
     def exceeded(self) -> Limit | None:
-        """The first limit that the run is over, or None."""
+        """A limit that the run is over, or None."""
         return self._over_disk() or (self._over_processes() if sys.platform == "linux" else None)
 
     def cpu_seconds(self) -> float:
-        """CPU time of what has ended and was waited for since the beginning."""
+        """CPU seconds of the processes that ended, and were waited for, since the beginning."""
         return _children_seconds() - self._before
 
     def _over_disk(self) -> Limit | None:
@@ -170,7 +168,10 @@ class Watch:
         return "disk" if n_bytes > 0.98 * LIMITS.disk_bytes else None
 
     def _used(self) -> tuple[int, int]:
-        """Bytes and files: of the file system where it is the run's alone, else by looking."""
+        """Bytes and files that the run has written.
+
+        Where it has a file system of its own that knows; elsewhere the folder is walked through.
+        """
         if self.own_namespace:
             disk = os.statvfs(self._folder)
             free_bytes, free_files = self._free_before
@@ -210,12 +211,12 @@ def _children_seconds() -> float:
 
 
 def _resident(pid: int) -> int:
-    """Bytes; pages shared with the worker count too, so that none can hide behind them."""
+    """Resident bytes of a process, pages that it shares with others included."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def processes(*, own_namespace: bool) -> list[int]:
-    """Every process of a run, as its worker sees them: its namespace, or its descendants."""
+    """Ids of a run's processes: all in the worker's namespace, or the worker's descendants."""
     if own_namespace:
         return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
     return list(_descendants(os.getpid()))
@@ -234,7 +235,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 
 def kill_all(*, own_namespace: bool) -> None:
-    """Send SIGKILL to every process of a run, until none is left to send it to."""
+    """Send SIGKILL to every process of a run."""
     if own_namespace:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # all in the namespace but its first process, at once
@@ -245,7 +246,7 @@ def kill_all(*, own_namespace: bool) -> None:
 
 
 def end_all(*, own_namespace: bool) -> None:
-    """Kill and wait for whatever a run has left: nothing that a run starts outlives it."""
+    """Kill every process of a run and wait until none is left."""
     with contextlib.suppress(ChildProcessError):
         while True:
             kill_all(own_namespace=own_namespace)

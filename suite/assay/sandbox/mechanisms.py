@@ -1,15 +1,14 @@
-"""TODO: mechanisms."""
+"""Which sandbox works on this machine, what a record says of it, and the folders of a worker."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import WorkerError
-from assay.identity import sha256
+from assay.identity import canonical_json, sha256
 from assay.records.schema import Compute, Isolation, Mechanism
 from assay.sandbox import landlock, limits, seccomp
 from assay.sandbox.bubblewrap import (
@@ -33,13 +32,13 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Box:
-    """The folders of one worker, on this machine; `root` holds nothing else."""
+    """The folders of one worker, as the supervisor names them; `root` holds nothing else."""
 
     root: Path
 
     @property
     def inbox(self) -> Path:
-        """What a run is given: filled and cleared by the supervisor."""
+        """The files of one run, put there and cleared by the supervisor."""
         return self.root / "in"
 
     @property
@@ -49,7 +48,7 @@ class Box:
 
     @property
     def results(self) -> Path:
-        """What the worker hands over; no run can reach it."""
+        """What the worker copies from `scratch` after a run; no run can reach it."""
         return self.root / "results"
 
     def make(self) -> None:
@@ -60,7 +59,7 @@ class Box:
             os.chown(self.results, USER, USER)
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
-        """Inbox and writable folder as the worker names them."""
+        """The inbox and the writable folder as the worker names them."""
         return (IN, scratch()) if mechanism == "bubblewrap" else (self.inbox, self.scratch)
 
 
@@ -96,7 +95,7 @@ def landlock_problem() -> str | None:
 
 
 def describe(mechanism: Mechanism, probe_hash: str | None) -> Isolation:
-    """What a record says of how its run was kept apart."""
+    """The sandbox as a record describes it; `probe_hash` is of what the run saw of it."""
     return Isolation(
         level="L2" if mechanism == "bubblewrap" else "L1",
         mechanism=mechanism,
@@ -107,7 +106,7 @@ def describe(mechanism: Mechanism, probe_hash: str | None) -> Isolation:
 
 @functools.cache
 def profile_hash(mechanism: Mechanism) -> str:
-    """SHA-256 of the sandbox's options, paths left out, its filter and its limits."""
+    """SHA-256 of the sandbox's options (paths of this machine left out), filter and limits."""
     options: list[str] = []
     if mechanism == "bubblewrap":
         options = [*as_ordinary_user(Path("inbox")), *namespaces(0), *mounts(Path("inbox"))]
@@ -120,4 +119,4 @@ def profile_hash(mechanism: Mechanism) -> str:
         "filter": seccomp.program().hex() if mechanism != "subprocess" else None,
         "limits": limits.as_dict(),
     }
-    return sha256(json.dumps(profile, sort_keys=True))
+    return sha256(canonical_json(profile))

@@ -28,7 +28,7 @@ NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 X32_BIT = 0x40000000
 AF_UNIX = 1
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
-"""Put characters into a terminal's input: they would be typed after the sandbox is gone."""
+"""Put characters into a terminal's input, which a shell would read after the run."""
 LOCKS = (5, 6, 7, 36, 37, 38, 1024, 1025)
 """F_GETLK, F_SETLK, F_SETLKW, the same for open file descriptions, F_SETLEASE, F_GETLEASE."""
 NEW_NAMESPACES = 0x02000000 | 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 \
@@ -78,11 +78,12 @@ _AARCH64 = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an architecture calls its system calls."""
+    """Numbers of system calls on one architecture."""
 
     audit: int
-    """AUDIT_ARCH_*, which the kernel gives with every call."""
+    """AUDIT_ARCH_*, which the kernel passes to the filter with every call."""
     numbers: Mapping[str, int]
+    """By name of the system call."""
     x32: bool = False
 
 
@@ -97,14 +98,14 @@ Instruction = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class _When:
-    """Part of a call that is denied: argument `number`'s low half, tested so, with `operand`."""
+    """Deny a call where the low half of argument `number` passes `test` against `operand`."""
 
     number: int
     test: int
     operand: int
     error: int
     unless: bool = False
-    """Deny where the test fails."""
+    """Deny where the test fails instead."""
 
 
 _CONDITIONAL: Mapping[str, Sequence[_When]] = {
@@ -121,7 +122,7 @@ _ERRORS = {"clone3": errno.ENOSYS}
 
 
 def supported() -> bool:
-    """Whether the filter is known for this machine."""
+    """Whether there is a filter for this machine's architecture."""
     return platform.machine() in MACHINES
 
 
@@ -129,7 +130,7 @@ def program(machine: str | None = None) -> bytes:
     """The filter as `struct sock_filter[]`, for `bwrap --seccomp` and PR_SET_SECCOMP.
 
     Args:
-        machine: as `platform.machine()` says it; this one's by default.
+        machine: as `platform.machine()` names it; by default this machine.
 
     Raises:
         KeyError: the machine is not one of MACHINES.
@@ -141,7 +142,7 @@ def program(machine: str | None = None) -> bytes:
 
 
 def assemble(machine: Architecture) -> list[Instruction]:
-    """One short block per call: no jump is longer than its block, so the order is free."""
+    """The filter's instructions: a short block for each call, with jumps only inside it."""
     code: list[Instruction] = [
         (LOAD, 0, 0, ARCH_AT),
         (EQUAL, 1, 0, machine.audit),

@@ -1,7 +1,7 @@
-"""What a run can see and do, looked at from inside it before any plugin is loaded.
+"""Checks the sandbox from inside, in every run, before any plugin is loaded.
 
-The sandbox is made by other programs, out of options that may change their meaning with a version
-or be left out by a slip: so each run looks for itself, and none starts where something is off.
+Other programs make the sandbox. Their options may change with a version, or one may be forgotten;
+so each run looks at what it can see and do, and ends where that is not as expected.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 Facts = dict[str, Any]
+Fact = bool | int | list[int] | list[str]
 
 CAPABILITIES = ("Inh", "Prm", "Eff", "Bnd", "Amb")
 
 
 def look(*, kept: int, own_namespace: bool) -> Facts:
-    """The facts, the same for every run on a machine: no numbers of processes, no times.
+    """What this process can see and do. Equal for all runs on a machine: no process ids, no times.
 
     Args:
-        kept: a descriptor that is the worker's own business.
-        own_namespace: look at mounts, interfaces and the root folder too; outside a namespace
-            these are the machine's and change as they like.
+        kept: an open descriptor to leave out, the pipe to the worker.
+        own_namespace: look at mounts, interfaces and the root folder too. Without a namespace
+            these are the machine's and may change at any time.
     """
     status = _status()
     facts: Facts = {
@@ -47,7 +48,7 @@ def look(*, kept: int, own_namespace: bool) -> Facts:
     return facts
 
 
-def deviations(facts: Facts, expected: Mapping[str, Any]) -> list[str]:
+def deviations(facts: Facts, expected: Mapping[str, Fact]) -> list[str]:
     """What is not as it should be, one line each.
 
     Args:
@@ -55,7 +56,7 @@ def deviations(facts: Facts, expected: Mapping[str, Any]) -> list[str]:
         expected: values of some facts; beside them `writable`, the mount points that may be
             written to, and `mounted`, below which every mount point must lie.
     """
-    wanted = dict(expected)
+    wanted: dict[str, Any] = dict(expected)
     found = [
         f"the mount {point} can be written to"
         for point, _, mode in facts.get("mounts", ())
@@ -87,13 +88,13 @@ def _status() -> dict[str, str]:
 def _descriptors(kept: int) -> list[int]:
     with contextlib.suppress(OSError):
         found = [int(name) for name in os.listdir("/proc/self/fd")]
-        # The one that lists is gone by now.
+        # The descriptor that listed the folder is closed by now.
         return sorted(fd for fd in found if fd != kept and _is_open(fd))
     return []
 
 
 def _environment() -> list[str]:
-    """Names of the variables this process came with; what libraries set later is not among them."""
+    """Names of the variables that this process was started with, sorted."""
     try:
         block = Path("/proc/self/environ").read_bytes()
     except OSError:
@@ -110,7 +111,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _mounts() -> list[list[str]]:
-    """Mount point, kind of file system, ro or rw."""
+    """Of each mount: mount point, kind of file system, "ro" or "rw"."""
     found = []
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -139,7 +140,7 @@ def _socket(family: str) -> bool:
 
 
 def _open_parts_of_worker() -> list[str]:
-    """Parts of the process that forked this one which can be read."""
+    """Which parts of the parent process, the worker, this one can read."""
     parent, open_parts = Path("/proc") / str(os.getppid()), []
     if sys.platform != "linux":
         return []

@@ -1,4 +1,4 @@
-"""What a worker's child left: a link, a pipe, a file larger than expected, text that bites."""
+"""Files that a stranger may have made: links and pipes are refused, sizes are bounded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """`path`, opened for reading; never waits.
+    """Open a regular file for reading, without waiting.
 
     Raises:
         OSError: it is a link or no regular file, or it cannot be opened.
@@ -26,10 +26,10 @@ def read_regular(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes, even if it grows meanwhile.
 
     Raises:
-        OSError: see open_regular; or it is larger.
+        OSError: see open_regular; also a file that is larger.
     """
     with open_regular(path) as file:
-        # Room for what is there: making room for the limit takes longer than to read most files.
+        # Allocating `limit` bytes would take longer than reading most files.
         expected = min(limit, os.fstat(file.fileno()).st_size)
         data = file.read(expected + 1)
         if len(data) > expected:

@@ -1,4 +1,4 @@
-"""What may stand in a published text: nothing that steers a reader's program or tells on a user."""
+"""Published text: nothing in it may steer a program that shows it, or give away private data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ _LAYOUT = "\t\n\r\f"
 
 
 def unsafe(text: str, *, lines: bool = False) -> str | None:
-    """Why `text` must not be published, or None; `lines`: it may have several."""
+    """Why `text` must not be published; None if it may.
+
+    Args:
+        text: any text.
+        lines: whether it may have several lines.
+    """
     if text.isascii() and text.isprintable():
         return None
     for character in text:
@@ -41,7 +46,7 @@ def unsafe(text: str, *, lines: bool = False) -> str | None:
 
 
 def active(text: str) -> str | None:
-    """Why a browser might act on `text`, or None."""
+    """Why a browser might execute or load something in `text`; None if it would not."""
     if found := _MARKUP.search(text):
         return f"holds markup ({found[0][:20]!r})"
     if found := _LINK.search(text):
@@ -50,12 +55,12 @@ def active(text: str) -> str | None:
 
 
 def formula(text: str) -> bool:
-    """Whether a spreadsheet would compute `text`."""
+    """Whether a spreadsheet would take `text` for a formula."""
     return text.lstrip(" ")[:1] in ("=", "+", "@") or bool(re.match(r"-\s*[A-Za-z(@=]", text))
 
 
 def private(text: str, names: Sequence[str] = ()) -> str | None:
-    """What of a user or a machine `text` gives away, or None: a path, or one of `names`."""
+    """The first path, or one of `names`, that stands in `text`; None if there is none."""
     if found := _PATH.search(text):
         return f"the path {found[0][:60]!r}"
     for name in names:
@@ -65,12 +70,12 @@ def private(text: str, names: Sequence[str] = ()) -> str | None:
 
 
 def without_paths(text: str) -> str:
-    """`text` with every path cut down to its last part."""
+    """`text` with every path shortened to its last part."""
     return _PATH.sub(lambda found: ".../" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], text)
 
 
 def own_names() -> list[str]:
-    """The user, host and home folder of this machine, where they say anything of somebody."""
+    """Names of this user, host and home folder, except common ones as "root" and "ubuntu"."""
     found = {socket.gethostname(), socket.gethostname().split(".")[0]}
     with contextlib.suppress(OSError, KeyError, RuntimeError):  # a user without entry or home
         found |= {getpass.getuser(), Path.home().name}
@@ -78,7 +83,7 @@ def own_names() -> list[str]:
 
 
 def strings(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in JSON-like `value`, keys included, each with the place it stands in."""
+    """Every text in a JSON value, keys included, as pairs of its path and the text."""
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, dict):
@@ -91,11 +96,11 @@ def strings(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def plain_text(text: str) -> str:
-    """`text` on one line, without characters that steer whatever shows it.
+    """`text` on one line, without control characters.
 
-    Escapes of terminals, marks that reverse the direction of writing and what cannot be seen
-    become U+FFFD.
+    Spaces of any kind become " "; terminal escapes, marks that reverse the direction of writing and
+    other invisible characters become U+FFFD.
     """
-    if text.isprintable():  # as nearly all is, and there are millions
+    if text.isprintable():  # nearly always, and this is called millions of times
         return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)

@@ -1,8 +1,8 @@
-"""The weights channel: tensors written by a worker, read by the scorer as hostile bytes.
+"""Snapshots: tensors that a worker wrote, read by the scorer as hostile bytes.
 
-safetensors accepts duplicate keys, NaN, zero-size tensors, a megabyte of metadata and slow
-headers. So the header is parsed here first: small, without metadata, exactly the names, dtypes and
-shapes that the task's own model has, every byte of the data accounted for once.
+safetensors accepts duplicate keys, NaN, empty tensors, a megabyte of metadata and headers that take
+long to parse. So the header is checked here first: it must be small and without metadata, have
+exactly the names, types and shapes of the task's own model, and use every byte of data once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
     check_header(data, layout)
     try:
         state = load(data)
-    except Exception as error:  # the file is hostile: whatever its reader says, it is bad
+    except Exception as error:  # the file is hostile: any error in the reader means bad weights
         raise BadWeights(f"snapshot cannot be read: {error}") from error
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -55,7 +55,7 @@ def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
 def relative_distance(
     state: Mapping[str, Tensor], start: Mapping[str, Tensor], names: Collection[str]
 ) -> float | None:
-    """|w - w_0| / |w_0| over the tensors `names` that both hold; None without any or |w_0| = 0."""
+    """|w - w_0| / |w_0| over the tensors `names` that both have; None if none or |w_0| = 0."""
     moved = origin = 0.0
     for name in names:
         if name in state and name in start:
@@ -67,7 +67,7 @@ def relative_distance(
 
 
 def check_header(data: bytes, layout: Layout) -> None:
-    """Check a safetensors header against `layout` without trusting a word of it.
+    """Check a safetensors header against `layout`.
 
     Raises:
         BadWeights: see read_snapshot.

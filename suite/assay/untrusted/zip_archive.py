@@ -1,10 +1,10 @@
-"""Small zip files of one exact shape: the reader accepts what the writer writes, nothing else.
+"""Small zip files of one exact form: the reader accepts what the writer writes and nothing else.
 
-Members stand sorted by name, deflated, with one date, one mode, no comment and no extra field;
-the directory at the end repeats them and the file ends there. Any unzip can read such a file, but
-a lenient reader has no say here: whatever zip offers beside it (links, encryption, duplicates,
-nested paths out of the folder, hidden bytes before, between or behind) is refused by comparison
-with what the writer would have written, and nothing is ever put on disk.
+Members are sorted by name and deflated, with one date, one mode, no comment and no extra field; the
+directory at the end repeats them and the file ends there. Any unzip can read such a file. What else
+zip allows (links, encryption, duplicates, paths out of the folder, hidden bytes before, between or
+after members) is refused by comparison with what the writer would have written. Nothing is
+extracted to disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _DATE = (1 << 5) | 1
-"""1 January 1980, the first date that zip can say: an archive knows no time."""
+"""1 January 1980, the first date that zip can hold: equal members make equal archives."""
 _VERSION, _DEFLATED, _MODE, _UNIX = 20, 8, 0o100644, 3
 
 
@@ -45,23 +45,23 @@ class _Entry:
 
     @property
     def local(self) -> bytes:
-        """Its header."""
+        """Its header before the data."""
         fixed = (b"PK\x03\x04", _VERSION, 0, _DEFLATED, 0, _DATE)
         return _LOCAL.pack(*fixed, *self._sizes, len(self.name), 0) + self.name
 
     @property
     def central(self) -> bytes:
-        """Its line in the directory."""
+        """Its entry in the directory."""
         fixed = (b"PK\x01\x02", _UNIX << 8 | _VERSION, _VERSION, 0, _DEFLATED, 0, _DATE)
         rest = (len(self.name), 0, 0, 0, 0, _MODE << 16, self.offset)
         return _CENTRAL.pack(*fixed, *self._sizes, *rest) + self.name
 
 
 def write_archive(members: Mapping[str, bytes]) -> bytes:
-    """The zip file of `members`; the same bytes for the same members under the same zlib.
+    """The zip file of `members`; equal members give equal bytes, with one version of zlib.
 
     Raises:
-        BundleError: a name or a size is not one that read_archive takes.
+        BundleError: read_archive would refuse a name or a size.
     """
     if len(members) > MAX_MEMBERS:
         raise BundleError(f"{len(members)} files, expected at most {MAX_MEMBERS}")
@@ -90,7 +90,7 @@ def read_archive(data: bytes) -> dict[str, bytes]:
     """The members of an archive that write_archive wrote, in order.
 
     Raises:
-        BundleError: it is anything else; the message says where it differs.
+        BundleError: it is anything else, with the first difference.
     """
     if len(data) > MAX_ARCHIVE_BYTES:
         raise BundleError(f"{len(data):,} bytes, expected at most {MAX_ARCHIVE_BYTES:,}")
@@ -161,7 +161,7 @@ def _header(data: bytes, offset: int) -> _Entry:
 
 
 def _inflated(entry: _Entry, packed: bytes) -> bytes:
-    """The member's bytes; never more than it declares are made."""
+    """The member's bytes; at most one byte more than it declares is decompressed."""
     name = entry.name.decode()
     stream = zlib.decompressobj(-15)
     try:

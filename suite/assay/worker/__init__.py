@@ -1,1 +1,11 @@
-"""TODO wing."""
+"""What runs inside the sandbox: a process that forks a child for each request and measures it.
+
+serve          start, and the loop over requests
+fork           one forked child: started, watched, measured, cleared away
+plugin_host    what a child does with a plugin
+session        one method on one task from one start: model, optimizers, steps
+training       sessions run through Lightning
+probe_method   checks of a method, for `assay check`
+probe_task     checks of a task, for `assay check`
+findings       the log of such checks
+"""

@@ -1,50 +1,51 @@
-"""What a check found, streamed to a file while it runs, and how two sets of tensors differ."""
+"""A log of check results, written as they are found, and how two sets of tensors differ."""
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from assay.errors import AssayError
+from assay.messages import CheckBegun, CheckFinding, CheckStatus, clip
 from assay.plugins.loading import describe
 from assay.worker.session import Diverged
 
-ResultStatus = Literal["ok", "failed", "note"]
-
 
 class ResultLog:
-    """What was found so far, one JSON line each, written as it is found."""
+    """A file of messages.CheckBegun and CheckFinding, one line each.
+
+    It is complete up to the moment in which a plugin hangs or kills its process.
+    """
 
     def __init__(self, path: Path, source: Path) -> None:
-        self._file = path.open("a", buffering=1)
+        """Append to `path`; `source` is the plugin's file, whose lines are named in errors."""
+        self._file = path.open("a", buffering=1, encoding="utf-8")
         self._source = source
         self._failed: set[str] = set()
 
-    def add(self, check: str, status: ResultStatus, detail: str) -> None:
-        """Note one finding."""
+    def add(self, check: str, status: CheckStatus, detail: str) -> None:
+        """Write one finding."""
         if status == "failed":
             self._failed.add(check)
-        self._write({"check": check, "status": status, "detail": detail})
+        self._write(CheckFinding(check=check, status=status, detail=clip(detail)))
 
     def failed(self, check: str) -> bool:
         """Whether `check` has found a failure."""
         return check in self._failed
 
-    def _write(self, line: Mapping[str, str]) -> None:
-        self._file.write(json.dumps(line) + "\n")
+    def _write(self, line: CheckBegun | CheckFinding) -> None:
+        self._file.write(line.model_dump_json() + "\n")
 
     @contextmanager
     def check(self, name: str) -> Iterator[None]:
-        """Announce a check; an exception inside is its failure."""
-        self._write({"begun": name})
+        """Write that a check begins; an exception inside the block is its failure."""
+        self._write(CheckBegun(begun=name))
         try:
             yield
         except AssayError as error:
@@ -57,9 +58,9 @@ class ResultLog:
 
 
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that differs, and by how much, or None."""
+    """The first tensor that differs, and by how much; None where all are equal."""
     if one.keys() != other.keys():
-        return f"tensors {sorted(one.keys() ^ other.keys())[:3]} stand on one side only"
+        return f"tensors {sorted(one.keys() ^ other.keys())[:3]} are on one side only"
     for name, a in one.items():
         b = other[name]
         if a.dtype != b.dtype or a.shape != b.shape:

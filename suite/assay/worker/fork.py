@@ -1,4 +1,7 @@
-"""TODO: fork."""
+"""One forked child of a worker: started, watched, stopped at a limit, measured and cleared away.
+
+What the child does with a plugin is in worker.plugin_host.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +16,36 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from assay.identity import sha256
+from assay.messages import Ended, Limit, WorkerRequest
+from assay.records.schema import Mechanism
 from assay.sandbox import landlock, limits, seccomp, self_check
 from assay.sandbox.handover import empty, hand_over
-from assay.sandbox.limits import Limit, Watch
+from assay.sandbox.limits import Watch
 from assay.worker.plugin_host import answer
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
-
-
 DEVIATES = 97
-"""Exit code of a child that refuses to load a plugin."""
-
-
+"""Exit code of a child that found its sandbox other than it should be and loaded no plugin."""
 KEPT = 3
-"""The child's end of the pipe that carries what it saw, until a plugin is loaded."""
-
-
+"""Descriptor of the pipe to the worker; the child closes it before it loads a plugin."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """Where the worker stands."""
+    """The worker's sandbox, and the folders in it."""
 
-    mechanism: str
+    mechanism: Mechanism
     out: Path
     """What a run may write to."""
     results: int
     """Descriptor of the folder for what a run left."""
-    expected: Mapping[str, Any]
-    """See selfprobe.deviations."""
+    expected: Mapping[str, self_check.Fact]
+    """What a child must find (self_check.deviations)."""
     rules: int | None = None
-    """Landlock's, which a child enters."""
+    """Descriptor of the Landlock rules that a child enters."""
 
     @property
     def own_namespace(self) -> bool:
@@ -56,60 +54,60 @@ class WorkerSetup:
 
     @property
     def folder(self) -> Path:
-        """Of the run that goes on."""
+        """The current run's folder."""
         return self.out / "run"
 
 
-def _close_to_children() -> None:
-    """No child may read this process, though it is the same user; orphans come back to it."""
+def close_to_children() -> None:
+    """Keep children out of this process, though they have its user, and become their reaper."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def run_in_child(request: dict[str, Any], place: WorkerSetup) -> dict[str, Any]:
-    """Do what is asked in a child; how it ended and what it used, measured from outside."""
+def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
+    """Do a request in a child; how it ended and what it used, measured from outside."""
     began = time.monotonic()
-    place.folder.mkdir()
-    (place.out / "tmp").mkdir(exist_ok=True)
-    cpu = limits.cpu_seconds(request["seconds"], int(os.environ["OMP_NUM_THREADS"]))
-    watch = Watch(place.out, cpu=cpu, own_namespace=place.own_namespace)
+    setup.folder.mkdir()
+    (setup.out / "tmp").mkdir(exist_ok=True)
+    cpu = limits.cpu_seconds(request.seconds, int(os.environ["OMP_NUM_THREADS"]))
+    watch = Watch(setup.out, cpu=cpu, own_namespace=setup.own_namespace)
     saw, child_end = os.pipe()
     worker = os.getpid()
     pid = os.fork()
     if pid == 0:
         _die_with(worker)
-        _child(request, place, child_end)  # never returns
+        _child(request, setup, child_end)  # never returns
     os.close(child_end)
     try:
-        facts = _read_facts(saw, began + request["seconds"])
-        limit = _supervise(pid, watch, began + request["seconds"])
+        facts = _read_facts(saw, began + request.seconds)
+        limit = _supervise(pid, watch, began + request.seconds)
     finally:
         os.close(saw)
-        limits.kill_all(own_namespace=place.own_namespace)
+        limits.kill_all(own_namespace=setup.own_namespace)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
-    limits.end_all(own_namespace=place.own_namespace)
+    limits.end_all(own_namespace=setup.own_namespace)
     code = os.waitstatus_to_exitcode(status)
-    answer = {
-        "limit": limit or _limit_of_signal(code),
-        "exit": code,
-        "wall_seconds": time.monotonic() - began,
-        "cpu_seconds": watch.cpu_seconds(),
-        "peak_bytes": usage.ru_maxrss * 1024,
-        "probe_hash": sha256(json.dumps(facts, sort_keys=True)) if facts is not None else None,
-        "deviations": self_check.deviations(facts, place.expected) if facts is not None else [],
-    }
-    hand_over(place.folder, place.results)
-    empty(place.out)
-    if place.own_namespace:
+    ended = Ended(
+        limit=limit or _limit_of_signal(code),
+        exit=code,
+        wall_seconds=time.monotonic() - began,
+        cpu_seconds=watch.cpu_seconds(),
+        peak_bytes=usage.ru_maxrss * 1024,
+        probe_hash=None if facts is None else sha256(json.dumps(facts, sort_keys=True)),
+        deviations=[] if facts is None else self_check.deviations(facts, setup.expected),
+    )
+    hand_over(setup.folder, setup.results)
+    empty(setup.out)
+    if setup.own_namespace:
         empty(SHARED_MEMORY)
-    return answer
+    return ended
 
 
 def _read_facts(saw: int, deadline: float) -> self_check.Facts | None:
-    """What the child saw before it loaded a plugin; None if it ended before."""
+    """What the child saw of its sandbox; None if it ended before it had looked."""
     text = b""
     while select.select([saw], [], [], max(0.0, deadline - time.monotonic()))[0]:
         part = os.read(saw, 65536)
@@ -133,7 +131,7 @@ def _supervise(pid: int, watch: Watch, deadline: float) -> Limit | None:
                 return "wall time"
             waited = [sys.stdin] if ended is None else [sys.stdin, ended]
             ready, _, _ = select.select(waited, [], [], min(left, limits.POLL_SECONDS))
-            # One request at a time: stdin is readable during a run only if the supervisor is gone.
+            # There is one request at a time, so this is the end of the supervisor.
             if sys.stdin in ready:
                 limits.end_all(own_namespace=watch.own_namespace)
                 os._exit(0)
@@ -151,47 +149,47 @@ def _has_ended(pid: int) -> bool:
 
 
 def _limit_of_signal(code: int) -> Limit | None:
-    """The limit that the kernel enforces by a signal."""
+    """The limit that the kernel enforces by signal -`code`."""
     return "file size" if code == -signal.SIGXFSZ else None
 
 
 def _die_with(worker: int) -> None:
-    """A worker that is killed takes its run with it; where Linux is not, the run ends by itself."""
+    """Kill this process when its worker dies (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != worker:
             os._exit(1)
 
 
-def _child(request: dict[str, Any], place: WorkerSetup, saw: int) -> None:
-    """The forked process: look around, do what is asked, leave outcome.json, exit."""
+def _child(request: WorkerRequest, setup: WorkerSetup, saw: int) -> None:
+    """The forked process: enter the sandbox, look around, do the request, leave outcome.json."""
     code = 1
     try:
         os.setsid()
-        if place.rules is not None:
-            landlock.enter(place.rules)
+        if setup.rules is not None:
+            landlock.enter(setup.rules)
             landlock.drop_capabilities()
             landlock.filter_calls(seccomp.program())
-        _take_over_descriptors(place.folder, saw)
+        _take_over_descriptors(setup.folder, saw)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-        on_gpu = request["visible_gpu"] is not None
-        limits.apply(own_namespace=place.own_namespace, address_space=not on_gpu)
-        facts = self_check.look(kept=KEPT, own_namespace=place.own_namespace)
-        if self_check.deviations(facts, place.expected):
+        on_gpu = request.visible_gpu is not None
+        limits.apply(own_namespace=setup.own_namespace, address_space=not on_gpu)
+        facts = self_check.look(kept=KEPT, own_namespace=setup.own_namespace)
+        if self_check.deviations(facts, setup.expected):
             code = DEVIATES
         _write_all(KEPT, json.dumps(facts).encode())
         os.close(KEPT)
         if code == DEVIATES:
             return
         if on_gpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(request["visible_gpu"])
-        outcome = answer(request, place.folder)
-        partial = place.folder / "outcome.partial"
-        partial.write_text(json.dumps(outcome, allow_nan=False))
-        partial.rename(place.folder / "outcome.json")
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(request.visible_gpu)
+        outcome = answer(request, setup.folder)
+        partial = setup.folder / "outcome.partial"
+        partial.write_bytes(outcome.model_dump_json().encode())
+        partial.rename(setup.folder / "outcome.json")
         code = 0
-    except BaseException as error:  # the log is all that can still be told
+    except BaseException as error:  # the log is the only place left for it
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.stdout.flush()
@@ -200,7 +198,7 @@ def _child(request: dict[str, Any], place: WorkerSetup, saw: int) -> None:
 
 
 def _take_over_descriptors(folder: Path, saw: int) -> None:
-    """Standard streams of its own, one pipe to the worker, nothing else."""
+    """Keep the pipe to the worker and standard streams of the run's own; close all others."""
     log = os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     kept = os.dup(saw) if saw == KEPT else saw

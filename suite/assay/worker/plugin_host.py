@@ -1,80 +1,122 @@
 """What a worker's child does with a plugin: describe it, try it out, or train it.
 
-Imports stand inside the functions: what a run needs, the worker has imported before it forks.
+Imports stand inside the functions: the worker has imported what a run needs before it forks, and
+the rest is for few requests.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import BaseModel
+
+from assay.messages import (
+    Describe,
+    Description,
+    Load,
+    Outcome,
+    ProbeMethod,
+    ProbeResume,
+    ProbeTask,
+    Refusal,
+    Run,
+    SnapshotEntry,
+    TrainingUsage,
+    WorkerRequest,
+    clip,
+)
 
 
-def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What `request` asks for, done here and now; files that it leaves go to `folder`."""
-    given = {**request, "folder": str(folder)}
-    if "shared" in given:  # a probe continues what an earlier one began
-        shutil.copytree(given["shared"], folder / "shared")
-        given["shared"] = str(folder / "shared")
-    commands = {"run": _run, "describe": _describe, "probe": _probe}
-    return commands[request["command"]](given)
+@dataclass
+class _Trace:
+    """What is known of a run so far; what an exception leaves of it is reported."""
+
+    snapshots: list[SnapshotEntry] = field(default_factory=list)
+    usage: TrainingUsage = field(default_factory=TrainingUsage)
+    first_losses: list[float | None] = field(default_factory=list)
 
 
-def _describe(request: dict[str, Any]) -> dict[str, Any]:
-    """A method as data: its hooks, and its search space in every family."""
+def answer(request: WorkerRequest, folder: Path) -> BaseModel:
+    """Do a request here and now; its answer.
+
+    Args:
+        request: what to do.
+        folder: for the files that it leaves.
+    """
+    match request:
+        case Run():
+            return _run(request, folder)
+        case Describe():
+            return _describe(request)
+        case Load():
+            from assay.worker.probe_method import load
+
+            return load(request)
+        case ProbeMethod() | ProbeResume() | ProbeTask():
+            # A copy, as the inbox cannot be written to. It goes back to the supervisor.
+            shared = folder / "shared"
+            shutil.copytree(request.shared, shared)
+            return _probe(request.model_copy(update={"shared": shared}))
+
+
+def _probe(request: ProbeMethod | ProbeResume | ProbeTask) -> BaseModel:
+    from assay.worker import probe_method, probe_task
+
+    match request:
+        case ProbeMethod():
+            return probe_method.probe_method(request)
+        case ProbeResume():
+            return probe_method.probe_resume(request)
+        case ProbeTask():
+            return probe_task.probe_task(request)
+
+
+def _describe(request: Describe) -> Description | Refusal:
     from assay.errors import AssayError
     from assay.method import method_space, overridden_hooks
     from assay.plugins.loading import load_method
 
     try:
-        method = load_method(Path(request["method"]))
-        return {
-            "hooks": overridden_hooks(method),
-            "spaces": {
-                family: method_space(method, family).model_dump(mode="json")
-                for family in request["families"]
-            },
-        }
+        method = load_method(request.method)
+        spaces = {family: method_space(method, family) for family in request.families}
+        return Description(hooks=overridden_hooks(method), spaces=spaces)
     except AssayError as error:
-        return {"error": str(error)}
+        return Refusal(error=clip(str(error)))
 
 
-def _probe(request: dict[str, Any]) -> dict[str, Any]:
-    """One of the probes of `assay check`."""
-    from assay.worker import probe_method, probe_task
-
-    probes = {
-        "load": probe_method.load,
-        "method": probe_method.probe_method,
-        "resume": probe_method.probe_resume,
-        "task": probe_task.probe_task,
-    }
-    return probes[request["probe"]](request)
-
-
-def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """Train; the outcome says how it ended and lists the snapshots."""
+def _run(request: Run, folder: Path) -> Outcome:
+    """Train; how it ended, and the snapshots that were written to `folder`."""
     from assay.errors import AssayError
     from assay.plugins.loading import describe
     from assay.worker.session import Diverged
 
-    trace: dict[str, Any] = {"snapshots": [], "usage": {}}
-    source = Path(request["method"])
+    trace = _Trace()
+    status: Literal["completed", "diverged", "failed"] = "failed"
     try:
-        _train(request, trace)
-        return {"status": "completed", "message": "", **trace}
+        _train(request, folder, trace)
+        status, message = "completed", ""
     except Diverged as error:
-        return {"status": "diverged", "message": str(error), **trace}
+        status, message = "diverged", str(error)
     except AssayError as error:
-        return {"status": "failed", "message": str(error), **trace}
+        message = str(error)
     except Exception as error:
         import traceback
 
         traceback.print_exc()
-        return {"status": "failed", "message": describe(error, source), **trace}
+        message = describe(error, request.method)
+    return Outcome(
+        status=status,
+        message=clip(message),
+        snapshots=trace.snapshots,
+        usage=trace.usage,
+        first_losses=trace.first_losses,
+    )
 
 
-def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
+def _train(request: Run, folder: Path, trace: _Trace) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -82,53 +124,51 @@ def _train(request: dict[str, Any], trace: dict[str, Any]) -> None:
     from assay.plugins.loading import load_method, load_task
     from assay.space import checked_values
     from assay.untrusted.weights import write_tensors
-    from assay.worker.session import Point, Session, WorkerSeeds
+    from assay.worker.session import Point, Session
     from assay.worker.training import train
 
-    folder = Path(request["folder"])
-    device = torch.device("cuda" if request["visible_gpu"] is not None else "cpu")
-    task = load_task(Path(request["task"]))
-    method_class = load_method(Path(request["method"]))
+    device = torch.device("cuda" if request.visible_gpu is not None else "cpu")
+    task = load_task(request.task)
+    method_class = load_method(request.method)
     values = checked_values(
-        hyperparameters_for(method_class, task.card.family), request["hyperparameters"]
+        hyperparameters_for(method_class, task.card.family), request.hyperparameters
     )
-    tensors = load_file(request["train"])
+    tensors = load_file(request.train)
     sessions = [
         Session(
             task=task,
             method=method_class(values),
-            access=frozenset(request["access"]),
-            reference=request["reference"],
+            access=frozenset(request.access),
+            reference=request.reference,
             train=tensors,
             start=load_file(start),
-            seeds=WorkerSeeds(**seeds),
+            seeds=seeds,
             device=device,
         )
-        for start, seeds in zip(request["starts"], request["seeds"], strict=True)
+        for start, seeds in zip(request.starts, request.seeds, strict=True)
     ]
 
     def on_point(number: int, point: Point) -> None:
         name = f"start{number}-{point.batch}.safetensors"
         write_tensors(point.state, folder / name)
-        trace["snapshots"].append(
-            {
-                "file": name,
-                "start": number,
-                "batch": point.batch,
-                "passes": point.passes,
-                "seconds": point.seconds,
-                "train_loss": point.train_loss,
-            }
+        entry = SnapshotEntry(
+            file=name,
+            start=number,
+            batch=point.batch,
+            passes=point.passes,
+            seconds=point.seconds,
+            train_loss=point.train_loss,
         )
+        trace.snapshots.append(entry)
 
     try:
         train(sessions, on_point)
     finally:
-        trace["first_losses"] = [session.first_loss for session in sessions]
-        trace["usage"] = {
-            "batches": sum(session.spent.batches for session in sessions),
-            "passes": sum(session.spent.passes for session in sessions),
-            "examples": sum(session.spent.examples for session in sessions),
-            "train_seconds": sum(session.spent.seconds for session in sessions),
-            "optimizer_state_bytes": sessions[-1].optimizer_state_bytes(),
-        }
+        trace.first_losses = [session.first_loss for session in sessions]
+        trace.usage = TrainingUsage(
+            batches=sum(session.spent.batches for session in sessions),
+            passes=sum(session.spent.passes for session in sessions),
+            examples=sum(session.spent.examples for session in sessions),
+            train_seconds=sum(session.spent.seconds for session in sessions),
+            optimizer_state_bytes=sessions[-1].optimizer_state_bytes(),
+        )

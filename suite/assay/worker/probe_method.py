@@ -1,7 +1,7 @@
-"""Tries a method out on a family's toy, in a forked child of a worker: what `assay check` runs.
+"""Tries a method out on a family's toy, in a forked child of a worker, for `assay check`.
 
-Each probe streams its findings to a file, so that a method that hangs or kills its process is
-caught in the act: the check that was begun last has no finding.
+Each probe writes its findings to a file as it goes. Where a method hangs or kills its process, the
+last check in that file, which has begun and has no finding, is the one that failed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from assay.cards import FAMILIES, Family, TaskCard
+from assay.cards import FAMILIES, Access, Family, TaskCard
 from assay.errors import AssayError
 from assay.families.toys import toy_task
+from assay.messages import (
+    Done,
+    Load,
+    Loaded,
+    MethodProbed,
+    ProbeMethod,
+    ProbeResume,
+    Refusal,
+    WorkerSeeds,
+    clip,
+)
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
 from assay.plugins.loading import describe, load_method
 from assay.space import ChoiceRange, Range, Value, space_of
@@ -30,7 +41,6 @@ from assay.task import Problem, Snapshot, Task, Tensors
 from assay.untrusted.weights import read_snapshot, write_tensors
 from assay.worker.findings import ResultLog, first_difference
 from assay.worker.session import Diverged, Point, Session
-from assay.worker.session import WorkerSeeds as WorkerSeeds
 from assay.worker.training import train
 
 BLOCK, N_ROUNDS = 8, 4
@@ -46,13 +56,13 @@ class Toy:
     problem: Problem
 
     def changed(self, task: Task) -> Toy:
-        """The same problem under another task of the family."""
+        """The same problem with another task of the family."""
         return Toy(task, self.problem)
 
 
 @dataclass
 class Trained:
-    """What one run on a toy left behind."""
+    """One finished run on a toy."""
 
     session: Session
     points: list[Point] = field(default_factory=list)
@@ -66,7 +76,7 @@ class ProbedMethod:
 
     method: type[Method]
     source: Path
-    access: frozenset[Any]
+    access: frozenset[Access]
     values: Any
 
     def session(self, toy: Toy, *, values: Any = None, bare: bool = False) -> Session:
@@ -99,27 +109,27 @@ class ProbedMethod:
         return trained
 
 
-def load(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A method as data: hooks it overrides and, by family, what is wrong with its space."""
+def load(request: Load) -> Loaded | Refusal:
+    """Import a method: the hooks it overrides and what is wrong with its search spaces."""
     try:
-        method = load_method(Path(request["method"]))
+        method = load_method(request.method)
     except AssayError as error:
-        return {"error": str(error)}
-    problems: dict[str, str] = {}
-    for family in request["families"]:
+        return Refusal(error=clip(str(error)))
+    problems: dict[Family, str] = {}
+    for family in request.families:
         try:
             method_space(method, family)
         except AssayError as error:
-            problems[family] = str(error)
-    unknown = sorted(set(method.hyperparameters_by_family) - set(FAMILIES))
-    return {
-        "hooks": overridden_hooks(method),
-        "spaces": problems,
-        "runnable": [family for family in request["families"] if _has_defaults(method, family)],
-        "unknown_families": unknown,
-        "keeps_state": method.state_dict is not Method.state_dict,
-        "restores_state": method.load_state_dict is not Method.load_state_dict,
-    }
+            problems[family] = clip(str(error))
+    unknown = set(method.hyperparameters_by_family) - set(FAMILIES)
+    return Loaded(
+        hooks=overridden_hooks(method),
+        space_problems=problems,
+        runnable=[family for family in request.families if _has_defaults(method, family)],
+        unknown_families=sorted(clip(family) for family in unknown),
+        keeps_state=method.state_dict is not Method.state_dict,
+        restores_state=method.load_state_dict is not Method.load_state_dict,
+    )
 
 
 def _has_defaults(method: type[Method], family: Family) -> bool:
@@ -133,17 +143,16 @@ def _toy(folder: Path) -> Toy:
     return Toy(task, Problem(parts["train"], [parts["start"]], parts["sealed"]))
 
 
-def _subject(request: Mapping[str, Any]) -> ProbedMethod:
-    source = Path(request["method"])
-    method = load_method(source)
-    values = hyperparameters_for(method, request["family"])()
-    return ProbedMethod(method, source, frozenset(request["access"]), values)
+def _subject(request: ProbeMethod | ProbeResume) -> ProbedMethod:
+    method = load_method(request.method)
+    values = hyperparameters_for(method, request.family)()
+    return ProbedMethod(method, request.method, frozenset(request.access), values)
 
 
-def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Every check of a method on one family's toy, but the second half of the resumed run."""
-    shared = Path(request["shared"]) / request["family"]
-    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
+def probe_method(request: ProbeMethod) -> MethodProbed:
+    """Every check of a method on one family's toy, except the resumed half of a run."""
+    shared = request.shared / request.family
+    findings = ResultLog(shared / "findings.jsonl", request.method)
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)
@@ -151,26 +160,26 @@ def probe_method(request: Mapping[str, Any]) -> dict[str, Any]:
         _check_runs(findings, first)
         reached = True
     if not reached:
-        return {}
+        return MethodProbed()
     with findings.check("repeatable"):
         _check_repeatable(findings, subject, toy, first)
     with findings.check("snapshot"):
         _check_snapshot(findings, toy, first, shared)
     with findings.check("finalize_model"):
         _check_finalize(findings, toy.task, first.session)
-    if request["corners"]:
+    if request.corners:
         with findings.check("search space"):
             _check_corners(findings, subject, toy)
     with findings.check("cost"):
         _check_cost(findings, subject, toy)
     if findings.failed("repeatable"):
         findings.add("resume", "note", "cannot be told before the method is repeatable")
-        return {}
+        return MethodProbed()
     with findings.check("gradients in place"):
         _check_in_place(findings, subject, toy, first)
     with findings.check("resume"):
-        return _save_halfway(findings, first, shared)
-    return {}
+        return MethodProbed(resume=_save_halfway(findings, first, shared))
+    return MethodProbed()
 
 
 def _check_runs(findings: ResultLog, trained: Trained) -> None:
@@ -357,35 +366,39 @@ def _timed(session: Session, begin: int, end: int) -> float:
     return time.process_time() - before
 
 
-def _save_halfway(findings: ResultLog, first: Trained, folder: Path) -> dict[str, Any]:
-    """Leave a checkpoint and what followed it, for `probe_resume` in a fresh process."""
+def _save_halfway(findings: ResultLog, first: Trained, folder: Path) -> list[int]:
+    """Write a checkpoint and the weights after it, for `probe_resume` in a fresh process.
+
+    Returns:
+        The evaluation points after the checkpoint; none where a finding says why there is none.
+    """
     if first.checkpoint_problem:
         problem = f"its state cannot be copied: {first.checkpoint_problem}"
         findings.add("resume", "failed", f"{problem}; keep plain tensors and numbers in state_dict")
-        return {}
+        return []
     if len(first.points) < 2:
         findings.add("resume", "note", "not checked: the pass budget ended before a second point")
-        return {}
+        return []
     middle = (len(first.points) - 1) // 2
     torch.save(first.checkpoints[middle], folder / "checkpoint")
     for point in first.points[middle + 1 :]:
         write_tensors(point.state, folder / f"after-{point.batch}")
-    return {"resume": [point.batch for point in first.points[middle + 1 :]]}
+    return [point.batch for point in first.points[middle + 1 :]]
 
 
-def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The rest of a run from its checkpoint, in a process that never saw its first half."""
-    shared = Path(request["shared"]) / request["family"]
-    findings = ResultLog(shared / "findings.jsonl", Path(request["method"]))
+def probe_resume(request: ProbeResume) -> Done:
+    """Finish a run from its checkpoint, in a process that never saw the first half."""
+    shared = request.shared / request.family
+    findings = ResultLog(shared / "findings.jsonl", request.method)
     with findings.check("resume"):
         saved = _loaded(findings, shared / "checkpoint")
         if saved is None:
-            return {}
+            return Done()
         session = _subject(request).session(_toy(shared))
         session.resume(saved)
         points: list[Point] = []
         train([session], lambda _, point: points.append(point))
-        for point, batch in zip(points, request["batches"], strict=True):
+        for point, batch in zip(points, request.batches, strict=True):
             expected = load_file(shared / f"after-{batch}")
             difference = first_difference(expected, point.state)
             if difference is not None:
@@ -396,9 +409,9 @@ def probe_resume(request: Mapping[str, Any]) -> dict[str, Any]:
                     f"{difference}; whatever is learnt outside the model and its optimizers "
                     "belongs into state_dict and load_state_dict",
                 )
-                return {}
+                return Done()
         findings.add("resume", "ok", f"from batch {saved['batch']} in a fresh process, bit for bit")
-    return {}
+    return Done()
 
 
 def _loaded(findings: ResultLog, path: Path) -> dict[str, Any] | None:
@@ -413,7 +426,7 @@ def _loaded(findings: ResultLog, path: Path) -> dict[str, Any] | None:
 
 
 def _difference(one: Sequence[Point], other: Sequence[Point]) -> str | None:
-    """Where two runs part, or None."""
+    """Where two runs first differ, or None."""
     for a, b in zip(one, other, strict=False):
         if a.batch != b.batch or a.passes != b.passes:
             return f"{a.passes} passes after batch {a.batch}, {b.passes} after batch {b.batch}"

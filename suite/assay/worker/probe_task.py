@@ -1,16 +1,16 @@
-"""Audits a task, in a forked child of a worker: the half of `assay check` that needs its code."""
+"""Checks a task's code, in a forked child of a worker, for `assay check`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from assay.errors import DataError
+from assay.messages import ProbeTask, TaskProbed
 from assay.plugins.loading import load_task
 from assay.ruleset import RULESET
 from assay.space import space_of
@@ -25,28 +25,28 @@ MAX_LEAK = 0.01
 SEALED_NAMES = ("val_", "test_", "clean", "sealed")
 
 
-def probe_task(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Every check of a task that needs no training; gives the mean score of untrained weights."""
-    shared, source = Path(request["shared"]), Path(request["task"]) / "task.py"
-    findings = ResultLog(shared / "findings.jsonl", source)
+def probe_task(request: ProbeTask) -> TaskProbed:
+    """Every check of a task that needs no training, and the mean score of untrained weights."""
+    shared = request.shared
+    findings = ResultLog(shared / "findings.jsonl", request.task / "task.py")
     task: Task | None = None
     with findings.check("loads"):
-        task = load_task(Path(request["task"]))
+        task = load_task(request.task)
         space = space_of(task.Reference)
         tunable = ", ".join(space.ranges) or "nothing"
         findings.add("loads", "ok", f"of its reference optimizer, {tunable} can be tuned")
     if task is None:
-        return {}
+        return TaskProbed()
     problem: Problem | None = None
     with findings.check("prepare"):
         try:
             problem = task.prepare(_seeds(task, 0))
         except DataError as error:
             findings.add("prepare", "note", f"nothing more was checked: {error}")
-            return {}
+            return TaskProbed()
         _check_prepare(findings, task, problem)
     if problem is None:
-        return {}
+        return TaskProbed()
     with findings.check("sealed"):
         _check_sealed(findings, problem)
     with findings.check("layout"):
@@ -54,8 +54,8 @@ def probe_task(request: Mapping[str, Any]) -> dict[str, Any]:
     with findings.check("loss"):
         _check_loss(findings, task, problem)
     with findings.check("null"):
-        return {"null": _null_score(task, problem)}
-    return {}
+        return TaskProbed(null=_null_score(task, problem))
+    return TaskProbed()
 
 
 def _seeds(task: Task, repetition: int, purpose: str = "repetition") -> Seeds:
@@ -108,7 +108,7 @@ def _shape_problems(task: Task, problem: Problem) -> list[str]:
 
 
 def _check_sealed(findings: ResultLog, problem: Problem) -> None:
-    """Nothing sealed reaches the worker, by name or by content."""
+    """Whether sealed data reach the worker, by name or by content."""
     named = [name for name in problem.train if name.startswith(SEALED_NAMES)]
     if named:
         findings.add("sealed", "failed", f"train holds {', '.join(named)}: move it to sealed")
@@ -128,7 +128,10 @@ def _check_sealed(findings: ResultLog, problem: Problem) -> None:
 
 
 def _parts(problem: Problem) -> dict[str, set[bytes]]:
-    """The different inputs of train and of every sealed part that has inputs of the same kind."""
+    """The set of inputs of train and of each sealed part with inputs of the same shape.
+
+    Nothing where no sealed part has such inputs.
+    """
     inputs = problem.train["inputs"]
     parts = {"train": inputs}
     for name, tensor in problem.sealed.items():
@@ -146,7 +149,7 @@ def _rows(inputs: Tensor) -> set[bytes]:
 
 
 def _untrained(task: Task, problem: Problem) -> list[dict[str, Tensor]]:
-    """What a method that does nothing would hand over, per start."""
+    """What a method that trains nothing would hand over, per start."""
     states = []
     for start in problem.starts:
         model = task.build_model(problem.train)

@@ -1,28 +1,26 @@
 """The worker: a process that imports torch and Lightning once and forks for each run.
 
-It speaks JSON lines with the supervisor; the first line says in which sandbox it stands. A forked
-child looks around itself, imports the method, trains, and writes snapshots and `outcome.json`
-into the one folder it can write to; the parent only waits, measures, kills and then hands over
-what the child left. The parent never imports a plugin, so one run leaves nothing behind for the
-next, and it is closed to its children: they share a user, not its memory or descriptors.
+It answers the supervisor in JSON lines (assay.messages); the first line that it reads is its
+WorkerStart. A forked child checks its sandbox, imports the method, trains, and writes snapshots and
+`outcome.json` to the one folder it can write to. The parent waits, measures, kills, and hands over
+what the child left. It never imports a plugin, so nothing of one run is left for the next, and its
+children cannot reach its memory or descriptors, though they have its user.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from assay.identity import sha256
+from assay.messages import WORKER_REQUEST, Machine, WorkerStart
 from assay.sandbox import landlock
-from assay.worker.fork import WorkerSetup, _close_to_children, run_in_child
+from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
     "assay.worker.training",
@@ -37,31 +35,31 @@ PRELOADED = (
 
 def main() -> None:
     """Serve requests until stdin closes."""
-    given = json.loads(sys.stdin.readline())
-    place = _place(given)
-    os.set_inheritable(place.results, False)
+    setup = _setup(WorkerStart.model_validate_json(sys.stdin.readline()))
+    os.set_inheritable(setup.results, False)
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
-    (place.out / "tmp").mkdir(exist_ok=True)
+    (setup.out / "tmp").mkdir(exist_ok=True)
     _preload()
-    _close_to_children()
-    channel.write(json.dumps({"ready": describe_machine()}) + "\n")
+    close_to_children()
+    channel.write(describe_machine().model_dump_json() + "\n")
     for line in sys.stdin:
-        channel.write(json.dumps(run_in_child(json.loads(line), place)) + "\n")
+        ended = run_in_child(WORKER_REQUEST.validate_json(line), setup)
+        channel.write(ended.model_dump_json() + "\n")
 
 
-def _place(given: Mapping[str, Any]) -> WorkerSetup:
-    """The configuration as the supervisor gives it (isolation.launch_worker)."""
-    place = WorkerSetup(given["mechanism"], Path(given["out"]), given["results"], given["expected"])
-    if place.mechanism != "landlock":
-        return place
+def _setup(start: WorkerStart) -> WorkerSetup:
+    """What the supervisor said of the sandbox, with Landlock's rules where children need them."""
+    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected)
+    if start.mechanism != "landlock":
+        return setup
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
     rules = landlock.ruleset(
-        readable=[*map(Path, given["readable"]), Path(given["in"]), Path("/proc"), *devices],
-        writable=[place.out, null],
-        masked=[Path(path) for path in given["masked"]],
+        readable=[*start.readable, start.inbox, Path("/proc"), *devices],
+        writable=[start.out, null],
+        masked=start.masked,
     )
-    return replace(place, rules=rules)
+    return replace(setup, rules=rules)
 
 
 def _preload() -> None:
@@ -90,14 +88,15 @@ def _preload() -> None:
 def _warm_up() -> None:
     """Train a toy for two batches on noise.
 
-    The first backward pass and the first Trainer of a process take some 40 ms longer than the
-    next ones; without this every run would pay for that again.
+    The first backward pass and the first Trainer of a process take some 40 ms longer than later
+    ones; without this every child would pay for that.
     """
     import torch
 
     from assay.families.toys import toy_card, toy_task
+    from assay.messages import WorkerSeeds
     from assay.method import Method
-    from assay.worker.session import Session, WorkerSeeds
+    from assay.worker.session import Session
     from assay.worker.training import train
 
     card = toy_card("class_imbalance")
@@ -118,8 +117,8 @@ def _warm_up() -> None:
     train([session], lambda _, point: None)
 
 
-def describe_machine() -> dict[str, Any]:
-    """What the record says of the machine; no host name, user or path."""
+def describe_machine() -> Machine:
+    """The machine, as records show it."""
     import torch
 
     name, flags = platform.processor() or platform.machine(), ""
@@ -131,14 +130,14 @@ def describe_machine() -> dict[str, Any]:
             elif key.strip() in ("flags", "Features"):
                 flags = " ".join(sorted(value.split()))
                 break
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": name,
-        "cpu_flags_hash": sha256(flags),
-        "gpus": torch.cuda.device_count(),
-    }
+    return Machine(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=name,
+        cpu_flags_hash=sha256(flags),
+        gpus=torch.cuda.device_count(),
+    )
 
 
 if __name__ == "__main__":

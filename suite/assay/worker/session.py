@@ -1,6 +1,6 @@
 """One method on one task from one start: its model, its optimizers and the steps they take.
 
-A session trains any stretch of its batches when it is told to; assay.worker.training tells it.
+A session trains the batches that it is told to; assay.worker.training says which and when.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from assay.cards import Access, TaskCard
 from assay.errors import PluginError
+from assay.messages import WorkerSeeds
 from assay.method import Batch, Method, Plan, TrainingSet
 from assay.task import Task
 
@@ -26,15 +27,6 @@ DROP_AT, DROP_FACTOR = 0.8, 0.1
 
 class Diverged(Exception):
     """A loss or a weight is not finite."""
-
-
-@dataclass(frozen=True)
-class WorkerSeeds:
-    """The seeds a worker may know: they decide nothing that is scored."""
-
-    order: int
-    augment: int
-    method: int
 
 
 @dataclass
@@ -49,7 +41,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation point, as the worker hands it out."""
+    """One evaluation point: what was spent up to it, and the weights to score."""
 
     batch: int
     passes: int
@@ -69,7 +61,7 @@ def schedule_of(card: TaskCard) -> Callable[[int], float]:
 
 
 class _Calibration:
-    """Training inputs, decoded, in stored order."""
+    """The training inputs, decoded, in stored order (see method.Calibration)."""
 
     def __init__(self, task: Task, inputs: Tensor, batch_size: int) -> None:
         self._task, self._inputs, self._batch_size = task, inputs, batch_size
@@ -129,7 +121,7 @@ class _Step:
 
 @dataclass
 class _Losses:
-    """Losses since the last evaluation point, kept as tensors so that no step waits for one."""
+    """Losses since the last evaluation point, as tensors: reading one would wait for the device."""
 
     pending: list[Tensor] = field(default_factory=list)
     total: float = 0.0
@@ -156,7 +148,7 @@ class _Losses:
 
 
 class Session:
-    """One method on one task from one start; `run` trains it for the budget."""
+    """One method on one task from one start."""
 
     def __init__(
         self,
@@ -198,7 +190,7 @@ class Session:
         self.stopped = False
 
     def hook(self, name: str) -> Any:
-        """The method's hook, or None where it is the default that does nothing."""
+        """The method's hook of that name, or None where the method does not override it."""
         defined = getattr(type(self.method), name) is not getattr(Method, name)
         return getattr(self.method, name) if defined else None
 
@@ -307,7 +299,7 @@ class Session:
         )
 
     def checkpoint(self) -> dict[str, Any]:
-        """Everything a killed run needs to continue; plain tensors and numbers."""
+        """All that `resume` needs to continue this run, as plain tensors and numbers."""
         return copy.deepcopy(
             {
                 "batch": self.plan.batch,
@@ -322,7 +314,7 @@ class Session:
         )
 
     def resume(self, saved: dict[str, Any]) -> None:
-        """Continue from a checkpoint taken in another process: call on a fresh Session."""
+        """Continue from a checkpoint of another process; call on a fresh Session."""
         saved = copy.deepcopy(saved)
         self.model.load_state_dict(saved["model"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
@@ -342,10 +334,10 @@ class Session:
 
 
 def _seed_global(seed: int, device: torch.device) -> None:
-    """Seed what layers such as dropout draw from: they take no generator.
+    """Seed the global generators, from which layers such as dropout draw.
 
-    Not torch.manual_seed: it formats a stack trace for every kind of device there is, which takes
-    as long as ten small steps.
+    torch.manual_seed would format a stack trace for every kind of device, which takes as long as
+    ten small steps.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -1,8 +1,8 @@
-"""Runs sessions through Lightning: the only module that knows it.
+"""Runs sessions through Lightning; no other module imports it.
 
-The budget lives in the loader: one pass over exactly N batches, whatever the method does with
-them. Short steps would drown in Lightning's per-step cost (about 0.2 ms), so the loader hands out
-chunks of consecutive batches and one Lightning step trains a whole chunk.
+The loader keeps the budget: it gives exactly N batches, whatever the method does with them. A
+Lightning step costs about 0.2 ms, more than a small training step, so the loader gives chunks of
+consecutive batches and one Lightning step trains a whole chunk.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ CHUNK = 256
 
 
 def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -> None:
-    """Train sessions (the starts of one run) one after the other, each for the budget.
+    """Train sessions one after the other, each for the budget.
 
-    `on_point` gets the session's number and each evaluation point as it is reached. One Lightning
-    fit serves all: setting up a Trainer costs as much as fifty small steps.
+    One Lightning fit serves all: setting up a Trainer costs as much as fifty small steps.
+
+    Args:
+        sessions: the starts of one run.
+        on_point: called at each evaluation point, with the session's index and the point.
 
     Raises:
         Diverged: a loss or an exported weight is not finite.
         PluginError: a method breaks its contract.
     """
     callbacks = [callback for session in sessions for callback in session.method.callbacks()]
-    # Lightning asks every installed package for callbacks to add: none may join a measured run
-    # (and the search takes longer than fifty small steps).
+    # Lightning would ask every installed package for callbacks to add to a measured run, and the
+    # search takes longer than fifty small steps.
     setattr(callback_connector, "_load_external_callbacks", lambda group: [])  # noqa: B010
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
@@ -51,7 +54,7 @@ def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -
 
 
 class _Chunks:
-    """A loader that covers every session's budget once: (session, first, last + 1) triples."""
+    """A loader of chunks: triples of a session's index, its first batch and its last + 1."""
 
     def __init__(self, sessions: Sequence[Session], size: int) -> None:
         self._chunks = [

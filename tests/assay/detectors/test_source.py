@@ -8,7 +8,14 @@ import string
 import pytest
 from assay.cards import TaskCard
 from assay.detectors import detect
-from assay.detectors.source import defined_hooks, max_entropy, oddities, resemblances, shape
+from assay.detectors.source import (
+    Library,
+    defined_hooks,
+    max_entropy,
+    oddities,
+    resemblances,
+    shape,
+)
 from assay.plugins import registry
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +68,7 @@ def test_no_bytes_break_the_source_detectors(data: bytes) -> None:
     oddities(source)
     assert defined_hooks(source) <= {"compute_loss"} or data
     assert 0 <= max_entropy(data or b"x") <= 8
-    resemblances(source, {"other": source})
+    resemblances(source, Library({"other": source}))
 
 
 def renamed(source: str) -> str:
@@ -104,7 +111,7 @@ def test_a_renamed_copy_is_flagged() -> None:
 def test_a_declared_relative_is_not_flagged(card: bytes) -> None:
     here = sources_here()
     source = {"card.toml": card, "method.py": here["diffgrad_alias"]["method.py"]}
-    assert resemblances(source, here) == []
+    assert resemblances(source, Library(here)) == []
 
 
 def test_what_a_method_calls_is_part_of_its_shape() -> None:

@@ -16,16 +16,19 @@ import torch
 from assay import Seeds
 from assay.commands import run_many
 from assay.engine.cells import Cell, make_cells
+from assay.engine.clients import WorkerClient
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import StorageError, WorkerError
+from assay.messages import Prepare, Prepared
 from assay.plugins.loading import load_task
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_ref, task_ref
-from assay.records.schema import RunRecord, RunSpec
+from assay.records.schema import Purpose, RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import RULESET
+from pydantic import BaseModel
 from safetensors.torch import load_file
 
 STILL = """\
@@ -143,25 +146,22 @@ def test_runs_are_paired_across_methods(
         assert tuning.weights_sha256 not in hashes.values()
 
 
-def prepared(pool: Pool, task: TaskEntry, purpose: str, repetition: int) -> dict[str, Any]:
-    request = {
-        "command": "prepare",
-        "task": str(task.folder),
-        "purpose": purpose,
-        "repetition": repetition,
-        "seed_root": RULESET.seed_root,
-    }
-    return pool._ask_scorer(request)
+def prepared(pool: Pool, task: TaskEntry, purpose: Purpose, repetition: int) -> Prepared:
+    request = Prepare(
+        task=task.folder, purpose=purpose, repetition=repetition, seed_root=RULESET.seed_root
+    )
+    return pool.ask_scorer(request, Prepared)
 
 
 def test_no_repetition_sees_the_split_or_start_of_tuning(
     pool: Pool, make_task: Callable[..., TaskEntry]
 ) -> None:
     task = make_task()
-    problems = [("tuning", 0), *(("repetition", number) for number in range(3))]
+    problems: list[tuple[Purpose, int]] = [("tuning", 0)]
+    problems += [("repetition", number) for number in range(3)]
     answers = [prepared(pool, task, *problem) for problem in problems]
     for name in ("train", "start0"):
-        paths = [Path(a["train"] if name == "train" else a["starts"][0]) for a in answers]
+        paths = [a.train if name == "train" else a.starts[0] for a in answers]
         assert len({path.read_bytes() for path in paths}) == len(problems)
     again = prepared(pool, task, "tuning", 0)
     assert again == answers[0]
@@ -189,11 +189,11 @@ def test_a_worker_gets_nothing_that_is_scored_on(
 ) -> None:
     task = make_task(**changes)
     answer = prepared(pool, task, "repetition", 0)
-    folder = Path(answer["train"]).parent
+    folder = answer.train.parent
     assert sorted(path.name for path in folder.iterdir()) == ["start0", "train"]
     seeds = Seeds(RULESET.seed_root, "repetition", "toy", 0)
     problem = load_task(task.folder).prepare(seeds)
-    train = load_file(answer["train"])
+    train = load_file(answer.train)
     assert set(train) == set(problem.train)
     assert all(torch.equal(train[name], value) for name, value in problem.train.items())
     data = b"".join(path.read_bytes() for path in folder.iterdir())
@@ -213,19 +213,19 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
     pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[dict[str, Any]] = []
-    on_worker = pool._on_worker
+    exchange = WorkerClient.exchange
 
-    def spying(request: dict[str, Any]) -> dict[str, Any]:
-        requests.append(json.loads(json.dumps(request)))
-        return on_worker(request)
+    def spying(self: WorkerClient, message: BaseModel, seconds: float) -> bytes:
+        requests.append(json.loads(message.model_dump_json()))
+        return exchange(self, message, seconds)
 
-    monkeypatch.setattr(pool, "_on_worker", spying)
+    monkeypatch.setattr(WorkerClient, "exchange", spying)
     task = make_task()
     record = run(pool, task, find_method("sgd"), repetition=3)
     assert record.status == "completed"
     (request,) = requests
     assert set(request) == {
-        "command", "folder", "method", "task", "access", "seconds", "hyperparameters",
+        "command", "method", "task", "access", "seconds", "visible_gpu", "hyperparameters",
         "reference", "train", "starts", "seeds",
     }  # fmt: skip
     (seeds,) = request["seeds"]
@@ -241,9 +241,9 @@ def test_a_worker_that_is_killed_is_replaced(
     task, kills = make_task(), make_method("kills", KILLS_ITS_WORKER)
     if pool.mechanism == "bubblewrap":  # nobody inside can kill the first process of a namespace
         assert run(pool, task, kills).status == "completed"
-    for peer in pool._peers:
-        os.killpg(peer._process.pid, signal.SIGKILL)
-    for _ in pool._peers:
+    for worker in pool.workers:
+        os.killpg(worker._process.pid, signal.SIGKILL)
+    for _ in range(pool.n_workers):
         with pytest.raises(WorkerError, match=r"assay.worker.serve ended unexpectedly"):
             run(pool, task, kills)
     records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]

@@ -160,20 +160,26 @@ def test_affected_says_what_a_change_needs(submitted: Path) -> None:
     (bundle,) = found["bundles"]
     assert (found["checks"], found["replays"]) == (["mine"], [bundle])
     assert (found["submissions"], found["everything"]) == (["mine"], False)
-    for path, replays in (
-        ("suite/assay/engine.py", 1),
-        ("tasks/toy/card.toml", 1),
-        ("README.md", 0),
+    for path, replays, tests, board in (
+        ("suite/assay/engine.py", 1, True, True),
+        ("tasks/toy/card.toml", 1, True, True),
+        ("leaderboard/assay_leaderboard/site/page.html", 0, True, True),
+        ("leaderboard/results/log.jsonl", 0, False, True),
+        ("README.md", 0, True, False),
+        ("LICENSE", 0, False, False),
     ):
         head = f"changes_{replays}_{len(path)}"
         git(submitted, "checkout", "-q", "-b", head, "submission/mine")
         git(submitted, "checkout", "-q", "-B", "base", "submission/mine")
         git(submitted, "checkout", "-q", head)
+        (submitted / path).parent.mkdir(parents=True, exist_ok=True)
         (submitted / path).write_text("changed\n")
-        git(submitted, "commit", "-q", "-am", "Change")
+        git(submitted, "add", "--", path)
+        git(submitted, "commit", "-q", "-m", "Change")
         done = script("affected", "--repo", str(submitted), f"base...{head}")
         found = json.loads(done.stdout)
         assert len(found["replays"]) == replays
+        assert (found["tests"], found["board"]) == (tests, board), path
         assert found["everything"] == path.startswith("suite")
         if found["everything"]:
             assert found["checks"] == ["mine", "sgd", "toy"]

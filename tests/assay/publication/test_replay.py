@@ -220,7 +220,7 @@ def test_what_cannot_be_replayed_says_why_and_stops_no_other(
     monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path))
     spec = completed.spec
     changed = {
-        "stale task": spec.model_copy(update={"task": spec.task.model_copy(
+        "the task has changed since": spec.model_copy(update={"task": spec.task.model_copy(
             update={"code_hash": "0" * 64})}),
         "stale method": spec.model_copy(update={"method": spec.method.model_copy(
             update={"code_hash": "0" * 64})}),

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from assay import paths
 from assay.cards import SubmissionCard
+from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import PluginError, WorkerError
+from assay.messages import Describe, Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
@@ -35,8 +37,13 @@ needs_landlock = pytest.mark.skipif(
 
 def seen(pool: Pool, folder: Path, source: str, seconds: float = 30.0) -> Any:
     """The value of `found` after `source` ran as a method's module in a worker's child."""
-    request = {"command": "describe", "method": str(looks(folder, source)), "families": []}
-    return told(pool.answer(request, seconds)["error"])
+    with pytest.raises(Refused) as refused:
+        pool.answer(asked(looks(folder, source), seconds), Description)
+    return told(str(refused.value))
+
+
+def asked(method: Path, seconds: float = 30.0) -> Describe:
+    return Describe(method=method, families=[], seconds=seconds)
 
 
 def looks(folder: Path, source: str) -> Path:
@@ -166,25 +173,42 @@ found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
 
 ASKED = """
 import sys
+from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
+from assay.messages import Describe, Description
 from assay.records.schema import Compute
 
-with Pool(n_workers=1, compute=Compute(), mechanism="bubblewrap") as pool:
-    for path in sys.argv[1:]:
-        print(pool.answer({"command": "describe", "method": path, "families": []}, 90.0)["error"])
+with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
+    for path in sys.argv[2:]:
+        try:
+            pool.answer(Describe(method=path, families=[], seconds=90), Description)
+        except Refused as refused:
+            print(refused)
 """
+
+
+def installed(place: Path) -> tuple[Path, Path]:
+    """A copy of this package with data beside its code, as in a wheel, in an environment.
+
+    Gives the package and the environment's folder of packages.
+    """
+    package = place / "code" / "assay"
+    shutil.copytree(paths.PACKAGE, package)
+    (package / "bundled" / "tasks").mkdir(parents=True)
+    (package / "bundled" / "tasks" / "card.toml").write_text("sealed")
+    venv.create(place / "venv", symlinks=True)
+    (packages,) = place.glob("venv/lib/python*/site-packages")
+    packages.joinpath("code.pth").write_text(
+        "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
+    )
+    return package, packages
 
 
 @needs_bubblewrap
 def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         place = Path(name)
-        shutil.copytree(paths.PACKAGE, place / "code" / "assay")
-        venv.create(place / "venv", symlinks=True)
-        (packages,) = place.glob("venv/lib/python*/site-packages")
-        packages.joinpath("code.pth").write_text(
-            "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
-        )
+        package, packages = installed(place)
         attempts = [
             "open('/tmp/kept', 'w')",
             "import tempfile; tempfile.mkstemp()",
@@ -196,10 +220,12 @@ def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) 
             f"import os; os.rename('{place}', '/tmp/moved')",
             f"import os; os.rename('{place}/code', '/tmp/moved')",
             "import os; os.rename('/tmp', '/moved')",
+            f"open('{package}/bundled/tasks/card.toml')",
         ]
         listed = f"""
 import os
-found = [sorted(os.listdir(place)) for place in ("/tmp", "/tmp/tmp", "{place}", "{place}/code")]
+places = ("/tmp", "/tmp/tmp", "{place}", "{place}/code", "{package}/bundled")
+found = [sorted(os.listdir(place)) for place in places]
 found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
 """
         folders = [tmp_path / "first", tmp_path / "second"]
@@ -207,7 +233,7 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
             folder.mkdir()
         modules = [looks(folders[0], tries(*attempts)), looks(folders[1], listed)]
         done = subprocess.run(
-            [place / "venv" / "bin" / "python", "-I", "-c", ASKED, *modules],
+            [place / "venv" / "bin" / "python", "-I", "-c", ASKED, "bubblewrap", *modules],
             capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -215,9 +241,24 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
         worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
         assert worked == attempts[:2]
         assert second == [
-            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["assay"],
+            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["assay"], [],
             limits.LIMITS.disk_bytes,
         ]  # fmt: skip
+
+
+@needs_landlock
+def test_landlock_hides_what_a_wheel_has_beside_its_code(tmp_path: Path) -> None:
+    package, _ = installed(tmp_path)
+    attempts = [
+        f"open('{package}/paths.py').read()", f"open('{package}/bundled/tasks/card.toml').read()"
+    ]  # fmt: skip
+    done = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-I", "-c", ASKED, "landlock",
+         looks(tmp_path, tries(*attempts))],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert told(done.stdout) == ["worked", "PermissionError"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap exists for Linux alone")
@@ -313,12 +354,12 @@ def test_a_bomb_ends_at_its_limit_and_the_worker_goes_on(
     source, limit = BOMBS[name]
     seconds = 2 if name == "wall time" else 60
     task = make_task(seconds=seconds)
-    peers = list(pool._peers)
+    workers = list(pool.workers)
     record = run_module(pool, task, tmp_path, source)
     assert limit in record.message, record.message
     assert record.status == ("out_of_budget" if limit in limits.TIMES else "failed")
     assert record.usage.wall_seconds < seconds + 5
-    assert pool._peers == peers
+    assert pool.workers == workers
     assert seen(pool, tmp_path, "found = 7") == 7
 
 
@@ -357,9 +398,9 @@ def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
         assert seen(
             pool, tmp_path, "import os; found = open(os.environ['TMPDIR'] + '/x', 'w') and 1"
         )
-        worker = pool._peers[0]
+        worker = pool.workers[0]
         assert seen(pool, tmp_path, "import os; os.fork() or __import__('time').sleep(99)\nfound=1")
-        assert pool._peers == [worker]
+        assert pool.workers == [worker]
 
 
 def test_no_sandbox_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,12 +433,11 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
     monkeypatch.setattr(launch, "namespaces", careless)
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
-    request = {"command": "describe", "method": str(tmp_path / "method.py"), "families": []}
     with (
         Pool(n_workers=1, compute=Compute()) as loose,
         pytest.raises(WorkerError, match="seccomp: found"),
     ):
-        loose.answer(request, 30.0)
+        loose.answer(asked(tmp_path / "method.py"), Description)
 
 
 def test_deviations_are_named() -> None:
@@ -473,7 +513,7 @@ def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
     with pytest.raises(PluginError, match="exited with code 97"):
         path = tmp_path / "ends.py"
         path.write_text("import os\nos._exit(97)\n")
-        pool.answer({"command": "describe", "method": str(path), "families": []}, 30.0)
+        pool.answer(asked(path), Description)
 
 
 WATCHED = """

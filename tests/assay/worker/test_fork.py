@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from assay.messages import Describe
 
 # A worker's loop without its imports: this is about processes, not about training.
 WORKER = """\
-import json, os, sys
+import os, sys
 from pathlib import Path
+from assay.messages import WORKER_REQUEST
 from assay.worker import fork
 
 channel = os.fdopen(os.dup(1), "w", buffering=1)
 results = os.open(sys.argv[2], os.O_RDONLY)
-place = fork.Place("subprocess", Path(sys.argv[1]), results, {})
-fork._close_to_children()
+setup = fork.WorkerSetup("subprocess", Path(sys.argv[1]), results, {})
+fork.close_to_children()
 for line in sys.stdin:
-    channel.write(json.dumps(fork.run_in_child(json.loads(line), place)) + "\\n")
+    ended = fork.run_in_child(WORKER_REQUEST.validate_json(line), setup)
+    channel.write(ended.model_dump_json() + "\\n")
 """
 HANGS = """\
 import os, subprocess, sys
@@ -59,14 +62,8 @@ class Worker:
         return self.process.stdin
 
     def send(self, method: Path, seconds: float) -> None:
-        request = {
-            "command": "describe",
-            "method": str(method),
-            "families": ["functions"],
-            "seconds": seconds,
-            "visible_gpu": None,
-        }
-        self.stdin.write(json.dumps(request).encode() + b"\n")
+        request = Describe(method=method, families=["functions"], seconds=seconds)
+        self.stdin.write(request.model_dump_json().encode() + b"\n")
         self.stdin.flush()
 
     def answer(self) -> dict[str, Any]:

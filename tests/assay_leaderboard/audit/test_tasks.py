@@ -14,10 +14,11 @@ from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay_leaderboard.audit.false_positives import SPLITS, control, control_runs
 from assay_leaderboard.audit.tasks import Audit, TaskAudit, audit
-from assay_leaderboard.audit.tiers import _tau_b, calibrate, kendall
-from assay_leaderboard.boards.task_comparisons import contests
+from assay_leaderboard.audit.tiers import calibrate, kendall
+from assay_leaderboard.boards.task_comparisons import all_comparisons
 from assay_leaderboard.schema.task_details import TargetReached
 from assay_leaderboard.schema.values import Interval
+from assay_leaderboard.statistics.bootstrap import resamples
 from scipy.stats import kendalltau
 from statsmodels.stats.proportion import proportion_confint
 
@@ -27,7 +28,7 @@ FIRST = RULESET.control_repetition
 
 
 def audited(records: Any, targets: Any = None) -> Audit:
-    work, problems = contests(records.evidence, records.catalogue, FAST)
+    work, problems = all_comparisons(records.evidence, records.catalogue, FAST)
     return audit(work, records.cards.values(), targets or {}, None, FAST, problems)
 
 
@@ -171,7 +172,7 @@ class TestControl:
                 purpose="repetition",
                 repetition=repetition,
             )
-            run = records._run(spec, score)
+            run = records.run_record(spec, score)
             store.write(run)
             return store.path_of(run)
 
@@ -202,13 +203,16 @@ class TestCalibration:
         agree = [np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for i, j in combinations(range(4), 2)]
         assert kendall(x, y, "", FAST)[0] == pytest.approx(np.mean(agree))
 
-    def test_each_resample_has_scipys_tau_ties_and_all(self) -> None:
+    def test_the_interval_is_of_scipys_tau_of_each_resample(self) -> None:
         generator = np.random.default_rng(5)
         x, y = generator.integers(0, 4, (2, 9)).astype(float)
-        rows = generator.integers(0, 9, (40, 9))
-        counts = np.array([np.bincount(row, minlength=9) for row in rows], dtype=float)
-        expected = [kendalltau(x[row], y[row]).statistic for row in rows]
-        assert _tau_b(x, y, counts) == pytest.approx(np.array(expected))
+        rows = resamples(FAST.seed_root, "tiers quantization", 9, FAST.bootstrap_draws).T
+        taus = [kendalltau(x[row], y[row]).statistic for row in rows]
+        tau, interval = kendall(x, y, "quantization", FAST)
+        assert tau == pytest.approx(kendalltau(x, y).statistic)
+        assert interval is not None
+        expected = np.nanquantile(taus, [0.025, 0.975])
+        assert (interval.low, interval.high) == pytest.approx(tuple(expected))
 
     def test_all_methods_alike_have_no_tau(self) -> None:
         assert kendall(np.ones(5), np.arange(5.0), "", FAST) == (None, None)
@@ -219,7 +223,7 @@ class TestCalibration:
             for task in ("digits", "cifar"):
                 records.add(task, method, scores(0.9 + 0.01 * i, 0))
         records.add("digits", "lite_only", scores(0.5, 0))
-        (found,) = calibrate(contests(records.evidence, records.catalogue, FAST)[0], FAST)
+        (found,) = calibrate(all_comparisons(records.evidence, records.catalogue, FAST)[0], FAST)
         assert found.methods == ["adam", "adamw", "nadam", "rmsprop", "sgd"]
         assert (found.note, found.n_lite, found.n_standard) == ("", 1, 1)
         assert found.tau == pytest.approx(1.0)

@@ -37,7 +37,7 @@ def tables(records: Any, tasks: tuple[str, ...] = ("digits", "letters")) -> list
         build(records.evidence, records.catalogue, list(tasks), SMALL, basis)
         for basis in ("tuned", "defaults")
     ]
-    trials = {task: records.dossier(task).all_trials for task in tasks}
+    trials = {task: records.task_evidence(task).all_trials for task in tasks}
     return budget_tables(boards[0], boards[1], trials, SMALL)
 
 

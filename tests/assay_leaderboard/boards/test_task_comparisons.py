@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
 
 
-def contest(records: Any, task: str = "t") -> TaskComparisons:
+def comparisons(records: Any, task: str = "t") -> TaskComparisons:
     card = records.cards[task]
     found, _ = cells(card, records.evidence, records.catalogue, SMALL)
     return TaskComparisons(card, found, "tuned", SMALL)
@@ -34,7 +34,7 @@ def mixed(records: Any, scores: Callable[..., list[float]]) -> TaskComparisons:
     records.add("t", "copy", scores(0.9, 0))
     records.add("t", "step", [score + 0.001 for score in scores(0.9, 0)])
     records.add("t", "quick", scores(0.95, 5, n=8), preset="quick", k=4)
-    return contest(records)
+    return comparisons(records)
 
 
 def test_pairs_are_the_comparisons_of_each_two(mixed: TaskComparisons) -> None:
@@ -87,7 +87,7 @@ def test_the_pair_with_the_reference_is_the_row_of_the_table(mixed: TaskComparis
 
 
 def test_deterministic_pairs_go_by_the_margin(demo_records: Any) -> None:
-    found = {(pair.a, pair.b): pair for pair in pairs(contest(demo_records, "valley"))}
+    found = {(pair.a, pair.b): pair for pair in pairs(comparisons(demo_records, "valley"))}
     assert [found["better", other].verdict for other in ("same", "sgd", "noisy")] == ["better"] * 3
     same = found["same", "sgd"]
     assert (same.n, same.p, same.interval, same.verdict) == (1, None, None, "equivalent")
@@ -96,7 +96,7 @@ def test_deterministic_pairs_go_by_the_margin(demo_records: Any) -> None:
 def test_methods_without_a_common_repetition_make_no_pair(records: Any) -> None:
     records.task("t")
     records.add("t", "sgd", [0.9] * 12)
-    alone = contest(records)
+    alone = comparisons(records)
     assert pairs(alone) == []
     assert ranks(alone) == {"sgd": (1, 1)}
 

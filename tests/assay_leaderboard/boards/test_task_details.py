@@ -1,4 +1,4 @@
-"""One task in depth: every number of assay_leaderboard.schema.task_details against one worked out here."""
+"""The details of a task: every number of schema.task_details against one worked out here."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def made(new_records: Any) -> Any:
 
 
 def depth(records: Any) -> TaskDetail:
-    dossier = records.dossier("digits")
-    (table,) = build(dossier.evidence, records.catalogue, ["digits"], RULESET).tasks
-    found = detail(dossier, table)
+    evidence = records.task_evidence("digits")
+    (table,) = build(evidence.evidence, records.catalogue, ["digits"], RULESET).tasks
+    found = detail(evidence, table)
     assert [item.method for item in found.details] == [row.method for row in table.rows]
     return TaskDetail.model_validate_json(found.model_dump_json())
 

@@ -1,4 +1,4 @@
-"""The dossier of a task: the study that counts, its runs, and what does not fit."""
+"""The evidence on a task: the study that counts, its runs, and what does not fit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from assay.records.schema import study_id
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import build
-from assay_leaderboard.boards.task_records import load, of_records, of_shelves
+from assay_leaderboard.boards.task_records import from_folders, from_records
 from assay_leaderboard.evidence.cells import Catalogue, Evidence
 from assay_leaderboard.evidence.results_folder import (
     TaskRecords,
     load_folder,
-    open_shelf,
+    open_folder,
     together,
     unread,
 )
@@ -44,25 +44,25 @@ def ids(records: Any, method: str) -> set[str]:
 
 
 def test_it_holds_the_runs_of_the_studies_that_count_and_no_other(made: Any) -> None:
-    dossier = made.dossier("digits")
-    assert set(dossier.runs) == ids(made, "sgd") | ids(made, "adam")
-    assert [cell.method for cell in dossier.cells] == ["adam", "sgd"]
-    assert dossier.problems == []
+    found = made.task_evidence("digits")
+    assert set(found.runs) == ids(made, "sgd") | ids(made, "adam")
+    assert [cell.method for cell in found.cells] == ["adam", "sgd"]
+    assert found.problems == []
     assert len(made.runs) == 21
 
 
-def test_board_and_dossier_see_the_same_studies(made: Any) -> None:
+def test_board_and_task_evidence_see_the_same_studies(made: Any) -> None:
     board = build(made.evidence, made.catalogue, ["digits"], RULESET)
-    dossier = made.dossier("digits")
+    found = made.task_evidence("digits")
     shown = {row.method: row.study for row in board.tasks[0].rows}
-    assert {cell.method: cell.study.id for cell in dossier.cells} == shown
-    again = build(dossier.evidence, made.catalogue, ["digits"], RULESET)
+    assert {cell.method: cell.study.id for cell in found.cells} == shown
+    again = build(found.evidence, made.catalogue, ["digits"], RULESET)
     assert again == board
 
 
 def test_it_survives_pickling(made: Any) -> None:
-    dossier = made.dossier("digits")
-    assert pickle.loads(pickle.dumps(dossier)) == dossier
+    found = made.task_evidence("digits")
+    assert pickle.loads(pickle.dumps(found)) == found
 
 
 def test_from_a_store_as_from_memory(made: Any, tmp_path: Path) -> None:
@@ -72,19 +72,18 @@ def test_from_a_store_as_from_memory(made: Any, tmp_path: Path) -> None:
         own = study_id(study.task, study.method, study.compute, 1, points, 3)
         made.studies[i] = study.model_copy(update={"id": own})
     made.write(Store(tmp_path))
-    found = load("digits", [tmp_path], made.catalogue, RULESET)
-    expected = made.dossier("digits")
+    found = from_folders("digits", [open_folder(tmp_path)], made.catalogue, RULESET)
+    expected = made.task_evidence("digits")
     assert (found.cells, found.runs) == (expected.cells, expected.runs)
     board = load_folder(tmp_path, {"digits"}, {"digits"})
     assert build(board, made.catalogue, ["digits"], RULESET) == build(
         found.evidence, made.catalogue, ["digits"], RULESET
     )
-    n_runs = len(board.runs)
-    assert n_runs == len(found.evidence.runs) < len(found.runs), "the board needs no tuning runs"
+    assert len(board.runs) < len(found.runs), "the board needs no tuning runs"
 
 
 def test_trials_are_in_the_order_of_selection(made: Any) -> None:
-    trials = made.dossier("digits").all_trials["sgd"]
+    trials = made.task_evidence("digits").all_trials["sgd"]
     assert trials.numbers == (2, 0, 1)
     assert trials.tests.tolist() == [0.1, 0.41, 0.9], "a diverged trial counts as chance"
 
@@ -92,10 +91,10 @@ def test_trials_are_in_the_order_of_selection(made: Any) -> None:
 def test_a_trial_without_a_record_leaves_no_budget_curve(made: Any, new_records: Any) -> None:
     study = next(s for s in made.studies if s.method.slug == "adam")
     del made.runs[study.trials[1].run_id]
-    dossier = made.dossier("digits")
-    assert set(dossier.all_trials) == {"sgd"}
-    cell = next(cell for cell in dossier.cells if cell.method == "adam")
-    assert dossier.test_of(cell, study.trials[1]) is None
+    found = made.task_evidence("digits")
+    assert set(found.all_trials) == {"sgd"}
+    cell = next(cell for cell in found.cells if cell.method == "adam")
+    assert found.test_of(cell, study.trials[1]) is None
 
 
 @pytest.mark.parametrize("what", ["repetition", "point", "method"])
@@ -112,32 +111,32 @@ def test_a_run_of_something_else_is_no_trial(made: Any, what: str) -> None:
         for trial in study.trials
     ]
     made.studies[made.studies.index(study)] = study.model_copy(update={"trials": trials})
-    dossier = made.dossier("digits")
-    (problem,) = dossier.problems
+    found = made.task_evidence("digits")
+    (problem,) = found.problems
     assert problem.endswith(f"run {wrong} is not its trial 1")
-    cell = next(cell for cell in dossier.cells if cell.method == "adam")
-    assert dossier.test_of(cell, dossier.studies[cell.method].trials[1]) is None
-    assert set(dossier.all_trials) == {"sgd"}
+    cell = next(cell for cell in found.cells if cell.method == "adam")
+    assert found.test_of(cell, found.studies[cell.method].trials[1]) is None
+    assert set(found.all_trials) == {"sgd"}
 
 
 def test_absurd_trials_are_left_out_and_named(made: Any) -> None:
     study = next(s for s in made.studies if s.method.slug == "adam")
     run = made.runs[study.trials[1].run_id]
     made.change(run.id, result=run.result.model_copy(update={"test": 1e200}))
-    dossier = made.dossier("digits")
-    assert dossier.problems[0].endswith("has the score 1e+200, which is no score")
-    assert set(dossier.all_trials) == {"sgd"}
+    found = made.task_evidence("digits")
+    assert found.problems[0].endswith("has the score 1e+200, which is no score")
+    assert set(found.all_trials) == {"sgd"}
 
 
 def test_the_first_folder_counts(made: Any) -> None:
     study = next(s for s in made.studies if s.method.slug == "sgd")
     run_id = study.selected_runs[0]
     other = made.runs[run_id].model_copy(update={"message": "another one"})
-    first = TaskRecords(made.studies, made.runs)
-    second = TaskRecords(made.studies, {run_id: other})
+    first = TaskRecords.of(made.studies, made.runs)
+    second = TaskRecords.of(made.studies, {run_id: other})
     catalogue = made.catalogue
-    assert of_records("digits", [first, second], catalogue, RULESET).runs[run_id] != other
-    assert of_records("digits", [second, first], catalogue, RULESET).runs[run_id] == other
+    assert from_records("digits", [first, second], catalogue, RULESET).runs[run_id] != other
+    assert from_records("digits", [second, first], catalogue, RULESET).runs[run_id] == other
 
 
 def test_bundles_and_the_records_beside_them(
@@ -147,26 +146,26 @@ def test_bundles_and_the_records_beside_them(
     for path in bundles.values():
         publish.add(tmp_path, "publish", path)
     submission.record("digits_step", salt="at home")
-    shelves = [open_shelf(tmp_path), open_shelf(submission.store.root)]
-    assert shelves[0].tasks == {"beale", "digits_step"}
+    folders = [open_folder(tmp_path), open_folder(submission.store.root)]
+    assert folders[0].tasks == {"beale", "digits_step"}
     entry = registry.task_entries()["digits_step"]
     catalogue = Catalogue({"digits_step": (entry.card, registry.task_ref(entry))}, {})
-    dossier = of_shelves("digits_step", shelves, catalogue, RULESET)
-    (cell,) = dossier.cells
-    assert cell.tier == "T1" and dossier.trials(cell) is not None
-    study = dossier.studies[cell.method]
+    found = from_folders("digits_step", folders, catalogue, RULESET)
+    (cell,) = found.cells
+    assert cell.tier == "T1" and found.trials(cell) is not None
+    study = found.studies[cell.method]
     named = [len(study.trials), len(study.selected_runs), len(study.default_runs)]
-    assert len(dossier.runs) == sum(named)
+    assert len(found.runs) == sum(named)
     evidence = Evidence([], {})
-    for shelf in shelves:
-        evidence = together(evidence, load_folder(shelf.folder, {"digits_step"}, shelf.tasks))
+    for results in folders:
+        evidence = together(evidence, load_folder(results.folder, {"digits_step"}, results.tasks))
     assert build(evidence, catalogue, ["digits_step"], RULESET) == build(
-        dossier.evidence, catalogue, ["digits_step"], RULESET
+        found.evidence, catalogue, ["digits_step"], RULESET
     )
-    assert unread(shelves[0], {"beale"}) == [
+    assert unread(folders[0], {"beale"}) == [
         "task digits_step is not known here: 1 bundles not shown"
     ]
-    assert unread(shelves[1], {"beale"}) == [
+    assert unread(folders[1], {"beale"}) == [
         "task digits_step is not known here: 1 studies not shown"
     ]
 
@@ -174,4 +173,4 @@ def test_bundles_and_the_records_beside_them(
 def test_packing_is_what_makes_them(submission: Any, tmp_path: Path) -> None:
     submission.record("beale")
     (path,) = pack_method(submission.method, submission.store, tmp_path).written
-    assert unread(open_shelf(tmp_path), set()) == [f"{path.name}: no entry of the log names it"]
+    assert unread(open_folder(tmp_path), set()) == [f"{path.name}: no entry of the log names it"]

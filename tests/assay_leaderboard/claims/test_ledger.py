@@ -15,10 +15,10 @@ from assay.cards import Claim, SubmissionCard
 from assay.plugins import registry
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.secondary_metrics import MEANINGS
-from assay_leaderboard.boards.task_comparisons import contests
+from assay_leaderboard.boards.task_comparisons import all_comparisons
 from assay_leaderboard.claims.ledger import ClaimRow, Ledger, evaluate
 from assay_leaderboard.evidence.cells import Evidence
-from assay_leaderboard.site.build.task_part import claimed, light
+from assay_leaderboard.site.build.task_part import claimed_metrics, without_metrics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
@@ -58,11 +58,14 @@ def judged(
         runs[key] = replace(
             run, secondary={n: v[run.repetition] for n, v in values.items()} if known else {}
         )
-    work, problems = contests(replace(evidence, runs=runs), records.catalogue, ruleset)
+    work, problems = all_comparisons(replace(evidence, runs=runs), records.catalogue, ruleset)
     card = SubmissionCard(slug=method, title=method, claims=list(claims))
     ledger = evaluate(work, {method: card}, records.cards, ruleset, problems)
     kept = [
-        replace(task, cells=[light(cell, claimed(task.card, [card])) for cell in task.cells])
+        replace(
+            task,
+            cells=[without_metrics(c, claimed_metrics(task.card, [card])) for c in task.cells],
+        )
         for task in work
     ]
     assert evaluate(kept, {method: card}, records.cards, ruleset, problems) == ledger
@@ -384,5 +387,5 @@ def _rounded(text: str) -> Any:
 
 
 def test_problems_are_passed_on(records: Any) -> None:
-    work, _ = contests(Evidence([], {}), records.catalogue, RULESET)
+    work, _ = all_comparisons(Evidence([], {}), records.catalogue, RULESET)
     assert evaluate(work, {}, {}, RULESET, ["lost"]).problems == ["lost"]

@@ -170,14 +170,12 @@ def test_a_page_that_was_edited_in_a_site_does_not_come_back(
     assert files_of(tmp_path / "first") == site
 
 
-def test_what_a_group_remembers_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
+def test_the_bootstraps_that_are_kept_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
     made(tmp_path / "site", cache=True)
-    memos = list(tmp_path.glob("cache/site/*/group-*/*/files/memos/*.memo"))
+    memos = list(tmp_path.glob("cache/site/*/memos/*.memo"))
     assert len(memos) == 4
     for path in memos:
-        found = path.stat()
-        path.write_bytes(bytes(found.st_size))
-        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        path.write_bytes(bytes(path.stat().st_size))
     simulated.made.rewrite(simulated.root, "t01")
     made(tmp_path / "site", cache=True)
     made(tmp_path / "scratch")
@@ -294,7 +292,7 @@ def test_a_build_that_fails_leaves_the_site_as_it_was(
     def fail(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(building, "prepare", fail)
+    monkeypatch.setattr(building.json_twins, "manifest", fail)
     with pytest.raises(AssayError):
         made(out)
     assert files_of(out) == before

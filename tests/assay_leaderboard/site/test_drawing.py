@@ -47,7 +47,7 @@ def test_ticks_are_round_numbers_in_range(low: float, width: float, n: int) -> N
     ],
 )
 def test_tick_texts(ticks: list[float], texts: list[str]) -> None:
-    assert axes.tick_texts(tuple(ticks)) == texts
+    assert axes.tick_texts(ticks) == texts
 
 
 def test_axes_are_logarithmic_where_values_span_orders_of_magnitude() -> None:

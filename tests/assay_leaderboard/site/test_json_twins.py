@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import typer
@@ -110,7 +109,7 @@ def test_the_long_table_has_every_run_once_in_both_forms(data: Path) -> None:
     with (data / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     table = pyarrow.parquet.read_table(data / "results.parquet")
-    assert table.column_names == list(rows[0]) == list(csv_tables.LONG)
+    assert table.column_names == list(rows[0]) == list(csv_tables.RUN_COLUMNS)
     assert 0.7 * 12 * N_RUNS_OF_CELL < len(rows) <= 12 * N_RUNS_OF_CELL
     assert len({row["run"] for row in rows}) == len(rows)
     for row, other in zip(rows, table.to_pylist(), strict=True):
@@ -213,40 +212,32 @@ def test_a_line_of_the_long_table_holds_whatever_a_record_says(records: Any, poi
     spec = run.spec.model_copy(update={"hyperparameters": point})
     changed = run.model_copy(update={"spec": spec, "created_at": '=1,"\n'})
     row: Any = SimpleNamespace(trust="T1", state="ranked")
-    text = csv_tables.long_rows(row, study, [changed])
+    text = csv_tables.run_rows(row, study, [changed])
     assert text.count("\n") == 1
     ((*others, said, epoch, created),) = csv.reader([text])
-    assert len(others) == len(csv_tables.LONG) - 3
+    assert len(others) == len(csv_tables.RUN_COLUMNS) - 3
     assert repr(json.loads(said)) == repr(dict(sorted(point.items())))
     assert (epoch, created) == ("", "'=1,\" ")
 
 
-def test_parquet_of_kept_tasks_is_that_of_their_lines(tmp_path: Path) -> None:
-    """More than Arrow reads at once, one line, and a task without any."""
+def test_both_forms_of_the_table_of_runs_hold_all_rows(tmp_path: Path) -> None:
+    """More than Arrow reads at once, one row, and a task without any."""
     line = "t,m,s,r{},tuning,{},0,true,false,completed,{},0.1,,1e-9,9,,3,0.5,1,2,,7,L2,T1,ranked,"
     line += '"{{""lr"": 0.1, ""x"": ""\u20ac""}}",,now\n'
     texts = ["".join(line.format(n, n, n / 7) for n in range(20_000)), line.format(1, "", ""), ""]
-    parts, tables = [], []
-    for number, text in enumerate(texts):
-        paths = tmp_path / f"{number}.csv", tmp_path / f"{number}.arrow"
-        paths[0].write_text(text, encoding="utf-8")
-        paths[1].write_bytes(csv_tables.typed(text))
-        parts.append(paths)
-        if text:
-            tables.append(
-                pyarrow.csv.read_csv(
-                    paths[0],
-                    pyarrow.csv.ReadOptions(column_names=list(csv_tables.LONG)),
-                    convert_options=pyarrow.csv.ConvertOptions(
-                        column_types=csv_tables.LONG, null_values=[""], strings_can_be_null=True
-                    ),
-                )
-            )
-    csv_tables.write_long(parts, tmp_path / "long.csv", tmp_path / "long.parquet")
-    found = pyarrow.parquet.ParquetFile(tmp_path / "long.parquet")
+    csv_tables.write_runs(texts, tmp_path / "runs.csv", tmp_path / "runs.parquet")
+    header, _, rest = (tmp_path / "runs.csv").read_text().partition("\n")
+    assert (header.split(","), rest) == (list(csv_tables.RUN_COLUMNS), "".join(texts))
+    found = pyarrow.parquet.ParquetFile(tmp_path / "runs.parquet")
     assert found.num_row_groups == 1
-    assert found.read().equals(pyarrow.concat_tables(tables))
-    assert (tmp_path / "long.csv").read_text() == csv_tables.long_header() + "".join(texts)
+    table = found.read()
+    assert table.column("trial").to_pylist() == [*range(20_000), None]
+    assert table.column("val").to_pylist() == [*(n / 7 for n in range(20_000)), None]
+
+
+def test_a_table_without_runs_has_both_forms(tmp_path: Path) -> None:
+    csv_tables.write_runs([], tmp_path / "runs.csv", tmp_path / "runs.parquet")
+    assert pyarrow.parquet.read_table(tmp_path / "runs.parquet").num_rows == 0
 
 
 def test_citations_are_escaped() -> None:

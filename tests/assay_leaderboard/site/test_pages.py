@@ -16,15 +16,15 @@ import pytest
 from assay.records.schema import CurvePoint
 from assay.ruleset import RULESET
 from assay_leaderboard.schema.task_details import TaskDetail
-from assay_leaderboard.site.html.links import Links, paper_links
+from assay_leaderboard.site.html.links import SiteMap, paper_links
 from assay_leaderboard.site.html.text import duration, minus, p_text, rank_text, said, size
-from assay_leaderboard.site.pages import cell_pages, recommendation, task_pages
+from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
-from assay_leaderboard.site.pages.compare import compare_data, family_entries, task_entries
+from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
 from tests.assay_leaderboard.conftest import demo
-from tests.assay_leaderboard.making import STATIC, board_pages, demo_cards, links_of, site_view
+from tests.assay_leaderboard.making import STATIC, board_pages, demo_cards, site_map, site_view
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
 WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")
@@ -46,12 +46,12 @@ def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
 @pytest.fixture(scope="module")
 def pages(made: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
     view, tasks, cells = made
-    links = links_of(view)
+    site = site_map(view)
     found = board_pages(view)
     for task in tasks:
-        found |= task_pages(task, links)
+        found |= task_page(task, site)
     for cell in cells:
-        found |= cell_pages(cell, links)
+        found |= runs_page(cell, site)
     return found
 
 
@@ -150,7 +150,7 @@ def test_a_curve_says_what_its_points_hold(
         batch=1, passes=2, seconds=0.5, train_loss=loss, val=0.125, test=1e-7, start=start
     )
     runs = [run.model_copy(update={"curve": [point, point]}) for run in cell.runs]
-    (text,) = cell_pages(replace(cell, runs=runs), links_of(view)).values()
+    (text,) = runs_page(replace(cell, runs=runs), site_map(view)).values()
     assert text.count(f"<tbody>\n{rows}</table>") == len(runs)
 
 
@@ -159,7 +159,7 @@ def test_the_same_view_makes_the_same_bytes(
 ) -> None:
     view, tasks, cells = made
     again = board_pages(view)
-    again |= task_pages(tasks[0], links_of(view)) | cell_pages(cells[0], links_of(view))
+    again |= task_page(tasks[0], site_map(view)) | runs_page(cells[0], site_map(view))
     assert again == {path: pages[path] for path in again}
 
 
@@ -215,7 +215,7 @@ def test_the_scripts_of_the_comparison_say_what_the_pairs_say(
     entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
     families = {summary.name: family_entries(summary) for summary in view.board.families}
     scripts = {
-        Path(path).stem: called(text) for path, text in compare_data(view, entries, families)
+        Path(path).stem: called(text) for path, text in compare_scripts(view, entries, families)
     }
     opposite = {"better": "worse", "worse": "better"}
     n_pairs = 0
@@ -268,13 +268,13 @@ def test_only_known_identifiers_become_links(identifier: str, addresses: list[st
 
 
 def test_addresses_are_relative_from_any_depth() -> None:
-    links = Links(frozenset({"digits"}), frozenset({"sgd"}))
-    assert links.at("").task("digits") == "task/digits/index.html"
-    assert links.at("how").page() == "../index.html"
-    deep = links.at("run/digits/sgd.html")
+    site = SiteMap(frozenset({"digits"}), frozenset({"sgd"}))
+    assert site.at("").task("digits") == "task/digits/index.html"
+    assert site.at("how").page() == "../index.html"
+    deep = site.at("run/digits/sgd.html")
     assert deep.method("sgd") == "../../method/sgd/index.html"
     assert deep.method("unknown") is None
-    assert deep.cell("digits", "sgd", "0123") == "../../run/digits/sgd.html#0123"
+    assert deep.runs("digits", "sgd", "0123") == "../../run/digits/sgd.html#0123"
 
 
 def test_values_in_words() -> None:

@@ -24,7 +24,7 @@ from assay_leaderboard.schema.task_details import (
 )
 from assay_leaderboard.schema.values import Interval, Verdict
 from assay_leaderboard.site import pictures
-from assay_leaderboard.site.pictures import Estimate, Measure, Spent
+from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -94,7 +94,7 @@ BOWL = (AXIS[:, None] ** 2 + 10 * AXIS[None, :] ** 2).ravel().tolist()
 WALKS = {name: [walk(i, 2)] for i, name in enumerate(NAMES)}
 STEPS = {name: [(0.0, 1.0), (10.0 + i, 0.5), (20.0 + i, 0.25)] for i, name in enumerate(NAMES)}
 SPENT = [
-    Spent(name, 1 + i, 0.9 - (i - 2) ** 2 / 50, interval(0.9, 0.01), 12, interval(1 + i, 0.3))
+    SpentPoint(name, 1 + i, 0.9 - (i - 2) ** 2 / 50, interval(0.9, 0.01), 12, interval(1 + i, 0.3))
     for i, name in enumerate(NAMES)
 ]
 ESTIMATES = [
@@ -354,7 +354,7 @@ def test_any_values_can_be_drawn(values: list[float], measure: Measure) -> None:
     checked(pictures.intervals("k", rows, measure, "m0"))
     checked(pictures.sensitivity_strip("k", {"m": tuning(values)}, measure))
     checked(pictures.learning_rate("k", tuning(values), measure, "m"))
-    spent = [Spent(f"m{i}", abs(v), v, None, 1) for i, v in enumerate(values)]
+    spent = [SpentPoint(f"m{i}", abs(v), v, None, 1) for i, v in enumerate(values)]
     checked(pictures.cost_against_score("k", spent, measure, "seconds"))
     path = Path(repetition=0, start=0, points=[(v, -v) for v in values])
     checked(pictures.trajectories("k", [AXIS, AXIS], BOWL, {"m": [path]}, "a bowl"))
@@ -370,7 +370,7 @@ def test_any_number_of_methods_can_be_drawn(n: int) -> None:
     assert len(list(checked(picture).iter("circle"))) == n
     checked(pictures.critical_difference("k", ranks(names), "noise"))
     checked(pictures.sensitivity_strip("k", {name: tuning([0.5, 0.5]) for name in names}, ACCURACY))
-    spent = [Spent(name, 1.0, 0.9, None, 12) for name in names]
+    spent = [SpentPoint(name, 1.0, 0.9, None, 12) for name in names]
     checked(pictures.cost_against_score("k", spent, ACCURACY, "seconds"))
 
 

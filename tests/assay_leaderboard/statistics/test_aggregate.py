@@ -11,7 +11,7 @@ import scipy.stats
 from assay.ruleset import RULESET
 from assay_leaderboard.statistics import aggregate, contrasts
 from assay_leaderboard.statistics.bootstrap import resamples
-from assay_leaderboard.statistics.memo import ResultCache
+from assay_leaderboard.statistics.result_cache import ResultCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,12 +141,12 @@ def test_draws_of_tasks_are_remembered(tmp_path: Path, monkeypatch: pytest.Monke
     generator = np.random.default_rng(0)
     methods = [{t: generator.normal(size=n) for t, n in (("a", 3), ("b", 5), ("c", 4))}]
     aggregate.aggregates(methods, SMALL, first := ResultCache())
-    first.save(tmp_path / "memo")
+    first.save(tmp_path / "cache")
     methods.append({task: values + 0.1 for task, values in methods[0].items()})
     expected = aggregate.aggregates(methods, SMALL)
     drawn = []
     monkeypatch.setattr(aggregate, "_over_tasks", drawn.append)
-    found = aggregate.aggregates(methods, SMALL, ResultCache.load(tmp_path / "memo"))
+    found = aggregate.aggregates(methods, SMALL, ResultCache.load(tmp_path / "cache"))
     assert drawn == []
     assert [f.iqm_interval_tasks for f in found] == [e.iqm_interval_tasks for e in expected]
     assert found[1].iqm_interval_tasks is not None

@@ -15,7 +15,7 @@ class ScoreBits(Method):
         folder = run_folder()
         self.seen = getattr(self, "seen", 0) + 1
         own = {path.name for path in folder.iterdir()} - {"output.log", "tmp"}
-        inbox = Path(caller("request")["request"]["train"]).parent
+        inbox = Path(caller("request")["request"].train).parent
         strange = [name for name in own if not name.startswith("start0-")]
         strange += [path.name for path in inbox.iterdir() if "score" in path.name]
         if strange:

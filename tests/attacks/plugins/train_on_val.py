@@ -19,7 +19,7 @@ class TrainOnVal(Attack):
             return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
 
     def own(self):
-        folder = Path(caller("request")["request"]["train"]).parent
+        folder = Path(caller("request")["request"].train).parent
         for path in folder.iterdir():
             if path.is_file() and path.suffix == "":
                 shapes = self.tensors(path)
@@ -28,7 +28,7 @@ class TrainOnVal(Attack):
         return None
 
     def others(self):
-        given = Path(caller("request")["request"]["train"])
+        given = Path(caller("request")["request"].train)
         found = {
             path
             for start in (run_folder(), given)

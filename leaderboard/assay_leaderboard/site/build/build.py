@@ -1,39 +1,41 @@
-"""Records to a folder of static files: all of it, or nothing.
+"""Build the site: a new folder takes the place of the old one, or everything stays as it was.
 
-Tasks are read, computed and drawn in worker processes; then the families, each from what its tasks
-said; then the pages that need all of them. The same records make the same bytes, in however many
-processes, and whether parts were kept from an earlier build or made now.
+Three stages, each in as many processes as there are cores: the tasks; the families and the claims,
+from what the tasks found; the pages and data of the whole board. The same records make the same
+bytes, whatever the number of processes and whatever was kept from an earlier build.
 """
 
 from __future__ import annotations
 
 import itertools
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from assay import paths
-from assay.cards import SubmissionCard
 from assay.errors import AssayError
-from markupsafe import Markup
 
-from assay_leaderboard.boards.board import assembled, groups
+from assay_leaderboard.boards.board import assembled
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Basis, Board
-from assay_leaderboard.site.build import jobs
-from assay_leaderboard.site.build.cache import Cache, Model
-from assay_leaderboard.site.build.family_part import GroupPart, Member
-from assay_leaderboard.site.build.inputs import gather
-from assay_leaderboard.site.build.jobs import MEMOS, Made, TaskGroup
-from assay_leaderboard.site.build.plan import BuildPlan, BuildRequest, Built, Say
-from assay_leaderboard.site.build.processes import Workers, cores, spare, uncollected
-from assay_leaderboard.site.build.task_part import COMPARED, LONG_TABLE, TaskPart
+from assay_leaderboard.site.build import board_part, claims_part, family_part, task_part
+from assay_leaderboard.site.build.board_part import BoardResults
+from assay_leaderboard.site.build.cache import MadePart, Model, PartCache
+from assay_leaderboard.site.build.family_part import FamilyPart
+from assay_leaderboard.site.build.inputs import read_inputs
+from assay_leaderboard.site.build.plan import BuildPlan, BuildRequest, Built
+from assay_leaderboard.site.build.processes import Workers, available_cores
+from assay_leaderboard.site.build.task_part import TaskPart, TaskResults
 from assay_leaderboard.site.exports import json_twins
-from assay_leaderboard.site.html.templates import prepare
 from assay_leaderboard.site.output import OutputFile, staged, write
 from assay_leaderboard.site.pages import BOARD_PAGES
 from assay_leaderboard.site.reports import read as read_reports
-from assay_leaderboard.site.views import MethodView, SiteView
+from assay_leaderboard.site.views import SiteView
+
+Say = Callable[[str], None]
+_KINDS = {"task": "tasks", "family": "families", "claims": "claims"}
+"""Kinds of parts in the words of the progress line."""
 
 
 def build(request: BuildRequest, say: Say = lambda text: None) -> Built:
@@ -45,66 +47,51 @@ def build(request: BuildRequest, say: Say = lambda text: None) -> Built:
 
     Raises:
         LogError: the published log is broken, so that nothing in it can be believed.
-        AssayError: there is nothing to show, or the folder is not the build's to replace.
+        AssayError: there is nothing to show, or `request.out` holds something else than a site.
         StorageError: the folder cannot be written.
     """
     results = request.results or paths.RESULTS
     folders = [results, *([request.local] if request.local else [])]
-    context = gather(folders, with_local=request.local is not None)
-    if not context.links.tasks:
+    inputs = read_inputs(folders, with_local=request.local is not None)
+    if not inputs.site.tasks:
         raise AssayError(
             f"no results in {' or '.join(map(str, folders))}; make some with: assay run METHOD "
             "--tier lite --quick, and name their folder with --results"
         )
     reports = read_reports(results, request.scorecard, request.queue)
-    cache = Cache.of(results) if request.cache else None
-    with uncollected():
-        plan = BuildPlan(context, reports, cache)
-        if built := plan.unchanged(request.out):
-            return built
-        with staged(request.out) as root:
-            built = _Build(plan, root, request.jobs or cores(), say).build(request.out)
-        plan.finished(built)
+    plan = BuildPlan(inputs, reports, PartCache.of(results) if request.cache else None)
+    if built := plan.unchanged(request.out):
+        return built
+    with staged(request.out) as root:
+        built = _Build(plan, root, request.jobs or available_cores(), say).run(request.out)
+    plan.finished(built)
     return built
 
 
-_KINDS = {"task": "tasks", "group": "families", "claims": "claims"}
-"""Parts as the user is told of them."""
-
-
 class _Build:
-    """One build under way, below `root`."""
+    """One build under way, in the folder `root`."""
 
     def __init__(self, plan: BuildPlan, root: Path, jobs: int, say: Say) -> None:
         self.plan, self.root, self.jobs, self.say = plan, root, jobs, say
-        self.context, self.cache, self.keys = plan.context, plan.cache, plan.keys
         self.files: list[OutputFile] = []
-        self.n_kept = 0
-        self.ranked: dict[str, GroupPart] = {}
-        self.judged: dict[str, Ledger] = {}
-        self.members: dict[str, Member] = {}
-        self.held: list[object] = []
+        self.n_kept: Counter[str] = Counter()
+        """Parts taken over from an earlier build, by kind."""
 
-    def build(self, out: Path) -> Built:
+    def run(self, out: Path) -> Built:
         parts = self.tasks()
         shown = {slug: part for slug, part in parts.items() if not part.empty}
-        problems = self.problems(parts)
-        groups, ledger = self.together(shown)
+        results = TaskResults(self.plan.inputs, shown, self.root)
+        families, ledger = self.families(results), self.claims(results)
+        problems = self.problems(parts.values())
+        view = self.view(results, families, ledger.model_copy(update={"problems": problems}))
         self.say("drawing the board")
-        view = self.view(shown, groups, ledger.model_copy(update={"problems": problems}))
-        self.draw(view, {name: part.compared for name, part in groups.items()}, list(shown))
-        # A cycle, for the collector: to free them one by one takes longer than to swap the sites,
-        # and a command ends before it needs their memory.
-        self.held = [self, parts, groups, view]
-        for aside in (LONG_TABLE, COMPARED, MEMOS):
-            shutil.rmtree(self.root / aside, ignore_errors=True)
-            self.files = [file for file in self.files if not file.path.startswith(f"{aside}/")]
+        self.write_board(BoardResults(results, families, view))
         path, text = json_twins.manifest(self.files, view.version, view.ruleset.version)
         self.files.append(write(self.root, path, text))
         return Built(
             out=out,
             n_tasks=len(shown),
-            n_kept=self.n_kept,
+            n_kept=self.n_kept["task"],
             n_runs=view.n_runs,
             n_files=len(self.files),
             n_bytes=sum(file.n_bytes for file in self.files),
@@ -113,175 +100,116 @@ class _Build:
 
     def tasks(self) -> dict[str, TaskPart]:
         """The part of every task with results, by family and slug."""
-        keys = self.plan.task_keys
-        new = [slug for slug, key in keys.items() if not self.holds(f"task-{slug}", key)]
-        with Workers(self.context, self.jobs) as workers:
+        plan = self.plan
+        items = {slug: (slug, self.root) for slug in plan.task_keys}
+        return self.parts("task", TaskPart, task_part.make, plan.inputs, items, plan.task_keys)
 
-            def make(slugs: Collection[str]) -> Iterator[tuple[str, Made]]:
-                each = spare(self.jobs, len(slugs))
-                work = {s: (s, self.root, each) for s in slugs}
-                return workers.run(jobs.task, work)
+    def families(self, results: TaskResults) -> dict[str, FamilyPart]:
+        """The parts of all families and "overall", by name."""
+        plan = self.plan
+        families = plan.families(results.parts)
+        items = {
+            name: (name, slugs, plan.cache and plan.cache.memos / plan.memo_names[name])
+            for name, slugs in families.items()
+        }
+        return self.parts("family", FamilyPart, family_part.make, results, items, plan.family_keys)
 
-            under_way = make(new)
-            # Meanwhile: what else is known, and what processes of later stages need.
-            found = self.kept("task", TaskPart, {s: k for s, k in keys.items() if s not in new})
-            self.n_kept = len(found)
-            self.ranked = self.kept("group", GroupPart, self.plan.group_keys)
-            self.judged = self.kept("claims", Ledger, self.plan.claims_key)
-            prepare()
-            self.lay_out(found)
-            self.files += jobs.beforehand(self.context, self.root)
-            damaged = [slug for slug in keys if slug not in found and slug not in new]
-            made = itertools.chain(under_way, make(damaged))
-            found |= self.made("task", TaskPart, keys, made, len(new) + len(damaged))
-        return {slug: found[slug] for slug in keys}
+    def claims(self, results: TaskResults) -> Ledger:
+        """The verdicts on all claims."""
+        slugs = [slug for slug in self.plan.claimed if slug in results.parts]
+        items, keys = {"all": (slugs,)}, {"all": self.plan.claims_key}
+        return self.parts("claims", Ledger, claims_part.make, results, items, keys)["all"]
 
-    def lay_out(self, parts: Mapping[str, TaskPart]) -> None:
-        """Prepare what groups need of tasks, once for all of them."""
-        for slug, part in parts.items():
-            if slug not in self.members:
-                card = self.plan.cards[slug]
-                self.members[slug] = Member.of(card, part, self.context.ruleset)
-
-    def together(self, parts: Mapping[str, TaskPart]) -> tuple[dict[str, GroupPart], Ledger]:
-        """What tasks say together, by family and "overall"; and of claims.
-
-        Args:
-            parts: of the tasks with something to show.
-        """
-        plan, context = self.plan, self.context
-        named = groups([plan.cards[slug] for slug in parts], lambda card: card)
-        members = {name: [card.slug for card in cards] for name, cards in named.items()}
-        missing = sorted(members.keys() - self.ranked.keys(), key=lambda name: -len(members[name]))
-        claimed = [slug for slug in plan.claimed if slug in parts]
-        self.lay_out(parts)
-        known = {slug: self.members[slug] for slug in parts}
-        read = jobs.Read(plan.cards, plan.methods, known, context.links, context.ruleset, self.root)
-        with Workers(read, self.jobs) as workers:
-            judged = workers.run(jobs.ledger, {} if self.judged else {"all": (claimed,)})
-            ranked = workers.run(
-                jobs.group,
-                {name: (TaskGroup(name, members[name], *self.memo(name)),) for name in missing},
-            )
-            listed = workers.run(jobs.long_table, {"": ()})
-            found = self.ranked | self.made(
-                "group", GroupPart, plan.group_keys, ranked, len(missing)
-            )
-            ledger = self.judged | self.made("claims", Ledger, plan.claims_key, judged, 1)
-            for _, files in listed:
-                self.files += files
-        return {name: found[name] for name in members}, ledger["all"]
-
-    def holds(self, name: str, key: str) -> bool:
-        """An earlier build kept something under this key."""
-        return self.cache is not None and self.cache.holds(name, key)
-
-    def kept(self, kind: str, model: type[Model], keys: Mapping[str, str]) -> dict[str, Model]:
-        """The parts of a kind that an earlier build has kept, by name.
-
-        Args:
-            kind: of these parts.
-            model: of what each says.
-            keys: of each, by name: everything it depends on.
-        """
-        found: dict[str, Model] = {}
-        for name, key in keys.items():
-            if self.cache and (kept := self.cache.restore(f"{kind}-{name}", key, self.root, model)):
-                found[name] = kept[0]
-                self.files += kept[1]
-        return found
-
-    def made(
+    def parts(
         self,
         kind: str,
         model: type[Model],
+        make: Callable[..., MadePart],
+        shared: object,
+        items: Mapping[str, tuple[Any, ...]],
         keys: Mapping[str, str],
-        under_way: Iterator[tuple[str, Made]],
-        n: int,
     ) -> dict[str, Model]:
-        """The n parts of a kind that are being made, each kept for the next build."""
-        found: dict[str, Model] = {}
-        for done, (name, (text, files)) in enumerate(under_way, 1):
-            self.files += files
-            if self.cache:
-                self.cache.keep(f"{kind}-{name}", keys[name], self.root, text, files)
-            found[name] = model.model_validate_json(text)
-            self.say(f"{_KINDS[kind]}: {done} of {n} ready")
-        return found
+        """The parts of one kind by name: kept by an earlier build, or made now and kept.
 
-    def memo(self, group: str) -> tuple[Path | None, str]:
-        """Most of a group's bootstraps are those of the last time: where they are, and will be."""
-        # Other code may compute something else.
-        path = f"{MEMOS}/{group}-{self.keys.code}.memo"
-        return self.cache.newest(f"group-{group}", path) if self.cache else None, path
+        Args:
+            kind: "task", "family" or "claims".
+            model: of these parts.
+            make: make(shared, *items[name]) makes the part of a name.
+            shared: the same for all parts.
+            items: by name.
+            keys: under which parts are kept, by name.
+        """
+        cache, found = self.plan.cache, {}
+        for name in items:
+            if cache and (kept := cache.restore(f"{kind}-{name}", keys[name], self.root, model)):
+                found[name] = kept[0]
+                self.files += kept[1]
+        self.n_kept[kind] = len(found)
+        missing = {name: item for name, item in items.items() if name not in found}
+        with Workers(shared, min(self.jobs, len(missing))) as workers:
+            for done, (name, part) in enumerate(workers.run(make, missing), 1):
+                self.files += part.files
+                if cache:
+                    cache.keep(f"{kind}-{name}", keys[name], self.root, part)
+                found[name] = model.model_validate_json(part.json)
+                self.say(f"{_KINDS[kind]}: {done} of {len(missing)} ready")
+        return {name: found[name] for name in items}
 
-    def draw(
-        self, view: SiteView, together: Mapping[str, Mapping[str, str]], shown: Sequence[str]
-    ) -> None:
-        """Everything that is not about one task alone."""
-        drawing = jobs.Drawing(view, self.context.links, shown, together, self.root)
-        with Workers(drawing, self.jobs) as workers:
-            drawn = (
-                workers.run(jobs.other, {make.__name__: (make,) for make in jobs.OTHERS}),
-                workers.run(jobs.pages, {draw.__name__: (draw,) for draw in BOARD_PAGES}),
-            )
-            for _, files in itertools.chain(*drawn):
+    def write_board(self, results: BoardResults) -> None:
+        """Write everything that is not about one task or one family alone."""
+        with Workers(results, self.jobs) as workers:
+            written = [
+                workers.run(board_part.write_runs, {"runs": ()}),
+                workers.run(board_part.write_data, _by_name(board_part.BOARD_DATA)),
+                workers.run(board_part.write_pages, _by_name(BOARD_PAGES)),
+            ]
+            for _, files in itertools.chain(*written):
                 self.files += files
 
     def view(
-        self,
-        parts: Mapping[str, TaskPart],
-        groups: Mapping[str, GroupPart],
-        ledger: Ledger,
+        self, results: TaskResults, families: Mapping[str, FamilyPart], ledger: Ledger
     ) -> SiteView:
-        """Everything that pages beyond single tasks are made from."""
-        context, reports = self.context, self.plan.reports
+        """What the pages of the whole board are made from."""
+        plan, inputs = self.plan, self.plan.inputs
         return SiteView(
-            board=self.board("tuned", parts, groups, ledger.problems),
-            defaults=self.board("defaults", parts, groups, ledger.problems),
-            budgets=[table for group in groups.values() for table in group.budgets],
+            board=self.board("tuned", results, families, ledger.problems),
+            defaults=self.board("defaults", results, families, ledger.problems),
+            budgets=[table for family in families.values() for table in family.budgets],
             ledger=ledger,
-            methods=_methods(context.links.methods, self.plan.methods, parts),
-            tasks=self.plan.cards,
-            log=self.plan.log,
-            scorecard=reports.scorecard,
-            controls=reports.controls,
-            queue=reports.queue,
-            ruleset=context.ruleset,
-            with_local=context.links.with_local,
-            version=context.links.version,
-            n_runs=sum(part.n_runs for part in parts.values()),
+            methods={slug: plan.methods.get(slug) for slug in sorted(inputs.site.methods)},
+            tasks=plan.cards,
+            log=plan.log,
+            scorecard=plan.reports.scorecard,
+            controls=plan.reports.controls,
+            queue=plan.reports.queue,
+            ruleset=inputs.ruleset,
+            with_local=inputs.site.with_local,
+            version=inputs.site.version,
+            n_runs=sum(part.n_runs for part in results.parts.values()),
             problems=ledger.problems,
         )
 
     def board(
         self,
         basis: Basis,
-        parts: Mapping[str, TaskPart],
-        groups: Mapping[str, GroupPart],
+        results: TaskResults,
+        families: Mapping[str, FamilyPart],
         problems: Sequence[str],
     ) -> Board:
-        """What `assay board` says."""
-        tables = [part.tuned if basis == "tuned" else part.defaults for part in parts.values()]
-        summaries = [
-            group.tuned if basis == "tuned" else group.defaults for group in groups.values()
-        ]
-        return assembled(tables, summaries, problems, self.context.ruleset, basis)
+        """The board that `assay board` prints."""
+        tuned = basis == "tuned"
+        tables = [part.tuned if tuned else part.defaults for part in results.parts.values()]
+        summaries = [family.tuned if tuned else family.defaults for family in families.values()]
+        return assembled(tables, summaries, problems, self.plan.inputs.ruleset, basis)
 
-    def problems(self, parts: Mapping[str, TaskPart]) -> list[str]:
-        """What could not be read, without the folders of this machine."""
-        found = {problem for part in parts.values() for problem in part.problems}
-        found |= self.plan.unread
-        for shelf in self.context.shelves:
-            found = {problem.replace(f"{shelf.folder}/", "") for problem in found}
+    def problems(self, parts: Iterable[TaskPart]) -> list[str]:
+        """What could not be read, without the paths of this machine's folders."""
+        found = {problem for part in parts for problem in part.problems} | self.plan.unread
+        for results in self.plan.inputs.results:
+            found = {problem.replace(f"{results.folder}/", "") for problem in found}
         return sorted(found)
 
 
-def _methods(
-    slugs: Iterable[str], cards: Mapping[str, SubmissionCard], parts: Mapping[str, TaskPart]
-) -> dict[str, MethodView]:
-    lines: dict[str, dict[str, Markup]] = {slug: {} for slug in sorted(slugs)}
-    for task, part in parts.items():
-        for method, line in part.lines.items():
-            lines[method][task] = Markup(line)
-    return {slug: MethodView(slug, cards.get(slug), own) for slug, own in lines.items()}
+def _by_name(functions: Iterable[Callable[..., Any]]) -> dict[str, tuple[Any, ...]]:
+    """Each function as an item for `Workers.run`."""
+    return {function.__name__: (function,) for function in functions}

@@ -1,11 +1,12 @@
-"""What a build keeps for the next one: finished parts under a key of everything they depend on.
+"""Finished parts of a site, kept for the next build under a key of all that they depend on.
 
-    <cache>/<name>/<key>/part.json    what the part said
-    <cache>/<name>/<key>/files.json   its files, with sizes and times
-    <cache>/<name>/<key>/files/...    these files, hard links to those of the site
+    <cache>/<name>/<key>/part.json    what the part says (TaskPart, FamilyPart, Ledger)
+    <cache>/<name>/<key>/files.json   its files, with their sizes and times
+    <cache>/<name>/<key>/files/...    these files, as hard links to those of the site
+    <cache>/memos/...                 bootstraps of families (family_part)
 
-Only JSON and arrays of plain values are read back, and they are checked again. A part that is
-damaged, or whose files were touched since, is as good as none. Of each name the newest key is kept.
+Of each name only the newest key is kept. A part that is damaged, or whose files were changed since,
+is not used.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from assay.identity import sha256
 from pydantic import BaseModel
@@ -25,23 +25,36 @@ from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.output import OutputFile
 
 Model = TypeVar("Model", bound=BaseModel)
-_SAID, _FILES = "part.json", "files.json"
+_PART, _FILES = "part.json", "files.json"
 
 
-class Cache:
+class MadePart(NamedTuple):
+    """A part of a site as a worker process hands it over.
+
+    It is read back from its JSON whether it was made now or kept, so both are equal to the last
+    digit.
+    """
+
+    json: str
+    files: list[OutputFile]
+
+
+class PartCache:
     """A folder of finished parts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.memos = folder / "memos"
 
     @classmethod
-    def of(cls, results: Path) -> Cache | None:
-        """The cache for a results folder, in the user's own; None where it cannot be written.
+    def of(cls, results: Path) -> PartCache | None:
+        """The cache for a folder of results; None where it cannot be written.
 
-        Not beside the results, which belong to a repository.
+        It lies in the user's cache folder (or ASSAY_CACHE) and not beside the results, which belong
+        to a repository.
         """
-        own = Path(os.environ.get("ASSAY_CACHE") or "~/.cache/assay").expanduser()
-        folder = own / "site" / sha256(str(results.resolve()))[:16]
+        base = Path(os.environ.get("ASSAY_CACHE") or "~/.cache/assay").expanduser()
+        folder = base / "site" / sha256(str(results.resolve()))[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder):
@@ -49,59 +62,45 @@ class Cache:
         except OSError:
             return None
 
-    def holds(self, name: str, key: str) -> bool:
-        """There is such a part, perhaps a damaged one."""
-        return (self._folder / name / key).is_dir()
-
     def restore(
         self, name: str, key: str, root: Path, model: type[Model]
     ) -> tuple[Model, list[OutputFile]] | None:
-        """What the part said, and its files, now below `root` too; None if it cannot be used."""
-        place = self._folder / name / key
-        done: list[str] = []
+        """The part kept under this key, and its files, which are linked into `root`.
+
+        None if there is none that can be used.
+        """
+        folder = self._folder / name / key
+        linked: list[Path] = []
         try:
-            kept = _CacheEntry.read(place)
-            link = _Links(place / "files", root)
-            for file, time in zip(kept.files, kept.times, strict=True):
-                done.append(link(file.path))
-                if _state(done[-1]) != (file.n_bytes, time):
-                    raise ValueError("was touched")
-            return model.model_validate_json((place / _SAID).read_bytes()), kept.files
+            entry = _CacheEntry.model_validate_json((folder / _FILES).read_bytes())
+            for file, time in zip(entry.files, entry.times, strict=True):
+                target = root / file.path
+                _link(folder / "files" / file.path, target)
+                linked.append(target)
+                found = target.lstat()
+                if (found.st_size, found.st_mtime_ns) != (file.n_bytes, time):
+                    raise ValueError(f"{file.path} was changed")
+            return model.model_validate_json((folder / _PART).read_bytes()), entry.files
         except (OSError, ValueError):
-            for path in done:
-                os.unlink(path)
+            for path in linked:
+                path.unlink()
             return None
 
-    def newest(self, name: str, path: str) -> Path | None:
-        """A file of a part, whatever the part's key; None if there is none or it was touched."""
-        for place in (self._folder / name).glob("*"):
-            with contextlib.suppress(OSError, ValueError):
-                kept = _CacheEntry.read(place)
-                for file, time in zip(kept.files, kept.times, strict=True):
-                    found = place / "files" / file.path
-                    if file.path == path and _state(found) == (file.n_bytes, time):
-                        return found
-        return None
-
-    def keep(self, name: str, key: str, root: Path, text: str, files: Iterable[OutputFile]) -> None:
-        """Keep a part whose files lie below `root`; a cache that cannot be written is no error."""
+    def keep(self, name: str, key: str, root: Path, part: MadePart) -> None:
+        """Keep a part whose files lie below `root`; do nothing where that is not possible."""
         with contextlib.suppress(OSError):
-            own = self._folder / name
-            own.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=own, prefix=".writing-") as writing:
-                self._write(Path(writing) / "part", root, text, list(files))
-                for old in own.iterdir():
-                    if old != Path(writing):
+            folder = self._folder / name
+            folder.mkdir(parents=True, exist_ok=True)
+            writing = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+            try:
+                _write(writing, root, part)
+                for old in folder.iterdir():
+                    if old != writing:
                         shutil.rmtree(old, ignore_errors=True)
-                (Path(writing) / "part").rename(own / key)
-
-    def _write(self, place: Path, root: Path, text: str, files: list[OutputFile]) -> None:
-        link = _Links(root, place / "files")
-        times = [_state(link(file.path))[1] for file in files]
-        place.mkdir(parents=True, exist_ok=True)
-        kept = _CacheEntry(files=files, times=times)
-        (place / _FILES).write_text(kept.model_dump_json(), encoding="utf-8")
-        (place / _SAID).write_text(text, encoding="utf-8")
+                writing.rename(folder / key)
+            except BaseException:
+                shutil.rmtree(writing, ignore_errors=True)
+                raise
 
 
 class _CacheEntry(Part):
@@ -109,40 +108,21 @@ class _CacheEntry(Part):
 
     files: list[OutputFile]
     times: list[int]
-    """Of their last changes, ns."""
-
-    @classmethod
-    def read(cls, place: Path) -> _CacheEntry:
-        """That of a folder; OSError or ValueError where there is none."""
-        return cls.model_validate_json((place / _FILES).read_bytes())
+    """When each was last changed, in ns."""
 
 
-def _state(path: str | Path) -> tuple[int, int]:
-    """Size and time of the last change."""
-    found = os.lstat(path)
-    return found.st_size, found.st_mtime_ns
+def _write(folder: Path, root: Path, part: MadePart) -> None:
+    for file in part.files:
+        _link(root / file.path, folder / "files" / file.path)
+    times = [(root / file.path).lstat().st_mtime_ns for file in part.files]
+    entry = _CacheEntry(files=part.files, times=times)
+    (folder / _FILES).write_text(entry.model_dump_json(), encoding="utf-8")
+    (folder / _PART).write_text(part.json, encoding="utf-8")
 
 
-class _Links:
-    """Links files of one folder into another, thousands of them: no folder is looked at twice."""
-
-    def __init__(self, source: Path, target: Path) -> None:
-        self._source, self._target = str(source), str(target)
-        self._folders: set[str] = set()
-
-    def __call__(self, path: str) -> str:
-        """Link one file; where it is now."""
-        linked = f"{self._target}/{path}"
-        folder = linked.rpartition("/")[0]
-        if folder not in self._folders:
-            os.makedirs(folder, exist_ok=True)
-            self._folders.add(folder)
-        _link(f"{self._source}/{path}", linked)
-        return linked
-
-
-def _link(source: str, target: str) -> None:
-    """A hard link, or a copy where there can be none."""
+def _link(source: Path, target: Path) -> None:
+    """Make a hard link, or a copy where there can be none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""What a build starts from: cards, logs, links, and the key under which each part is kept."""
+"""What a build starts from: the cards of the checkout, the logs of results, and the site map."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from assay.plugins import registry
@@ -13,78 +13,70 @@ from assay.records import log
 from assay.records.store import Store
 from assay.ruleset import RULESET, Ruleset
 
+from assay_leaderboard.evidence import checkout
 from assay_leaderboard.evidence.cells import Catalogue
 from assay_leaderboard.evidence.flags import FlagFinder
-from assay_leaderboard.evidence.results_folder import ResultsFolder, open_shelf
-from assay_leaderboard.site.html.links import Links
+from assay_leaderboard.evidence.results_folder import ResultsFolder, open_folder
+from assay_leaderboard.site.html.links import SiteMap
 
 _SLUG = re.compile(r"[a-z0-9_]{1,48}")
 
 
-def gather(folders: Iterable[Path], *, with_local: bool) -> Context:
-    """Everything that the tasks have in common.
+@dataclass(frozen=True)
+class BuildInputs:
+    """What the tasks have in common; every worker process has it."""
+
+    catalogue: Catalogue
+    flags: FlagFinder
+    results: Sequence[ResultsFolder]
+    """Where folders speak of the same run, the first one counts."""
+    site: SiteMap
+    ruleset: Ruleset
+    task_folders: Mapping[str, Path]
+    """By slug."""
+    mlflow: Mapping[str, str]
+    """MLflow's run ids by record id."""
+
+
+def read_inputs(folders: Iterable[Path], *, with_local: bool) -> BuildInputs:
+    """Read cards and logs, but no records.
 
     Args:
-        folders: of results; what the first one says counts.
-        with_local: the last one is the user's own.
+        folders: of results; where they speak of the same run, the first one counts.
+        with_local: the last folder is the user's own.
 
     Raises:
         LogError: the log of a folder is broken.
         CardError: a card of the checkout is malformed.
         PluginError: the files of a task or a method cannot be read.
     """
-    shelves = [open_shelf(folder) for folder in folders]
+    results = [open_folder(folder) for folder in folders]
     tasks, methods = registry.task_entries(), registry.method_entries()
-    refs = {slug: registry.method_ref(entry) for slug, entry in methods.items()}
-    catalogue = Catalogue(
-        tasks={slug: (entry.card, registry.task_ref(entry)) for slug, entry in tasks.items()},
-        methods={slug: (entry.card, refs[slug]) for slug, entry in methods.items()},
-    )
-    return Context(
-        catalogue=catalogue,
-        suspicions=FlagFinder(
-            cards={slug: entry.card for slug, entry in tasks.items()},
-            sources={refs[slug]: entry.contents for slug, entry in methods.items()},
-            baselines=frozenset(slug for slug, entry in methods.items() if entry.card.is_baseline),
-        ),
-        shelves=shelves,
-        links=Links(
-            tasks=frozenset(task for shelf in shelves for task in shelf.tasks if task in tasks),
-            methods=frozenset({*methods, *(slug for shelf in shelves for slug in _methods(shelf))}),
+    return BuildInputs(
+        catalogue=checkout.catalogue(tasks.values(), methods.values()),
+        flags=checkout.flag_finder(tasks.values(), methods.values()),
+        results=results,
+        site=SiteMap(
+            tasks=frozenset(task for found in results for task in found.tasks if task in tasks),
+            methods=frozenset({*methods, *(slug for found in results for slug in _methods(found))}),
             version=importlib.metadata.version("trainassay"),
             ruleset=RULESET.version,
             with_local=with_local,
         ),
         ruleset=RULESET,
-        folders={slug: entry.folder for slug, entry in tasks.items()},
+        task_folders={slug: entry.folder for slug, entry in tasks.items()},
         mlflow={
             record: run
-            for shelf in reversed(shelves)
-            for record, run in Store(shelf.folder).mlflow_runs().items()
+            for found in reversed(results)
+            for record, run in Store(found.folder).mlflow_runs().items()
         },
     )
 
 
-def _methods(shelf: ResultsFolder) -> Iterator[str]:
-    """Methods with something in a folder of results, by name alone."""
-    for standings in shelf.standings.values():
+def _methods(results: ResultsFolder) -> Iterator[str]:
+    """Slugs of the methods with results in a folder, from the names of files alone."""
+    for standings in results.standings.values():
         yield from (log.cell_of(standing.file)[1] for standing in standings)
-    for path in (shelf.folder / "studies").glob("*/*/"):
-        if _SLUG.fullmatch(path.name):  # anything else holds no record that could be read
+    for path in (results.folder / "studies").glob("*/*/"):
+        if _SLUG.fullmatch(path.name):  # records in other folders cannot be read
             yield path.name
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every task needs to know; sent to each worker once."""
-
-    catalogue: Catalogue
-    suspicions: FlagFinder
-    shelves: Sequence[ResultsFolder]
-    """What the first one says counts."""
-    links: Links
-    ruleset: Ruleset
-    folders: Mapping[str, Path]
-    """Of the tasks."""
-    mlflow: Mapping[str, str] = field(default_factory=dict)
-    """MLflow's run ids by record id."""

@@ -1,14 +1,13 @@
-"""Work in processes of their own, as many as there are cores; or here, where there is one.
+"""Worker processes for a build: as many as there are cores, or this process alone.
 
-On Linux they are forked: they start at once and know all that this process knows. Elsewhere a fork
-is not safe, so they begin anew and are sent what they share, once.
+On Linux they are forked, which takes no time and shares the memory of this process. Elsewhere fork
+is not safe: they start from nothing and are sent a copy of what they share.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import multiprocessing
 import os
 import signal
@@ -20,7 +19,6 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from assay.errors import WorkerError
-from threadpoolctl import threadpool_limits
 
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
@@ -29,25 +27,18 @@ _START = "fork" if sys.platform == "linux" else "spawn"
 _PR_SET_PDEATHSIG = 1
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def spare(processes: int, n_items: int) -> int:
-    """Processes that each of so many items may use beside the others: at least one.
-
-    One, where they would have to be sent all that they share.
-    """
-    return max(1, processes // max(1, n_items)) if _START == "fork" else 1
-
-
 class Workers(Generic[Shared]):
-    """Processes that share something, which must not change while they live."""
+    """Worker processes that share a value, which must not change while they live."""
 
     def __init__(self, shared: Shared, n: int) -> None:
+        """Prepare `n` processes; with 1 or less the work is done in this process."""
         self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
         if n > 1:
@@ -63,22 +54,27 @@ class Workers(Generic[Shared]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            if isinstance(error, KeyboardInterrupt):  # of which only a terminal tells them too
-                for process in multiprocessing.active_children():
-                    if process.pid is not None:
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(process.pid, signal.SIGINT)
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is None:
+            return
+        if isinstance(error, KeyboardInterrupt):  # a terminal tells the workers too; kill does not
+            for process in multiprocessing.active_children():
+                if process.pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGINT)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(
         self, function: Callable[..., Result], items: Mapping[Name, tuple[Any, ...]]
     ) -> Iterator[tuple[Name, Result]]:
         """Begin function(shared, *arguments) for each item.
 
+        Args:
+            function: of a module, so that its name can be sent to a process.
+            items: arguments by name.
+
         Returns:
-            The name of each and what it made, as they get ready. Without processes the work is done
-            when it is asked for.
+            The name and the result of each item, in the order in which they finish. In a single
+            process an item is worked on when it is asked for.
 
         Raises:
             WorkerError: a process was killed.
@@ -86,20 +82,20 @@ class Workers(Generic[Shared]):
         if self._pool is None:
             return ((name, function(self._shared, *rest)) for name, rest in items.items())
         submit = self._pool.submit
-        with _alive(), _uninterrupted():
+        with _killed_is_an_error(), _sigint_blocked():
             futures = {submit(_call, function, *rest): name for name, rest in items.items()}
-        return _finished(futures)
+        return _results(futures)
 
 
-def _finished(futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
-    with _alive():
+def _results(futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
+    with _killed_is_an_error():
         for done in as_completed(futures):
             yield futures[done], done.result()
 
 
 @contextlib.contextmanager
-def _alive() -> Iterator[None]:
-    """A process that was killed is said to be, whether work is given to it or waited for."""
+def _killed_is_an_error() -> Iterator[None]:
+    """Tell the user where a worker process was killed."""
     try:
         yield
     except BrokenProcessPool as error:
@@ -109,8 +105,8 @@ def _alive() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until processes that begin have their own answer to it, and so do they."""
+def _sigint_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start: they begin with its default, a traceback."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -118,39 +114,39 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
+# The rest runs in the worker processes.
+
 _shared: Any = None
-_working = _stopped = False
-"""In a process of ours; whether it is inside a job, and was told to end."""
+_working = False
+"""Inside `_call`."""
+_interrupted = False
 
 
 def _start(shared: object) -> None:
-    """In a process that lives for the build alone."""
-    global _shared, _working
-    _working = False  # the parent may be such a process itself, at work
-    signal.signal(signal.SIGINT, _stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with_parent()
-    threadpool_limits(1)  # there are as many processes as cores
-    gc.disable()
+    """Set up a worker process."""
+    global _shared
     _shared = shared
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _die_with_parent()
 
 
-def _end_with_parent() -> None:
-    """Where the parent is killed, nobody else would ever end a process that waits for work."""
+def _die_with_parent() -> None:
+    """Kill this process when its parent dies (Linux only); it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if sys.platform == "linux" and parent is not None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent.pid:  # it was killed before
+        if os.getppid() != parent.pid:  # it died before the call above
             os._exit(1)
 
 
-def _stop(*_: object) -> None:
-    """End what is under way, and begin nothing more.
+def _interrupt(*_: object) -> None:
+    """On Ctrl-C: end the item under way and begin no other.
 
-    What is done is still handed over whole: the parent would wait for the rest of it for ever.
+    Between items nothing is raised: a result that is half sent would make the parent wait for ever.
     """
-    global _stopped
-    _stopped = True
+    global _interrupted
+    _interrupted = True
     if _working:
         raise KeyboardInterrupt
 
@@ -159,22 +155,8 @@ def _call(function: Callable[..., Result], *rest: object) -> Result:
     global _working
     _working = True
     try:
-        if _stopped:
+        if _interrupted:
             raise KeyboardInterrupt
         return function(_shared, *rest)
     finally:
         _working = False
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the search for cycles: millions of records and all that is imported hold none, and
-    it takes a fifth of the time of reading them.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -1,13 +1,8 @@
-"""The part of a site that one task makes: read, computed and drawn.
-
-What the other pages need of it goes back as JSON, which is also what a cache keeps: a part that was
-made now and one that was kept are the same to the last digit.
-"""
+"""The part of a site that one task makes: its records are read, computed and drawn."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,28 +12,16 @@ from assay.records.schema import RunRecord, StudyRecord
 from assay_leaderboard.boards.board import past, samples, table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
 from assay_leaderboard.boards.task_details import detail as task_detail
-from assay_leaderboard.boards.task_records import TaskEvidence, of_shelves
+from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
-from assay_leaderboard.schema.board import TaskTable
+from assay_leaderboard.schema.board import Basis, TaskTable
 from assay_leaderboard.schema.values import Part
-from assay_leaderboard.site.build.inputs import Context
-from assay_leaderboard.site.build.processes import Workers
+from assay_leaderboard.site.build.cache import MadePart
+from assay_leaderboard.site.build.inputs import BuildInputs
 from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
 from assay_leaderboard.site.output import OutputFile, write
-from assay_leaderboard.site.pages import (
-    cell_pages,
-    method_lines,
-    score_cells,
-    task_entries,
-    task_pages,
-)
+from assay_leaderboard.site.pages import runs_page, task_entries, task_page
 from assay_leaderboard.site.views import CellView, Landscape, TaskView
-
-LONG_TABLE = "long"
-"""Where the tasks' lines of the long table lie, as CSV and for Arrow, until it is put together; not
-part of the site."""
-COMPARED = "compared"
-"""Likewise what the compare page says of each method on a task: its name, and a line of JSON."""
 
 
 class TaskPart(Part):
@@ -47,16 +30,16 @@ class TaskPart(Part):
     tuned: TaskTable
     defaults: TaskTable
     cells: list[CellEvidence]
-    """As groups and claims need them (`light`)."""
+    """What families and claims compare (`without_metrics`)."""
     trials: dict[str, tuple[list[int], list[float]]]
     """Per method with a budget curve: numbers of the trials in the order of selection, and their
     test scores."""
-    lines: dict[str, str]
-    """What the page of each method says of it here, as HTML."""
-    scores: dict[str, str]
-    """What the pages of families say of each method here, as HTML."""
+    compared: dict[str, str]
+    """Its entries of the compare page (`task_entries`)."""
+    run_rows: str
+    """Its rows in the table of all runs, as CSV."""
     n_runs: int
-    """Of all methods; one that serves as two repetitions counts once."""
+    """Of all methods; one that is a repetition of two points counts once."""
     problems: list[str]
 
     @property
@@ -65,162 +48,129 @@ class TaskPart(Part):
         return not self.cells and not self.tuned.withdrawn
 
 
-def make(
-    context: Context, slug: str, root: Path, processes: int = 1
-) -> tuple[TaskPart, list[OutputFile]]:
-    """Read the records of a task, write its pages and twins below `root`, and say what it found.
+@dataclass(frozen=True)
+class TaskResults:
+    """The parts of all tasks, from which families, claims and the board are made."""
 
-    Args:
-        context: of all tasks.
-        slug: of this one.
-        root: where the site is built.
-        processes: to work in, where cores would be idle.
+    inputs: BuildInputs
+    parts: Mapping[str, TaskPart]
+    """By slug: the tasks with something to show."""
+    root: Path
+    """Where the site is built."""
+
+    def comparisons(self, slugs: Iterable[str], basis: Basis = "tuned") -> list[TaskComparisons]:
+        """The comparisons of some of the tasks."""
+        cards, ruleset = self.inputs.catalogue.tasks, self.inputs.ruleset
+        return [
+            TaskComparisons(cards[slug][0], self.parts[slug].cells, basis, ruleset)
+            for slug in slugs
+        ]
+
+
+def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
+    """Read the records of a task and write its pages and data below `root`.
+
+    Returns:
+        A `TaskPart`, and the files.
     """
-    known = of_shelves(
-        slug, context.shelves, context.catalogue, context.ruleset, context.suspicions
-    )
-    withdrawn = past(known.card, known.evidence, context.catalogue, context.ruleset)
-    contest = known.contest()
-    both = samples(contest)
-    tuned = table(contest, withdrawn, both)
+    known = from_folders(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
+    withdrawn = past(known.card, known.evidence, inputs.catalogue, inputs.ruleset)
+    comparisons = known.comparisons()
+    both = samples(comparisons)
+    tuned = table(comparisons, withdrawn, both)
+    detail = task_detail(known, tuned)
     view = TaskView(
         card=known.card,
         tuned=tuned,
-        defaults=table(known.contest("defaults"), withdrawn, both),
-        detail=task_detail(known, tuned),
-        landscape=landscape(context.folders[slug]),
-        methods={name: found[0] for name, found in context.catalogue.methods.items()},
+        defaults=table(known.comparisons("defaults"), withdrawn, both),
+        detail=detail.model_copy(update={"pairs": pairs(comparisons)}),
+        landscape=_landscape(inputs.task_folders[slug]),
+        methods={name: found[0] for name, found in inputs.catalogue.methods.items()},
     )
-    files = []
-    with Workers(_Work(context, known, contest, view, root), processes) as workers:
-        written = [workers.run(write, {slug: ()}) for write in (_write_task, _write_long)]
-        shares = {str(place): (place, processes) for place in range(processes)}
-        written.append(workers.run(_write_cells, shares))
-        part = _part(view, known, context)
-        for _, more in itertools.chain(*written):
-            files += more
-    return part, files
+    files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
+    return MadePart(_part(view, known).model_dump_json(), files)
 
 
-def _part(view: TaskView, known: TaskEvidence, context: Context) -> TaskPart:
-    metrics = claimed(view.card, view.methods.values())
+def _part(view: TaskView, known: TaskEvidence) -> TaskPart:
+    rows = {row.method: row for row in view.tuned.rows}
+    metrics = claimed_metrics(view.card, view.methods.values())
+    runs = {method: runs_of(study, known.runs) for method, study in known.studies.items()}
     return TaskPart(
         tuned=view.tuned,
         defaults=view.defaults,
-        cells=[light(cell, metrics) for cell in known.cells],
+        cells=[without_metrics(cell, metrics) for cell in known.cells],
         trials={
             method: (list(trials.numbers), trials.tests.tolist())
             for method, trials in known.all_trials.items()
         },
-        lines=method_lines(view.tuned, context.links),
-        scores=score_cells(view.tuned, context.links),
-        n_runs=sum(len(runs_of(study, known.runs)) for study in known.studies.values()),
+        compared=task_entries(view.tuned, view.detail.pairs),
+        run_rows="".join(
+            csv_tables.run_rows(rows[method], study, runs[method])
+            for method, study in known.studies.items()
+        ),
+        n_runs=sum(map(len, runs.values())),
         problems=list(known.problems),
     )
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What the pages of a task are made from."""
-
-    context: Context
-    known: TaskEvidence
-    contest: TaskComparisons
-    view: TaskView
-    root: Path
-
-
-def _write_task(work: _Work) -> list[OutputFile]:
-    """Write what there is of all methods of a task together: half of the work."""
-    detail = work.view.detail.model_copy(update={"pairs": pairs(work.contest)})
-    view = replace(work.view, detail=detail)
-    folder = f"task/{view.card.slug}"
+def _write_task(view: TaskView, inputs: BuildInputs, root: Path) -> list[OutputFile]:
+    """Write the page of the task and its data."""
     content = {
-        **task_pages(view, work.context.links),
+        **task_page(view, inputs.site),
         **dict(json_twins.of_task(view)),
-        f"{folder}/cite.bib": bibtex.of_task(view.card),
-        f"{COMPARED}/{view.card.slug}.txt": "".join(
-            f"{method}\n{entry}\n"
-            for method, entry in task_entries(view.tuned, detail.pairs).items()
-        ),
+        f"task/{view.card.slug}/cite.bib": bibtex.of_task(view.card),
     }
-    return [write(work.root, path, text) for path, text in content.items()]
+    return [write(root, path, text) for path, text in content.items()]
 
 
-def _write_cells(work: _Work, share: int, shares: int) -> list[OutputFile]:
-    """Write what there is of each method on a task, of every so many methods."""
-    view, known, context = work.view, work.known, work.context
+def _write_runs(
+    view: TaskView, known: TaskEvidence, inputs: BuildInputs, root: Path
+) -> list[OutputFile]:
+    """Write the page of the runs of each method."""
     rows = {row.method: row for row in view.tuned.rows}
     details = {detail.method: detail for detail in view.detail.details}
     files = []
-    for cell in known.cells[share::shares]:
-        study = known.studies[cell.method]
+    for method, study in known.studies.items():
         runs = runs_of(study, known.runs)
-        mlflow = {run.id: context.mlflow[run.id] for run in runs if run.id in context.mlflow}
-        row = rows[cell.method]
-        own = CellView(view.card, row, details[cell.method], study, runs, mlflow)
-        pages = cell_pages(own, context.links)
-        files += [write(work.root, path, text) for path, text in pages.items()]
+        mlflow = {run.id: inputs.mlflow[run.id] for run in runs if run.id in inputs.mlflow}
+        cell = CellView(view.card, rows[method], details[method], study, runs, mlflow)
+        files += [write(root, path, text) for path, text in runs_page(cell, inputs.site).items()]
     return files
 
 
-def _write_long(work: _Work) -> list[OutputFile]:
-    """Write what the long table needs of a task."""
-    rows = {row.method: row for row in work.view.tuned.rows}
-    lines = "".join(
-        csv_tables.long_rows(rows[method], study, runs_of(study, work.known.runs))
-        for method, study in work.known.studies.items()
-    )
-    place = f"{LONG_TABLE}/{work.view.card.slug}"
-    return [
-        write(work.root, f"{place}.csv", lines),
-        write(work.root, f"{place}.arrow", csv_tables.typed(lines)),
-    ]
+def without_metrics(cell: CellEvidence, kept: Collection[str]) -> CellEvidence:
+    """A cell without its secondary metrics, but for the `kept` ones, to save memory.
 
-
-def compared(root: Path, slug: str) -> dict[str, str]:
-    """What the compare page says of each method on a task, from what `make` left."""
-    lines = (root / COMPARED / f"{slug}.txt").read_text(encoding="utf-8").split("\n")
-    return dict(zip(lines[:-1:2], lines[1::2], strict=True))
-
-
-def light(cell: CellEvidence, metrics: Collection[str]) -> CellEvidence:
-    """A cell as groups and claims need it.
-
-    Args:
-        cell: as read.
-        metrics: beside the score, the only ones that stay (`claimed`).
+    A repetition that has none means that it failed, so an empty dictionary stays for the others.
     """
-    tuned, defaults = (_with(points, metrics) for points in (cell.tuned, cell.defaults))
-    return replace(cell, tuned=tuned, defaults=defaults)
+
+    def reduced(points: Repetitions) -> Repetitions:
+        secondary = {
+            number: {name: value for name, value in values.items() if name in kept}
+            for number, values in points.secondary.items()
+        }
+        return replace(points, secondary=secondary if kept else {})
+
+    return replace(cell, tuned=reduced(cell.tuned), defaults=reduced(cell.defaults))
 
 
-def claimed(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
-    """Metrics beside the score of a task that a claim is about: nothing else needs their values."""
+def claimed_metrics(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
+    """The secondary metrics of a task that a claim is about."""
     named = {claim.metric for card in methods for claim in card.claims}
     return named.intersection(task.secondary)
 
 
-def _with(points: Repetitions, metrics: Collection[str]) -> Repetitions:
-    """Repetitions with only these metrics beside the score.
+def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> Sequence[RunRecord]:
+    """The recorded runs of a study: trials, then repetitions of the tuned point and the defaults.
 
-    Which of them have any stays known where it matters: to have none means to have failed.
+    Args:
+        study: names the runs.
+        runs: by id.
     """
-    kept = {
-        number: {name: value for name, value in values.items() if name in metrics}
-        for number, values in points.secondary.items()
-    }
-    return replace(points, secondary=kept if metrics else {})
+    return [runs[run_id] for run_id in study.run_ids if run_id in runs]
 
 
-def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> list[RunRecord]:
-    """Those of a study that have a record: trials, then repetitions, those of the defaults last."""
-    trials = (trial.run_id for trial in study.trials)
-    ids = dict.fromkeys((*trials, *study.selected_runs, *study.default_runs))
-    return [runs[run_id] for run_id in ids if run_id in runs]
-
-
-def landscape(folder: Path) -> Landscape | None:
-    """What a task's landscape.json holds, if there is one."""
+def _landscape(folder: Path) -> Landscape | None:
+    """The landscape.json of a task, if there is one."""
     path = folder / "landscape.json"
     return Landscape.model_validate_json(path.read_bytes()) if path.is_file() else None

@@ -1,21 +1,20 @@
-"""What changed, as Atom feeds (RFC 4287), made from the log of publications.
+"""Atom feeds (RFC 4287) of what was published, made from the log of publications.
 
-Times are the log's own. Ids are hashes: they stay whatever address the site has.
+Times are those of the log. Ids are hashes, so they do not depend on the address of the site.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from assay.identity import sha256
 from assay.records.log import Entry, cell_of
 
 NEWEST = 100
-"""Entries in a feed; the log page has all of them."""
+"""Most entries in a feed; the log page has all of them."""
 _BEFORE_ALL = "1970-01-01T00:00:00+00:00"
-"""When an empty feed changed last: the format asks for a time, and nothing ever happened."""
+"""The time of an empty feed; the format requires one."""
 _SAYS = {
     "publish": "published",
     "replay": "replayed",
@@ -36,8 +35,7 @@ def feeds(
         tasks: titles of the tasks that have a page, by slug.
         methods: titles of the methods that have a page, by slug.
     """
-    found = {"feed.xml": _feed("Assay: results", "", log, partial(_entry, "", tasks))}
-    written = cache(partial(_entry, "../../", tasks))  # most stand in two: task's and method's
+    found = {"feed.xml": _feed("Assay: results", "", log, tasks)}
     of_task: dict[str, list[Entry]] = {}
     of_method: dict[str, list[Entry]] = {}
     for entry in log:
@@ -46,30 +44,32 @@ def feeds(
         of_method.setdefault(method, []).append(entry)
     for kind, titles, groups in (("task", tasks, of_task), ("method", methods, of_method)):
         for slug in sorted(titles):
-            place = f"{kind}/{slug}/"
+            folder = f"{kind}/{slug}/"
             own = groups.get(slug, [])
-            found[f"{place}feed.xml"] = _feed(f"Assay: {titles[slug]}", place, own, written)
+            found[f"{folder}feed.xml"] = _feed(f"Assay: {titles[slug]}", folder, own, tasks)
     return found
 
 
-def _feed(title: str, place: str, log: Sequence[Entry], written: Callable[[Entry], str]) -> str:
+def _feed(title: str, folder: str, log: Sequence[Entry], tasks: Collection[str]) -> str:
+    """The feed in a folder: "", or "task/<slug>/" or "method/<slug>/"."""
+    up = "../" * folder.count("/")
     shown = sorted(log, key=lambda entry: entry.n)[-NEWEST:][::-1]
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<feed xmlns="http://www.w3.org/2005/Atom">',
         f"<title>{_text(title)}</title>",
-        f"<id>urn:sha256:{sha256(f'assay feed {place}')}</id>",
+        f"<id>urn:sha256:{sha256(f'assay feed {folder}')}</id>",
         f"<updated>{shown[0].at if shown else _BEFORE_ALL}</updated>",
         "<author><name>Assay</name></author>",
         '<link rel="alternate" type="text/html" href="index.html"/>',
         '<link rel="self" type="application/atom+xml" href="feed.xml"/>',
-        *map(written, shown),
+        *(_entry(up, tasks, entry) for entry in shown),
         "</feed>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _entry(up: str, tasks: Mapping[str, str], entry: Entry) -> str:
+def _entry(up: str, tasks: Collection[str], entry: Entry) -> str:
     task, method = cell_of(entry.file)
     page = f"{up}task/{task}/index.html" if task in tasks else f"{up}log/index.html"
     says = _SAYS[entry.kind]

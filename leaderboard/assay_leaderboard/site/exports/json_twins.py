@@ -1,4 +1,4 @@
-"""Data twins: what the pages say, as JSON, CSV and JSON Schema, under data/v1."""
+"""The data of the pages as JSON, CSV and JSON Schema, under data/v1 ("twins" of the pages)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def _json(twin: Part, indent: int | None = None) -> bytes:
-    """A twin as JSON: as bytes from the start, for a board's is 15 MB."""
+    """A twin as JSON."""
     return _ANY.dump_json(twin, indent=indent) + b"\n"
 
 
@@ -75,7 +75,7 @@ def of_board(name: str, board: Board) -> Iterator[tuple[str, str | bytes]]:
 
 
 def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:
-    """Path and text of the other twins that are not about one task."""
+    """Path and text of the other twins of the whole board."""
     yield f"{DATA}/claims.json", _json(view.ledger, indent=1)
     yield f"{DATA}/claims.csv", csv_tables.table_of(view.ledger.rows)
     budgets = Budgets(tables=list(view.budgets))
@@ -86,7 +86,7 @@ def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:
 
 
 def schemas() -> Iterator[tuple[str, str]]:
-    """Path and text of what describes the other twins."""
+    """Path and text of the JSON Schemas of the twins."""
     for name, model in SCHEMAS.items():
         schema = json.dumps(model.model_json_schema(), indent=1, sort_keys=True)
         yield f"{DATA}/schema/{name}.json", schema + "\n"

@@ -1,4 +1,4 @@
-"""Where pages lie and how one leads to another: relative, so that they work from any folder."""
+"""Where pages lie, and the relative links from one to another, so that a site works anywhere."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _DOI = re.compile(r"\b(?:doi:\s?)?(10\.\d{4,9}/[A-Za-z0-9._()/:-]*[A-Za-z0-9])",
 
 
 @dataclass(frozen=True)
-class Links:
-    """Which pages there are, and what stands at the foot of each."""
+class SiteMap:
+    """Which tasks and methods have a page, and what the foot of every page says."""
 
     tasks: frozenset[str]
     """Tasks with a page."""
@@ -24,13 +24,14 @@ class Links:
     """Of Assay."""
     ruleset: int = 0
     with_local: bool = False
-    """The records of this machine are among those shown."""
+    """The site shows records of this machine beside the published ones."""
 
     def at(self, path: str) -> PageLinks:
-        """How to link from the page at `path`: a folder or a file.
+        """The links of the page at `path`.
 
-        "" is the first page, "task/digits" a folder of its own, "run/digits/sgd.html" a file among
-        others: there are thousands of these, and folders are what a build takes longest to make.
+        Args:
+            path: "" for the first page; a folder with an index.html ("task/digits"); or a file
+                ("run/digits/sgd.html").
         """
         depth = path.count("/") + (path != "" and not path.endswith(".html"))
         return PageLinks(self, path, "../" * depth)
@@ -40,35 +41,37 @@ class Links:
 class PageLinks:
     """Addresses as seen from one page."""
 
-    links: Links
+    site: SiteMap
     path: str
+    """Of this page, as given to `SiteMap.at`."""
     up: str
+    """From this page to the root of the site: "", "../" and so on."""
 
     @property
-    def file(self) -> str:
-        """The page's own file, from the root of the site."""
+    def own_file(self) -> str:
+        """The file of this page, from the root of the site."""
         if self.path.endswith(".html"):
             return self.path
         return f"{self.path}/index.html" if self.path else "index.html"
 
     def page(self, path: str = "") -> str:
-        """A page by its folder."""
+        """The page of a folder; "" is the first page."""
         return f"{self.up}{path}/index.html" if path else f"{self.up}index.html"
 
     def task(self, slug: str) -> str | None:
         """The page of a task, if it has one."""
-        return self.page(f"task/{slug}") if slug in self.links.tasks else None
+        return self.page(f"task/{slug}") if slug in self.site.tasks else None
 
     def method(self, slug: str) -> str | None:
         """The page of a method, if it has one."""
-        return self.page(f"method/{slug}") if slug in self.links.methods else None
+        return self.page(f"method/{slug}") if slug in self.site.methods else None
 
-    def cell(self, task: str, method: str, run: str = "") -> str:
+    def runs(self, task: str, method: str, run: str = "") -> str:
         """The runs of a method on a task, or one of them."""
-        return f"{self.up}{cell_path(task, method)}" + (f"#{run}" if run else "")
+        return f"{self.up}{runs_path(task, method)}" + (f"#{run}" if run else "")
 
     def family(self, name: str) -> str:
-        """The ranking of a family, or "overall"."""
+        """The ranking of a family, or of "overall"."""
         return self.page(f"family/{name}")
 
     def static(self, name: str) -> str:
@@ -76,21 +79,21 @@ class PageLinks:
         return f"{self.up}{STATIC}/{name}"
 
     def data(self, name: str) -> str:
-        """A data twin."""
+        """A file of data/v1."""
         return f"{self.up}{DATA}/{name}"
 
-    def file_at(self, path: str) -> str:
+    def file(self, path: str) -> str:
         """Any other file, by its path from the root of the site."""
         return f"{self.up}{path}"
 
 
-def cell_path(task: str, method: str) -> str:
-    """Of the page of all runs of a method on a task."""
+def runs_path(task: str, method: str) -> str:
+    """Path of the page with all runs of a method on a task."""
     return f"run/{task}/{method}.html"
 
 
 def paper_links(identifier: str) -> list[tuple[str, str]]:
-    """(text, address) of what `identifier` names; only arXiv numbers and DOIs become links."""
+    """(text, address) of each arXiv number and DOI in `identifier`, and of nothing else."""
     found = [
         (f"arXiv:{match[1]}", f"https://arxiv.org/abs/{match[1]}")
         for match in _ARXIV.finditer(identifier)

@@ -1,129 +1,112 @@
-"""Tables of the site: real ones, with a caption, scopes, and what the script sorts and filters by.
+"""Tables with a caption, header scopes, and the attributes that static/assay.js sorts by.
 
-Written by hand rather than by template: a board has a hundred thousand cells.
+Rendered here and not by a template: a template takes many times as long, and a large board has a
+hundred thousand cells.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
-    """One column; the first of a table is the header of its rows."""
+    """One column; the cells of the first column are the headers of their rows."""
 
     key: str
-    """Its name in addresses: short and stable."""
+    """Its name in addresses ("#sort=tuned.gain"): short and stable."""
     title: str
     unit: str = ""
-    """Unit and direction, or what else explains it."""
+    """Unit and direction, or another short explanation, in small print."""
     text: bool = False
     """Aligned to the left and sorted as text."""
     low: bool = False
-    """Small numbers first is how one wants them sorted."""
-
-    def html(self, cell: TableCell, head: bool = False) -> str:
-        """A cell of this column as HTML; `head`: it is the header of its row."""
-        css = _class(cell.css if self.text else f"n {cell.css}" if cell.css else "n")
-        key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
-        start, end = ('<th scope="row"', "</th>") if head else ("<td", "</td>")
-        return f"{start}{css}{key}>{_html(cell.content)}{end}"
-
-    def header(self, order: str) -> str:
-        """Its head; `order`: how the table is sorted by it, if it is."""
-        css = "" if self.text else ' class="n"'
-        low = " data-low" if self.low else ""
-        by = f' aria-sort="{escape(order)}"' if order else ""
-        unit = f"<small>{escape(self.unit)}</small>" if self.unit else ""
-        return (
-            f'<th scope="col" data-c="{escape(self.key)}"{css}{low}'
-            f"{by}><span>{escape(self.title)}</span>{unit}</th>"
-        )
+    """The first click sorts ascending: small numbers are the interesting ones."""
 
 
-class TableCell(NamedTuple):
+@dataclass(frozen=True)
+class TableCell:
     """One cell."""
 
     content: str | Markup
     key: float | None = None
-    """What a column of numbers is sorted by; None sorts last, both ways."""
+    """Sort key in a column of numbers; None sorts last in both directions."""
     css: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableRow:
     """One row."""
 
-    cells: Sequence[TableCell | Markup]
-    """Some may be written already (`Column.html`): those that many tables share."""
+    cells: Sequence[TableCell]
     facets: Mapping[str, str] = field(default_factory=dict)
-    """What can be filtered by: family, tier, track, trust, access (several: with spaces)."""
+    """Filter values by name: family, tier, track, trust, access (several separated by spaces)."""
     css: str = ""
-
-    def html(self, columns: Sequence[Column]) -> Markup:
-        """The row in a table of these columns."""
-        parts = [f"<tr{_class(self.css)}{_facets(tuple(self.facets.items()))}>"]
-        for number, (column, cell) in enumerate(zip(columns, self.cells, strict=True)):
-            parts.append(cell if isinstance(cell, Markup) else column.html(cell, number == 0))
-        parts.append("</tr>\n")
-        return Markup("".join(parts))
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table."""
+    """One table; it renders itself in a template."""
 
     id: str
     caption: str | Markup
     columns: Sequence[Column]
-    lines: Sequence[TableRow | Markup]
-    """Some may be written already (`Line.html`)."""
+    rows: Sequence[TableRow]
     live: bool = True
-    """The script may sort, filter and cut it."""
-    by: str = ""
-    """Key of the column that it is sorted by as it comes."""
+    """The script may sort it, filter it and hide columns."""
+    sorted_by: str = ""
+    """Key of the column by which `rows` are sorted."""
     order: str = "ascending"
     csv: str = ""
-    """Address of its twin."""
+    """Address of the same table as CSV, if there is one."""
 
     def __html__(self) -> Markup:
-        return self.html
-
-    @property
-    def html(self) -> Markup:
-        """The table in a box of its own that scrolls."""
+        """The table in a box that scrolls by itself."""
         name = escape(self.id)
         live = f' data-live data-csv="{escape(self.csv)}"' if self.live else ""
-        head = [
-            column.header(self.order if column.key == self.by else "") for column in self.columns
-        ]
-        lines = [
-            line if isinstance(line, Markup) else line.html(self.columns) for line in self.lines
-        ]
+        head = "".join(
+            _header(column, self.order if column.key == self.sorted_by else "")
+            for column in self.columns
+        )
+        rows = "".join(_row(row, self.columns) for row in self.rows)
         return Markup(
             '<div class="scroll" role="region" tabindex="0" '
             f'aria-labelledby="{name}-caption"><table id="{name}"{live}>'
-            f'<caption id="{name}-caption">{_html(self.caption)}</caption>\n<thead><tr>'
-            f"{''.join(head)}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody></table></div>\n"
+            f'<caption id="{name}-caption">{escape(self.caption)}</caption>\n<thead><tr>'
+            f"{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
         )
 
 
-def _html(content: str | Markup) -> str:
-    """`content` for a page."""
-    return content if isinstance(content, Markup) else escape(content)
+def _header(column: Column, order: str) -> str:
+    """The header of a column; `order` if the table is sorted by it."""
+    css = "" if column.text else ' class="n"'
+    low = " data-low" if column.low else ""
+    sort = f' aria-sort="{escape(order)}"' if order else ""
+    unit = f"<small>{escape(column.unit)}</small>" if column.unit else ""
+    return (
+        f'<th scope="col" data-c="{escape(column.key)}"{css}{low}'
+        f"{sort}><span>{escape(column.title)}</span>{unit}</th>"
+    )
 
 
-@functools.lru_cache(maxsize=256)
+def _row(row: TableRow, columns: Sequence[Column]) -> str:
+    facets = "".join(f' data-{escape(k)}="{escape(v)}"' for k, v in row.facets.items())
+    cells = "".join(
+        _cell(cell, column, number == 0)
+        for number, (cell, column) in enumerate(zip(row.cells, columns, strict=True))
+    )
+    return f"<tr{_class(row.css)}{facets}>{cells}</tr>\n"
+
+
+def _cell(cell: TableCell, column: Column, is_header: bool) -> str:
+    css = cell.css if column.text else f"n {cell.css}".rstrip()
+    key = "" if cell.key is None else f' data-k="{cell.key:.10g}"'
+    start, end = ('<th scope="row"', "</th>") if is_header else ("<td", "</td>")
+    return f"{start}{_class(css)}{key}>{escape(cell.content)}{end}"
+
+
 def _class(names: str) -> str:
     return f' class="{escape(names)}"' if names else ""
-
-
-@functools.lru_cache(maxsize=1024)
-def _facets(facets: tuple[tuple[str, str], ...]) -> str:
-    """What a row can be filtered by; most rows have the same as many others."""
-    return "".join([f' data-{escape(name)}="{escape(value)}"' for name, value in facets])

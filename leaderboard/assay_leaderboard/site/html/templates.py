@@ -1,34 +1,47 @@
-"""Templates to pages: one environment, everything escaped, nothing undefined."""
+"""Pages from the templates in site/templates: everything escaped, no undefined names."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import Any, get_args
 
 from assay.ruleset import Tier
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
-from assay_leaderboard.site.html.links import Links, PageLinks, paper_links
+from assay_leaderboard.site.html.links import SiteMap, paper_links
 from assay_leaderboard.site.html.text import said
 
-TOP = {
+NAVIGATION = {
     "task": "Tasks",
     "method": "Methods",
     "compare": "Compare",
     "claims": "Claims",
     "how": "Rules",
 }
-"""Pages that every page leads to at its top, with their names."""
-_OF_TASKS = ("task.html", "cell.html")
-"""Templates of pages of a single task."""
+"""Path and name of each page in the bar at the top of every page."""
 
 
-@functools.cache
-def environment() -> Environment:
-    """Jinja's, with escaping on."""
+def page(site: SiteMap, path: str, template: str, **context: Any) -> dict[str, str]:
+    """{file: HTML} of one page.
+
+    Args:
+        site: which pages there are.
+        path: of the page, as for `SiteMap.at`.
+        template: file name in site/templates.
+        context: further names for the template, beside `site`, `links` and `navigation`.
+    """
+    links = site.at(path)
+    html = (
+        _environment()
+        .get_template(template)
+        .render(site=site, links=links, navigation=NAVIGATION, **context)
+    )
+    return {links.own_file: html}
+
+
+@functools.cache  # it holds the compiled templates
+def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("assay_leaderboard.site"),
         autoescape=True,
@@ -36,7 +49,6 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        auto_reload=False,
     )
     made.filters["said"] = said
     made.filters["human"] = human
@@ -44,39 +56,8 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str, place: PageLinks, **context: Any) -> str:
-    """The page at `place`."""
-    # Only the pages that the head names differ from their neighbours in what is around them.
-    own = place if place.path in TOP else replace(place, path="")
-    made = environment().get_template(template)
-    return made.render(place=place, site=place.links, chrome=_chrome(own), **context)
-
-
-def prepare() -> None:
-    """Compile the templates of pages beyond single tasks.
-
-    Processes that are forked from this one need not do it again; those of tasks are before.
-    """
-    for name in environment().list_templates(filter_func=lambda name: name not in _OF_TASKS):
-        environment().get_template(name)
-
-
-@functools.lru_cache(maxsize=64)
-def _chrome(place: PageLinks) -> TemplateModule:
-    """What stands around the pages of a folder: styles, scripts, top, foot."""
-    made = environment().get_template("chrome.html")
-    return made.make_module({"place": place, "site": place.links, "pages": TOP})
-
-
-def page(links: Links, path: str, template: str, **context: Any) -> dict[str, str]:
-    """{file: page} of the page at `path` (Links.at)."""
-    place = links.at(path)
-    return {place.file: render(template, place, **context)}
-
-
-@functools.lru_cache(maxsize=1024)
 def human(name: str) -> str:
-    """A slug of ours (a family, a state, a family at a tier) in words."""
+    """A slug (a family, a state, a family at a tier) in words."""
     for tier in get_args(Tier):
         if name.endswith(f"_{tier}"):
             return f"{human(name.removesuffix(f'_{tier}'))}, {tier} tier"
@@ -84,7 +65,7 @@ def human(name: str) -> str:
 
 
 def paper(identifier: str) -> Markup:
-    """A citation's identifier: as said, followed by links to what we know how to link."""
+    """The identifier of a citation as written, followed by links to its arXiv page and DOI."""
     links = [
         Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(address, text)
         for text, address in paper_links(identifier)

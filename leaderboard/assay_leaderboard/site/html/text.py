@@ -1,33 +1,26 @@
-"""Values as the pages say them: with a real minus sign, a word for each verdict, texts defused."""
+"""Values as text of a page: numbers with a real minus sign, verdicts in words, harmless texts."""
 
 from __future__ import annotations
 
-import functools
-
 from markupsafe import Markup, escape
 
+from assay_leaderboard import format as texts
 from assay_leaderboard.format import Format, plain
 from assay_leaderboard.schema.board import Row, Sample
 from assay_leaderboard.schema.values import Interval
 
 NONE = "\N{EN DASH}"
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
-"""Beside the word, so that a glance along a column is enough; never alone."""
+"""Shown beside the word, never alone."""
 
 
 def said(text: object) -> Markup:
-    """A text of a card or a record: its direction stays its own, and it controls nothing."""
-    return _said(str(text))
-
-
-@functools.lru_cache(maxsize=1024)
-def _said(text: str) -> Markup:
-    """Thousands of pages say the same of their machines and authors."""
-    return Markup(f"<bdi>{escape(plain(text))}</bdi>")
+    """A text of a card or a record, escaped; its writing direction ends where it ends."""
+    return Markup(f"<bdi>{escape(plain(str(text)))}</bdi>")
 
 
 def link(address: str | None, text: str | Markup) -> Markup:
-    """A text that leads to a page, if it has one."""
+    """A link to `address`; the text alone where there is no address."""
     return Markup(f'<a href="{escape(address)}">{escape(text)}</a>') if address else escape(text)
 
 
@@ -42,10 +35,9 @@ def number(form: Format, value: float | None, sign: str = "") -> str:
 
 
 def span(form: Format, value: float | None, interval: Interval | None, sign: str = "") -> Markup:
-    """A score and its interval, which never breaks in the middle."""
+    """A score and its interval, which is never broken across lines."""
     if value is None:
         return Markup(NONE)
-    # No number holds a character that needs escaping, and a board has a hundred thousand.
     if interval is None:
         return Markup(number(form, value, sign))
     low, high = form.number(interval.low, sign), form.number(interval.high, sign)
@@ -54,21 +46,16 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
 
 def rank_text(rank: tuple[int, int] | None) -> str:
     """One number, or two with a dash between."""
-    if rank is None:
-        return NONE
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}{NONE}{rank[1]}"
+    return texts.rank_text(rank).replace(texts.NONE, NONE)
 
 
 def p_text(p: float | None) -> str:
     """A p value; "<0.0001" where four digits show nothing."""
-    if p is None:
-        return NONE
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+    return texts.p_text(p, none=NONE)
 
 
-@functools.cache
 def verdict(word: str) -> Markup:
-    """A verdict, or the state of what has none; one of a few words of ours."""
+    """A verdict with its mark, or the state of a row without a verdict."""
     mark = MARKS.get(word)
     if mark is None:
         return Markup(f'<span class="v none">{escape(word)}</span>')
@@ -76,25 +63,20 @@ def verdict(word: str) -> Markup:
 
 
 def verdict_word(row: Row) -> str:
-    """What a row says in the column of verdicts."""
-    if row.state != "ranked":
-        return row.state
-    if row.is_reference:
-        return "reference"
-    return row.versus_reference.verdict if row.versus_reference else NONE
+    """The word of a row in the column of verdicts."""
+    word = texts.verdict_word(row)
+    return NONE if word == texts.NONE else word
 
 
 def runs_text(sample: Sample) -> str:
-    """How many completed, and what became of the others."""
+    """How many runs completed, and how the others ended."""
     parts = [f"{sample.completed} of {sample.planned}"]
-    for name in ("diverged", "out_of_budget", "failed", "missing"):
-        if count := getattr(sample, name):
-            parts.append(f"{count} {name.replace('_', ' ')}")
+    parts += [f"{count} {name.replace('_', ' ')}" for count, name in texts.lost(sample)]
     return "; ".join(parts)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a unit that suits them."""
+    """Seconds, in hours, minutes, seconds or milliseconds."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     if seconds >= 90:
@@ -102,9 +84,8 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.3g} ms"
 
 
-@functools.lru_cache(maxsize=256)
 def size(n_bytes: float) -> str:
-    """Bytes in a unit that suits them; an optimizer's state is as large in every run."""
+    """Bytes, in B to TB."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

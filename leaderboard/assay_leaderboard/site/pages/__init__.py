@@ -1,43 +1,42 @@
-"""Views to pages: {file: HTML}. Nothing is computed here, and nothing is read or written."""
+"""Views to pages: each function returns {file: HTML} and neither computes, reads nor writes.
+
+A file a page: `home`, `family`, `task`, `method`, `compare`, `claims`, `runs`, `about` (rules,
+sandbox, log, queue) with `audit`; `recommendation` and `figures` serve several pages.
+"""
 
 from __future__ import annotations
 
-from assay_leaderboard.site.html.links import Links
 from assay_leaderboard.site.pages.about import about_pages
-from assay_leaderboard.site.pages.claims import claim_pages
+from assay_leaderboard.site.pages.claims import claims_page
 from assay_leaderboard.site.pages.compare import (
-    compare_data,
     compare_page,
+    compare_scripts,
     family_entries,
     task_entries,
 )
-from assay_leaderboard.site.pages.family import FamilyScores, family_page, score_cells
-from assay_leaderboard.site.pages.home import home, indexes
-from assay_leaderboard.site.pages.method import method_lines, method_pages
-from assay_leaderboard.site.pages.runs import cell_pages
-from assay_leaderboard.site.pages.task import task_pages
+from assay_leaderboard.site.pages.family import family_page
+from assay_leaderboard.site.pages.home import home_page
+from assay_leaderboard.site.pages.method import method_index_page, method_pages
+from assay_leaderboard.site.pages.runs import runs_page
+from assay_leaderboard.site.pages.task import task_index_page, task_page
 
 __all__ = [
     "BOARD_PAGES",
-    "Links",
-    "FamilyScores",
-    "cell_pages",
-    "compare_data",
+    "compare_scripts",
     "family_entries",
     "family_page",
-    "method_lines",
-    "score_cells",
+    "runs_page",
     "task_entries",
-    "task_pages",
+    "task_page",
 ]
-
 
 BOARD_PAGES = (
     method_pages,
     about_pages,
-    claim_pages,
-    home,
-    indexes,
+    claims_page,
+    home_page,
+    task_index_page,
+    method_index_page,
     compare_page,
 )
-"""Every page that is not about one task alone, by what draws it; the longest work first."""
+"""What draws the pages beyond single tasks and families, the longest work first."""

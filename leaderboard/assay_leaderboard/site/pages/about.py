@@ -1,4 +1,4 @@
-"""Pages about the board itself: how it is computed, its sandbox, its log, its queue."""
+"""The pages about the board itself: its rules, sandbox, log and queue, and the page not found."""
 
 from __future__ import annotations
 
@@ -13,52 +13,56 @@ from assay.records.log import Entry, cell_of
 from assay.ruleset import Ruleset
 from markupsafe import Markup, escape
 
-from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, said
-from assay_leaderboard.site.pages.audit import controls
+from assay_leaderboard.site.pages.audit import audit_section
 from assay_leaderboard.site.pages.task import EMPTY
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
 from assay_leaderboard.site.views import SiteView
 
 
-def about_pages(view: SiteView, links: Links) -> dict[str, str]:
+def about_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/how/, /sandbox/, /log/, /queue/ and /404.html."""
-    found = {
-        **page(
-            links,
-            "how",
-            "how.html",
-            rules=rules(view.ruleset),
-            ruleset=view.ruleset,
-            **controls(view.controls, links.at("how")),
-            tracks=[
-                (track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()
-            ],
-        ),
-        **page(links, "sandbox", "sandbox.html", **_sandbox(view.scorecard)),
-        **page(
-            links,
-            "log",
-            "log.html",
-            grid=_log(view.log, links.at("log")),
-            problems=view.problems,
-            head=view.log[-1].hash if view.log else "",
-            queued=len(view.queue),
-        ),
+    return {
+        **_rules_page(view, site),
+        **page(site, "sandbox", "sandbox.html", **_sandbox(view.scorecard)),
+        **_log_page(view, site),
+        **(page(site, "queue", "queue.html", table=_queue(view.queue)) if view.queue else {}),
+        **page(site, "404.html", "404.html"),
     }
-    if view.queue:
-        found |= page(links, "queue", "queue.html", grid=_queue(view.queue))
-    (missing,) = page(links, "", "404.html").values()
-    return {**found, "404.html": missing}
+
+
+def _rules_page(view: SiteView, site: SiteMap) -> dict[str, str]:
+    return page(
+        site,
+        "how",
+        "how.html",
+        rules=rules(view.ruleset),
+        ruleset=view.ruleset,
+        **audit_section(view.controls, site.at("how")),
+        tracks=[(track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()],
+    )
+
+
+def _log_page(view: SiteView, site: SiteMap) -> dict[str, str]:
+    return page(
+        site,
+        "log",
+        "log.html",
+        table=_log(view.log, site.at("log")),
+        problems=view.problems,
+        head=view.log[-1].hash if view.log else "",
+        queued=len(view.queue),
+    )
 
 
 def rules(ruleset: Ruleset) -> list[tuple[str, str, str]]:
-    """(name, value, what its docstring says) of every constant of the ruleset."""
-    told = _told(type(ruleset))
+    """(name, value, docstring) of every constant of the ruleset."""
+    meanings = _field_docstrings(type(ruleset))
     return [
-        (name, _value(getattr(ruleset, name)), told.get(name, ""))
+        (name, _value(getattr(ruleset, name)), meanings.get(name, ""))
         for name in type(ruleset).model_fields
     ]
 
@@ -69,8 +73,8 @@ def _value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _told(model: type) -> dict[str, str]:
-    """The docstring under each field of `model`, which Python itself forgets."""
+def _field_docstrings(model: type) -> dict[str, str]:
+    """The docstring under each field of `model`, from its source, as Python keeps none."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(node, ast.ClassDef)
     found = {}
@@ -87,7 +91,7 @@ def _told(model: type) -> dict[str, str]:
 
 def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
     if scorecard is None:
-        return {"grid": None, "counts": {}, "level": "", "mechanism": ""}
+        return {"table": None, "counts": {}, "level": "", "mechanism": ""}
     columns = [
         Column("attack", "Attack", text=True),
         Column("ended", "Ended", text=True),
@@ -96,7 +100,7 @@ def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
         Column("stopped", "Stopped by", text=True),
         Column("evidence", "Evidence", "what the record showed", text=True),
     ]
-    lines = [
+    rows = [
         TableRow(
             [
                 TableCell(said(attack.slug)),
@@ -110,7 +114,7 @@ def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
         for attack in scorecard.attacks
     ]
     return {
-        "grid": Table("attacks", "Attacks on the sandbox, and how each ended", columns, lines),
+        "table": Table("attacks", "Attacks on the sandbox, and how each ended", columns, rows),
         "counts": scorecard.counts,
         "level": scorecard.level,
         "mechanism": scorecard.mechanism or "",
@@ -118,7 +122,7 @@ def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
 
 
 def _ending(word: str) -> Markup:
-    """An attack that fails is good news."""
+    """How an attack ended; one that failed is marked as good."""
     css, mark = {
         "failed": ("better", "▲"),
         "no gain": ("better", "▲"),
@@ -131,7 +135,7 @@ def _ending(word: str) -> Markup:
     )
 
 
-def _log(log: Sequence[Entry], place: PageLinks) -> Table | None:
+def _log(log: Sequence[Entry], links: PageLinks) -> Table | None:
     """What was published, newest first."""
     if not log:
         return None
@@ -145,27 +149,24 @@ def _log(log: Sequence[Entry], place: PageLinks) -> Table | None:
         Column("note", "Note", text=True),
         Column("bundle", "Bundle", "first 16 of its SHA-256", text=True),
     ]
-    about = [cell_of(entry.file) for entry in log]
-    tasks = {slug: TableCell(link(place.task(slug), slug)) for slug in {task for task, _ in about}}
-    methods = {
-        slug: TableCell(link(place.method(slug), slug)) for slug in {name for _, name in about}
-    }
-    lines = [
-        TableRow(
-            [
-                TableCell(str(entry.n), entry.n),
-                TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
-                TableCell(entry.kind),
-                tasks[task],
-                methods[method],
-                TableCell(entry.tier or NONE),
-                TableCell(said(entry.note), css="long") if entry.note else EMPTY,
-                TableCell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
-            ]
+    rows = []
+    for entry in reversed(log):
+        task, method = cell_of(entry.file)
+        rows.append(
+            TableRow(
+                [
+                    TableCell(str(entry.n), entry.n),
+                    TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
+                    TableCell(entry.kind),
+                    TableCell(link(links.task(task), task)),
+                    TableCell(link(links.method(method), method)),
+                    TableCell(entry.tier or NONE),
+                    TableCell(said(entry.note), css="long") if entry.note else EMPTY,
+                    TableCell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
+                ]
+            )
         )
-        for entry, (task, method) in zip(reversed(log), reversed(about), strict=True)
-    ]
-    return Table("log", "What was published, newest first", columns, lines)
+    return Table("log", "What was published, newest first", columns, rows)
 
 
 def _queue(queue: Sequence[QueueEntry]) -> Table:
@@ -176,7 +177,7 @@ def _queue(queue: Sequence[QueueEntry]) -> Table:
         Column("since", "Since", "UTC", text=True),
         Column("next", "Next", text=True),
     ]
-    lines = [
+    rows = [
         TableRow(
             [
                 TableCell(said(item.slug)),
@@ -188,4 +189,4 @@ def _queue(queue: Sequence[QueueEntry]) -> Table:
         )
         for item in queue
     ]
-    return Table("queue", "Submissions on their way to the board", columns, lines)
+    return Table("queue", "Submissions not yet on the board", columns, rows)

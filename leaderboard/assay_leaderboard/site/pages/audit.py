@@ -1,4 +1,4 @@
-"""The suite on itself: the A/A control, the audit of tasks, what the lite tier predicts."""
+"""The section of the rules page about the A/A control, the audit of tasks and the tiers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from assay_leaderboard.site.html.templates import human
 from assay_leaderboard.site.html.text import NONE, link, said, span
 
 
-def controls(audit: Audit | None, place: PageLinks) -> dict[str, Any]:
-    """What the page needs of `assay audit`; nothing where there is none."""
+def audit_section(audit: Audit | None, links: PageLinks) -> dict[str, Any]:
+    """The template's values from the report of `assay audit`, if there is one."""
     if audit is None:
         return {"audit": None}
     return {
         "audit": audit,
         "aa": _rates(audit.control) if audit.control else None,
-        "audited": _tasks(audit, place),
+        "audited": _tasks(audit, links),
         "calibrated": _calibration(audit),
     }
 
@@ -37,7 +37,7 @@ def _rates(control: ControlReport) -> dict[str, str]:
     }
 
 
-def _tasks(audit: Audit, place: PageLinks) -> Table | None:
+def _tasks(audit: Audit, links: PageLinks) -> Table | None:
     if not audit.tasks:
         return None
     columns = [
@@ -48,21 +48,21 @@ def _tasks(audit: Audit, place: PageLinks) -> Table | None:
         Column("widest", "Widest pair", text=True),
         Column("problems", "What is wrong", "and what to do", text=True),
     ]
-    lines = [
-        TableRow(_cells(task, place), {"family": task.family, "tier": task.tier})
+    rows = [
+        TableRow(_cells(task, links), {"family": task.family, "tier": task.tier})
         for task in audit.tasks
     ]
-    return Table("audit", "Audit of the tasks", columns, lines)
+    return Table("audit", "Audit of the tasks", columns, rows)
 
 
-def _cells(task: TaskAudit, place: PageLinks) -> list[TableCell]:
+def _cells(task: TaskAudit, links: PageLinks) -> list[TableCell]:
     share = task.n_separated / task.n_pairs if task.n_pairs else None
     pairs = NONE
     if share is not None:
         pairs = f"{100 * share:.0f} ({task.n_separated} of {task.n_pairs})"
     widest = f"{task.widest.best}, {task.widest.worst}" if task.widest else NONE
     return [
-        TableCell(link(place.task(task.task), task.task)),
+        TableCell(link(links.task(task.task), task.task)),
         TableCell(said(task.verdict)),
         TableCell(pairs, share),
         TableCell(str(task.n_methods), task.n_methods),
@@ -80,7 +80,7 @@ def _calibration(audit: Audit) -> Table | None:
         Column("methods", "Methods", "with every task of both"),
         Column("note", "Note", text=True),
     ]
-    lines = [
+    rows = [
         TableRow(
             [
                 TableCell(human(found.family)),
@@ -91,4 +91,4 @@ def _calibration(audit: Audit) -> Table | None:
         )
         for found in audit.calibration
     ]
-    return Table("calibration", "What a lite result predicts", columns, lines, live=False)
+    return Table("calibration", "What a lite result predicts", columns, rows, live=False)

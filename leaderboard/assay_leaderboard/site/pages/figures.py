@@ -1,4 +1,4 @@
-"""Which picture stands on which page, made from what."""
+"""Which pictures a page has, and from which values they are drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 
 def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
-    """Of the methods of one task, those with the best results first."""
+    """The pictures of a task, the best methods first."""
     measure = Measure.of(view.tuned, confidence)
     rows = [row for row in view.tuned.rows if row.rank]
     found = {detail.method: detail for detail in view.detail.details}
@@ -104,7 +104,7 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
 
 
 def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Markup]:
-    """Of one method on one task, by name: how it learns, and what tuning does for it."""
+    """The pictures of a method on a task by name: learning curve, tuning budget, learning rate."""
     metric, method = view.card.metric, view.row.method
     measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
     detail, tuning = view.detail, view.detail.sensitivity
@@ -123,7 +123,7 @@ def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Mark
 
 
 def of_summary(summary: FamilySummary) -> Sequence[Markup]:
-    """Of several tasks."""
+    """The pictures of a family."""
     rows = [row for row in summary.rows if row.rank and row.iqm is not None]
     if not rows:
         return ()
@@ -135,7 +135,7 @@ def of_summary(summary: FamilySummary) -> Sequence[Markup]:
         if row.iqm is not None
     ]
     drawn = [pictures.intervals("picture-intervals", estimates, measure)]
-    if summary.profile and len(summary.tasks) > 1:  # of one task the table says it all
+    if summary.profile and len(summary.tasks) > 1:  # with one task it repeats the table
         drawn.append(
             pictures.performance_profile("picture-profile", summary.profile, len(summary.tasks))
         )

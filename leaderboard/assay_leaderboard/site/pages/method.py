@@ -1,32 +1,43 @@
-"""The page of a method: what it is, where it stands, and how it does on each task."""
+"""The page of a method, and the index of all methods."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from assay.cards import FAMILIES, SubmissionCard
 from assay.detectors import Flag
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from assay_leaderboard.claims.ledger import ClaimRow
 from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.schema.board import Row, SummaryRow, TaskTable, Withdrawn
-from assay_leaderboard.site.html.links import Links, PageLinks
+from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
+    NONE,
     link,
     number,
     p_text,
-    rank_text,
+    said,
     span,
     verdict,
     verdict_word,
 )
-from assay_leaderboard.site.pages.claims import claim_grid
-from assay_leaderboard.site.pages.task import EMPTY, command_cell, sample_cell
-from assay_leaderboard.site.views import MethodView, SiteView
+from assay_leaderboard.site.pages.claims import claims_table
+from assay_leaderboard.site.pages.recommendation import stale_note
+from assay_leaderboard.site.pages.task import (
+    EMPTY,
+    command_cell,
+    direction,
+    facets,
+    method_cell,
+    rank_cell,
+    sample_cell,
+)
+from assay_leaderboard.site.views import SiteView
 
 _RESULTS = (
     Column("task", "Task", text=True),
@@ -52,76 +63,66 @@ _STANDING = (
 )
 
 
-def method_lines(table: TaskTable, links: Links) -> dict[str, str]:
-    """What each method's page says of a task, as a row of its table."""
-    return {
-        row.method: TableRow(
-            _cells(table, row, links.at(f"method/{row.method}")),
-            {"family": table.family, "tier": table.tier, "trust": row.trust},
-            "" if row.state == "ranked" else "dim",
-        ).html(_RESULTS)
-        for row in table.rows
-    }
-
-
 @dataclass
-class _History:
-    """What the board says of a method beside its row of each task."""
+class _Results:
+    """What the board says of one method."""
 
-    standing: list[TableRow] = field(default_factory=list)
-    """Its ranks over families."""
+    families: list[TableRow] = field(default_factory=list)
+    """Its ranks in families."""
+    tasks: list[TableRow] = field(default_factory=list)
+    """Its results on tasks."""
     claims: list[ClaimRow] = field(default_factory=list)
     flags: list[tuple[str, Flag]] = field(default_factory=list)
-    """And the task."""
+    """With the task."""
     withdrawn: list[tuple[str, str, Withdrawn]] = field(default_factory=list)
-    """Task, mean as it stood, and what became of it."""
+    """With the task and the mean in its unit."""
 
 
-def method_pages(view: SiteView, links: Links) -> dict[str, str]:
+def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/method/<slug>/index.html of every method."""
-    histories: defaultdict[str, _History] = defaultdict(_History)
+    links = site.at("method/any")  # addresses are the same from every page of this depth
+    found: defaultdict[str, _Results] = defaultdict(_Results)
     for table in view.board.tasks:
         form = Format(table.unit, table.margin)
         for row in table.rows:
-            if row.flags:
-                histories[row.method].flags += [(table.task, flag) for flag in row.flags]
+            own = found[row.method]
+            own.tasks.append(_task_row(table, row, links))
+            own.flags += [(table.task, flag) for flag in row.flags]
         for past in table.withdrawn:
-            said = table.task, number(form, past.mean), past
-            histories[past.method].withdrawn.append(said)
+            mean = number(form, past.mean)
+            found[past.method].withdrawn.append((table.task, mean, past))
     for claim in view.ledger.rows:
-        histories[claim.method].claims.append(claim)
-    for slug, line in _standings(view, links.at("method/any")):  # all these pages lie as deep
-        histories[slug].standing.append(line)
-    found: dict[str, str] = {}
-    for slug, method in view.methods.items():
-        found |= _page(links, method, histories[slug])
-    return found
+        found[claim.method].claims.append(claim)
+    for slug, line in _family_rows(view, links):
+        found[slug].families.append(line)
+    pages: dict[str, str] = {}
+    for slug, card in view.methods.items():
+        pages |= _method_page(site, slug, card, found[slug])
+    return pages
 
 
-def _page(links: Links, method: MethodView, history: _History) -> dict[str, str]:
-    path = f"method/{method.slug}"
-    place = links.at(path)
-    caption = "Task by task: mean [95 % interval] and n"
-    lines = list(method.lines.values())
+def _method_page(
+    site: SiteMap, slug: str, card: SubmissionCard | None, found: _Results
+) -> dict[str, str]:
+    path = f"method/{slug}"
+    families = Table("standing", "Ranks in families", _STANDING, found.families, live=False)
+    tasks = Table("results", "Task by task: mean [95 % interval] and n", _RESULTS, found.tasks)
     return page(
-        links,
+        site,
         path,
         "method.html",
-        slug=method.slug,
-        card=method.card,
-        local=method.card is None,
-        standing=Table("standing", "Where it stands", _STANDING, history.standing, live=False)
-        if history.standing
-        else None,
-        results=Table("results", caption, _RESULTS, lines) if lines else None,
-        claims=claim_grid(history.claims, place),
-        flags=history.flags,
-        withdrawn=history.withdrawn,
+        slug=slug,
+        card=card,
+        standing=families if found.families else None,
+        results=tasks if found.tasks else None,
+        claims=claims_table(found.claims, site.at(path)),
+        flags=found.flags,
+        withdrawn=found.withdrawn,
     )
 
 
-def _standings(view: SiteView, place: PageLinks) -> Iterator[tuple[str, TableRow]]:
-    """The rank of each method over each family, tuned and by its defaults."""
+def _family_rows(view: SiteView, links: PageLinks) -> Iterator[tuple[str, TableRow]]:
+    """(method, row) for each rank of a method in a family, tuned and by its defaults."""
     defaults = {
         summary.name: {row.method: row for row in summary.rows}
         for summary in (*view.defaults.families, view.defaults.overall)
@@ -130,33 +131,27 @@ def _standings(view: SiteView, place: PageLinks) -> Iterator[tuple[str, TableRow
     for summary in filter(None, (*view.board.families, view.board.overall)):
         untuned = defaults.get(summary.name, {})
         ranked = [row for row in summary.rows if row.rank]
-        family = TableCell(link(place.family(summary.name), human(summary.name)))
-        behind = TableCell(str(len(ranked)))
+        family = TableCell(link(links.family(summary.name), human(summary.name)))
+        n_ranked = TableCell(str(len(ranked)))
         for row in ranked:
-            own = _standing(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
-            yield row.method, TableRow([family, *_standing(row), behind, *own])
+            own = _rank_and_score(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
+            yield row.method, TableRow([family, *_rank_and_score(row), n_ranked, *own])
 
 
-def _standing(row: SummaryRow) -> list[TableCell]:
-    """Rank and score."""
-    return [
-        TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
-        TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
-    ]
+def _rank_and_score(row: SummaryRow) -> list[TableCell]:
+    return [rank_cell(row.rank), TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm)]
 
 
-def _cells(table: TaskTable, row: Row, place: PageLinks) -> list[TableCell]:
+def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
+    """The row of a task in the table of a method."""
     versus, form = row.versus_reference, Format(table.unit, table.margin)
-    address = place.task(table.task)
-    name = Markup('<a href="{}">{}</a>').format(address, table.task) if address else table.task
-    unit = Markup(" <small>{}, {}</small>").format(
-        form.unit, "higher is better" if table.direction == "maximize" else "lower is better"
-    )
-    return [
-        TableCell(Markup("{}{}").format(name, unit)),
-        TableCell(rank_text(row.rank), row.rank[0] if row.rank else None),
-        sample_cell(place, table.task, row.method, row.tuned, form),
-        sample_cell(place, table.task, row.method, row.defaults, form),
+    name = link(links.task(table.task), table.task)
+    unit = Markup(f" <small>{escape(form.unit)}, {direction(table)}</small>")
+    cells = [
+        TableCell(name + unit),
+        rank_cell(row.rank),
+        sample_cell(links, table.task, row.method, row.tuned, form),
+        sample_cell(links, table.task, row.method, row.defaults, form),
         TableCell(span(form, versus.difference, versus.interval, "+"), versus.difference)
         if versus
         else EMPTY,
@@ -166,4 +161,54 @@ def _cells(table: TaskTable, row: Row, place: PageLinks) -> list[TableCell]:
         TableCell(number(NORMALISED, row.score), row.score),
         TableCell(f"{row.trust} {row.isolation or ''}".strip()),
         command_cell(row.method, table.task),
+    ]
+    values = {"family": table.family, "tier": table.tier, "trust": row.trust}
+    return TableRow(cells, values, "" if row.state == "ranked" else "dim")
+
+
+def method_index_page(view: SiteView, site: SiteMap) -> dict[str, str]:
+    """/method/index.html."""
+    table = _index(view, site.at("method"))
+    return page(site, "method", "methods.html", table=table, stale=stale_note(view.board.tasks))
+
+
+def _index(view: SiteView, links: PageLinks) -> Table:
+    families = view.board.families
+    columns = [
+        Column("method", "Method", text=True),
+        *(Column(s.name, human(s.name), "rank, tuned", low=True) for s in families),
+        Column("tasks", "Tasks", "with results"),
+        Column("track", "Track", text=True),
+        Column("year", "Year"),
+        Column("access", "Access", "beyond inputs and labels", text=True),
+        Column("families", "Enters", text=True),
+    ]
+    ranks = {summary.name: {row.method: row.rank for row in summary.rows} for summary in families}
+    n_tasks = Counter(row.method for table in view.board.tasks for row in table.rows)
+    rows = []
+    for slug, card in sorted(view.methods.items()):
+        head, *about = _card_cells(links, slug, card)
+        cells = [head, *(rank_cell(ranks[summary.name].get(slug)) for summary in families)]
+        cells += [TableCell(str(n_tasks[slug]), n_tasks[slug]), *about]
+        entered = " ".join(card.families) if card else "unknown"
+        rows.append(TableRow(cells, {**facets(card), "family": entered}))
+    return Table("methods", "All methods", columns, rows)
+
+
+def _card_cells(links: PageLinks, slug: str, card: SubmissionCard | None) -> list[TableCell]:
+    """The name of a method, then its track, year, access and families."""
+    head = method_cell(links, slug)
+    if card is None:
+        tag = Markup(' <span class="tag local">local</span>')
+        return [TableCell(Markup(head.content) + tag), *[EMPTY] * 4]
+    year = card.paper.year if card.paper else None
+    every = len(card.families) == len(FAMILIES)
+    return [
+        TableCell(Markup("{} <small>{}</small>").format(head.content, said(card.title))),
+        TableCell(human(card.track)),
+        TableCell(NONE if year is None else str(year), year),
+        TableCell(", ".join(human(name) for name in card.access) or "none"),
+        TableCell(
+            "every family" if every else ", ".join(human(family) for family in card.families)
+        ),
     ]

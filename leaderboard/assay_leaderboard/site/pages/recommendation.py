@@ -1,6 +1,6 @@
-"""What should I use? The ranking of a family at a tuning budget, in words.
+"""The rankings in words: which methods lead a family at a tuning budget.
 
-Nothing is decided here: ties, ranks and verdicts are those of the tables.
+Nothing is computed here: ties, ranks and verdicts are those of the tables.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from assay_leaderboard.site.html.text import span
 from assay_leaderboard.site.views import SiteView
 
 SHOWN = 3
-"""Methods and tasks that a card names; the others are counted."""
+"""Most methods and tasks that are named; the others are counted."""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What the first method of a family does on one of its tasks."""
+    """How the first method of a family compares with the reference on one of its tasks."""
 
     task: str
     title: str
@@ -43,17 +43,17 @@ class Top:
 
     @property
     def shown(self) -> Sequence[str]:
-        """Those of the top that are named."""
+        """The methods at the top that are named."""
         return self.top[:SHOWN]
 
     @property
     def more(self) -> int:
-        """Those of the top that are not named."""
+        """How many methods at the top are not named."""
         return max(0, len(self.top) - SHOWN)
 
     @property
     def reference_on_top(self) -> bool:
-        """All its tasks have one reference, and nobody is shown to beat it."""
+        """All tasks have the same reference, and no method is shown to beat it."""
         return len(self.references) == 1 and self.references[0] in self.top
 
 
@@ -68,7 +68,7 @@ class Answer(Top):
     n_methods: int
     n_tasks: int
     gains: Sequence[Gain]
-    """Of the first method, where repetitions were made at this budget."""
+    """Of the first method; empty at budgets without repetitions of their own."""
     n_gains: int
 
     @property
@@ -91,7 +91,7 @@ def basis_text(k: int, largest: int) -> str:
 
 
 def top(table: BudgetTable, references: Iterable[str]) -> Top | None:
-    """Who leads in `table`; None where nothing is ranked.
+    """The methods that lead `table`; None where nothing is ranked.
 
     Args:
         table: a family at one budget.
@@ -102,7 +102,7 @@ def top(table: BudgetTable, references: Iterable[str]) -> Top | None:
 
 
 def answer(view: SiteView, table: BudgetTable) -> Answer | None:
-    """What `table` says; None where nothing is ranked."""
+    """The answer of `table`; None where nothing is ranked."""
     tasks = _tasks(view.board, table.name)
     found = top(table, (task.reference for task in tasks))
     if found is None:
@@ -148,9 +148,9 @@ def _row(task: TaskTable, method: str) -> Row | None:
 
 
 def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
-    """Per position of the slider, what each family says: lite, overall, then the larger tiers.
+    """The answers of all families at each position of the slider, in the order of `view.budgets`.
 
-    A family that was tuned with fewer points than a position answers with all it has.
+    A family that was tuned with fewer points than a position answers with its largest budget.
     """
     tables: dict[str, list[BudgetTable]] = {}
     for table in view.budgets:
@@ -160,3 +160,17 @@ def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
         nearest = [[t for t in own if t.k <= k][-1:] for own in tables.values()]
         found[k] = [made for near in nearest for t in near if (made := answer(view, t))]
     return found
+
+
+def stale_note(tables: Iterable[TaskTable]) -> str:
+    """How many results are not compared because code has changed; "" if there are none."""
+    rows = [row for table in tables for row in table.rows]
+    n = sum(row.state == "stale" for row in rows)
+    if not n:
+        return ""
+    some = f"All {n:,} results" if n == len(rows) else f"{n:,} of {len(rows):,} results"
+    return (
+        f"{some} are stale: the code of their task or method has changed since they were made. "
+        "They are still shown on the pages of tasks and methods, but they are not ranked and "
+        "support no claim until they are repeated."
+    )

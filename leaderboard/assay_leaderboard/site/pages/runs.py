@@ -1,16 +1,13 @@
-"""The runs of one method on one task: /run/<task>/<method>.html, a section for each.
+"""The runs of one method on one task: /run/<task>/<method>.html, a section for each run.
 
-A page for each run would be 210,000 files on a full board. What the runs of a cell share (code,
-environment, isolation, hyperparameters of a point) is said once. The sections are written by hand
-rather than by template: there are 210,000 of them, and a template would take most of a build.
+One page for all runs of a cell, as a page for each would make 210,000 files on a large board. What
+the runs share (code, environment, isolation, hyperparameters) stands on it once. The sections are
+put together here and not by a template, which would take most of the time of a build.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence, Set
-from operator import attrgetter
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
 
 from assay.records.schema import (
     Checks,
@@ -26,7 +23,7 @@ from markupsafe import Markup, escape
 
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import Format, plain
-from assay_leaderboard.site.html.links import Links, cell_path
+from assay_leaderboard.site.html.links import SiteMap, runs_path
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
     NONE,
@@ -42,67 +39,52 @@ from assay_leaderboard.site.html.text import (
 from assay_leaderboard.site.pages import figures
 from assay_leaderboard.site.views import CellView
 
-_HEAD = "".join(
-    f'<th scope="col">{name}'
-    for name in ("batch", "passes", "seconds", "training loss", "val", "test")
-)
-_CELLS = "<tr><td>%d<td>%d<td>%.3f<td>%.5g<td>%.5g<td>%.5g\n"
-_END = "\x1e"
-_CAGE = attrgetter(*Isolation.model_fields)
-"""What two equal ones have in common: comparing the models themselves takes ten times as long."""
+_CURVE = ("batch", "passes", "seconds", "training loss", "val", "test")
 
 
-def cell_pages(view: CellView, links: Links) -> dict[str, str]:
+def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
     """/run/<task>/<method>.html."""
     form = Format(view.card.metric.unit, view.card.metric.margin)
     machines: dict[Environment, int] = {}
-    cages: dict[Any, tuple[int, Isolation]] = {}
+    isolations: dict[Isolation, int] = {}
     names = _names(view)
     groups: dict[str, list[str]] = {"Tuned point": [], "Defaults": [], "Tuning": []}
-    commands = _escaped([record.reproduce for record in view.runs])
-    times = _escaped([record.created_at for record in view.runs])
-    for record, command, time in zip(view.runs, commands, times, strict=True):
+    for record in view.runs:
         group, trial = names.get(record.id, ("Tuning", 0))
         name = f"trial {trial}" if group == "Tuning" else f"repetition {record.spec.repetition}"
         machine = machines.setdefault(record.environment, len(machines) + 1)
-        cage, _ = cages.setdefault(_CAGE(record.isolation), (len(cages) + 1, record.isolation))
-        more = (
-            f"{_links(machine, cage)}{_hashes(record, view.mlflow.get(record.id))} "
-            f'<time>{time}</time>\n<p><code class="command">{command}</code>'
-        )
-        groups[group].append(_section(record, name, form, more))
+        isolation = isolations.setdefault(record.isolation, len(isolations) + 1)
+        origin = _origin(record, machine, isolation, view.mlflow.get(record.id))
+        groups[group].append(_section(record, name, form, origin))
     recorded = {record.id for record in view.runs}
-    versus = view.row.versus_reference
+    row, versus = view.row, view.row.versus_reference
     return page(
-        links,
-        cell_path(view.card.slug, view.row.method),
-        "cell.html",
+        site,
+        runs_path(view.card.slug, row.method),
+        "runs.html",
         card=view.card,
-        row=view.row,
+        row=row,
         study=view.study,
         form=form,
         recorded=recorded,
         trials=_trials(view.study, form, recorded),
         groups={name: (len(runs), Markup("".join(runs))) for name, runs in groups.items() if runs},
         machines=machines,
-        cages=list(cages.values()),
-        command=run_command(view.row.method, view.card.slug),
-        mean=span(form, view.row.tuned.mean, view.row.tuned.interval),
-        default_mean=span(form, view.row.defaults.mean, view.row.defaults.interval)
-        if view.row.defaults
-        else NONE,
+        isolations=isolations,
+        command=run_command(row.method, view.card.slug),
+        mean=span(form, row.tuned.mean, row.tuned.interval),
+        default_mean=span(form, row.defaults.mean, row.defaults.interval) if row.defaults else NONE,
         gain=span(form, versus.difference, versus.interval, "+") if versus else NONE,
         p=p_text(versus.p_adjusted) if versus else NONE,
-        verdict=verdict(verdict_word(view.row)),
+        verdict=verdict(verdict_word(row)),
         pictures=list(figures.of_cell(view).values()),
     )
 
 
 def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
-    """A row of the table of hyperparameters for each trial."""
+    """Rows of the table of hyperparameters, one for each trial."""
     rows = []
-    points = _escaped([_point(trial.hyperparameters) for trial in study.trials])
-    for trial, point in zip(study.trials, points, strict=True):
+    for trial in study.trials:
         run = trial.run_id
         link = f'<a href="#{run}"><code>{run}</code></a>' if run in recorded else "no record"
         start, tag = "<tr", ""
@@ -111,7 +93,7 @@ def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
         rows.append(
             f'{start}><th scope="row">{trial.number}{"" if trial.number else " defaults"}{tag}'
             f'<td class="n">{minus(form.number(trial.val))}<td>{human(trial.status)}'
-            f"<td><bdi>{point}</bdi><td>{link}\n"
+            f"<td>{said(_point(trial.hyperparameters))}<td>{link}\n"
         )
     return Markup("".join(rows))
 
@@ -121,30 +103,22 @@ def _point(hyperparameters: Mapping[str, Value]) -> str:
     return ", ".join([f"{name} {value}" for name, value in hyperparameters.items()]) or "none"
 
 
-def _escaped(texts: Iterable[str]) -> list[str]:
-    """Texts for a page: escaped together, as that takes long for each alone.
-
-    No plain text holds what ends them here.
-    """
-    together = "".join([f"{plain(text)}{_END}" for text in texts])
-    return str(escape(together)).split(_END)[:-1]
-
-
 def _names(view: CellView) -> dict[str, tuple[str, int]]:
-    """Group of each run that the study names, and the number of a trial."""
+    """(group, trial number) of each run that the study names, by id."""
     study = view.study
     found = {trial.run_id: ("Tuning", trial.number) for trial in study.trials}
     found |= {run: ("Defaults", 0) for run in study.default_runs}
     return found | {run: ("Tuned point", 0) for run in study.selected_runs}
 
 
-def _section(record: RunRecord, name: str, form: Format, more: str) -> str:
-    """One run: what it scored in a line, and the rest behind it."""
+def _section(record: RunRecord, name: str, form: Format, origin: str) -> str:
+    """One run: its scores in a line, everything else folded away."""
     usage = record.usage
     return (
         f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
         f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
-        f"\n<details><summary>More</summary>\n<p>{_usage(usage)}. {_checks(record.checks)}{more}\n"
+        "\n<details><summary>More</summary>\n"
+        f"<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
         f"{_curve(record.curve)}</details></section>\n"
     )
 
@@ -154,18 +128,12 @@ def _scores(record: RunRecord, form: Format) -> str:
     if result is None:
         message = f": {said(record.message)}" if record.message else ""
         return f"<b>{record.status.replace('_', ' ')}</b>{message}"
-    secondary = "".join([f", {_name(key)} {value:.6g}" for key, value in result.secondary.items()])
+    secondary = "".join([f", {said(key)} {value:.6g}" for key, value in result.secondary.items()])
     scores = (
         f"test <b>{form.number(result.test)}</b>, val {form.number(result.val)}, "
         f"last {form.number(result.test_last)}, oracle {form.number(result.test_oracle)}"
     )
     return minus(scores) + secondary
-
-
-@functools.lru_cache(maxsize=64)
-def _name(metric: str) -> str:
-    """Of a secondary metric: few names, said by every run."""
-    return str(said(metric))
 
 
 def _usage(usage: Usage) -> str:
@@ -176,23 +144,20 @@ def _usage(usage: Usage) -> str:
     )
 
 
-def _links(machine: int, cage: int) -> str:
-    """To what many runs share."""
+def _origin(record: RunRecord, machine: int, isolation: int, mlflow: str | None) -> str:
+    """Where and when a run was made, and the command that repeats it."""
+    weights = f" Weights <code>{record.weights_sha256}</code>." if record.weights_sha256 else ""
+    tracked = f" MLflow run <code>{escape(mlflow)}</code>." if mlflow else ""
     return (
         f'<a href="#machine{machine}">Machine {machine}</a>, '
-        f'<a href="#cage{cage}">isolation {cage}</a>.'
-    )
-
-
-def _hashes(record: RunRecord, mlflow: str | None) -> str:
-    weights = record.weights_sha256
-    return (f" Weights <code>{weights}</code>." if weights else "") + (
-        f" MLflow run <code>{escape(mlflow)}</code>." if mlflow else ""
+        f'<a href="#isolation{isolation}">isolation {isolation}</a>.{weights}{tracked} '
+        f"<time>{escape(plain(record.created_at))}</time>\n"
+        f'<p><code class="command">{escape(plain(record.reproduce))}</code>'
     )
 
 
 def _checks(checks: Checks | None) -> str:
-    """First loss as the method says and as the scorer finds it; how far the weights went."""
+    """First losses as trained and as scored, and how far the weights moved."""
     if checks is None:
         return ""
     return "".join(
@@ -207,24 +172,17 @@ def _checks(checks: Checks | None) -> str:
 
 
 def _curve(points: Sequence[CurvePoint]) -> str:
-    """The evaluation points as a table; end tags that HTML allows to leave out are left out."""
+    """The evaluation points as a table, without the end tags that HTML makes optional."""
     if not points:
         return ""
-    start, starts = "", any([point.start for point in points])
-    values: list[float | None] = []  # a row of _CELLS for each point
-    for p in points:
-        values += (p.batch, p.passes, p.seconds, p.train_loss, p.val, p.test)
-    if starts or None in values[3::6]:
-        start = '<th scope="col">start' if starts else ""
-        rows = "".join([_cells(point, starts) for point in points])
-    else:
-        # There are a million of them; "%" with the values of all takes half of the time.
-        rows = _CELLS * len(points) % (*values,)
-    return f"<table><caption>Curve</caption><thead><tr>{start}{_HEAD}<tbody>\n{rows}</table>\n"
+    starts = any(point.start for point in points)
+    head = "".join(f'<th scope="col">{name}' for name in (("start",) if starts else ()) + _CURVE)
+    rows = "".join([_curve_row(point, starts) for point in points])
+    return f"<table><caption>Curve</caption><thead><tr>{head}<tbody>\n{rows}</table>\n"
 
 
-def _cells(point: CurvePoint, starts: bool) -> str:
-    """A row of a curve that has several starts, or no training loss somewhere."""
+def _curve_row(point: CurvePoint, starts: bool) -> str:
+    """The row of one point; `starts`: the task has several starting points."""
     loss = NONE if point.train_loss is None else f"{point.train_loss:.5g}"
     return (
         f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"

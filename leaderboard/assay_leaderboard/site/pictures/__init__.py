@@ -1,13 +1,13 @@
 """Pictures as inline SVG: plain values in, a figure with caption and numbers out.
 
-No style attribute, no script, no font of its own: static/pictures.css gives colours and letters.
+Colours and fonts come from static/pictures.css: a picture has no style attribute and no script.
 The same values draw the same bytes. Where there is nothing to draw, a paragraph says why.
 
 Layers, each importing only from those below it:
 
-    lines, rows, scatter, matrices, landscapes
+    lines, intervals, scatter, matrices, landscapes
     frame
-    scales, svg
+    axes, svg
 """
 
 from assay_leaderboard.site.pictures.frame import Measure, standalone

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")]
-"""From which size on ticks are written with a prefix; thousands only from five digits on."""
+"""Size from which ticks get a prefix; thousands only from five digits on."""
 _TINY = 1e-250
-"""Smaller numbers and differences are drawn as this: their ratios would overflow."""
+"""Smaller numbers and differences are drawn as this, as their ratios would overflow."""
 _LOG_RATIO = 1000.0
 """Positive numbers spread further than this get a logarithmic axis where one is allowed."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Axis:
-    """A range of numbers with its title and ticks.
-
-    Only the same one is equal: what is drawn of it is kept by it.
-    """
+    """A range of numbers with its title and ticks."""
 
     title: str
     low: float
@@ -58,18 +54,13 @@ def linear(
         pad: share of the range left free at each end.
     """
     found = [float(value) for value in values]
-    return _linear(title, min(found), max(found), factor, n, pad)
-
-
-@functools.lru_cache(maxsize=256)
-def _linear(title: str, low: float, high: float, factor: float, n: int, pad: float) -> Axis:
-    """An axis from `low` to `high`; most methods of a task have the same passes and budgets."""
+    low, high = min(found), max(found)
     if high - low <= max(1e-9 * max(abs(low), abs(high)), _TINY):
         half = abs(high) * 0.05 if abs(high) > _TINY else 0.5
         low, high = low - half, high + half
     low, high = low - pad * (high - low), high + pad * (high - low)
     ticks = [tick / factor for tick in nice_ticks(low * factor, high * factor, n)]
-    return Axis(title, low, high, ticks, tick_texts((*[tick * factor for tick in ticks],)))
+    return Axis(title, low, high, ticks, tick_texts([tick * factor for tick in ticks]))
 
 
 def logarithmic(title: str, values: Iterable[float], *, n: int = 5) -> Axis:
@@ -114,12 +105,8 @@ def nice_ticks(low: float, high: float, n: int) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-@functools.lru_cache(maxsize=1024)
-def tick_texts(ticks: tuple[float, ...]) -> Sequence[str]:
-    """Labels of evenly spaced ticks: as many digits as they need, the same for all.
-
-    Most methods of a task have the same.
-    """
+def tick_texts(ticks: Sequence[float]) -> Sequence[str]:
+    """Labels of evenly spaced ticks: as many digits as they need, the same for all."""
     largest = max((abs(tick) for tick in ticks), default=0.0)
     if largest >= 1e15 or 0 < largest < 1e-3:
         return [_scientific(tick) for tick in ticks]
@@ -131,7 +118,7 @@ def tick_texts(ticks: tuple[float, ...]) -> Sequence[str]:
 
 
 def number_text(value: float) -> str:
-    """A whole number in full, others to four digits: what has no format of its own."""
+    """A number without a format of its own: whole ones in full, others to four digits."""
     whole = value == round(value) and abs(value) < 1e7
     return minus(f"{value:.0f}" if whole else f"{value:.4g}")
 

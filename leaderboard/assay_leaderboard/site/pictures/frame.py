@@ -1,19 +1,16 @@
-"""What every picture has: a frame with axes, a title, a caption and its numbers as a table."""
+"""What every picture has: axes, a title, a caption, and its numbers as a table."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from importlib import resources
-from itertools import chain
 from typing import Literal
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import Format, plain
+from assay_leaderboard.format import Format
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.site.pictures import axes, svg
 from assay_leaderboard.site.pictures.axes import Axis
@@ -129,13 +126,8 @@ class Plot:
 
 def horizontal(plot: Plot, y: float) -> str:
     """The horizontal axis of `plot` at height `y`, its title below."""
-    return _horizontal(plot.x, plot.left, plot.right, y)
-
-
-@functools.lru_cache(maxsize=256)
-def _horizontal(axis: Axis, left: float, right: float, y: float) -> str:
-    """An axis from `left` to `right`; most methods of a task have the same."""
-    places = axis.places(axis.ticks, left, right)
+    axis = plot.x
+    places = axis.places(axis.ticks, plot.left, plot.right)
     spots, shown, taken = [], [], -WIDTH
     for x, words in zip(places, axis.texts, strict=True):
         half = LETTER * len(words) / 2
@@ -143,21 +135,15 @@ def _horizontal(axis: Axis, left: float, right: float, y: float) -> str:
             spots.append((x, y + 16))
             shown.append(words)
             taken = x + half + 4
-    middle = (left + right) / 2
+    middle = (plot.left + plot.right) / 2
     half = LETTER * min(60, len(axis.title)) / 2
     middle = min(max(middle, half), WIDTH - half)
     return (
-        svg.rules([y], left, right, "base")
+        svg.rules([y], plot.left, plot.right, "base")
         + svg.ticks(places, y + 2, 2, "base")
         + svg.texts(spots, shown, "tick", "middle")
         + svg.text((middle, y + 33), svg.shortened(axis.title, 60), "axis", "middle")
     )
-
-
-_FIRST, _NEXT, _LINE = "\x1d", "\x1f", "\x1e"
-"""Behind the header of a row, between other cells, between rows: no plain text has one of them, so
-that a table can be escaped as a whole."""
-_TAGS = {_FIRST: "</th><td>", _NEXT: "</td><td>", _LINE: '</td></tr><tr><th scope="row">'}
 
 
 @dataclass(frozen=True)
@@ -171,15 +157,12 @@ class PictureTable:
     def html(self, caption: str) -> str:
         """A table with a caption and scopes."""
         head = "".join(f'<th scope="col">{svg.safe(column)}</th>' for column in self.columns)
-        rows = [*self.rows]
-        if not "".join(chain.from_iterable(rows)).isprintable():
-            rows = [[plain(cell) for cell in row] for row in rows]
-        lines = [f"{first}{_FIRST}{_NEXT.join(rest)}" for first, *rest in rows]
-        body = escape(_LINE.join(lines))
-        for mark, tags in _TAGS.items():
-            body = body.replace(mark, tags)
-        if lines:
-            body = f'<tr><th scope="row">{body}</td></tr>'
+        body = "".join(
+            f'<tr><th scope="row">{svg.safe(first)}</th>'
+            + "".join(f"<td>{svg.safe(cell)}</td>" for cell in rest)
+            + "</tr>"
+            for first, *rest in self.rows
+        )
         return (
             f"<table><caption>{svg.safe(caption)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -188,11 +171,11 @@ class PictureTable:
 
 @dataclass(frozen=True)
 class Words:
-    """What a picture says without being seen."""
+    """The texts of a picture."""
 
     title: str
     description: str
-    """What is to be seen, for those who do not see it."""
+    """What is to be seen, for screen readers."""
     caption: str
     """What is drawn and how it was computed, with n."""
 

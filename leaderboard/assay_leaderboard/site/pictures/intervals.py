@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import Format
+from assay_leaderboard.format import Format, rank_text
 from assay_leaderboard.schema.task_details import Sensitivity, TrialPoint
 from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import svg
@@ -81,7 +81,7 @@ def intervals(
         + (f"{about}{found.number(measure.margin)} {found.unit}".rstrip() + "." if about else ""),
     )
     rows = [
-        [one.name, _rank(one.rank), found.span(one.value, one.interval), str(one.n)]
+        [one.name, rank_text(one.rank), found.span(one.value, one.interval), str(one.n)]
         for one in estimates
     ]
     table = PictureTable(["method", "rank", f"{measure.title} [{measure.percent}]", "n"], rows)
@@ -175,12 +175,6 @@ def _estimate(plot: Plot, estimates: Sequence[Estimate], index: int) -> str:
 
 def _weight(one: Estimate, reference: str | None) -> str:
     return "strong" if one.name == reference else ""
-
-
-def _rank(rank: tuple[int, int] | None) -> str:
-    if rank is None:
-        return "-"
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}"
 
 
 def _scored(found: Sensitivity) -> list[TrialPoint]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ def budget_curves(
     span = measure.format.span
     cells = [[span(p.expected, p.interval) for p in points] for points in shown.values()]
     ks = sorted({p.k for points in full.values() for p in points})
-    x = _tried(tuple(ks))
+    x = _budget_axis(ks)
     words = Words(
         f"Tuning budget: expected test {measure.title}",
         _ends(series, measure.format.number),
@@ -359,9 +358,8 @@ def _doublings(k: int) -> float:
     return math.log2(k) if k > 0 else -1.0
 
 
-@functools.lru_cache(maxsize=64)
-def _tried(ks: tuple[int, ...]) -> Axis:
-    """The axis of budgets in doublings; most methods of a task have the same."""
+def _budget_axis(ks: Sequence[int]) -> Axis:
+    """The axis of tuning budgets, in doublings."""
     places = [_doublings(k) for k in ks]
     room = scales.linear("", places)
     names = [str(k) if k else "defaults" for k in ks]

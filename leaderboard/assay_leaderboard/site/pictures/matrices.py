@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from assay_leaderboard.format import p_text
 from assay_leaderboard.schema.board import CriticalDifference
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Verdict
@@ -87,7 +88,7 @@ def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure:
             f"{pair.a} against {pair.b}",
             pair.verdict,
             measure.format.span(pair.difference, pair.interval, "+"),
-            "-" if pair.p is None else f"{pair.p:.4f}",
+            p_text(pair.p),
             f"{pair.superiority:.2f}",
             str(pair.n),
         ]

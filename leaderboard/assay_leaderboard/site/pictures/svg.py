@@ -1,8 +1,7 @@
-"""Shapes as text: coordinates rounded to a tenth of a unit, styles by class alone."""
+"""SVG elements as text: coordinates to a tenth of a unit, styles by class only."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import chain
@@ -14,17 +13,16 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 N_STYLES = 8
-"""Series that are told apart by colour, dashes and marker; see pictures.css."""
+"""Number of series styles (colour, dashes, marker) in pictures.css."""
 _FAR = 2000.0
-"""Coordinates beyond the picture are cut here: some renderers calculate in single precision."""
+"""Coordinates are clipped here: some renderers calculate in single precision."""
 _ARM = 0.38
 _AT = 'x="%.1f" y="%.1f"'
 _BOX = f'{_AT} width="%.1f" height="%.1f"'
 
 
-@functools.lru_cache(maxsize=256)
 def coordinate(value: float) -> str:
-    """A size, of which there are few: `value` to a tenth of a unit, as short as possible."""
+    """A coordinate or size to a tenth of a unit, as short as possible."""
     return _placed("%.1f", (value,))
 
 
@@ -35,14 +33,18 @@ def pairs(points: Iterable[Point]) -> str:
 
 
 def _pairs(n: int) -> str:
-    """The form of `n` points."""
+    """The format string of `n` points."""
     return " ".join(["%.1f,%.1f"] * n)
 
 
 def _placed(form: str, values: tuple[float, ...]) -> str:
-    """A form filled with coordinates ("%.1f"), each as short as possible; it has no other numbers.
+    """Fill a format string with coordinates, each as short as possible.
 
-    All at once: a board has millions of coordinates.
+    All at once, as a large board has millions of them.
+
+    Args:
+        form: holds one "%.1f" per coordinate and no other numbers.
+        values: the coordinates.
     """
     text = form % values
     if "nan" in text or (values and not -_FAR <= min(values) <= max(values) <= _FAR):
@@ -101,7 +103,7 @@ def steps(points: Sequence[Point], style: str) -> str:
 
 
 def text(at: Point, words: str, style: str = "", anchor: Anchor = "start") -> str:
-    """Words; what is not plain text is escaped."""
+    """Words at a point, escaped."""
     return texts((at,), (words,), style, anchor)
 
 
@@ -116,25 +118,24 @@ def texts(
 
 
 def name(at: Point, words: str, limit: int, style: str = "", anchor: Anchor = "start") -> str:
-    """A name of at most `limit` characters; the whole name shows where the pointer rests."""
+    """A name cut to `limit` characters; the whole name is its tooltip."""
     short = shortened(words, limit)
     drawn = text(at, short, style, anchor)
     return drawn if short == words else f"<g>{hint(words)}{drawn}</g>"
 
 
 def hint(words: str) -> str:
-    """What shows where the pointer rests on the group that holds it."""
+    """The tooltip of the group that holds it."""
     return f"<title>{safe(words)}</title>"
 
 
-@functools.lru_cache(maxsize=1024)
 def safe(words: str) -> str:
-    """`words` as text of a page; most are said by the pictures of many methods."""
+    """`words` escaped, without characters that control the text around them."""
     return escape(plain(words))
 
 
 def shortened(words: str, limit: int) -> str:
-    """`words` in at most `limit` characters: the middle is left out, names differ at their ends."""
+    """`words` cut to `limit` characters in the middle, as names differ at their ends."""
     if len(words) <= limit:
         return words
     tail = (limit - 1) * 2 // 5

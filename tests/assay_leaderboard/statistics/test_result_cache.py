@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from assay_leaderboard.statistics.memo import ResultCache, Rows
+from assay_leaderboard.statistics.result_cache import ResultCache, Rows
 
 
-def asked(memo: ResultCache, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]:
+def asked(cache: ResultCache, keys: list[str], width: int = 2) -> tuple[Rows, list[int]]:
     """Rows of the keys' lengths, and the places that had to be made."""
     made: list[int] = []
 
@@ -15,15 +15,15 @@ def asked(memo: ResultCache, keys: list[str], width: int = 2) -> tuple[Rows, lis
         made.extend(places)
         return np.array([[len(keys[i])] * width for i in places], dtype=np.float64)
 
-    return memo.rows("lengths", width, keys, make), made
+    return cache.rows("lengths", width, keys, make), made
 
 
 def test_only_what_is_not_known_is_made(tmp_path: Path) -> None:
     first = ResultCache()
     rows, made = asked(first, ["a", "bbb"])
     assert (rows.tolist(), made) == ([[1, 1], [3, 3]], [0, 1])
-    first.save(tmp_path / "new" / "memo.npz")
-    again = ResultCache.load(tmp_path / "new" / "memo.npz")
+    first.save(tmp_path / "new" / "cache.npz")
+    again = ResultCache.load(tmp_path / "new" / "cache.npz")
     rows, made = asked(again, ["bbb", "cc", "a", "bbb"])
     assert (rows.tolist(), made) == ([[3, 3], [2, 2], [1, 1], [3, 3]], [1])
     assert asked(again, ["a"], width=3)[1] == [0]
@@ -34,8 +34,8 @@ def test_tables_of_one_file_do_not_mix(tmp_path: Path) -> None:
     for width in widths:
         asked(first, ["a", "bbb"], width)
     asked(first, [], 7)
-    first.save(tmp_path / "memo")
-    again = ResultCache.load(tmp_path / "memo")
+    first.save(tmp_path / "cache")
+    again = ResultCache.load(tmp_path / "cache")
     for width in widths:
         assert asked(again, ["bbb", "c"], width)[1] == [1]
         assert asked(again, ["bbb", "a"], width)[0].tolist() == [[3] * width, [1] * width]
@@ -53,9 +53,9 @@ def test_what_nobody_asked_for_is_forgotten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["absent", "cut", "other", "archive", "misshapen", "objects"])
 def test_a_file_that_is_no_memo_says_nothing(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "memo"
-    asked(memo := ResultCache(), ["a"])
-    memo.save(path)
+    path = tmp_path / "cache"
+    asked(cache := ResultCache(), ["a"])
+    cache.save(path)
     if damage == "absent":
         path.unlink()
     elif damage == "cut":

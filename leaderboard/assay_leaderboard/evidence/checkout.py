@@ -1,0 +1,37 @@
+"""The tasks and methods of this checkout, as evidence is read against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from assay.plugins import registry
+from assay.plugins.registry import MethodEntry, TaskEntry
+
+from assay_leaderboard.evidence.cells import Catalogue
+from assay_leaderboard.evidence.flags import FlagFinder
+
+
+def catalogue(tasks: Iterable[TaskEntry], methods: Iterable[MethodEntry]) -> Catalogue:
+    """The cards of these tasks and methods, and the hashes of their code.
+
+    Raises:
+        PluginError: the files of one of them cannot be read.
+    """
+    return Catalogue(
+        tasks={entry.card.slug: (entry.card, registry.task_ref(entry)) for entry in tasks},
+        methods={entry.card.slug: (entry.card, registry.method_ref(entry)) for entry in methods},
+    )
+
+
+def flag_finder(tasks: Iterable[TaskEntry], methods: Iterable[MethodEntry]) -> FlagFinder:
+    """Flags results on these tasks; `methods` are all submissions of the checkout.
+
+    Raises:
+        PluginError: the files of a method cannot be read.
+    """
+    entries = list(methods)
+    return FlagFinder(
+        cards={entry.card.slug: entry.card for entry in tasks},
+        sources={registry.method_ref(entry): entry.contents for entry in entries},
+        baselines=frozenset(entry.card.slug for entry in entries if entry.card.is_baseline),
+    )

@@ -1,0 +1,197 @@
+"""What can be asked of a folder of results: the library calls behind commands and Python's API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from assay import paths
+from assay.cards import SubmissionCard
+from assay.errors import AssayError, UnknownName
+from assay.plugins import registry
+from assay.records.store import Store
+from assay.ruleset import RULESET
+
+from assay_leaderboard.audit import false_positives
+from assay_leaderboard.audit import tasks as task_audit
+from assay_leaderboard.boards import board as boards
+from assay_leaderboard.boards import two_methods
+from assay_leaderboard.boards.task_comparisons import all_comparisons
+from assay_leaderboard.boards.task_details import reference_targets
+from assay_leaderboard.boards.task_records import from_folders
+from assay_leaderboard.claims import ledger
+from assay_leaderboard.claims.one_task import named_tasks
+from assay_leaderboard.evidence import checkout
+from assay_leaderboard.evidence.cells import Catalogue, Evidence
+from assay_leaderboard.evidence.results_folder import load_folder, open_folder, together
+from assay_leaderboard.schema.board import Basis, Board
+
+
+def board(
+    names: Collection[str],
+    results: Path,
+    *,
+    published: bool = False,
+    methods: Collection[str] = (),
+    basis: Basis = "tuned",
+    epoch: str | None = None,
+) -> Board:
+    """The board of the selected tasks.
+
+    Args:
+        names: tasks, families, tiers or patterns; all tasks if there are none.
+        results: folder of the user's results.
+        published: add the published results, which win where both have a record.
+        methods: show only these and the references; all if there are none.
+        basis: which repetitions are ranked.
+        epoch: take the repetitions that used this epoch's hidden seeds.
+
+    Raises:
+        UnknownName: there is no such task, method or epoch.
+        AssayError: there is no record to show, or the published log is broken.
+    """
+    catalogue, evidence = read(names, results, published=published, flagged=True)
+    _check_epoch(epoch, evidence)
+    evidence = replace(evidence, epoch=epoch)
+    _check_methods(methods, evidence)
+    made = boards.build(evidence, catalogue, list(catalogue.tasks), RULESET, basis)
+    return boards.only(made, list(methods)) if methods else made
+
+
+def compare(
+    a: str, b: str, names: Collection[str], results: Path, *, basis: Basis = "tuned"
+) -> two_methods.ComparisonReport:
+    """Two methods compared task by task. Arguments and errors are those of `board`."""
+    catalogue, evidence = read(names, results)
+    _check_methods([a, b], evidence)
+    return two_methods.compare(evidence, catalogue, (a, b), list(catalogue.tasks), RULESET, basis)
+
+
+def judge(methods: Collection[str], results: Path, *, published: bool = False) -> ledger.Ledger:
+    """The claims of `methods`, or of all submissions, held against the records.
+
+    Raises:
+        UnknownName: there is no such submission.
+        AssayError: none of the cards claims anything, or there is no record.
+    """
+    cards = _claiming(methods)
+    known = {slug: entry.card for slug, entry in registry.task_entries().items()}
+    named = {
+        slug
+        for card in cards.values()
+        for claim in card.claims
+        for slug in named_tasks(claim, known)
+    }
+    catalogue, evidence = read(sorted(named), results, published=published)
+    tasks, problems = all_comparisons(evidence, catalogue, RULESET)
+    return ledger.evaluate(tasks, cards, known, RULESET, problems)
+
+
+def audit(names: Collection[str], results: Path, *, published: bool = False) -> task_audit.Audit:
+    """How well tasks tell methods apart, and how often tests err. Arguments as of `board`."""
+    catalogue, _ = read(names, results, published=published, empty=True)
+    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
+    folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
+    known = {slug: from_folders(slug, folders, catalogue, RULESET) for slug in cards}
+    problems = [problem for found in known.values() for problem in found.problems]
+    scores = false_positives.control_runs(Store(results), catalogue, RULESET, problems)
+    return task_audit.audit(
+        [found.comparisons() for found in known.values() if found.cells],
+        cards.values(),
+        {slug: reference_targets(found) for slug, found in known.items()},
+        false_positives.control(scores, cards, RULESET),
+        RULESET,
+        problems,
+    )
+
+
+def read(
+    names: Collection[str],
+    results: Path,
+    *,
+    published: bool = False,
+    flagged: bool = False,
+    empty: bool = False,
+) -> tuple[Catalogue, Evidence]:
+    """The cards and code hashes of the selected tasks, and the evidence on them.
+
+    Args:
+        names: tasks, families, tiers or patterns; all tasks if there are none.
+        results: folder of the user's results.
+        published: add the published results, which win where both have a record.
+        flagged: flag suspicious results.
+        empty: there may be no record at all.
+
+    Raises:
+        UnknownName: a name matches no task.
+        AssayError: there is no record and `empty` is not set, or the published log is broken.
+    """
+    known = registry.task_entries()
+    selected = registry.select_tasks(names or known)
+    slugs = {entry.card.slug for entry in selected}
+    methods = registry.method_entries()
+    finder = checkout.flag_finder(selected, methods.values()) if flagged else None
+    evidence = load_folder(results, slugs, {*known, *slugs}, finder)
+    if published:
+        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder)
+        evidence = together(others, evidence)
+    if not evidence.studies and not evidence.past and not empty:
+        what = " for " + " ".join(names) if names else ""
+        unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
+        raise AssayError(
+            f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
+            f"or point --results or ASSAY_RESULTS at a folder that has some{unread}"
+        )
+    seen = {study.method.slug for study in evidence.studies}
+    seen |= {entry.card.reference for entry in selected}
+    shown = [entry for slug, entry in methods.items() if slug in seen]
+    return checkout.catalogue(selected, shown), evidence
+
+
+def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
+    """The cards of the named submissions, or of all, that claim something.
+
+    Raises:
+        UnknownName: there is no such submission.
+        AssayError: none of their cards claims anything.
+    """
+    known = {slug: entry.card for slug, entry in registry.method_entries().items()}
+    for name in names:
+        if name not in known:
+            raise UnknownName("method", name, known)
+    found = {slug: known[slug] for slug in sorted(names or known) if known[slug].claims}
+    if not found:
+        raise AssayError(
+            f"nothing is claimed on the card of {', '.join(names) or 'any method'}; "
+            "expected [[claims]] in its card.toml"
+        )
+    return found
+
+
+def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
+    """Check that there are results of this epoch, if one is given.
+
+    Raises:
+        UnknownName: there are none.
+    """
+    known = {study.epoch for study in evidence.studies if study.epoch is not None}
+    if epoch is not None and epoch not in known:
+        raise UnknownName("epoch with results here", epoch, known)
+
+
+def _check_methods(names: Collection[str], evidence: Evidence) -> None:
+    """Check that every method has a record here.
+
+    Raises:
+        UnknownName: there is no method of that name.
+        AssayError: it has no record on the selected tasks.
+    """
+    recorded = {study.method.slug for study in evidence.studies}
+    for name in names:
+        if name in recorded:
+            continue
+        known = {*registry.method_entries(), *recorded}
+        if name not in known:
+            raise UnknownName("method", name, known)
+        raise AssayError(f"no results of {name} here; make some with: assay run {name}")

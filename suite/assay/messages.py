@@ -1,0 +1,362 @@
+"""What the supervisor, its workers and its scorer say to each other: one JSON object a line.
+
+Whoever receives a message validates it. What a worker's child leaves in `outcome.json` is written
+by whatever ran there. Its sizes and numbers are bounded, but it may be false, and no score is taken
+from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from assay.cards import Access, Family
+from assay.records.schema import Hash, Mechanism, Purpose, Result
+from assay.space import Space, Value
+
+MAX_TEXT, MAX_ITEMS, MAX_COUNT, MAX_SECONDS = 20_000, 20_000, 2**53, 1e9
+
+Limit = Literal[
+    "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
+]
+"""What a run can be stopped at (sandbox.limits)."""
+CheckStatus = Literal["ok", "failed", "note"]
+"""Of a finding of `assay check`: passed, must be changed, or something to know."""
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Batch = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+def clip(text: str) -> str:
+    """The first MAX_TEXT characters of `text`, with "?" for what UTF-8 cannot encode."""
+    return text[:MAX_TEXT].encode(errors="replace").decode()
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# A worker, from its start on.
+
+
+class WorkerStart(_Message):
+    """The first line that a worker reads: its sandbox, and the folders in it."""
+
+    mechanism: Mechanism
+    inbox: Path
+    """Where the supervisor puts the files of one run."""
+    out: Path
+    """What a run can write to."""
+    results: int
+    """Descriptor of the folder for what a run left."""
+    expected: dict[str, bool | int | list[int] | list[str]]
+    """What a child must find when it looks around (sandbox.self_check.deviations)."""
+    readable: list[Path]
+    masked: list[Path]
+    """Folders below `readable` that nothing may be read from."""
+
+
+class Machine(_Message):
+    """A worker's first answer: the machine, without host name, user or path."""
+
+    python: str
+    torch: str
+    platform: str
+    cpu: str
+    cpu_flags_hash: str
+    gpus: Annotated[int, Field(ge=0)]
+
+
+class Ended(_Message):
+    """A worker's answer to every request: how its child ended, measured from outside."""
+
+    limit: Limit | None
+    """The limit that the child was stopped at."""
+    exit: int
+    """Exit code; -n for signal n."""
+    wall_seconds: Seconds
+    cpu_seconds: Annotated[float, Field(le=MAX_SECONDS)]
+    peak_bytes: Count
+    probe_hash: Hash | None
+    """Of what the child saw of its sandbox; None if it ended before it had looked."""
+    deviations: list[str]
+    """What was not as it should be in the sandbox; if anything, no plugin was loaded."""
+
+
+# Requests to a worker. Each is done in a child, whose answer lies in `outcome.json`.
+
+
+class _WorkerRequest(_Message):
+    seconds: Annotated[float, Field(gt=0)]
+    """Wall time after which the child is stopped."""
+    visible_gpu: int | None = None
+    """The one GPU that the child may use."""
+
+
+class WorkerSeeds(_Message):
+    """The seeds a worker may know: nothing that is scored depends on them."""
+
+    order: int
+    augment: int
+    method: int
+
+
+class Run(_WorkerRequest):
+    """Train a method on a task. Answer: `Outcome`."""
+
+    command: Literal["run"] = "run"
+    method: Path
+    task: Path
+    access: list[Access]
+    hyperparameters: dict[str, Value]
+    """The method's own."""
+    reference: dict[str, Value]
+    """Those of the task's reference optimizer."""
+    train: Path
+    starts: list[Path]
+    seeds: list[WorkerSeeds]
+    """One for each start."""
+
+
+class Describe(_WorkerRequest):
+    """List a method's hooks and search spaces. Answer: `Description` or `Refusal`."""
+
+    command: Literal["describe"] = "describe"
+    method: Path
+    families: list[Family]
+
+
+class Load(_WorkerRequest):
+    """Import a method for `assay check`. Answer: `Loaded` or `Refusal`."""
+
+    command: Literal["load"] = "load"
+    method: Path
+    families: list[Family]
+
+
+class _ProbeMethod(_WorkerRequest):
+    method: Path
+    family: Family
+    access: list[Access]
+    shared: Path
+    """Folder of the toys; findings are added to it."""
+
+
+class ProbeMethod(_ProbeMethod):
+    """Try a method out on a family's toy. Answer: `MethodProbed`."""
+
+    command: Literal["probe_method"] = "probe_method"
+    corners: bool
+    """Whether to try the ends of its search space too."""
+
+
+class ProbeResume(_ProbeMethod):
+    """Finish a run from the checkpoint that `ProbeMethod` left. Answer: `Done`."""
+
+    command: Literal["probe_resume"] = "probe_resume"
+    batches: list[Batch]
+    """Evaluation points after the checkpoint."""
+
+
+class ProbeTask(_WorkerRequest):
+    """Check a task without training. Answer: `TaskProbed`."""
+
+    command: Literal["probe_task"] = "probe_task"
+    task: Path
+    shared: Path
+    """Folder that findings are written to."""
+
+
+WorkerRequest = Annotated[
+    Run | Describe | Load | ProbeMethod | ProbeResume | ProbeTask, Field(discriminator="command")
+]
+WORKER_REQUEST: TypeAdapter[WorkerRequest] = TypeAdapter(WorkerRequest)
+
+
+# Answers of a worker's child: claims of whatever ran there.
+
+
+class SnapshotEntry(_Message):
+    """One snapshot that a run wrote."""
+
+    file: Annotated[str, Field(max_length=100)]
+    start: Annotated[int, Field(ge=0, le=MAX_ITEMS)]
+    batch: Batch
+    passes: Count
+    seconds: Seconds
+    """Training time so far."""
+    train_loss: float | None
+
+
+class TrainingUsage(_Message):
+    """What training used, as counted in the child."""
+
+    batches: Count = 0
+    passes: Count = 0
+    examples: Count = 0
+    train_seconds: Seconds = 0.0
+    optimizer_state_bytes: Count = 0
+
+
+class Outcome(_Message):
+    """How a run went, beside its snapshots."""
+
+    status: Literal["completed", "diverged", "failed"]
+    message: Text = ""
+    snapshots: Annotated[list[SnapshotEntry], Field(max_length=MAX_ITEMS)] = []
+    usage: TrainingUsage = TrainingUsage()
+    first_losses: Annotated[list[float | None], Field(max_length=MAX_ITEMS)] = []
+    """Loss of the first batch, per start; None where none was noted."""
+
+
+class Refusal(_Message):
+    """The plugin cannot be loaded, or what it declares is malformed."""
+
+    error: Text
+
+
+class Description(_Message):
+    """A method as data."""
+
+    hooks: list[Text]
+    spaces: dict[Family, Space]
+
+
+class Loaded(_Message):
+    """What `assay check` has to know of a method before it tries it out."""
+
+    hooks: list[Text]
+    space_problems: dict[Family, Text]
+    """What is wrong with its search space, by family."""
+    runnable: list[Family]
+    """Families in which every hyperparameter has a default."""
+    unknown_families: list[Text]
+    """Families it names hyperparameters for and that do not exist."""
+    keeps_state: bool
+    restores_state: bool
+
+
+class MethodProbed(_Message):
+    """The probe came to its end; its findings are in the shared folder."""
+
+    resume: Annotated[list[Batch], Field(max_length=MAX_ITEMS)] = []
+    """Evaluation points after the checkpoint it left; empty where resuming is not to be tried."""
+
+
+class TaskProbed(_Message):
+    """The probe came to its end; its findings are in the shared folder."""
+
+    null: float | None = None
+    """Mean test score of untrained weights; None where it could not be computed."""
+
+
+class Done(_Message):
+    """Nothing more to say."""
+
+
+class CheckBegun(_Message):
+    """A line of findings: a check begins. If its child died, the last such check is to blame."""
+
+    begun: Text
+
+
+class CheckFinding(_Message):
+    """A line of findings: what a check found."""
+
+    check: Text
+    status: CheckStatus
+    detail: Text
+
+
+FINDING: TypeAdapter[CheckBegun | CheckFinding] = TypeAdapter(CheckBegun | CheckFinding)
+
+
+# The scorer: trusted, it alone holds labels.
+
+
+class _Repetition(_Message):
+    task: Path
+    purpose: Purpose
+    repetition: Annotated[int, Field(ge=0)]
+    seed_root: str
+
+
+class Prepare(_Repetition):
+    """Make a repetition's problem. Answer: `Prepared`."""
+
+    command: Literal["prepare"] = "prepare"
+
+
+class Score(_Repetition):
+    """Score a run's snapshots. Answer: `Scored`."""
+
+    command: Literal["score"] = "score"
+    folder: Path
+    """Where the snapshots lie."""
+    snapshots: list[SnapshotEntry]
+    seeds: list[WorkerSeeds]
+    accelerator: Literal["cpu", "gpu"]
+
+
+class MakeToys(_Message):
+    """Draw the toys of `assay check`. Answer: `Done`."""
+
+    command: Literal["make_toys"] = "make_toys"
+    folder: Path
+    families: list[Family]
+    binary: bool
+    requires: dict[str, tuple[Value, ...]]
+
+
+class DescribeTask(_Message):
+    """Describe a task's reference optimizer. Answer: `TaskDescription`."""
+
+    command: Literal["describe_task"] = "describe_task"
+    task: Path
+
+
+ScorerRequest = Annotated[Prepare | Score | MakeToys | DescribeTask, Field(discriminator="command")]
+SCORER_REQUEST: TypeAdapter[ScorerRequest] = TypeAdapter(ScorerRequest)
+
+
+class Prepared(_Message):
+    """Files for the worker: training tensors and initial weights, nothing else."""
+
+    train: Path
+    starts: list[Path]
+
+
+class ScoredPoint(_Message):
+    """Scores of one snapshot; see records.schema.CurvePoint."""
+
+    val: float
+    test: float
+    x: float | None = None
+    y: float | None = None
+
+
+class Scored(_Message):
+    """Scores of a run, and what the scorer found for the detectors (records.schema.Checks)."""
+
+    result: Result
+    curve: list[ScoredPoint]
+    weights_sha256: Hash
+    reference_first_losses: list[float | None]
+    weight_distances: list[float | None]
+
+
+class TaskDescription(_Message):
+    """A task as data."""
+
+    reference: Space
+
+
+class ScorerError(_Message):
+    """Why the scorer did not do what it was asked for."""
+
+    error: str
+    kind: Literal["data", "task", "weights", "scorer"]
+    """What is at fault: missing data, the task, a run's weights, or the scorer itself."""

@@ -1,0 +1,157 @@
+"""`assay.run`, `board`, `compare`, `judge` and `Results`, without training anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import assay
+import pytest
+from assay.commands import run_many
+from assay.commands.run_many import Finished
+from assay.engine.pipeline import Progress
+from assay.engine.planning import RunRequest, chosen_pairs
+from assay.errors import AssayError, UnknownName
+from assay.plugins.registry import find_task
+
+COLUMNS = [
+    "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
+    "status", "val", "test", "seconds", "level", "epoch", "method_hash", "id",
+]  # fmt: skip
+
+
+@pytest.fixture
+def recorded(submission: Any) -> assay.Results:
+    """Results of `my_opt` on two tasks, as `assay.run` would return them."""
+    for task in ("digits_step", "beale"):
+        submission.record(task)
+    pairs = [(find_task(task), submission.method) for task in ("digits_step", "beale")]
+    return assay.Results(submission.store.root, pairs=pairs)
+
+
+def test_importing_it_is_quick() -> None:
+    program = (
+        "import time; t = time.process_time(); import assay; s = time.process_time() - t\n"
+        "import sys; print(s); print([n for n in sys.modules if n.startswith('assay.')])"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+            for _ in range(3)]  # fmt: skip
+    assert min(float(said.splitlines()[0]) for said in runs) < 0.1
+    assert runs[0].splitlines()[1] == "[]"
+
+
+def test_the_frame_has_one_row_a_run(recorded: assay.Results, submission: Any) -> None:
+    frame = recorded.frame()
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == len(list(submission.store.runs())) == len(set(frame["id"]))
+    assert set(frame["task"]) == {"digits_step", "beale"} and set(frame["method"]) == {"my_opt"}
+    tuning = frame[(frame["task"] == "beale") & (frame["purpose"] == "tuning")]
+    assert sorted(tuning["point"]) == [0, 1, 2, 3]
+    assert set(tuning.columns[frame.dtypes == "float64"]) == {"val", "test", "seconds"}
+    assert frame["hyperparameters"].map(lambda point: "lr" in point).all()
+
+
+def test_results_of_a_folder_hold_everything_in_it(recorded: assay.Results) -> None:
+    whole = assay.Results(recorded.folder)
+    assert len(whole.frame()) == len(recorded.frame())
+    assert (whole.tasks, whole.methods) == (["beale", "digits_step"], ["my_opt"])
+    assert len(assay.Results(recorded.folder / "none").frame()) == 0
+
+
+def test_runs_of_older_code_are_not_in_the_results_of_a_call(
+    recorded: assay.Results, submission: Any
+) -> None:
+    source = submission.folder / "method.py"
+    source.write_text(source.read_text() + "changed = 1\n")
+    pairs = [(find_task("beale"), submission.method)]
+    assert len(assay.Results(recorded.folder, pairs=pairs).frame()) == 0
+
+
+def test_results_show_a_board(recorded: assay.Results) -> None:
+    text, page = repr(recorded), recorded._repr_html_()
+    assert "runs of 1 method on 2 tasks in" in text.splitlines()[0]
+    assert "digits_step v1" in text and "beale v1" in text
+    assert page.count("<table>") >= 2 and "<td" in page and "my_opt" in page
+    one = recorded.board("beale")
+    assert [table.task for table in one.data.tasks] == ["beale"]
+    assert repr(one).startswith("beale v1")
+    assert repr(recorded.board("functions")) == repr(one)
+
+
+def test_a_comparison_and_its_errors(recorded: assay.Results) -> None:
+    report = recorded.compare("my_opt", "my_opt", "beale").data
+    assert [duel.task for duel in report.tasks] == ["beale"]
+    with pytest.raises(AssayError, match="no results of adam here"):
+        recorded.compare("my_opt", "adam")
+    with pytest.raises(UnknownName, match="Did you mean my_opt"):
+        assay.compare("my_op", "my_opt", results=recorded.folder)
+
+
+def test_claims_are_judged(recorded: assay.Results, submission: Any) -> None:
+    submission.record("digits_cnn")
+    ledger = assay.judge("diffgrad", results=recorded.folder).data
+    assert {row.method for row in ledger.rows} == {"diffgrad"}
+    with pytest.raises(UnknownName, match="Did you mean diffgrad"):
+        recorded.judge("difgrad")
+
+
+def test_unknown_names_are_told(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="no method is called 'adma'. Did you mean adam"):
+        assay.run("adma", "digits_cnn", results=tmp_path)
+    with pytest.raises(UnknownName, match="no task is called 'digits_cmn'"):
+        assay.run("adam", "digits_cmn", results=tmp_path)
+    with pytest.raises(UnknownName, match="no preset is called 'fast'"):
+        assay.run("adam", "digits_cnn", preset="fast", results=tmp_path)
+    with pytest.raises(AssayError, match="no results for beale in"):
+        assay.board("beale", results=tmp_path)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
+    """The requests of `assay.run`, which are not carried out."""
+    requests: list[RunRequest] = []
+
+    def execute(request: RunRequest, say: Any) -> Finished:
+        requests.append(request)
+        ended = Progress(total=0, interrupted=request.threads == 2)
+        return Finished(chosen_pairs(request, say), ended, "down" if request.mlflow else None)
+
+    monkeypatch.setattr(run_many, "execute", execute)
+    return requests
+
+
+class Unhurried(assay.Method):
+    """A method of this module."""
+
+
+def test_slugs_paths_and_classes_are_run_together(
+    asked: list[RunRequest], tmp_path: Path, submission: Any
+) -> None:
+    methods: list[Any] = ["sgd", submission.folder, Unhurried]
+    found = assay.run(methods, ["beale", "digits_c*"], preset="quick", results=tmp_path, workers=3)
+    (request,) = asked
+    assert request.methods == [
+        "sgd", str(submission.folder), str(tmp_path / "methods" / "unhurried.py")
+    ]  # fmt: skip
+    assert [task.card.slug for task in request.tasks] == ["digits_cnn", "beale"]
+    assert (request.preset, request.workers, request.as_json) == ("quick", 3, False)
+    assert "class Unhurried" in (tmp_path / "methods" / "unhurried.py").read_text()
+    assert found.problems == [] and len(found.frame()) == 0
+
+
+def test_ctrl_c_is_raised_and_says_that_records_stay(
+    asked: list[RunRequest], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match="what was finished is recorded in"):
+        assay.run("sgd", "beale", threads=2, results=tmp_path)
+
+
+def test_a_mirror_that_is_behind_is_told(
+    asked: list[RunRequest], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assay.run("sgd", "beale", results=tmp_path, mlflow="sqlite:///x")
+    assert "MLflow mirror incomplete (down)" in capsys.readouterr().err
+    assay.run("sgd", "beale", results=tmp_path, mlflow="sqlite:///x", progress=False)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,51 @@
+"""The notebook of the three jobs runs from its first cell to its last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from assay.paths import STARTERS
+
+NOTEBOOK = STARTERS / "three_jobs.ipynb"
+RUN = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1]))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"]), store_history=True).raise_error()
+        if shell.user_ns.get("_exit_code"):
+            raise SystemExit(f"a command failed: {cell['source']}")
+found = shell.user_ns["results"]
+print("RESULT", json.dumps([len(found.frame()), found.methods, found._repr_html_()[:5]]))
+"""
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "IPYTHONDIR": str(tmp_path / "ipython")}
+    environment.pop("ASSAY_RESULTS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(NOTEBOOK)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert json.loads(line.removeprefix("RESULT ")) == [24, ["my_method", "sgd"], "<div>"]
+    assert (tmp_path / "my-results" / "methods" / "my_method.py").is_file()
+
+
+def test_it_is_kept_without_outputs() -> None:
+    book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+    cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
