@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from assay.cards import FAMILIES
-from assay.commands.cards import show_card
+from assay.commands.cards import show
 from assay.plugins import registry
 
 Assay = Callable[..., Any]
@@ -56,11 +56,11 @@ def test_family_and_tier_narrow_tasks_and_the_methods_that_may_enter_them(assay:
 
 @pytest.mark.parametrize("name", [*TASKS, *METHODS])
 def test_every_card_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_card(name, as_json=False)
+    show(name, as_json=False)
     out = capsys.readouterr().out
     assert out.startswith(f"{name} (")
     assert max(map(len, out.splitlines())) <= 140
-    show_card(name, as_json=True)
+    show(name, as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown["card"]["slug"] == name
     assert Path(shown["path"]).exists()
@@ -105,7 +105,7 @@ def test_control_characters_of_a_card_do_not_reach_the_terminal(
     "modules",
     [
         "assay.commands.cards, assay.commands.new, assay.sandbox.launch, assay.engine.pool",
-        "assay.engine.mirror, assay.api.calls",
+        "assay.engine.mirror, assay.api.run",
         "assay.plugins.registry, assay.data, assay.method, assay.task, assay.records.schema",
         "assay.ruleset, assay.space, assay.identity, assay.untrusted.files, assay.errors",
         "assay.cli, assay_leaderboard.cli",
