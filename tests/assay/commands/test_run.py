@@ -68,7 +68,7 @@ def test_a_fixed_run_is_recorded_once_and_compared_on_request(
             made: RunRecord = super().run(*arguments)
             return made.model_copy(update={"weights_sha256": "0" * 64})
 
-    assert fixed.run(Other(), "lr=1.0", again=True) == 1
+    assert fixed.run(Other(share_diverged=0), "lr=1.0", again=True) == 1
     assert remark() == "DIFFERS from its record: weights"
     assert fixed.records() == [record]
 
