@@ -134,7 +134,7 @@ class FakePool:
     """What to raise, by the slug of a task."""
     broken: dict[str, str] = field(default_factory=dict)
     """With what message every run fails, by the slug of a method."""
-    diverges_below: float = 0.2
+    share_diverged: float = 0.2
     """Share of the runs that diverge."""
     ran: list[str] = field(default_factory=list)
     """Ids in the order of running."""
@@ -154,7 +154,7 @@ class FakePool:
         self.ran.append(spec.id)
         score = derive_seed("score", spec.id) / 2**63
         broken = self.broken.get(spec.method.slug)
-        status: Status = "diverged" if score < self.diverges_below else "completed"
+        status: Status = "diverged" if score < self.share_diverged else "completed"
         message = "" if status == "completed" else "the loss was not finite"
         if broken is not None:
             status, message = "failed", broken

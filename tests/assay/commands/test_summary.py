@@ -46,7 +46,7 @@ def run(
 def test_a_run_ends_with_the_scores_and_the_next_command(
     run: Run, fake_pool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(fake_pool(diverges_below=0)) == 0
+    assert run(fake_pool(share_diverged=0)) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == f"24 runs done; records in {tmp_path / 'r'}"
     assert out[1] == "mean test scores of the tuned methods, preliminary (--quick):"
@@ -88,5 +88,5 @@ def test_a_method_that_always_fails_says_so_at_once_and_at_the_end(
 def test_repetitions_that_diverge_are_counted_beside_the_mean(
     run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(fake_pool(diverges_below=1.0)) == 0
+    assert run(fake_pool(share_diverged=1.0)) == 0
     assert capsys.readouterr().out.count("no repetition completed") == 2

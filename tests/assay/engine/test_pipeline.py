@@ -188,7 +188,7 @@ def test_failing_defaults_stop_the_cell_and_no_other(
 
 
 def test_diverging_defaults_stop_nothing(fake_pool: Any, store: Store, cells: list[Cell]) -> None:
-    progress = run(fake_pool(diverges_below=1.0), store, cells[:1])
+    progress = run(fake_pool(share_diverged=1.0), store, cells[:1])
     assert (progress.done, progress.problems, progress.failures) == (12, [], {})
 
 
