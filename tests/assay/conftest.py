@@ -161,8 +161,14 @@ class FakePool:
         result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
         points = [
             CurvePoint(
-                batch=b, passes=b, example_passes=10 * b, seconds=0.1, train_loss=1.5,
-                val=score / b, test=score, start=0,
+                batch=b,
+                passes=b,
+                example_passes=10 * b,
+                seconds=0.1,
+                train_loss=1.5,
+                val=score / b,
+                test=score,
+                start=0,
             )  # fmt: skip
             for b in (1, 2)
         ]
@@ -261,8 +267,14 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         "result": Result(val=0.5, test=0.25, test_last=0.5, test_oracle=1.0, selected=0),
         "curve": [
             CurvePoint(
-                batch=1, passes=1, example_passes=2, seconds=0.5, train_loss=None, val=0.5,
-                test=0.25, start=0,
+                batch=1,
+                passes=1,
+                example_passes=2,
+                seconds=0.5,
+                train_loss=None,
+                val=0.5,
+                test=0.25,
+                start=0,
             )  # fmt: skip
         ],
         "usage": Usage(

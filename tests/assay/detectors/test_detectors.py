@@ -92,8 +92,14 @@ def run_of(
         result=Result(**(scores | result)),
         curve=[
             CurvePoint(
-                batch=b, passes=b, example_passes=2 * b, seconds=0.1, train_loss=1.0,
-                val=val * s, test=test * s, start=0,
+                batch=b,
+                passes=b,
+                example_passes=2 * b,
+                seconds=0.1,
+                train_loss=1.0,
+                val=val * s,
+                test=test * s,
+                start=0,
             )  # fmt: skip
             for b, s in zip(BATCHES, lift, strict=True)
         ],

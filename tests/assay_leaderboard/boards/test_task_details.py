@@ -291,7 +291,9 @@ HUGE = 10**400
 def test_hostile_numbers_stay_finite(made: Any, point: dict[str, Any]) -> None:
     """Records may hold any number that JSON can; a page may not."""
     study = made.studies[1]
-    usage = Usage(example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE)
+    usage = Usage(
+        example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE
+    )
     for run_id, sign in zip(study.selected_runs[:3], (1, -1, 1), strict=True):
         points = [replace(p, **point) for p in curve(0.2, 0.8)]
         run = made.runs[run_id]
