@@ -169,7 +169,7 @@ class FakePool:
                 val=score / b,
                 test=score,
                 start=0,
-            )  # fmt: skip
+            )
             for b in (1, 2)
         ]
         return RunRecord(
@@ -275,7 +275,7 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
                 val=0.5,
                 test=0.25,
                 start=0,
-            )  # fmt: skip
+            )
         ],
         "usage": Usage(
             batches=1, passes=1, examples=2, example_passes=2, train_seconds=0.1, wall_seconds=0.5

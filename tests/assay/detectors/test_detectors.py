@@ -100,7 +100,7 @@ def run_of(
                 val=val * s,
                 test=test * s,
                 start=0,
-            )  # fmt: skip
+            )
             for b, s in zip(BATCHES, lift, strict=True)
         ],
         usage=Usage(
