@@ -205,7 +205,7 @@ def test_a_run_that_sleeps_for_ever_is_stopped_and_not_recorded(
     progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
     (problem,) = progress.problems
     assert re.match(
-        r"sleeps on digits_mlp: stopped as it did not end: [\d.]+ s of CPU time used in " in "
+        r"sleeps on digits_mlp: stopped as it did not end: [\d.]+ s of CPU time used in "
         r"[\d.]+ s; nothing was recorded, the next command tries it again; no other point was tried",
         problem,
     )
