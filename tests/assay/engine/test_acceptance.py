@@ -206,7 +206,8 @@ def test_a_run_that_sleeps_for_ever_is_stopped_and_not_recorded(
     (problem,) = progress.problems
     assert re.match(
         r"sleeps on digits_mlp: stopped as it did not end: [\d.]+ s of CPU time used in "
-        r"[\d.]+ s; nothing was recorded, the next command tries it again; no other point was tried",
+        r"[\d.]+ s; nothing was recorded, the next command tries it again; "
+        r"no other point was tried",
         problem,
     )
     assert {record.spec.method.slug for record in store.runs()} == {"adamw"}
