@@ -21,7 +21,8 @@ from assay.plugins.registry import TaskEntry, folders
 from assay.records.schema import Compute
 
 Kind = Literal["method", "task"]
-N_WORKERS = 2
+N_WORKERS = 1
+"""A second one would cost more CPU time to start than an ordinary method takes to try out."""
 
 
 def check_all(

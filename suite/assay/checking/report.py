@@ -174,7 +174,7 @@ def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
 
 
 def printed(log: Path) -> str:
-    """The first lines of what a plugin printed, as plain text without escape codes; may be ""."""
+    """The first lines that a plugin printed, each once, without escape codes; "" if none."""
     try:
         with open_regular(log) as file:
             data = file.read(MAX_PRINTED_BYTES + 1)
@@ -182,6 +182,6 @@ def printed(log: Path) -> str:
         return ""
     text = _ESCAPE_CODE.sub("", data[:MAX_PRINTED_BYTES].decode(errors="replace"))
     lines = [plain_text(line).rstrip() for line in text.splitlines()]
-    lines = [line for line in lines if line]
+    lines = [line for line in dict.fromkeys(lines) if line]
     cut = len(data) > MAX_PRINTED_BYTES or len(lines) > MAX_PRINTED_LINES
     return "\n".join(lines[:MAX_PRINTED_LINES] + ["..."] * cut)

@@ -128,10 +128,12 @@ class Pool:
         """
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="answer-") as name:
             ended = self.ask_worker(request, Path(name))
-            if log is not None:
-                with contextlib.suppress(OSError):  # it has removed its log
-                    (Path(name) / "output.log").rename(log)
-            return read_answer(ended, Path(name), request.seconds, kind)
+            try:
+                return read_answer(ended, Path(name), request.seconds, kind)
+            finally:
+                if log is not None:
+                    with contextlib.suppress(OSError):  # it has removed its log
+                        (Path(name) / "output.log").rename(log)
 
     def audit(self, request: ProbeTask) -> TaskProbed:
         """Have a task checked by a worker of its own that finds data sets. Raises as `answer`.

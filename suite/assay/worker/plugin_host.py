@@ -6,7 +6,9 @@ the rest is for few requests.
 
 from __future__ import annotations
 
+import io
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +48,9 @@ def answer(request: WorkerRequest, folder: Path) -> BaseModel:
         request: what to do.
         folder: for the files that it leaves.
     """
+    if not isinstance(request, Run) and isinstance(sys.stdout, io.TextIOWrapper):
+        # `assay check` shows what is printed, in order, even if the process is killed.
+        sys.stdout.reconfigure(line_buffering=True)
     match request:
         case Run():
             return _run(request, folder)
