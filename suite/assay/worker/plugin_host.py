@@ -83,9 +83,13 @@ def _describe(request: Describe) -> Description | Refusal:
     from assay.errors import AssayError
     from assay.method import method_space, overridden_hooks
     from assay.plugins.loading import load_method
+    from assay.worker.hook_mistakes import hook_mistakes
 
     try:
         method = load_method(request.method)
+        fatal = [mistake.text for mistake in hook_mistakes(method, request.method) if mistake.fatal]
+        if fatal:  # every run would fail
+            return Refusal(error=clip("; ".join(fatal)))
         spaces = {family: method_space(method, family) for family in request.families}
         return Description(hooks=overridden_hooks(method), spaces=spaces)
     except AssayError as error:

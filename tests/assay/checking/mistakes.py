@@ -289,7 +289,7 @@ TRAINING = {
         while True:
             yield [0, 1]
 """,
-        r"sampler yielded list \(\[0, 1\]\), expected a tensor of shape \(n,\) and type torch.int64",
+        r"sampler yielded list \(\[0, 1\]\), expected a tensor of shape \(n,\) and type torch.int",
     ),
     "sampler yields floats": Mistake(
         """
