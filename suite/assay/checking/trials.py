@@ -104,7 +104,7 @@ def _toy_results(
 def _task_results(
     families: set[Family], tasks: Mapping[str, tuple[TaskEntry, Future[_Trial]]]
 ) -> Iterator[CheckResult]:
-    """The results on the tasks of `families`, and on how many the method fits."""
+    """The results on the tasks of `families`: problems, and on how many there are none."""
     n_tried, n_fit = 0, 0
     missing: list[CheckResult] = []
     for slug, (task, future) in tasks.items():
@@ -116,7 +116,7 @@ def _task_results(
             missing.append(note("tasks", f"not tried: {error}", slug))
             continue
         n_tried += 1
-        n_fit += not any(result.status == "failed" for result in trial.results)
+        n_fit += not trial.results
         yield from trial.results
         if trial.hung:
             yield note("tasks", "the other tasks were not tried: each would take as long again")

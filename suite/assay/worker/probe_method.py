@@ -119,7 +119,11 @@ def probe_task_fit(request: ProbeTaskFit) -> Done:
         toy = Toy(task, Problem(load_file(request.train), [load_file(request.starts[0])]))
         session = subject.session(toy, reference=request.reference)
         points: list[Point] = []
-        session.train_batches(N_FIT_BATCHES, points.append)
+        try:
+            session.train_batches(N_FIT_BATCHES, points.append)
+        except Diverged as error:  # a score like any other, and tuning may find better values
+            findings.add("tasks", "note", f"diverges with its defaults: {error}")
+            return Done()
         state = points[-1].state if points else session.take_point().state
         path = request.shared / "fit.safetensors"
         write_tensors(state, path)

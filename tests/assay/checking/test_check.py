@@ -89,6 +89,20 @@ class Mine(Method):
     assert only.detail == "ValueError: too many (method.py, line 11)"
 
 
+def test_diverging_on_a_task_is_a_note(pool: Pool, tmp_path: Path) -> None:
+    code = """
+class Mine(Method):
+    def compute_loss(self, outputs, batch):
+        loss = self.plan.loss(outputs, batch.targets)
+        return loss * float("nan") if self.plan.n_examples > 300 else loss
+"""
+    folder = submission(tmp_path, code, 'families = ["classification"]')
+    findings = list(check_method(pool, folder, [find_task("digits_mlp")]))
+    assert failures(findings) == {}
+    assert findings[-1].where == "digits_mlp"
+    assert findings[-1].detail.startswith("diverges with its defaults: the loss was not finite")
+
+
 def test_tasks_that_cannot_be_tried_are_named(pool: Pool, tmp_path: Path) -> None:
     folder = submission(tmp_path, "class Mine(Method): pass", 'families = ["classification"]')
     wanted = [find_task(slug) for slug in ("digits_mlp", "cifar10_resnet8", "rosenbrock")]
