@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from assay.cards import FAMILIES
-from assay.commands.cards import show_card
+from assay.commands.cards import show
 from assay.plugins import registry
 
 Assay = Callable[..., Any]
@@ -56,11 +56,11 @@ def test_family_and_tier_narrow_tasks_and_the_methods_that_may_enter_them(assay:
 
 @pytest.mark.parametrize("name", [*TASKS, *METHODS])
 def test_every_card_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_card(name, as_json=False)
+    show(name, as_json=False)
     out = capsys.readouterr().out
     assert out.startswith(f"{name} (")
     assert max(map(len, out.splitlines())) <= 140
-    show_card(name, as_json=True)
+    show(name, as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown["card"]["slug"] == name
     assert Path(shown["path"]).exists()
@@ -104,8 +104,8 @@ def test_control_characters_of_a_card_do_not_reach_the_terminal(
 @pytest.mark.parametrize(
     "modules",
     [
-        "assay.commands.cards, assay.commands.new, assay.sandbox.launch, assay.engine.pool",
-        "assay.engine.mirror, assay.api.calls",
+        "assay.commands.cards, assay.commands.card_text, assay.commands.new, assay.api.run",
+        "assay.sandbox.launch, assay.engine.pool, assay.engine.mirror",
         "assay.plugins.registry, assay.data, assay.method, assay.task, assay.records.schema",
         "assay.ruleset, assay.space, assay.identity, assay.untrusted.files, assay.errors",
         "assay.cli, assay_leaderboard.cli",
@@ -154,3 +154,16 @@ def test_a_reader_that_leaves_early_hears_no_complaint(tmp_path: Path) -> None:
     assert started.stderr.read() == b""
     started.stderr.close()
     started.wait(timeout=60)
+
+
+def test_help_imports_no_cards() -> None:
+    """`assay --help` answers at once: it imports commands, and nothing that they call."""
+    program = (
+        "import sys\n"
+        "from assay.cli import main\n"
+        "sys.argv = ['assay', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print(sorted({'pydantic', 'numpy', 'torch'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stderr.strip(), done.returncode) == ("[]", 0)
