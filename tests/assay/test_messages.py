@@ -35,7 +35,8 @@ from assay.ruleset import RULESET
 from pydantic import ValidationError
 
 SNAPSHOT = {
-    "file": "start0-1.safetensors", "start": 0, "batch": 1, "passes": 1, "seconds": 0.5,
+    "file": "start0-1.safetensors", "start": 0, "batch": 1, "passes": 1,
+    "example_passes": 32, "seconds": 0.5,
     "train_loss": None,
 }  # fmt: skip
 BAD_CLAIMS: dict[str, Any] = {
@@ -180,7 +181,7 @@ def test_numbers_arrive_as_they_were_sent() -> None:
     seeds = WorkerSeeds(order=2**63 - 1, augment=0, method=1)
     request = Run(
         method="m", task="t", access=[], hyperparameters=values, reference={}, train="x",
-        starts=[], seeds=[seeds], seconds=1,
+        starts=[], seeds=[seeds], seconds=1, cpu_seconds=1,
     )  # fmt: skip
     again = WORKER_REQUEST.validate_json(request.model_dump_json())
     assert again == request

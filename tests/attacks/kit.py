@@ -108,7 +108,9 @@ def forge(model: nn.Module, write: Callable[[Path, dict[str, Any]], None]) -> No
         name = f"start0-{batch}.safetensors"
         write(folder / name, state)
         entry = {"file": name, "start": 0, "batch": batch, "passes": batch, "seconds": 0.1}
-        entries.append({**entry, "train_loss": 1.0})
-    claim = {"status": "completed", "snapshots": entries, "usage": {"batches": batch}}
+        spent = batch * card.budget.batch_size
+        entries.append({**entry, "example_passes": spent, "train_loss": 1.0})
+    usage = {"batches": batch, "example_passes": spent}
+    claim = {"status": "completed", "snapshots": entries, "usage": usage}
     (folder / "outcome.json").write_text(json.dumps(claim))
     os._exit(0)
