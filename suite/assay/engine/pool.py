@@ -113,9 +113,7 @@ class Pool:
         """Do one run; see engine.runs.run."""
         return runs.run(job, reproduce, self)
 
-    def answer(
-        self, request: WorkerRequest, kind: type[Answer], log: Path | None = None
-    ) -> Answer:
+    def answer(self, request: WorkerRequest, kind: type[Answer], log: Path | None = None) -> Answer:
         """Have a request that is not a run done by a worker and return its answer, a `kind`.
 
         Args:
