@@ -111,6 +111,8 @@ class Run(_WorkerRequest):
     method: Path
     task: Path
     access: list[Access]
+    cpu_seconds: Annotated[float, Field(gt=0)]
+    """CPU seconds of all its processes together after which it is stopped."""
     hyperparameters: dict[str, Value]
     """The method's own."""
     reference: dict[str, Value]
