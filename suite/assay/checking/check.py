@@ -36,12 +36,14 @@ from assay.messages import (
     ProbeTaskFit,
     TaskDescription,
 )
+from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,
     find_method,
     folders,
     illegal,
+    installed_entries,
     method_entries,
     task_entries,
 )
@@ -99,6 +101,8 @@ def _resolve(name: str) -> list[tuple[Kind, Path]]:
         kinds: tuple[tuple[Kind, str], ...] = (("method", "submissions"), ("task", "tasks"))
         known = {kind: {path.name: path for path in folders(where)} for kind, where in kinds}
         found = [(kind, paths[name]) for kind, paths in known.items() if name in paths]
+        if not found and any(name in part for part in installed_entries({})):
+            found = [("method", Path(name))]
         if found:
             return found
         if not Path(name).is_dir():
@@ -126,34 +130,35 @@ def check_method(
 
     Args:
         pool: where its code runs.
-        path: the folder or the file.
+        path: the folder or the file; the slug of a method of an installed package.
         tasks: those to try it out on; default: every lite task that it may enter.
     """
     try:
         entry = find_method(str(path))
-        card, source = entry.card, entry.source
+        card = entry.card
         access = f", needs {', '.join(card.access)}" if card.access else ""
         yield fine("card", f"track {card.track}, {len(card.families)} families{access}")
         yield from _check_references(card)
         yield from _check_pairs(card)
+        if lacking := lacking_packages(card):
+            yield failed("packages", lacking)
     except CardError as error:
         yield from (failed("card", problem) for problem in error.problems)
-        card, source = _stand_in(path), path / "method.py"
+        entry = MethodEntry(_stand_in(path), path / "method.py")
     except AssayError as error:
         yield failed("card", str(error))
         if not (path / "method.py").is_file():
             return
-        card, source = _stand_in(path), path / "method.py"
-    runnable = yield from _check_code(pool, card, source)
+        entry = MethodEntry(_stand_in(path), path / "method.py")
+    runnable = yield from _check_code(pool, entry)
     if runnable:
         shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
         try:
-            families = {entry.card.family for entry in tasks} if tasks else set(runnable)
+            families = {task.card.family for task in tasks} if tasks else set(runnable)
             wanted = {name: sound for name, sound in runnable.items() if name in families}
-            yield from _check_on_toys(pool, card, source, shared, wanted)
-            yield from _check_on_tasks(
-                pool, card, source, shared, _enterable(card, list(wanted), tasks)
-            )
+            yield from _check_on_toys(pool, entry, shared, wanted)
+            enterable = _enterable(entry.card, list(wanted), tasks)
+            yield from _check_on_tasks(pool, entry, shared, enterable)
         finally:
             shutil.rmtree(shared, ignore_errors=True)
 
@@ -234,15 +239,19 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
     yield fine("tasks", "; ".join([entered, *different[:3], *more]))
 
 
-def _check_code(
-    pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[CheckResult, None, dict[Family, bool]]:
+def _check_code(pool: Pool, entry: MethodEntry) -> Generator[CheckResult, None, dict[Family, bool]]:
     """The code can be imported, overrides hooks of its track only, and declares valid spaces.
 
     Returns:
         The families in which the method can be tried; True where its search space is valid.
     """
-    request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
+    card, source = entry.card, entry.source
+    request = Load(
+        method=source,
+        entry_point=entry.entry_point,
+        families=card.families,
+        seconds=LOAD_SECONDS,
+    )
     try:
         loaded = pool.answer(request, Loaded)
     except Refused as error:
@@ -273,8 +282,9 @@ def _check_code(
 
 
 def _check_on_toys(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path, families: Mapping[Family, bool]
+    pool: Pool, entry: MethodEntry, shared: Path, families: Mapping[Family, bool]
 ) -> Iterator[CheckResult]:
+    card = entry.card
     toys = MakeToys(
         folder=shared, families=list(families), binary=card.binary_only, requires=card.requires
     )
@@ -286,7 +296,8 @@ def _check_on_toys(
     tried: list[str] = []
     for family, sound in families.items():
         common: dict[str, Any] = {
-            "method": source, "shared": shared, "family": family, "access": card.access,
+            "method": entry.source, "entry_point": entry.entry_point, "shared": shared,
+            "family": family, "access": card.access,
         }  # fmt: skip
         log, problem, hung = shared / family / "findings.jsonl", None, False
         try:
@@ -303,7 +314,7 @@ def _check_on_toys(
 
 
 def _check_on_tasks(
-    pool: Pool, card: SubmissionCard, source: Path, shared: Path, tasks: Sequence[TaskEntry]
+    pool: Pool, entry: MethodEntry, shared: Path, tasks: Sequence[TaskEntry]
 ) -> Iterator[CheckResult]:
     """A few batches of every task it may enter."""
     n_fit = 0
@@ -318,10 +329,11 @@ def _check_on_tasks(
             space = pool.ask_scorer(DescribeTask(task=task.folder), TaskDescription).reference
             files = pool.ask_scorer(Prepare(**repetition), Prepared)
             probe = ProbeTaskFit(
-                method=source,
+                method=entry.source,
+                entry_point=entry.entry_point,
                 shared=folder,
                 family=task.card.family,
-                access=[name for name in card.access if name in task.card.access],
+                access=[name for name in entry.card.access if name in task.card.access],
                 task=task.folder,
                 reference=space.defaults,
                 train=files.train,

@@ -142,6 +142,7 @@ def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
     own, reference = split_values(job.spec)
     return Run(
         method=job.method.source,
+        entry_point=job.method.entry_point,
         task=job.task.folder,
         access=sorted(set(job.method.card.access) & set(job.task.card.access)),
         seconds=job.task.card.budget.seconds,

@@ -80,7 +80,7 @@ def _describe(request: Describe) -> Description | Refusal:
     from assay.plugins.loading import load_method
 
     try:
-        method = load_method(request.method)
+        method = load_method(request.method, request.entry_point, request.packages)
         spaces = {family: method_space(method, family) for family in request.families}
         return Description(hooks=overridden_hooks(method), spaces=spaces)
     except AssayError as error:
@@ -129,7 +129,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
 
     device = torch.device("cuda" if request.visible_gpu is not None else "cpu")
     task = load_task(request.task)
-    method_class = load_method(request.method)
+    method_class = load_method(request.method, request.entry_point, request.packages)
     values = checked_values(
         hyperparameters_for(method_class, task.card.family), request.hyperparameters
     )

@@ -112,7 +112,7 @@ class ProbedMethod:
 def load(request: Load) -> Loaded | Refusal:
     """Import a method: the hooks it overrides and what is wrong with its search spaces."""
     try:
-        method = load_method(request.method)
+        method = load_method(request.method, request.entry_point, request.packages)
     except AssayError as error:
         return Refusal(error=clip(str(error)))
     problems: dict[Family, str] = {}
@@ -143,7 +143,7 @@ def _toy(folder: Path) -> Toy:
 
 
 def _subject(request: ProbeMethod | ProbeTaskFit) -> ProbedMethod:
-    method = load_method(request.method)
+    method = load_method(request.method, request.entry_point, request.packages)
     values = hyperparameters_for(method, request.family)()
     return ProbedMethod(method, request.method, frozenset(request.access), values)
 
