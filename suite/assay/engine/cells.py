@@ -13,7 +13,14 @@ from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX
 from assay.errors import AssayError
 from assay.messages import Description
-from assay.plugins.registry import MethodEntry, TaskEntry, method_argument, method_ref, task_ref
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    method_argument,
+    method_ref,
+    task_argument,
+    task_ref,
+)
 from assay.records.schema import (
     Compute,
     MethodRef,
@@ -106,7 +113,7 @@ class Cell:
 
     def reproduce(self, spec: RunSpec) -> str:
         """The command that repeats one run and compares the weights, given where we are now."""
-        return reproduce_command(method_argument(self.method), spec)
+        return reproduce_command(method_argument(self.method), spec, task_argument(self.task))
 
 
 def make_cells(

@@ -27,18 +27,31 @@ def code_files(folder: Path) -> list[Path]:
 
     Hidden files are left out, as are folders and pipes whose name ends in .py, and links that lead
     nowhere (an editor's lock on method.py is one called .#method.py).
+
+    Raises:
+        PluginError: the name of a file cannot be printed.
     """
-    return sorted(
+    found = sorted(
         path
         for path in folder.glob("*")
         if (path.suffix == ".py" or path.name == CARD)
         and not path.name.startswith(".")
         and path.is_file()
     )
+    for path in found:
+        if not path.name.isprintable():  # nor can half a character, of a name that is not UTF-8
+            raise PluginError(
+                f"{folder}: rename {path.name!a}; expected a name that can be printed"
+            )
+    return found
 
 
 def method_files(source: Path) -> dict[str, Path]:
-    """The files of a method by name: a single file, or its folder's code and declared data."""
+    """The files of a method by name: a single file, or its folder's code and declared data.
+
+    Raises:
+        PluginError: the name of a file cannot be printed.
+    """
     if not is_folder(source):
         return {source.name: source}
     folder = source.parent

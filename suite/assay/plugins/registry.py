@@ -234,8 +234,21 @@ def method_argument(entry: MethodEntry) -> str:
     known = method_entries().get(entry.card.slug)
     if known is not None and known.source == entry.source:
         return entry.card.slug
-    path = os.path.relpath(entry.source.parent if entry.is_folder else entry.source)
-    return path if path.startswith("..") else os.path.join(".", path)
+    return _from_here(entry.source.parent if entry.is_folder else entry.source)
+
+
+def task_argument(entry: TaskEntry) -> str:
+    """What `find_task` finds this task by: its slug, or its path from the current folder."""
+    known = task_entries().get(entry.card.slug)
+    if known is not None and known.folder == entry.folder:
+        return entry.card.slug
+    return _from_here(entry.folder)
+
+
+def _from_here(path: Path) -> str:
+    """A path from the current folder that cannot be taken for a slug or an option."""
+    found = os.path.relpath(path)
+    return found if found.startswith("..") else os.path.join(".", found)
 
 
 def find_task(name: str) -> TaskEntry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,46 @@ def test_a_setting_that_is_none_is_told_before_anything_runs(
     with pytest.raises(AssayError, match=says):
         fixed.run(pool, setting)
     assert pool.ran == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["./a folder/mine.py", "a folder/mine.py", "./a folder/in_folder", "in_folder", "../up.py",
+     "--odd.d/mine.py", "./sgd"],
+)  # fmt: skip
+def test_the_command_of_a_record_works_from_where_it_was_run(
+    assay: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_pool: Any,
+    make_cell: Any,
+    make_task: Any,
+    given: str,
+) -> None:
+    task = make_task()
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    path = Path(given)
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix:
+        path.write_text("x = 1\n")
+    else:
+        path.mkdir()
+        (path / "method.py").write_text("x = 1\n")
+        (path / "card.toml").write_text(f'slug = "{path.name}"\ntitle = "Mine"\n')
+
+    def cells(pairs: Any, pool: Any, preset: Any) -> list[Cell]:
+        return [make_cell(task, method, preset) for task, method in pairs]
+
+    monkeypatch.setattr(run_many, "Pool", lambda **_: fake_pool())
+    monkeypatch.setattr(run_one, "make_cells", cells)
+    options = ["--task", str(task.folder), "--set", "lr=0.5", "--repetition", "2"]
+    dash = given.startswith("-")
+    said = assay("run", *options, *(["--", given] if dash else [given]))
+    assert (said.code, said.err.count("Traceback")) == (0, 0), said.err
+    (record,) = Store(here / "assay-results").runs()
+    assert f"to repeat it: {record.reproduce}" in said.out
+    again = assay(*shlex.split(record.reproduce)[1:])
+    assert again.code == 0, again.err
+    assert "bit-identical to its record" in again.out
