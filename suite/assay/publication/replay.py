@@ -326,15 +326,16 @@ def _prepared(
 def command_note(record: RunRecord) -> str:
     """A remark if the command in a record is not its spec's, because people copy it; else empty."""
     slug = record.spec.method.slug
-    try:
-        name = shlex.split(record.reproduce)[2]  # after "assay run"
-    except (ValueError, IndexError):
-        name = slug
-    if name != slug and (Path(name).name not in (slug, f"{slug}.py") or name.startswith("-")):
-        name = slug
-    if record.reproduce == reproduce_command(name, record.spec):
-        return ""
     expected = reproduce_command(slug, record.spec)
+    try:
+        _, _, method, _, task = shlex.split(record.reproduce)[:5]  # assay run ... --task ...
+    except ValueError:
+        method, task = slug, record.spec.task.slug
+    named = Path(method).name in (slug, f"{slug}.py") and Path(task).name == record.spec.task.slug
+    if named and not (method.startswith("-") or task.startswith("-")):
+        given = reproduce_command(method, record.spec, task)  # quotes what a shell would act on
+        if record.reproduce == given:
+            return ""
     return f"the command it carries is not its spec's; expected: {expected}"
 
 
