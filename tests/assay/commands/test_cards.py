@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from assay.cards import FAMILIES
-from assay.commands.cards import show_card
+from assay.commands.cards import show
 from assay.plugins import registry
 
 Assay = Callable[..., Any]
@@ -56,11 +56,11 @@ def test_family_and_tier_narrow_tasks_and_the_methods_that_may_enter_them(assay:
 
 @pytest.mark.parametrize("name", [*TASKS, *METHODS])
 def test_every_card_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_card(name, as_json=False)
+    show(name, as_json=False)
     out = capsys.readouterr().out
     assert out.startswith(f"{name} (")
     assert max(map(len, out.splitlines())) <= 140
-    show_card(name, as_json=True)
+    show(name, as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown["card"]["slug"] == name
     assert Path(shown["path"]).exists()
@@ -154,3 +154,27 @@ def test_a_reader_that_leaves_early_hears_no_complaint(tmp_path: Path) -> None:
     assert started.stderr.read() == b""
     started.stderr.close()
     started.wait(timeout=60)
+
+
+def test_a_broken_entry_point_is_one_line_of_list(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "demo-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[assay.submissions]\nbroken = absent.module:X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.method_entries.cache_clear()
+    try:
+        said = assay("list", "methods")
+        assert (said.code, "sgd" in said.out) == (0, True)
+        assert said.err == (
+            "assay: installed method 'broken' (absent.module:X): "
+            "there is no module 'absent.module'\n"
+        )
+        said = assay("show", "broken")
+        assert said.code == 2
+        assert "there is no module 'absent.module'" in said.err
+        assert "Traceback" not in said.err
+    finally:
+        registry.method_entries.cache_clear()

@@ -151,3 +151,21 @@ def test_the_command_of_a_record_works_from_where_it_was_run(
     again = assay(*shlex.split(record.reproduce)[1:])
     assert again.code == 0, again.err
     assert "bit-identical to its record" in again.out
+
+
+def test_missing_packages_are_one_line_before_anything_starts(
+    assay: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_many, "Pool", None)  # nothing may start
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "method.py").write_text("")
+    card = 'slug = "mine"\ntitle = "Mine"\npackages = ["no-such-library>=2"]\n'
+    (folder / "card.toml").write_text(card)
+    for options in ([], ["--set", "lr=1"]):
+        said = assay("run", "./mine", "--task", "digits_step", *options)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.splitlines() == [
+            "assay: mine needs no-such-library>=2 (not installed): "
+            "pip install 'no-such-library>=2'"
+        ]
