@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,19 @@ def test_starters_and_attacks_are_there(site: Path, run: Run) -> None:
     plugins = {path.name for path in (ROOT / "tests" / "attacks" / "plugins").iterdir()}
     installed = site / "assay" / "bundled" / "tests" / "attacks" / "plugins"
     assert {path.name for path in installed.iterdir()} == plugins - {"__pycache__"}
+
+
+def test_an_editable_installation_copies_no_data(tmp_path: Path) -> None:
+    """A sandboxed method can read what lies in site-packages."""
+    program = (
+        "import sys; from hatchling.builders.wheel import WheelBuilder; "
+        "print(next(WheelBuilder(sys.argv[1]).build(directory=sys.argv[2], "
+        "versions=['editable'])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT), str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(done.stdout.strip()) as wheel:
+        (path,) = (name for name in wheel.namelist() if ".dist-info/" not in name)
+    assert path.endswith(".pth")

@@ -11,8 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api.calls import board, compare, judge, run
+    from assay.api.questions import board, compare, judge
     from assay.api.results import Results
+    from assay.api.run import run
     from assay.method import Batch, Calibration, Method, Plan, Step, TrainingSet
     from assay.space import Choice, Hyperparameters, IntUniform, LogInt, LogUniform, Uniform
     from assay.task import Problem, Scores, Seeds, Snapshot, Task, TaskLoss, Tensors
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    **dict.fromkeys(("board", "compare", "judge", "run"), "api.calls"),
+    **dict.fromkeys(("board", "compare", "judge"), "api.questions"),
+    "run": "api.run",
     "Results": "api.results",
     **dict.fromkeys(("Batch", "Calibration", "Method", "Plan", "Step", "TrainingSet"), "method"),
     **dict.fromkeys(

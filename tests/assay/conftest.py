@@ -131,6 +131,7 @@ class FakePool:
     epoch: Epoch | None = None
     fails: dict[str, Exception] = field(default_factory=dict)
     """What to raise, by the slug of a task."""
+    share_diverged: float = 0.2
     ran: list[str] = field(default_factory=list)
     """Ids in the order of running."""
     aborted: bool = False
@@ -148,7 +149,7 @@ class FakePool:
             raise self.fails[spec.task.slug]
         self.ran.append(spec.id)
         score = derive_seed("score", spec.id) / 2**63
-        diverged = score < 0.2
+        diverged = score < self.share_diverged
         result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
         points = [
             CurvePoint(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.engine.cells import Cell
+from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job, worker_seeds
@@ -17,7 +17,7 @@ from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
 from assay.errors import EpochError
 from assay.messages import Ended, WorkerRequest
 from assay.records.parsing import parse_record
-from assay.records.schema import Compute, RunSpec
+from assay.records.schema import RunSpec
 from assay.records.store import Store
 from pydantic import ValidationError
 
@@ -170,32 +170,29 @@ def test_an_epoch_repeats_what_public_tuning_selected(
         assert parse_record(record.model_dump_json(), type(record), "x") == record
 
 
-class Overheard(Pool):
-    """A pool that keeps what it says to workers and to the scorer."""
-
-    def ask_worker(self, request: WorkerRequest, folder: Path) -> Ended:
-        self.to_workers = [*getattr(self, "to_workers", []), request.model_dump_json()]
-        return super().ask_worker(request, folder)
-
-
 def test_a_worker_gets_seeds_and_never_their_root(
-    make_task: Any, make_method: Any, tmp_path: Path
+    pool: Pool, make_task: Any, make_method: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hidden repetitions are other problems than public ones, and repeat under the same root."""
     task = make_task()
     method = make_method("mine", "from assay import Method\n\n\nclass M(Method):\n    pass\n")
     root = "f" * 64
-    with Overheard(n_workers=1, compute=Compute(), epoch=Epoch("spring", root)) as pool:
-        from assay.engine.cells import make_cells
+    said: list[str] = []
+    ask_worker = pool.ask_worker
 
-        (cell,) = make_cells([(task, method)], pool, "quick")
-        assert cell.epoch == "spring"
-        hidden = cell.spec(cell.points[0], "repetition", 0)
-        public = hidden.model_copy(update={"epoch": None})
-        runs = [pool.run(Job(spec, task, method), "x") for spec in (hidden, public, hidden)]
-        said = pool.to_workers
-        with pytest.raises(EpochError, match="hidden seeds of the epoch autumn"):
-            pool.run(Job(hidden.model_copy(update={"epoch": "autumn"}), task, method), "x")
+    def overheard(request: WorkerRequest, folder: Path) -> Ended:
+        said.append(request.model_dump_json())
+        return ask_worker(request, folder)
+
+    monkeypatch.setattr(pool, "ask_worker", overheard)
+    monkeypatch.setattr(pool, "epoch", Epoch("spring", root))
+    (cell,) = make_cells([(task, method)], pool, "quick")
+    assert cell.epoch == "spring"
+    hidden = cell.spec(cell.points[0], "repetition", 0)
+    public = hidden.model_copy(update={"epoch": None})
+    runs = [pool.run(Job(spec, task, method), "x") for spec in (hidden, public, hidden)]
+    with pytest.raises(EpochError, match="hidden seeds of the epoch autumn"):
+        pool.run(Job(hidden.model_copy(update={"epoch": "autumn"}), task, method), "x")
     assert [run.status for run in runs] == ["completed"] * 3
     assert runs[0].weights_sha256 == runs[2].weights_sha256 != runs[1].weights_sha256
     assert len(said) == 4

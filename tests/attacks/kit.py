@@ -80,7 +80,7 @@ def caller(name: str) -> dict[str, Any]:
 
 def below(folder: str, *, n_bytes: int = 4096, n_files: int = 20_000) -> bytes:
     """The beginnings of the files below a folder."""
-    found, count = b"", 0
+    found, count = bytearray(), 0  # where /tmp holds a checkout these are 80 MB
     for path in Path(folder).rglob("*"):
         count += 1
         if count > n_files:
@@ -91,7 +91,7 @@ def below(folder: str, *, n_bytes: int = 4096, n_files: int = 20_000) -> bytes:
                     found += file.read(n_bytes)
         except OSError:
             continue
-    return found
+    return bytes(found)
 
 
 def forge(model: nn.Module, write: Callable[[Path, dict[str, Any]], None]) -> None:

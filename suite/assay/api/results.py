@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.api.class_source import slug_of
+from assay.api.questions import board, compare, judge, results_folder
 from assay.errors import AssayError
 from assay.identity import canonical_json
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
@@ -29,11 +28,6 @@ COLUMNS = (
     "status", "val", "test", "seconds", "level", "epoch", "method_hash", "id",
 )  # fmt: skip
 Refs = tuple[TaskRef, MethodRef]
-
-
-def results_folder(given: str | Path | None) -> Path:
-    """The folder given, else `$ASSAY_RESULTS`, else `assay-results` here."""
-    return Path(given or os.environ.get("ASSAY_RESULTS") or "assay-results")
 
 
 class Results:
@@ -97,8 +91,6 @@ class Results:
         published: bool = False,
     ) -> Answer[Board]:
         """The board of these tasks and methods; see `assay.board`."""
-        from assay.api.calls import board
-
         methods = sorted({method for _, method in self._pairs}) if self._pairs else []
         return board(
             self._names(task_or_family),
@@ -117,15 +109,11 @@ class Results:
         defaults: bool = False,
     ) -> Answer[ComparisonReport]:
         """Two methods, task by task; see `assay.compare`."""
-        from assay.api.calls import compare
-
         names = self._names(task_or_family)
         return compare(a, b, names, results=self.folder, defaults=defaults)
 
     def judge(self, *methods: str, published: bool = False) -> Answer[Ledger]:
         """What cards claim, held against these records; see `assay.judge`."""
-        from assay.api.calls import judge
-
         return judge(*methods, results=self.folder, published=published)
 
     def _names(self, given: str | Sequence[str] | None) -> list[str]:
@@ -223,8 +211,3 @@ def _row(record: RunRecord, points: Mapping[tuple[TaskRef, MethodRef, str], int]
         spec.method.code_hash[:8],
         record.id,
     ]
-
-
-def method_name(method: str | Path | type) -> str:
-    """The slug of a method given as a class; a name as it is."""
-    return slug_of(method) if isinstance(method, type) else str(method)

@@ -66,6 +66,7 @@ class Pool:
         )
         self.workers: list[WorkerClient] = []
         self._scorer: ScorerClient | None = None
+        self._auditor: WorkerClient | None = None
         self._idle: queue.SimpleQueue[WorkerClient] = queue.SimpleQueue()
         self._closed = False
         self._n_started = 0
@@ -95,8 +96,9 @@ class Pool:
         self._closed = True
         for worker in self.workers:
             worker.close()
-        if self._scorer is not None:
-            self._scorer.close()
+        for other in (self._scorer, self._auditor):
+            if other is not None:
+                other.close()
         self._launcher.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -123,20 +125,27 @@ class Pool:
             return read_answer(ended, Path(name), request.seconds, kind)
 
     def audit(self, request: ProbeTask) -> TaskProbed:
-        """Have a task checked by a worker of its own that finds data sets. Raises as `answer`.
+        """Have a task checked by the one worker that finds data sets. Raises as `answer`.
 
-        It stands in no sandbox, like the scorer, which will import the same file.
+        It stands in no sandbox, like the scorer, which will import the same file. The first call
+        starts it: a start takes as long as most checks.
         """
-        box = mechanisms.Box(self.folder / "auditor")
-        auditor = WorkerClient(box, "subprocess", self.compute, self._log, with_data=True)
         try:
-            auditor.wait_ready()
+            if self._auditor is None:
+                box = mechanisms.Box(self.folder / f"auditor{self._n_started}")
+                self._n_started += 1
+                self._auditor = WorkerClient(
+                    box, "subprocess", self.compute, self._log, with_data=True
+                )
+                self._auditor.wait_ready()
             with tempfile.TemporaryDirectory(dir=self.folder, prefix="audit-") as name:
-                ended = auditor.do(request, Path(name), request.seconds + GRACE_SECONDS)
+                ended = self._auditor.do(request, Path(name), request.seconds + GRACE_SECONDS)
                 return read_answer(ended, Path(name), request.seconds, TaskProbed)
-        finally:
-            auditor.close()
-            shutil.rmtree(box.root)
+        except WorkerError:
+            if self._auditor is not None:
+                self._auditor.close()
+                self._auditor = None
+            raise
 
     def ask_scorer(self, request: ScorerRequest, kind: type[Answer]) -> Answer:
         """Have a request done by the scorer; see ScorerClient.ask."""

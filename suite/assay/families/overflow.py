@@ -63,4 +63,5 @@ def _largest(values: Tensor, from_axis: int = 0) -> Tensor:
     axes = tuple(range(from_axis, values.dim()))
     if not axes:
         return values.abs()
-    return torch.linalg.vector_norm(values, torch.inf, dim=axes)
+    largest: Tensor = torch.linalg.vector_norm(values, torch.inf, dim=axes)
+    return largest

@@ -224,6 +224,8 @@ def find_method(name: str) -> MethodEntry:
         return MethodEntry(read_card(path / "card.toml", SubmissionCard), path / "method.py")
     if not path.is_file():
         raise PluginError(f"{name}: no such file or folder; expected a folder or a .py file")
+    if path.suffix != ".py":
+        raise PluginError(f"{name}: is no Python file; expected a folder or a .py file")
     if path.name == "method.py" and (path.parent / "card.toml").is_file():
         return find_method(str(path.parent))
     return MethodEntry(card_of_file(path), path)

@@ -104,8 +104,8 @@ def test_control_characters_of_a_card_do_not_reach_the_terminal(
 @pytest.mark.parametrize(
     "modules",
     [
-        "assay.commands.cards, assay.commands.new, assay.sandbox.launch, assay.engine.pool",
-        "assay.engine.mirror, assay.api.calls",
+        "assay.commands.cards, assay.commands.card_text, assay.commands.new, assay.api.run",
+        "assay.sandbox.launch, assay.engine.pool, assay.engine.mirror",
         "assay.plugins.registry, assay.data, assay.method, assay.task, assay.records.schema",
         "assay.ruleset, assay.space, assay.identity, assay.untrusted.files, assay.errors",
         "assay.cli, assay_leaderboard.cli",
@@ -178,3 +178,16 @@ def test_a_broken_entry_point_is_one_line_of_list(
         assert "Traceback" not in said.err
     finally:
         registry.method_entries.cache_clear()
+
+
+def test_help_imports_no_cards() -> None:
+    """`assay --help` answers at once: it imports commands, and nothing that they call."""
+    program = (
+        "import sys\n"
+        "from assay.cli import main\n"
+        "sys.argv = ['assay', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print(sorted({'pydantic', 'numpy', 'torch'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stderr.strip(), done.returncode) == ("[]", 0)

@@ -150,6 +150,13 @@ def test_did_you_mean(line: str, expected: str, assay: Assay) -> None:
     assert expected in assay(*line.split()).err
 
 
+def test_a_file_that_is_no_python_is_no_method(assay: Assay, tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    said = assay("show", "./notes")
+    assert (said.code, said.out) == (2, "")
+    assert "./notes: is no Python file; expected a folder or a .py file" in said.err
+
+
 def test_all_problems_with_names_come_at_once(assay: Assay) -> None:
     err = assay("run", "adma", "./no.py", "--task", "digits_cnn").err
     assert "adma" in err and "no.py" in err

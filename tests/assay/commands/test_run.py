@@ -53,12 +53,12 @@ def test_a_fixed_run_is_recorded_once_and_compared_on_request(
     def remark() -> str:
         return str(json.loads(capsys.readouterr().out)["remark"])
 
-    assert fixed.run(fake_pool(), "lr=1", again=True) == 0
+    assert fixed.run(fake_pool(share_diverged=0), "lr=1", again=True) == 0
     assert remark() == "new"
     (record,) = fixed.records()
     assert record.spec.hyperparameters == {"lr": 1.0, "nesterov": True}
     assert (record.spec.purpose, record.spec.repetition) == ("repetition", 3)
-    pool = fake_pool()
+    pool = fake_pool(share_diverged=0)
     assert fixed.run(pool, "lr=1.0") == 0
     assert (remark(), pool.ran) == ("recorded before", [])
     assert fixed.run(pool, "lr=1.0", again=True) == 0
@@ -69,7 +69,7 @@ def test_a_fixed_run_is_recorded_once_and_compared_on_request(
             made: RunRecord = super().run(*arguments)
             return made.model_copy(update={"weights_sha256": "0" * 64})
 
-    assert fixed.run(Other(), "lr=1.0", again=True) == 1
+    assert fixed.run(Other(share_diverged=0), "lr=1.0", again=True) == 1
     assert remark() == "DIFFERS from its record: weights"
     assert fixed.records() == [record]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay import paths
 from assay.publication import replay as replaying
 from assay.publication.replay import Replay
 from assay.records.store import Store
@@ -77,6 +78,7 @@ def test_bad_input_is_one_message(
     assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
     monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "epochs"))
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "published")  # a search would read them all
     said = assay(*arguments)
     assert said.code == 2
     assert says in said.err

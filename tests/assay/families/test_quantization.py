@@ -379,7 +379,7 @@ def test_export_fits_the_layout_and_scores(slug: str, problem: Problem) -> None:
     scores = task.score(
         problem, [[Snapshot(batch=40, passes=40, example_passes=1280, state=state)]]
     )
-    # Three times chance: two bits gave 0.57 to 0.78 over 20 seeds, on every CPU tried.
+    # Three times chance: two bits gave 0.57 to 0.78 over 20 seeds of `trained`.
     assert scores.test > 0.3
     own = model.eval()(problem.sealed["test_inputs"]).argmax(1) == problem.sealed["test_targets"]
     assert scores.test == pytest.approx(float(own.double().mean()), abs=0.005)

@@ -11,8 +11,8 @@ from assay.plugins.registry import _shared_code, find_task, task_ref
 CLASSIFICATION = {
     "families/classification.py",
     "families/metrics.py",
-    "families/overflow.py",
     "models.py",
+    "families/overflow.py",
 }
 
 

@@ -91,7 +91,7 @@ found = {
         "bin", "dev", "etc", "in", "lib", "lib32", "lib64", "libx32", "out", "proc", "tmp", "usr",
         *(path.parts[1] for path in bubblewrap.readable()),
     }  # fmt: skip
-    assert found["home"] == "/out"
+    assert found["home"] == str(bubblewrap.scratch())
     assert len(found["processes"]) == 2  # the worker and this
     assert found["descriptors"] == 4  # three streams, and the one that lists
     assert found["user"] == [65534, 65534, "assay"]
@@ -150,25 +150,28 @@ for name, arguments in {
 
 @needs_bubblewrap
 def test_nothing_passes_from_one_run_to_the_next(pool: Pool, tmp_path: Path) -> None:
-    leave = """
+    own = bubblewrap.scratch()
+    leave = f"""
 import os, subprocess, sys
-places = ["/out/kept", "/tmp/kept", "/dev/shm/kept", "/out/run/kept"]
+places = ["{own}/kept", "{own}/tmp/kept", "/tmp/left", "/dev/shm/kept", "{own}/run/kept"]
 for place in places:
     open(place, "w").write("x")
-os.makedirs("/out/" + "deep/" * 200)
-os.chmod("/out/deep", 0)
+os.makedirs("{own}/" + "deep/" * 200)
+os.chmod("{own}/deep", 0)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
 found = 1
 """
-    look = """
+    look = f"""
 import os
-found = [sorted(os.listdir(place)) for place in ("/out", "/tmp", "/dev/shm", "/out/run")]
+places = ["{own}", "{own}/tmp", "/dev/shm", "{own}/run"]
+found = [sorted(os.listdir(place)) for place in places]
 found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
 """
     for _ in range(pool.n_workers):  # workers take turns
         assert seen(pool, tmp_path, leave) == 1
+    top = sorted(["run", "tmp", *(path.name for path in bubblewrap.islands())])
     for _ in range(pool.n_workers):
-        assert seen(pool, tmp_path, look) == [["run", "tmp"], [], [], ["output.log"], 2]
+        assert seen(pool, tmp_path, look) == [top, [], [], ["output.log"], 2]
 
 
 ASKED = """
@@ -240,8 +243,9 @@ found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
         first, second = (told(line) for line in done.stdout.splitlines() if "FOUND" in line)
         worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
         assert worked == attempts[:2]
+        beside = [path.name for path in bubblewrap.islands()]  # where this environment lies so too
         assert second == [
-            sorted(["run", "tmp", place.name]), [], ["code", "venv"], ["assay"], [],
+            sorted(["run", "tmp", place.name, *beside]), [], ["code", "venv"], ["assay"], [],
             limits.LIMITS.disk_bytes,
         ]  # fmt: skip
 

@@ -325,7 +325,7 @@ main()
 
 
 def kept_tasks() -> set[Path]:
-    return set(Path(os.environ["ASSAY_CACHE"]).glob("site/*/task-*/*/part.json"))
+    return set(Path(os.environ["ASSAY_CACHE"]).glob("site/*/task-*/[!.]*/part.json"))
 
 
 @pytest.mark.parametrize("tell", [os.killpg, os.kill], ids=["the group", "the parent alone"])

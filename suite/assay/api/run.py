@@ -1,28 +1,22 @@
-"""`assay.run`, `assay.board`, `assay.compare` and `assay.judge`: the commands as functions."""
+"""`assay.run`: what `assay run` does, as a function."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from assay.api.answers import Answer
 from assay.api.class_source import write_method
-from assay.api.results import Results, method_name, results_folder
+from assay.api.questions import Names, listed, results_folder
+from assay.api.results import Results
 from assay.errors import UnknownName
 from assay.method import Method
-
-if TYPE_CHECKING:
-    from assay_leaderboard.boards.two_methods import ComparisonReport
-    from assay_leaderboard.claims.ledger import Ledger
-    from assay_leaderboard.schema.board import Basis, Board
 
 PRESETS = ("quick", "full")
 METHODS = "methods"
 """Folder, in that of the results, of the files made of classes."""
 AnyMethod: TypeAlias = str | Path | type[Method]
-Names: TypeAlias = str | Path | Sequence[str | Path]
 
 
 def run(
@@ -76,7 +70,7 @@ def run(
     chosen = [methods] if isinstance(methods, str | Path | type) else list(methods)
     request = RunRequest(
         methods=[_name_of(method, folder) for method in chosen],
-        tasks=select_tasks(_names(tasks)),
+        tasks=select_tasks(listed(tasks)),
         preset=preset,
         workers=workers,
         threads=threads,
@@ -98,98 +92,8 @@ def run(
     return Results(folder, pairs=finished.pairs, problems=finished.progress.problems)
 
 
-def board(
-    tasks: Names = (),
-    *,
-    results: str | Path | None = None,
-    methods: Iterable[str | type] = (),
-    defaults: bool = False,
-    published: bool = False,
-    epoch: str | None = None,
-) -> Answer[Board]:
-    """The leaderboard of a folder of results, as `assay board` shows it.
-
-    Args:
-        tasks: slugs, globs, families, tiers or paths; all tasks if none is given.
-        results: folder of the records; default: `$ASSAY_RESULTS`, or `assay-results` here.
-        methods: show only these and the references.
-        defaults: rank the untuned defaults instead of the tuned point.
-        published: show the published results too.
-        epoch: show the repetitions that used this epoch's hidden seeds.
-
-    Raises:
-        AssayError: a name is not known, or there is no record to show.
-    """
-    from assay_leaderboard import queries
-    from assay_leaderboard.terminal.board import show_board
-
-    made = queries.board(
-        _names(tasks),
-        results_folder(results),
-        published=published,
-        methods=[method_name(method) for method in methods],
-        basis=_basis(defaults),
-        epoch=epoch,
-    )
-    return Answer(made, show_board)
-
-
-def compare(
-    a: str | type,
-    b: str | type,
-    tasks: Names = (),
-    *,
-    results: str | Path | None = None,
-    defaults: bool = False,
-) -> Answer[ComparisonReport]:
-    """Two methods, task by task: paired difference, interval, p, verdict, as `assay compare`.
-
-    Arguments and errors are those of `board`; `a` and `b` are slugs or classes.
-    """
-    from assay_leaderboard import queries
-    from assay_leaderboard.terminal.board import show_report
-
-    report = queries.compare(
-        method_name(a),
-        method_name(b),
-        _names(tasks),
-        results_folder(results),
-        basis=_basis(defaults),
-    )
-    return Answer(report, show_report)
-
-
-def judge(
-    *methods: str, results: str | Path | None = None, published: bool = False
-) -> Answer[Ledger]:
-    """The claims of methods: supported, contradicted, inconclusive or not tested.
-
-    Args:
-        methods: slugs of submissions; all that claim something if none is given.
-        results: folder of the records; default: `$ASSAY_RESULTS`, or `assay-results` here.
-        published: use the published results too.
-
-    Raises:
-        AssayError: there is no such method, it claims nothing, or there is no record.
-    """
-    from assay_leaderboard import queries
-    from assay_leaderboard.terminal.claims import show_ledger
-
-    ledger = queries.judge(methods, results_folder(results), published=published)
-    return Answer(ledger, show_ledger)
-
-
 def _name_of(method: AnyMethod, results: Path) -> str:
     """The method as the registry finds it: a slug or a path."""
     if isinstance(method, Path):
         return str(method.expanduser().resolve())
     return method if isinstance(method, str) else str(write_method(method, results / METHODS))
-
-
-def _names(given: Names) -> list[str]:
-    many = [given] if isinstance(given, str | Path) else given
-    return [str(one.expanduser().resolve()) if isinstance(one, Path) else one for one in many]
-
-
-def _basis(defaults: bool) -> Basis:
-    return "defaults" if defaults else "tuned"
