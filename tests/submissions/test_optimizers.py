@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from tests.submissions.conftest import planned
+
 N_STEPS = 8
 Array = np.ndarray
 Rule = Callable[[Array, list[Array]], Iterator[Array]]
 LR, BETA1, BETA2, EPS, DECAY = 0.03, 0.85, 0.999, 1e-8, 1e-3
-from tests.submissions.conftest import planned
 
 
 def sgd(w: Array, grads: list[Array]) -> Iterator[Array]:

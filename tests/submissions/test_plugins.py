@@ -22,6 +22,8 @@ from assay.paths import ROOT
 from assay.plugins.loading import load_method
 from torch import Tensor, nn
 
+from tests.submissions.conftest import planned
+
 PLUGINS = ROOT / "tests" / "plugins"
 ACCEPTANCE = {
     "adahessian": 2,
@@ -49,7 +51,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using backward.. with create_graph"),
     pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated"),  # on the first jvp
 ]
-from tests.submissions.conftest import planned
 
 
 class Calibration:

@@ -18,13 +18,14 @@ from assay.plugins.registry import illegal
 from assay.quantization import QuantizedLayer, export_layers, quantize_layers
 from torch import Tensor, nn
 
+from tests.submissions.conftest import planned
+
 QUANTIZERS = ("round_to_nearest", "post_training_rounding", "lsq", "pact", "dorefa", "reste")
 RECIPES = {
     "w4a4": {"weight_bits": 4, "activation_bits": 4},
     "w2a2": {"weight_bits": 2, "activation_bits": 2},
     "w1a32": {"weight_bits": 1, "activation_bits": 32},
 }
-from tests.submissions.conftest import planned
 
 
 def source(slug: str) -> Path:

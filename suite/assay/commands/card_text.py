@@ -163,7 +163,6 @@ def _find(name: str) -> TaskEntry | MethodEntry:
 
 def _task_rows(card: TaskCard) -> list[tuple[str, str]]:
     metric, budget = card.metric, card.budget
-    passes = f", at most {budget.passes} passes" if budget.passes else ""
     return [
         ("family", f"{card.family}, tier {card.tier}"),
         ("data", f"{card.dataset.name}: {card.dataset.source} ({card.dataset.licence})"),

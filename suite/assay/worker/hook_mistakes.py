@@ -86,7 +86,8 @@ def _used_on_self(source: Path) -> set[str]:
     read: set[str] = set()
     assigned: set[str] = set()
     for node in ast.walk(ast.parse(source.read_bytes())):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "self":
-                (read if isinstance(node.ctx, ast.Load) else assigned).add(node.attr)
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        if node.value.id == "self":
+            (read if isinstance(node.ctx, ast.Load) else assigned).add(node.attr)
     return read - assigned

@@ -407,7 +407,7 @@ def _nothing(returned: Any, hook: str, place: str) -> None:
     """Refuse a value where the hook works by side effect: it would be lost without a word."""
     if returned is not None:
         raise PluginError(
-            f"{hook} returned {_shown(returned)}, expected nothing: what it does, it does to {place}"
+            f"{hook} returned {_shown(returned)}, expected nothing: it works on {place}"
         )
 
 
