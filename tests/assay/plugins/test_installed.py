@@ -140,7 +140,7 @@ def test_it_trains_in_the_sandbox(install: Install, pool: Pool, make_task: Any, 
     spec = cell.spec(cell.points[0], "tuning", 0)
     record = pool.run(Job(spec, task, method), cell.reproduce(spec))
     assert (record.status, record.message) == ("completed", "")
-    assert record.reproduce.startswith(f"assay run {slug} --task toy")
+    assert record.reproduce.startswith(f"assay run {slug} --task ")
 
 
 @pytest.mark.parametrize(
@@ -197,3 +197,15 @@ def test_missing_packages_are_named_with_the_command(tmp_path: Path) -> None:
     assert "numpy>=999 (" in missing
     assert "no-such-distribution (not installed)" in missing
     assert missing.endswith("pip install 'numpy>=999' no-such-distribution")
+
+
+def test_check_takes_the_slug_of_an_installed_method(install: Install, pool: Pool) -> None:
+    from assay.checking.check import _resolve, check_method
+
+    place = install("scaled = demo.sub.losses:Scaled")
+    losses = place / "demo/sub/losses.py"
+    losses.write_text(losses.read_text().replace("import demo_other\n", ""))
+    ((kind, path),) = _resolve("scaled")
+    assert kind == "method"
+    failures = [r.detail for r in check_method(pool, path, []) if r.status == "failed"]
+    assert failures == []
