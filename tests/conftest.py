@@ -144,7 +144,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
         status="completed",
         result=_result(curve, len(batches), card),
         curve=curve,
-        usage=Usage(batches=batches[-1] * (len(curve) // len(batches)), wall_seconds=1.5),
+        usage=_usage(curve, len(batches)),
         environment=Environment(
             python="3.11",
             torch="2",
@@ -158,6 +158,16 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
         weights_sha256=sha256(f"{spec.id}{salt}"),
         reproduce=cell.reproduce(spec),
         created_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+def _usage(curve: list[CurvePoint], n: int) -> Usage:
+    """What the starts of a curve spent, whose points are `n` each."""
+    ends = curve[n - 1 :: n]
+    spent = sum(point.example_passes for point in ends)
+    batches = sum(point.batch for point in ends)
+    return Usage(
+        batches=batches, passes=batches, examples=spent, example_passes=spent, wall_seconds=1.5
     )
 
 

@@ -12,6 +12,7 @@ AssayError                 exit code 2
 |-- EpochError             an epoch's secret is missing, or is not what was committed to
 |-- SubmissionError        a method that cannot be submitted as it is
 |-- StorageError           exit code 3: a file cannot be written (disk full, read-only)
+|-- RunHung                exit code 4: a run waited without end and was stopped; no record of it
 `-- WorkerError            exit code 4: a worker or the scorer died, by no fault of a plugin
 """
 
@@ -86,6 +87,12 @@ class StorageError(AssayError):
     """A file or folder that cannot be written."""
 
     exit_code = 3
+
+
+class RunHung(AssayError):
+    """A run that was stopped at the limit on wall time; it may be the method or the machine."""
+
+    exit_code = 4
 
 
 class WorkerError(AssayError):

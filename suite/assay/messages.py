@@ -119,6 +119,8 @@ class Run(_MethodRequest):
     command: Literal["run"] = "run"
     task: Path
     access: list[Access]
+    cpu_seconds: Annotated[float, Field(gt=0)]
+    """CPU seconds of all its processes together after which it is stopped."""
     hyperparameters: dict[str, Value]
     """The method's own."""
     reference: dict[str, Value]

@@ -28,6 +28,7 @@ from assay.records.schema import (
     Result,
     RunRecord,
     RunSpec,
+    Status,
     StudyRecord,
     TaskRef,
     Trial,
@@ -131,7 +132,10 @@ class FakePool:
     epoch: Epoch | None = None
     fails: dict[str, Exception] = field(default_factory=dict)
     """What to raise, by the slug of a task."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """With what message every run fails, by the slug of a method."""
     share_diverged: float = 0.2
+    """Share of the runs that diverge."""
     ran: list[str] = field(default_factory=list)
     """Ids in the order of running."""
     aborted: bool = False
@@ -149,11 +153,22 @@ class FakePool:
             raise self.fails[spec.task.slug]
         self.ran.append(spec.id)
         score = derive_seed("score", spec.id) / 2**63
-        diverged = score < self.share_diverged
+        broken = self.broken.get(spec.method.slug)
+        status: Status = "diverged" if score < self.share_diverged else "completed"
+        message = "" if status == "completed" else "the loss was not finite"
+        if broken is not None:
+            status, message = "failed", broken
         result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
         points = [
             CurvePoint(
-                batch=b, passes=b, seconds=0.1, train_loss=1.5, val=score / b, test=score, start=0
+                batch=b,
+                passes=b,
+                example_passes=10 * b,
+                seconds=0.1,
+                train_loss=1.5,
+                val=score / b,
+                test=score,
+                start=0,
             )
             for b in (1, 2)
         ]
@@ -162,11 +177,11 @@ class FakePool:
             spec=spec,
             family=job.task.card.family,
             tier=job.task.card.tier,
-            status="diverged" if diverged else "completed",
-            message="the loss was not finite" if diverged else "",
-            result=None if diverged else result,
-            curve=[] if diverged else points,
-            usage=Usage(batches=2, passes=2, examples=20, wall_seconds=1.5),
+            status=status,
+            message=message,
+            result=result if status == "completed" else None,
+            curve=points if status == "completed" else [],
+            usage=Usage(batches=2, passes=2, examples=20, example_passes=20, wall_seconds=1.5),
             environment=ENVIRONMENT,
             isolation=Isolation(level="L0"),
             scorer_version=1,
@@ -251,9 +266,20 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         "status": "completed",
         "result": Result(val=0.5, test=0.25, test_last=0.5, test_oracle=1.0, selected=0),
         "curve": [
-            CurvePoint(batch=1, passes=1, seconds=0.5, train_loss=None, val=0.5, test=0.25, start=0)
+            CurvePoint(
+                batch=1,
+                passes=1,
+                example_passes=2,
+                seconds=0.5,
+                train_loss=None,
+                val=0.5,
+                test=0.25,
+                start=0,
+            )
         ],
-        "usage": Usage(batches=1, passes=1, examples=2, train_seconds=0.1, wall_seconds=0.5),
+        "usage": Usage(
+            batches=1, passes=1, examples=2, example_passes=2, train_seconds=0.1, wall_seconds=0.5
+        ),
         "environment": ENVIRONMENT,
         "isolation": Isolation(level="L1"),
         "scorer_version": 1,

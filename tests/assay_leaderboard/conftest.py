@@ -375,6 +375,7 @@ def checkout_at(root: Path) -> Iterator[None]:
         patch.setattr("assay_leaderboard.site.build.inputs.RULESET", quick)
         patch.setattr("assay_leaderboard.queries.RULESET", quick)
         patch.setattr("assay.ruleset.RULESET", quick)
+        patch.setattr("assay_leaderboard.queries.RULESET", quick)
         patch.setattr(paths, "ROOT", root)
         patch.setattr(paths, "RESULTS", root / "leaderboard" / "results")
         patch.delenv("ASSAY_RESULTS", raising=False)

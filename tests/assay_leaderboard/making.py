@@ -42,7 +42,7 @@ def detail_of(method: str) -> Detail:
             n=0, default_gap=0.0, near_best=1.0, lr_decades=None, diverged=0.0, trials=[]
         ),
         cost=Cost(
-            passes=100, examples=200, seconds=1.5, ratio=1.0, peak_bytes=1e8,
+            example_passes=200, passes=100, examples=200, seconds=1.5, ratio=1.0, peak_bytes=1e8,
             optimizer_state_bytes=5e3,
         ),
         selection=None,

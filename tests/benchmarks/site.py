@@ -297,6 +297,7 @@ def record(refs, point, purpose, repetition, level, draw):
         CurvePoint(
             batch=batch,
             passes=batch,
+            example_passes=16 * batch,
             seconds=round(0.0011 * batch, 4),
             train_loss=round(2.3 - 2 * float(val[i]), 4),
             val=round(float(val[i]), 4),
@@ -328,6 +329,7 @@ def record(refs, point, purpose, repetition, level, draw):
             batches=600,
             passes=600,
             examples=9600,
+            example_passes=9600,
             train_seconds=round(0.66 + 0.05 * draw.random(), 3),
             wall_seconds=1.2,
             cpu_seconds=1.1,

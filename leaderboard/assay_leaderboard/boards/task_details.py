@@ -88,9 +88,9 @@ class _Method:
         self.evidence, self.cell, self.machines = evidence, cell, machines
         self.runs = evidence.tuned(cell)
         self.completed = [run for run in self.runs if run.result]
-        self.grid = card.evaluation.batches(card.budget.batches)
+        self.grid = card.evaluation.thresholds(card.budget)
         self.drawn = [run for run in self.completed if run.curve]
-        self.curves = curves(self.drawn, self.grid)
+        self.curves = curves(self.drawn, self.grid, card.budget.batch_size)
 
     def detail(self) -> Detail:
         """All parts together."""
@@ -114,7 +114,8 @@ class _Method:
         seen = n > 0  # curves may all begin after the first evaluation point
         columns = means(values[..., seen]).tolist()
         halves = half_widths(values[-1][:, seen], self.evidence.ruleset.confidence).tolist()
-        batches = [batch for batch, kept in zip(self.grid, seen, strict=False) if kept]
+        size = self.card.budget.batch_size
+        batches = [spent // size for spent, kept in zip(self.grid, seen, strict=False) if kept]
         return [
             DrawnPoint(
                 batch=batch,
@@ -234,6 +235,7 @@ class _Method:
         ratios = [own[m] / self.machines[m] for m in own.keys() & self.machines.keys()]
         usages = [run.usage for run in self.completed]
         return Cost(
+            example_passes=_median([usage.example_passes for usage in usages]) or None,
             passes=_median([usage.passes for usage in usages]),
             examples=_median([usage.examples for usage in usages]),
             seconds=_median([_seconds(run) for run in self.completed]),

@@ -23,7 +23,9 @@ class DrawnPoint:
     """
 
     batch: int
+    """Batches after which a method of one pass a batch is evaluated here."""
     passes: float
+    """Mean forward-backward passes so far."""
     seconds: float
     """Mean training time so far."""
     n: int
@@ -102,8 +104,13 @@ class Sensitivity(Part):
 class Cost(Part):
     """What a tuned repetition uses: medians over those that completed."""
 
+    example_passes: float | None
+    """Passes times the examples in each: what the budget counts. None where the records, older
+    than that, do not say."""
     passes: float
+    """Forward-backward passes."""
     examples: float
+    """Examples drawn, repeats included."""
     seconds: float
     ratio: float | None
     """CPU time of the whole run over the reference's on the same machine; of each the smallest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -42,18 +43,29 @@ def n_starts(card: TaskCard) -> int:
     return stated if type(stated) is int and stated > 0 else 1
 
 
-def curves(runs: Sequence[RunRecord], grid: Sequence[int]) -> Curves:
-    """The curves of completed repetitions, none of them empty, at the batches of `grid`."""
+def curves(runs: Sequence[RunRecord], grid: Sequence[int], batch_size: int) -> Curves:
+    """The curves of completed repetitions, none of them empty, at the evaluation points of a task.
+
+    Args:
+        runs: their records.
+        grid: example-passes at which snapshots are due.
+        batch_size: examples of a batch, for records that do not say their example-passes.
+    """
     alike: dict[tuple[int, ...], list[tuple[int, list[CurvePoint]]]] = {}
     n_starts = np.zeros(len(runs))
     for place, run in enumerate(runs):
         for points in _starts(run):
             n_starts[place] += 1
-            alike.setdefault(tuple([p.batch for p in points]), []).append((place, points))
+            spent = tuple([p.example_passes for p in points])
+            if not all(spent):
+                spent = tuple([p.batch * batch_size for p in points])
+            else:
+                spent = _due(spent, tuple(grid))
+            alike.setdefault(spent, []).append((place, points))
     total = np.zeros((4, len(runs), len(grid)))
     end = 0
-    for batches, members in alike.items():
-        index, early, last = _places(batches, tuple(grid))
+    for spent, members in alike.items():
+        index, early, last = _places(spent, tuple(grid))
         known = _floats(
             [[(p.passes, p.seconds, p.val, p.test) for p in points] for _, points in members]
         )
@@ -75,14 +87,20 @@ def _starts(run: RunRecord) -> Iterable[list[CurvePoint]]:
 
 
 @functools.lru_cache(maxsize=256)
-def _places(batches: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np.intp], int, int]:
-    """Which point of a start, with points at `batches`, applies at each point of the grid.
+def _due(spent: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
+    """For snapshots after `spent` example-passes, when each was due: a batch may overshoot."""
+    return tuple([grid[n - 1] if (n := bisect_right(grid, now)) else now for now in spent])
+
+
+@functools.lru_cache(maxsize=256)
+def _places(spent: tuple[int, ...], grid: tuple[int, ...]) -> tuple[NDArray[np.intp], int, int]:
+    """Which point of a start, with points at `spent`, applies at each point of the grid.
 
     Returns:
         The index (g,) of the last point so far; the number of points of the grid before the first;
         the number of points of the grid up to the last.
     """
-    known = _floats(batches)
+    known = _floats(spent)
     index = np.searchsorted(known, grid, side="right") - 1
     last = 1 + int(np.searchsorted(grid, known[-1]))
     return index, int((index < 0).sum()), min(last, len(grid))

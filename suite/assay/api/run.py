@@ -61,6 +61,7 @@ def run(
         KeyboardInterrupt: Ctrl-C; what was finished is recorded.
     """
     from assay.commands import run_many
+    from assay.commands.summary import mirror_warning
     from assay.engine.planning import RunRequest
     from assay.plugins.registry import select_tasks
 
@@ -84,7 +85,7 @@ def run(
     say = partial(run_many.say, request)
     finished = run_many.execute(request, say)
     if finished.mirror_problem:
-        say(run_many.mirror_warning(finished.mirror_problem))
+        say(mirror_warning(finished.mirror_problem))
     if finished.progress.interrupted:
         raise KeyboardInterrupt(
             f"what was finished is recorded in {folder}; the same call continues"

@@ -1,11 +1,13 @@
-"""The results of checks: one line each as they are found, or JSON at the end."""
+"""The results of checks: grouped where they are alike, and printed as lines or as JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,16 @@ import typer
 from pydantic import ValidationError
 
 from assay.messages import FINDING, CheckBegun, CheckFinding, CheckStatus
+from assay.untrusted.files import open_regular
+from assay.untrusted.text import plain_text
+
+MAX_PRINTED_LINES, MAX_PRINTED_BYTES = 20, 2_000
+MAX_NAMED = 3
+"""Places that are named; more are counted."""
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_NUMBERS = re.compile(r"[\d.,()\[\] -]*\d[\d.,()\[\] -]*")
+"""Numbers and shapes together: (16, 10) and (16,) count as alike."""
+_ESCAPE_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
 @dataclass(frozen=True)
@@ -22,22 +34,65 @@ class CheckResult:
     check: str
     status: CheckStatus
     detail: str
-    family: str | None = None
+    where: str | None = None
+    """The family or the task; None for the method or the task as a whole."""
+    also_in: tuple[str, ...] = ()
+    """Other families and tasks with the same result."""
 
 
-def failed(check: str, detail: str, family: str | None = None) -> CheckResult:
+def failed(check: str, detail: str, where: str | None = None) -> CheckResult:
     """A result that must be fixed."""
-    return CheckResult(check, "failed", detail, family)
+    return CheckResult(check, "failed", detail, where)
 
 
-def note(check: str, detail: str, family: str | None = None) -> CheckResult:
+def note(check: str, detail: str, where: str | None = None) -> CheckResult:
     """A result to know of, which needs no fix."""
-    return CheckResult(check, "note", detail, family)
+    return CheckResult(check, "note", detail, where)
 
 
-def fine(check: str, detail: str, family: str | None = None) -> CheckResult:
+def fine(check: str, detail: str, where: str | None = None) -> CheckResult:
     """A check that passed."""
-    return CheckResult(check, "ok", detail, family)
+    return CheckResult(check, "ok", detail, where)
+
+
+def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
+    """Results with those merged that are the same in several families and tasks.
+
+    Results are the same if they differ in numbers alone. Of failures and notes the first is kept
+    as it is; results that are ok are merged into one with the range of each number.
+    """
+    said: set[CheckResult] = set()
+    for placed, group in groupby(results, key=lambda result: result.where is not None):
+        if not placed:  # at once, as each is known
+            for result in group:
+                if result not in said:
+                    said.add(result)
+                    yield result
+            continue
+        alike: dict[tuple[str, ...], list[CheckResult]] = {}
+        for result in group:
+            if result.status == "failed":
+                key: tuple[str, ...] = ("failed", _NUMBERS.sub("#", result.detail))
+            else:
+                key = (result.status, result.check, _NUMBER.sub("#", result.detail))
+            alike.setdefault(key, []).append(result)
+        for same in alike.values():
+            places = list(dict.fromkeys(result.where or "" for result in same))
+            first = replace(same[0], also_in=tuple(places[1:]))
+            details = [result.detail for result in same]
+            yield replace(first, detail=_ranges(details)) if first.status == "ok" else first
+
+
+def _ranges(details: list[str]) -> str:
+    """The first text, with "LOW to HIGH" for each number that differs among the texts."""
+    columns = zip(*(_NUMBER.findall(detail) for detail in details), strict=True)
+
+    def spread(numbers: tuple[str, ...]) -> str:
+        low, high = min(numbers, key=float), max(numbers, key=float)
+        return low if low == high else f"{low} to {high}"
+
+    shown = iter([spread(column) for column in columns])
+    return _NUMBER.sub(lambda _: next(shown), details[0])
 
 
 class CheckReport:
@@ -48,14 +103,14 @@ class CheckReport:
         self._as_json = as_json
         self._checked: list[dict[str, Any]] = []
 
-    def show(self, kind: str, name: str, findings: Iterable[CheckResult]) -> None:
+    def show(self, kind: str, name: str, results: Iterable[CheckResult]) -> None:
         """Print the results of one method or task, each as soon as it is known."""
         self._say(f"{kind} {name}".strip())
         kept = []
-        for finding in findings:
-            kept.append(finding)
-            self._say(_line(finding))
-        n_failed = sum(finding.status == "failed" for finding in kept)
+        for result in told_once(results):
+            kept.append(result)
+            self._say(_line(result))
+        n_failed = sum(result.status == "failed" for result in kept)
         self._say(f"  {n_failed} of {len(kept)} findings failed" if n_failed else "  passed")
         self.passed &= not n_failed
         self._checked.append(
@@ -63,7 +118,7 @@ class CheckReport:
                 "kind": kind or None,
                 "name": name,
                 "passed": not n_failed,
-                "findings": [asdict(finding) for finding in kept],
+                "findings": [asdict(result) for result in kept],
             }
         )
 
@@ -77,28 +132,34 @@ class CheckReport:
             typer.echo(text)
 
 
-def _line(finding: CheckResult) -> str:
-    word = "FAILED" if finding.status == "failed" else finding.status
-    where = f"{word:7} {finding.check:18} {finding.family or '':15} "
-    return "  " + where + finding.detail.replace("\n", "\n" + " " * (2 + len(where)))
+def _line(result: CheckResult) -> str:
+    word = "FAILED" if result.status == "failed" else result.status
+    place, detail, others = result.where or "", result.detail, result.also_in
+    if others and result.status == "ok":
+        place = f"{1 + len(others)} families"
+    elif others:
+        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        detail += f"\n(also in {', '.join(others[:MAX_NAMED])}{more})"
+    start = f"  {word:7} {result.check:18} {place:15} "
+    return start + detail.replace("\n", "\n" + " " * len(start))
 
 
-def read_findings(log: Path, problem: str | None, family: str | None) -> Iterator[CheckResult]:
+def read_findings(log: Path, problem: str | None, where: str | None) -> Iterator[CheckResult]:
     """The results that a child process wrote to `log`.
 
     Args:
         log: a JSON line for each result, and one for each check that began.
         problem: how the child ended, if it did not end by itself: the check that had begun failed.
-        family: which family the results are about.
+        where: the family or the task that the results are about.
     """
     begun = "runs"
     for line in _lines(log):
         if isinstance(line, CheckBegun):
             begun = line.begun
         else:
-            yield CheckResult(line.check, line.status, line.detail, family)
+            yield CheckResult(line.check, line.status, line.detail, where)
     if problem is not None:
-        yield failed(begun, problem, family)
+        yield failed(begun, problem, where)
 
 
 def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
@@ -110,3 +171,17 @@ def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
     for line in text.split("\n"):
         with contextlib.suppress(ValidationError):
             yield FINDING.validate_json(line)
+
+
+def printed(log: Path) -> str:
+    """The first lines that a plugin printed, each once, without escape codes; "" if none."""
+    try:
+        with open_regular(log) as file:
+            data = file.read(MAX_PRINTED_BYTES + 1)
+    except OSError:
+        return ""
+    text = _ESCAPE_CODE.sub("", data[:MAX_PRINTED_BYTES].decode(errors="replace"))
+    lines = [plain_text(line).rstrip() for line in text.splitlines()]
+    lines = [line for line in dict.fromkeys(lines) if line]
+    cut = len(data) > MAX_PRINTED_BYTES or len(lines) > MAX_PRINTED_LINES
+    return "\n".join(lines[:MAX_PRINTED_LINES] + ["..."] * cut)

@@ -65,7 +65,7 @@ def aa(
         as_json=as_json,
         control=range(first, first + repetitions),
     )
-    code = run_many.run(request)
+    code = run_many.run(request, with_next=False)
     if code:
         raise typer.Exit(code)
     if not as_json:

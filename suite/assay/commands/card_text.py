@@ -180,7 +180,7 @@ def _task_rows(card: TaskCard) -> list[tuple[str, str]]:
             "budget",
             f"{budget.example_passes} example-passes: {budget.batches} batches of "
             f"{budget.batch_size} at one pass each; stopped after "
-            f"{budget.seconds:g} s; schedule {card.schedule}",
+            f"{budget.seconds:g} s of CPU time; schedule {card.schedule}",
         ),
         ("reference", card.reference),
         ("grants", ", ".join(card.access)),

@@ -17,17 +17,26 @@ UPDATE_EVERY_SECONDS = 0.5
 
 
 class Bar:
-    """Shows the progress of a pipeline; `quiet` shows nothing."""
+    """Shows the progress of a pipeline and the first failure of each method.
+
+    `quiet` shows nothing.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._display: _Display | None = None
+        self._told: set[str] = set()
         if not quiet:
             self._display = _display()
 
     def update(self, progress: Progress) -> None:
-        """Show how far the runs are."""
-        if self._display is not None:
-            self._display.update(progress)
+        """Show how far the runs are, and failures of methods that had none before."""
+        if self._display is None:
+            return
+        for method, line in progress.failures.items():
+            if method not in self._told:
+                self._told.add(method)
+                self._display.tell(line)
+        self._display.update(progress)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -37,6 +46,8 @@ class Bar:
 
 class _Display(Protocol):
     def update(self, progress: Progress) -> None: ...
+
+    def tell(self, line: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -88,6 +99,10 @@ class _Terminal:
             latest=name, bad=_bad(progress),
         )  # fmt: skip
 
+    def tell(self, line: str) -> None:
+        """Print a line above the bar, wherever rich would break it."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def close(self) -> None:
         self._bar.stop()
 
@@ -111,6 +126,9 @@ class _Lines:
             )
 
     def show(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
+
+    def tell(self, line: str) -> None:
         sys.stderr.write(line + "\n")
 
     def close(self) -> None:

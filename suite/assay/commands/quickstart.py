@@ -40,7 +40,7 @@ def quickstart(
         results=results,
         allow_weaker=allow_weaker,
     )
-    code = run_many.run(request)
+    code = run_many.run(request, with_next=False)
     if code:
         raise typer.Exit(code)
     _show_board(context, results)

@@ -22,6 +22,7 @@ import typer
 
 from assay import __version__
 from assay.commands.progress import Bar, duration
+from assay.commands.summary import count, summarise
 from assay.engine.cells import Cell, make_cells, missing_runs
 from assay.engine.mirror import Draw, Mirror
 from assay.engine.pipeline import Pipeline, Progress
@@ -32,8 +33,6 @@ from assay.records.schema import Compute
 from assay.records.store import Store
 from assay.ruleset import Preset
 
-INTERRUPTED, INCOMPLETE = 130, 4
-"""Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record."""
 MIRROR_SECONDS = 120.0
 """How long the MLflow mirror may take to catch up at the end."""
 NO_SANDBOX = (
@@ -56,10 +55,15 @@ class Finished:
     """Why the MLflow mirror is behind the records; None if it is not."""
 
 
-def run(request: RunRequest) -> int:
-    """Run what has no record yet, print a summary, return the exit code."""
+def run(request: RunRequest, *, with_next: bool = True) -> int:
+    """Run what has no record yet, print a summary, return the exit code.
+
+    Args:
+        request: what to run.
+        with_next: whether the summary ends with the command to give next.
+    """
     finished = execute(request, partial(say, request))
-    return _summary(request, finished)
+    return summarise(request, finished.progress, finished.mirror_problem, with_next=with_next)
 
 
 def execute(request: RunRequest, say: Say) -> Finished:
@@ -77,14 +81,15 @@ def execute(request: RunRequest, say: Say) -> Finished:
     """
     pairs = chosen_pairs(request, say)
     store = Store(request.results)
-    progress = Progress(total=0)
+    progress = Progress()
     with locked(store):
         mirror = _mirror(request, store)
         try:
             with terminable():
                 for compute, n_workers, group in by_device(request, pairs):
                     say(_headline(group, n_workers, compute))
-                    progress = _run_group(request, store, mirror, compute, n_workers, group, say)
+                    with open_pool(request, compute, n_workers, say) as pool:
+                        _run_group(request, pool, store, mirror, group, progress)
                     if progress.interrupted:
                         break
         except KeyboardInterrupt:
@@ -96,23 +101,23 @@ def execute(request: RunRequest, say: Say) -> Finished:
 
 def _run_group(
     request: RunRequest,
+    pool: Pool,
     store: Store,
     mirror: Mirror | None,
-    compute: Compute,
-    n_workers: int,
     pairs: Pairs,
-    say: Say,
-) -> Progress:
-    with open_pool(request, compute, n_workers, say) as pool:
-        cells = make_cells(pairs, pool, cast(Preset, request.preset))
-        bar = Bar(quiet=request.as_json)
-        try:
-            pipeline = Pipeline(pool, store, mirror, bar.update)
-            if request.control:
-                return pipeline.repeat(cells, request.control)
-            return pipeline.run(cells)
-        finally:
-            bar.close()
+    progress: Progress,
+) -> None:
+    """Run the pairs of one device and add to `progress`."""
+    cells = make_cells(pairs, pool, cast(Preset, request.preset))
+    bar = Bar(quiet=request.as_json)
+    try:
+        pipeline = Pipeline(pool, store, mirror, bar.update)
+        if request.control:
+            pipeline.repeat(cells, request.control, progress)
+        else:
+            pipeline.run(cells, progress)
+    finally:
+        bar.close()
 
 
 @contextmanager
@@ -250,55 +255,9 @@ def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:
     n_methods = len({method.card.slug for _, method in pairs})
     where = "GPU" if compute.accelerator == "gpu" else "CPU"
     return (
-        f"assay {__version__}: {_count(n_methods, 'method')} on {_count(n_tasks, 'task')}, "
-        f"{_count(n_workers, f'{where} worker')} of {_count(compute.threads, 'thread')}"
+        f"assay {__version__}: {count(n_methods, 'method')} on {count(n_tasks, 'task')}, "
+        f"{count(n_workers, f'{where} worker')} of {count(compute.threads, 'thread')}"
     )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
-def mirror_warning(problem: str) -> str:
-    """What to say of a mirror that is behind the records."""
-    return (
-        f"warning: MLflow mirror incomplete ({problem}); the JSON records are safe, and the next "
-        "command catches up"
-    )
-
-
-def _summary(request: RunRequest, finished: Finished) -> int:
-    """Print how it ended; return the exit code."""
-    progress = finished.progress
-    if finished.mirror_problem:
-        typer.echo(mirror_warning(finished.mirror_problem), err=True)
-    for problem in dict.fromkeys(progress.problems):
-        typer.echo(f"assay: {problem}", err=True)
-    if request.as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "done": progress.done,
-                    "reused": progress.reused,
-                    "by_status": progress.by_status,
-                    "problems": progress.problems,
-                    "interrupted": progress.interrupted,
-                    "results": str(request.results),
-                },
-                indent=1,
-            )
-        )
-    else:
-        bad = {k: n for k, n in sorted(progress.by_status.items()) if k != "completed"}
-        shown = "".join(f", {n} {status.replace('_', ' ')}" for status, n in bad.items())
-        again = f" ({progress.reused} were recorded before)" if progress.reused else ""
-        typer.echo(
-            f"{_count(progress.done, 'run')} done{again}{shown}; records in {request.results}"
-        )
-    if progress.interrupted:
-        typer.echo("interrupted: give the same command again to continue", err=True)
-        return INTERRUPTED
-    return INCOMPLETE if progress.problems else 0
 
 
 def say(request: RunRequest, text: str) -> None:

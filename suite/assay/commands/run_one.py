@@ -6,16 +6,17 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import typer
 
-from assay.commands.run_many import INTERRUPTED, locked, open_pool, say, terminable
+from assay.commands.run_many import locked, open_pool, say, terminable
+from assay.commands.summary import INCOMPLETE, INTERRUPTED
 from assay.engine.cells import Cell, make_cells
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import AssayError, UnknownName
+from assay.errors import AssayError, RunHung, UnknownName
 from assay.publication.replay import ReplayVerdict, compare, tolerance
 from assay.records.schema import Purpose, RunRecord, RunSpec
 from assay.records.store import Store
@@ -27,6 +28,8 @@ REMARKS: dict[ReplayVerdict, str] = {
     "differs": "DIFFERS from its record",
     "cannot": "cannot be compared with its record",
 }
+Ending = Literal["good", "differs", "failed", "hung"]
+"""How a run ended for this command: "differs" from its record, "failed" or "hung", else "good"."""
 
 
 def run_fixed(
@@ -46,7 +49,8 @@ def run_fixed(
         again: run also what is recorded, and compare the weights.
 
     Returns:
-        The exit code: 0, 1 if a repeated run differs from its record, or INTERRUPTED.
+        The exit code: 0, 1 if a repeated run differs from its record, INCOMPLETE if a run hung or
+        all runs of a method on a task failed, or INTERRUPTED.
 
     Raises:
         AssayError: the request cannot be met.
@@ -58,11 +62,17 @@ def run_fixed(
     try:
         with locked(store), terminable():
             wanted = (cast(Purpose, purpose), repetition)
-            same = list(_run_points(request, store, pairs, settings, *wanted, again=again))
+            found = list(_run_points(request, store, pairs, settings, *wanted, again=again))
     except KeyboardInterrupt:
         typer.echo("interrupted: give the same command again to continue", err=True)
         return INTERRUPTED
-    return 0 if all(same) else 1
+    if any(ending == "differs" for _, ending in found):
+        return 1
+    cells: dict[tuple[str, str], set[Ending]] = {}
+    for cell, ending in found:
+        cells.setdefault(cell, set()).add(ending)
+    bad = any("hung" in endings or endings == {"failed"} for endings in cells.values())
+    return INCOMPLETE if bad else 0
 
 
 def _run_points(
@@ -74,33 +84,38 @@ def _run_points(
     repetition: int | None,
     *,
     again: bool,
-) -> Iterator[bool]:
-    """Run each spec; yield whether it was like its record, True where it had none."""
+) -> Iterator[tuple[tuple[str, str], Ending]]:
+    """Run each spec; yield its task and method, and how it ended."""
     for compute, _, group in by_device(request, pairs):
         with open_pool(request, compute, 1, partial(say, request)) as pool:
             for cell in make_cells(group, pool, "full"):
                 point = _point(cell, settings)
                 for number in range(cell.r) if repetition is None else [repetition]:
                     spec = cell.spec(point, purpose, number)
-                    yield _run_one(request, store, pool, cell, spec, again)
+                    slugs = (cell.task_ref.slug, cell.method_ref.slug)
+                    yield slugs, _run_one(request, store, pool, cell, spec, again)
 
 
 def _run_one(
     request: RunRequest, store: Store, pool: Pool, cell: Cell, spec: RunSpec, again: bool
-) -> bool:
-    """Run one spec or read its record; False where a second run differs from the first."""
+) -> Ending:
+    """Run one spec or read its record."""
     known = store.run(spec.task.slug, spec.method.slug, spec.id)
     if known is not None and not again:
         _print_run(request, known, "recorded before")
-        return True
-    record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+        return "failed" if known.status == "failed" else "good"
+    try:
+        record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+    except RunHung as error:
+        typer.echo(f"assay: {error}", err=True)
+        return "hung"
     if known is None:
         store.write(record)
         _print_run(request, record, "new")
-        return True
+        return "failed" if record.status == "failed" else "good"
     found = compare(known, record, tolerance(cell.task.card))
     _print_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
-    return found.verdict in ("identical", "within tolerance")
+    return "good" if found.verdict in ("identical", "within tolerance") else "differs"
 
 
 def _print_run(request: RunRequest, record: RunRecord, remark: str) -> None:

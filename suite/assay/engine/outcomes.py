@@ -10,7 +10,7 @@ from assay.engine.clients import Answer, tail
 from assay.errors import PluginError
 from assay.messages import Ended, Outcome, Refusal, Scored
 from assay.records.schema import Checks, Status
-from assay.sandbox.limits import TIMES, allowed, explained
+from assay.sandbox import limits
 from assay.untrusted.files import read_regular
 
 OUTCOME = "outcome.json"
@@ -52,7 +52,8 @@ def read_answer(ended: Ended, folder: Path, seconds: float, kind: type[Answer]) 
     except OSError as error:
         if ended.limit == "wall time":
             raise DidNotEnd(f"did not end within {seconds:g} s") from error
-        raise PluginError(_how_it_ended(ended, folder, seconds)) from error
+        how = _how_it_ended(ended, folder, limits.cpu_seconds(seconds, 1))
+        raise PluginError(how) from error
     try:
         return kind.model_validate_json(data)
     except ValidationError as malformed:
@@ -77,31 +78,30 @@ def checks(outcome: Outcome | None, scored: Scored | None) -> Checks | None:
 
 
 def verdict(
-    ended: Ended, outcome: Outcome | None, folder: Path, seconds: float
+    ended: Ended, outcome: Outcome | None, folder: Path, cpu_seconds: float
 ) -> tuple[Status, str]:
-    """Status and message of a run.
+    """Status and message of a run that did not hang.
 
     Args:
         ended: what the worker measured of its child.
         outcome: what the child left, if anything.
         folder: where its log lies.
-        seconds: wall time it was given.
+        cpu_seconds: CPU time it was given.
     """
-    if ended.limit is not None:
-        status: Status = "out_of_budget" if ended.limit in TIMES else "failed"
-        return status, _how_it_ended(ended, folder, seconds)
-    if outcome is None:
-        return "failed", _how_it_ended(ended, folder, seconds)
+    if ended.limit == "CPU time":
+        return "out_of_budget", f"stopped after {cpu_seconds:g} s of CPU time, the task's limit"
+    if ended.limit is not None or outcome is None:
+        return "failed", _how_it_ended(ended, folder, cpu_seconds)
     failed = outcome.status == "failed"
-    return outcome.status, explained(outcome.message) if failed else outcome.message
+    return outcome.status, limits.explained(outcome.message) if failed else outcome.message
 
 
-def _how_it_ended(ended: Ended, folder: Path, seconds: float) -> str:
-    """One line about a child that left no outcome."""
-    if ended.limit == "wall time":
-        return f"stopped after {seconds:g} s, the task's limit on wall time"
+def _how_it_ended(ended: Ended, folder: Path, cpu_seconds: float) -> str:
+    """One line about a child that left no outcome; `cpu_seconds` is the CPU time it was given."""
     if ended.limit is not None:
-        return f"stopped: over the limit on {ended.limit} ({allowed(ended.limit, seconds)})"
+        return (
+            f"stopped: over the limit on {ended.limit} ({limits.allowed(ended.limit, cpu_seconds)})"
+        )
     try:
         lines = tail(folder / "output.log", 400).split("\n")
     except OSError:

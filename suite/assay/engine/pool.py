@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import shutil
 import tempfile
@@ -112,8 +113,13 @@ class Pool:
         """Do one run; see engine.runs.run."""
         return runs.run(job, reproduce, self)
 
-    def answer(self, request: WorkerRequest, kind: type[Answer]) -> Answer:
+    def answer(self, request: WorkerRequest, kind: type[Answer], log: Path | None = None) -> Answer:
         """Have a request that is not a run done by a worker and return its answer, a `kind`.
+
+        Args:
+            request: what to do.
+            kind: the answer to expect.
+            log: a new file for what the plugin prints.
 
         Raises:
             DidNotEnd: it was stopped after the request's `seconds`.
@@ -122,7 +128,12 @@ class Pool:
         """
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="answer-") as name:
             ended = self.ask_worker(request, Path(name))
-            return read_answer(ended, Path(name), request.seconds, kind)
+            try:
+                return read_answer(ended, Path(name), request.seconds, kind)
+            finally:
+                if log is not None:
+                    with contextlib.suppress(OSError):  # it has removed its log
+                        (Path(name) / "output.log").rename(log)
 
     def audit(self, request: ProbeTask) -> TaskProbed:
         """Have a task checked by the one worker that finds data sets. Raises as `answer`.

@@ -16,7 +16,7 @@ from assay.engine.clients import Answer, disk_full
 from assay.engine.outcomes import checks, read_outcome, verdict
 from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch
-from assay.errors import BadWeights, EpochError
+from assay.errors import BadWeights, EpochError, RunHung
 from assay.identity import derive_seed, sha256
 from assay.messages import (
     Ended,
@@ -43,7 +43,7 @@ from assay.records.schema import (
     Usage,
 )
 from assay.ruleset import RULESET
-from assay.sandbox import mechanisms
+from assay.sandbox import limits, mechanisms
 from assay.space import Value
 from assay.untrusted.text import plain_text
 
@@ -102,6 +102,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         DataError: the task's data are missing.
         EpochError: the spec has hidden seeds that were not given.
         StorageError: the disk is full.
+        RunHung: the run was stopped at the limit on wall time.
         WorkerError: a process of ours died.
     """
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
@@ -116,8 +117,10 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
     with tempfile.TemporaryDirectory(dir=processes.folder, prefix=f"{spec.id}-") as name:
         folder = Path(name)
         ended = processes.ask_worker(request, folder)
+        if ended.limit == "wall time":
+            raise _hung(spec, ended)
         outcome = read_outcome(folder)
-        status, message = verdict(ended, outcome, folder, request.seconds)
+        status, message = verdict(ended, outcome, folder, request.cpu_seconds)
         scored = None
         if status == "failed":
             _check_disk(processes.folder)
@@ -140,12 +143,14 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
 def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
     """What the worker is asked to do."""
     own, reference = split_values(job.spec)
+    seconds = job.task.card.budget.seconds
     return Run(
         method=job.method.source,
         entry_point=job.method.entry_point,
         task=job.task.folder,
         access=sorted(set(job.method.card.access) & set(job.task.card.access)),
-        seconds=job.task.card.budget.seconds,
+        seconds=limits.hang_seconds(seconds),
+        cpu_seconds=seconds * job.spec.compute.threads,
         hyperparameters=own,
         reference=reference,
         train=prepared.train,
@@ -177,6 +182,15 @@ def _seed_root(spec: RunSpec, epoch: Epoch | None) -> str:
     if epoch is None or epoch.name != spec.epoch:
         raise EpochError(f"run {spec.id} has the hidden seeds of the epoch {spec.epoch}")
     return epoch.seed_root
+
+
+def _hung(spec: RunSpec, ended: Ended) -> RunHung:
+    """Where a run hung, and that nothing was recorded: the machine may be at fault."""
+    return RunHung(
+        f"{spec.method.slug} on {spec.task.slug} ({spec.purpose}, repetition {spec.repetition}): "
+        f"stopped as it did not end: {ended.cpu_seconds:.3g} s of CPU time used in "
+        f"{ended.wall_seconds:.3g} s; nothing was recorded, the next command tries it again"
+    )
 
 
 def _check_disk(folder: Path) -> None:
@@ -224,6 +238,7 @@ def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
         CurvePoint(
             batch=entry.batch,
             passes=entry.passes,
+            example_passes=entry.example_passes,
             # Microseconds: more digits are noise that fills a bundle.
             seconds=round(entry.seconds, 6),
             train_loss=entry.train_loss,

@@ -14,8 +14,8 @@ MAX_MESSAGE = 2000
 MAX_STARTS = 1000
 CLOCK_SLACK = 1.0
 """Seconds by which two clocks of one machine may differ over a run."""
-WALL_SLACK = 60.0
-"""Seconds that a stopped run may take to end."""
+STOP_SLACK = 10.0
+"""CPU seconds that a run of many processes may use before it is stopped at its limit."""
 
 Problem = tuple[str, str]
 """A code and what is wrong."""
@@ -64,11 +64,12 @@ def _usage(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
         yield "usage", "a number below zero"
     if usage.train_seconds > usage.wall_seconds + CLOCK_SLACK:
         yield "usage", "more time in training than passed on the wall"
-    if usage.wall_seconds > card.budget.seconds + WALL_SLACK:
-        yield "usage", f"{usage.wall_seconds:g} s, allowed were {card.budget.seconds:g}"
-    n_starts = len(_starts(run.curve)) or MAX_STARTS
-    if usage.batches > card.budget.batches * n_starts:
-        yield "usage", f"{usage.batches} batches, allowed were {card.budget.batches} a start"
+    seconds = card.budget.seconds * run.spec.compute.threads
+    if usage.cpu_seconds > seconds + STOP_SLACK:
+        yield "usage", f"{usage.cpu_seconds:g} CPU seconds, allowed were {seconds:g}"
+    n_starts, most = len(_starts(run.curve)) or MAX_STARTS, card.budget.example_passes
+    if usage.batches > most * n_starts:
+        yield "usage", f"{usage.batches} batches, allowed were {most} of one example a start"
 
 
 def _range(run: RunRecord, result: Result, card: TaskCard) -> Iterator[Problem]:
@@ -112,6 +113,9 @@ def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCar
             return f"{name}: batches, passes or seconds below what is possible"
     if run.usage.batches != sum(points[-1].batch for points in starts):
         return f"it ends after other batches than the {run.usage.batches} that were spent"
+    spent = sum(points[-1].example_passes for points in starts)
+    if run.usage.example_passes != spent:
+        return f"it ends at {spent} example-passes, spent were {run.usage.example_passes}"
     return None
 
 

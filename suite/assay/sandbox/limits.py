@@ -19,9 +19,6 @@ from typing import Any
 
 from assay.messages import Limit
 
-TIMES: tuple[Limit, ...] = ("wall time", "CPU time")
-"""Limits that end a run as out_of_budget; the others end it as failed."""
-
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
 POLL_SECONDS = 0.05
 """How long a run can be over a watched limit unnoticed."""
@@ -47,8 +44,14 @@ class Limits:
     shared_memory_bytes: int = 256 * MEBIBYTE
     """Size of /dev/shm, through which loader workers pass batches."""
     cpu_share: float = 1.25
-    """CPU seconds per wall second and thread: threads beside training take a little."""
+    """CPU seconds per wall second and thread that anything but a run may use: threads beside its
+    own take a little."""
     cpu_slack_seconds: float = 5.0
+    hang_factor: float = 10.0
+    hang_slack_seconds: float = 60.0
+    """A run hangs after `hang_factor` times the CPU seconds of its task and this much wall time.
+    So much, because the time it waits for a core says nothing of the method: with ten busy
+    processes a core it still spends its CPU seconds first."""
 
 
 LIMITS = Limits()
@@ -60,12 +63,17 @@ def as_dict() -> dict[str, Any]:
 
 
 def cpu_seconds(wall_seconds: float, threads: int) -> float:
-    """CPU seconds that a run of `threads` threads may use where it has `wall_seconds`."""
+    """CPU seconds of a request that is not a run, with `threads` threads and `wall_seconds`."""
     return LIMITS.cpu_slack_seconds + LIMITS.cpu_share * threads * wall_seconds
 
 
-def allowed(limit: Limit, wall_seconds: float, threads: int = 1) -> str:
-    """How much a limit allows, in words."""
+def hang_seconds(task_seconds: float) -> float:
+    """Wall time after which a run hangs whose task allows `task_seconds` of CPU time a thread."""
+    return LIMITS.hang_slack_seconds + LIMITS.hang_factor * task_seconds
+
+
+def allowed(limit: Limit, cpu_seconds: float) -> str:
+    """How much a limit allows, in words; `cpu_seconds` is the limit on CPU time."""
     gibibytes = {
         "memory": LIMITS.memory_bytes,
         "disk": LIMITS.disk_bytes,
@@ -78,7 +86,7 @@ def allowed(limit: Limit, wall_seconds: float, threads: int = 1) -> str:
         return f"{LIMITS.n_files:,}"
     if limit == "processes":
         return f"{LIMITS.n_processes}, threads included"
-    return f"{cpu_seconds(wall_seconds, threads):.3g} s"
+    return f"{cpu_seconds:.3g} s"
 
 
 _SYMPTOMS: tuple[tuple[str, Limit], ...] = (
@@ -133,7 +141,7 @@ class Watch:
     """What all processes of a run use together, as the worker sees it from outside.
 
     The CPU time of a process is lost if it ends between two looks and its parent ignores its end.
-    A run can hide CPU time in many such processes, but not wall time.
+    A run can hide CPU time in many such processes, up to its limit on wall time.
     """
 
     def __init__(self, folder: Path, *, cpu: float, own_namespace: bool) -> None:

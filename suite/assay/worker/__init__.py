@@ -5,7 +5,11 @@ fork           one forked child: started, watched, measured, cleared away
 plugin_host    what a child does with a plugin
 session        one method on one task from one start: model, optimizers, steps
 training       sessions run through Lightning
+pass_counter   counts the calls of autograd
 probe_method   checks of a method, for `assay check`
+probe_subject  the method under test and the toy it is tried on
+probe_cost     what a step of it costs, measured and counted
+hook_mistakes  mistakes that its source shows, advice on its errors
 probe_task     checks of a task, for `assay check`
 findings       the log of such checks
 """

@@ -1,9 +1,7 @@
-"""A log of check results, written as they are found, and how two sets of tensors differ."""
+"""A log of check results, written as they are found, and what differs or went wrong in them."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from torch import Tensor
 from assay.errors import AssayError
 from assay.messages import CheckBegun, CheckFinding, CheckStatus, clip
 from assay.plugins.loading import describe
+from assay.worker.hook_mistakes import advice
 from assay.worker.session import Diverged
 
 
@@ -48,13 +47,18 @@ class ResultLog:
         self._write(CheckBegun(begun=name))
         try:
             yield
-        except AssayError as error:
-            self.add(name, "failed", str(error))
         except Diverged as error:
             self.add(name, "failed", f"{error}; choose defaults that are stable on an easy problem")
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            self.add(name, "failed", describe(error, self._source))
+            self.add(name, "failed", explained(error, self._source))
+
+
+def explained(error: Exception, source: Path) -> str:
+    """One line about an exception (see plugins.loading.describe), with what to do about it."""
+    if isinstance(error, AssayError):
+        return str(error)
+    said, text = describe(error, source), advice(error)
+    return said if text is None else f"{said}: {text}"
 
 
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.identity import sha256
-from assay.messages import Ended, Limit, WorkerRequest
+from assay.messages import Ended, Limit, Run, WorkerRequest
 from assay.records.schema import Mechanism
 from assay.sandbox import landlock, limits, seccomp, self_check
 from assay.sandbox.handover import empty, hand_over
@@ -70,8 +70,7 @@ def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
     began = time.monotonic()
     setup.folder.mkdir()
     (setup.out / "tmp").mkdir(exist_ok=True)
-    cpu = limits.cpu_seconds(request.seconds, int(os.environ["OMP_NUM_THREADS"]))
-    watch = Watch(setup.out, cpu=cpu, own_namespace=setup.own_namespace)
+    watch = Watch(setup.out, cpu=_cpu_seconds(request), own_namespace=setup.own_namespace)
     saw, child_end = os.pipe()
     worker = os.getpid()
     pid = os.fork()
@@ -104,6 +103,13 @@ def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
     if setup.own_namespace:
         empty(SHARED_MEMORY)
     return ended
+
+
+def _cpu_seconds(request: WorkerRequest) -> float:
+    """CPU seconds that all processes of the child may use together."""
+    if isinstance(request, Run):
+        return request.cpu_seconds
+    return limits.cpu_seconds(request.seconds, int(os.environ["OMP_NUM_THREADS"]))
 
 
 def _read_facts(saw: int, deadline: float) -> self_check.Facts | None:

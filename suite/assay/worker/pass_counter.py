@@ -27,6 +27,8 @@ class PassCounter:
         """Passes times the examples in each."""
         self.examples = 1
         """Examples of the batch."""
+        self.forward_examples = 0
+        """Examples that went through the model, with and without gradients."""
         self._forwarded = 0
         """Examples that went through the model since the last call of autograd."""
 
@@ -41,8 +43,11 @@ class PassCounter:
 
     def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Forward pre-hook: what goes through the model with gradients will be charged."""
-        if inputs and torch.is_grad_enabled() and isinstance(inputs[0], Tensor):
-            self._forwarded += len(inputs[0])
+        if inputs and isinstance(inputs[0], Tensor):
+            n = len(inputs[0])
+            self.forward_examples += n
+            if torch.is_grad_enabled():
+                self._forwarded += n
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PassCounter:
         """Copies of a model, hooks included, count here too."""

@@ -6,7 +6,9 @@ the rest is for few requests.
 
 from __future__ import annotations
 
+import io
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +48,9 @@ def answer(request: WorkerRequest, folder: Path) -> BaseModel:
         request: what to do.
         folder: for the files that it leaves.
     """
+    if not isinstance(request, Run) and isinstance(sys.stdout, io.TextIOWrapper):
+        # `assay check` shows what is printed, in order, even if the process is killed.
+        sys.stdout.reconfigure(line_buffering=True)
     match request:
         case Run():
             return _run(request, folder)
@@ -78,9 +83,13 @@ def _describe(request: Describe) -> Description | Refusal:
     from assay.errors import AssayError
     from assay.method import method_space, overridden_hooks
     from assay.plugins.loading import load_method
+    from assay.worker.hook_mistakes import hook_mistakes
 
     try:
         method = load_method(request.method, request.entry_point, request.packages)
+        fatal = [mistake.text for mistake in hook_mistakes(method, request.method) if mistake.fatal]
+        if fatal:  # every run would fail
+            return Refusal(error=clip("; ".join(fatal)))
         spaces = {family: method_space(method, family) for family in request.families}
         return Description(hooks=overridden_hooks(method), spaces=spaces)
     except AssayError as error:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import random
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,93 +18,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from assay.cards import FAMILIES, Access, Family, TaskCard
+from assay.cards import FAMILIES, Family, TaskCard
 from assay.errors import AssayError
 from assay.families.toys import toy_task
-from assay.messages import (
-    Done,
-    Load,
-    Loaded,
-    ProbeMethod,
-    ProbeTaskFit,
-    Refusal,
-    WorkerSeeds,
-    clip,
-)
+from assay.messages import Done, Load, Loaded, ProbeMethod, ProbeTaskFit, Refusal, clip
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
-from assay.plugins.loading import describe, load_method, load_task
+from assay.plugins.loading import load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of
 from assay.task import Problem, Snapshot, Task
 from assay.untrusted.weights import read_snapshot, write_tensors
-from assay.worker.findings import ResultLog, first_difference
+from assay.worker.findings import ResultLog, explained, first_difference
 from assay.worker.hook_mistakes import hook_mistakes
+from assay.worker.probe_cost import check_cost
+from assay.worker.probe_subject import ProbedMethod, Toy, Trained
 from assay.worker.session import Diverged, Point, Session
-from assay.worker.training import train
 
-BLOCK, N_ROUNDS = 8, 4
-"""Batches per timed block, and how often both methods are timed from the start."""
-N_CORNER_BATCHES, MAX_CORNERS = 8, 24
+N_CORNER_BATCHES, MAX_CORNERS, MAX_CORNER_SECONDS = 8, 24, 2.0
+"""Batches for each end of a range, how many ends, and CPU time for all of them."""
 N_LR_BATCHES, N_FIT_BATCHES = 3, 4
-UNCOUNTED = 1.6
-"""A step that costs more than this many times its counted passes does something uncounted."""
-
-
-@dataclass(frozen=True)
-class Toy:
-    """A family's toy with one repetition of its problem."""
-
-    task: Task
-    problem: Problem
-
-    def changed(self, task: Task) -> Toy:
-        """The same problem with another task of the family."""
-        return Toy(task, self.problem)
-
-
-@dataclass
-class Trained:
-    """One finished run on a toy."""
-
-    session: Session
-    points: list[Point] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class ProbedMethod:
-    """The method under test, as the engine would set it up."""
-
-    method: type[Method]
-    source: Path
-    access: frozenset[Access]
-    values: Any
-
-    def session(
-        self,
-        toy: Toy,
-        *,
-        values: Any = None,
-        bare: bool = False,
-        reference: Mapping[str, Value] | None = None,
-    ) -> Session:
-        """A session of the method, or of the default method where `bare`, on a toy."""
-        default = Method(Method.Hyperparameters())
-        return Session(
-            task=toy.task,
-            method=default if bare else self.method(values or self.values),
-            access=self.access,
-            reference=reference or {},
-            train=toy.problem.train,
-            start=toy.problem.starts[0],
-            seeds=WorkerSeeds(order=1, augment=2, method=3),
-            device=torch.device("cpu"),
-        )
-
-    def trained(self, toy: Toy, prepare: Callable[[Session], None] = lambda _: None) -> Trained:
-        """A whole run."""
-        trained = Trained(self.session(toy))
-        prepare(trained.session)
-        train([trained.session], lambda _, point: trained.points.append(point))
-        return trained
 
 
 def load(request: Load) -> Loaded | Refusal:
@@ -122,12 +51,14 @@ def load(request: Load) -> Loaded | Refusal:
         except AssayError as error:
             problems[family] = clip(str(error))
     unknown = set(method.hyperparameters_by_family) - set(FAMILIES)
+    mistakes = list(hook_mistakes(method, request.method))
+    fatal = any(mistake.fatal for mistake in mistakes)
     return Loaded(
         hooks=overridden_hooks(method),
         space_problems=problems,
-        runnable=[family for family in request.families if _has_defaults(method, family)],
+        runnable=[f for f in request.families if not fatal and _has_defaults(method, f)],
         unknown_families=sorted(clip(family) for family in unknown),
-        mistakes=[clip(mistake) for mistake in hook_mistakes(method, request.method)],
+        mistakes=[clip(mistake.text) for mistake in mistakes],
     )
 
 
@@ -172,7 +103,7 @@ def probe_method(request: ProbeMethod) -> Done:
         with findings.check("search space"):
             _check_corners(findings, subject, toy)
     with findings.check("cost"):
-        _check_cost(findings, subject, toy)
+        check_cost(findings, subject, toy)
     if not findings.failed("repeatable"):
         with findings.check("gradients in place"):
             _check_in_place(findings, subject, toy, first)
@@ -188,7 +119,11 @@ def probe_task_fit(request: ProbeTaskFit) -> Done:
         toy = Toy(task, Problem(load_file(request.train), [load_file(request.starts[0])]))
         session = subject.session(toy, reference=request.reference)
         points: list[Point] = []
-        session.train_batches(N_FIT_BATCHES, points.append)
+        try:
+            session.train_batches(N_FIT_BATCHES, points.append)
+        except Diverged as error:  # a score like any other, and tuning may find better values
+            findings.add("tasks", "note", f"diverges with its defaults: {error}")
+            return Done()
         state = points[-1].state if points else session.take_point().state
         path = request.shared / "fit.safetensors"
         write_tensors(state, path)
@@ -236,16 +171,21 @@ def _check_repeatable(findings: ResultLog, subject: ProbedMethod, toy: Toy, firs
 def _check_lr(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
     """Whether something other than lr_factor changes a group's learning rate."""
     session = subject.session(toy)
+    advice = (
+        "the engine sets the lr for each batch: put the schedule into lr_factor, which gets the "
+        "share of the budget that is spent"
+    )
+    # A scheduler leaves this key in each group, even before it changes the learning rate.
+    if any("initial_lr" in group for o in session.optimizers for group in o.param_groups):
+        text = "the optimizer has a scheduler of torch.optim.lr_scheduler"
+        findings.add("learning rate", "failed", f"{text}; {advice}")
+        return
     for _ in range(N_LR_BATCHES):
         session.train_batches(1, lambda point: None)
         changed = session.lr_changed_by_method()
         if changed is not None:
-            findings.add(
-                "learning rate",
-                "failed",
-                f"a step changed the lr of a parameter group from {changed[0]:.4g} to "
-                f"{changed[1]:.4g}, which the next batch overrules: schedules belong in lr_factor",
-            )
+            text = f"the method changed a group's lr from {changed[0]:.4g} to {changed[1]:.4g}"
+            findings.add("learning rate", "failed", f"{text}; {advice}")
             return
 
 
@@ -266,12 +206,12 @@ def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained, folder: Pat
             )
         )
     scores = toy.task.score(toy.problem, [snapshots])
-    name, chance = toy.task.card.metric.name, toy.task.card.metric.chance
+    chance = toy.task.card.metric.chance
     better = scores.test > chance
     findings.add(
         "snapshot",
         "ok" if better else "note",
-        f"fits the task's model; toy {name} {scores.test:.3g} (chance {chance:g})",
+        f"fits the task's model; scores {scores.test:.3g} on the toy (chance {chance:g})",
     )
 
 
@@ -327,24 +267,30 @@ def _check_in_place(findings: ResultLog, subject: ProbedMethod, toy: Toy, first:
 
 def _check_corners(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
     """A few batches with each value at each end of its range, the others at their defaults."""
-    family = toy.task.card.family
-    model = hyperparameters_for(subject.method, family)
+    model = hyperparameters_for(subject.method, toy.task.card.family)
     corners = [
         {name: value} for name, found in space_of(model).ranges.items() for value in _ends(found)
     ]
-    diverged, chosen = [], _thinned(corners, MAX_CORNERS)
-    for corner in chosen:
+    n_tried, n_diverged, deadline = 0, 0, time.process_time() + MAX_CORNER_SECONDS
+    wrong: dict[str, list[str]] = {}
+    for corner in _thinned(corners, MAX_CORNERS):
+        if time.process_time() > deadline:
+            break
+        n_tried += 1
         try:
             session = subject.session(toy, values=model(**corner))
             session.train_batches(N_CORNER_BATCHES, lambda point: None)
         except Diverged:
-            diverged.append(corner)
+            n_diverged += 1
         except Exception as error:
             shown = ", ".join(f"{key}={value!r}" for key, value in corner.items())
-            findings.add("search space", "failed", f"{shown}: {describe(error, subject.source)}")
-    if not findings.failed("search space") and chosen:
-        shown = f", {len(diverged)} of them diverge" if diverged else ""
-        findings.add("search space", "ok", f"{len(chosen)} ends of ranges run{shown}")
+            wrong.setdefault(explained(error, subject.source), []).append(shown)
+    for text, where in wrong.items():
+        more = f" and {len(where) - 3} more" if len(where) > 3 else ""
+        findings.add("search space", "failed", f"{', '.join(where[:3])}{more}: {text}")
+    if n_tried and not wrong:
+        shown = f", {n_diverged} of them diverge" if n_diverged else ""
+        findings.add("search space", "ok", f"{n_tried} ends of ranges run{shown}")
 
 
 def _ends(found: Range) -> list[Value]:
@@ -353,54 +299,6 @@ def _ends(found: Range) -> list[Value]:
 
 def _thinned(items: list[Any], n: int) -> list[Any]:
     return items[:: -(-len(items) // n)] if items else []
-
-
-def _check_cost(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
-    """CPU seconds per batch as a ratio to the bare task's, measured in alternation."""
-    card = toy.task.card
-    n_rounds, n_blocks = N_ROUNDS, card.budget.batches // BLOCK
-    # So much budget that no evaluation falls into a timed block.
-    budget = card.budget.model_copy(update={"batches": 100 * card.budget.batches})
-    one_point = card.evaluation.model_copy(update={"points": 1})
-    timed = toy_task(card.model_copy(update={"budget": budget, "evaluation": one_point}))
-    ratios: list[float] = []
-    bare_seconds: list[float] = []
-    passes = 0.0
-    for _ in range(n_rounds):
-        pair = [subject.session(toy.changed(timed), bare=bare) for bare in (False, True)]
-        for block in range(n_blocks):
-            seconds = [_timed(session) for session in pair]
-            # The first block warms up; and on some machines the clock of a process moves in jumps.
-            if block and min(seconds) > 0:
-                ratios.append(seconds[0] / seconds[1])
-                bare_seconds.append(seconds[1] / BLOCK)
-        counter = pair[0].counter
-        passes = counter.example_passes / (pair[0].plan.batch * card.budget.batch_size)
-    if len(ratios) < 2:
-        findings.add("cost", "note", "not measured: the clock of CPU time stood still")
-        return
-    low, ratio, high = statistics.quantiles(ratios, n=4)
-    microseconds = 1e6 * statistics.median(bare_seconds)
-    measured = (
-        f"{ratio:.2f} times the bare task's step of {microseconds:.0f} us (quartiles {low:.2f} to "
-        f"{high:.2f}, n={len(ratios)} blocks of {BLOCK}); {passes:.3g} passes per batch are counted"
-    )
-    declared = pair[0].method.passes_per_batch
-    if abs(passes - declared) > 0.1 * declared:
-        measured += f", passes_per_batch says {declared:.3g}: declare what is counted"
-        findings.add("cost", "note", measured)
-    elif low > UNCOUNTED * max(passes, 1.0):
-        advice = "count what autograd does not do (forward mode, forward passes without gradients)"
-        findings.add("cost", "note", f"{measured}: {advice} with step.count_pass")
-    else:
-        findings.add("cost", "ok", measured)
-
-
-def _timed(session: Session) -> float:
-    """CPU seconds: other processes on the machine count for less than in wall time."""
-    before = time.process_time()
-    session.train_batches(BLOCK, lambda point: None)
-    return time.process_time() - before
 
 
 def _difference(one: Sequence[Point], other: Sequence[Point]) -> str | None:

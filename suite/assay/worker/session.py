@@ -116,7 +116,11 @@ class _Step:
 
     def _transform_gradients(self) -> None:
         if self._transform is not None:
-            _nothing(self._transform(self.model), "transform_gradients", "the parameters' `.grad`")
+            _nothing(
+                self._transform(self.model),
+                "transform_gradients",
+                "change the parameters' `.grad` in place",
+            )
 
     def automatic(self) -> None:
         if all(self._closures):  # they compute the gradients themselves
@@ -198,7 +202,7 @@ class Session:
             self.optimizers = _optimizers(method.configure_optimizer(self.model))
         self.plan.spent = self.counter.example_passes
         self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
-        self._stream = iter(method.sampler(TrainingSet(self.inputs, self.targets)))
+        self._stream = _stream(method.sampler(TrainingSet(self.inputs, self.targets)))
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = card.evaluation.thresholds(card.budget)
         self._step = _Step(self)
@@ -221,7 +225,9 @@ class Session:
             given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else (
                 type(loss).__name__
             )  # fmt: skip
-            raise PluginError(f"compute_loss returned {given}, expected a scalar Tensor")
+            raise PluginError(
+                f"compute_loss returned {given}, expected a scalar Tensor{_forgotten(loss)}"
+            )
         self._losses.pending.append(loss.detach())
 
     def train_batches(self, n_batches: int, on_point: Callable[[Point], None]) -> None:
@@ -250,7 +256,11 @@ class Session:
                 if training_step is None:
                     step.automatic()
                 else:
-                    _nothing(training_step(step), "training_step", "step.optimizer_step()")
+                    _nothing(
+                        training_step(step),
+                        "training_step",
+                        "it must call step.backward and step.optimizer_step itself",
+                    )
                 if project is not None:
                     project(self.model)
                 plan.batch += 1
@@ -259,7 +269,7 @@ class Session:
                     counter.add()
                 plan.spent = counter.example_passes
                 if epoch_end is not None and plan.epoch > epoch:
-                    _nothing(epoch_end(self.model), "on_epoch_end", "the instance")
+                    _nothing(epoch_end(self.model), "on_epoch_end", "keep values in `self`")
                     plan.spent = counter.example_passes
             self.stopped = plan.spent >= plan.budget
             if plan.spent >= self._thresholds[0]:
@@ -294,18 +304,29 @@ class Session:
 
     def _take(self, indices: Any) -> Tensor:
         try:
-            return self.inputs.index_select(0, indices)
+            taken = self.inputs.index_select(0, indices)
         except (TypeError, RuntimeError, IndexError) as error:
-            n = len(self.inputs)
-            raise PluginError(
-                f"sampler yielded {_shown(indices)}, expected a 1-dimensional tensor of integers "
-                f"in 0..{n - 1}: {str(error).splitlines()[0]}"
-            ) from error
+            raise self._bad_indices(indices) from error
+        if indices.dim() != 1 or not len(indices):
+            raise self._bad_indices(indices)
+        return taken
+
+    def _bad_indices(self, indices: Any) -> PluginError:
+        whole = isinstance(indices, Tensor) and not indices.is_floating_point()
+        known = whole and indices.dtype != torch.bool and indices.numel() > 0
+        span = f" with values in {int(indices.min())}..{int(indices.max())}" if known else ""
+        return PluginError(
+            f"sampler yielded {_shown(indices)}{span}, expected a tensor of shape (n,) and type "
+            f"torch.int64 with values in 0..{len(self.inputs) - 1}, one for each batch"
+        )
 
     def _set_lr(self, factor: Any) -> None:
         """Scale the learning rate of every group, those added since the last batch too."""
-        if not isinstance(factor, (int, float)):
-            raise PluginError(f"lr_factor returned {_shown(factor)}, expected a number")
+        if not isinstance(factor, (int, float)) or not 0 <= factor < math.inf:
+            raise PluginError(
+                f"lr_factor returned {_shown(factor)} for elapsed={self.plan.elapsed:.3g}, "
+                "expected a number, 0 or more"
+            )
         if len(self._base_lrs) != sum(len(o.param_groups) for o in self.optimizers):
             known = {id(group): lr for group, lr in self._base_lrs}
             self._base_lrs = [
@@ -392,8 +413,15 @@ def _own(instance: Any, base: type, name: str) -> Any:
 
 def _expect(value: Any, kind: type, hook: str) -> Any:
     if not isinstance(value, kind):
-        raise PluginError(f"{hook} returned {type(value).__name__}, expected {kind.__name__}")
+        raise PluginError(
+            f"{hook} returned {type(value).__name__}, expected {kind.__name__}{_forgotten(value)}"
+        )
     return value
+
+
+def _forgotten(value: Any) -> str:
+    """Advice on a value that a hook returned."""
+    return ": is a `return` missing?" if value is None else ""
 
 
 def _shown(value: Any) -> str:
@@ -403,12 +431,21 @@ def _shown(value: Any) -> str:
     return f"{type(value).__name__} ({value!r:.60})"
 
 
-def _nothing(returned: Any, hook: str, place: str) -> None:
-    """Refuse a value where the hook works by side effect: it would be lost without a word."""
-    if returned is not None:
+def _stream(sampled: Any) -> Iterator[Any]:
+    """The batches of a sampler."""
+    try:
+        return iter(sampled)
+    except TypeError as error:
         raise PluginError(
-            f"{hook} returned {_shown(returned)}, expected nothing: it works on {place}"
-        )
+            f"sampler returned {_shown(sampled)}, expected an endless iterator: "
+            "`yield` one tensor of indices for each batch"
+        ) from error
+
+
+def _nothing(returned: Any, hook: str, advice: str) -> None:
+    """Refuse a value that a hook returned, where it would be lost without a word."""
+    if returned is not None:
+        raise PluginError(f"{hook} returned {_shown(returned)}, expected None: {advice}")
 
 
 def _optimizers(returned: Any) -> list[Optimizer]:
@@ -416,11 +453,13 @@ def _optimizers(returned: Any) -> list[Optimizer]:
     if not found:
         raise PluginError("configure_optimizer returned no optimizer")
     for optimizer in found:
-        if isinstance(optimizer, LRScheduler) or isinstance(returned, dict):
+        if isinstance(optimizer, (list, tuple, dict, LRScheduler)):
+            kinds = type(returned).__name__
+            if isinstance(returned, (list, tuple)):
+                kinds += f" of {' and '.join(dict.fromkeys(type(o).__name__ for o in found))}"
             raise PluginError(
-                f"configure_optimizer returned {'a dict' if isinstance(returned, dict) else 'a '}"
-                f"{'' if isinstance(returned, dict) else type(optimizer).__name__}, as in "
-                "Lightning; expected one optimizer or several: schedules belong in lr_factor"
+                f"configure_optimizer returned a {kinds}, as in Lightning; expected one optimizer "
+                "or a list of optimizers: schedules belong in lr_factor"
             )
         _expect(optimizer, Optimizer, "configure_optimizer")
     _switch(found, "train")
@@ -443,7 +482,10 @@ def _switch(optimizers: Sequence[Optimizer], mode: str) -> None:
 def _total_batches(method: Method, plan: Plan) -> int:
     passes = method.passes_per_batch
     if not isinstance(passes, (int, float)) or not 0 < passes < math.inf:
-        raise PluginError(f"passes_per_batch is {_shown(passes)}, expected a positive number")
+        advice = ": is `@property` missing?" if callable(passes) else ""
+        raise PluginError(
+            f"passes_per_batch is {_shown(passes)}, expected a positive number{advice}"
+        )
     return max(1, math.floor(plan.budget / (plan.batch_size * passes)))
 
 

@@ -1,4 +1,4 @@
-"""`assay check` against methods and tasks with one fault each, and against sound ones."""
+"""`assay check` of methods: what is tried, where, and how results are told."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pathlib import Path
 
 import pytest
 from assay.cards import FAMILIES
-from assay.checking import check as testing
-from assay.checking.check import check_all, check_method, check_task
-from assay.checking.report import CheckReport, CheckResult
+from assay.checking import trials
+from assay.checking.check import check_all
+from assay.checking.method_check import check_method
+from assay.checking.report import CheckReport, CheckResult, printed, told_once
+from assay.commands import check as command
 from assay.engine.pool import Pool
+from assay.errors import AssayError, UnknownName
 from assay.families.toys import toy_card, toy_task
 from assay.paths import ROOT
+from assay.plugins.registry import find_task
 
 PLUGINS = ROOT / "tests" / "plugins"
 HEAD = """
 from __future__ import annotations
-import copy
-from dataclasses import replace
 import torch
 from typing import Annotated
 from assay.method import Method
-from assay.space import Choice, LogUniform, Uniform
+from assay.space import LogUniform, Uniform
 """
 
 
@@ -45,129 +47,101 @@ def test_a_sound_method_passes_every_check(pool: Pool) -> None:
     findings = list(check_method(pool, PLUGINS / "ema"))
     assert failures(findings) == {}
     for family in ("classification", "functions", "noisy_labels", "class_imbalance"):
-        checks = [found.check for found in findings if found.family == family]
+        checks = [found.check for found in findings if found.where == family]
         expected = ["runs", "repeatable", "snapshot", "finalize_model", "search space", "cost"]
-        assert checks == [*expected, "resume"]
+        assert checks == expected
+    assert re.fullmatch(r"trains and exports on (\d+) of \1 tasks", findings[-1].detail)
     cost = next(found.detail for found in findings if found.check == "cost")
-    ratio = re.match(r"([\d.]+) times the bare task's step of \d+ us .*, 1 passes per batch", cost)
+    ratio = re.match(r"([\d.]+) times the bare task's step of \d+ us .* 1 passes per batch", cost)
     assert ratio is not None and 0.5 < float(ratio[1]) < 4
+    assert len(list(told_once(findings))) <= 15
 
 
-FAULTS = {
-    "forgets its state": (
-        """
-class Mine(Method):
-    def __init__(self, hyperparameters):
-        super().__init__(hyperparameters)
-        self.seen = 0.0
-    def compute_loss(self, outputs, batch):
-        self.seen += 1e-3
-        return self.plan.loss(outputs, batch.targets) * (1 + self.seen)
-    def configure_optimizer(self, model):
-        return torch.optim.SGD(model.parameters(), lr=1e-3)
-""",
-        {"resume": r"killed after batch 32 and resumed, batch 48 differs: x by up to .*state_dict"},
-    ),
-    "state that is not plain data": (
-        """
-class Odd: pass
-class Mine(Method):
-    def state_dict(self): return {"odd": Odd()}
-    def load_state_dict(self, state): pass
-""",
-        {"resume": r"its checkpoint is not plain data .* keep plain tensors"},
-    ),
-    "saves but does not load": (
-        """
-class Mine(Method):
-    def state_dict(self): return {}
-""",
-        {"resume": r"state_dict and load_state_dict must be defined together"},
-    ),
-    "changes the training model": (
-        """
-class Mine(Method):
-    def finalize_model(self, model, calibration):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.mul_(0.5)
-        return model
-""",
-        {"finalize_model": r"changes the model it is given \(x by up to .*copy\.deepcopy"},
-    ),
-    "keeps something between runs": (
-        """
-runs = []
-class Mine(Method):
-    def configure_optimizer(self, model):
-        runs.append(1)
-        return torch.optim.SGD(model.parameters(), lr=1e-3 * len(runs))
-""",
-        {"repeatable": r"two runs with the same seeds differ: after batch 16, x by up to"},
-    ),
-    "draws from the global generator": (
-        """
-class Mine(Method):
-    def transform_batch(self, batch):
-        return replace(batch, inputs=batch.inputs + torch.randn_like(batch.inputs))
-""",
-        {"repeatable": r"depend on the global random state .* draw from plan\.generator"},
-    ),
-    "counts no pass": (
-        """
-class Mine(Method):
-    def training_step(self, step):
-        step.zero_grad()
-        step.loss().backward()
-        step.optimizer_step()
-""",
-        {"runs": r"no forward-backward pass was counted: call step\.backward"},
-    ),
-    "fails at one value only": (
-        """
-class Mine(Method):
-    class Hyperparameters(Method.Hyperparameters):
-        mode: Annotated[str, Choice(("plain", "broken"))] = "plain"
-    def compute_loss(self, outputs, batch):
-        if self.hyperparameters.mode == "broken":
-            raise KeyError("mode")
-        return self.plan.loss(outputs, batch.targets)
-""",
-        {"search space": r"mode='broken': KeyError: 'mode' \(method\.py, line \d+\)"},
-    ),
-}
-
-
-@pytest.mark.parametrize("code, expected", FAULTS.values(), ids=FAULTS)
-def test_names_the_fault_and_no_other(
-    pool: Pool, tmp_path: Path, code: str, expected: dict[str, str]
-) -> None:
-    found = failures(check_method(pool, submission(tmp_path, code)))
-    assert found.keys() == expected.keys()
-    for check, pattern in expected.items():
-        assert re.search(pattern, found[check]), found[check]
-
-
-def test_notes_a_gradient_kept_by_reference(pool: Pool, tmp_path: Path) -> None:
+def test_a_mistake_is_told_once_with_its_places(pool: Pool, tmp_path: Path) -> None:
     code = """
 class Mine(Method):
-    def __init__(self, hyperparameters):
-        super().__init__(hyperparameters)
-        self.previous = None
-    def transform_gradients(self, model):
-        gradient = model.x.grad
-        if self.previous is not None:
-            step = gradient - self.previous
-            self.previous = gradient
-            model.x.grad = gradient + 0.1 * step
-        self.previous = gradient
-    def state_dict(self): return {"previous": self.previous}
-    def load_state_dict(self, state): self.previous = state["previous"]
+    def compute_loss(self, outputs, batch):
+        return self.plan.loss(outputs, batch.targets, reduction="none")
 """
-    findings = list(check_method(pool, submission(tmp_path, code)))
-    notes = {found.check: found.detail for found in findings if found.status == "note"}
+    card = 'families = ["classification", "noisy_labels", "class_imbalance"]'
+    found = [
+        result
+        for result in told_once(check_method(pool, submission(tmp_path, code, card)))
+        if result.status == "failed"
+    ]
+    assert [(result.check, result.where, result.also_in) for result in found] == [
+        ("runs", "classification", ("noisy_labels", "class_imbalance"))
+    ]
+
+
+def test_a_failure_on_one_task_alone(pool: Pool, tmp_path: Path) -> None:
+    code = """
+class Mine(Method):
+    def configure_optimizer(self, model):
+        if self.plan.n_examples > 300:
+            raise ValueError("too many")
+        return torch.optim.SGD(model.parameters(), lr=0.1)
+"""
+    folder = submission(tmp_path, code, 'families = ["classification"]')
+    findings = list(check_method(pool, folder, [find_task("digits_mlp")]))
+    (only,) = [found for found in findings if found.status == "failed"]
+    assert (only.check, only.where) == ("tasks", "digits_mlp")
+    assert only.detail == "ValueError: too many (method.py, line 11)"
+
+
+def test_diverging_on_a_task_is_a_note(pool: Pool, tmp_path: Path) -> None:
+    code = """
+class Mine(Method):
+    def compute_loss(self, outputs, batch):
+        loss = self.plan.loss(outputs, batch.targets)
+        return loss * float("nan") if self.plan.n_examples > 300 else loss
+"""
+    folder = submission(tmp_path, code, 'families = ["classification"]')
+    findings = list(check_method(pool, folder, [find_task("digits_mlp")]))
     assert failures(findings) == {}
-    assert "may keep a gradient by reference" in notes["gradients in place"]
+    assert findings[-1].where == "digits_mlp"
+    assert findings[-1].detail.startswith("diverges with its defaults: the loss was not finite")
+
+
+def test_tasks_that_cannot_be_tried_are_named(pool: Pool, tmp_path: Path) -> None:
+    folder = submission(tmp_path, "class Mine(Method): pass", 'families = ["classification"]')
+    wanted = [find_task(slug) for slug in ("digits_mlp", "cifar10_resnet8", "rosenbrock")]
+    findings = list(check_method(pool, folder, wanted))
+    assert failures(findings) == {}
+    notes = {found.where: found.detail for found in findings if found.status == "note"}
+    assert notes["rosenbrock"] == "not tried: mine does not enter the family functions"
+    assert notes["cifar10_resnet8"].startswith("not tried: ")
+    assert "assay data" in notes["cifar10_resnet8"]
+    assert findings[-1].detail == "trains and exports on 1 of 1 tasks"
+    found = failures(check_method(pool, folder, [find_task("rosenbrock")]))
+    assert found == {"tasks": "it may enter none of the tasks that were asked for"}
+
+
+def test_what_a_method_prints_is_shown(pool: Pool, tmp_path: Path) -> None:
+    code = """
+import sys
+print("imported")
+class Mine(Method):
+    def configure_optimizer(self, model):
+        print("\\033[31mred\\033[0m\\a")
+        print("to stderr", file=sys.stderr)
+        for n in range(1000):
+            print("line", n)
+        return torch.optim.SGD(model.parameters(), lr=1e-3)
+"""
+    findings = list(check_method(pool, submission(tmp_path, code), [find_task("rosenbrock")]))
+    assert failures(findings) == {}
+    loading, trying = [found.detail for found in findings if found.check == "printed"]
+    assert loading == "when it is imported:\nimported"
+    lines = trying.split("\n")
+    assert lines[:4] == ["imported", "red\ufffd", "to stderr", "line 0"]
+    assert len(lines) == 21 and lines[-1] == "..."
+
+
+def test_printed_text_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x" * 10_000 + b"\xff\x00")
+    assert printed(tmp_path / "log") == "x" * 2000 + "\n..."
+    assert printed(tmp_path / "missing") == ""
 
 
 def test_says_everything_about_card_and_code_at_once(pool: Pool, tmp_path: Path) -> None:
@@ -178,17 +152,19 @@ class Mine(Method):
         outside: Annotated[float, LogUniform(0.1, 1.0)] = 3.0
     def sampler(self, dataset):
         raise RuntimeError("no batches today")
+    def on_epoch_ends(self, model): pass
 """
     card = 'families = ["functions"]\ntrack = "loss"\nlicense = "MIT"\nversion = 0'
-    findings = list(check_method(pool, submission(tmp_path, code, card)))
+    findings = list(check_method(pool, submission(tmp_path, code, card), [find_task("beale")]))
     told = [found.detail for found in findings if found.status == "failed"]
-    assert len(told) == 5
+    assert len(told) == 6
     assert told[0].endswith("card.toml:6: version: Input should be greater than or equal to 1 "
                             "(got '0')")  # fmt: skip
     assert told[1].endswith("card.toml:5: license: is not a key of this card")
     assert told[2].startswith("track loss does not allow sampler")
-    assert "`low <= high` must hold" in told[3] and "outside: its default 3.0" in told[3]
-    assert "RuntimeError: no batches today (method.py, line 15)" in told[4]
+    assert told[3] == "on_epoch_ends is never called: did you mean on_epoch_end?"
+    assert "`low <= high` must hold" in told[4] and "outside: its default 3.0" in told[4]
+    assert "RuntimeError: no batches today (method.py, line 13)" in told[5]
 
 
 def test_card_names_what_does_not_exist_or_may_not_run(pool: Pool, tmp_path: Path) -> None:
@@ -210,7 +186,7 @@ tasks = ["rosenbrock"]"""
 def test_a_hang_is_caught_in_the_act(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(testing, "METHOD_SECONDS", 3.0)
+    monkeypatch.setattr(trials, "TOY_SECONDS", 3.0)
     findings = list(check_method(pool, PLUGINS / "hangs"))
     assert failures(findings) == {"runs": "did not end within 3 s"}
     assert findings[-1].detail.startswith("not tried in functions")
@@ -233,127 +209,61 @@ def test_command_reports_all_and_never_imports_a_plugin(
     assert "Did you mean diffgrad" in details[0][0]
     assert "expected a folder with card.toml and method.py or task.py" in details[1][0]
     assert details[2] == ["my_file.py cannot be imported: ValueError: at import "
-                          "(my_file.py, line 10)"]  # fmt: skip
+                          "(my_file.py, line 8)"]  # fmt: skip
     assert details[3] == ["method.py: expected exactly one subclass of Method, found First, Second"]
     assert not any(name.startswith("assay_method_") for name in set(sys.modules) - loaded)
 
 
-def test_lines_for_people(pool: Pool, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    folder, report = submission(tmp_path, "class Mine(Method): pass"), CheckReport(as_json=False)
-    report.show("method", "mine", check_method(pool, folder))
-    report.show("task", "yours", [CheckResult("loss", "failed", "one\ntwo", "functions")])
-    lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == "method mine"
-    assert any(re.match(r"  ok      resume +functions +from batch 32", line) for line in lines)
-    first, second, summary = lines[-3:]
-    assert first.index("one") == second.index("two")
-    assert first.startswith("  FAILED  loss ")
-    assert lines[lines.index("task yours") - 1] == "  passed"
-    assert summary == "  1 of 1 findings failed"
+def test_command_chooses_tasks() -> None:
+    def chosen(names: list[str] | None, families: list[str] | None) -> list[str]:
+        return [entry.card.slug for entry in command._chosen(names, families) or []]
+
+    assert command._chosen(None, None) is None
+    assert chosen(["rosenbrock", "cifar10_resnet8"], None) == ["cifar10_resnet8", "rosenbrock"]
+    assert "rosenbrock" in chosen(None, ["functions", "classification"])
+    assert "cifar10_resnet8" not in chosen(None, ["functions", "classification"])
+    assert chosen(["digits_mlp", "rosen*"], ["functions"]) == ["rosenbrock"]
+    assert chosen([str(ROOT / "tasks" / "beale")], None) == ["beale"]
+    with pytest.raises(AssayError, match="no task fits both"):
+        chosen(["rosenbrock"], ["classification"])
+    with pytest.raises(UnknownName, match="Did you mean functions"):
+        chosen(None, ["function"])
+
+
+def test_results_alike_are_merged() -> None:
+    results = [
+        CheckResult("card", "ok", "a"),
+        CheckResult("cost", "ok", "1.5 times of 100 us", "functions"),
+        CheckResult("runs", "failed", "shape (16, 10) (method.py, line 3)", "functions"),
+        CheckResult("cost", "ok", "0.9 times of 100 us", "quantization"),
+        CheckResult("tasks", "failed", "shape (8,) (method.py, line 3)", "rosenbrock"),
+        CheckResult("tasks", "ok", "b"),
+    ]
+    assert list(told_once(results)) == [
+        results[0],
+        CheckResult("cost", "ok", "0.9 to 1.5 times of 100 us", "functions", ("quantization",)),
+        CheckResult("runs", "failed", results[2].detail, "functions", ("rosenbrock",)),
+        results[5],
+    ]
+
+
+def test_lines_for_people(capfd: pytest.CaptureFixture[str]) -> None:
+    report = CheckReport(as_json=False)
+    runs = [CheckResult("runs", "ok", f"{n} batches", family) for n, family in enumerate(FAMILIES)]
+    report.show("method", "mine", runs)
+    wrong = [CheckResult("loss", "failed", "one\ntwo", name) for name in "abcdef"]
+    report.show("task", "yours", wrong)
+    assert capfd.readouterr().out.splitlines() == [
+        "method mine",
+        "  ok      runs               5 families      0 to 4 batches",
+        "  passed",
+        "task yours",
+        "  FAILED  loss               a               one",
+        "                                             two",
+        "                                             (also in b, c, d and 2 more)",
+        "  1 of 1 findings failed",
+    ]
     assert report.passed is False
-
-
-TASK = """
-from __future__ import annotations
-from dataclasses import replace
-import torch
-from assay.families.classification import Classification
-from assay.task import Problem
-class Mine(Classification):
-"""
-
-
-def task_folder(folder: Path, code: str, **changes: str) -> Path:
-    folder = folder / "digits_mlp"
-    folder.mkdir()
-    text = (ROOT / "tasks" / "digits_mlp" / "card.toml").read_text()
-    text = re.sub(r"\[\[targets\]\]\n(\w+ = .*\n)+", "", text)
-    changes = {"batches": "200", **changes}
-    for key, value in changes.items():
-        text = re.sub(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
-    (folder / "card.toml").write_text(text)
-    (folder / "task.py").write_text(TASK + code)
-    return folder
-
-
-def test_a_sound_task_passes(pool: Pool, tmp_path: Path) -> None:
-    findings = list(check_task(pool, task_folder(tmp_path, "    pass\n")))
-    assert failures(findings) == {}
-    assert [found.check for found in findings] == [
-        "card", "loads", "prepare", "sealed", "layout", "loss", "reference", "null", "cost"
-    ]  # fmt: skip
-
-
-TASK_FAULTS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "draws outside its seeds": (
-        """
-    def prepare(self, seeds):
-        problem = super().prepare(seeds)
-        noise = torch.rand(1)
-        return replace(problem, train={**problem.train, "noise": noise})
-""",
-        {},
-        {"prepare": "same seeds give other tensors .*train.noise"},
-    ),
-    "gives sealed labels away": (
-        """
-    def prepare(self, seeds):
-        problem = super().prepare(seeds)
-        given = {**problem.train, "extra": problem.sealed["test_targets"]}
-        return replace(problem, train=given)
-""",
-        {},
-        {"sealed": "test_targets is handed to the worker as train.extra"},
-    ),
-    "trains on the test set": (
-        """
-    def prepare(self, seeds):
-        problem = super().prepare(seeds)
-        train = {name: problem.sealed[f"test_{name}"][:300] for name in ("inputs", "targets")}
-        return replace(problem, train={n: t.contiguous() for n, t in train.items()})
-""",
-        {},
-        {"sealed": r"train and test share 100.0% of the smaller"},
-    ),
-    "loss of the wrong shape": (
-        """
-    def loss(self, outputs, targets, reduction="mean"):
-        return super().loss(outputs, targets)
-""",
-        {},
-        {"loss": r"has shape \(\) and, with reduction='none', \(\); expected \(\) and \(32,\)"},
-    ),
-    "wrong chance level": ("    pass\n", {"chance": "0.5"}, {"null": "correct metric.chance"}),
-    "unknown reference": (
-        "    pass\n",
-        {"reference": '"sdg"'},
-        {"reference": "no method is called 'sdg'. Did you mean sgd"},
-    ),
-    "says it is deterministic": (
-        "    pass\n",
-        {"schedule": '"linear"\ndeterministic = true'},
-        {"prepare": "differs, but the card says deterministic"},
-    ),
-}
-
-
-@pytest.mark.parametrize("code, changes, expected", TASK_FAULTS.values(), ids=TASK_FAULTS)
-def test_names_the_fault_of_a_task(
-    pool: Pool, tmp_path: Path, code: str, changes: dict[str, str], expected: dict[str, str]
-) -> None:
-    found = failures(check_task(pool, task_folder(tmp_path, code, **changes)))
-    assert found.keys() == expected.keys()
-    for check, pattern in expected.items():
-        assert re.search(pattern, found[check]), found[check]
-
-
-def test_targets_must_get_harder(pool: Pool, tmp_path: Path) -> None:
-    folder = task_folder(tmp_path, "    pass\n", reference='"sdg"')
-    with (folder / "card.toml").open("a") as card:
-        for name, value in (("easy", 0.9), ("stretch", 0.8)):
-            card.write(f'\n[[targets]]\nname = "{name}"\nvalue = {value}\n')
-    found = failures(check_task(pool, folder))
-    assert "chance 0.1, easy 0.9, stretch 0.8 to get harder" in found["card"]
 
 
 @pytest.mark.parametrize("binary", [False, True])

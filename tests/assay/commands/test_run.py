@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from assay.commands import run_many, run_one
+from assay.commands.summary import INCOMPLETE, INTERRUPTED
 from assay.engine.cells import Cell
 from assay.engine.planning import RunRequest
-from assay.errors import AssayError
+from assay.errors import AssayError, RunHung
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
@@ -81,7 +82,7 @@ def test_ctrl_c_in_a_fixed_run_says_how_to_continue(
         def run(self, *arguments: Any) -> RunRecord:
             raise KeyboardInterrupt
 
-    assert fixed.run(Interrupted()) == run_many.INTERRUPTED == 130
+    assert fixed.run(Interrupted()) == INTERRUPTED == 130
     assert "give the same command again" in capsys.readouterr().err
     assert fixed.records() == []
     assert fixed.run(fake_pool()) == 0  # the lock is free again
@@ -166,6 +167,21 @@ def test_missing_packages_are_one_line_before_anything_starts(
         said = assay("run", "./mine", "--task", "digits_step", *options)
         assert (said.code, said.out) == (2, "")
         assert said.err.splitlines() == [
-            "assay: mine needs no-such-library>=2 (not installed): "
-            "pip install 'no-such-library>=2'"
+            "assay: mine needs no-such-library>=2 (not installed): pip install 'no-such-library>=2'"
         ]
+
+
+def test_a_fixed_run_that_fails_or_hangs_ends_with_another_code(
+    fixed: Fixed, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hanging(fake_pool):  # type: ignore[misc]
+        def run(self, *arguments: Any) -> RunRecord:
+            raise RunHung("sgd on toy: stopped as it did not end")
+
+    assert fixed.run(Hanging()) == INCOMPLETE == 4
+    assert capsys.readouterr().err == "assay: sgd on toy: stopped as it did not end\n"
+    assert fixed.records() == []
+    broken = fake_pool(broken={"sgd": "ValueError: no"})
+    assert fixed.run(broken) == INCOMPLETE
+    assert fixed.run(fake_pool()) == INCOMPLETE  # recorded before
+    assert [record.message for record in fixed.records()] == ["ValueError: no"]

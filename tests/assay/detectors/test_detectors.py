@@ -92,12 +92,25 @@ def run_of(
         result=Result(**(scores | result)),
         curve=[
             CurvePoint(
-                batch=b, passes=b, seconds=0.1, train_loss=1.0, val=val * s, test=test * s, start=0
+                batch=b,
+                passes=b,
+                example_passes=2 * b,
+                seconds=0.1,
+                train_loss=1.0,
+                val=val * s,
+                test=test * s,
+                start=0,
             )
             for b, s in zip(BATCHES, lift, strict=True)
         ],
         usage=Usage(
-            batches=100, passes=100, train_seconds=train, wall_seconds=wall, cpu_seconds=cpu
+            batches=100,
+            passes=100,
+            examples=200,
+            example_passes=200,
+            train_seconds=train,
+            wall_seconds=wall,
+            cpu_seconds=cpu,
         ),
         environment=ENVIRONMENT,
         isolation=Isolation(level="L2"),
@@ -270,7 +283,7 @@ FUNCTION = card_of(
     family="functions",
     split={},
     recipe={"minimum": 0.0, "gap_floor": 1e-8},
-    budget={"batches": 100, "passes": 100, "batch_size": 1, "seconds": 10},
+    budget={"batches": 100, "batch_size": 1, "seconds": 10},
 )
 
 

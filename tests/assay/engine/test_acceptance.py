@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import AssayError
+from assay.errors import AssayError, RunHung
 from assay.paths import ROOT
 from assay.plugins.registry import TaskEntry, find_method, find_task
 from assay.records.schema import RunRecord
 from assay.records.store import Store
+from assay.sandbox import limits
 
 PLUGINS = ROOT / "tests" / "plugins"
 BATCHES, POINTS = 48, 3
@@ -52,7 +54,7 @@ SUBMITTED: dict[str, tuple[str, float | None]] = {
 }
 ENDS = {
     "exits": ("failed", r"process exited with code 0 without a result"),
-    "hangs": ("out_of_budget", r"stopped after 2 s, the task's limit on wall time"),
+    "hangs": ("out_of_budget", r"stopped after 2 s of CPU time, the task's limit"),
     "produces_nan": ("diverged", r"the loss was not finite at or before batch \d+"),
     "raises": ("failed", r"ValueError: the third batch is one too many \(method\.py, line \d+\)"),
     "returns_wrong_type": ("failed", r"compute_loss returned float, expected a scalar Tensor"),
@@ -70,6 +72,17 @@ REFUSED = {
     "two_methods": r"expected exactly one subclass of Method, found First, Second",
 }
 """Plugins that cannot be loaded, and what is said before anything runs."""
+
+SLEEPS = """\
+import time
+
+from assay import Method
+
+
+class Sleeps(Method):
+    def training_step(self, step):
+        time.sleep(1000)
+"""
 
 Run = Callable[..., RunRecord]
 
@@ -178,6 +191,28 @@ def test_a_broken_method_leaves_the_next_one_alone(run: Run) -> None:
     after = run(PLUGINS / "adamw", "digits_mlp", seconds=2)
     assert before.status == "completed"
     assert after.weights_sha256 == before.weights_sha256
+
+
+def test_a_run_that_sleeps_for_ever_is_stopped_and_not_recorded(
+    pool: Pool, toy: Callable[..., TaskEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(limits.LIMITS, hang_factor=0.0, hang_slack_seconds=3.0)
+    monkeypatch.setattr(limits, "LIMITS", short)
+    method = tmp_path / "sleeps.py"
+    method.write_text(SLEEPS)
+    cells = [cell_of(pool, toy("digits_mlp"), path) for path in (method, PLUGINS / "adamw")]
+    store = Store(tmp_path / "results")
+    progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
+    (problem,) = progress.problems
+    assert re.match(
+        r"sleeps on digits_mlp: stopped as it did not end: [\d.]+ s of CPU time used in "
+        r"[\d.]+ s; nothing was recorded, the next command tries it again; no other point was tried",
+        problem,
+    )
+    assert {record.spec.method.slug for record in store.runs()} == {"adamw"}
+    assert progress.done == cells[1].n_runs
+    with pytest.raises(RunHung):
+        pool.run(Job(cells[0].tuning[0], cells[0].task, cells[0].method), "assay run")
 
 
 def test_methods_that_cannot_be_loaded_are_refused_together(

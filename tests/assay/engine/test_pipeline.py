@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from assay.engine.cells import Cell, missing_runs
 from assay.engine.pipeline import MAX_WORKER_ERRORS, Pipeline, Progress
-from assay.errors import DataError, PluginError, RecordError, StorageError, WorkerError
+from assay.errors import DataError, PluginError, RecordError, RunHung, StorageError, WorkerError
 from assay.records.store import Store
 from assay.ruleset import RULESET
 
@@ -164,6 +164,63 @@ def test_a_method_that_changed_shares_no_record(
     progress = run(fake_pool(), store, [changed])
     assert progress.reused == 0
     assert len(list(store.runs())) == 2 * progress.done
+
+
+def test_failing_defaults_stop_the_cell_and_no_other(
+    fake_pool: Any, store: Store, cells: list[Cell]
+) -> None:
+    pool = fake_pool(broken={"sgd": "ValueError: no"})
+    progress = run(pool, store, cells)
+    failed = [record for record in store.runs() if record.status == "failed"]
+    assert len(failed) == 2  # one a task: the defaults
+    assert all(record.spec.hyperparameters == cells[0].points[0] for record in failed)
+    assert progress.failures == {"sgd": "sgd failed on one: ValueError: no"}
+    assert progress.problems == [
+        f"sgd on {task}: the defaults failed (ValueError: no); no other point was tried"
+        for task in ("one", "other")
+    ]
+    assert [study.method.slug for study in store.studies()] == ["adam", "adam"]
+    assert progress.done == progress.total == 2 + 24
+    again = fake_pool()
+    resumed = run(again, store, cells)
+    assert (again.ran, resumed.problems) == ([], progress.problems)
+    assert (resumed.reused, resumed.total) == (26, 26)
+
+
+def test_diverging_defaults_stop_nothing(fake_pool: Any, store: Store, cells: list[Cell]) -> None:
+    progress = run(fake_pool(share_diverged=1.0), store, cells[:1])
+    assert (progress.done, progress.problems, progress.failures) == (12, [], {})
+
+
+def test_a_method_whose_repeated_defaults_all_fail_is_a_problem(
+    fake_pool: Any, store: Store, cells: list[Cell]
+) -> None:
+    pipeline = Pipeline(fake_pool(broken={"adam": "no"}), store, None, lambda progress: None)
+    progress = pipeline.repeat(cells[:2], [0, 1])
+    assert progress.problems == ["adam on one: every run failed"]
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_run_that_hangs_has_no_record_and_is_tried_again(
+    fake_pool: Any, store: Store, cells: list[Cell], which: int
+) -> None:
+    hangs = cells[0].tuning[which].id
+
+    class Hanging(fake_pool):  # type: ignore[misc]
+        def run(self, job: Any, reproduce: str) -> Any:
+            if job.spec.id == hangs:
+                raise RunHung("sgd on one (tuning, repetition 0): stopped as it did not end")
+            return super().run(job, reproduce)
+
+    progress = run(Hanging(), store, cells[:2])
+    (problem,) = progress.problems
+    assert "stopped as it did not end" in problem
+    kept = {record.id for record in store.runs()}
+    assert hangs not in kept
+    assert progress.done == len(kept) == 12 + (3 if which else 0)
+    assert [study.method.slug for study in store.studies()] == ["adam"]
+    resumed = run(fake_pool(), store, cells[:2])
+    assert (resumed.problems, resumed.done + resumed.reused) == ([], 24)
 
 
 @pytest.mark.parametrize("error", [DataError("no data"), PluginError("no task")])

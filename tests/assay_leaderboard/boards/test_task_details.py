@@ -40,6 +40,7 @@ def made(new_records: Any) -> Any:
     records.add("digits", "sgd", [0.8] * 4)
     study = records.add("digits", "adam", [0.7, 0.8, 0.95, "diverged"])
     usage = Usage(
+        example_passes=40,
         passes=20,
         examples=200,
         train_seconds=2.0,
@@ -142,6 +143,21 @@ def test_smaller_is_better_where_the_card_says_so(new_records: Any) -> None:
     assert (easy.passes, stretch.passes) == (20, 10)
 
 
+def test_a_method_of_two_passes_a_batch_is_drawn_at_the_same_points(made: Any) -> None:
+    study = made.studies[0]
+    twice = [
+        point(batch, passes=2 * batch, example_passes=4 * batch, val=val, test=val)
+        for batch, val in ((3, 0.6), (5, 0.8))
+    ]
+    for run_id in study.selected_runs:
+        made.change(run_id, curve=twice)
+    drawn = of(made, "sgd").curve
+    assert [(p.batch, p.passes, p.val) for p in drawn] == [
+        (5, 6.0, pytest.approx(0.6)),
+        (10, 10.0, pytest.approx(0.8)),
+    ]
+
+
 def test_starts_are_averaged_within_a_repetition(new_records: Any) -> None:
     """A start whose passes were spent early stays where it ended."""
     records = new_records().task(
@@ -197,6 +213,9 @@ def test_cost_is_the_median_of_what_completed(made: Any) -> None:
     assert cost is not None
     assert (cost.passes, cost.examples, cost.seconds, cost.ratio) == (20, 200, 2.0, 2.0)
     assert (cost.peak_bytes, cost.optimizer_state_bytes) == (7, 8)
+    assert cost.example_passes == 40
+    old = of(made, "sgd").cost  # its records do not say
+    assert old is not None and old.example_passes is None
 
 
 @pytest.mark.parametrize("what", ["cpu", "threads"])
@@ -272,7 +291,9 @@ HUGE = 10**400
 def test_hostile_numbers_stay_finite(made: Any, point: dict[str, Any]) -> None:
     """Records may hold any number that JSON can; a page may not."""
     study = made.studies[1]
-    usage = Usage(passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE)
+    usage = Usage(
+        example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE
+    )
     for run_id, sign in zip(study.selected_runs[:3], (1, -1, 1), strict=True):
         points = [replace(p, **point) for p in curve(0.2, 0.8)]
         run = made.runs[run_id]

@@ -134,9 +134,9 @@ def joined(page: str, address: str) -> str:
 @pytest.mark.parametrize(
     ("loss", "start", "rows"),
     [
-        (0.25, 0, "<tr><td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
-        (None, 0, "<tr><td>1<td>2<td>0.500<td>–<td>0.125<td>1e-07\n" * 2),  # noqa: RUF001
-        (0.25, 3, "<tr><td>3<td>1<td>2<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+        (0.25, 0, "<tr><td>1<td>2<td>64<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
+        (None, 0, "<tr><td>1<td>2<td>64<td>0.500<td>–<td>0.125<td>1e-07\n" * 2),  # noqa: RUF001
+        (0.25, 3, "<tr><td>3<td>1<td>2<td>64<td>0.500<td>0.25<td>0.125<td>1e-07\n" * 2),
     ],
 )
 def test_a_curve_says_what_its_points_hold(
@@ -147,7 +147,14 @@ def test_a_curve_says_what_its_points_hold(
 ) -> None:
     view, _, (cell, *_) = made
     point = CurvePoint(
-        batch=1, passes=2, seconds=0.5, train_loss=loss, val=0.125, test=1e-7, start=start
+        batch=1,
+        passes=2,
+        example_passes=64,
+        seconds=0.5,
+        train_loss=loss,
+        val=0.125,
+        test=1e-7,
+        start=start,
     )
     runs = [run.model_copy(update={"curve": [point, point]}) for run in cell.runs]
     (text,) = runs_page(replace(cell, runs=runs), site_map(view)).values()

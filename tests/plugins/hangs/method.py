@@ -1,4 +1,4 @@
-"""Never finishes its first batch, nor sleeps in it."""
+"""Computes without end in its first batch."""
 
 from assay import Method, Step
 

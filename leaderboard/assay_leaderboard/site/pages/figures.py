@@ -58,7 +58,10 @@ def _estimates(rows: Sequence[Row]) -> list[Estimate]:
 
 
 def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> Markup:
-    """In CPU time as a multiple of the reference's where all are known to be, else in passes."""
+    """In CPU time as a multiple of the reference's where all are known to be, else in passes.
+
+    Not in example-passes: they are the budget, and alike for all.
+    """
     costs = {method: detail.cost for method, detail in details.items()}
     known = {method: cost for method, cost in costs.items() if cost}
     relative = all(cost.ratio is not None for cost in known.values())

@@ -39,7 +39,7 @@ from assay_leaderboard.site.html.text import (
 from assay_leaderboard.site.pages import figures
 from assay_leaderboard.site.views import CellView
 
-_CURVE = ("batch", "passes", "seconds", "training loss", "val", "test")
+_CURVE = ("batch", "passes", "example-passes", "seconds", "training loss", "val", "test")
 
 
 def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
@@ -116,7 +116,8 @@ def _section(record: RunRecord, name: str, form: Format, origin: str) -> str:
     usage = record.usage
     return (
         f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
-        f"<p>{_scores(record, form)}; {usage.passes} passes, {duration(usage.train_seconds)}"
+        f"<p>{_scores(record, form)}; {_spent(usage.example_passes)} example-passes, "
+        f"{usage.passes} passes, {duration(usage.train_seconds)}"
         "\n<details><summary>More</summary>\n"
         f"<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
         f"{_curve(record.curve)}</details></section>\n"
@@ -134,6 +135,11 @@ def _scores(record: RunRecord, form: Format) -> str:
         f"last {form.number(result.test_last)}, oracle {form.number(result.test_oracle)}"
     )
     return minus(scores) + secondary
+
+
+def _spent(example_passes: int) -> str:
+    """A count of example-passes; a dash for records older than that count."""
+    return str(example_passes) if example_passes else NONE
 
 
 def _usage(usage: Usage) -> str:
@@ -186,5 +192,5 @@ def _curve_row(point: CurvePoint, starts: bool) -> str:
     loss = NONE if point.train_loss is None else f"{point.train_loss:.5g}"
     return (
         f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
-        f"<td>{point.seconds:.3f}<td>{loss}<td>{point.val:.5g}<td>{point.test:.5g}\n"
+        f"<td>{_spent(point.example_passes)}<td>{point.seconds:.3f}<td>{loss}<td>{point.val:.5g}<td>{point.test:.5g}\n"
     )

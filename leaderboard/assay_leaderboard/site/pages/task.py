@@ -273,7 +273,9 @@ def _costs(view: TaskView, links: PageLinks) -> Table | None:
     """What a run spends."""
     columns = [
         Column("method", "Method", text=True),
+        Column("example_passes", "Example-passes", "what the budget counts"),
         Column("passes", "Passes", "forward-backward"),
+        Column("examples", "Examples", "drawn"),
         Column("seconds", "Training", "median"),
         Column("ratio", "CPU time", "times the reference's"),
         Column("memory", "Memory", "largest resident set"),
@@ -293,10 +295,13 @@ def _costs(view: TaskView, links: PageLinks) -> Table | None:
 
 def _cost_cells(detail: Detail, form: Format) -> Sequence[TableCell]:
     cost, tuning = detail.cost, detail.sensitivity
-    spent = [EMPTY] * 5
+    spent = [EMPTY] * 7
     if cost:
+        charged = cost.example_passes
         spent = [
+            TableCell(NONE if charged is None else f"{charged:,.0f}", charged),
             TableCell(f"{cost.passes:,.0f}", cost.passes),
+            TableCell(f"{cost.examples:,.0f}", cost.examples),
             TableCell(duration(cost.seconds), cost.seconds),
             TableCell(NONE if cost.ratio is None else f"{cost.ratio:.2f}", cost.ratio),
             TableCell(size(cost.peak_bytes), cost.peak_bytes),

@@ -1,0 +1,31 @@
+"""Each natural mistake leads to one finding that says what was given and what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from assay.checking.method_check import check_method
+from assay.checking.report import told_once
+from assay.engine.pool import Pool
+from assay.plugins.registry import find_task
+
+from tests.assay.checking.mistakes import MISTAKES, Mistake
+
+TASKS = {"functions": "rosenbrock", "classification": "digits_mlp"}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_names_the_mistake_and_no_other(pool: Pool, tmp_path: Path, mistake: Mistake) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    card = f'slug = "mine"\ntitle = "Mine"\nfamilies = ["{mistake.family}"]\n'
+    (folder / "card.toml").write_text(card)
+    (folder / "method.py").write_text(mistake.source)
+    tasks = [find_task(TASKS[mistake.family])]
+    results = list(told_once(check_method(pool, folder, tasks)))
+    failures = [result for result in results if result.status == "failed"]
+    found = failures or [r for r in results if r.status == "note" and r.check == mistake.check]
+    assert [(result.check, result.status) for result in found] == [(mistake.check, mistake.status)]
+    assert re.search(mistake.expected, found[0].detail), found[0].detail

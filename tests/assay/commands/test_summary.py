@@ -1,0 +1,92 @@
+"""How `assay run` ends: scores and the next command, or what failed and another exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay.commands import run_many
+from assay.commands.summary import INCOMPLETE
+from assay.engine.cells import Cell
+from assay.engine.planning import RunRequest
+from assay.ruleset import RULESET
+
+Run = Callable[..., int]
+N = RULESET.quick_repetitions
+
+
+@pytest.fixture
+def run(
+    make_task: Callable[..., Any],
+    make_method: Callable[..., Any],
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """`assay run sgd adam --task toy --quick` on a pool that trains nothing."""
+    task = make_task()
+    cells = [make_cell(task, make_method(slug, f"a = {slug!r}\n")) for slug in ("sgd", "adam")]
+    monkeypatch.setattr(run_many, "make_cells", lambda *_: cells)
+    request = RunRequest(
+        methods=["sgd", "adam"], tasks=[task], results=tmp_path / "r", preset="quick", mlflow="off"
+    )
+
+    def call(pool: Any, **changes: Any) -> int:
+        monkeypatch.setattr(run_many, "Pool", lambda **_: pool)
+        return run_many.run(replace(request, **changes))
+
+    return call
+
+
+def test_a_run_ends_with_the_scores_and_the_next_command(
+    run: Run, fake_pool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(fake_pool(share_diverged=0)) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == f"24 runs done; records in {tmp_path / 'r'}"
+    assert out[1] == "mean test scores of the tuned methods, preliminary (--quick):"
+    assert re.fullmatch(rf"  toy  sgd   accuracy 0\.\d+ \(n = {N}\)", out[2])
+    assert re.fullmatch(rf"  toy  adam  accuracy 0\.\d+ \(n = {N}\)", out[3])
+    where = f"toy --results {tmp_path / 'r'}"
+    assert out[4:] == [f"next: assay board {where}, or: assay compare sgd adam {where}"]
+
+    assert run(fake_pool(), as_json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["done"], said["reused"], said["failures"]) == (0, 24, {})
+    assert [score["method"] for score in said["scores"]] == ["sgd", "adam"]
+    assert {score["n"] for score in said["scores"]} == {N}
+    assert said["scores"][0]["preliminary"] is True
+    assert said["next"][0] == f"assay board {where}"
+
+
+def test_a_method_that_always_fails_says_so_at_once_and_at_the_end(
+    run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = {"sgd": "ValueError: " + "no " * 500}
+    assert run(fake_pool(broken=broken)) == INCOMPLETE
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    told = [line for line in lines if line.startswith("sgd failed on toy: ValueError: no no")]
+    assert len(told) == 1 and len(told[0]) < 400
+    assert lines.index(told[0]) < len(lines) - 1
+    assert lines[-1].startswith("assay: sgd on toy: the defaults failed (ValueError: no")
+    assert ", 1 failed" in said.out.splitlines()[0]
+    assert "  toy  adam  accuracy" in said.out
+    assert "sgd" not in said.out.split("next: ")[1]
+
+    assert run(fake_pool(), as_json=True) == INCOMPLETE
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer["failures"]) == ["sgd"]
+    assert len(answer["problems"]) == 1
+
+
+def test_repetitions_that_diverge_are_counted_beside_the_mean(
+    run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(fake_pool(share_diverged=1.0)) == 0
+    assert capsys.readouterr().out.count("no repetition completed") == 2
