@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from assay.errors import CardError
 from assay.ruleset import Tier
@@ -57,6 +57,33 @@ TRACKS: dict[str, frozenset[str]] = {
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
+MAX_DATA_FILES, MAX_PACKAGES = 16, 20
+
+
+def _data_name(name: str) -> str:
+    """Refuse names that are not those of a data file in the card's own folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise ValueError("expected the plain name of a file in this folder")
+    if name.endswith(".py") or name == "card.toml":
+        raise ValueError("Python files and the card need not be listed")
+    return name
+
+
+def _distribution(text: str) -> str:
+    """Refuse what is not the name of a distribution with bounds on its version."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        needed = Requirement(text)
+    except InvalidRequirement:
+        needed = None
+    if needed is None or needed.url or needed.marker or needed.extras:
+        raise ValueError('expected a name and versions, as "pytorch_optimizer>=4"')
+    return text
+
+
+DataName = Annotated[str, AfterValidator(_data_name)]
+Distribution = Annotated[str, Field(max_length=200), AfterValidator(_distribution)]
 
 
 class _CardPart(BaseModel):
@@ -243,6 +270,10 @@ class SubmissionCard(_CardPart):
     """The method is defined for two classes only."""
     requires: dict[str, list[Value]] = {}
     """Values of a task's recipe for which the method is defined, as weight_bits = [1]."""
+    packages: list[Distribution] = Field(default=[], max_length=MAX_PACKAGES)
+    """Distributions to install that Assay does not bring itself, as "pytorch_optimizer>=4"."""
+    data: list[DataName] = Field(default=[], max_length=MAX_DATA_FILES)
+    """Data files beside method.py that it reads, by name (plugins.files bounds their size)."""
     authors: list[Text] = []
     paper: Citation | None = None
     licence: Text = "Apache-2.0"

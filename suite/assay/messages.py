@@ -104,11 +104,19 @@ class WorkerSeeds(_Message):
     method: int
 
 
-class Run(_WorkerRequest):
+class _MethodRequest(_WorkerRequest):
+    method: Path
+    """The file that defines it."""
+    entry_point: str = ""
+    """Value of the entry point through which an installed package names it; else empty."""
+    packages: Path | None = None
+    """Folder with the modules that it needs of that package; the worker's client fills it."""
+
+
+class Run(_MethodRequest):
     """Train a method on a task. Answer: `Outcome`."""
 
     command: Literal["run"] = "run"
-    method: Path
     task: Path
     access: list[Access]
     cpu_seconds: Annotated[float, Field(gt=0)]
@@ -123,24 +131,21 @@ class Run(_WorkerRequest):
     """One for each start."""
 
 
-class Describe(_WorkerRequest):
+class Describe(_MethodRequest):
     """List a method's hooks and search spaces. Answer: `Description` or `Refusal`."""
 
     command: Literal["describe"] = "describe"
-    method: Path
     families: list[Family]
 
 
-class Load(_WorkerRequest):
+class Load(_MethodRequest):
     """Import a method for `assay check`. Answer: `Loaded` or `Refusal`."""
 
     command: Literal["load"] = "load"
-    method: Path
     families: list[Family]
 
 
-class _ProbeMethod(_WorkerRequest):
-    method: Path
+class _ProbeMethod(_MethodRequest):
     family: Family
     access: list[Access]
     shared: Path

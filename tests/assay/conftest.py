@@ -373,8 +373,7 @@ class Author:
         store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
         cell = self.make_cell(self.task, entry)
         Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
-        source = {path.name: path.read_bytes() for path in entry.files}
-        name, data = pack(list(store.runs()), list(store.studies()), source)
+        name, data = pack(list(store.runs()), list(store.studies()), entry.contents)
         (self.out / name).write_bytes(data)
         return self.out / name
 

@@ -30,6 +30,7 @@ from assay.paths import ATTACKS
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,
+    find_method,
     find_task,
     method_entries,
     method_ref,
@@ -252,8 +253,9 @@ class AttackRange:
         }
         lines = [f"{name} = {value!r}\n" for name, value in targets.items()]
         (own / "targets.py").write_text("".join(lines))
-        card = SubmissionCard(slug=attack.slug, title=attack.slug)
-        return MethodEntry(card, own / "method.py")
+        card = f'slug = "{attack.slug}"\ntitle = "{attack.slug}"\n'
+        (own / "card.toml").write_text(card)  # a folder with a card may have helper modules
+        return find_method(str(own))
 
     def _plugin(self, attack: Attack) -> str:
         """The attack's source as written, without the lines that let it import the kit."""

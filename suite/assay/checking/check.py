@@ -17,7 +17,7 @@ from assay.checking.report import CheckReport, failed
 from assay.checking.task_check import check_task
 from assay.engine.pool import Pool
 from assay.errors import AssayError, PluginError, UnknownName
-from assay.plugins.registry import TaskEntry, folders
+from assay.plugins.registry import TaskEntry, folders, installed_entries
 from assay.records.schema import Compute
 
 Kind = Literal["method", "task"]
@@ -69,6 +69,8 @@ def _resolve(name: str) -> list[tuple[Kind, Path]]:
         kinds: tuple[tuple[Kind, str], ...] = (("method", "submissions"), ("task", "tasks"))
         known = {kind: {path.name: path for path in folders(where)} for kind, where in kinds}
         found = [(kind, paths[name]) for kind, paths in known.items() if name in paths]
+        if not found and any(name in part for part in installed_entries({})):
+            found = [("method", Path(name))]
         if found:
             return found
         if not Path(name).is_dir():

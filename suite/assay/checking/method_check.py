@@ -16,7 +16,9 @@ from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.errors import AssayError, CardError, PluginError, UnknownName
 from assay.messages import Load, Loaded
+from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import (
+    MethodEntry,
     TaskEntry,
     find_method,
     illegal,
@@ -34,25 +36,28 @@ def check_method(
 
     Args:
         pool: where its code runs.
-        path: the folder or the file.
+        path: the folder or the file; the slug of a method of an installed package.
         tasks: those to try it out on; default: every lite task that it may enter.
     """
     try:
         entry = find_method(str(path))
-        card, source = entry.card, entry.source
+        card = entry.card
         access = f", needs {', '.join(card.access)}" if card.access else ""
         yield fine("card", f"track {card.track}, {len(card.families)} families{access}")
         yield from _check_references(card)
         yield from _check_pairs(card)
+        if lacking := lacking_packages(card):
+            yield failed("packages", lacking)
     except CardError as error:
         yield from (failed("card", problem) for problem in error.problems)
-        card, source = _stand_in(path), path / "method.py"
+        entry = MethodEntry(_stand_in(path), path / "method.py")
     except AssayError as error:
         yield failed("card", str(error))
         if not (path / "method.py").is_file():
             return
-        card, source = _stand_in(path), path / "method.py"
-    runnable = yield from _check_code(pool, card, source)
+        entry = MethodEntry(_stand_in(path), path / "method.py")
+    card = entry.card
+    runnable = yield from _check_code(pool, entry)
     if not runnable:
         return
     if tasks is not None:
@@ -60,7 +65,7 @@ def check_method(
         families = {task.card.family for task in tasks}
         runnable = {name: sound for name, sound in runnable.items() if name in families}
     with tempfile.TemporaryDirectory(prefix="assay-check-") as name:
-        subject = Subject(card, source, runnable, _lite_tasks(card) if tasks is None else tasks)
+        subject = Subject(entry, runnable, _lite_tasks(card) if tasks is None else tasks)
         yield from try_out(pool, subject, Path(name))
 
 
@@ -153,15 +158,19 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
     yield fine("tasks", "; ".join([entered, *different[:3], *more]))
 
 
-def _check_code(
-    pool: Pool, card: SubmissionCard, source: Path
-) -> Generator[CheckResult, None, dict[Family, bool]]:
+def _check_code(pool: Pool, entry: MethodEntry) -> Generator[CheckResult, None, dict[Family, bool]]:
     """The code can be imported, overrides hooks of its track only, and declares valid spaces.
 
     Returns:
         The families in which the method can be tried; True where its search space is valid.
     """
-    request = Load(method=source, families=card.families, seconds=LOAD_SECONDS)
+    card, source = entry.card, entry.source
+    request = Load(
+        method=source,
+        entry_point=entry.entry_point,
+        families=card.families,
+        seconds=LOAD_SECONDS,
+    )
     try:
         with tempfile.TemporaryDirectory(dir=pool.folder, prefix="load-") as name:
             log = Path(name) / "printed"

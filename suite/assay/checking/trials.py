@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.cards import Family, SubmissionCard
+from assay.cards import Family
 from assay.checking.report import CheckResult, failed, fine, note, printed, read_findings
 from assay.engine.outcomes import DidNotEnd
 from assay.engine.pool import Pool
@@ -22,7 +22,7 @@ from assay.messages import (
     ProbeTaskFit,
     TaskDescription,
 )
-from assay.plugins.registry import TaskEntry
+from assay.plugins.registry import MethodEntry, TaskEntry
 
 TOY_SECONDS, FIT_SECONDS = 60.0, 30.0
 
@@ -46,8 +46,7 @@ class _Trial:
 class Subject:
     """A method to try out."""
 
-    card: SubmissionCard
-    source: Path
+    method: MethodEntry
     families: Mapping[Family, bool]
     """Those to try it in; True where its search space is valid."""
     tasks: Sequence[TaskEntry]
@@ -128,7 +127,7 @@ def _task_results(
 
 def _try_toy(pool: Pool, subject: Subject, family: Family, shared: Path) -> _Trial:
     """Every check of assay.worker.probe_method on one family's toy."""
-    card, folder = subject.card, shared / f"toy-{family}"
+    card, folder = subject.method.card, shared / f"toy-{family}"
     folder.mkdir()
     make = MakeToys(
         folder=folder, families=[family], binary=card.binary_only, requires=card.requires
@@ -138,7 +137,8 @@ def _try_toy(pool: Pool, subject: Subject, family: Family, shared: Path) -> _Tri
     except (PluginError, WorkerError) as error:
         return _Trial([failed("runs", f"no toy can be made for this card: {error}", family)])
     request = ProbeMethod(
-        method=subject.source,
+        method=subject.method.source,
+        entry_point=subject.method.entry_point,
         shared=folder,
         family=family,
         access=card.access,
@@ -163,10 +163,11 @@ def _try_task(pool: Pool, subject: Subject, task: TaskEntry, shared: Path) -> _T
     except (PluginError, WorkerError) as error:
         return _Trial([failed("tasks", f"{slug} cannot be prepared: {error}", slug)])
     request = ProbeTaskFit(
-        method=subject.source,
+        method=subject.method.source,
+        entry_point=subject.method.entry_point,
         shared=folder,
         family=task.card.family,
-        access=[name for name in subject.card.access if name in task.card.access],
+        access=[name for name in subject.method.card.access if name in task.card.access],
         task=task.folder,
         reference=space.defaults,
         train=files.train,

@@ -21,6 +21,7 @@ from assay.plugins.registry import (
     find_method,
     find_task,
     illegal,
+    installed_problems,
     method_entries,
     task_entries,
 )
@@ -47,6 +48,8 @@ def print_lists(kind: str, family: str | None, tier: str | None, *, as_json: boo
         raise UnknownName("list", kind, KINDS)
     check_names(family, tier)
     tasks, methods = _chosen(family, tier)
+    for problem in installed_problems().values():
+        typer.echo(f"assay: {problem}", err=True)
     if as_json:
         _print_json_lists(kind, tasks, methods)
     else:
@@ -191,6 +194,8 @@ def _method_rows(card: SubmissionCard) -> list[tuple[str, str]]:
         ("track", card.track + (", a baseline" if card.is_baseline else "")),
         ("families", _families(card)),
         ("needs", ", ".join(_needs(card))),
+        ("packages", ", ".join(card.packages)),
+        ("data", ", ".join(card.data)),
         ("authors", ", ".join(card.authors)),
         ("paper", _citation(card.paper) if card.paper else ""),
         ("licence", card.licence),

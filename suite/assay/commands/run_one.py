@@ -128,6 +128,7 @@ def _print_run(request: RunRequest, record: RunRecord, remark: str) -> None:
         f"{record.id} {spec.method.slug} on {spec.task.slug}, {spec.purpose} {spec.repetition}: "
         f"{record.status}, {score} ({remark})"
     )
+    typer.echo(f"  to repeat it: {record.reproduce}")
 
 
 def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:

@@ -65,7 +65,7 @@ def submit(
     for path in sorted(made.files):
         typer.echo(f"adds {path}")
     for name in made.left_out:
-        typer.echo(f"left out: {name} (only .py and .toml files are submitted)")
+        typer.echo(f"left out: {name} (neither Python, card.toml nor data that it lists)")
     if commit is None:
         typer.echo(f"would commit this on {made.branch}, from {made.base}; nothing was made")
         return

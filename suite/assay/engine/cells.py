@@ -13,7 +13,14 @@ from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX
 from assay.errors import AssayError
 from assay.messages import Description
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    method_argument,
+    method_ref,
+    task_argument,
+    task_ref,
+)
 from assay.records.schema import (
     Compute,
     MethodRef,
@@ -105,10 +112,8 @@ class Cell:
         return RULESET.r_defaults(self.preset, len(self.points), deterministic=fixed)
 
     def reproduce(self, spec: RunSpec) -> str:
-        """The command that repeats one run and compares the weights."""
-        source = self.method.source
-        name = self.method.card.slug if source.name == "method.py" else source.name
-        return reproduce_command(name, spec)
+        """The command that repeats one run and compares the weights, given where we are now."""
+        return reproduce_command(method_argument(self.method), spec, task_argument(self.task))
 
 
 def make_cells(

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,8 @@ from assay.messages import (
     ScorerRequest,
     WorkerRequest,
 )
-from assay.plugins.registry import source_files
+from assay.plugins.files import code_files, read_file
+from assay.plugins.registry import worker_files
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox import launch
 from assay.sandbox.mechanisms import Box
@@ -275,11 +276,18 @@ class WorkerClient(ChildProcess):
         inbox, inside = self._box.inbox, self._inbox
         paths: dict[str, Any] = {}
         if not isinstance(request, ProbeTask):
-            _copy(source_files(request.method), inbox / "method", bare)
+            own, modules = worker_files(request.method, request.entry_point)
+            _copy(own, inbox / "method", bare)
+            _copy(modules, inbox / "packages", bare)
             paths["method"] = inside / "method" / request.method.name
+            paths["packages"] = inside / "packages"
+            for place, path in modules.items():
+                if path == request.method:
+                    paths["method"] = inside / "packages" / place
         if isinstance(request, Run | ProbeTaskFit | ProbeTask):
             name = request.task.name
-            _copy(source_files(request.task / "task.py"), inbox / "task" / name)
+            files = {path.name: path for path in code_files(request.task)}
+            _copy(files, inbox / "task" / name)
             paths["task"] = inside / "task" / name
         if isinstance(request, Run | ProbeTaskFit):
             _link(request.train, inbox / "train")
@@ -306,14 +314,22 @@ class WorkerClient(ChildProcess):
                 (results / name).rename(folder / name)
 
 
-def _copy(files: list[Path], folder: Path, of_python: Callable[[bytes], bytes] = bytes) -> None:
-    """Copy files into a new folder, Python files through `of_python`."""
+def _copy(
+    files: Mapping[str, Path], folder: Path, of_python: Callable[[bytes], bytes] = bytes
+) -> None:
+    """Copy files to their places in a new folder, Python files through `of_python`.
+
+    Raises:
+        PluginError: a file is too large, or a data file is missing.
+    """
     folder.mkdir(parents=True)
-    for path in files:
-        with contextlib.suppress(FileNotFoundError):  # whoever loads it reports that
-            data, target = path.read_bytes(), folder / path.name
-            target.write_bytes(of_python(data) if path.suffix == ".py" else data)
-            target.chmod(READABLE)
+    for place, path in files.items():
+        if path.suffix == ".py" and not path.exists():
+            continue  # whoever loads it reports that
+        data, target = read_file(path), folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(of_python(data) if path.suffix == ".py" else data)
+        target.chmod(READABLE)
 
 
 def _copy_readable(source: str | Path, target: str | Path) -> None:

@@ -18,7 +18,12 @@ def describe_method(pool: Pool, method: MethodEntry) -> Description:
     Raises:
         PluginError: the method cannot be loaded, or its space is malformed.
     """
-    request = Describe(method=method.source, families=list(FAMILIES), seconds=DESCRIBE_SECONDS)
+    request = Describe(
+        method=method.source,
+        entry_point=method.entry_point,
+        families=list(FAMILIES),
+        seconds=DESCRIBE_SECONDS,
+    )
     try:
         description = pool.answer(request, Description)
     except PluginError as error:

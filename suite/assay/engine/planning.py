@@ -9,6 +9,7 @@ from pathlib import Path
 
 from assay.epochs import Epoch
 from assay.errors import AssayError, PluginError, UnknownName
+from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal
 from assay.records.schema import Compute
 
@@ -41,14 +42,17 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     """Legal (task, method) pairs; tells `say` which methods are left out.
 
     Raises:
-        PluginError: methods that do not exist or share a name; names all of them.
+        PluginError: methods that do not exist, share a name or need packages that are not
+            installed; names all of them.
         AssayError: no pair is legal.
     """
     methods, problems = [], []
     references = {task.card.reference for task in request.tasks}
     for name in sorted(references) if request.control else dict.fromkeys(request.methods):
         try:
-            methods.append(find_method(name))
+            methods.append(method := find_method(name))
+            if lacking := lacking_packages(method.card):
+                problems.append(lacking)
         except AssayError as error:
             problems.append(str(error))
     slugs = [method.card.slug for method in methods]

@@ -146,6 +146,7 @@ def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
     seconds = job.task.card.budget.seconds
     return Run(
         method=job.method.source,
+        entry_point=job.method.entry_point,
         task=job.task.folder,
         access=sorted(set(job.method.card.access) & set(job.task.card.access)),
         seconds=limits.hang_seconds(seconds),

@@ -1,5 +1,9 @@
 """Plugins, which are tasks and methods: found by folder, and imported where their code is needed.
 
 registry    cards, hashes of code, which method may enter which task; reads files as data
+files       which files of a folder are the plugin's, and how large they may be
+class_card  what a single file or an installed class enters, from its class attributes
+installed   methods of installed packages and the modules that they need
+packages    distributions that a method needs, and whether they are installed
 loading     imports task.py and method.py; only the scorer and workers use it
 """

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cards import TaskCard, read_card
 from assay.errors import PluginError
+from assay.plugins.files import is_folder
+from assay.plugins.installed import split_point
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,37 +30,105 @@ def load_task(folder: Path) -> Task:
     from assay.task import Task
 
     card = read_card(folder / "card.toml", TaskCard)
-    task: Task = _only_subclass(_load(folder / "task.py", f"assay_task_{card.slug}"), Task)(card)
+    module = _load(folder / "task.py", f"assay_task_{card.slug}", as_package=True)
+    task: Task = _only_subclass(module, Task)(card)
     return task
 
 
-def load_method(source: Path) -> type[Method]:
+def load_method(source: Path, entry_point: str = "", packages: Path | None = None) -> type[Method]:
     """Import a method's file and return the one Method class it defines.
 
-    This runs a stranger's code: call it in a worker only.
+    A folder with a card is a package: its files import each other as `from .helper import x`. This
+    runs a stranger's code: call it in a worker only.
+
+    Args:
+        source: method.py, a single file, or a module of an installed package.
+        entry_point: value of the entry point through which a package names it; else empty.
+        packages: folder with the modules of that package.
 
     Raises:
-        PluginError: it cannot be imported or does not define exactly one Method.
+        PluginError: it cannot be imported or does not define exactly one Method, or the entry
+            point names no Method.
     """
     from assay.method import Method
 
-    found: type[Method] = _only_subclass(
-        _load(source, f"assay_method_{source.parent.name}"), Method
-    )
+    module_name, class_name = split_point(entry_point)
+    if module_name and packages is not None:
+        _forget(module_name.split(".")[0])
+        sys.path.insert(0, str(packages))
+    if class_name:
+        return _named_method(module_name, class_name, source)
+    module = _load(source, f"assay_method_{source.parent.name}", as_package=is_folder(source))
+    found: type[Method] = _only_subclass(module, Method)
     return found
 
 
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise PluginError(f"{path}: no such Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic resolves annotations through it
+def _named_method(module_name: str, class_name: str, source: Path) -> type[Method]:
+    from assay.method import Method
+
     try:
-        spec.loader.exec_module(module)
+        module = importlib.import_module(module_name)
     except Exception as error:
-        raise PluginError(f"{path.name} cannot be imported: {describe(error, path)}") from error
+        raise PluginError(f"{module_name} cannot be imported: {describe(error, source)}") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise PluginError(f"{module_name} has no Method called {class_name}")
+    return found
+
+
+def _load(path: Path, name: str, *, as_package: bool) -> ModuleType:
+    """Import a file under a name of its own; `as_package` makes its folder a package of it."""
+    if not path.is_file():
+        raise PluginError(f"{path}: no such Python file")
+    try:
+        if as_package:
+            _forget(name)
+            _make_package(path.parent, name)
+            name = f"{name}.{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise PluginError(f"{path}: no such Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # pydantic resolves annotations through it
+        spec.loader.exec_module(module)
+    except PluginError:
+        raise
+    except Exception as error:
+        said = describe(error, path) + _advice(error, path)
+        raise PluginError(f"{path.name} cannot be imported: {said}") from error
     return module
+
+
+def _make_package(folder: Path, name: str) -> None:
+    """Make a folder the package `name`, and run its __init__.py if it has one."""
+    init = folder / "__init__.py"
+    if init.is_file():
+        spec = importlib.util.spec_from_file_location(
+            name, init, submodule_search_locations=[str(folder)]
+        )
+    else:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+    assert spec is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    if init.is_file() and spec.loader is not None:
+        spec.loader.exec_module(sys.modules[name])
+
+
+def _forget(package: str) -> None:
+    """Drop a package that was imported before, perhaps from elsewhere."""
+    for name in list(sys.modules):
+        if name == package or name.startswith(f"{package}."):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _advice(error: Exception, path: Path) -> str:
+    """What to write instead of `import helper` for a file in the same folder; else empty."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name and (path.parent / f"{name}.py").is_file():
+        return f"; {name}.py is in this folder: write `from . import {name}`"
+    return ""
 
 
 def _only_subclass(module: ModuleType, base: type) -> Any:

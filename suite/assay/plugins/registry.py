@@ -6,20 +6,28 @@ Cards and source files are read as data here; assay.plugins.loading imports the 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from assay import paths
 from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
-from assay.errors import CardError, PluginError, UnknownName
-from assay.identity import code_hash
+from assay.errors import AssayError, CardError, PluginError, UnknownName
+from assay.identity import code_hash, source_hash
+from assay.plugins.class_card import card_of_class, card_of_file
+from assay.plugins.files import code_files, is_folder, method_files, read_files
+from assay.plugins.installed import (
+    folders_of,
+    module_file,
+    package_modules,
+    split_point,
+    submission_points,
+)
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET
 
@@ -43,43 +51,55 @@ class MethodEntry:
 
     card: SubmissionCard
     source: Path
-    """method.py, or a single file outside the checkout."""
+    """method.py, a single file outside the checkout, or a module of an installed package."""
+    entry_point: str = ""
+    """Value of the entry point through which an installed package names it; else empty."""
 
     @property
-    def files(self) -> list[Path]:
-        """What the method's hash covers."""
-        return source_files(self.source)
+    def is_folder(self) -> bool:
+        """Whether it is a folder with method.py and card.toml, as a submission must be."""
+        return not split_point(self.entry_point)[1] and is_folder(self.source)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What the method's hash covers, by name; a module of its package as "pkg/module.py".
+
+        Raises:
+            PluginError: a file cannot be read.
+        """
+        own, modules = worker_files(self.source, self.entry_point)
+        return own | modules
 
     @property
     def contents(self) -> dict[str, bytes]:
-        """Those files by name, as they are now."""
-        return {path.name: path.read_bytes() for path in self.files}
+        """Those files as they are now.
+
+        Raises:
+            PluginError: one is missing or too large.
+        """
+        return read_files(self.files)
 
 
-def source_files(source: Path) -> list[Path]:
-    """The files of a method or a task: a single file, or those beside method.py or task.py.
+def worker_files(source: Path, entry_point: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """A method's own files by name, and modules of its package by their place in sys.path.
 
-    These and no others are hashed, and these and no others reach a worker.
+    These are hashed, and these and no others reach a worker.
+
+    Raises:
+        PluginError: a file cannot be read.
     """
-    if source.name not in ("method.py", "task.py"):
-        return [source]
-    return [path for path in source.parent.glob("*") if path.suffix in (".py", ".toml")]
+    if split_point(entry_point)[1]:
+        return {}, package_modules(entry_point, ())
+    own = method_files(source)
+    if not entry_point:
+        return own, {}
+    code = [path for name, path in own.items() if name.endswith(".py")]
+    return own, package_modules(entry_point, code)
 
 
 def folders(kind: str) -> list[Path]:
-    """Plugin folders of one kind ("tasks" or "submissions"): the checkout's, then installed ones.
-
-    An installed package adds submissions through the entry-point group `assay.submissions`, whose
-    value names a package that holds one folder per method.
-    """
-    roots = [paths.ROOT / kind]
-    if kind == "submissions":
-        for point in entry_points(group="assay.submissions"):
-            spec = importlib.util.find_spec(point.value)
-            roots += [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    return sorted(
-        path.parent for root in roots if root.is_dir() for path in root.glob("*/card.toml")
-    )
+    """The checkout's plugin folders of one kind ("tasks" or "submissions")."""
+    return sorted(path.parent for path in (paths.ROOT / kind).glob("*/card.toml"))
 
 
 @cache
@@ -101,10 +121,70 @@ def method_entries() -> dict[str, MethodEntry]:
     Raises:
         CardError: with the problems of all malformed cards at once.
     """
-    return {
+    found = {
         card.slug: MethodEntry(card=card, source=folder / "method.py")
         for folder, card in _cards("submissions", SubmissionCard)
     }
+    return installed_entries(found)[0] | found
+
+
+def installed_entries(
+    taken: Mapping[str, MethodEntry],
+) -> tuple[dict[str, MethodEntry], dict[str, str]]:
+    """The methods of installed packages by slug, and a line for each that cannot be used.
+
+    Args:
+        taken: the checkout's methods, whose slugs no package may have.
+
+    Returns:
+        The methods; and what is wrong with others, by slug, or by the entry point's name.
+    """
+    found: dict[str, MethodEntry] = {}
+    problems: dict[str, str] = {}
+    for point in submission_points():
+        where = f"installed method {point.name!r} ({point.value})"
+        for slug, entry in _of_point(point):
+            if isinstance(entry, MethodEntry) and (slug in taken or slug in found):
+                entry = f"the slug {slug} is taken"
+            if isinstance(entry, MethodEntry):
+                found[slug] = entry
+            elif slug not in found:
+                problems[slug] = f"{where}: {entry}"
+    return found, problems
+
+
+def installed_problems() -> dict[str, str]:
+    """A line for each method of an installed package that cannot be used, by slug."""
+    own = {slug: entry for slug, entry in method_entries().items() if not entry.entry_point}
+    return installed_entries(own)[1]
+
+
+def _of_point(point: EntryPoint) -> Iterator[tuple[str, MethodEntry | str]]:
+    """The methods that one entry point names by slug, or what is wrong with each."""
+    module, name = split_point(point.value)
+    try:
+        if not name:
+            for folder in folders_of(module):
+                yield folder.name, _packaged_folder(folder, point.value)
+            return
+        path = module_file(module)
+        if path is None:
+            raise PluginError(f"there is no module {module!r}")
+        entry = MethodEntry(card_of_class(path, name, point.name), path, point.value)
+        read_files(entry.files)  # raises what is wrong with them
+        yield point.name, entry
+    except AssayError as error:
+        yield point.name, " ".join(str(error).split())
+
+
+def _packaged_folder(folder: Path, value: str) -> MethodEntry | str:
+    try:
+        card = read_card(folder / "card.toml", SubmissionCard)
+        entry = MethodEntry(card, folder / "method.py", value)
+        read_files(entry.files)  # raises what is wrong with them
+    except AssayError as error:
+        return " ".join(str(error).split())
+    return entry
 
 
 def _cards(kind: str, model: Any) -> list[tuple[Path, Any]]:
@@ -124,7 +204,7 @@ def find_method(name: str) -> MethodEntry:
 
     Raises:
         UnknownName: no submission has this slug.
-        PluginError: the path holds no method.
+        PluginError: the path holds no method, or a package names one that cannot be used.
         CardError: its card is malformed.
     """
     if not _is_path(name) and not name.endswith(".py"):
@@ -132,6 +212,8 @@ def find_method(name: str) -> MethodEntry:
         if name in entries:
             return entries[name]
         if not _is_card(name):
+            if problem := installed_problems().get(name):
+                raise PluginError(problem)
             raise UnknownName("method", name, entries)
     path = _resolved(name)
     if path.is_dir():
@@ -146,13 +228,29 @@ def find_method(name: str) -> MethodEntry:
         raise PluginError(f"{name}: is no Python file; expected a folder or a .py file")
     if path.name == "method.py" and (path.parent / "card.toml").is_file():
         return find_method(str(path.parent))
-    try:
-        card = SubmissionCard(slug=path.stem, title=path.stem)
-    except ValueError as error:
-        raise PluginError(
-            f"{path.name}: expected a file name of a-z, 0-9 and _, because it becomes the slug"
-        ) from error
-    return MethodEntry(card, path)
+    return MethodEntry(card_of_file(path), path)
+
+
+def method_argument(entry: MethodEntry) -> str:
+    """What `find_method` finds this method by: its slug, or its path from the current folder."""
+    known = method_entries().get(entry.card.slug)
+    if known is not None and known.source == entry.source:
+        return entry.card.slug
+    return _from_here(entry.source.parent if entry.is_folder else entry.source)
+
+
+def task_argument(entry: TaskEntry) -> str:
+    """What `find_task` finds this task by: its slug, or its path from the current folder."""
+    known = task_entries().get(entry.card.slug)
+    if known is not None and known.folder == entry.folder:
+        return entry.card.slug
+    return _from_here(entry.folder)
+
+
+def _from_here(path: Path) -> str:
+    """A path from the current folder that cannot be taken for a slug or an option."""
+    found = os.path.relpath(path)
+    return found if found.startswith("..") else os.path.join(".", found)
 
 
 def find_task(name: str) -> TaskEntry:
@@ -254,8 +352,11 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
 
 @cache
 def _task_code_hash(folder: Path) -> str:
-    own = sorted(folder.glob("*.py"))
-    return code_hash([folder / "card.toml", *own, *_shared_code(own)])
+    files = code_files(folder)
+    if not (folder / "card.toml").is_file():
+        raise PluginError(f"{folder}: expected a card.toml")
+    own = [path for path in files if path.suffix == ".py"]
+    return code_hash([*files, *_shared_code(own)])
 
 
 def _shared_code(files: list[Path]) -> list[Path]:
@@ -300,10 +401,9 @@ def method_ref(entry: MethodEntry) -> MethodRef:
     """The method as a record names it, with the hash of its files as they are now.
 
     Raises:
-        PluginError: a file is missing.
+        PluginError: a file is missing or too large.
     """
-    try:
-        digest = code_hash(entry.files)
-    except OSError as error:
-        raise PluginError(f"{entry.source}: {error.strerror}; expected a method.py") from error
+    if not entry.source.is_file():
+        raise PluginError(f"{entry.source}: no such file; expected a method.py")
+    digest = source_hash(entry.contents.items())
     return MethodRef(slug=entry.card.slug, version=entry.card.version, code_hash=digest)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assay.cards import SubmissionCard, read_card
 from assay.errors import AssayError, BundleError
+from assay.plugins.files import is_data
 from assay.publication.git import Change, Checkout
 from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
 from assay.publication.verify import verify
@@ -90,8 +91,8 @@ def _misplaced(change: Change, slug: str) -> Iterator[str]:
     if _slug(change.path) != slug:
         yield f"{path}: is not part of the submission {slug}; expected nothing but its folder and "\
             "its bundles"  # fmt: skip
-    elif in_folder and (change.path.count("/") != 2 or not change.path.endswith((".py", ".toml"))):
-        yield f"{path}: expected .py and .toml files directly in the folder"
+    elif in_folder and change.path.count("/") != 2:
+        yield f"{path}: expected files directly in the folder"
     elif not in_folder and (change.status != "A" or Path(change.path).parent != Path(PUBLISHED)):
         yield f"{path}: a published bundle is never changed or removed; expected new ones alone"
     elif change.status != "D" and change.mode != ORDINARY:
@@ -130,6 +131,12 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
     slug = str(found.slug)
     card = read_card(scratch / slug / "card.toml", SubmissionCard)
     source = {path.name: path.read_bytes() for path in (scratch / slug).iterdir()}
+    found.problems += [
+        f"submissions/{slug}/{name!a:.120}: expected Python files, card.toml and the data files "
+        "that it lists under `data`"
+        for name in sorted(source)
+        if is_data(name) and name not in card.data
+    ]
     if (old := checkout.file(base, f"submissions/{slug}/card.toml")) is not None:
         found.problems += taken_by(card, old, base)
     if not found.bundles:

@@ -11,7 +11,7 @@ from assay import atomic
 from assay.errors import AssayError, BundleError, PluginError, RecordError
 from assay.plugins.registry import MethodEntry, method_ref, task_entries, task_ref
 from assay.records.bundle import pack
-from assay.records.schema import MethodRef, RunRecord, StudyRecord
+from assay.records.schema import MethodRef, RunRecord, StudyRecord, reproduce_command
 from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.untrusted import text as texts
@@ -30,16 +30,13 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
     """Write one bundle into `out` for every task on which `method` is complete and current.
 
     Raises:
-        PluginError: the method is a single file: a submission is a folder with a card.
+        PluginError: the method is not a folder with a card that stands alone.
         BundleError: a record or the source holds private data; names the field.
         AssayError: there is nothing to pack; every reason.
         StorageError: `out` cannot be written.
     """
-    if method.source.name != "method.py":
-        raise PluginError(
-            f"{method.source.name}: is a single file; what is published is a folder with "
-            f"method.py and card.toml. Make one with: assay new method {method.card.slug}"
-        )
+    if problem := unpublishable(method):
+        raise PluginError(problem)
     source = method.contents
     names = texts.own_names()
     for name, data in source.items():
@@ -65,6 +62,21 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
             + "\n".join(f"  {r}" for r in reasons)
         )
     return done
+
+
+def unpublishable(method: MethodEntry) -> str | None:
+    """Why a method cannot be published as it is: only a folder that stands alone can be."""
+    if not method.is_folder:
+        return (
+            f"{method.source.name}: is a single file; what is published is a folder with "
+            f"method.py and card.toml. Make one with: assay new method {method.card.slug}"
+        )
+    if modules := [name for name in method.files if "/" in name]:
+        return (
+            f"{method.card.slug} imports {', '.join(modules[:3])} of its installed package; what "
+            "is published stands alone: copy them into its folder"
+        )
+    return None
 
 
 def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecord]]:
@@ -109,9 +121,14 @@ def _complete(
 
 
 def _neutral(run: RunRecord) -> RunRecord:
-    """The run with its message, which the method wrote, as one printable line without paths."""
+    """The run as anybody may read it.
+
+    Its message, which the method wrote, becomes one printable line without paths, and the command
+    that repeats it names the method by its slug, wherever its folder lay.
+    """
     said = "".join(c if c.isprintable() else " " for c in run.message)
-    return run.model_copy(update={"message": texts.without_paths(said)})
+    command = reproduce_command(run.spec.method.slug, run.spec)
+    return run.model_copy(update={"message": texts.without_paths(said), "reproduce": command})
 
 
 def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from assay.engine.runs import Job
 from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch, epochs_folder, open_epoch
 from assay.errors import AssayError, PluginError, RecordError
+from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
 from assay.records.schema import (
     MACHINE_FIELDS,
@@ -316,16 +318,25 @@ def _prepared(
         raise RecordError(f"stale: {reason}")
     epoch = open_epoch(spec.epoch, epochs_folder(), secret) if spec.epoch else None
     method = method_of(spec.method)
+    if lacking := lacking_packages(method.card):
+        raise PluginError(lacking)
     return Job(spec, task, method), epoch
 
 
 def command_note(record: RunRecord) -> str:
     """A remark if the command in a record is not its spec's, because people copy it; else empty."""
     slug = record.spec.method.slug
-    expected = [reproduce_command(name, record.spec) for name in (slug, f"{slug}.py")]
-    if record.reproduce in expected:
-        return ""
-    return f"the command it carries is not its spec's; expected: {expected[0]}"
+    expected = reproduce_command(slug, record.spec)
+    try:
+        _, _, method, _, task = shlex.split(record.reproduce)[:5]  # assay run ... --task ...
+    except ValueError:
+        method, task = slug, record.spec.task.slug
+    named = Path(method).name in (slug, f"{slug}.py") and Path(task).name == record.spec.task.slug
+    if named and not (method.startswith("-") or task.startswith("-")):
+        given = reproduce_command(method, record.spec, task)  # quotes what a shell would act on
+        if record.reproduce == given:
+            return ""
+    return f"the command it carries is not its spec's; expected: {expected}"
 
 
 @contextmanager

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from assay.cards import SubmissionCard
 from assay.errors import SubmissionError
+from assay.plugins.files import read_files
 from assay.plugins.registry import MethodEntry, method_ref
 from assay.publication.git import Checkout
+from assay.publication.pack import unpublishable
 from assay.publication.verify import verify
 from assay.records.bundle import MAX_FILE_BYTES, Bundle, read_bundle
 from assay.records.schema import MethodRef
@@ -106,17 +108,16 @@ def submission_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
     """A submission's files by name, and the other names in its folder.
 
     Raises:
-        SubmissionError: the method is a single file, or a file is a link or too large.
+        SubmissionError: it is no folder that stands alone, or a file is a link or too large.
+        PluginError: a data file is missing or too large.
     """
-    if entry.source.name != "method.py":
-        raise SubmissionError(
-            f"{entry.source.name}: a single file cannot be submitted; expected a folder with a "
-            f"card: assay new method {entry.card.slug}, and move the code there"
-        )
+    if problem := unpublishable(entry):
+        raise SubmissionError(problem)
+    read_files(entry.files)  # raises what is wrong with the sizes of data
     source: dict[str, bytes] = {}
-    for path in sorted(entry.files):
+    for name, path in sorted(entry.files.items()):
         try:
-            source[path.name] = read_regular(path, MAX_SOURCE_BYTES)
+            source[name] = read_regular(path, MAX_SOURCE_BYTES)
         except OSError as error:
             raise SubmissionError(f"{path}: cannot be submitted: {error.strerror}") from error
     others = {path.name for path in entry.source.parent.iterdir()} - {*source, "__pycache__"}

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from assay.cards import SubmissionCard, TaskCard
 from assay.detectors import detect
 from assay.identity import source_hash
+from assay.plugins.files import MAX_DATA_BYTES, MAX_DATA_FILE_BYTES, is_data
 from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
 from assay.publication.record_checks import run_problems
 from assay.records.bundle import Bundle
@@ -95,14 +96,15 @@ def _flag(code: str, message: str) -> BundleProblem:
 
 
 def _source(bundle: Bundle) -> Findings:
-    """The source is text, and has the hash that the records name."""
+    """Code is text, data files are those of the card, and all have the records' hash."""
     method, files = bundle.manifest.method, bundle.source
     for name in (CARD, METHOD):
         if name not in files:
             yield _error("source", f"source/{name} is missing")
+    yield from _data(bundle)
     for name, data in files.items():
-        if not name.endswith((".py", ".toml")):
-            yield _error("source", f"source/{name}: only .py and .toml files are published")
+        if is_data(name):
+            continue
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
@@ -117,6 +119,25 @@ def _source(bundle: Bundle) -> Findings:
                              "Python would read another text than a reader sees")  # fmt: skip
     if source_hash(files.items()) != method.code_hash:
         yield _error("source", "the source is not the one the records were made with (its hash)")
+
+
+def _data(bundle: Bundle) -> Findings:
+    """The files that are no code are those that the card lists, within bounds."""
+    files = bundle.source
+    card = _card(bundle)
+    listed = card.data if isinstance(card, SubmissionCard) else []
+    for name in sorted({*filter(is_data, files), *listed}):
+        if name not in files:
+            yield _error("source", f"source/{name} is missing, which the card lists under `data`")
+        elif name not in listed:
+            yield _error("source", f"source/{name}: only Python files, card.toml and the data "
+                         "files that it lists are published")  # fmt: skip
+        elif len(files[name]) > MAX_DATA_FILE_BYTES:
+            yield _error("source", f"source/{name}: {len(files[name]):,} bytes, expected at most "
+                         f"{MAX_DATA_FILE_BYTES:,}")  # fmt: skip
+    if (n := sum(len(data) for name, data in files.items() if is_data(name))) > MAX_DATA_BYTES:
+        yield _error("source", f"the data files have {n:,} bytes together, expected at most "
+                     f"{MAX_DATA_BYTES:,}")  # fmt: skip
 
 
 def _card(bundle: Bundle) -> SubmissionCard | str:

@@ -4,7 +4,7 @@
         environment.json   the distinct environments; runs name theirs by index
         manifest.json      task, method, counts, and the SHA-256 of every other member
         runs.jsonl         one run record a line
-        source/...         card.toml, method.py and what else the method's hash covers
+        source/...         card.toml, method.py, helper modules and the data files of the card
         studies.jsonl      one study record a line
 
 A bundle is read in memory, whole or not at all. assay.untrusted.zip_archive says what is refused.

@@ -350,9 +350,15 @@ def select(trials: Sequence[Trial], direction: Direction) -> int:
     return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
 
 
-def reproduce_command(method: str, spec: RunSpec) -> str:
-    """The command that repeats one run of `method` (a slug or a file) and compares the weights."""
-    parts = ["assay", "run", method, "--task", spec.task.slug, "--purpose", spec.purpose]
+def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> str:
+    """The command that repeats one run and compares the weights.
+
+    Args:
+        method: its slug or path.
+        spec: the run.
+        task: its slug or path; default: the slug.
+    """
+    parts = ["assay", "run", method, "--task", task or spec.task.slug, "--purpose", spec.purpose]
     parts += ["--repetition", str(spec.repetition)]
     for key, value in spec.hyperparameters.items():
         parts += ["--set", f"{key}={json.dumps(value)}"]

@@ -86,7 +86,7 @@ def _describe(request: Describe) -> Description | Refusal:
     from assay.worker.hook_mistakes import hook_mistakes
 
     try:
-        method = load_method(request.method)
+        method = load_method(request.method, request.entry_point, request.packages)
         fatal = [mistake.text for mistake in hook_mistakes(method, request.method) if mistake.fatal]
         if fatal:  # every run would fail
             return Refusal(error=clip("; ".join(fatal)))
@@ -138,7 +138,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
 
     device = torch.device("cuda" if request.visible_gpu is not None else "cpu")
     task = load_task(request.task)
-    method_class = load_method(request.method)
+    method_class = load_method(request.method, request.entry_point, request.packages)
     values = checked_values(
         hyperparameters_for(method_class, task.card.family), request.hyperparameters
     )

@@ -41,7 +41,7 @@ N_LR_BATCHES, N_FIT_BATCHES = 3, 4
 def load(request: Load) -> Loaded | Refusal:
     """Import a method: the hooks it overrides and what is wrong with its search spaces."""
     try:
-        method = load_method(request.method)
+        method = load_method(request.method, request.entry_point, request.packages)
     except AssayError as error:
         return Refusal(error=clip(str(error)))
     problems: dict[Family, str] = {}
@@ -74,7 +74,7 @@ def _toy(folder: Path) -> Toy:
 
 
 def _subject(request: ProbeMethod | ProbeTaskFit) -> ProbedMethod:
-    method = load_method(request.method)
+    method = load_method(request.method, request.entry_point, request.packages)
     values = hyperparameters_for(method, request.family)()
     return ProbedMethod(method, request.method, frozenset(request.access), values)
 

@@ -156,6 +156,30 @@ def test_a_reader_that_leaves_early_hears_no_complaint(tmp_path: Path) -> None:
     started.wait(timeout=60)
 
 
+def test_a_broken_entry_point_is_one_line_of_list(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "demo-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[assay.submissions]\nbroken = absent.module:X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.method_entries.cache_clear()
+    try:
+        said = assay("list", "methods")
+        assert (said.code, "sgd" in said.out) == (0, True)
+        assert said.err == (
+            "assay: installed method 'broken' (absent.module:X): "
+            "there is no module 'absent.module'\n"
+        )
+        said = assay("show", "broken")
+        assert said.code == 2
+        assert "there is no module 'absent.module'" in said.err
+        assert "Traceback" not in said.err
+    finally:
+        registry.method_entries.cache_clear()
+
+
 def test_help_imports_no_cards() -> None:
     """`assay --help` answers at once: it imports commands, and nothing that they call."""
     program = (

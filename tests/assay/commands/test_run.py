@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,66 @@ def test_a_setting_that_is_none_is_told_before_anything_runs(
     with pytest.raises(AssayError, match=says):
         fixed.run(pool, setting)
     assert pool.ran == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["./a folder/mine.py", "a folder/mine.py", "./a folder/in_folder", "in_folder", "../up.py",
+     "--odd.d/mine.py", "./sgd"],
+)  # fmt: skip
+def test_the_command_of_a_record_works_from_where_it_was_run(
+    assay: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_pool: Any,
+    make_cell: Any,
+    make_task: Any,
+    given: str,
+) -> None:
+    task = make_task()
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    path = Path(given)
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix:
+        path.write_text("x = 1\n")
+    else:
+        path.mkdir()
+        (path / "method.py").write_text("x = 1\n")
+        (path / "card.toml").write_text(f'slug = "{path.name}"\ntitle = "Mine"\n')
+
+    def cells(pairs: Any, pool: Any, preset: Any) -> list[Cell]:
+        return [make_cell(task, method, preset) for task, method in pairs]
+
+    monkeypatch.setattr(run_many, "Pool", lambda **_: fake_pool())
+    monkeypatch.setattr(run_one, "make_cells", cells)
+    options = ["--task", str(task.folder), "--set", "lr=0.5", "--repetition", "2"]
+    dash = given.startswith("-")
+    said = assay("run", *options, *(["--", given] if dash else [given]))
+    assert (said.code, said.err.count("Traceback")) == (0, 0), said.err
+    (record,) = Store(here / "assay-results").runs()
+    assert f"to repeat it: {record.reproduce}" in said.out
+    again = assay(*shlex.split(record.reproduce)[1:])
+    assert again.code == 0, again.err
+    assert "bit-identical to its record" in again.out
+
+
+def test_missing_packages_are_one_line_before_anything_starts(
+    assay: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_many, "Pool", None)  # nothing may start
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "method.py").write_text("")
+    card = 'slug = "mine"\ntitle = "Mine"\npackages = ["no-such-library>=2"]\n'
+    (folder / "card.toml").write_text(card)
+    for options in ([], ["--set", "lr=1"]):
+        said = assay("run", "./mine", "--task", "digits_step", *options)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.splitlines() == [
+            "assay: mine needs no-such-library>=2 (not installed): pip install 'no-such-library>=2'"
+        ]
 
 
 def test_a_fixed_run_that_fails_or_hangs_ends_with_another_code(

@@ -92,7 +92,8 @@ def test_a_change_of_something_else_is_no_submission(submitted: Path, tmp_path: 
         ("leaderboard/results/log.jsonl", "is not part of the submission"),
         ("leaderboard/results/epochs/spring.json", "is not part of the submission"),
         ("submissions/mine/data/labels.py", "directly in the folder"),
-        ("submissions/mine/weights.bin", "expected .py and .toml"),
+        ("submissions/mine/weights.bin", "expected Python files, card.toml and the data"),
+        ("submissions/mine/extra.toml", "expected Python files, card.toml and the data"),
         ("submissions/sgd/method.py", "found: mine, sgd"),
         ("leaderboard/results/toy--sgd-v1--0123456789abcdef.zip", "found: mine, sgd"),
         ("leaderboard/results/deep/" + NAME, "expected new ones alone"),
@@ -105,6 +106,17 @@ def test_a_submission_is_one_folder_and_its_bundles(
 ) -> None:
     amend(submitted, path, b"changed \xff\n")
     assert any(says in problem for problem in gated(submitted, tmp_path).problems)
+
+
+def test_data_files_that_the_card_lists_may_be_submitted(submitted: Path, tmp_path: Path) -> None:
+    card = submitted / "submissions" / "mine" / "card.toml"
+    git(submitted, "checkout", "-q", "submission/mine")
+    text = card.read_text() + 'data = ["table.csv"]\n'
+    git(submitted, "checkout", "-q", "main")
+    amend(submitted, "submissions/mine/card.toml", text.encode())
+    amend(submitted, "submissions/mine/table.csv", b"1,2\xff")
+    (problem,) = gated(submitted, tmp_path).problems  # the bundle was made without it
+    assert "its source is not that of submissions/mine" in problem
 
 
 def test_links_and_programs_are_refused(submitted: Path, tmp_path: Path) -> None:

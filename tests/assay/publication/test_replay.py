@@ -15,7 +15,7 @@ from assay.engine.pool import Pool
 from assay.errors import AssayError, DataError, PluginError, WorkerError
 from assay.publication import replay as replaying
 from assay.publication.replay import Replay, compare, replay, sample, summarise, unpacked
-from assay.records.schema import RunRecord
+from assay.records.schema import RunRecord, reproduce_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -257,6 +257,24 @@ def test_a_command_that_is_not_the_specs_is_told(
     (found,) = replaying_cell([forged], fake_pool())
     assert found.verdict == "identical"
     assert "expected: assay run sgd --task toy" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("./sgd.py", True),
+        ("../a folder/sgd", True),
+        ("sgd/other.py", False),
+        ("--results=x/sgd", False),
+        ("$(true)/sgd", True),  # quoted
+    ],
+)
+def test_a_command_may_name_the_methods_path(completed: RunRecord, name: str, sound: bool) -> None:
+    command = reproduce_command(name, completed.spec)
+    record = completed.model_copy(update={"reproduce": command})
+    assert (replaying.command_note(record) == "") is sound
+    unquoted = completed.model_copy(update={"reproduce": command.replace("'", "")})
+    assert "'" not in command or replaying.command_note(unquoted) != ""
 
 
 CARD = b'slug = "mine"\ntitle = "Mine"\n'

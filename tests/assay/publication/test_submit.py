@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.errors import BundleError, SubmissionError
-from assay.plugins.registry import MethodEntry
+from assay.errors import BundleError, PluginError, SubmissionError
+from assay.plugins.registry import MethodEntry, find_method
 from assay.publication import submit
 from assay.publication.git import Checkout
 from assay.publication.queue import queue
@@ -158,6 +158,28 @@ def test_a_link_in_the_folder_is_refused(repo: Path, author: Any, tmp_path: Path
     (tmp_path / "elsewhere.py").write_text("secret = 1\n")
     (entry.source.parent / "helper.py").symlink_to(tmp_path / "elsewhere.py")
     assert "helper.py: cannot be submitted" in refusal(repo, author, entry)
+
+
+def test_data_files_of_the_card_are_submitted(repo: Path, author: Any, tmp_path: Path) -> None:
+    entry = author.method()
+    folder = entry.source.parent
+    (folder / "card.toml").write_text(CARD.format(slug="mine", version=1) + 'data = ["t.csv"]\n')
+    entry = find_method(str(folder))
+    (folder / "other.csv").write_text("mine")
+    (folder / ".#method.py").symlink_to("nobody@nowhere.1")
+    (folder / "helper.py").write_text("x = 1\n")
+    with pytest.raises(PluginError, match="declared under `data`"):
+        plan(entry, [], Checkout(repo))
+    (folder / "t.csv").write_bytes(b"1,2")
+    author.bundle(entry)
+    made = plan(entry, bundles_of(entry, author.out), Checkout(repo))
+    names = {Path(path).name for path in made.files if path.startswith("submissions")}
+    assert names == {"card.toml", "method.py", "helper.py", "t.csv"}
+    assert made.left_out == [".#method.py", "other.csv"]
+    (folder / "t.csv").unlink()
+    (tmp_path / "secret").write_text("x")
+    (folder / "t.csv").symlink_to(tmp_path / "secret")
+    assert "t.csv: cannot be submitted" in refusal(repo, author, entry)
 
 
 def test_what_is_no_checkout_is_told(tmp_path: Path, repo: Path) -> None:

@@ -288,6 +288,26 @@ def test_source_is_plain_text(good: Bundle, name: str, data: bytes, code: str | 
     assert codes(verify(bundle)) == ({code} if code else set())
 
 
+@pytest.mark.parametrize(
+    ("listed", "files", "says"),
+    [
+        (["t.csv"], {"t.csv": b"\xff\x00"}, None),
+        (["t.csv"], {}, "source/t.csv is missing, which the card lists"),
+        (["t.csv"], {"t.csv": bytes(65_537)}, "65,537 bytes, expected at most 65,536"),
+        ([], {"t.csv": b"1"}, "only Python files, card.toml and the data files that it lists"),
+        (list("abcde"), dict.fromkeys("abcde", bytes(60_000)), "300,000 bytes together"),
+    ],
+)
+def test_data_files_are_those_of_the_card(
+    good: Bundle, listed: list[str], files: dict[str, bytes], says: str | None
+) -> None:
+    card = f"{CARD_START}data = {listed}\n".encode()
+    found = verify(with_source(good, {**good.source, "card.toml": card, **files}))
+    said = [problem.message for problem in found if problem.severity == "error"]
+    assert len(said) == (0 if says is None else 1)
+    assert all(says and says in message for message in said)
+
+
 def test_a_card_that_a_spreadsheet_would_compute_is_a_flag(good: Bundle) -> None:
     card = CARD_START + "summary = '=HYPERLINK(\"x\")'"
     found = verify(with_source(good, {**good.source, "card.toml": card.encode()}))

@@ -1,0 +1,114 @@
+"""The files of a plugin: those that its hash covers, which are also all that a worker gets."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from assay.errors import PluginError
+from assay.untrusted.files import read_regular
+
+MAX_CODE_BYTES = 1_000_000
+"""Of one Python file or card."""
+MAX_DATA_FILE_BYTES = 65_536
+MAX_DATA_BYTES = 262_144
+"""Of all data files of a method together."""
+CARD = "card.toml"
+
+
+def is_folder(source: Path) -> bool:
+    """Whether a method's file belongs to a folder with a card; else it stands alone."""
+    return source.name == "method.py" and (source.parent / CARD).is_file()
+
+
+def code_files(folder: Path) -> list[Path]:
+    """The card and the Python files of a plugin's folder, by name.
+
+    Hidden files are left out, as are folders and pipes whose name ends in .py, and links that lead
+    nowhere (an editor's lock on method.py is one called .#method.py).
+
+    Raises:
+        PluginError: the name of a file cannot be printed.
+    """
+    found = sorted(
+        path
+        for path in folder.glob("*")
+        if (path.suffix == ".py" or path.name == CARD)
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    for path in found:
+        if not path.name.isprintable():  # nor can half a character, of a name that is not UTF-8
+            raise PluginError(
+                f"{folder}: rename {path.name!a}; expected a name that can be printed"
+            )
+    return found
+
+
+def method_files(source: Path) -> dict[str, Path]:
+    """The files of a method by name: a single file, or its folder's code and declared data.
+
+    Raises:
+        PluginError: the name of a file cannot be printed.
+    """
+    if not is_folder(source):
+        return {source.name: source}
+    folder = source.parent
+    found = {path.name: path for path in code_files(folder)}
+    return found | {name: folder / name for name in _declared_data(folder / CARD)}
+
+
+def _declared_data(card: Path) -> list[str]:
+    """Names under `data` in a card; none if it is malformed, which whoever reads it reports."""
+    try:
+        data: Any = tomllib.loads(read_file(card).decode()).get("data", [])
+    except (PluginError, ValueError, RecursionError):
+        return []
+    return [
+        name
+        for name in (data if isinstance(data, list) else [])
+        if isinstance(name, str) and Path(name).name == name and name not in ("", "..")
+    ]
+
+
+def read_files(files: dict[str, Path]) -> dict[str, bytes]:
+    """The content of files by name.
+
+    Raises:
+        PluginError: one is missing or too large, or the data files are together.
+    """
+    contents = {name: read_file(path) for name, path in files.items()}
+    n_data = sum(len(data) for name, data in contents.items() if is_data(name))
+    if n_data > MAX_DATA_BYTES:
+        raise PluginError(
+            f"the data files of a method may have {MAX_DATA_BYTES:,} bytes together; "
+            f"these have {n_data:,}: {', '.join(filter(is_data, contents))}"
+        )
+    return contents
+
+
+def read_file(path: Path) -> bytes:
+    """The content of one file of a plugin; a link to a file is followed.
+
+    Raises:
+        PluginError: it is missing, no regular file, or too large.
+    """
+    data = is_data(path.name)
+    limit = MAX_DATA_FILE_BYTES if data else MAX_CODE_BYTES
+    try:
+        return read_regular(path.resolve(), limit)
+    except FileNotFoundError as error:
+        why = "declared under `data` in card.toml, but there is no such file" if data else (
+            "no such file"
+        )  # fmt: skip
+        raise PluginError(f"{path}: {why}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a link to itself
+        reason = getattr(error, "strerror", None) or error
+        what = "a data file" if data else "code"
+        raise PluginError(f"{path}: cannot be read as {what} of a method: {reason}") from error
+
+
+def is_data(name: str) -> bool:
+    """Whether a plugin's file of this name is neither Python nor its card."""
+    return not name.endswith(".py") and name != CARD
