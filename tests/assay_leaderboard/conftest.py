@@ -373,6 +373,7 @@ def checkout_at(root: Path) -> Iterator[None]:
     quick = RULESET.model_copy(update={"bootstrap_draws": 200})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("assay_leaderboard.site.build.inputs.RULESET", quick)
+        patch.setattr("assay_leaderboard.queries.RULESET", quick)
         patch.setattr("assay.ruleset.RULESET", quick)
         patch.setattr(paths, "ROOT", root)
         patch.setattr(paths, "RESULTS", root / "leaderboard" / "results")

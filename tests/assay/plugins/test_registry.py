@@ -8,7 +8,12 @@ import pytest
 from assay import paths
 from assay.plugins.registry import _shared_code, find_task, task_ref
 
-CLASSIFICATION = {"families/classification.py", "families/metrics.py", "models.py"}
+CLASSIFICATION = {
+    "families/classification.py",
+    "families/metrics.py",
+    "models.py",
+    "families/overflow.py",
+}
 
 
 @pytest.mark.parametrize(
