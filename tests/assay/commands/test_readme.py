@@ -46,7 +46,7 @@ def test_it_passes_every_check(plugin: str, checked: dict[str, Any]) -> None:
     assert report["passed"] and len(report["findings"]) > 5
 
 
-def test_they_run_together_and_again_alike(folder: Path, assay_process: Assay) -> None:
+def test_they_run_together(folder: Path, assay_process: Assay) -> None:
     methods = ("./my_opt.py", "./new_opt")
     tasks = ("--task", "./digits_gaps", "--task", "./new_digits")
     fixed = ("--set", "lr=0.03", "--repetition", "0")
@@ -56,11 +56,6 @@ def test_they_run_together_and_again_alike(folder: Path, assay_process: Assay) -
     assert len(records) == 4
     assert {record["status"] for record in records} == {"completed"}
     assert min(record["result"]["test"] for record in records) > 0.8
-    again = assay_process(
-        "run", methods[0], *tasks[:2], *fixed, "--set", "beta=0.9", "--again", cwd=folder
-    )
-    assert again.code == 0
-    assert "bit-identical to its record" in again.out
 
 
 def test_the_readme_names_commands_and_files_that_exist(assay_process: Assay) -> None:
