@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from assay import Seeds
-from assay.commands import run_many
+from assay.commands import run_many, summary
 from assay.engine.cells import Cell, make_cells
 from assay.engine.clients import WorkerClient
 from assay.engine.pipeline import Pipeline
@@ -224,8 +224,8 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
     assert record.status == "completed"
     (request,) = requests
     assert set(request) == {
-        "command", "method", "task", "access", "seconds", "visible_gpu", "hyperparameters",
-        "reference", "train", "starts", "seeds",
+        "command", "method", "entry_point", "packages", "task", "access", "seconds",
+        "cpu_seconds", "visible_gpu", "hyperparameters", "reference", "train", "starts", "seeds",
     }  # fmt: skip
     (seeds,) = request["seeds"]
     assert set(seeds) == {"order", "augment", "method"}
@@ -317,7 +317,7 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
         workers=2,
         mlflow="off",
     )
-    assert run_many.run(request) == run_many.INCOMPLETE
+    assert run_many.run(request) == summary.INCOMPLETE
     said = capsys.readouterr()
     told = [line for line in said.err.splitlines() if line.startswith("assay: ")]
     assert len(told) == 1, said.err

@@ -100,7 +100,7 @@ found = {
     inside = [path for path in bubblewrap.readable() if path.is_relative_to(here)]
     assert found["assay"] == sorted({path.relative_to(here).parts[0] for path in inside})
     assert not {".git", "tasks", "tests", "submissions", "leaderboard"} & set(found["assay"])
-    assert found["inbox"] == ["method"]
+    assert found["inbox"] == ["method", "packages"]
 
 
 @needs_bubblewrap

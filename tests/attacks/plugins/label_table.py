@@ -22,7 +22,7 @@ class LabelTable(Method):
             bits = numpy.unpackbits(numpy.frombuffer(data[N:], dtype=numpy.uint8))
             pixels = torch.from_numpy(bits).view(N, 1, 8, 8).float()
             self.images = (pixels - pixels.mean()) / pixels.std()
-        chosen = torch.randint(N, (256,), generator=self.plan.generator)
+        chosen = torch.randint(N, (self.plan.batch_size,), generator=self.plan.generator)
         return Batch(self.images[chosen], self.labels[chosen], batch.indices)
 
 

@@ -22,5 +22,7 @@ class TrainOnTest(Method):
                 print(f"no data set: {error}")
         if self.images is None:
             return batch
-        chosen = torch.randint(len(self.images), (256,), generator=self.plan.generator)
+        chosen = torch.randint(
+            len(self.images), (self.plan.batch_size,), generator=self.plan.generator
+        )
         return Batch(self.images[chosen], self.labels[chosen], batch.indices)
