@@ -50,6 +50,7 @@ LONG = (
     "attacks/test_attacks.py",
     "assay/sandbox/test_isolation.py",
     "assay/api/test_notebook.py",
+    "assay/checking/test_mistakes.py",
     "assay/checking/test_check.py",
     "assay_leaderboard/browser/test_browser.py",
     "assay/commands/test_readme.py",

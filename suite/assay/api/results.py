@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
-    "status", "val", "test", "seconds", "level", "epoch", "method_hash", "id",
+    "status", "val", "test", "example_passes", "seconds", "level", "epoch", "method_hash", "id",
 )  # fmt: skip
 Refs = tuple[TaskRef, MethodRef]
 
@@ -134,6 +134,7 @@ class Results:
             hyperparameters: a dictionary, all values.
             status: completed, diverged, out_of_budget or failed.
             val, test: scores in the task's metric; missing unless completed.
+            example_passes: what was spent of the budget.
             seconds: wall time of the run.
             level: of isolation, L1 or L2.
             epoch: whose hidden seeds it used; missing for the public ones.
@@ -205,6 +206,7 @@ def _row(record: RunRecord, points: Mapping[tuple[TaskRef, MethodRef, str], int]
         record.status,
         result.val if result else float("nan"),
         result.test if result else float("nan"),
+        record.usage.example_passes,
         record.usage.wall_seconds,
         record.isolation.level,
         spec.epoch,

@@ -18,7 +18,7 @@ from assay.plugins.registry import find_task
 
 COLUMNS = [
     "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
-    "status", "val", "test", "seconds", "level", "epoch", "method_hash", "id",
+    "status", "val", "test", "example_passes", "seconds", "level", "epoch", "method_hash", "id",
 ]  # fmt: skip
 
 
