@@ -96,10 +96,10 @@ def test_a_name_that_cannot_be_printed_is_refused(folder: Path, name: str) -> No
 
 
 def test_a_link_to_a_file_is_followed(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "shared.py").write_text("ONE = 1.0\n")
+    (tmp_path / "elsewhere.py").write_text("ONE = 1.0\n")
     before = digest(folder)
     (folder / "inner.py").unlink()
-    (folder / "inner.py").symlink_to("../shared.py")
+    (folder / "inner.py").symlink_to("../elsewhere.py")
     assert digest(folder) == before
 
 
