@@ -46,9 +46,6 @@ def build(
     except TypeError as error:
         raise PluginError(f"model {name!r} with parameters {dict(parameters)}: {error}") from error
     model = model.to_empty(device="cpu")
-    if len(in_shape) == 3:
-        # Channels last in memory: on one core training takes a quarter less time, scoring half.
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     initialise(model, generator or Generator().manual_seed(0))
     return model
 

@@ -49,6 +49,18 @@ def state(seed: int) -> dict[str, torch.Tensor]:
     return dict(model.state_dict())
 
 
+@pytest.mark.parametrize("name", ["cnn", "cifar_resnet"])
+def test_weights_and_gradients_are_contiguous(name: str) -> None:
+    """Optimizers that flatten them with `.view(-1)`, as torch.optim.LBFGS does, work."""
+    parameters = {"cnn": {"width": 4}, "cifar_resnet": {"depth": 8, "width": 4}}[name]
+    model = models.build(name, parameters, in_shape=(3, 32, 32), n_classes=10)
+    inputs = torch.randn(2, 3, 32, 32).to(memory_format=torch.channels_last)
+    model(inputs).sum().backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.is_contiguous() and parameter.grad.is_contiguous()
+
+
 def test_weights_depend_on_the_generator_alone() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()

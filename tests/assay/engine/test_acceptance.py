@@ -34,7 +34,7 @@ GOOD: dict[str, tuple[str, float | None]] = {
     "growing_batches": ("digits_mlp", 1),
     "hawq_mixed": ("digits_w4a4", None),  # five passes more in the first batch
     "layerwise": ("digits_mlp", 1),
-    "lbfgs": ("digits_mlp", None),  # its line of iterations may end early
+    "lbfgs": ("digits_cnn", None),  # its line of iterations may end early
     "ldam_drw": ("digits_lt50", 1),
     "local_loss": ("digits_mlp", 1),
     "mixup": ("digits_mlp", 1),
