@@ -11,14 +11,13 @@ from assay.cards import Family
 from assay.detectors import Flag
 from assay.records.log import TrustTier
 from assay.records.schema import Level
-from assay.ruleset import Preset, Tier
+from assay.ruleset import Tier
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, Part
+from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
 
-Basis = Literal["tuned", "defaults"]
-State = Literal["ranked", "incomplete", "stale"]
+State = Literal["ranked", "preliminary", "incomplete", "stale"]
 
 
 class Withdrawn(Part):
@@ -36,23 +35,51 @@ class Withdrawn(Part):
     """Mean test score of the tuned point, as it was published."""
 
 
+class Former(Part):
+    """A result of an earlier ruleset, kept for reference: it is never compared with others."""
+
+    method: str
+    ruleset: int
+    n: int
+    mean: float | None
+    """Mean test score of the tuned repetitions, as it was published."""
+
+
+class Anchor(Part):
+    """1 on the normalised scale: the tuned reference when this version of the task was frozen."""
+
+    value: float
+    n: int
+    standard_error: float
+
+
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class Sample:
-    """The repetitions of one hyperparameter point on one task."""
+    """A method's repetitions on one task, at one tuning budget."""
 
     n: int
-    """Repetitions with a record; the mean is over these."""
+    """Repetitions all of whose points have a record; the mean is over these."""
     planned: int
+    """R of the task's tier."""
+    mean: float | None
+    """Mean test score of the selected points, in the metric's unit; a repetition all of whose
+    points failed counts as the chance level. None without a repetition."""
+    interval: Interval | None
+    """Of the mean at the ruleset's confidence, from the means of all subsets; None where n < 2."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
+class RunCounts:
+    """How the runs of a cell ended, of all repetitions and points."""
+
     completed: int
     diverged: int
     out_of_budget: int
     failed: int
     missing: int
-    mean: float | None
-    """Mean test score in the metric's unit; a recorded repetition without a score (diverged, out
-    of budget, failed) counts as the chance level. None without a recorded repetition."""
-    interval: Interval | None
-    """BCa bootstrap interval of the mean; None where n < 2."""
+    """Of the R x K that the ruleset plans."""
+    failed_repetitions: int
+    """Repetitions none of whose points completed."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -61,33 +88,33 @@ class Row:
 
     method: str
     state: State
-    """ "ranked"; "incomplete": planned repetitions have no record yet; "stale": made with other
-    code or another ruleset. Only ranked rows take part in tests, ranks and summaries."""
+    """ "ranked": all R x K runs have a record; "preliminary": those of --quick have; "incomplete":
+    fewer; "stale": made with other code or another ruleset. Only ranked rows have a rank and
+    verdicts; preliminary rows have differences from the reference."""
     note: str
-    """Why the state is not "ranked"; empty if it is."""
+    """Why the state is not "ranked", or that some runs are local; empty if nothing is to be said.
+    """
     is_reference: bool
     local: bool
     """The method is not among the submissions of this checkout, so its code is not checked."""
     trust: TrustTier
     """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
     isolation: Level | None
-    """The weakest sandbox among its repetitions; None without repetitions."""
-    preset: Preset
-    """"quick" is preliminary."""
+    """The weakest sandbox among its runs; None without runs."""
     k: int
-    """Hyperparameter points tried."""
-    study: str
-    """Id of the study record."""
+    """Hyperparameter points of each repetition that the score is selected from."""
+    runs: RunCounts
     tuned: Sample
-    defaults: Sample | None
-    """None where the study planned no repetitions of the defaults."""
+    """At the board's budget."""
+    defaults: Sample
+    """At k = 1: the method's published defaults."""
     score: float | None
-    """Normalised: 0 = chance, 1 = the reference's tuned mean on this task."""
+    """Normalised: 0 = chance, 1 = the task's anchor; None without an anchor."""
     versus_reference: Comparison | None
-    """Holm-adjusted over the methods of the task; None for the reference itself."""
+    """None for the reference itself, and where it has no current result."""
     rank: tuple[int, int] | None
-    """(1 + methods shown to be better, methods ranked - methods shown to be worse), from all pairs,
-    Benjamini-Hochberg. Rows with the same first number are a tie group."""
+    """(1 + methods with the verdict better than it, methods ranked - methods that it is better
+    than). "Negligible" differences are ties."""
     flags: list[Flag]
     """Signs that the result may be false (assay.detectors); they change no number."""
 
@@ -107,46 +134,47 @@ class TaskTable(Part):
     margin: float
     """Differences within +-margin are equivalent in practice."""
     deterministic: bool
-    """There is one repetition, and rows are compared by the margin, without a test."""
+    """Nothing varies, so there is one run, no rank and no verdict: for claims alone."""
     reference: str
-    anchored: bool
-    """The reference is complete and better than chance, so scores can be normalised."""
+    anchor: Anchor | None
+    """None where this version of the task was not frozen yet: it counts in no summary."""
+    pairs: PairFamily | None
+    """None where fewer than two methods are ranked."""
     rows: list[Row]
     """Ranked rows from best to worst mean, then the others by slug."""
+    former: list[Former]
+    """Results of earlier rulesets, best first; not among `rows`."""
     withdrawn: list[Withdrawn]
     """Results that were superseded, corrected or retracted, oldest first; not among `rows`."""
     notes: list[str]
 
 
 class SummaryRow(Part):
-    """One method over the tasks of a summary."""
+    """One method over the tasks of a family, or over the families."""
 
     method: str
     n_tasks: int
-    """Anchored tasks on which the method is ranked; it is summarised if it has all of them."""
+    """Tasks with an anchor on which the method is ranked."""
+    of_tasks: int
+    """Tasks of the summary: "3 of 4 tasks"."""
     n: int
     """Repetitions on these tasks together."""
-    preliminary: bool
-    iqm: float | None
-    """Interquartile mean of the normalised scores, tasks weighing the same."""
-    iqm_interval: Interval | None
-    """Percentile interval of the bootstrap within tasks; None where each task has one run."""
+    score: float | None
+    """A family: interquartile mean of the normalised scores over (task, repetition), tasks weighing
+    the same. Overall: mean of the family scores, families weighing the same. None where the method
+    is ranked on no task (overall: in not every family)."""
+    interval: Interval | None
+    """Percentile interval of the bootstrap of repetitions within tasks."""
+    interval_tasks: Interval | None
+    """The same with the tasks resampled too, for other tasks of this kind; None for fewer than 8
+    tasks."""
+    range_tasks: tuple[float, float] | None
+    """Smallest and largest mean normalised score over its tasks (overall: over the families)."""
     mean: float | None
-    mean_interval: Interval | None
-    defaults_mean: float | None
-    """Mean normalised score of the defaults, where they were run on all tasks."""
+    defaults: float | None
+    """`score` at k = 1."""
     rank: tuple[int, int] | None
-    """As for a task, from paired bootstrap differences of the interquartile mean."""
-    iqm_interval_tasks: Interval | None = None
-    """`iqm_interval` with the tasks resampled too: for conclusions about other tasks of this kind;
-    None for fewer than three tasks."""
-    optimality_gap: float | None = None
-    """Mean shortfall from the reference's score: mean of max(0, 1 - score) over all runs."""
-    optimality_gap_interval: Interval | None = None
-    rank_without_task: tuple[int, int] | None = None
-    """Smallest and largest first rank if any one task is left out; None for one task."""
-    rank_without_method: tuple[int, int] | None = None
-    """The same if any one other method is left out of the correction for many comparisons."""
+    """From pairwise differences on common tasks, Benjamini-Hochberg over all pairs."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -174,26 +202,27 @@ class CriticalDifference(Part):
 
 
 class FamilySummary(Part):
-    """Several tasks."""
+    """The tasks of a family and tier, or the families of a tier."""
 
     name: str
     """A family, or "overall"; followed by "_" and the tier's name where that is not lite."""
+    tier: Tier
+    families: list[Family]
     tasks: list[str]
-    """Anchored tasks: those whose reference is complete and better than chance. No other entry
-    changes which these are."""
+    """Tasks with an anchor."""
     unanchored: list[str]
-    """Tasks left out because their reference is not complete or not better than chance."""
+    """Tasks left out because this version of them has no anchor yet."""
     margin: float | None
     """Mean of the tasks' margins in normalised score; only larger differences count for ranks."""
     rows: list[SummaryRow]
-    """Summarised methods from best to worst interquartile mean, then the others by slug."""
+    """Ranked methods from best to worst score, then the others by slug."""
     improvements: list[Improvement] = Field(default_factory=list)
-    """All ordered pairs of summarised methods, `a` above `b` in the rows."""
+    """All ordered pairs of methods that have all tasks, `a` above `b` in the rows."""
     profile: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
-    """Performance profile per summarised method: (tau, share of runs with a normalised score above
-    tau), tasks weighing the same."""
+    """Performance profile per method that has all tasks: (tau, share of repetitions with a
+    normalised score above tau), tasks weighing the same."""
     critical: CriticalDifference | None = None
-    """None for fewer than two tasks or three methods."""
+    """None for fewer than ten tasks or three methods."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -201,33 +230,35 @@ class BudgetRow:
     """One method at one tuning budget."""
 
     method: str
+    n_tasks: int
     score: float
-    """Interquartile mean of the normalised scores."""
     interval: Interval | None
     rank: tuple[int, int]
 
 
 class BudgetTable(Part):
-    """A family, or "overall", at one tuning budget: one position of the slider."""
+    """A family, or "overall", at one tuning budget: one position of the slider.
+
+    At k = K its numbers are those of the summary.
+    """
 
     name: str
     k: int
-    basis: Literal["defaults", "trials", "tuned"]
-    """Scores are of repetitions of the defaults (k = 0), expectations over the stored trials, or of
-    repetitions of the tuned point (k = K)."""
+    """1 (the defaults) to K."""
     rows: list[BudgetRow]
-    """From best to worst; methods that lack a task are left out."""
+    """From best to worst."""
 
 
 class Board(Part):
     """Everything `assay board` says."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     ruleset: int
-    basis: Basis
-    """Which repetitions are ranked: those of the tuned point or those of the defaults."""
+    budget: int | None
+    """Points k that each repetition's score is selected from: 1 is the defaults alone. None: all K
+    of the task's tier."""
     confidence: float
-    alpha: float
+    false_discovery_rate: float
     bootstrap_draws: int
     tasks: list[TaskTable]
     families: list[FamilySummary]

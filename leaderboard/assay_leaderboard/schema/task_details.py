@@ -11,7 +11,7 @@ from typing import Literal
 from assay.space import Value
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Interval, Part, Verdict
+from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, Part
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -62,51 +62,57 @@ class TargetReached:
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class BudgetPoint:
-    """What tuning with k points would have given."""
+    """What tuning with k points gives."""
 
     k: int
+    """1 is the defaults alone."""
     expected: float
-    """Unbiased expectation of the test score of the point that is best on validation among k
-    drawn from the stored trials."""
+    """Mean over repetitions of the expected test score of the point that validation picks among the
+    defaults and k - 1 others (statistics.tuning_budgets)."""
     interval: Interval | None
-    """Percentile interval of the bootstrap over trials."""
+    """From the means of all subsets of the repetitions, at the ruleset's confidence."""
+    rank: tuple[int, int] | None
+    """From the family of pairs at this budget; None where the method is not ranked."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class TrialPoint:
-    """One stored trial."""
+    """One run of a cell."""
 
-    number: int
+    repetition: int
+    point: int
     hyperparameters: dict[str, Value]
     val: float
-    test: float | None
+    test: float
     status: str
     selected: bool
     run: str
 
 
 class Sensitivity(Part):
-    """How much the hyperparameters matter, from the stored trials."""
+    """How much the hyperparameters matter, from the R x K runs of a cell."""
 
     n: int
     default_gap: float
-    """Best trial minus the defaults, on validation, at least 0."""
+    """Mean over repetitions of the selected point minus the defaults, on validation."""
     near_best: float
-    """Share of trials within the task's margin of the best, on validation."""
+    """Share of the runs within the task's margin of the best mean, on validation."""
     lr_decades: float | None
     """Width in decades of the learning rates within the margin of the best; None where no learning
     rate is tuned."""
     diverged: float
-    """Share of trials that diverged."""
+    """Share of the runs that diverged."""
+    at_edge: dict[str, float]
+    """By hyperparameter: share of the repetitions whose selected point lies in the outer tenth of
+    its range, on either side (a tenth is expected on each side by chance)."""
     trials: list[TrialPoint]
 
 
 class Cost(Part):
     """What a tuned repetition uses: medians over those that completed."""
 
-    example_passes: float | None
-    """Passes times the examples in each: what the budget counts. None where the records, older
-    than that, do not say."""
+    example_passes: float
+    """Passes times the examples in each: what the budget counts."""
     passes: float
     """Forward-backward passes."""
     examples: float
@@ -149,7 +155,7 @@ class Detail(Part):
     curve: list[DrawnPoint]
     targets: list[TargetReached]
     budget: list[BudgetPoint]
-    """At the tuning budgets that the study has trials for, from k = 1."""
+    """At every budget k = 1 .. K; empty while the cell is incomplete."""
     sensitivity: Sensitivity
     cost: Cost | None
     """None where no tuned repetition completed."""
@@ -163,13 +169,7 @@ class Pair:
 
     a: str
     b: str
-    n: int
-    difference: float
-    interval: Interval | None
-    p: float | None
-    """Exact sign-flip test, Benjamini-Hochberg over all pairs of the task."""
-    superiority: float
-    verdict: Verdict
+    comparison: Comparison
 
 
 class TaskDetail(Part):

@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
 Floats = NDArray[np.float64]
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
+Verdict = Literal[
+    "better", "worse", "equivalent", "better, negligible", "worse, negligible", "undecided"
+]
+"""Read off the interval (statistics.verdicts): wholly above 0, wholly below, wholly within +-margin
+(negligible: and it excludes 0), anything else."""
 MAX_REPETITIONS = 16
 """Repetitions up to which all 2^R sign flips are enumerated."""
 MAX_SCORE = 1e100
@@ -29,7 +33,7 @@ SLOTTED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class Interval:
-    """A confidence interval at the ruleset's level."""
+    """A confidence interval; the level is said beside it."""
 
     low: float
     high: float
@@ -43,14 +47,30 @@ class Comparison:
     """Paired repetitions."""
     difference: float
     """Mean paired difference, in the metric's unit."""
-    interval: Interval | None = None
-    """BCa bootstrap interval of the mean difference; none where n < 2."""
-    p: float | None = None
-    """Exact two-sided sign-flip test; none on a deterministic task."""
-    p_adjusted: float | None = None
-    """p corrected for the other comparisons made at the same time."""
-    p_equivalence: float | None = None
-    """Two one-sided t tests against the task's margin; none where n < 2."""
+    interval: Interval
+    """Of the mean difference, from the means of all subsets of the paired differences, at the level
+    of its family of pairs."""
+    p: float
+    """Exact two-sided sign-flip test, not corrected."""
     superiority: float
     """Share of the paired repetitions in which the method is better, ties counted half."""
-    verdict: Verdict
+    verdict: Verdict | None
+    """None where one of the two is preliminary."""
+    detectable: float
+    """The difference that could have been shown: half the interval's width."""
+    repetitions_needed: int | None = None
+    """About how many repetitions would decide, at the observed spread; None unless undecided, or
+    where more than 1,000 would not."""
+
+
+class PairFamily(Part):
+    """All pairs of a task, judged together (Benjamini-Hochberg; false-coverage-rate intervals)."""
+
+    pairs: int
+    """m."""
+    passed: int
+    """k*: pairs whose p passed."""
+    rate: float
+    """q, the false-discovery rate."""
+    level: float
+    """Level of every pair's interval: 1 - max(k*, 1) q / m."""

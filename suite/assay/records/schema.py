@@ -1,15 +1,15 @@
-"""Run specs, run records and study records: what one run or one tuning leaves behind.
+"""Run specs and run records: what one run leaves behind.
 
-A record of an older schema is upgraded in memory; one of a newer schema is refused.
+Records of ruleset 1 had another schema; assay.records.former reads them.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,19 +19,17 @@ from pydantic import (
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
-    model_validator,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from assay.cards import Direction, Family, Slug
+from assay.cards import Family, Slug
 from assay.identity import content_id
-from assay.ruleset import Preset, Tier
+from assay.ruleset import Tier
 from assay.space import Space, Value
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Level = Literal["L0", "L1", "L2", "L3", "L4"]
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
-Purpose = Literal["tuning", "repetition"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
 MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
 """Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
@@ -118,26 +116,20 @@ class Compute(_Record):
 class RunSpec(_Record):
     """Everything that determines the result of a run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     ruleset: int
     task: Annotated[TaskRef, _HELD_ONCE]
     method: Annotated[MethodRef, _HELD_ONCE]
+    repetition: Annotated[int, Field(ge=0)]
+    """Which experiment: its number seeds the split, weights, order, noise and points."""
+    point: Annotated[int, Field(ge=0)] | None
+    """Which of the repetition's hyperparameter points; 0 is the method's defaults. None: chosen by
+    hand (`--set`), so that the run is on no board."""
     hyperparameters: dict[str, Value]
     """All values, defaults included; the reference optimizer's are prefixed `reference.`."""
-    purpose: Purpose
-    """Tuning runs and repetitions use disjoint seeds."""
-    repetition: Annotated[int, Field(ge=0)]
-    """Pairs runs across methods: the same split, weights, order and noise."""
     compute: Annotated[Compute, _HELD_ONCE] = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
-    """Repetitions with the hidden seeds of this epoch (assay.epochs); None: the public seeds.
-    None is not written, so that ids are those from before there were epochs."""
-
-    @model_validator(mode="after")
-    def _tuned_in_public(self) -> RunSpec:
-        if self.epoch is not None and self.purpose != "repetition":
-            raise ValueError("only repetitions can have an epoch; tuning uses the public seeds")
-        return self
+    """Whose hidden seeds the repetition has (assay.epochs); None: the public seeds."""
 
     @property
     def id(self) -> str:
@@ -152,7 +144,7 @@ class CurvePoint:
     batch: int
     passes: int
     example_passes: int = Field(default=0, exclude_if=_zero)
-    """Passes times the examples in each; absent in records of ruleset 1."""
+    """Passes times the examples in each."""
     seconds: float
     """Training time so far; the clock stops around evaluation."""
     train_loss: float | None
@@ -247,9 +239,11 @@ class RunRecord(_Record):
     """The record of one run; never edited."""
 
     kind: Literal["run"] = "run"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     id: Id
     spec: RunSpec
+    space: Annotated[Space, _HELD_ONCE]
+    """The search space that the repetition's points were drawn from."""
     family: Family
     tier: Tier
     status: Status
@@ -272,84 +266,6 @@ class RunRecord(_Record):
     """UTC, ISO 8601."""
 
 
-class Trial(_Record):
-    """One hyperparameter point of a study."""
-
-    number: int
-    hyperparameters: dict[str, Value]
-    run_id: Id
-    status: Status
-    val: float
-    """The score that selection used: on validation, or the chance level if there is none."""
-
-
-class StudyRecord(_Record):
-    """One tuning: the points tried, their validation scores, the winner and its repetitions."""
-
-    kind: Literal["study"] = "study"
-    schema_version: Literal[1] = 1
-    id: Id
-    ruleset: int
-    preset: Preset
-    task: Annotated[TaskRef, _HELD_ONCE]
-    method: Annotated[MethodRef, _HELD_ONCE]
-    family: Family
-    tier: Tier
-    compute: Annotated[Compute, _HELD_ONCE]
-    space: Space
-    trials: list[Trial]
-    """Trial 0 ran the defaults."""
-    selected: int
-    """Number of the winning trial."""
-    selected_runs: list[Id]
-    """Ids of the R paired repetitions of the winning point; some may have no record yet."""
-    default_runs: list[Id]
-    """Ids of the R repetitions of the defaults; empty under --quick."""
-    epoch: Slug | None = Field(default=None, exclude_if=_absent)
-    """Whose hidden seeds the repetitions have; trials always have the public seeds."""
-    created_at: str
-
-    @property
-    def repetition_ids(self) -> list[str]:
-        """Ids of its repetitions: those of the winning point, then those of the defaults."""
-        return [*self.selected_runs, *self.default_runs]
-
-    @property
-    def run_ids(self) -> list[str]:
-        """Ids of all its runs, each once: trials, then repetitions."""
-        trials = (trial.run_id for trial in self.trials)
-        return list(dict.fromkeys([*trials, *self.repetition_ids]))
-
-
-def study_id(
-    task: TaskRef,
-    method: MethodRef,
-    compute: Compute,
-    ruleset: int,
-    points: Sequence[Mapping[str, Value]],
-    r: int,
-    epoch: str | None = None,
-) -> str:
-    """Id of the study of one (task, method) over `points`, followed by `r` repetitions."""
-    return content_id(
-        {
-            "task": task.model_dump(mode="json"),
-            "method": method.model_dump(mode="json"),
-            "compute": compute.model_dump(mode="json"),
-            "ruleset": ruleset,
-            "points": [dict(point) for point in points],
-            "r": r,
-            **({} if epoch is None else {"epoch": epoch}),
-        }
-    )
-
-
-def select(trials: Sequence[Trial], direction: Direction) -> int:
-    """Number of the trial that is best on validation; the earliest among equals."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    return max(trials, key=lambda trial: (sign * trial.val, -trial.number)).number
-
-
 def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> str:
     """The command that repeats one run and compares the weights.
 
@@ -358,10 +274,13 @@ def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> st
         spec: the run.
         task: its slug or path; default: the slug.
     """
-    parts = ["assay", "run", method, "--task", task or spec.task.slug, "--purpose", spec.purpose]
+    parts = ["assay", "run", method, "--task", task or spec.task.slug]
     parts += ["--repetition", str(spec.repetition)]
-    for key, value in spec.hyperparameters.items():
-        parts += ["--set", f"{key}={json.dumps(value)}"]
+    if spec.point is not None:
+        parts += ["--point", str(spec.point)]
+    else:
+        for key, value in spec.hyperparameters.items():
+            parts += ["--set", f"{key}={json.dumps(value)}"]
     usual = Compute().model_dump()
     for key, value in spec.compute.model_dump().items():
         if value != usual[key]:
@@ -371,6 +290,3 @@ def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> st
     if spec.compute.accelerator == "gpu":  # no sandbox has one
         parts.append("--allow-weaker")
     return shlex.join([*parts, "--again"])
-
-
-AnyRecord = TypeVar("AnyRecord", RunRecord, StudyRecord)
