@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import tomllib
 from collections.abc import Sequence
@@ -164,6 +165,17 @@ class Target(_CardPart):
     value: float
 
 
+class Anchor(_CardPart):
+    """1 on the normalised scale, where chance is 0: the tuned reference's mean test score when this
+    version of the task was frozen. A number, so that no later run moves anybody's score.
+    """
+
+    value: float
+    n: Annotated[int, Field(ge=2)]
+    """Repetitions."""
+    standard_error: Annotated[float, Field(ge=0)]
+
+
 class Citation(_CardPart):
     """A paper."""
 
@@ -195,6 +207,8 @@ class TaskCard(_CardPart):
     secondary: list[Slug] = []
     """Further metrics recorded beside the score."""
     targets: list[Target] = []
+    anchor: Anchor | None = None
+    """None: not frozen yet, so the task counts in no summary over tasks."""
     budget: Budget
     evaluation: Evaluation = Evaluation()
     schedule: Literal["linear", "constant", "drop"] = "linear"
@@ -235,6 +249,10 @@ class Claim(_CardPart):
     source: Text
     """Place in the paper, and how it is known (read, from the abstract, unchecked memory)."""
     paper_value: str | float | None = None
+    checked: bool = False
+    """Whether the quotation was read in the paper or its official repository."""
+    written: datetime.date | None = None
+    """The day on which the claim was written or last changed on this card."""
     metric: Slug
     better_than: Slug
     """A submission's slug, or "reference"."""
