@@ -108,9 +108,7 @@ class Arms:
     """(R,)"""
 
 
-def control_scores(
-    runs: Iterable[RunRecord], card: TaskCard, ruleset: Ruleset
-) -> dict[int, float]:
+def control_scores(runs: Iterable[RunRecord], card: TaskCard, ruleset: Ruleset) -> dict[int, float]:
     """Scores of the control's repetitions of which every point has a record.
 
     Args:

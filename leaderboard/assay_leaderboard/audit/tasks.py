@@ -149,9 +149,7 @@ def audit(
     )
 
 
-def _audit(
-    task: Audited, methods: Mapping[str, SubmissionCard], ruleset: Ruleset
-) -> TaskAudit:
+def _audit(task: Audited, methods: Mapping[str, SubmissionCard], ruleset: Ruleset) -> TaskAudit:
     card = task.card
     ranked = [row for row in task.table.rows if row.state == "ranked"] if task.table else []
     pairs = task.detail.pairs if task.detail else []
@@ -339,9 +337,7 @@ def _spread_problems(
 ) -> list[str]:
     found = []
     if n < 2:
-        found.append(
-            "fewer than two methods are ranked; next: " + run_command("METHOD", card.slug)
-        )
+        found.append("fewer than two methods are ranked; next: " + run_command("METHOD", card.slug))
     elif not apart:
         found.append(f"the {n} ranked methods are aliases of each other: run others")
     elif not separated:

@@ -49,7 +49,9 @@ def calibrate(summaries: Iterable[FamilySummary], ruleset: Ruleset) -> list[Tier
     for summary in summaries:
         name = OVERALL if len(summary.families) > 1 else summary.families[0]
         found.setdefault(name, {})[summary.tier] = summary
-    return [_agreement(name, found[name], ruleset) for name in (*FAMILIES, OVERALL) if name in found]
+    return [
+        _agreement(name, found[name], ruleset) for name in (*FAMILIES, OVERALL) if name in found
+    ]
 
 
 def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
@@ -69,9 +71,7 @@ def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
     )
 
 
-def _agreement(
-    name: str, tiers: Mapping[Tier, FamilySummary], ruleset: Ruleset
-) -> TierAgreement:
+def _agreement(name: str, tiers: Mapping[Tier, FamilySummary], ruleset: Ruleset) -> TierAgreement:
     lite, standard = (_scores(tiers.get(tier)) for tier in ("lite", "standard"))
     counts = {tier: len(tiers[tier].tasks) if tier in tiers else 0 for tier in ("lite", "standard")}
     methods = sorted(lite.keys() & standard.keys())
