@@ -9,19 +9,10 @@ from typing import NamedTuple
 from assay.cards import Family
 
 from assay_leaderboard.schema.board import Row, RunCounts
-from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "-"
 """Stands where there is nothing to show."""
-OPPOSITE: dict[Verdict, Verdict] = {
-    "better": "worse",
-    "worse": "better",
-    "equivalent": "equivalent",
-    "better, negligible": "worse, negligible",
-    "worse, negligible": "better, negligible",
-    "undecided": "undecided",
-}
-"""The verdict on a pair as seen from its other method."""
 
 
 class Format:

@@ -66,6 +66,8 @@ class CellView:
     """By repetition and point."""
     published: Published | None = None
     """None where all runs are local."""
+    has_raw: bool = False
+    """The site has the raw records as a file: those of a cell with local runs."""
     has_source: bool = False
     """The site has the method's source, and it is the code that these runs were made with."""
     mlflow: Mapping[str, str] = field(default_factory=dict)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from assay_leaderboard.format import NORMALISED, OPPOSITE, OTHER_DRAWS, Format, split_words
+from assay_leaderboard.boards.task_comparisons import mirrored
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, split_words
 from assay_leaderboard.schema.board import FamilySummary, Improvement, Row, TaskTable
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Interval
@@ -81,7 +81,7 @@ def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
     for pair in pairs:
         if pair.a in entries and pair.b in entries:
             entries[pair.a]["vs"][pair.b] = _versus(form, pair.comparison)
-            entries[pair.b]["vs"][pair.a] = _versus(form, _reversed(pair.comparison))
+            entries[pair.b]["vs"][pair.a] = _versus(form, mirrored(pair.comparison))
     return {method: _json(entry) for method, entry in entries.items()}
 
 
@@ -130,17 +130,6 @@ def _versus(form: Format, found: Comparison) -> list[Any]:
     difference = minus(form.span(found.difference, found.interval, "+"))
     wins = f"{found.superiority:.2f}"
     return [found.verdict or NONE, difference, p_text(found.p), found.n, wins]
-
-
-def _reversed(found: Comparison) -> Comparison:
-    """The same comparison seen from the second method."""
-    return replace(
-        found,
-        difference=-found.difference,
-        interval=Interval(-found.interval.high, -found.interval.low),
-        superiority=1 - found.superiority,
-        verdict=found.verdict and OPPOSITE[found.verdict],
-    )
 
 
 def _wins(pair: Improvement) -> tuple[list[str], list[str]]:

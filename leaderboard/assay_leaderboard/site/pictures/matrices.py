@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import OPPOSITE, family_text, level_text, p_text
+from assay_leaderboard.boards.task_comparisons import mirrored
+from assay_leaderboard.format import family_text, level_text, p_text
 from assay_leaderboard.schema.board import CriticalDifference
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import PairFamily, Verdict
@@ -77,7 +78,8 @@ def win_matrix(
     cells: list[_Cell] = []
     for pair, verdict in own:
         cells.append((place[pair.a], place[pair.b], verdict, pair.comparison.p))
-        cells.append((place[pair.b], place[pair.a], OPPOSITE[verdict], pair.comparison.p))
+        if other := mirrored(pair.comparison).verdict:
+            cells.append((place[pair.b], place[pair.a], other, pair.comparison.p))
     parts = [_matrix_names(drawn, left, size), *_drawn_cells(cells, left, size)]
     height = 24 + size * len(drawn) + 4
     words = Words(
@@ -143,7 +145,7 @@ def _drawn_cells(cells: Sequence[_Cell], left: float, size: float) -> list[str]:
     """The cells, all of one verdict in two shapes; p below the glyph where there is room."""
     parts = []
     roomy = size >= 30
-    for verdict in OPPOSITE:
+    for verdict in _GLYPHS:
         style = verdict.replace(", ", " ")
         own = [(left + size * j, 24 + size * i, p) for i, j, found, p in cells if found == verdict]
         parts.append(svg.squares([(x, y) for x, y, _ in own], size - 1, f"cell {style}"))
