@@ -11,7 +11,7 @@ from typing import Literal
 from assay.space import Value
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, Part
+from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -73,6 +73,8 @@ class BudgetPoint:
     """From the means of all subsets of the repetitions, at the ruleset's confidence."""
     rank: tuple[int, int] | None
     """From the family of pairs at this budget; None where the method is not ranked."""
+    versus_reference: Comparison | None = None
+    """From the same family; None for the reference itself, and where the method is not ranked."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -180,5 +182,7 @@ class TaskDetail(Part):
     """In the order of the table's rows, stale ones included."""
     pairs: list[Pair]
     """All pairs of ranked methods, `a` above `b` in the table."""
+    families: list[PairFamily] = []
+    """The family of pairs at every budget k = 1 .. K; empty where fewer than two are ranked."""
     ecdf: dict[str, list[tuple[float, float]]]
     """Per method: (passes, share of (target, repetition) pairs reached), a step at each event."""

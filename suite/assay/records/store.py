@@ -10,6 +10,7 @@ may lie among them; they are passed over here (assay.records.former reads them).
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -78,6 +79,14 @@ class Store:
         """Remove unfinished files of killed commands; call it while no other command writes."""
         for path in (self.root / "runs").glob(f"*/*/{atomic.TEMPORARY}*"):
             path.unlink(missing_ok=True)
+
+    def run_ids(self, task: str, method: str) -> set[str]:
+        """Ids of the recorded runs of a method on a task, from the names of their files."""
+        try:
+            names = os.listdir(self.root / "runs" / task / method)
+        except FileNotFoundError:
+            return set()
+        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
         """The record of a run, or None.
