@@ -14,7 +14,11 @@ from assay.cards import FAMILIES, TaskCard
 from assay.ruleset import Ruleset, Tier
 
 from assay_leaderboard.boards.family_ranking import OVERALL, FamilyScores, overall, summary
-from assay_leaderboard.boards.task_comparisons import TaskComparisons, common_budget
+from assay_leaderboard.boards.task_comparisons import (
+    TaskComparisons,
+    common_budget,
+    mean_intervals,
+)
 from assay_leaderboard.evidence.cells import CellEvidence, cells, run_command
 from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.board import (
@@ -28,8 +32,6 @@ from assay_leaderboard.schema.board import (
     TaskTable,
     Withdrawn,
 )
-from assay_leaderboard.schema.values import Floats, Interval
-from assay_leaderboard.statistics import subset_means
 
 Item = TypeVar("Item")
 
@@ -145,16 +147,17 @@ def past(
 
 
 def former(card: TaskCard, evidence: Evidence) -> list[Former]:
-    """The results of earlier rulesets on a task, best first."""
+    """The results of earlier rulesets on a task, best first; of a method the one read first."""
     sign = 1.0 if card.metric.direction == "maximize" else -1.0
-    found = [
-        Former(method=item.method, ruleset=item.ruleset, n=item.n, mean=item.mean)
-        for item in evidence.former
-        if item.task == card.slug
-    ]
+    found: dict[tuple[str, int], Former] = {}
+    for item in evidence.former:
+        if item.task == card.slug:
+            mean = item.mean(card.metric.chance)
+            shown = Former(method=item.method, ruleset=item.ruleset, n=item.n, mean=mean)
+            found.setdefault((item.method, item.ruleset), shown)
     return sorted(
-        found,
-        key=lambda item: (item.mean is None, -sign * (item.mean or 0.0), item.method, item.n),
+        found.values(),
+        key=lambda item: (item.mean is None, -sign * (item.mean or 0.0), item.method),
     )
 
 
@@ -169,8 +172,7 @@ def table(
         former: results of earlier rulesets.
     """
     card, rank_of = task.card, task.ranks()
-    others = [cell for cell in task.cells if cell.state != "ranked"]
-    order = [*task.ranked, *sorted(others, key=lambda cell: cell.method)]
+    order = task.in_order
     tuned, defaults = samples(task, order, task.budget), samples(task, order, 1)
     return TaskTable(
         task=card.slug,
@@ -302,22 +304,6 @@ def samples(
         )
         for cell, own, interval in zip(found, values, intervals, strict=True)
     }
-
-
-def mean_intervals(samples: Sequence[Floats], confidence: float) -> list[Interval | None]:
-    """Interval of the mean of each of `samples` (n,), from the means of its subsets; None: n < 2.
-
-    Those of equal size are computed together.
-    """
-    found: list[Interval | None] = [None] * len(samples)
-    error = 1 - subset_means.as_written(confidence)
-    for n in {len(values) for values in samples} - {0, 1}:
-        members = [place for place, values in enumerate(samples) if len(values) == n]
-        rows = np.array([samples[place] for place in members])
-        ends = subset_means.intervals(rows, error).tolist()
-        for place, (low, high) in zip(members, ends, strict=True):
-            found[place] = Interval(low, high)
-    return found
 
 
 def only(board: Board, methods: Sequence[str]) -> Board:

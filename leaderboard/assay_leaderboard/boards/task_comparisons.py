@@ -87,6 +87,12 @@ class TaskComparisons:
 
         return sorted(found, key=order)
 
+    @property
+    def in_order(self) -> list[CellEvidence]:
+        """All cells in the order of the table: the ranked ones, then the others by slug."""
+        others = [cell for cell in self.cells if cell.state != "ranked"]
+        return [*self.ranked, *sorted(others, key=lambda cell: cell.method)]
+
     @cached_property
     def by_method(self) -> dict[str, CellEvidence]:
         """The cells by method."""
@@ -194,6 +200,22 @@ def common_budget(budget: int | None, members: Sequence[CellEvidence]) -> int | 
     few = [cell.k for cell in members if cell.k < cell.planned_k]
     asked = [] if budget is None else [budget]
     return min([*asked, *few], default=None)
+
+
+def mean_intervals(samples: Sequence[Floats], confidence: float) -> list[Interval | None]:
+    """Interval of the mean of each of `samples` (n,), from the means of its subsets; None: n < 2.
+
+    Those of equal size are computed together.
+    """
+    found: list[Interval | None] = [None] * len(samples)
+    error = 1 - subset_means.as_written(confidence)
+    for n in {len(values) for values in samples} - {0, 1}:
+        members = [place for place, values in enumerate(samples) if len(values) == n]
+        rows = np.array([samples[place] for place in members])
+        ends = subset_means.intervals(rows, error).tolist()
+        for place, (low, high) in zip(members, ends, strict=True):
+            found[place] = Interval(low, high)
+    return found
 
 
 def mirrored(comparison: Comparison) -> Comparison:
