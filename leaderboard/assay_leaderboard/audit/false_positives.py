@@ -202,7 +202,7 @@ def _splits(values: Floats, card: TaskCard, ruleset: Ruleset) -> Splits:
     rejected = sign_flips.p_values(rows) <= ruleset.alpha
     intervals = subset_means.intervals(rows, ruleset.alpha)
     words = Counter(
-        verdicts.verdict(Interval(low, high), card.metric.margin, passed_any=passed)
+        verdicts.verdict(Interval(low, high), card.metric.margin, passed=passed)
         for (low, high), passed in zip(intervals.tolist(), rejected.tolist(), strict=True)
     )
     covered = (intervals[:, 0] <= 0) & (intervals[:, 1] >= 0)

@@ -147,16 +147,17 @@ def past(
 
 
 def former(card: TaskCard, evidence: Evidence) -> list[Former]:
-    """The results of earlier rulesets on a task, best first."""
+    """The results of earlier rulesets on a task, best first; of a method the one read first."""
     sign = 1.0 if card.metric.direction == "maximize" else -1.0
-    found = [
-        Former(method=item.method, ruleset=item.ruleset, n=item.n, mean=item.mean)
-        for item in evidence.former
-        if item.task == card.slug
-    ]
+    found: dict[tuple[str, int], Former] = {}
+    for item in evidence.former:
+        if item.task == card.slug:
+            mean = item.mean(card.metric.chance)
+            shown = Former(method=item.method, ruleset=item.ruleset, n=item.n, mean=mean)
+            found.setdefault((item.method, item.ruleset), shown)
     return sorted(
-        found,
-        key=lambda item: (item.mean is None, -sign * (item.mean or 0.0), item.method, item.n),
+        found.values(),
+        key=lambda item: (item.mean is None, -sign * (item.mean or 0.0), item.method),
     )
 
 

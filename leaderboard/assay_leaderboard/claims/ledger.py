@@ -176,11 +176,7 @@ def _judged(
         ruleset: as for `evaluate`.
     """
     tests = [
-        [
-            test
-            for tier, own in by_tier.items()
-            if (test := tier_test(tier, claim, own, ruleset)) is not None
-        ]
+        [test for tier, own in by_tier.items() if (test := tier_test(tier, claim, own)) is not None]
         for claim, by_tier in zip(claims, compared, strict=True)
     ]
     errors = _errors([test for of_claim in tests for test in of_claim], ruleset)

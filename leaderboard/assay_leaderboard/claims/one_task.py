@@ -14,7 +14,7 @@ from assay.ruleset import Ruleset, Tier
 from numpy.typing import NDArray
 
 from assay_leaderboard.boards.secondary_metrics import MEANINGS
-from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, common_budget
 from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.values import (
     Comparison,
@@ -24,7 +24,7 @@ from assay_leaderboard.schema.values import (
     Part,
     Verdict,
 )
-from assay_leaderboard.statistics import pair_family, verdicts
+from assay_leaderboard.statistics import pair_family, subset_means, verdicts
 
 Kind = Literal["complete", "preliminary", "fixed", "none"]
 
@@ -48,13 +48,13 @@ class TaskFinding(Part):
     difference: float | None
     """Positive where the claim holds."""
     verdict: Verdict | None
-    """Of the pair: the board's own where the claim is about the task's metric. None where
-    preliminary or not compared."""
+    """Of the pair: the board's own where the claim is about the task's metric. None where it is
+    preliminary, not compared, or on the paper tier."""
     comparison: Comparison | None
     """None also on a deterministic task, where nothing is tested."""
     pairs: PairFamily | None
-    """The family in which the pair was judged: all pairs of the task, or for a secondary metric
-    this pair on the tasks of the claim."""
+    """The family in which the pair was judged: all pairs of the task, or for a secondary metric the
+    claim's pairs on all its tasks of the tier. None without a verdict or a test."""
     note: str
     """Why the two are not compared; empty if they are."""
     since: str
@@ -131,7 +131,7 @@ class _Case:
 
     def values(self, cell: CellEvidence) -> Floats:
         """(R,): the claim's metric by repetition; NaN where there is none."""
-        budget = self.task.budget
+        budget = common_budget(self.task.budget, (self.a, self.b))
         if self.own:
             return cell.scores(budget)
         return cell.metric(_filled(cell, self.metric), budget)
@@ -171,7 +171,7 @@ def _on_task(method: str, claim: Claim, both: TaskAtBudgets, ruleset: Ruleset) -
     found = _compared(case, differences[common], ruleset).model_copy(
         update={"mean": _mean(first[:n], common), "mean_other": _mean(second[:n], common)}
     )
-    unit = _normalised_unit(task.card) if case.own else 1.0
+    unit = task.gap if case.own else 1.0
     tested = differences if case.kind != "fixed" else np.empty(0)
     return ClaimOnTask(found, tested, case.own, unit)
 
@@ -219,15 +219,6 @@ def _why_not(cell: CellEvidence | None, method: str) -> str:
     return ""
 
 
-def _normalised_unit(card: TaskCard) -> float | None:
-    """One unit of the normalised score, in the metric's; None where there is no anchor."""
-    if card.anchor is None:
-        return None
-    sign = 1.0 if card.metric.direction == "maximize" else -1.0
-    unit = sign * (card.anchor.value - card.metric.chance)
-    return unit if unit > 0 else None
-
-
 def _absent(card: TaskCard, note: str) -> ClaimOnTask:
     """A task on which a claim is not tested."""
     finding = _finding(card, card.metric, "none", note=note)
@@ -272,16 +263,12 @@ def _compared(case: _Case, differences: Floats, ruleset: Ruleset) -> TaskFinding
     if case.kind == "fixed":
         point = Interval(difference, difference)
         known["verdict"] = verdicts.verdict(point, case.metric.margin, passed=True)
-    elif case.kind == "preliminary":
-        error = 1 - ruleset.confidence
+    elif case.own and (comparison := case.task.comparison(case.a.method, case.b.method)):
+        known |= {"comparison": comparison, "verdict": comparison.verdict}
+        known["pairs"] = case.task.family if comparison.verdict else None
+    elif case.kind == "preliminary" or not case.task.judged:
+        error = 1 - subset_means.as_written(ruleset.confidence)
         known["comparison"] = pair_family.unjudged([differences], error)[0]
-    elif case.own:
-        comparison = case.task.comparison(case.a.method, case.b.method)
-        known |= {
-            "comparison": comparison,
-            "verdict": comparison.verdict,
-            "pairs": case.task.pair_family,
-        }
     return _finding(case.task.card, case.metric, case.kind, **known)
 
 

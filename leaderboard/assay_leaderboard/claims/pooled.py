@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from assay.cards import Claim
-from assay.ruleset import Ruleset, Tier
+from assay.ruleset import Tier
 
 from assay_leaderboard.claims.one_task import ClaimOnTask, TaskFinding
 from assay_leaderboard.schema.values import Floats, Interval, Part, Verdict
@@ -36,7 +36,8 @@ class TierVerdict(Part):
 
     tier: Tier
     verdict: ClaimVerdict | None
-    """None where only preliminary results are compared, or too few repetitions for a verdict."""
+    """None where only preliminary results are compared, and on the paper tier, which shows means
+    and intervals; deterministic tasks have one on any tier."""
     preliminary: bool
     """Every comparison is preliminary, so that nothing is concluded."""
     n_tasks: int
@@ -79,7 +80,6 @@ class TierTest:
     """(n,) D_r of the repetitions that all tasks have; empty where nothing varies."""
     margin: float
     bar: float
-    ruleset: Ruleset
 
     @property
     def preliminary(self) -> bool:
@@ -88,9 +88,10 @@ class TierTest:
 
     @property
     def tested(self) -> bool:
-        """It gives a verdict from a test: some p can be as small as alpha."""
-        smallest = 2.0 ** (1 - len(self.differences))
-        return bool(self.pooled) and not self.preliminary and smallest <= self.ruleset.alpha
+        """It gives a verdict from a test: its pairs have verdicts, being neither preliminary nor
+        on the paper tier.
+        """
+        return bool(len(self.differences)) and all(one.finding.verdict for one in self.pooled)
 
     @property
     def p(self) -> float:
@@ -104,9 +105,7 @@ class TierTest:
         return Interval(low, high)
 
 
-def tier_test(
-    tier: Tier, claim: Claim, on_tasks: Sequence[ClaimOnTask], ruleset: Ruleset
-) -> TierTest | None:
+def tier_test(tier: Tier, claim: Claim, on_tasks: Sequence[ClaimOnTask]) -> TierTest | None:
     """The test of a claim at one tier; None where nothing is compared."""
     compared = [one for one in on_tasks if one.finding.kind != "none"]
     if not compared:
@@ -126,7 +125,6 @@ def tier_test(
         differences=_differences(pooled, units),
         margin=float(np.mean(margins)) if pooled else 0.0,
         bar=float(np.mean(bars)) if pooled else min(claim.margin, 0.0),
-        ruleset=ruleset,
     )
 
 
@@ -222,7 +220,7 @@ def _notes(test: TierTest, word: Verdict, beyond: Interval) -> Iterator[str]:
     if test.preliminary:
         yield "preliminary: differences only"
     elif not test.tested:
-        yield f"{n} repetitions are too few for a verdict: means and intervals only"
+        yield f"{test.tier} tier: means and intervals, no verdict"
     elif word == "undecided" and (beyond.low > 0 or beyond.high < 0):
         yield f"{n} repetitions are too few for the claims of this card"
     if "negligible" in word:

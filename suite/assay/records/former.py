@@ -20,7 +20,6 @@ from assay.errors import BundleError, RecordError
 from assay.identity import sha256
 from assay.records.schema import Id
 from assay.records.store import read_text
-from assay.untrusted import strict_json
 from assay.untrusted.files import read_regular
 from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES, read_archive
 
@@ -185,9 +184,7 @@ def _lines(members: Mapping[str, bytes], name: str, model: type[Model]) -> list[
 
 def _record(data: bytes, where: str, model: type[Model]) -> Model:
     try:
-        return model.model_validate(strict_json.parse(data))
-    except strict_json.NotStrict as error:
-        raise RecordError(f"{where}: {error}") from error
+        return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay.errors import FormerRecord, RecordError
-from assay.records.schema import SCHEMA_VERSION, Common, RunRecord
+from assay.records.schema import SCHEMA_VERSION, RunRecord
 
 
 def parse_record(text: str, origin: str) -> RunRecord:
@@ -29,13 +29,12 @@ def parse_record(text: str, origin: str) -> RunRecord:
     return record_from(data, origin)
 
 
-def record_from(data: Any, origin: str, common: Common | None = None) -> RunRecord:
-    """A run record from its parsed JSON.
+def record_from(data: Any, origin: str) -> RunRecord:
+    """A run record from its parsed JSON, whose parts may be models already.
 
     Args:
         data: the JSON value.
         origin: where it comes from, for messages.
-        common: for a record of a bundle, what its records share.
 
     Raises:
         RecordError: see parse_record.
@@ -55,7 +54,7 @@ def record_from(data: Any, origin: str, common: Common | None = None) -> RunReco
     if version < SCHEMA_VERSION:
         raise RecordError(f"{origin}: record schema {version} is unknown to this Assay")
     try:
-        record = RunRecord.model_validate(data, context=common)
+        record = RunRecord.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
