@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from assay.cards import SubmissionCard, TaskCard
-from assay.identity import sha256
+from assay.identity import derive_seed, sha256
 from assay.records.schema import (
     Compute,
     Environment,
@@ -98,12 +99,11 @@ def grid(
 def hyperparameters(space: Space, repetition: int, point: int) -> dict[str, Value]:
     """A point of a made-up sequence: the defaults, then log-uniform draws in each range."""
     values = dict(space.defaults)
-    if point:
-        generator = np.random.default_rng([repetition, point])
-        for name, known in space.ranges.items():
-            if isinstance(known, FloatRange):
-                ends = np.log10([max(known.low, 1e-9), known.high])
-                values[name] = float(f"{10 ** generator.uniform(*ends):.6g}")
+    for number, (name, known) in enumerate(space.ranges.items()) if point else ():
+        if isinstance(known, FloatRange):
+            low, high = math.log10(max(known.low, 1e-9)), math.log10(known.high)
+            share = derive_seed("points", repetition, point, number) / 2**63
+            values[name] = float(f"{10 ** (low + share * (high - low)):.6g}")
     return values
 
 
@@ -208,8 +208,9 @@ class Records:
                     hyperparameters=hyperparameters(space, r, point),
                 )
                 known = None if isinstance(score, str) else score
-                self.runs[spec.id] = run_record(spec, value, known, space=space, **changes)  # type: ignore[arg-type]
-                ids[-1].append(spec.id)
+                run = run_record(spec, value, known, space=space, **changes)  # type: ignore[arg-type]
+                self.runs[run.id] = run
+                ids[-1].append(run.id)
         return ids
 
     def add(

@@ -76,6 +76,8 @@ class CellEvidence:
     """How far the results can be trusted: as far as the least trusted run."""
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change no number."""
+    since: str = ""
+    """When the first of the runs was made; UTC, ISO 8601."""
 
     @property
     def preliminary(self) -> bool:
@@ -313,6 +315,7 @@ def _cell(
         level=min((run.level for run in placed.values()), default=None),
         tier=min(tiers, default="T0"),
         flags=evidence.flags.get((first.task, first.method), ()),
+        since=min(run.created_at for run in group.runs),
     )
 
 

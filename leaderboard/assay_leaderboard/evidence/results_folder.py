@@ -171,7 +171,7 @@ def _from_store(store: Store, task: str, flag_finder: FlagFinder | None) -> Task
     problems: list[str] = []
     runs = {run.id: run for run in store.runs(problems, task)}
     flags = flag_finder.flags(runs.values()) if flag_finder else {}
-    earlier = former.read_store(store.root, task)
+    earlier = former.read_store(store.root, task, problems)
     light = _light(runs.values())
     return TaskRecords(Evidence(light, problems, flags, former=earlier), runs)
 

@@ -37,15 +37,17 @@ class DrawnPoint:
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class TargetReached:
-    """How often and how soon the tuned repetitions reach a frozen target, on validation.
+    """How often and how soon the tuned repetitions reach a frozen target.
 
-    For noisy labels on test, because a target is a score on clean labels and their validation
-    labels are noisy too. Passes and seconds are per start, as in the curve; a repetition that did
+    Passes and seconds are per start, as in the curve; a repetition that did
     not complete is censored at what it spent.
     """
 
     name: Literal["easy", "reference", "stretch"]
     value: float
+    split: Literal["val", "test"]
+    """Whose scores reach it: "val", but "test" under noisy labels, because a target is a score on
+    clean labels and the validation labels there are noisy too."""
     n: int
     reached: int
     rate: Interval
@@ -98,10 +100,11 @@ class Sensitivity(Part):
     default_gap: float
     """Mean over repetitions of the selected point minus the defaults, on validation."""
     near_best: float
-    """Share of the runs within the task's margin of the best mean, on validation."""
+    """Share of the runs within the task's margin of the best run of their repetition, on
+    validation; at least 1 / K."""
     lr_decades: float | None
-    """Width in decades of the learning rates within the margin of the best; None where no learning
-    rate is tuned."""
+    """Width in decades of the learning rates of these runs, of all repetitions together; None where
+    no learning rate is tuned."""
     diverged: float
     """Share of the runs that diverged."""
     at_edge: dict[str, float]

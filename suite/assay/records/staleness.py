@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from assay.records.schema import MethodRef, RunSpec, TaskRef
+from typing import Protocol
+
+from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET, Ruleset
 
 
+class Made(Protocol):
+    """What a run spec says of the code and rules that the run was made with."""
+
+    @property
+    def task(self) -> TaskRef: ...
+    @property
+    def method(self) -> MethodRef: ...
+    @property
+    def ruleset(self) -> int: ...
+
+
 def stale(
-    spec: RunSpec,
+    spec: Made,
     task: TaskRef,
     method: MethodRef | None = None,
     ruleset: Ruleset = RULESET,
