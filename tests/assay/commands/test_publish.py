@@ -45,8 +45,8 @@ def test_from_records_to_a_published_and_retracted_bundle(packed: Path, assay: A
 
 def test_pack_says_what_was_left_out(submission: Any, assay: Assay) -> None:
     submission.record("digits_step")
-    study = submission.record("digits_cnn")
-    submission.store.run_path("digits_cnn", "my_opt", study.selected_runs[0]).unlink()
+    run, *_ = submission.record("digits_cnn")
+    submission.store.run_path("digits_cnn", "my_opt", run.id).unlink()
     said = assay("pack", "my_opt", "--results", "records", "--json")
     answer = json.loads(said.out)
     assert len(answer["written"]) == 1
