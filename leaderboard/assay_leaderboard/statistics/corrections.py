@@ -1,39 +1,30 @@
-"""Corrections for many tests at once, and rank intervals from the corrected tests."""
+"""Benjamini-Hochberg over many tests at once, and rank intervals from what it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from assay_leaderboard.schema.values import Floats
+from assay_leaderboard.statistics.subset_means import as_written
 
 
-def holm(p: Sequence[float] | Floats) -> Floats:
-    """Adjusted p-values (m,) that control the chance of any false finding.
+def benjamini_hochberg(p: Sequence[float] | Floats, rate: float) -> int:
+    """How many of m tests pass: k*, the largest k whose k-th smallest p is at most k rate / m.
 
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 1979.
-    """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    factors = np.arange(len(values), 0, -1)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))
-    return adjusted
-
-
-def benjamini_hochberg(p: Sequence[float] | Floats) -> Floats:
-    """Adjusted p-values (m,) that control the expected share of false findings.
-
+    Those that pass are the tests with p <= k* rate / m, of which there are k*. The comparison is
+    exact: p is taken as the float that it is, `rate` as the decimal that it is written as.
     Source: Benjamini and Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 1995.
     """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")[::-1]
-    factors = len(values) / np.arange(len(values), 0, -1)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(values[order] * factors))
-    return adjusted
+    values = np.sort(np.asarray(p, dtype=np.float64))
+    numbers = np.arange(1, len(values) + 1)
+    share = as_written(rate) / max(1, len(values))
+    # Floats leave few candidates, so that fractions are few.
+    near = numbers[values <= 1.001 * float(share) * numbers][::-1].tolist()
+    return next((k for k in near if Fraction(float(values[k - 1])) <= k * share), 0)
 
 
 def rank_intervals(beats: NDArray[np.bool_]) -> list[tuple[int, int]]:
