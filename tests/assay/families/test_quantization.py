@@ -38,7 +38,7 @@ def task_of(slug: str, **changes: object) -> Quantization:
 
 
 def seeds(repetition: int = 0) -> Seeds:
-    return Seeds("test", "tuning", "digits", repetition)
+    return Seeds("test", "digits", repetition)
 
 
 def short(slug: str, **changes: object) -> Quantization:
