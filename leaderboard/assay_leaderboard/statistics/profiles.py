@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
 from assay_leaderboard.schema.values import Floats, Interval
+from assay_leaderboard.statistics.aggregate import Scores
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.result_cache import ResultCache
 
@@ -26,8 +27,8 @@ are then known to a tenth of a standard error."""
 _PAIRS = 256
 """Pairs worked on at once."""
 
-Scores = Mapping[str, Floats]
-"""A method's normalised scores {task: (n,)}."""
+CRITICAL_TASKS = 10
+"""With fewer tasks there is no critical difference."""
 
 
 def performance_profile(scores: Scores) -> list[tuple[float, float]]:
