@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from assay.cards import TaskCard
-from assay.engine.cells import Cell, study_record
+from assay.engine.cells import Cell, extent
 from assay.identity import sha256
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
 from assay.publication.pack import pack_method
@@ -28,7 +28,6 @@ from assay.records.schema import (
     Result,
     RunRecord,
     RunSpec,
-    StudyRecord,
     Usage,
 )
 from assay.records.store import Store
@@ -87,20 +86,16 @@ class Submission:
     def cell(self, task: str, preset: Preset = "quick") -> Cell:
         found = find_task(task)
         refs = task_ref(found), method_ref(self.method)
-        return Cell(found, self.method, *refs, SPACE, Compute(), preset)
+        wanted = extent(found.card, preset)
+        return Cell(found, self.method, *refs, SPACE, Compute(), wanted)
 
-    def record(self, task: str, preset: Preset = "quick", salt: str = "") -> StudyRecord:
+    def record(self, task: str, preset: Preset = "quick", salt: str = "") -> list[RunRecord]:
         """Write what `assay run` would have written of one task; `salt` changes the scores."""
         cell = self.cell(task, preset)
-        trials = [coherent_run(cell, spec, salt) for spec in cell.tuning]
-        study = study_record(cell, trials)
-        points = [study.trials[study.selected].hyperparameters]
-        points += [cell.points[0]] if cell.r_defaults else []
-        specs = [spec for point in points for spec in cell.repetitions(point)]
-        runs = {run.id: run for run in (coherent_run(cell, spec, salt) for spec in specs)}
-        for record in [*trials, *runs.values(), study]:
-            self.store.write(record)
-        return study
+        runs = [coherent_run(cell, spec, salt) for spec in cell.specs.values()]
+        for run in runs:
+            self.store.write(run)
+        return runs
 
     def bundle(self, out: Path) -> Path:
         (path,) = pack_method(self.method, self.store, out).written
@@ -139,6 +134,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
     return RunRecord(
         id=spec.id,
         spec=spec,
+        space=cell.space,
         family=card.family,
         tier=card.tier,
         status="completed",

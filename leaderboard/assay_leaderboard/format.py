@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from assay_leaderboard.schema.board import Row, Sample
-from assay_leaderboard.schema.values import Interval
+from assay_leaderboard.schema.board import Row, RunCounts
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
 
 NONE = "-"
 """Stands where there is nothing to show."""
+OPPOSITE: dict[Verdict, Verdict] = {
+    "better": "worse",
+    "worse": "better",
+    "equivalent": "equivalent",
+    "better, negligible": "worse, negligible",
+    "worse, negligible": "better, negligible",
+    "undecided": "undecided",
+}
+"""The verdict on a pair as seen from its other method."""
 
 
 class Format:
@@ -61,19 +70,50 @@ def p_text(p: float | None, none: str = NONE) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+def level_text(level: float) -> str:
+    """A confidence level in percent, with enough digits to tell it from 100 %."""
+    error = 100 * (1 - level)
+    digits = max(1, math.ceil(-math.log10(error))) if error > 0 else 0
+    return f"{100 - error:.{digits}f}".removesuffix(".0") + " %"
+
+
+def family_text(family: PairFamily) -> str:
+    """What the level of the intervals of a family of pairs is, and why: a caption's sentence."""
+    pairs = f"{family.pairs} pair" if family.pairs == 1 else f"{family.pairs:,} pairs"
+    test = f"Benjamini-Hochberg, q = {100 * family.rate:g} % over {pairs}"
+    level = f"intervals at level {level_text(family.level)}"
+    if family.passed:
+        return f"{level}, so that each excludes 0 exactly where its pair passed ({test})"
+    return f"{level}; no pair passed ({test}), so no difference is shown"
+
+
 def verdict_word(row: Row) -> str:
     """The verdict on a row against the reference, or why it has none."""
     if row.state != "ranked":
         return row.state
     if row.is_reference:
         return "reference"
-    return row.versus_reference.verdict if row.versus_reference else NONE
+    versus = row.versus_reference
+    return versus.verdict or NONE if versus else NONE
 
 
-def lost(sample: Sample) -> Iterator[tuple[int, str]]:
-    """How many repetitions did not complete, by what became of them."""
+def needed_text(comparison: Comparison | None) -> str:
+    """About how many repetitions would decide an undecided comparison, for example "about 40"."""
+    if comparison is None or comparison.verdict != "undecided":
+        return NONE
+    n = comparison.repetitions_needed
+    return "over 1,000" if n is None else f"about {n:,}"
+
+
+def budget_text(k: int) -> str:
+    """A tuning budget in words."""
+    return "published defaults, no tuning" if k == 1 else f"tuned with {k} points"
+
+
+def lost(runs: RunCounts) -> Iterator[tuple[int, str]]:
+    """How many runs did not complete, by what became of them."""
     for name in ("diverged", "out_of_budget", "failed", "missing"):
-        if count := getattr(sample, name):
+        if count := getattr(runs, name):
             yield count, name
 
 

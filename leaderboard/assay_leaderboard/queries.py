@@ -6,10 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from assay import paths
 from assay.cards import SubmissionCard
 from assay.errors import AssayError, UnknownName
 from assay.plugins import registry
+from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.ruleset import RULESET
 
@@ -17,15 +19,15 @@ from assay_leaderboard.audit import false_positives
 from assay_leaderboard.audit import tasks as task_audit
 from assay_leaderboard.boards import board as boards
 from assay_leaderboard.boards import two_methods
-from assay_leaderboard.boards.task_comparisons import all_comparisons
-from assay_leaderboard.boards.task_details import reference_targets
-from assay_leaderboard.boards.task_records import from_folders
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, all_comparisons
+from assay_leaderboard.boards.task_details import detail
+from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.claims import ledger
 from assay_leaderboard.claims.one_task import named_tasks
 from assay_leaderboard.evidence import checkout
-from assay_leaderboard.evidence.cells import Catalogue, Evidence
 from assay_leaderboard.evidence.results_folder import load_folder, open_folder, together
-from assay_leaderboard.schema.board import Basis, Board
+from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.schema.board import Board
 
 
 def board(
@@ -34,7 +36,7 @@ def board(
     *,
     published: bool = False,
     methods: Collection[str] = (),
-    basis: Basis = "tuned",
+    budget: int | None = None,
     epoch: str | None = None,
 ) -> Board:
     """The board of the selected tasks.
@@ -42,30 +44,39 @@ def board(
     Args:
         names: tasks, families, tiers or patterns; all tasks if there are none.
         results: folder of the user's results.
-        published: add the published results, which win where both have a record.
+        published: add the published results; a run that both have is the published one.
         methods: show only these and the references; all if there are none.
-        basis: which repetitions are ranked.
+        budget: points that each repetition's score is selected from, 1 for the defaults alone;
+            None for all of the task's tier.
         epoch: take the repetitions that used this epoch's hidden seeds.
 
     Raises:
         UnknownName: there is no such task, method or epoch.
-        AssayError: there is no record to show, or the published log is broken.
+        AssayError: there is no record to show, `budget` is below 1, or the published log is broken.
     """
+    _check_budget(budget)
     catalogue, evidence = read(names, results, published=published, flagged=True)
     _check_epoch(epoch, evidence)
     evidence = replace(evidence, epoch=epoch)
     _check_methods(methods, evidence)
-    made = boards.build(evidence, catalogue, list(catalogue.tasks), RULESET, basis)
+    made = boards.build(evidence, catalogue, list(catalogue.tasks), RULESET, budget)
     return boards.only(made, list(methods)) if methods else made
 
 
 def compare(
-    a: str, b: str, names: Collection[str], results: Path, *, basis: Basis = "tuned"
+    a: str,
+    b: str,
+    names: Collection[str],
+    results: Path,
+    *,
+    published: bool = False,
+    budget: int | None = None,
 ) -> two_methods.ComparisonReport:
     """Two methods compared task by task. Arguments and errors are those of `board`."""
-    catalogue, evidence = read(names, results)
+    _check_budget(budget)
+    catalogue, evidence = read(names, results, published=published)
     _check_methods([a, b], evidence)
-    return two_methods.compare(evidence, catalogue, (a, b), list(catalogue.tasks), RULESET, basis)
+    return two_methods.compare(evidence, catalogue, (a, b), list(catalogue.tasks), RULESET, budget)
 
 
 def judge(methods: Collection[str], results: Path, *, published: bool = False) -> ledger.Ledger:
@@ -91,19 +102,60 @@ def judge(methods: Collection[str], results: Path, *, published: bool = False) -
 def audit(names: Collection[str], results: Path, *, published: bool = False) -> task_audit.Audit:
     """How well tasks tell methods apart, and how often tests err. Arguments as of `board`."""
     catalogue, _ = read(names, results, published=published, empty=True)
-    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
-    known = {slug: from_folders(slug, folders, catalogue, RULESET) for slug in cards}
-    problems = [problem for found in known.values() for problem in found.problems]
-    scores = false_positives.control_runs(Store(results), catalogue, RULESET, problems)
+    tasks, compared, problems = [], [], []
+    arms: dict[str, false_positives.Arms] = {}
+    for slug, (card, _) in catalogue.tasks.items():
+        found = from_folders(slug, folders, catalogue, RULESET)
+        problems += found.problems
+        own = found.comparisons()
+        tasks.append(_audited(found, own))
+        if own.cells:
+            compared.append(own)
+            arms |= _arms(own, Store(results), catalogue, problems)
     return task_audit.audit(
-        [found.comparisons() for found in known.values() if found.cells],
-        cards.values(),
-        {slug: reference_targets(found) for slug, found in known.items()},
-        false_positives.control(scores, cards, RULESET),
+        tasks,
+        {slug: entry.card for slug, entry in registry.method_entries().items()},
+        boards.summaries(compared),
+        false_positives.control(arms, {s: card for s, (card, _) in catalogue.tasks.items()}, RULESET),
         RULESET,
         problems,
     )
+
+
+def _audited(found: TaskEvidence, compared: TaskComparisons) -> task_audit.Audited:
+    """What the audit reads of one task."""
+    if not found.cells:
+        return task_audit.Audited(found.card)
+    reference = compared.reference
+    return task_audit.Audited(
+        found.card,
+        boards.table(compared),
+        detail(found, compared),
+        reference.values() if reference and reference.state == "ranked" else None,
+    )
+
+
+def _arms(
+    task: TaskComparisons, store: Store, catalogue: Catalogue, problems: list[str]
+) -> dict[str, false_positives.Arms]:
+    """The two arms of the A/A control on a task, by its slug; empty if it was not run.
+
+    Arms have the repetitions of which both have every point.
+    """
+    card, cell = task.card, task.reference
+    if cell is None or cell.state != "ranked" or cell.local:
+        return {}
+    refs = catalogue.tasks[card.slug][1], catalogue.methods[card.reference][1]
+    runs = (run for run in store.runs(problems, card.slug, card.reference))
+    current = [run for run in runs if not stale(run.spec, *refs, RULESET)]
+    control = false_positives.control_scores(current, card, RULESET)
+    ordinary = cell.scores()
+    both = [r for r in control if r < len(ordinary) and cell.counted[r]]
+    if not both:
+        return {}
+    second = np.array([control[r] for r in both])
+    return {card.slug: false_positives.Arms(ordinary[both], second)}
 
 
 def read(
@@ -119,7 +171,7 @@ def read(
     Args:
         names: tasks, families, tiers or patterns; all tasks if there are none.
         results: folder of the user's results.
-        published: add the published results, which win where both have a record.
+        published: add the published results; a run that both have is the published one.
         flagged: flag suspicious results.
         empty: there may be no record at all.
 
@@ -135,15 +187,15 @@ def read(
     evidence = load_folder(results, slugs, {*known, *slugs}, finder)
     if published:
         others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder)
-        evidence = together(others, evidence)
-    if not evidence.studies and not evidence.past and not empty:
+        evidence = together([others, evidence])
+    if not any((evidence.runs, evidence.past, evidence.former, empty)):
         what = " for " + " ".join(names) if names else ""
         unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
         raise AssayError(
             f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
             f"or point --results or ASSAY_RESULTS at a folder that has some{unread}"
         )
-    seen = {study.method.slug for study in evidence.studies}
+    seen = _recorded(evidence)
     seen |= {entry.card.reference for entry in selected}
     shown = [entry for slug, entry in methods.items() if slug in seen]
     return checkout.catalogue(selected, shown), evidence
@@ -169,13 +221,28 @@ def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:
     return found
 
 
+def _recorded(evidence: Evidence) -> set[str]:
+    """The methods that have a run of the current record format."""
+    return {run.method.slug for run in evidence.runs.values()}
+
+
+def _check_budget(budget: int | None) -> None:
+    """Check that a tuning budget, if one is given, is one.
+
+    Raises:
+        AssayError: it is below 1.
+    """
+    if budget is not None and budget < 1:
+        raise AssayError(f"expected a budget of 1 or more points, got {budget}; 1 is the defaults")
+
+
 def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
     """Check that there are results of this epoch, if one is given.
 
     Raises:
         UnknownName: there are none.
     """
-    known = {study.epoch for study in evidence.studies if study.epoch is not None}
+    known = {run.epoch for run in evidence.runs.values() if run.epoch is not None}
     if epoch is not None and epoch not in known:
         raise UnknownName("epoch with results here", epoch, known)
 
@@ -187,7 +254,7 @@ def _check_methods(names: Collection[str], evidence: Evidence) -> None:
         UnknownName: there is no method of that name.
         AssayError: it has no record on the selected tasks.
     """
-    recorded = {study.method.slug for study in evidence.studies}
+    recorded = _recorded(evidence)
     for name in names:
         if name in recorded:
             continue

@@ -7,7 +7,9 @@ AssayError                 exit code 2
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
 |-- RecordError            a record cannot be read: corrupt, of a newer schema, or inconsistent
+|   `-- FormerRecord       a record of an earlier ruleset, which is kept for reference only
 |-- BundleError            a bundle cannot be read or made; nothing of it is used
+|   `-- FormerBundle       a bundle of an earlier ruleset, which is kept for reference only
 |-- LogError               the results log is broken, or an entry does not fit it
 |-- EpochError             an epoch's secret is missing, or is not what was committed to
 |-- SubmissionError        a method that cannot be submitted as it is
@@ -67,8 +69,16 @@ class RecordError(AssayError):
     """A record that cannot be read."""
 
 
+class FormerRecord(RecordError):
+    """A record of an earlier ruleset, which is kept for reference only."""
+
+
 class BundleError(AssayError):
     """A bundle that cannot be read or made."""
+
+
+class FormerBundle(BundleError):
+    """A bundle of an earlier ruleset, which is kept for reference only."""
 
 
 class LogError(AssayError):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tokenize
+import tomllib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,14 @@ ID_LENGTH = 16
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+CARD_WORDS = frozenset(
+    {
+        "title", "summary", "paper", "authors", "licence", "citation", "claims", "anchor",
+        "targets", "is_baseline", "supersedes", "superseded_by", "derived_from",
+    }
+)  # fmt: skip
+"""Keys of card.toml that no run depends on: words for readers, and what statistics read from the
+card as it is now. Workers never see a method's card, so nothing can hide in them."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
@@ -44,9 +53,11 @@ def derive_seed(root: str, *name: str | int) -> int:
 
 
 def code_hash(files: Iterable[Path]) -> str:
-    """SHA-256 of source files: of Python without comments and docstrings, of others as bytes.
+    """SHA-256 of source files, as far as numbers depend on them.
 
-    So a reworded comment does not make recorded results stale, and a changed constant does.
+    Of Python without comments and docstrings, of card.toml without its comments and the keys of
+    CARD_WORDS, of other files as bytes. So a reworded comment or claim does not make recorded
+    results stale, and a changed constant does.
     """
     return source_hash((path.name, path.read_bytes()) for path in files)
 
@@ -57,9 +68,21 @@ def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
     for name, data in sorted(files, key=lambda file: file[0]):
         if name.endswith(".py"):
             data = _significant(data)
+        elif name == "card.toml":
+            data = _card_facts(data)
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def _card_facts(source: bytes) -> bytes:
+    """The keys of a card that runs depend on, as JSON; a card that is not TOML as it is."""
+    try:
+        card = tomllib.loads(source.decode())
+        facts = {key: value for key, value in card.items() if key not in CARD_WORDS}
+        return canonical_json(facts).encode()
+    except (ValueError, TypeError, RecursionError):  # TypeError: a date, which no such key has
+        return source
 
 
 def bare(source: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from assay.cards import Access, Family
-from assay.records.schema import Hash, Mechanism, Purpose, Result
+from assay.records.schema import Hash, Mechanism, Result
 from assay.space import Space, Value
 
 MAX_TEXT, MAX_ITEMS, MAX_COUNT, MAX_SECONDS = 20_000, 20_000, 2**53, 1e9
@@ -284,7 +284,6 @@ FINDING: TypeAdapter[CheckBegun | CheckFinding] = TypeAdapter(CheckBegun | Check
 
 class _Repetition(_Message):
     task: Path
-    purpose: Purpose
     repetition: Annotated[int, Field(ge=0)]
     seed_root: str
 

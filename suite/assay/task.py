@@ -23,12 +23,11 @@ class Seeds:
     """Seeds of one repetition of one task, by name; only the scorer knows them."""
 
     root: str
-    purpose: str
     task: str
     repetition: int
 
     def __getitem__(self, name: str) -> int:
-        return derive_seed(self.root, self.purpose, self.task, self.repetition, name)
+        return derive_seed(self.root, self.task, self.repetition, name)
 
 
 @dataclass(frozen=True)

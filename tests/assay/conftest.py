@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from assay.cards import SubmissionCard, TaskCard, read_card
-from assay.engine.cells import Cell
+from assay.engine.cells import Cell, extent
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
@@ -29,11 +29,8 @@ from assay.records.schema import (
     RunRecord,
     RunSpec,
     Status,
-    StudyRecord,
     TaskRef,
-    Trial,
     Usage,
-    study_id,
 )
 from assay.records.store import Store
 from assay.ruleset import Preset
@@ -134,6 +131,8 @@ class FakePool:
     """What to raise, by the slug of a task."""
     broken: dict[str, str] = field(default_factory=dict)
     """With what message every run fails, by the slug of a method."""
+    broken_in: range = range(1000)
+    """The repetitions in which those fail."""
     share_diverged: float = 0.2
     """Share of the runs that diverge."""
     ran: list[str] = field(default_factory=list)
@@ -156,7 +155,7 @@ class FakePool:
         broken = self.broken.get(spec.method.slug)
         status: Status = "diverged" if score < self.share_diverged else "completed"
         message = "" if status == "completed" else "the loss was not finite"
-        if broken is not None:
+        if broken is not None and spec.repetition in self.broken_in:
             status, message = "failed", broken
         result = Result(val=score, test=score / 2, test_last=0.25, test_oracle=0.75, selected=1)
         points = [
@@ -175,6 +174,7 @@ class FakePool:
         return RunRecord(
             id=spec.id,
             spec=spec,
+            space=job.space,
             family=job.task.card.family,
             tier=job.task.card.tier,
             status=status,
@@ -202,8 +202,14 @@ SPACE = Space(
 )
 
 
-def build_cell(task: TaskEntry, method: MethodEntry, preset: Preset = "quick") -> Cell:
-    return Cell(task, method, task_ref(task), method_ref(method), SPACE, Compute(), preset)
+def build_cell(
+    task: TaskEntry,
+    method: MethodEntry,
+    preset: Preset = "quick",
+    n_repetitions: int | None = None,
+) -> Cell:
+    wanted = extent(task.card, preset, n_repetitions=n_repetitions)
+    return Cell(task, method, task_ref(task), method_ref(method), SPACE, Compute(), wanted)
 
 
 @pytest.fixture
@@ -246,12 +252,12 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 def make_spec(**changes: Any) -> RunSpec:
     facts: dict[str, Any] = {
-        "ruleset": 1,
+        "ruleset": 2,
         "task": TaskRef(slug="toy", version=1, code_hash=sha256("task")),
         "method": MethodRef(slug="sgd", version=1, code_hash=sha256("method")),
         "hyperparameters": {"lr": 0.1, "nesterov": True, "power": 2, "kind": "a"},
-        "purpose": "repetition",
         "repetition": 0,
+        "point": 0,
     }
     return RunSpec(**facts | changes)
 
@@ -261,6 +267,7 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
     facts: dict[str, Any] = {
         "id": spec.id,
         "spec": spec,
+        "space": SPACE,
         "family": "classification",
         "tier": "lite",
         "status": "completed",
@@ -288,30 +295,6 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         "created_at": "2026-01-01T00:00:00+00:00",
     }
     return RunRecord(**facts | changes)
-
-
-def make_study(**changes: Any) -> StudyRecord:
-    task, method, compute = make_spec().task, make_spec().method, Compute()
-    facts: dict[str, Any] = {
-        "id": study_id(task, method, compute, 1, [{}, {}], 1),
-        "ruleset": 1,
-        "preset": "full",
-        "task": task,
-        "method": method,
-        "family": "classification",
-        "tier": "lite",
-        "compute": compute,
-        "space": Space(),
-        "trials": [
-            Trial(number=n, hyperparameters={}, run_id="0" * 16, status="completed", val=0.5)
-            for n in range(2)
-        ],
-        "selected": 1,
-        "selected_runs": [make_spec().id],
-        "default_runs": [],
-        "created_at": "2026-01-01T00:00:00+00:00",
-    }
-    return StudyRecord(**facts | changes)
 
 
 METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
@@ -373,7 +356,7 @@ class Author:
         store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
         cell = self.make_cell(self.task, entry)
         Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
-        name, data = pack(list(store.runs()), list(store.studies()), entry.contents)
+        name, data = pack(list(store.runs()), entry.contents)
         (self.out / name).write_bytes(data)
         return self.out / name
 

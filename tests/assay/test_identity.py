@@ -152,7 +152,18 @@ def test_code_hash_sees_nesting_joined_tokens_and_file_names(folder: Path) -> No
     assert hash_of(folder, "if a:\n    b\nc\n") != hash_of(folder, "if a:\n    b\n    c\n")
     assert hash_of(folder, "a = not b\n") != hash_of(folder, "a = notb\n")
     assert hash_of(folder, "x = 1\n", "one.py") != hash_of(folder, "x = 1\n", "other.py")
-    assert hash_of(folder, "x = 1  # a\n", "card.toml") != hash_of(folder, "x = 1\n", "card.toml")
+    assert hash_of(folder, "x = 1  # a\n", "data.csv") != hash_of(folder, "x = 1\n", "data.csv")
+
+
+def test_code_hash_covers_what_runs_depend_on_of_a_card(folder: Path) -> None:
+    card = 'title = "A"\nfamilies = ["functions"]\n[[claims]]\ntext = "best"\n'
+    own = hash_of(folder, card, "card.toml")
+    for same in ("A", "best"):
+        assert hash_of(folder, card.replace(same, "Other"), "card.toml") == own
+    assert hash_of(folder, card + "# words\n", "card.toml") == own
+    assert hash_of(folder, card.replace("functions", "quantization"), "card.toml") != own
+    assert hash_of(folder, "new = 1\n" + card, "card.toml") != own
+    assert hash_of(folder, "not TOML", "card.toml") != hash_of(folder, "not toml", "card.toml")
 
 
 def test_code_hash_does_not_depend_on_the_python_that_computes_it(folder: Path) -> None:

@@ -1,213 +1,256 @@
-"""The A/A control: the reference against itself under other seeds, so every finding is false.
+"""The A/A control: the whole pipeline, tuning included, on a method against itself.
 
-The runs are made by `assay aa`: repetitions of the defaults from Ruleset.control_repetition on.
-Two kinds of splits of these runs into two arms are tested. Random splits share runs; for these the
-sign-flip test is exact whatever the scores are, so their rate checks the code and shows how coarse
-p is. Disjoint splits in the order of the seeds are independent; their rate checks that real runs
-are exchangeable, and the interval comes from them alone.
+Two arms of a task are the same method: the reference's ordinary cell, and its runs in repetitions
+from Ruleset.control_repetition on (`assay aa`), with other splits, seeds and hyperparameter points.
+Every difference that is found between them is false. Three kinds of comparisons are made:
+
+- one pair a task, all of the one arm against all of the other: independent between tasks, and with
+  the number of repetitions that the board uses, but few;
+- disjoint halves of each arm against each other: two pairs a task that share no repetition. Where
+  the scores of a task are normal, they are independent of its first pair too;
+- random splits of both arms' repetitions into two: many, but they share their repetitions. Given
+  these the sign-flip test is exact, so their rate checks the code, not the world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
-from assay.cards import TaskCard
-from assay.errors import RecordError
-from assay.identity import canonical_json, derive_seed
+from assay.cards import Metric, TaskCard
+from assay.identity import derive_seed
 from assay.records.schema import RunRecord
-from assay.records.staleness import stale
-from assay.records.store import Store
+from assay.records.selection import scores, selected
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
 
-from assay_leaderboard.evidence.cells import Catalogue
-from assay_leaderboard.schema.values import Floats, Interval, Part
-from assay_leaderboard.statistics import paired_tests
+from assay_leaderboard.schema.values import Comparison, Floats, Interval, Part, Verdict
+from assay_leaderboard.statistics import pair_family, sign_flips, subset_means, verdicts
 
 SPLITS = 1_000
-"""Random splits of a task's runs into two arms."""
-COVERED = 200
-"""First splits that get a confidence interval, which costs a bootstrap each."""
+"""Random splits of a task's repetitions into two arms."""
+
+
+class Rate(Part):
+    """How often something happened, with its uncertainty."""
+
+    count: int
+    n: int
+    interval: Interval
+    """Wilson interval of the probability at the ruleset's confidence."""
+
+
+class Pairs(Part):
+    """Comparisons that share no repetition, counted."""
+
+    n_repetitions: int
+    """In each arm; the largest where tasks have different numbers."""
+    rejected: Rate
+    """p <= alpha: a false positive. Should be at most alpha."""
+    covered: Rate
+    """Intervals at level 1 - alpha that hold 0, the true difference."""
+    verdicts: dict[Verdict, int]
+    """Each pair judged alone, as a family of one."""
+
+
+class Splits(Part):
+    """Random splits of a task's repetitions, as shares; they share their repetitions."""
+
+    n: int
+    rejected: float
+    covered: float
+    verdicts: dict[Verdict, float]
 
 
 class ControlTask(Part):
     """One task."""
 
     task: str
-    n_runs: int
-    n_splits: int
-    rejected: float
-    """Share of the splits with p <= alpha in the sign-flip test; should be at most alpha."""
-    judged: float
-    """Share with the verdict better or worse (equivalence comes first)."""
-    equivalent: float
-    """Share with the verdict equivalent, which is the truth."""
-    covered: float
-    """Share of the BCa intervals of the first splits that contain 0."""
-    n_disjoint: int
-    """Splits, in the order of the seeds, that share no run."""
-    rejected_disjoint: int
+    unit: str
+    margin: float
+    n: int
+    """Repetitions of each arm."""
+    mean: float
+    """Of the ordinary cell."""
+    mean_control: float
+    comparison: Comparison
+    """Of the two arms, judged alone; positive where the ordinary cell is better."""
+    halves: list[Comparison]
+    """First against second half of each arm; empty where an arm has fewer than four repetitions."""
+    splits: Splits
 
 
 class ControlReport(Part):
-    """All tasks of the control together, tasks weighing the same."""
+    """All tasks of the control together."""
 
     alpha: float
-    n_repetitions: int
-    """Pairs in a split."""
+    confidence: float
     n_tasks: int
-    n_runs: int
-    n_splits: int
-    """Random splits of each task; they share its runs."""
-    rejected: float
-    judged: float
-    equivalent: float
-    covered: float
-    n_independent: int
-    """Disjoint splits of all tasks."""
-    rejected_independent: int
-    interval: Interval
-    """Wilson interval of the false-positive rate, from the disjoint splits."""
+    pairs: Pairs
+    """One a task, at full size."""
+    halves: Pairs
+    """Two a task, at half the size."""
+    splits: Splits
+    """Mean over the tasks; `n` counts all splits."""
     tasks: list[ControlTask]
 
 
-def control_runs(
-    store: Store, catalogue: Catalogue, ruleset: Ruleset, problems: list[str]
-) -> dict[str, list[float]]:
-    """Test scores of the control's current runs by task, in the order of repetitions.
+@dataclass(frozen=True)
+class Arms:
+    """The scores of one task's repetitions: test scores of the selected points."""
 
-    Runs of other code, or with other seeds, are left out. Where the runs differ in hyperparameters
-    or in RunSpec.compute, the largest group counts.
+    ordinary: Floats
+    """(R,)"""
+    control: Floats
+    """(R,)"""
+
+
+def control_scores(runs: Iterable[RunRecord], card: TaskCard, ruleset: Ruleset) -> dict[int, float]:
+    """Scores of the control's repetitions of which every point has a record.
 
     Args:
-        store: of the records.
-        catalogue: the tasks.
+        runs: current records of the task's reference; those that are not of the control, of an
+            epoch, or with other than the usual points are passed by.
+        card: of the task.
         ruleset: the current one.
-        problems: gets a line for each record that cannot be read.
+
+    Returns:
+        By repetition, less Ruleset.control_repetition.
     """
-    found: dict[str, list[float]] = {}
-    for slug, (card, task) in sorted(catalogue.tasks.items()):
-        if card.reference not in catalogue.methods:
-            continue
-        method = catalogue.methods[card.reference][1]
-        groups: dict[str, dict[int, float]] = {}
-        for run in _runs(store, slug, card.reference, problems):
-            spec = run.spec
-            if not stale(spec, task, method, ruleset) and _of_control(run, ruleset):
-                key = canonical_json([spec.hyperparameters, spec.compute.model_dump(mode="json")])
-                groups.setdefault(key, {})[spec.repetition] = (
-                    run.result.test if run.result else card.metric.chance
-                )
-        if groups:
-            chosen = max(groups.values(), key=len)
-            found[slug] = [chosen[repetition] for repetition in sorted(chosen)]
-    return found
+    found: dict[int, dict[int, RunRecord]] = {}
+    for run in runs:
+        spec = run.spec
+        if spec.point is not None and spec.epoch is None:
+            found.setdefault(spec.repetition - ruleset.control_repetition, {})[spec.point] = run
+    k = ruleset.k(card.tier, deterministic=card.deterministic)
+    return {
+        repetition: _score([points[point] for point in range(k)], card.metric)
+        for repetition, points in sorted(found.items())
+        if repetition >= 0 and points.keys() >= set(range(k))
+    }
 
 
-def _runs(store: Store, task: str, method: str, problems: list[str]) -> Iterator[RunRecord]:
-    """The runs of a method on a task; those that cannot be read go to `problems`."""
-    for path in sorted(store.run_path(task, method, "").parent.glob("*.json")):
-        try:
-            run = store.run(task, method, path.stem)
-        except RecordError as error:
-            problems.append(str(error))
-            continue
-        if run is not None:
-            yield run
-
-
-def _of_control(run: RunRecord, ruleset: Ruleset) -> bool:
-    spec = run.spec
-    return (
-        spec.purpose == "repetition"
-        and spec.epoch is None
-        and spec.repetition >= ruleset.control_repetition
-    )
+def _score(runs: Sequence[RunRecord], metric: Metric) -> float:
+    """Test score of the point that is selected."""
+    return scores(selected(runs, metric), metric)[1]
 
 
 def control(
-    scores: Mapping[str, Sequence[float]], cards: Mapping[str, TaskCard], ruleset: Ruleset
+    arms: Mapping[str, Arms], cards: Mapping[str, TaskCard], ruleset: Ruleset
 ) -> ControlReport | None:
-    """Apply the tests to runs between which there is no difference.
+    """Compare the two arms of each task, between which there is no difference.
 
     Args:
-        scores: test scores of each task's runs, in the order of their seeds.
+        arms: by task, of equal size.
         cards: of the tasks.
-        ruleset: levels and number of repetitions.
+        ruleset: levels.
 
     Returns:
-        The report; None where no task has enough runs for two arms.
+        The report; None where no task has two repetitions in each arm.
     """
-    r = ruleset.repetitions
     tasks = [
-        _task(cards[slug], np.array(scores[slug], dtype=np.float64), ruleset)
-        for slug in sorted(scores)
-        if len(scores[slug]) >= 2 * r
+        _task(cards[slug], arms[slug], ruleset)
+        for slug in sorted(arms)
+        if len(arms[slug].ordinary) > 1
     ]
     if not tasks:
         return None
-    from scipy.stats import binomtest  # half a second to import, needed by this alone
-
-    n = sum(task.n_disjoint for task in tasks)
-    rejected = sum(task.rejected_disjoint for task in tasks)
-    wilson = binomtest(rejected, n).proportion_ci(ruleset.confidence, method="wilson")
     return ControlReport(
         alpha=ruleset.alpha,
-        n_repetitions=r,
+        confidence=ruleset.confidence,
         n_tasks=len(tasks),
-        n_runs=sum(task.n_runs for task in tasks),
-        n_splits=sum(task.n_splits for task in tasks),
-        rejected=_mean([task.rejected for task in tasks]),
-        judged=_mean([task.judged for task in tasks]),
-        equivalent=_mean([task.equivalent for task in tasks]),
-        covered=_mean([task.covered for task in tasks]),
-        n_independent=n,
-        rejected_independent=rejected,
-        interval=Interval(low=float(wilson.low), high=float(wilson.high)),
+        pairs=_pairs([task.comparison for task in tasks], ruleset),
+        halves=_pairs([half for task in tasks for half in task.halves], ruleset),
+        splits=_together([task.splits for task in tasks]),
         tasks=tasks,
     )
 
 
-def _task(card: TaskCard, scores: Floats, ruleset: Ruleset) -> ControlTask:
-    r = ruleset.repetitions
-    differences = _differences(scores, _orders(card.slug, len(scores), ruleset), r)
-    p = paired_tests.sign_flip_p(differences)
-    same = [paired_tests.equivalence_p(row, card.metric.margin) for row in differences]
-    verdicts = [
-        paired_tests.verdict(float(row.mean()), float(row_p), row_same, ruleset.alpha)
-        for row, row_p, row_same in zip(differences, p, same, strict=True)
-    ]
-    ordered = scores[: len(scores) // (2 * r) * 2 * r].reshape(-1, 2, r)
-    disjoint = paired_tests.sign_flip_p(ordered[:, 0] - ordered[:, 1])
+def _task(card: TaskCard, arms: Arms, ruleset: Ruleset) -> ControlTask:
+    metric, n = card.metric, len(arms.ordinary)
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    first, second = sign * arms.ordinary, sign * arms.control
+    halves = []
+    if n >= 4:
+        halves = [arm[: n // 2] - arm[n // 2 : n // 2 * 2] for arm in (first, second)]
+    pair, *others = (_alone(row, metric, ruleset) for row in (first - second, *halves))
     return ControlTask(
         task=card.slug,
-        n_runs=len(scores),
-        n_splits=SPLITS,
-        rejected=float((p <= ruleset.alpha).mean()),
-        judged=_mean([verdict in ("better", "worse") for verdict in verdicts]),
-        equivalent=_mean([verdict == "equivalent" for verdict in verdicts]),
-        covered=_covered(differences[:COVERED], ruleset),
-        n_disjoint=len(disjoint),
-        rejected_disjoint=int((disjoint <= ruleset.alpha).sum()),
+        unit=metric.unit,
+        margin=metric.margin,
+        n=n,
+        mean=float(arms.ordinary.mean()),
+        mean_control=float(arms.control.mean()),
+        comparison=pair,
+        halves=others,
+        splits=_splits(np.concatenate([first, second]), card, ruleset),
+    )
+
+
+def _alone(row: Floats, metric: Metric, ruleset: Ruleset) -> Comparison:
+    """A pair judged as a family of one, so that its level is 1 - alpha."""
+    return pair_family.judge([row], metric.margin, ruleset.alpha)[1][0]
+
+
+def _splits(values: Floats, card: TaskCard, ruleset: Ruleset) -> Splits:
+    """Compare the halves of random orders of a task's 2R repetitions."""
+    halves = values[_orders(card.slug, len(values), ruleset)].reshape(SPLITS, 2, -1)
+    rows = halves[:, 0] - halves[:, 1]
+    rejected = sign_flips.p_values(rows) <= ruleset.alpha
+    intervals = subset_means.intervals(rows, ruleset.alpha)
+    words = Counter(
+        verdicts.verdict(Interval(low, high), card.metric.margin, passed=passed)
+        for (low, high), passed in zip(intervals.tolist(), rejected.tolist(), strict=True)
+    )
+    covered = (intervals[:, 0] <= 0) & (intervals[:, 1] >= 0)
+    return Splits(
+        n=SPLITS,
+        rejected=float(rejected.mean()),
+        covered=float(covered.mean()),
+        verdicts={word: words[word] / SPLITS for word in get_args(Verdict)},
     )
 
 
 def _orders(task: str, n: int, ruleset: Ruleset) -> NDArray[np.int64]:
-    """Random orders of a task's n runs, (SPLITS, n)."""
+    """Random orders of a task's n repetitions, (SPLITS, n)."""
     generator = np.random.default_rng(derive_seed(ruleset.seed_root, "control", task, n))
     return generator.permuted(np.tile(np.arange(n), (SPLITS, 1)), axis=1)
 
 
-def _differences(scores: Floats, orders: NDArray[np.int64], r: int) -> Floats:
-    """(splits, r): the scores of the first r runs of each order minus those of the next r."""
-    found: Floats = scores[orders[:, :r]] - scores[orders[:, r : 2 * r]]
-    return found
+def _pairs(found: Sequence[Comparison], ruleset: Ruleset) -> Pairs:
+    words = Counter(comparison.verdict for comparison in found)
+    rejected = sum(comparison.p <= ruleset.alpha for comparison in found)
+    covered = sum(c.interval.low <= 0 <= c.interval.high for c in found)
+    return Pairs(
+        n_repetitions=max((comparison.n for comparison in found), default=0),
+        rejected=_rate(rejected, len(found), ruleset.confidence),
+        covered=_rate(covered, len(found), ruleset.confidence),
+        verdicts={word: words[word] for word in get_args(Verdict)},
+    )
 
 
-def _covered(differences: Floats, ruleset: Ruleset) -> float:
-    intervals = paired_tests.bca_intervals(differences, ruleset.confidence)
-    return _mean([found is not None and found.low <= 0 <= found.high for found in intervals])
+def _rate(count: int, n: int, confidence: float) -> Rate:
+    if not n:
+        return Rate(count=0, n=0, interval=Interval(0.0, 1.0))
+    from scipy.stats import binomtest  # half a second to import, needed by this alone
+
+    found = binomtest(count, n).proportion_ci(confidence, method="wilson")
+    return Rate(count=count, n=n, interval=Interval(float(found.low), float(found.high)))
+
+
+def _together(tasks: Sequence[Splits]) -> Splits:
+    """Mean of the shares, tasks weighing the same."""
+    return Splits(
+        n=sum(task.n for task in tasks),
+        rejected=_mean([task.rejected for task in tasks]),
+        covered=_mean([task.covered for task in tasks]),
+        verdicts={
+            word: _mean([task.verdicts[word] for task in tasks]) for word in get_args(Verdict)
+        },
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

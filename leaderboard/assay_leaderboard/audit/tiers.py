@@ -2,80 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
-from assay.cards import FAMILIES, Family
+from assay.cards import FAMILIES
 from assay.ruleset import Ruleset, Tier
 
-from assay_leaderboard.boards.family_ranking import summarise
-from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.schema.board import FamilySummary
 from assay_leaderboard.schema.values import Floats, Interval, Part
 from assay_leaderboard.statistics.bootstrap import resamples
 
 MIN_METHODS = 4
 """With three methods Kendall's tau takes only four values."""
+OVERALL: Final = "overall"
 
 
 class TierAgreement(Part):
-    """One family: its lite scores against its standard scores."""
+    """A family, or "overall": its lite scores against its standard scores."""
 
-    family: Family
+    family: str
     methods: list[str]
-    """Those with every task of both tiers."""
+    """Those with a score at both tiers."""
     n_lite: int
-    """Tasks."""
+    """Tasks with an anchor."""
     n_standard: int
     tau: float | None
-    """Kendall's tau-b of the two tiers' interquartile means."""
+    """Kendall's tau-b of the two tiers' scores."""
     interval: Interval | None
     """Percentile interval over resampled methods."""
     note: str
     """Why there is no tau; empty if there is."""
 
 
-def calibrate(tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> list[TierAgreement]:
-    """The agreement in each family that has records, in the order of assay.cards.FAMILIES."""
-    present = {task.card.family for task in tasks}
-    return [_family(family, tasks, ruleset) for family in FAMILIES if family in present]
+def calibrate(summaries: Iterable[FamilySummary], ruleset: Ruleset) -> list[TierAgreement]:
+    """The agreement in each family that has results, and over all families where it has more.
+
+    Args:
+        summaries: of the board, of all tiers.
+        ruleset: seeds, level and number of resamples.
+
+    Returns:
+        In the order of assay.cards.FAMILIES, "overall" last.
+    """
+    found: dict[str, dict[Tier, FamilySummary]] = {}
+    for summary in summaries:
+        name = OVERALL if len(summary.families) > 1 else summary.families[0]
+        found.setdefault(name, {})[summary.tier] = summary
+    return [
+        _agreement(name, found[name], ruleset) for name in (*FAMILIES, OVERALL) if name in found
+    ]
 
 
-def _family(family: Family, tasks: Sequence[TaskComparisons], ruleset: Ruleset) -> TierAgreement:
-    lite, n_lite = _scores(family, "lite", tasks)
-    standard, n_standard = _scores(family, "standard", tasks)
+def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
+    """What the lite tier predicts, in one plain sentence for the home page; empty if nothing."""
+    if not found:
+        return ""
+    chosen = next((item for item in reversed(found) if item.tau is not None), None)
+    if chosen is None:
+        return f"Whether lite ranks predict standard ranks is not known: {found[-1].note}."
+    where = "over all families" if chosen.family == OVERALL else f"in {chosen.family}"
+    span = chosen.interval
+    level = f"{100 * confidence:g} %"
+    ends = f" ({level} interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
+    return (
+        f"Lite ranks predict standard ranks {where} with Kendall's tau = {chosen.tau:+.2f}{ends}, "
+        f"over {len(chosen.methods)} methods."
+    )
+
+
+def _agreement(name: str, tiers: Mapping[Tier, FamilySummary], ruleset: Ruleset) -> TierAgreement:
+    lite, standard = (_scores(tiers.get(tier)) for tier in ("lite", "standard"))
+    counts = {tier: len(tiers[tier].tasks) if tier in tiers else 0 for tier in ("lite", "standard")}
     methods = sorted(lite.keys() & standard.keys())
     tau = interval = None
-    note = ""
-    for n, tier in ((n_lite, "lite"), (n_standard, "standard")):
-        if not n:
-            note = f"not measurable: no {tier} results"
+    note = next(
+        (f"not measurable: no {tier} task with an anchor has results" for tier, n in counts.items()
+         if not n),
+        "",
+    )  # fmt: skip
     if not note and len(methods) < MIN_METHODS:
         note = f"not measurable: {len(methods)} methods have both, expected {MIN_METHODS} or more"
     if not note:
-        x, y = (np.array([scores[m] for m in methods]) for scores in (lite, standard))
-        tau, interval = kendall(x, y, family, ruleset)
+        x, y = (np.array([scores[method] for method in methods]) for scores in (lite, standard))
+        tau, interval = kendall(x, y, name, ruleset)
         note = "" if tau is not None else "not measurable: all methods tie"
     return TierAgreement(
-        family=family,
+        family=name,
         methods=methods,
-        n_lite=n_lite,
-        n_standard=n_standard,
+        n_lite=counts["lite"],
+        n_standard=counts["standard"],
         tau=tau,
         interval=interval,
         note=note,
     )
 
 
-def _scores(
-    family: Family, tier: Tier, tasks: Sequence[TaskComparisons]
-) -> tuple[dict[str, float], int]:
-    """Interquartile means of methods with all tasks of a tier, and the number of these tasks."""
-    work = [c for c in tasks if c.card.family == family and c.card.tier == tier]
-    if not work:
-        return {}, 0
-    summary = summarise(family, work)
-    found = {row.method: row.iqm for row in summary.rows if row.iqm is not None}
-    return found, len(summary.tasks)
+def _scores(summary: FamilySummary | None) -> dict[str, float]:
+    """Scores of the methods that have all tasks of a summary; others have other tasks."""
+    rows = summary.rows if summary else []
+    return {
+        row.method: row.score
+        for row in rows
+        if row.score is not None and row.n_tasks == row.of_tasks
+    }
 
 
 def kendall(

@@ -13,34 +13,27 @@ import numpy as np
 from assay.cards import FAMILIES, TaskCard
 from assay.ruleset import Ruleset, Tier
 
-from assay_leaderboard.boards.family_ranking import summarise
-from assay_leaderboard.boards.task_comparisons import TaskComparisons, ranks, versus_reference
-from assay_leaderboard.evidence.cells import (
-    Catalogue,
-    CellEvidence,
-    Evidence,
-    Repetitions,
-    cells,
-    run_command,
+from assay_leaderboard.boards.family_ranking import OVERALL, FamilyScores, overall, summary
+from assay_leaderboard.boards.task_comparisons import (
+    TaskComparisons,
+    common_budget,
+    mean_intervals,
 )
+from assay_leaderboard.evidence.cells import CellEvidence, cells, run_command
+from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.board import (
-    Basis,
+    Anchor,
     Board,
     FamilySummary,
+    Former,
     Row,
+    RunCounts,
     Sample,
-    State,
     TaskTable,
     Withdrawn,
 )
-from assay_leaderboard.schema.values import Comparison, Interval
-from assay_leaderboard.statistics import paired_tests
 
 Item = TypeVar("Item")
-Samples = tuple[Sample, Sample]
-"""Of the tuned point and of the defaults of a method."""
-OVERALL = "overall"
-"""The summary of all families."""
 
 
 def build(
@@ -48,37 +41,58 @@ def build(
     catalogue: Catalogue,
     tasks: Sequence[str],
     ruleset: Ruleset,
-    basis: Basis = "tuned",
+    budget: int | None = None,
 ) -> Board:
-    """The board of `tasks` in the given order; tasks without records are left out."""
+    """The board of `tasks` in the given order; tasks without records are left out.
+
+    Args:
+        evidence: the runs.
+        catalogue: cards and code hashes of the checkout.
+        tasks: slugs of the catalogue.
+        ruleset: the current one.
+        budget: points k that each repetition's score is selected from; None: all K.
+    """
     problems = list(evidence.problems)
     work: list[TaskComparisons] = []
-    withdrawn: dict[str, list[Withdrawn]] = {}
+    tables: list[TaskTable] = []
     for slug in tasks:
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        withdrawn[slug] = past(card, evidence, catalogue, ruleset)
-        if found or withdrawn[slug]:
-            work.append(TaskComparisons(card, found, basis, ruleset))
-    tables = [table(task, withdrawn[task.card.slug]) for task in work]
-    summaries = [
-        summarise(name, members) for name, members in groups(work, lambda t: t.card).items()
-    ]
-    return assembled(tables, summaries, problems, ruleset, basis)
+        gone = past(card, evidence, catalogue, ruleset)
+        before = former(card, evidence)
+        if found or gone or before:
+            work.append(TaskComparisons(card, found, ruleset, budget))
+            tables.append(table(work[-1], gone, before))
+    return assembled(tables, summaries(work), problems, ruleset, budget)
+
+
+def summaries(work: Sequence[TaskComparisons]) -> list[FamilySummary]:
+    """The summary of every family of every tier, and of all families of a tier."""
+    found = []
+    for name, members in groups(work, lambda task: task.card).items():
+        if not name.startswith(OVERALL):
+            found.append(summary(FamilyScores.of(name, members)))
+            continue
+        parts = groups(members, lambda task: task.card)
+        found.append(
+            overall(name, [FamilyScores.of(*part) for part in parts.items() if part[0] != name])
+        )
+    return found
 
 
 def groups(work: Sequence[Item], card: Callable[[Item], TaskCard]) -> dict[str, list[Item]]:
     """The groups of tasks that are summarised, by name.
 
     Each family of each tier is a group, and so are all tasks of a tier with several families.
-    Tiers are never mixed: they have different tuning points, and not every method is run on all.
+    Tiers are never mixed: they have different budgets, and not every method is run on all.
     Groups of the lite tier are called by the family; others have "_" and the tier's name behind.
+    Deterministic tasks are in no group: they are for claims alone.
     """
     found: dict[str, list[Item]] = {}
     for tier in get_args(Tier):
         end = "" if tier == "lite" else f"_{tier}"
-        own = [item for item in work if card(item).tier == tier]
+        own = [item for item in work if card(item).tier == tier and not card(item).deterministic]
         families: dict[str, list[Item]] = {}
         for item in sorted(own, key=lambda item: FAMILIES.index(card(item).family)):
             families.setdefault(card(item).family + end, []).append(item)
@@ -91,14 +105,14 @@ def assembled(
     summaries: Sequence[FamilySummary],
     problems: Sequence[str],
     ruleset: Ruleset,
-    basis: Basis,
+    budget: int | None,
 ) -> Board:
     """A board from its tables and summaries, in the given order."""
     return Board(
         ruleset=ruleset.version,
-        basis=basis,
+        budget=budget,
         confidence=ruleset.confidence,
-        alpha=ruleset.alpha,
+        false_discovery_rate=ruleset.false_discovery_rate,
         bootstrap_draws=ruleset.bootstrap_draws,
         tasks=list(tables),
         families=[summary for summary in summaries if summary.name != OVERALL],
@@ -114,8 +128,10 @@ def past(
     found = []
     for bundle in evidence.past:
         standing = bundle.standing
+        if standing.state == "current":
+            continue
         for cell in cells(card, bundle.evidence, catalogue, ruleset)[0]:
-            values = cell.tuned.values
+            values = cell.values()
             found.append(
                 Withdrawn(
                     method=cell.method,
@@ -124,37 +140,40 @@ def past(
                     reason=standing.reason,
                     bundle=standing.file,
                     n=len(values),
-                    mean=float(np.mean(values)) if values else None,
+                    mean=float(values.mean()) if len(values) else None,
                 )
             )
     return sorted(found, key=lambda item: (item.since, item.bundle))
 
 
+def former(card: TaskCard, evidence: Evidence) -> list[Former]:
+    """The results of earlier rulesets on a task, best first; of a method the one read first."""
+    sign = 1.0 if card.metric.direction == "maximize" else -1.0
+    found: dict[tuple[str, int], Former] = {}
+    for item in evidence.former:
+        if item.task == card.slug:
+            mean = item.mean(card.metric.chance)
+            shown = Former(method=item.method, ruleset=item.ruleset, n=item.n, mean=mean)
+            found.setdefault((item.method, item.ruleset), shown)
+    return sorted(
+        found.values(),
+        key=lambda item: (item.mean is None, -sign * (item.mean or 0.0), item.method),
+    )
+
+
 def table(
-    task: TaskComparisons, withdrawn: list[Withdrawn], both: Mapping[str, Samples] | None = None
+    task: TaskComparisons, withdrawn: Sequence[Withdrawn] = (), former: Sequence[Former] = ()
 ) -> TaskTable:
-    """The table of one task: ranked rows from best to worst, then the others.
+    """The table of one task: ranked rows from best to worst, then the others by slug.
 
     Args:
-        task: the task.
+        task: the task, at the budget of the table.
         withdrawn: published results that no longer count.
-        both: `samples` of the task, if they were computed for its other table.
+        former: results of earlier rulesets.
     """
-    card = task.card
-    both = samples(task) if both is None else both
-    comparisons, rank_of = versus_reference(task), ranks(task)
-    ranked = {cell.method for cell in task.ranked}
-    others = [cell for cell in task.cells if cell.method not in ranked]
-    rows = [
-        _row(
-            task,
-            cell,
-            both[cell.method],
-            comparisons.get(cell.method),
-            rank_of.get(cell.method),
-        )
-        for cell in (*task.ranked, *sorted(others, key=lambda cell: cell.method))
-    ]
+    card, rank_of = task.card, task.ranks()
+    order = task.in_order
+    tuned, defaults = samples(task, order, task.budget), samples(task, order, 1)
     return TaskTable(
         task=card.slug,
         version=card.version,
@@ -168,9 +187,14 @@ def table(
         margin=card.metric.margin,
         deterministic=card.deterministic,
         reference=card.reference,
-        anchored=task.anchors is not None,
-        rows=rows,
-        withdrawn=withdrawn,
+        anchor=Anchor(**card.anchor.model_dump()) if card.anchor else None,
+        pairs=task.family,
+        rows=[
+            _row(task, cell, tuned[cell.method], defaults[cell.method], rank_of.get(cell.method))
+            for cell in order
+        ],
+        former=list(former),
+        withdrawn=list(withdrawn),
         notes=_notes(task),
     )
 
@@ -178,100 +202,108 @@ def table(
 def _row(
     task: TaskComparisons,
     cell: CellEvidence,
-    both: Samples,
-    versus: Comparison | None,
+    tuned: Sample,
+    defaults: Sample,
     rank: tuple[int, int] | None,
 ) -> Row:
-    tuned, defaults = both
+    reference = task.card.reference
     score = None
-    if task.anchors and rank:
-        score = float(task.anchors.normalised(task.sample(cell).values).mean())
+    if cell.state == "ranked" and task.gap is not None:
+        score = float(task.normalised(cell.values(task.budget)).mean())
     return Row(
         method=cell.method,
-        state=_state(task, cell),
+        state=cell.state,
         note=_note(task, cell),
-        is_reference=cell.method == task.card.reference,
+        is_reference=cell.method == reference,
         local=cell.local,
         trust=cell.tier,
-        isolation=task.sample(cell).level,
-        preset=cell.study.preset,
-        k=cell.study.n_trials,
-        study=cell.study.id,
+        isolation=cell.level,
+        k=min(task.budget or cell.k, cell.k),
+        runs=_run_counts(cell),
         tuned=tuned,
-        defaults=defaults if cell.defaults.planned else None,
+        defaults=defaults,
         score=score,
-        versus_reference=versus,
+        versus_reference=task.comparison(cell.method, reference),
         rank=rank,
         flags=list(cell.flags),
     )
 
 
-def _state(task: TaskComparisons, cell: CellEvidence) -> State:
-    if cell.stale:
-        return "stale"
-    return "ranked" if task.sample(cell).complete else "incomplete"
+def _run_counts(cell: CellEvidence) -> RunCounts:
+    count = cell.status_counts
+    failed = [
+        not any(status == "completed" for status in row[: cell.k])
+        for row, counted in zip(cell.statuses, cell.counted.tolist(), strict=True)
+        if counted
+    ]
+    return RunCounts(
+        completed=count["completed"],
+        diverged=count["diverged"],
+        out_of_budget=count["out_of_budget"],
+        failed=count["failed"],
+        missing=_missing(cell),
+        failed_repetitions=sum(failed),
+    )
+
+
+def _missing(cell: CellEvidence) -> int:
+    """Runs without a record, of those that the ruleset plans."""
+    return int((~cell.recorded[: cell.planned]).sum())
 
 
 def _note(task: TaskComparisons, cell: CellEvidence) -> str:
-    repetitions = task.sample(cell)
-    if cell.stale or repetitions.complete:
-        return cell.stale
-    if not repetitions.planned:
-        return "the defaults were not repeated (--quick leaves them out)"
-    return f"{repetitions.missing} of {repetitions.planned} repetitions have no record yet"
+    """What is to be said of a row beside its state."""
+    planned = cell.planned * cell.planned_k
+    said = []
+    if cell.stale:
+        said.append(cell.stale)
+    elif cell.state == "incomplete":
+        said.append(f"{_missing(cell)} of {planned} runs have no record yet")
+    elif cell.preliminary:
+        said.append(f"{cell.n} of {cell.planned} repetitions, {cell.k} of {cell.planned_k} points")
+        reference = task.reference
+        if reference and reference is not cell:
+            budget = common_budget(task.budget, (cell, reference))
+            if budget is not None and budget < reference.k:
+                said.append(f"compared with the reference at {budget} points")
+    recorded = int(cell.recorded.sum())
+    if 0 < cell.n_local < recorded:
+        said.append(f"{cell.n_local} of {recorded} runs are local")
+    return "; ".join(said)
 
 
 def _notes(task: TaskComparisons) -> list[str]:
-    reference = task.card.reference
-    if task.reference is None:
-        command = run_command(reference, task.card.slug)
-        return [
-            f"The reference {reference} has no complete current result here, so there are no "
-            f"verdicts; make one with: {command}"
-        ]
-    if task.anchors is None:
-        return [f"The reference {reference} is not better than chance, so there are no scores."]
-    return []
+    card, found = task.card, []
+    if card.deterministic:
+        return ["Nothing varies between runs here: for claims alone, without ranks and verdicts."]
+    if task.reference is None and task.cells:
+        command = run_command(card.reference, card.slug)
+        found.append(
+            f"The reference {card.reference} has no current result here, so nothing is compared "
+            f"with it; make one with: {command}"
+        )
+    if card.tier == "paper":
+        found.append("Published settings are shown with intervals, without ranks and verdicts.")
+    if task.gap is None:
+        found.append("This version of the task has no anchor yet: it counts in no summary.")
+    return found
 
 
-def samples(task: TaskComparisons) -> dict[str, Samples]:
-    """Statistics of both points of each method; the same for every basis."""
-    tuned = _samples(task, [cell.tuned for cell in task.cells])
-    defaults = _samples(task, [cell.defaults for cell in task.cells])
-    methods = [cell.method for cell in task.cells]
-    return dict(zip(methods, zip(tuned, defaults, strict=True), strict=True))
-
-
-def _samples(task: TaskComparisons, found: Sequence[Repetitions]) -> list[Sample]:
-    intervals = _intervals(task, [repetitions.values for repetitions in found])
-    return [_sample(*each) for each in zip(found, intervals, strict=True)]
-
-
-def _intervals(task: TaskComparisons, found: Sequence[Sequence[float]]) -> list[Interval | None]:
-    """BCa intervals of the means; those of equally many repetitions are computed together."""
-    intervals: list[Interval | None] = [None] * len(found)
-    for n in {len(values) for values in found} - {0}:
-        members = [i for i, values in enumerate(found) if len(values) == n]
-        rows = np.array([found[i] for i in members], dtype=np.float64)
-        alike = paired_tests.bca_intervals(rows, task.ruleset.confidence)
-        for i, interval in zip(members, alike, strict=True):
-            intervals[i] = interval
-    return intervals
-
-
-def _sample(repetitions: Repetitions, interval: Interval | None) -> Sample:
-    values, count = repetitions.values, repetitions.statuses.get
-    return Sample(
-        n=len(values),
-        planned=repetitions.planned,
-        completed=count("completed", 0),
-        diverged=count("diverged", 0),
-        out_of_budget=count("out_of_budget", 0),
-        failed=count("failed", 0),
-        missing=repetitions.missing,
-        mean=float(np.mean(values)) if values else None,
-        interval=interval,
-    )
+def samples(
+    task: TaskComparisons, found: Sequence[CellEvidence], budget: int | None
+) -> dict[str, Sample]:
+    """The mean of each cell at a budget, with its interval, by method."""
+    values = [cell.values(budget) for cell in found]
+    intervals = mean_intervals(values, task.ruleset.confidence)
+    return {
+        cell.method: Sample(
+            n=len(own),
+            planned=cell.planned,
+            mean=float(own.mean()) if len(own) else None,
+            interval=interval,
+        )
+        for cell, own, interval in zip(found, values, intervals, strict=True)
+    }
 
 
 def only(board: Board, methods: Sequence[str]) -> Board:

@@ -1,239 +1,268 @@
-"""The tests between the methods on one task."""
+"""The differences between the methods on one task, at one tuning budget.
+
+All pairs of ranked methods are judged together, once: tables, ranks, matrices and the comparison of
+two methods read their verdicts here.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from assay.cards import TaskCard
 from assay.ruleset import Ruleset
-from numpy.typing import NDArray
 
-from assay_leaderboard.evidence.cells import Catalogue, CellEvidence, Evidence, Repetitions, cells
-from assay_leaderboard.schema.board import Basis
+from assay_leaderboard.evidence.cells import CellEvidence, cells
+from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.task_details import Pair
-from assay_leaderboard.schema.values import Comparison, Floats, Interval
-from assay_leaderboard.statistics import aggregate, corrections, paired_tests
+from assay_leaderboard.schema.values import Comparison, Floats, Interval, PairFamily, Verdict
+from assay_leaderboard.statistics import pair_family, subset_means
+from assay_leaderboard.statistics.corrections import rank_intervals
+from assay_leaderboard.statistics.pair_family import Judgement
 
-Places = NDArray[np.intp]
-
-
-class Tested(NamedTuple):
-    """Test results of pairs of ranked methods, as arrays (pairs,).
-
-    Methods are given by their place in `TaskComparisons.ranked`; differences are positive where
-    the first is better.
-    """
-
-    first: Places
-    second: Places
-    """Larger than `first`."""
-    n: Places
-    difference: Floats
-    p: Floats
-    """Benjamini-Hochberg over all pairs; NaN on a deterministic task."""
-    p_equivalence: Floats
-    """NaN where n < 2 and on a deterministic task."""
-    superiority: Floats
+MIRRORED: dict[Verdict | None, Verdict | None] = {
+    "better": "worse",
+    "worse": "better",
+    "better, negligible": "worse, negligible",
+    "worse, negligible": "better, negligible",
+}
+"""The verdict on the same pair from the other side; others stay."""
 
 
 @dataclass(frozen=True)
 class TaskComparisons:
-    """The cells of a task, and the tests between them; it can be pickled."""
+    """The cells of a task, and what the differences between them show; it can be pickled."""
 
     card: TaskCard
     cells: Sequence[CellEvidence]
-    basis: Basis
     ruleset: Ruleset
-
-    def sample(self, cell: CellEvidence) -> Repetitions:
-        """The repetitions of a cell that are ranked."""
-        return cell.tuned if self.basis == "tuned" else cell.defaults
+    budget: int | None = None
+    """Points k that each repetition's score is selected from (CellEvidence.scores)."""
 
     @property
     def sign(self) -> float:
         """1 where larger scores are better, -1 where smaller ones are."""
         return 1.0 if self.card.metric.direction == "maximize" else -1.0
 
-    @cached_property
-    def ranked(self) -> list[CellEvidence]:
-        """Cells that take part in tests: those that are complete and not stale.
+    @property
+    def judged(self) -> bool:
+        """Whether the task gives verdicts and ranks.
 
-        From best to worst mean, equal ones by slug; those without a completed repetition last.
+        A deterministic task has one run and no spread; the paper tier shows published settings with
+        means and intervals alone (protocol 1).
         """
-        found = [cell for cell in self.cells if not cell.stale and self.sample(cell).complete]
-        means = aggregate.sample_means([self.sample(cell).values for cell in found]).tolist()
-
-        def order(item: tuple[CellEvidence, float]) -> tuple[bool, float, str]:
-            cell, mean = item
-            completed = self.sample(cell).statuses.get("completed")
-            return not completed, -self.sign * mean, cell.method
-
-        return [cell for cell, _ in sorted(zip(found, means, strict=True), key=order)]
-
-    @cached_property
-    def reference(self) -> CellEvidence | None:
-        """The reference's cell, if it takes part."""
-        return next((cell for cell in self.ranked if cell.method == self.card.reference), None)
-
-    @cached_property
-    def anchors(self) -> aggregate.Anchors | None:
-        """Chance and the mean of the tuned reference; None unless it is complete and better."""
-        metric = self.card.metric
-        for cell in self.cells:
-            if cell.method == self.card.reference and not cell.stale and cell.tuned.complete:
-                one, zero = float(np.mean(cell.tuned.values)), metric.chance
-                # By more than rounding.
-                skilled = self.sign * (one - zero) > 1e-9 * metric.margin
-                return aggregate.Anchors(zero, one) if skilled else None
-        return None
-
-    @cached_property
-    def tested(self) -> Tested:
-        """All pairs of ranked methods that share a repetition."""
-        none = np.empty(0, dtype=np.intp)
-        parts = [self._tested(np.empty((0, 1)), none, none)]
-        parts += [self._tested(*group) for group in _groups(self.scores)]
-        together = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order = np.lexsort((together[1], together[0]))
-        found = Tested._make(column[order] for column in together)
-        if self.card.deterministic:
-            return found
-        return found._replace(p=corrections.benjamini_hochberg(found.p))
+        return not self.card.deterministic and self.card.tier != "paper"
 
     @property
-    def scores(self) -> Floats:
-        """Scores (ranked, repetitions), signed so that larger is better; NaN where missing."""
-        found = [self.sample(cell).scores for cell in self.ranked]
-        indices = sorted({index for scores in found for index in scores})
-        rows = [[self.sign * scores.get(index, math.nan) for index in indices] for scores in found]
-        return np.array(rows, dtype=np.float64).reshape(len(found), len(indices))
+    def gap(self) -> float | None:
+        """One unit of the normalised score in the metric's unit, positive if the anchor is better
+        than chance; None where the task is not anchored.
+        """
+        if self.card.anchor is None or self.card.deterministic:
+            return None
+        gap = self.sign * (self.card.anchor.value - self.card.metric.chance)
+        return gap if gap > 0 else None
 
-    def _tested(self, rows: Floats, first: Places, second: Places) -> Tested:
-        """`tested` for pairs that share the repetitions of `rows`; p is not corrected."""
-        p = p_equivalence = np.full(len(first), math.nan)
-        differences = rows[first] - rows[second]
-        n = differences.shape[1]
-        if not self.card.deterministic:
-            p = paired_tests.sign_flip_p(differences)
-            if n > 1:
-                p_equivalence = paired_tests.equivalence_ps(differences, self.card.metric.margin)
-        shares = paired_tests.superiorities(differences)
-        mean = differences.mean(axis=1)
-        return Tested(first, second, np.full(len(first), n), mean, p, p_equivalence, shares)
+    def normalised(self, scores: Floats) -> Floats:
+        """Scores on the scale where chance is 0 and the card's anchor 1.
 
-    def differences(self, a: Repetitions, b: Repetitions) -> Floats:
-        """Differences (n,) over the repetitions recorded for both; positive where `a` is better."""
-        common = sorted(a.scores.keys() & b.scores.keys())
-        return np.array([self.sign * (a.scores[i] - b.scores[i]) for i in common], dtype=np.float64)
+        Raises:
+            ValueError: the task is not anchored.
+        """
+        if self.gap is None:
+            raise ValueError(f"{self.card.slug} has no anchor")
+        return self.sign * (scores - self.card.metric.chance) / self.gap
 
-    def compared(self, differences: Floats) -> Comparison:
-        """The comparison from differences (n,), n > 0, before any correction."""
-        return self.compared_rows(differences[np.newaxis])[0]
+    @cached_property
+    def ranked(self) -> list[CellEvidence]:
+        """The complete, current cells.
 
-    def compared_rows(self, rows: Floats) -> list[Comparison]:
-        """`compared` for each row of differences (m, n)."""
-        margin = self.card.metric.margin
-        if self.card.deterministic:
-            return [paired_tests.deterministic(float(row.mean()), margin) for row in rows]
-        return paired_tests.compared_rows(rows, margin=margin, ruleset=self.ruleset)
+        From best to worst mean, equal ones by slug; those without a completed run last.
+        """
+        found = [cell for cell in self.cells if cell.state == "ranked"]
+
+        def order(cell: CellEvidence) -> tuple[bool, float, str]:
+            mean = float(cell.values(self.budget).mean())
+            return not cell.completed, -self.sign * mean, cell.method
+
+        return sorted(found, key=order)
+
+    @property
+    def in_order(self) -> list[CellEvidence]:
+        """All cells in the order of the table: the ranked ones, then the others by slug."""
+        others = [cell for cell in self.cells if cell.state != "ranked"]
+        return [*self.ranked, *sorted(others, key=lambda cell: cell.method)]
+
+    @cached_property
+    def by_method(self) -> dict[str, CellEvidence]:
+        """The cells by method."""
+        return {cell.method: cell for cell in self.cells}
+
+    @property
+    def reference(self) -> CellEvidence | None:
+        """The reference's cell, if it can be compared with."""
+        cell = self.by_method.get(self.card.reference)
+        return cell if cell and cell.state in ("ranked", "preliminary") else None
+
+    @cached_property
+    def _judgement(self) -> Judgement | None:
+        """All pairs of ranked methods, the better one first, in the order of np.triu_indices."""
+        if not self.judged or len(self.ranked) < 2:
+            return None
+        scores = np.full((len(self.ranked), max(len(cell.val) for cell in self.ranked)), np.nan)
+        for row, cell in zip(scores, self.ranked, strict=True):
+            row[: len(cell.val)] = self.sign * cell.scores(self.budget)
+        first, second = np.triu_indices(len(scores), 1)
+        differences = scores[first] - scores[second]
+        known = ~np.isnan(differences)
+        rows: Sequence[Floats] = [*differences]
+        if not known.all():
+            rows = [row[kept] for row, kept in zip(differences, known, strict=True)]
+        rate = self.ruleset.false_discovery_rate
+        return Judgement.of(rows, self.card.metric.margin, rate)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each ranked method."""
+        return {cell.method: place for place, cell in enumerate(self.ranked)}
+
+    @property
+    def family(self) -> PairFamily | None:
+        """How all pairs of ranked methods were judged; None where there is none."""
+        return self._judgement.family if self._judgement else None
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs of ranked methods, the one with the better mean first."""
+        if self._judgement is None:
+            return []
+        compared = self._judgement.comparisons(range(len(self._judgement.rows)))
+        methods = itertools.combinations(self._places, 2)
+        return [Pair(a, b, found) for (a, b), found in zip(methods, compared, strict=True)]
+
+    def ranks(self) -> dict[str, tuple[int, int]]:
+        """Rank interval of each ranked method: (1 + those better than it, all - those worse)."""
+        if not self.judged:
+            return {}
+        m = len(self.ranked)
+        beats = np.zeros((m, m), dtype=np.bool_)
+        if self._judgement:
+            winners, (first, second) = self._judgement.winners(), np.triu_indices(m, 1)
+            beats[first, second], beats[second, first] = winners > 0, winners < 0
+        return dict(zip(self._places, rank_intervals(beats), strict=True))
+
+    @cached_property
+    def with_reference(self) -> dict[str, Comparison]:
+        """Every other ranked method compared with the reference, where that is ranked too."""
+        reference, judgement = self.card.reference, self._judgement
+        if judgement is None or reference not in self._places:
+            return {}
+        others = [method for method in self._places if method != reference]
+        compared = judgement.comparisons([self._pair(method, reference) for method in others])
+        own = self._places[reference]
+        return {
+            method: comparison if self._places[method] < own else mirrored(comparison)
+            for method, comparison in zip(others, compared, strict=True)
+        }
+
+    def _pair(self, a: str, b: str) -> int:
+        """The place of a pair in np.triu_indices."""
+        i, j = sorted((self._places[a], self._places[b]))
+        return i * len(self.ranked) - i * (i + 1) // 2 + j - i - 1
+
+    def comparison(self, a: str, b: str) -> Comparison | None:
+        """Method `a` compared with `b`; None where one cannot be compared or is the other.
+
+        Two ranked methods have the verdict of their family. Where one is preliminary, or on the
+        paper tier, the interval is at the ruleset's confidence and there is no verdict.
+        """
+        if a == b:
+            return None
+        if self._judgement and {a, b} <= self._places.keys():
+            if b == self.card.reference:
+                return self.with_reference[a]
+            (found,) = self._judgement.comparisons([self._pair(a, b)])
+            return found if self._places[a] < self._places[b] else mirrored(found)
+        differences = self.differences(a, b)
+        if not len(differences) or self.card.deterministic:
+            return None
+        error = 1 - subset_means.as_written(self.ruleset.confidence)
+        return pair_family.unjudged([differences], error)[0]
+
+    def differences(self, a: str, b: str) -> Floats:
+        """(n,) over the repetitions of both, positive where `a` is better; empty where none is.
+
+        Where one of the two has fewer points than planned, both count with as many.
+        """
+        found = [self.by_method.get(method) for method in (a, b)]
+        members = [cell for cell in found if cell and cell.state in ("ranked", "preliminary")]
+        if len(members) < 2:
+            return np.empty(0)
+        first, second = self.paired(*members)
+        return self.sign * (first - second)
+
+    def paired(self, a: CellEvidence, b: CellEvidence) -> tuple[Floats, Floats]:
+        """The scores (n,) of two cells in the repetitions that both have, at the same budget."""
+        first, second = self.aligned(a, b)
+        known = ~np.isnan(first) & ~np.isnan(second)
+        return first[known], second[known]
+
+    def aligned(self, a: CellEvidence, b: CellEvidence) -> tuple[Floats, Floats]:
+        """The scores (R,) of two cells by repetition, at the same budget; NaN where one is missing.
+        """  # fmt: skip
+        budget = common_budget(self.budget, (a, b))
+        rows = min(len(a.val), len(b.val))
+        return a.scores(budget)[:rows], b.scores(budget)[:rows]
+
+
+def common_budget(budget: int | None, members: Sequence[CellEvidence]) -> int | None:
+    """The budget at which cells can be compared: that asked for, or the points of one that lacks
+    some.
+    """
+    few = [cell.k for cell in members if cell.k < cell.planned_k]
+    asked = [] if budget is None else [budget]
+    return min([*asked, *few], default=None)
+
+
+def mean_intervals(samples: Sequence[Floats], confidence: float) -> list[Interval | None]:
+    """Interval of the mean of each of `samples` (n,), from the means of its subsets; None: n < 2.
+
+    Those of equal size are computed together.
+    """
+    found: list[Interval | None] = [None] * len(samples)
+    error = 1 - subset_means.as_written(confidence)
+    for n in {len(values) for values in samples} - {0, 1}:
+        members = [place for place, values in enumerate(samples) if len(values) == n]
+        rows = np.array([samples[place] for place in members])
+        ends = subset_means.intervals(rows, error).tolist()
+        for place, (low, high) in zip(members, ends, strict=True):
+            found[place] = Interval(low, high)
+    return found
+
+
+def mirrored(comparison: Comparison) -> Comparison:
+    """The same comparison from the other method's side."""
+    low, high = comparison.interval.low, comparison.interval.high
+    return replace(
+        comparison,
+        difference=0.0 - comparison.difference,
+        interval=Interval(0.0 - high, 0.0 - low),
+        superiority=1 - comparison.superiority,
+        verdict=MIRRORED.get(comparison.verdict, comparison.verdict),
+    )
 
 
 def all_comparisons(
-    evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, basis: Basis = "tuned"
+    evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset, budget: int | None = None
 ) -> tuple[list[TaskComparisons], list[str]]:
-    """The tasks of the catalogue that have records, in its order, and a line for each problem."""
+    """The tasks of the catalogue that have runs, in its order, and a line for each problem."""
     found, problems = [], list(evidence.problems)
     for card, _ in catalogue.tasks.values():
         members, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
         if members:
-            found.append(TaskComparisons(card, members, basis, ruleset))
+            found.append(TaskComparisons(card, members, ruleset, budget))
     return found, problems
-
-
-def versus_reference(task: TaskComparisons) -> dict[str, Comparison]:
-    """Every other ranked method against the reference, Holm over these methods."""
-    reference = task.reference
-    if reference is None:
-        return {}
-    by_n: dict[int, dict[str, Floats]] = {}
-    for cell in task.ranked:
-        differences = task.differences(task.sample(cell), task.sample(reference))
-        if cell is not reference and len(differences):
-            by_n.setdefault(len(differences), {})[cell.method] = differences
-    found: dict[str, Comparison] = {}
-    for rows in by_n.values():
-        found |= zip(rows, task.compared_rows(np.stack(list(rows.values()))), strict=True)
-    tested = {method: c.p for method, c in found.items() if c.p is not None}
-    for method, p in zip(tested, corrections.holm(list(tested.values())), strict=True):
-        found[method] = paired_tests.adjusted(found[method], float(p), task.ruleset.alpha)
-    return found
-
-
-def ranks(task: TaskComparisons) -> dict[str, tuple[int, int]]:
-    """Rank intervals from all pairs of ranked methods."""
-    tested = task.tested
-    if task.card.deterministic:
-        shown = np.abs(tested.difference) > task.card.metric.margin
-    else:
-        shown = tested.p <= task.ruleset.alpha
-    found = np.zeros((len(task.ranked),) * 2, dtype=np.bool_)
-    first, second, wins = tested.first[shown], tested.second[shown], tested.difference[shown] > 0
-    found[first, second], found[second, first] = wins, ~wins
-    methods = [cell.method for cell in task.ranked]
-    return dict(zip(methods, corrections.rank_intervals(found), strict=True))
-
-
-def pairs(task: TaskComparisons) -> list[Pair]:
-    """All pairs of ranked methods that share a repetition, with intervals: the win matrix."""
-    methods = [cell.method for cell in task.ranked]
-    intervals = {} if task.card.deterministic else _intervals(task)
-    tested = task.tested
-    margin, alpha = task.card.metric.margin, task.ruleset.alpha
-    found = []
-    for a, b, n, difference, *p, share in zip(*(c.tolist() for c in tested), strict=True):
-        adjusted, equivalent = (None if math.isnan(value) else value for value in p)
-        if adjusted is None:
-            verdict = paired_tests.deterministic(difference, margin).verdict
-        else:
-            verdict = paired_tests.verdict(difference, adjusted, equivalent, alpha)
-        interval = intervals.get((a, b))
-        found.append(
-            Pair(methods[a], methods[b], n, difference, interval, adjusted, share, verdict)
-        )
-    return found
-
-
-def _intervals(task: TaskComparisons) -> dict[tuple[int, int], Interval | None]:
-    """BCa intervals of pairs, by the places of the two methods."""
-    found: dict[tuple[int, int], Interval | None] = {}
-    for rows, first, second in _groups(task.scores):
-        places = zip(first.tolist(), second.tolist(), strict=True)
-        bounds = paired_tests.bca_intervals(rows[first] - rows[second], task.ruleset.confidence)
-        found |= zip(places, bounds, strict=True)
-    return found
-
-
-def _groups(scores: Floats) -> Iterator[tuple[Floats, Places, Places]]:
-    """Pairs of methods grouped by the repetitions that both have.
-
-    Args:
-        scores: (methods, repetitions); NaN where a repetition is missing.
-
-    Yields:
-        The scores of these repetitions, and the places of the first and second of each pair. Rows
-        of methods that are in no pair of the group may hold NaN.
-    """
-    kinds, kind_of = np.unique(~np.isnan(scores), axis=0, return_inverse=True)
-    first, second = np.triu_indices(len(scores), 1)
-    both = kind_of[first] * len(kinds) + kind_of[second]
-    for value in np.unique(both):
-        picked = np.flatnonzero(both == value)
-        common = kinds[value // len(kinds)] & kinds[value % len(kinds)]
-        if common.any():
-            yield scores[:, common], first[picked], second[picked]

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from statistics import median
+from typing import Literal
 
 import numpy as np
 from assay.cards import TaskCard
 from assay.records.schema import Compute, RunRecord
 
+from assay_leaderboard.boards import search_spaces
+from assay_leaderboard.boards.task_budgets import TaskBudgets
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.boards.task_records import TaskEvidence
 from assay_leaderboard.evidence.cells import CellEvidence
-from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import (
     BudgetPoint,
     Cost,
@@ -24,13 +27,11 @@ from assay_leaderboard.schema.task_details import (
     DrawnPoint,
     Path,
     Selection,
-    Sensitivity,
     TargetReached,
     TaskDetail,
-    TrialPoint,
 )
 from assay_leaderboard.schema.values import MAX_SCORE, Interval
-from assay_leaderboard.statistics import sensitivity, time_to_target, tuning_budgets
+from assay_leaderboard.statistics import time_to_target
 from assay_leaderboard.statistics.learning_curves import (
     bounded,
     curves,
@@ -48,58 +49,51 @@ PATH_REPETITIONS = 3
 """First repetitions whose paths over a function are kept; a picture shows no more."""
 
 
-def detail(evidence: TaskEvidence, table: TaskTable) -> TaskDetail:
-    """What the page of a task shows beside its table, except the pairs of methods.
+def detail(evidence: TaskEvidence, comparisons: TaskComparisons | None = None) -> TaskDetail:
+    """What the page of a task shows beside its table.
 
     Args:
         evidence: on the task.
-        table: of the task; methods come in the order of its rows.
+        comparisons: of its cells at the full budget, if they were made already.
     """
-    cells = {cell.method: cell for cell in evidence.cells}
-    methods = [row.method for row in table.rows]
+    full = evidence.comparisons() if comparisons is None else comparisons
+    budgets = TaskBudgets.of(full)
     machines = _reference_cpu(evidence)
-    views = [_Method(evidence, cells[method], machines) for method in methods]
+    views = [_Method(evidence, cell, machines) for cell in full.in_order]
     return TaskDetail(
         task=evidence.card.slug,
-        details=[view.detail() for view in views],
-        pairs=[],
+        details=[view.detail(budgets.points[view.cell.method]) for view in views],
+        pairs=full.pairs,
+        families=budgets.families,
         ecdf={view.cell.method: steps for view in views if (steps := view.ecdf())},
     )
 
 
-def reference_targets(evidence: TaskEvidence) -> list[TargetReached]:
-    """How the tuned reference does at the task's targets; empty without its records."""
-    reference = evidence.card.reference
-    return [
-        target
-        for cell in evidence.cells
-        if cell.method == reference and not cell.stale
-        for target in _Method(evidence, cell, {}).targets()
-    ]
-
-
 class _Method:
-    """One method on one task; its curves are computed once."""
+    """One method on one task; its curves are computed once.
+
+    All but the sensitivity is about the selected run of each repetition that counts.
+    """
 
     def __init__(
         self, evidence: TaskEvidence, cell: CellEvidence, machines: Mapping[Machine, float]
     ) -> None:
         self.card = card = evidence.card
         self.evidence, self.cell, self.machines = evidence, cell, machines
-        self.runs = evidence.tuned(cell)
+        self.runs = evidence.selected(cell)
         self.completed = [run for run in self.runs if run.result]
         self.grid = card.evaluation.thresholds(card.budget)
         self.drawn = [run for run in self.completed if run.curve]
         self.curves = curves(self.drawn, self.grid, card.budget.batch_size)
 
-    def detail(self) -> Detail:
+    def detail(self, budget: list[BudgetPoint]) -> Detail:
         """All parts together."""
         return Detail(
             method=self.cell.method,
             curve=self.curve(),
             targets=self.targets(),
-            budget=self.budget(),
-            sensitivity=self.sensitivity(),
+            budget=budget,
+            sensitivity=search_spaces.audit(self.cell, self.card, self.evidence.runs),
             cost=self.cost(),
             selection=self.selection(),
             paths=_paths(self.completed),
@@ -131,13 +125,17 @@ class _Method:
             )
         ]
 
+    @property
+    def target_split(self) -> Literal["val", "test"]:
+        """A target is a score on clean labels; validation labels are noisy in one family."""
+        return "test" if self.card.family == "noisy_labels" else "val"
+
     @cached_property
     def attempts(self) -> list[tuple[list[Attempt], list[Attempt]]]:
         """For each target: the attempts in passes and in seconds, per start, of all repetitions."""
         sign = 1.0 if self.card.metric.direction == "maximize" else -1.0
         _, _, val, test = values = self.curves.values
-        # A target is a score on clean labels; the validation labels here are noisy.
-        scores = test if self.card.family == "noisy_labels" else val
+        scores = test if self.target_split == "test" else val
         targets = np.array([target.value for target in self.card.targets], dtype=np.float64)
         at = reached_at(scores, targets, sign)
         # A completed run without a curve is left out: it may have reached the target or not.
@@ -165,6 +163,7 @@ class _Method:
                 TargetReached(
                     name=target.name,
                     value=target.value,
+                    split=self.target_split,
                     n=len(passes),
                     reached=reached,
                     rate=time_to_target.wilson(
@@ -182,51 +181,6 @@ class _Method:
         attempts = [attempt for passes, _ in self.attempts for attempt in passes]
         return time_to_target.ecdf(attempts) if attempts else []
 
-    def budget(self) -> list[BudgetPoint]:
-        """At the tuning budgets that the study has trials for."""
-        trials, ruleset = self.evidence.trials(self.cell), self.evidence.ruleset
-        if trials is None:
-            return []
-        places = tuning_budgets.sampled_places(trials, self.card.slug, ruleset)[:, 1:]
-        ks = tuning_budgets.budgets(trials.n)
-        intervals = tuning_budgets.intervals(trials, places, ks, ruleset.confidence)
-        return [
-            BudgetPoint(k, tuning_budgets.expected(trials, k), interval)
-            for k, interval in zip(ks, intervals, strict=True)
-        ]
-
-    def sensitivity(self) -> Sensitivity:
-        """From the validation scores of the trials."""
-        study, metric = self.evidence.studies[self.cell.method], self.card.metric
-        vals = [bounded(trial.val) for trial in study.trials]
-        shortfalls = sensitivity.shortfalls(vals, metric.direction)
-        near = sensitivity.near_best(shortfalls, metric.margin)
-        name = sensitivity.learning_rate(study.space.ranges)
-        rates = [
-            trial.hyperparameters[name]
-            for trial, is_near in zip(study.trials, near, strict=True)
-            if is_near and name in trial.hyperparameters
-        ]
-        return Sensitivity(
-            n=len(vals),
-            default_gap=shortfalls[0],
-            near_best=sum(near) / len(near),
-            lr_decades=sensitivity.decades(rates),
-            diverged=sum(trial.status == "diverged" for trial in study.trials) / len(vals),
-            trials=[
-                TrialPoint(
-                    trial.number,
-                    trial.hyperparameters,
-                    val,
-                    self.evidence.test_of(self.cell, trial),
-                    trial.status,
-                    trial.number == study.selected,
-                    trial.run_id,
-                )
-                for trial, val in zip(study.trials, vals, strict=True)
-            ],
-        )
-
     def cost(self) -> Cost | None:
         """Medians over the completed repetitions."""
         if not self.completed:
@@ -235,7 +189,7 @@ class _Method:
         ratios = [own[m] / self.machines[m] for m in own.keys() & self.machines.keys()]
         usages = [run.usage for run in self.completed]
         return Cost(
-            example_passes=_median([usage.example_passes for usage in usages]) or None,
+            example_passes=_median([usage.example_passes for usage in usages]),
             passes=_median([usage.passes for usage in usages]),
             examples=_median([usage.examples for usage in usages]),
             seconds=_median([_seconds(run) for run in self.completed]),
@@ -262,12 +216,12 @@ def _spent(run: RunRecord, card: TaskCard) -> tuple[float, float]:
 
 
 def _reference_cpu(evidence: TaskEvidence) -> dict[Machine, float]:
-    """The least CPU seconds of the reference's tuned repetitions on each machine."""
+    """The least CPU seconds of the reference's selected runs on each machine."""
     runs = [
         run
         for cell in evidence.cells
         if cell.method == evidence.card.reference and not cell.stale
-        for run in evidence.tuned(cell)
+        for run in evidence.selected(cell)
         if run.result
     ]
     return {machine: least for machine, least in _least_cpu(runs).items() if least > 1e-9}

@@ -1,24 +1,31 @@
-"""Two methods against each other, task by task and over all.
+"""Two methods compared, task by task (`assay compare`).
 
-The keys of `assay compare --json`, each documented under its field; see also schema.board.
+A pair of ranked methods has the verdict that it has on the board, from the family of all pairs of
+its task.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from assay.cards import Family
-from assay.ruleset import Ruleset
+from assay.ruleset import Ruleset, Tier
 
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
-from assay_leaderboard.evidence.cells import Catalogue, CellEvidence, Evidence, cells
-from assay_leaderboard.schema import values
-from assay_leaderboard.schema.board import Basis
-from assay_leaderboard.schema.values import Comparison, Interval, Part
-from assay_leaderboard.statistics import aggregate, corrections, paired_tests
+from assay_leaderboard.evidence.cells import CellEvidence, cells
+from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.schema.values import (
+    Comparison,
+    Floats,
+    Interval,
+    PairFamily,
+    Part,
+    Verdict,
+)
+from assay_leaderboard.statistics import sign_flips, subset_means
 
 
 class Duel(Part):
@@ -26,48 +33,56 @@ class Duel(Part):
 
     task: str
     family: Family
+    tier: Tier
     unit: str
     margin: float
-    deterministic: bool
     preliminary: bool
-    """One of the two was run with --quick, or lacks repetitions."""
+    """One of the two has only the runs of --quick: a difference, and no verdict."""
     mean_a: float | None
-    """Mean over the repetitions recorded for both; None where `comparison` is."""
+    """Mean over the repetitions recorded for both, at the same budget; None where `comparison` is.
+    """
     mean_b: float | None
     note: str
     """Why there is no comparison; empty if there is one."""
     comparison: Comparison | None
-    """Of a with b, Holm-adjusted over the tasks shown here; positive where a is better."""
+    """Of a with b; positive where a is better."""
+    pairs: PairFamily | None
+    """The family of pairs that the verdict and the level of the interval come from; None where
+    there is no verdict, and the interval has the report's `confidence`."""
 
 
 class Overall(Part):
-    """All compared tasks that are anchored, weighing the same."""
+    """All compared tasks with an anchor together, weighing the same."""
 
     tasks: list[str]
+    n: int
+    """Repetitions that all these tasks have for both methods."""
     difference: float
-    """Mean difference of the normalised scores (0 = chance, 1 = the reference)."""
+    """Mean over these repetitions and tasks of the difference of the normalised scores (0 = chance,
+    1 = anchor)."""
     interval: Interval
-    """Percentile interval of the paired bootstrap within tasks."""
-    superiority: float
-    """P(a beats b) averaged over the tasks."""
+    """Of the difference at the report's `confidence`: from the means of all subsets of the
+    repetitions, each of which is the mean over the tasks."""
+    p: float
+    """Exact two-sided sign-flip test of the same numbers."""
 
 
 class ComparisonReport(Part):
     """Everything `assay compare` says."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     ruleset: int
-    basis: Basis
+    budget: int | None
+    """Points that each repetition's score is selected from; None: all of the task's tier."""
     a: str
     b: str
     confidence: float
-    alpha: float
-    bootstrap_draws: int
+    false_discovery_rate: float
     tasks: list[Duel]
     counts: dict[str, int]
-    """Tasks per verdict."""
+    """Tasks per verdict; preliminary ones are not counted."""
     overall: Overall | None
-    """None where no compared task is anchored."""
+    """None where no compared task has an anchor."""
     problems: list[str]
 
 
@@ -77,129 +92,104 @@ def compare(
     methods: tuple[str, str],
     tasks: Sequence[str],
     ruleset: Ruleset,
-    basis: Basis = "tuned",
+    budget: int | None = None,
 ) -> ComparisonReport:
-    """Compare `methods` on those of `tasks` where either has a record, in the given order."""
+    """Compare `methods` on those of `tasks` where either has a run, in the given order.
+
+    The evidence holds the runs of all methods: the verdict of a pair depends on how many pairs of
+    its task were judged.
+    """
     problems = list(evidence.problems)
     duels: list[Duel] = []
-    normalised: dict[str, values.Floats] = {}
+    pooled: dict[str, Floats] = {}
     for slug in tasks:
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
         problems += wrong
-        task = TaskComparisons(card, found, basis, ruleset)
-        a, b = ({cell.method: cell for cell in found}.get(method) for method in methods)
-        if a is None and b is None:
+        task = TaskComparisons(card, found, ruleset, budget)
+        if not task.by_method.keys() & set(methods):
             continue
-        differences, result = duel(task, a, b, methods)
-        duels.append(result)
-        if result.comparison and task.anchors:
-            normalised[slug] = differences / task.anchors.gap
-    duels = _corrected(duels, ruleset.alpha)
-    compared = [duel.comparison for duel in duels if duel.comparison]
-    counts = Counter(comparison.verdict for comparison in compared)
+        duels.append(duel(task, *methods))
+        if duels[-1].comparison and task.gap is not None:
+            pooled[slug] = _by_repetition(task, *methods) / task.gap
+    counts = Counter(
+        duel.comparison.verdict for duel in duels if duel.comparison and duel.comparison.verdict
+    )
     return ComparisonReport(
         ruleset=ruleset.version,
-        basis=basis,
+        budget=budget,
         a=methods[0],
         b=methods[1],
         confidence=ruleset.confidence,
-        alpha=ruleset.alpha,
-        bootstrap_draws=ruleset.bootstrap_draws,
+        false_discovery_rate=ruleset.false_discovery_rate,
         tasks=duels,
-        counts={name: counts[name] for name in ("better", "worse", "equivalent", "undecided")},
-        overall=_overall(normalised, ruleset) if normalised else None,
+        counts={name: counts[name] for name in get_args(Verdict)},
+        overall=_overall(pooled, ruleset),
         problems=problems,
     )
 
 
-def duel(
-    task: TaskComparisons,
-    a: CellEvidence | None,
-    b: CellEvidence | None,
-    methods: tuple[str, str],
-) -> tuple[values.Floats, Duel]:
-    """The differences (n,) on one task, positive where `a` is better, and their comparison.
-
-    Not corrected for other tasks.
-    """
-    differences, found = meeting(task, a, b, methods)
-    if not len(differences):
-        return differences, found
-    return differences, found.model_copy(update={"comparison": task.compared(differences)})
-
-
-def meeting(
-    task: TaskComparisons,
-    a: CellEvidence | None,
-    b: CellEvidence | None,
-    methods: tuple[str, str],
-) -> tuple[values.Floats, Duel]:
-    """`duel` without the comparison, so that many can be compared in one call."""
-    card = task.card
-    note = _why_not(task, a, methods[0]) or _why_not(task, b, methods[1])
-    left, right = (task.sample(cell) if cell else None for cell in (a, b))
-    common = sorted(left.scores.keys() & right.scores.keys()) if left and right else []
-    if not note and not common:
-        note = "no repetition is recorded for both"
-    differences = np.empty(0)
+def duel(task: TaskComparisons, a: str, b: str) -> Duel:
+    """Two methods on one task, with the verdict that they have on its board."""
+    card, known = task.card, task.by_method
+    note = _why_not(known.get(a), a) or _why_not(known.get(b), b)
+    if not note and card.deterministic:
+        note = "one run, in which nothing varies: there is nothing to test"
+    if not note and a == b:
+        note = "the same method"
+    comparison = None if note else task.comparison(a, b)
     mean_a = mean_b = None
-    if left and right and not note:
-        differences = task.differences(left, right)
-        mean_a, mean_b = (float(np.mean([x.scores[i] for i in common])) for x in (left, right))
-    return differences, Duel(
+    if comparison:
+        mean_a, mean_b = (float(scores.mean()) for scores in task.paired(known[a], known[b]))
+    elif not note:
+        note = "no repetition is recorded for both"
+    return Duel(
         task=card.slug,
         family=card.family,
+        tier=card.tier,
         unit=card.metric.unit,
         margin=card.metric.margin,
-        deterministic=card.deterministic,
-        preliminary=any(
-            cell.preliminary or not task.sample(cell).complete for cell in (a, b) if cell
-        ),
+        preliminary=any(cell.preliminary for cell in (known.get(a), known.get(b)) if cell),
         mean_a=mean_a,
         mean_b=mean_b,
         note=note,
-        comparison=None,
+        comparison=comparison,
+        pairs=task.family if comparison and comparison.verdict else None,
     )
 
 
-def _why_not(task: TaskComparisons, cell: CellEvidence | None, method: str) -> str:
+def _why_not(cell: CellEvidence | None, method: str) -> str:
     """Why `method` cannot be compared on this task; empty if it can."""
     if cell is None:
         return f"{method} has no record here"
     if cell.stale:
         return f"{method} is stale: {cell.stale}"
-    if not task.sample(cell).planned:
-        return f"{method}: the defaults were not repeated (--quick leaves them out)"
-    if not task.sample(cell).scores:
-        return f"{method}: no repetition is recorded yet"
+    if cell.state == "incomplete":
+        return f"{method} is incomplete: fewer runs than --quick makes have a record"
     return ""
 
 
-def _corrected(duels: Sequence[Duel], alpha: float) -> list[Duel]:
-    """Holm over the tasks: each is one more chance for a false finding."""
-    tested = {
-        duel.task: (duel.comparison, duel.comparison.p)
-        for duel in duels
-        if duel.comparison and duel.comparison.p is not None
-    }
-    p = corrections.holm([value for _, value in tested.values()])
-    judged = {
-        task: paired_tests.adjusted(comparison, float(value), alpha)
-        for (task, (comparison, _)), value in zip(tested.items(), p, strict=True)
-    }
-    return [
-        duel.model_copy(update={"comparison": judged.get(duel.task, duel.comparison)})
-        for duel in duels
-    ]
+def _by_repetition(task: TaskComparisons, a: str, b: str) -> Floats:
+    """(R,) differences by the number of the repetition, NaN where one of the two has none."""
+    first, second = task.aligned(task.by_method[a], task.by_method[b])
+    return task.sign * (first - second)
 
 
-def _overall(differences: dict[str, values.Floats], ruleset: Ruleset) -> Overall:
-    """The mean normalised difference over tasks."""
-    result = aggregate.aggregate(differences, ruleset)
+def _overall(differences: dict[str, Floats], ruleset: Ruleset) -> Overall | None:
+    """The pooled difference over tasks; None without a task or a common repetition."""
+    n = min((len(found) for found in differences.values()), default=0)
+    if not n:
+        return None
+    pooled = np.array([found[:n] for found in differences.values()]).mean(axis=0)
+    pooled = pooled[~np.isnan(pooled)]
+    if not len(pooled):
+        return None
+    error = 1 - subset_means.as_written(ruleset.confidence)
+    low, high = subset_means.intervals(pooled[np.newaxis], error)[0].tolist()
     return Overall(
         tasks=list(differences),
-        difference=result.mean,
-        interval=result.mean_interval,
-        superiority=float(np.mean([paired_tests.superiority(d) for d in differences.values()])),
+        n=len(pooled),
+        difference=float(pooled.mean()),
+        interval=Interval(low, high),
+        p=float(sign_flips.p_values(pooled[np.newaxis])[0]),
     )

@@ -1,1 +1,5 @@
-"""The claims on the cards of methods: one_task (a claim on one task), ledger (all of them)."""
+"""The claims on the cards of methods, held against the records.
+
+Files: one_task (a claim on each task that it names), pooled (its one test, on all tasks of a tier
+together), ledger (all claims of all cards).
+"""

@@ -1,4 +1,8 @@
-"""Which study of each (task, method) counts, and the scores of its repetitions."""
+"""Cells: the runs of one method on one task as arrays of repetitions and points.
+
+`cells` decides which runs of a method count: those of one task version, method version, ruleset,
+hardware setting, search space and epoch.
+"""
 
 from __future__ import annotations
 
@@ -6,148 +10,169 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated, Any
 
-from assay.cards import SubmissionCard, TaskCard
+import numpy as np
+from assay.cards import TaskCard
 from assay.detectors import Flag
-from assay.errors import RecordError
-from assay.records.log import Standing, TrustTier
-from assay.records.schema import Level, MethodRef, Purpose, RunRecord, Status, StudyRecord, TaskRef
+from assay.records.log import TrustTier
+from assay.records.schema import Level, MethodRef, Status, TaskRef
 from assay.records.staleness import stale
-from assay.ruleset import Preset, Ruleset
+from assay.ruleset import Ruleset
+from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
 
-from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Past, Run
+from assay_leaderboard.schema.board import State
+from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE, Floats
+from assay_leaderboard.statistics import tuning_budgets
 
+__all__ = ["Catalogue", "CellEvidence", "Evidence", "Past", "Run", "cells", "run_command"]
 
-@dataclass(frozen=True)
-class Catalogue:
-    """The cards of this checkout and the hashes of its code, by slug."""
-
-    tasks: Mapping[str, tuple[TaskCard, TaskRef]]
-    methods: Mapping[str, tuple[SubmissionCard, MethodRef]]
-    """A method that has records and is not here is local: its code cannot be checked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What statistics need of a run record; small, because thousands are held at once."""
-
-    cell: tuple[TaskRef, MethodRef, int]
-    """Task, method and ruleset of its spec."""
-    purpose: Purpose
-    repetition: int
-    status: Status
-    test: float | None
-    level: Level
-    epoch: str | None = None
-    secondary: Mapping[str, float] = field(default_factory=dict)
-    """Values of the secondary metrics, by name."""
-
-    @classmethod
-    def of(cls, record: RunRecord) -> Run:
-        """The facts of `record`."""
-        spec, result = record.spec, record.result
-        return cls(
-            cell=(spec.task, spec.method, spec.ruleset),
-            purpose=spec.purpose,
-            repetition=spec.repetition,
-            status=record.status,
-            test=result.test if result else None,
-            level=record.isolation.level,
-            epoch=spec.epoch,
-            secondary=result.secondary if result else {},
-        )
+Grid = Annotated[
+    NDArray[np.float64],
+    PlainValidator(lambda value: np.array(value, dtype=np.float64)),
+    PlainSerializer(lambda grid: grid.tolist()),
+]
+"""Numbers (R, K) of repetitions and points; NaN, in JSON null, where there is none."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Studies and runs as read, in no particular order."""
-
-    studies: Sequence[StudyRecord]
-    runs: Mapping[str, Run]
-    """By id; a repetition that a study names and that is not here is missing."""
-    problems: Sequence[str] = ()
-    """What could not be read, one line each."""
-    flags: Mapping[str, Sequence[Flag]] = field(default_factory=dict)
-    """Signs that a result may be false, by the id of its study."""
-    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
-    """Of published studies, by id; one that is not here is self-reported (T0)."""
-    past: Sequence[Past] = ()
-    """Published bundles that no longer count."""
-    epoch: str | None = None
-    """Only studies with the hidden seeds of this epoch count; None: with the public seeds.
-    Repetitions are paired by index, and indices of different epochs have nothing in common."""
-
-
-@dataclass(frozen=True)
-class Past:
-    """A bundle that was superseded, corrected or retracted; its values stay visible."""
-
-    standing: Standing
-    evidence: Evidence
-    """The records in it."""
-
-
-@dataclass(frozen=True)
-class Repetitions:
-    """The planned repetitions of one hyperparameter point, by index."""
-
-    planned: int
-    scores: Mapping[int, float]
-    """Test score of each recorded repetition; the chance level for one without a score."""
-    statuses: Mapping[Status, int] = field(default_factory=dict)
-    level: Level | None = None
-    """The weakest sandbox among the recorded ones."""
-    secondary: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    """Values of the secondary metrics, of the repetitions with a score."""
-
-    @property
-    def missing(self) -> int:
-        """Planned repetitions that have no record."""
-        return self.planned - len(self.scores)
-
-    @property
-    def complete(self) -> bool:
-        """There are planned repetitions, and all have a record."""
-        return self.planned > 0 and self.missing == 0
-
-    @cached_property
-    def values(self) -> list[float]:
-        """Scores by increasing number of the repetition."""
-        return [self.scores[repetition] for repetition in sorted(self.scores)]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyName:
-    """What boards and claims need of a study; its record is a hundred times as large."""
-
-    id: str
-    preset: Preset
-    n_trials: int
-    selected: int
-    """Number of the trial whose point was repeated."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellEvidence:
-    """One method on one task: the study that counts and its repetitions."""
+    """One method on one task: a row for each repetition, a column for each point.
+
+    There are at least the R rows and exactly the K columns that the ruleset plans; more repetitions
+    make more rows.
+    """
 
     method: str
-    study: StudyName
-    tuned: Repetitions
-    defaults: Repetitions
-    stale: str
-    """Why the study may not be compared with current ones; empty if it may."""
-    local: bool
+    state: State
+    k: int
+    """Points of each repetition that count: the first k. All K where the state is "ranked"; a
+    preliminary cell has fewer, down to those of --quick."""
+    planned: int
+    """R of the task's tier."""
+    sign: float
+    """1 where larger scores are better, -1 where smaller ones are."""
+    val: Grid
+    """Validation scores; the chance level of runs that did not complete; NaN without a record."""
+    test: Grid
+    """Test scores, likewise."""
+    statuses: Sequence[Sequence[Status | None]]
+    """How the runs ended; None without a record."""
+    runs: Sequence[Sequence[str | None]]
+    """Their ids."""
+    secondary: Mapping[str, Grid] = field(default_factory=dict)
+    """By secondary metric: its value; NaN where the run did not complete or does not say."""
+    stale: str = ""
+    """Why the runs may not be compared with current ones; empty if they may."""
+    local: bool = False
     """The method is not among the submissions of this checkout."""
+    n_local: int = 0
+    """Runs that are not published."""
+    level: Level | None = None
+    """The weakest sandbox among the runs."""
+    tier: TrustTier = "T0"
+    """How far the results can be trusted: as far as the least trusted run."""
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change no number."""
-    tier: TrustTier = "T0"
-    """How far the results can be trusted."""
+    since: str = ""
+    """When the first of the runs was made; UTC, ISO 8601."""
 
     @property
     def preliminary(self) -> bool:
-        """The study was made with --quick."""
-        return self.study.preset == "quick"
+        """There are the runs of --quick, and not all."""
+        return self.state == "preliminary"
+
+    @property
+    def planned_k(self) -> int:
+        """K: points that the ruleset plans for this method; 1 where there is nothing to tune."""
+        return self.val.shape[1]
+
+    @cached_property
+    def recorded(self) -> NDArray[np.bool_]:
+        """(R, K): which runs have a record."""
+        return ~np.isnan(self.test)
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """(R,): the repetitions all of whose first `k` points have a record."""
+        found: NDArray[np.bool_] = self.recorded[:, : self.k].all(axis=1)
+        return found
+
+    @property
+    def n(self) -> int:
+        """How many repetitions count."""
+        return int(self.counted.sum())
+
+    @cached_property
+    def _by_budget(self) -> Floats:
+        """(k, R): `scores` at each budget."""
+        found = np.full((self.k, len(self.val)), np.nan)
+        rows = self.counted
+        if rows.any():
+            found[:, rows] = tuning_budgets.expected_all(
+                self.val[rows, : self.k], self.test[rows, : self.k], self.sign
+            )
+        return found
+
+    def scores(self, budget: int | None = None) -> Floats:
+        """(R,): expected test score of each repetition at a tuning budget; NaN if it counts not.
+
+        Args:
+            budget: points tried, the defaults among them. None: all `k`, whose score is that of the
+                selected point. A method with fewer points is scored with all it has.
+        """
+        found: Floats = self._by_budget[min(budget or self.k, self.k) - 1]
+        return found
+
+    def values(self, budget: int | None = None) -> Floats:
+        """(n,): `scores` of the repetitions that count, by their number."""
+        return self.scores(budget)[self.counted]
+
+    def metric(self, values: Floats, budget: int | None = None) -> Floats:
+        """(R,): the same for other values (R, K) of the runs; NaN where one of them is missing."""
+        k = min(budget or self.k, self.k)
+        found = np.full(len(values), np.nan)
+        rows = self.counted & ~np.isnan(values[:, : self.k]).any(axis=1)
+        if rows.any():
+            found[rows] = tuning_budgets.expected(
+                self.val[rows, : self.k], values[rows, : self.k], k, self.sign
+            )
+        return found
+
+    @cached_property
+    def selected(self) -> NDArray[np.intp]:
+        """(R,): the point of each repetition that counts: the best on validation, the earliest of
+        equal ones (records.selection); meaningless where the repetition counts not.
+        """
+        known = np.where(np.isnan(self.val), -np.inf, self.sign * self.val)[:, : self.k]
+        return known.argmax(axis=1)
+
+    @property
+    def selected_runs(self) -> list[str]:
+        """Ids of the selected runs, by repetition."""
+        return self._ids(self.selected)
+
+    @property
+    def default_runs(self) -> list[str]:
+        """Ids of the runs of the defaults, by repetition."""
+        return self._ids(np.zeros(len(self.val), dtype=np.intp))
+
+    def _ids(self, points: NDArray[np.intp]) -> list[str]:
+        rows = np.flatnonzero(self.counted).tolist()
+        found = (self.runs[row][points[row]] for row in rows)
+        return [run for run in found if run is not None]
+
+    @property
+    def status_counts(self) -> Counter[Status]:
+        """How many runs ended in each way."""
+        return Counter(status for row in self.statuses for status in row if status)
+
+    @property
+    def completed(self) -> bool:
+        """Some run completed."""
+        return any("completed" in row for row in self.statuses)
 
 
 def run_command(method: str, task: str) -> str:
@@ -158,124 +183,187 @@ def run_command(method: str, task: str) -> str:
 def cells(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> tuple[list[CellEvidence], list[str]]:
-    """The cell of each method with a study of this task, by slug, and a line for each problem."""
-    found, problems = with_studies(card, evidence, catalogue, ruleset)
-    return [cell for cell, _ in found], problems
-
-
-def with_studies(
-    card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
-) -> tuple[list[tuple[CellEvidence, StudyRecord]], list[str]]:
-    """`cells`, each with the record of its study."""
+    """The cell of each method with runs on this task, by slug, and a line for each problem."""
+    by_method: dict[str, list[Run]] = {}
+    for run in evidence.runs.values():
+        if run.task.slug == card.slug and run.epoch == evidence.epoch and _planned(run):
+            by_method.setdefault(run.method.slug, []).append(run)
     problems: list[str] = []
-    by_method: dict[str, list[StudyRecord]] = {}
-    for study in evidence.studies:
-        if study.task.slug == card.slug and study.epoch == evidence.epoch:
-            by_method.setdefault(study.method.slug, []).append(study)
     found = []
     for method in sorted(by_method):
-        refs = _current_refs(card.slug, method, by_method[method], catalogue)
-        candidates = []
-        for study in by_method[method]:
-            try:
-                candidates.append((_cell(study, card, evidence, refs, ruleset), study))
-            except RecordError as error:
-                problems.append(str(error))
-        if candidates:
-            counted = max(candidates, key=_weight)
-            found.append(counted)
-            if counted[0].tier != "T0" and any(other.tier == "T0" for other, _ in candidates):
-                problems.append(f"{method} on {card.slug}: local results; the published ones count")
+        sound = [run for run in by_method[method] if not _absurd(run, problems)]
+        if sound:
+            group = _largest(card, sound, _refs(card.slug, sound, catalogue), ruleset, problems)
+            found.append(_cell(card, group, evidence, ruleset, problems))
     return found, sorted(problems)
+
+
+def _planned(run: Run) -> bool:
+    """Whether a run may be one of a cell: not of the A/A control, not with chosen values."""
+    return run.point is not None and run.repetition < MAX_REPETITIONS
+
+
+def _absurd(run: Run, problems: list[str]) -> bool:
+    """Whether a run has a number that is no score; it is named in `problems`."""
+    for value in (run.val, run.test, *run.secondary.values()):
+        if value is not None and not abs(value) <= MAX_SCORE:
+            problems.append(
+                f"{run.method.slug} on {run.task.slug}: run {run.id} has the score {value:g}, "
+                "which is no score: it does not count"
+            )
+            return True
+    return False
 
 
 @dataclass(frozen=True)
 class _Refs:
+    """The task and the method as they are now."""
+
     task: TaskRef
     method: MethodRef
     local: bool
 
 
-def _current_refs(
-    task: str, method: str, studies: Iterable[StudyRecord], catalogue: Catalogue
-) -> _Refs:
+def _refs(task: str, runs: Iterable[Run], catalogue: Catalogue) -> _Refs:
+    """Of a method that is not in the catalogue, the code of its newest run is the current one."""
     task_ref = catalogue.tasks[task][1]
-    if method in catalogue.methods:
-        return _Refs(task_ref, catalogue.methods[method][1], local=False)
-    newest = max(studies, key=lambda study: (study.created_at, study.id))
-    return _Refs(task_ref, newest.method, local=True)
+    newest = max(runs, key=lambda run: (run.created_at, run.id)).method
+    known = catalogue.methods.get(newest.slug)
+    return _Refs(task_ref, known[1] if known else newest, local=known is None)
 
 
-def _weight(
-    candidate: tuple[CellEvidence, StudyRecord],
-) -> tuple[bool, bool, bool, bool, int, int, str, str]:
-    """Sort key: the largest counts.
+@dataclass(frozen=True)
+class _Group:
+    """Runs that make one cell."""
 
-    In this order: current, published, complete, full, most trials, most runs, newest.
-    """
-    cell, study = candidate
-    return (
-        not cell.stale,
-        cell.tier != "T0",
-        cell.tuned.complete,
-        study.preset == "full",
-        len(study.trials),
-        len(study.selected_runs),
-        study.created_at,
-        study.id,
-    )
+    runs: Sequence[Run]
+    stale: str
+    local: bool
+
+
+def _largest(
+    card: TaskCard, runs: Sequence[Run], refs: _Refs, ruleset: Ruleset, problems: list[str]
+) -> _Group:
+    """The runs that count: of the current groups, else of all, the largest; then the newest."""
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        key = run.task, run.method, run.ruleset, run.compute, run.space.model_dump_json()
+        groups.setdefault(key, []).append(run)
+    known = [_Group(own, stale(own[0], refs.task, refs.method, ruleset), refs.local)
+             for own in groups.values()]  # fmt: skip
+
+    def weight(group: _Group) -> tuple[bool, int, str, str]:
+        newest = max((run.created_at, run.id) for run in group.runs)
+        return not group.stale, len(group.runs), *newest
+
+    counted = max(known, key=weight)
+    for group in known:
+        if group is not counted and not group.stale:
+            problems.append(
+                f"{runs[0].method.slug} on {card.slug}: {len(group.runs)} runs of another "
+                f"{_unlike(group.runs[0], counted.runs[0])} do not count beside the "
+                f"{len(counted.runs)} that do"
+            )
+    return counted
+
+
+def _unlike(run: Run, counted: Run) -> str:
+    """In what a current run differs from those that count."""
+    if run.compute == counted.compute:
+        return "search space"
+    ours, theirs = run.compute.model_dump(), counted.compute.model_dump()
+    unlike = [f"{name} {value}" for name, value in ours.items() if value != theirs[name]]
+    return f"hardware setting ({', '.join(unlike)})"
 
 
 def _cell(
-    study: StudyRecord, card: TaskCard, evidence: Evidence, refs: _Refs, ruleset: Ruleset
+    card: TaskCard, group: _Group, evidence: Evidence, ruleset: Ruleset, problems: list[str]
 ) -> CellEvidence:
+    """The arrays of the runs that count."""
+    first = group.runs[0]
+    fixed = card.deterministic
+    r = ruleset.r(card.tier, deterministic=fixed)
+    k = ruleset.k(card.tier, deterministic=fixed) if first.space.ranges else 1
+    placed = _placed(group.runs, k, evidence, problems)
+    height = max([r, *(repetition + 1 for repetition, _ in placed)])
+    grids = {name: np.full((height, k), np.nan) for name in ("val", "test")}
+    secondary: dict[str, Floats] = {}
+    statuses: list[list[Status | None]] = [[None] * k for _ in range(height)]
+    ids: list[list[str | None]] = [[None] * k for _ in range(height)]
+    for place, run in placed.items():
+        for name, value in (("val", run.val), ("test", run.test)):
+            grids[name][place] = card.metric.chance if value is None else value
+        for name, value in run.secondary.items():
+            secondary.setdefault(name, np.full((height, k), np.nan))[place] = value
+        statuses[place[0]][place[1]] = run.status
+        ids[place[0]][place[1]] = run.id
+    state, points = _state(~np.isnan(grids["test"]), r, k, card, ruleset)
+    tiers = [evidence.tiers.get(run.id, "T0") for run in placed.values()]
     return CellEvidence(
-        method=study.method.slug,
-        study=StudyName(study.id, study.preset, len(study.trials), study.selected),
-        tuned=_repetitions(study, study.selected_runs, card, evidence),
-        defaults=_repetitions(study, study.default_runs, card, evidence),
-        stale=stale(study, refs.task, refs.method, ruleset),
-        local=refs.local,
-        flags=evidence.flags.get(study.id, ()),
-        tier=evidence.tiers.get(study.id, "T0"),
+        method=first.method.slug,
+        state="stale" if group.stale else state,
+        k=points,
+        planned=r,
+        sign=1.0 if card.metric.direction == "maximize" else -1.0,
+        **grids,
+        statuses=statuses,
+        runs=ids,
+        secondary=secondary,
+        stale=group.stale,
+        local=group.local,
+        n_local=sum(run.id not in evidence.tiers for run in placed.values()),
+        level=min((run.level for run in placed.values()), default=None),
+        tier=min(tiers, default="T0"),
+        flags=evidence.flags.get((first.task, first.method), ()),
+        since=min(run.created_at for run in group.runs),
     )
 
 
-def _repetitions(
-    study: StudyRecord, ids: Sequence[str], card: TaskCard, evidence: Evidence
-) -> Repetitions:
-    """The repetitions that a study names, checked to be its own and one per index.
+def _placed(
+    runs: Sequence[Run], k: int, evidence: Evidence, problems: list[str]
+) -> dict[tuple[int, int], Run]:
+    """The runs by repetition and point, without points beyond the first k.
 
-    Raises:
-        RecordError: a run belongs to another cell, two have the same index, or a score is absurd.
+    Where two runs have the same place, a published one counts, then the one made first.
     """
-    where = f"study {study.id} ({study.task.slug}, {study.method.slug})"
-    if len(ids) > MAX_REPETITIONS:
-        raise RecordError(
-            f"{where}: names {len(ids)} repetitions, expected at most {MAX_REPETITIONS}"
-        )
-    scores: dict[int, float] = {}
-    secondary: dict[int, Mapping[str, float]] = {}
-    statuses: Counter[Status] = Counter()
-    levels: list[Level] = []
-    cell = (study.task, study.method, study.ruleset)
-    for run_id in ids:
-        run = evidence.runs.get(run_id)
-        if run is None:
+
+    def order(run: Run) -> tuple[bool, str, str]:
+        return run.id not in evidence.tiers, run.created_at, run.id
+
+    found: dict[tuple[int, int], Run] = {}
+    for run in sorted(runs, key=order):
+        if run.point is None or run.point >= k:
             continue
-        if (run.cell, run.purpose, run.epoch) != (cell, "repetition", study.epoch):
-            raise RecordError(f"{where}: run {run_id} is not a repetition of this study")
-        if run.repetition in scores:
-            raise RecordError(f"{where}: repetition {run.repetition} is named twice")
-        score = card.metric.chance if run.test is None else run.test
-        for value in (score, *run.secondary.values()):
-            if abs(value) > MAX_SCORE:
-                raise RecordError(
-                    f"{where}: run {run_id} has the score {value:g}, which is no score"
-                )
-        scores[run.repetition] = score
-        if run.test is not None:
-            secondary[run.repetition] = run.secondary
-        statuses[run.status] += 1
-        levels.append(run.level)
-    return Repetitions(len(ids), scores, dict(statuses), min(levels, default=None), secondary)
+        place = run.repetition, run.point
+        if place in found:
+            problems.append(
+                f"{run.method.slug} on {run.task.slug}: runs {found[place].id} and {run.id} are "
+                f"both point {run.point} of repetition {run.repetition}; the first counts"
+            )
+        else:
+            found[place] = run
+    return found
+
+
+def _state(
+    recorded: NDArray[np.bool_], r: int, k: int, card: TaskCard, ruleset: Ruleset
+) -> tuple[State, int]:
+    """The state of a cell that is not stale, and how many points of a repetition count.
+
+    Args:
+        recorded: (rows, k) which runs have a record.
+        r: repetitions that are planned.
+        k: points that are planned.
+        card: of the task.
+        ruleset: says what --quick plans.
+    """
+    leading = np.where(recorded.all(axis=1), k, recorded.argmin(axis=1))
+    if (leading[:r] == k).all():
+        return "ranked", k
+    fixed = card.deterministic
+    quick_r = ruleset.r(card.tier, "quick", deterministic=fixed)
+    quick_k = min(k, ruleset.k(card.tier, "quick", deterministic=fixed))
+    fewest = int(leading[:quick_r].min())
+    if fewest >= quick_k:
+        return "preliminary", fewest
+    return "incomplete", max(1, int(leading.max()))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from assay.plugins import registry
 from assay.plugins.registry import MethodEntry, TaskEntry
 
-from assay_leaderboard.evidence.cells import Catalogue
+from assay_leaderboard.evidence.runs import Catalogue
 from assay_leaderboard.evidence.flags import FlagFinder
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from assay.cards import TaskCard
 from assay.detectors import Baselines, Flag, Library, Source, detect
-from assay.records.schema import MethodRef, RunRecord, StudyRecord
+from assay.records.schema import MethodRef, RunRecord, TaskRef
+
+Cell = tuple[TaskRef, MethodRef]
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,24 @@ class FlagFinder:
     def _library(self) -> Library:
         return Library({ref.slug: source for ref, source in self.sources.items()})
 
-    def flags(
-        self, studies: Sequence[StudyRecord], records: Mapping[str, RunRecord]
-    ) -> dict[str, Sequence[Flag]]:
-        """Flags by the id of the study, for all studies and repetitions of one task."""
+    def flags(self, runs: Iterable[RunRecord]) -> dict[Cell, Sequence[Flag]]:
+        """Flags of each task and method among `runs`, all runs of one task."""
+        by_cell: dict[Cell, list[RunRecord]] = {}
+        for run in runs:
+            by_cell.setdefault((run.spec.task, run.spec.method), []).append(run)
         baseline = Baselines(
-            [record for record in records.values() if record.spec.method.slug in self.baselines]
+            run
+            for (_, method), same in by_cell.items()
+            if method.slug in self.baselines
+            for run in same
         )
         return {
-            study.id: detect(
-                [records[run_id] for run_id in study.repetition_ids if run_id in records],
-                [study],
-                self.sources.get(study.method, {}),
-                self.cards[study.task.slug],
+            (task, method): detect(
+                same,
+                self.sources.get(method, {}),
+                self.cards[task.slug],
                 baseline,
                 others=self._library,
             )
-            for study in studies
+            for (task, method), same in by_cell.items()
         }

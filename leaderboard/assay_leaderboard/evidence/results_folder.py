@@ -9,15 +9,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.errors import BundleError, RecordError
+from assay.errors import BundleError
+from assay.records import former
 from assay.records import log as publication_log
 from assay.records.bundle import read_bundle
+from assay.records.former import FormerResult
 from assay.records.log import Entry, Standing, TrustTier
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-from assay_leaderboard.evidence.cells import Evidence, Past, Run
 from assay_leaderboard.evidence.flags import FlagFinder
+from assay_leaderboard.evidence.runs import Evidence, Past, Run
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ class TaskRecords:
     """By id; those of `evidence`."""
 
     @classmethod
-    def of(cls, studies: Sequence[StudyRecord], runs: Mapping[str, RunRecord]) -> TaskRecords:
+    def of(cls, runs: Iterable[RunRecord]) -> TaskRecords:
         """From records that are neither published nor flagged."""
-        return cls(Evidence(studies, _light(runs.values())), runs)
+        known = {run.id: run for run in runs}
+        return cls(Evidence(_light(known.values())), known)
 
 
 def open_folder(folder: Path) -> ResultsFolder:
@@ -68,22 +71,17 @@ def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:
     named = {standing.file for standings in results.standings.values() for standing in standings}
     nameless = {path.name for path in results.folder.glob("*.zip")} - named
     problems = [f"{name}: no entry of the log names it" for name in sorted(nameless)]
-    store = Store(results.folder)
     for task in sorted(results.tasks - set(known)):
         n_bundles = len(results.standings.get(task, ()))
-        n_studies = sum(1 for _ in store.studies(problems, task))
-        for n, what in ((n_bundles, "bundles"), (n_studies, "studies")):
+        n_runs = sum(1 for _ in (results.folder / "runs" / task).glob("*/*.json"))
+        for n, what in ((n_bundles, "bundles"), (n_runs, "runs")):
             if n:
                 problems.append(f"task {task} is not known here: {n} {what} not shown")
     return problems
 
 
 def read_task(
-    results: ResultsFolder,
-    task: str,
-    flag_finder: FlagFinder | None = None,
-    *,
-    trials: bool = False,
+    results: ResultsFolder, task: str, flag_finder: FlagFinder | None = None
 ) -> list[TaskRecords]:
     """The records of one task: those in bundles, then those beside the bundles.
 
@@ -91,11 +89,10 @@ def read_task(
         results: the folder.
         task: slug of a known task.
         flag_finder: flags suspicious results; nothing is flagged without it.
-        trials: read the tuning runs of records beside the bundles too; bundles hold them anyway.
     """
     return [
         _from_bundles(results.folder, results.standings.get(task, ()), flag_finder),
-        _from_store(Store(results.folder), task, flag_finder, trials),
+        _from_store(Store(results.folder), task, flag_finder),
     ]
 
 
@@ -113,23 +110,28 @@ def load_folder(
         LogError: the chain of the folder's log is broken.
     """
     results = open_folder(folder)
-    found = Evidence([], {}, sorted(unread(results, known)))
+    found = [Evidence({}, sorted(unread(results, known)))]
     for task in sorted(results.tasks & set(tasks)):
-        for records in read_task(results, task, flag_finder):
-            found = together(found, records.evidence)
-    return found
+        found += [records.evidence for records in read_task(results, task, flag_finder)]
+    return together(found)
 
 
-def together(first: Evidence, second: Evidence) -> Evidence:
-    """Both; `first` wins where the two have the same study or run."""
-    seen = {study.id for study in first.studies}
+def together(parts: Sequence[Evidence]) -> Evidence:
+    """All parts; the first wins where several have the same run, task and method, or bundle."""
+    runs: dict[str, Run] = {}
+    flags = {}
+    tiers: dict[str, TrustTier] = {}
+    for part in reversed(parts):
+        runs |= part.runs
+        flags.update(part.flags)
+        tiers |= part.tiers
     return Evidence(
-        studies=[*first.studies, *(study for study in second.studies if study.id not in seen)],
-        runs={**second.runs, **first.runs},
-        problems=sorted({*first.problems, *second.problems}),
-        tiers={**second.tiers, **first.tiers},
-        past=[*first.past, *second.past],
-        flags={**second.flags, **first.flags},
+        runs=runs,
+        problems=sorted({problem for part in parts for problem in part.problems}),
+        flags=flags,
+        tiers=tiers,
+        past=[past for part in parts for past in part.past],
+        former=[result for part in parts for result in part.former],
     )
 
 
@@ -138,61 +140,40 @@ def _from_bundles(
 ) -> TaskRecords:
     """The records in the bundles of one task."""
     problems: list[str] = []
-    studies: list[StudyRecord] = []
     runs: dict[str, RunRecord] = {}
     tiers: dict[str, TrustTier] = {}
     past: list[Past] = []
+    earlier: list[FormerResult] = []
     for standing in standings:
+        path = folder / standing.file
         try:
-            bundle = read_bundle(folder / standing.file)
+            if (summary := former.read_bundle(path)) is not None:
+                earlier += [summary] if standing.state == "current" else []
+                continue
+            bundle = read_bundle(path)
         except BundleError as error:
             problems.append(str(error))
             continue
         if bundle.sha256 != standing.sha256:
             problems.append(f"{standing.file}: is not the file that the log names")
         elif standing.state == "current":
-            studies += bundle.studies
             runs |= {run.id: run for run in bundle.runs}
-            tiers |= {study.id: standing.tier for study in bundle.studies}
+            tiers |= {run.id: standing.tier for run in bundle.runs}
         else:
-            past.append(Past(standing, Evidence(bundle.studies, _light(bundle.runs))))
-    flags = flag_finder.flags(studies, runs) if flag_finder else {}
+            past.append(Past(standing, Evidence(_light(bundle.runs))))
+    flags = flag_finder.flags(runs.values()) if flag_finder else {}
     light = _light(runs.values())
-    return TaskRecords(Evidence(studies, light, problems, flags, tiers, past), runs)
+    return TaskRecords(Evidence(light, problems, flags, tiers, past, earlier), runs)
 
 
-def _from_store(
-    store: Store, task: str, flag_finder: FlagFinder | None, trials: bool
-) -> TaskRecords:
-    """The studies of one task in a store, and the runs that they name."""
+def _from_store(store: Store, task: str, flag_finder: FlagFinder | None) -> TaskRecords:
+    """The records of one task in a store."""
     problems: list[str] = []
-    studies = list(store.studies(problems, task))
-    runs: dict[str, RunRecord] = {}
-    for study in studies:
-        _add(runs, store, study, set(study.repetition_ids), problems)
-    # Flagged before the tuning runs are added: flags must not depend on `trials`.
-    flags = flag_finder.flags(studies, runs) if flag_finder else {}
-    for study in studies if trials else ():
-        _add(runs, store, study, {trial.run_id for trial in study.trials}, problems)
-    return TaskRecords(Evidence(studies, _light(runs.values()), problems, flags), runs)
-
-
-def _add(
-    runs: dict[str, RunRecord],
-    store: Store,
-    study: StudyRecord,
-    ids: set[str],
-    problems: list[str],
-) -> None:
-    """Read the runs `ids` of a study into `runs`; those that cannot be read go to `problems`."""
-    for run_id in sorted(ids - runs.keys()):
-        try:
-            record = store.run(study.task.slug, study.method.slug, run_id)
-        except RecordError as error:
-            problems.append(str(error))
-            continue
-        if record is not None:
-            runs[run_id] = record
+    runs = {run.id: run for run in store.runs(problems, task)}
+    flags = flag_finder.flags(runs.values()) if flag_finder else {}
+    earlier = former.read_store(store.root, task, problems)
+    light = _light(runs.values())
+    return TaskRecords(Evidence(light, problems, flags, former=earlier), runs)
 
 
 def _light(records: Iterable[RunRecord]) -> dict[str, Run]:

@@ -11,7 +11,7 @@ from typing import Literal
 from assay.space import Value
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, Part
+from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -37,15 +37,17 @@ class DrawnPoint:
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
 class TargetReached:
-    """How often and how soon the tuned repetitions reach a frozen target, on validation.
+    """How often and how soon the tuned repetitions reach a frozen target.
 
-    For noisy labels on test, because a target is a score on clean labels and their validation
-    labels are noisy too. Passes and seconds are per start, as in the curve; a repetition that did
+    Passes and seconds are per start, as in the curve; a repetition that did
     not complete is censored at what it spent.
     """
 
     name: Literal["easy", "reference", "stretch"]
     value: float
+    split: Literal["val", "test"]
+    """Whose scores reach it: "val", but "test" under noisy labels, because a target is a score on
+    clean labels and the validation labels there are noisy too."""
     n: int
     reached: int
     rate: Interval
@@ -73,6 +75,8 @@ class BudgetPoint:
     """From the means of all subsets of the repetitions, at the ruleset's confidence."""
     rank: tuple[int, int] | None
     """From the family of pairs at this budget; None where the method is not ranked."""
+    versus_reference: Comparison | None = None
+    """From the same family; None for the reference itself, and where the method is not ranked."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -96,10 +100,11 @@ class Sensitivity(Part):
     default_gap: float
     """Mean over repetitions of the selected point minus the defaults, on validation."""
     near_best: float
-    """Share of the runs within the task's margin of the best mean, on validation."""
+    """Share of the runs within the task's margin of the best run of their repetition, on
+    validation; at least 1 / K."""
     lr_decades: float | None
-    """Width in decades of the learning rates within the margin of the best; None where no learning
-    rate is tuned."""
+    """Width in decades of the learning rates of these runs, of all repetitions together; None where
+    no learning rate is tuned."""
     diverged: float
     """Share of the runs that diverged."""
     at_edge: dict[str, float]
@@ -180,5 +185,7 @@ class TaskDetail(Part):
     """In the order of the table's rows, stale ones included."""
     pairs: list[Pair]
     """All pairs of ranked methods, `a` above `b` in the table."""
+    families: list[PairFamily] = []
+    """The family of pairs at every budget k = 1 .. K; empty where fewer than two are ranked."""
     ecdf: dict[str, list[tuple[float, float]]]
     """Per method: (passes, share of (target, repetition) pairs reached), a step at each event."""

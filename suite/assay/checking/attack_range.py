@@ -25,7 +25,7 @@ from assay.checking.canaries import Canaries, plant
 from assay.detectors import detect
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import PluginError, UnknownName, WorkerError
+from assay.errors import PluginError, RunHung, UnknownName, WorkerError
 from assay.paths import ATTACKS
 from assay.plugins.registry import (
     MethodEntry,
@@ -38,6 +38,7 @@ from assay.plugins.registry import (
 )
 from assay.records.schema import Compute, Mechanism, RunRecord, RunSpec
 from assay.ruleset import RULESET
+from assay.space import Space
 
 N_WORKERS = 2
 N_HONEST = 4
@@ -157,7 +158,7 @@ class AttackRange:
     def _tried(self, attack: Attack, variant: str) -> Judgement:
         try:
             return self._variant(attack, variant)
-        except WorkerError as error:
+        except (WorkerError, RunHung) as error:
             return Judgement(ended="broken", evidence=str(error))
 
     def _variant(self, attack: Attack, variant: str) -> Judgement:
@@ -267,8 +268,8 @@ class AttackRange:
             task=task_ref(task),
             method=method_ref(method),
             hyperparameters={},
-            purpose="repetition",
             repetition=number,
+            point=0,
             compute=self._pool.compute,
         )
-        return self._pool.run(Job(spec, task, method), "assay sandbox")
+        return self._pool.run(Job(spec, task, method, Space()), "assay sandbox")

@@ -156,7 +156,7 @@ def _try_task(pool: Pool, subject: Subject, task: TaskEntry, shared: Path) -> _T
     """
     slug, folder = task.card.slug, shared / f"task-{task.card.slug}"
     folder.mkdir()
-    prepare = Prepare(task=task.folder, purpose="tuning", repetition=0, seed_root="check")
+    prepare = Prepare(task=task.folder, repetition=0, seed_root="check")
     try:
         space = pool.ask_scorer(DescribeTask(task=task.folder), TaskDescription).reference
         files = pool.ask_scorer(prepare, Prepared)

@@ -21,14 +21,14 @@ from assay.detectors import runs as run_signs
 from assay.detectors import scores
 from assay.detectors.baselines import Baselines, Code, Flag, Subject
 from assay.detectors.source import NEAR, Library, Source, oddities, resemblances
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.schema import RunRecord
+from assay.records.selection import counts, results
 
 __all__ = ["Baselines", "Code", "Flag", "Library", "Source", "detect"]
 
 
 def detect(
     runs: Sequence[RunRecord],
-    studies: Sequence[StudyRecord],
     source: Source,
     card: TaskCard,
     baseline: Sequence[RunRecord] | Baselines,
@@ -38,26 +38,27 @@ def detect(
     """All flags of one method's result on one task.
 
     Args:
-        runs: the method's runs on this task, all of one version of both.
-        studies: its studies; the runs that they name as repetitions are its result.
+        runs: those of one cell (one version of the task and of the method); the selected run of
+            each repetition is its result. Runs made by hand are ignored.
         source: the files of the submission by name; empty if they are not available.
         card: of the task.
-        baseline: runs of other methods on this task; those of another version of the task, or of
-            the method itself, are ignored. Pass Baselines when many methods are examined.
+        baseline: runs of other methods on this task, whose selected runs are compared with; those
+            of another version of the task, or of the method itself, are ignored. Pass Baselines
+            when many methods are examined.
         others: source of every other submission by slug, to look for copies. Pass a Library when
             many methods are examined.
     """
     library = others if isinstance(others, Library) else Library(others or {})
     flags = [*_source_flags(tuple(sorted(source.items())), library)]
-    completed = sorted((run for run in runs if run.result), key=lambda run: run.id)
+    own = sorted((run for run in runs if counts(run.spec)), key=lambda run: run.id)
+    completed = [run for run in own if run.result]
     if completed:
         task, method = completed[0].spec.task, completed[0].spec.method.slug
         known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
-        named = {i for study in studies for i in study.repetition_ids}
         subject = Subject(
             card=card,
             runs=completed,
-            named=frozenset(named),
+            result=[run for run in results(own, card.metric) if run.result],
             source=source,
             baseline=known.beside(task, method, card),
         )

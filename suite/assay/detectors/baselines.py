@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import mul
 from statistics import fmean, median
 from typing import Literal, NamedTuple
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.cards import TaskCard
 from assay.detectors.source import Source
 from assay.records.schema import RunRecord, TaskRef
+from assay.records.selection import Cell, cell_of, results
 
 Code = Literal[
     "first_loss",
@@ -31,7 +32,7 @@ Code = Literal[
 ]
 
 MIN_CURVES, MIN_BASELINES = 4, 2
-"""Fewest repetitions of one point, and fewest methods, from which a spread is estimated."""
+"""Fewest repetitions of a cell, and fewest methods, from which a spread is estimated."""
 
 
 class Flag(BaseModel):
@@ -50,7 +51,7 @@ CurveKey = tuple[int, int]
 
 
 class CellGroup(tuple[RunRecord, ...]):
-    """Repetitions of one method at one point of its hyperparameters."""
+    """The selected runs of one cell that completed, one a repetition."""
 
     @cached_property
     def curves(self) -> Mapping[CurveKey, Sequence[float]]:
@@ -131,12 +132,16 @@ class Moved:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Completed runs of the baselines on the task of one Subject, whose own are left out."""
+    """Selected runs of the baselines on the task of one Subject, whose own are left out."""
 
-    runs: Sequence[RunRecord]
     groups: Sequence[CellGroup]
-    """Repetitions by method and hyperparameters."""
+    """By cell."""
     card: TaskCard
+
+    @property
+    def runs(self) -> Iterator[RunRecord]:
+        """The runs of all groups."""
+        return chain.from_iterable(self.groups)
 
     @cached_property
     def full(self) -> list[CellGroup]:
@@ -208,23 +213,20 @@ class Baseline:
 
 
 class Baselines:
-    """Completed runs of baselines, grouped once for all methods that are compared with them."""
+    """Runs of baselines, grouped once for all methods that are compared with them."""
 
-    def __init__(self, runs: Sequence[RunRecord]) -> None:
+    def __init__(self, runs: Iterable[RunRecord]) -> None:
         self._runs: dict[TaskRef, list[RunRecord]] = {}
         for run in runs:
-            if run.result:
-                self._runs.setdefault(run.spec.task, []).append(run)
-        self._groups = {task: by_point(runs) for task, runs in self._runs.items()}
+            self._runs.setdefault(run.spec.task, []).append(run)
+        self._groups: dict[TaskRef, list[CellGroup]] = {}
 
     def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
-        """The runs of other methods than `method` on this version of the task."""
-        runs, groups = self._runs.get(task, ()), self._groups.get(task, ())
-        return Baseline(
-            runs=[run for run in runs if run.spec.method.slug != method],
-            groups=[group for group in groups if group[0].spec.method.slug != method],
-            card=card,
-        )
+        """The results of other methods than `method` on this version of the task."""
+        if task not in self._groups:
+            self._groups[task] = by_cell(results(self._runs.get(task, ()), card.metric))
+        groups = self._groups[task]
+        return Baseline([g for g in groups if g[0].spec.method.slug != method], card)
 
 
 @dataclass(frozen=True)
@@ -234,15 +236,15 @@ class Subject:
     card: TaskCard
     runs: Sequence[RunRecord]
     """Its completed runs."""
-    named: frozenset[str]
-    """Ids of the runs that its studies name as repetitions."""
+    result: Sequence[RunRecord]
+    """Of these the selected run of each repetition."""
     source: Source
     baseline: Baseline
 
     @cached_property
     def groups(self) -> list[CellGroup]:
-        """Repetitions by hyperparameters: those that studies name, or all if there is no study."""
-        return by_point([run for run in self.runs if not self.named or run.id in self.named])
+        """The result by cell: one group, unless runs of several machines or epochs were given."""
+        return by_cell(self.result)
 
     @property
     def sign(self) -> float:
@@ -255,16 +257,12 @@ def sign_of(card: TaskCard) -> float:
     return 1.0 if card.metric.direction == "maximize" else -1.0
 
 
-def by_point(runs: Sequence[RunRecord]) -> list[CellGroup]:
-    """Repetitions by method and hyperparameters."""
-    found: dict[tuple[object, ...], list[RunRecord]] = {}
-    for run in runs:
-        spec = run.spec
-        if spec.purpose == "repetition":
-            values = sorted(spec.hyperparameters.items())
-            # With their types: 1, 1.0 and True are equal, but different hyperparameters.
-            point = spec.method.slug, *values, *[type(value) for _, value in values]
-            found.setdefault(point, []).append(run)
+def by_cell(selected: Iterable[RunRecord]) -> list[CellGroup]:
+    """The completed ones of selected runs, by cell."""
+    found: dict[Cell, list[RunRecord]] = {}
+    for run in selected:
+        if run.result:
+            found.setdefault(cell_of(run.spec), []).append(run)
     return [CellGroup(same) for same in found.values()]
 
 

@@ -35,6 +35,9 @@ _CHANGES_FIRST_LOSS = frozenset(
     {"compute_loss", "transform_batch", "sampler", "transform_model", "training_step"}
 )
 
+Seeds = tuple[str | None, int]
+"""Epoch and repetition: equal for runs with the same seeds, of one task."""
+
 
 def first_loss(subject: Subject) -> Iterator[Flag]:
     """First losses that differ from the scorer's own, unless the method changes the first batch."""
@@ -43,7 +46,7 @@ def first_loss(subject: Subject) -> Iterator[Flag]:
     off: list[RunRecord] = []
     silent: list[RunRecord] = []
     worst = (0.0, 0.0, 0.0)
-    for run in subject.runs:
+    for run in subject.result:
         if run.checks is None:
             continue
         expected, claimed = run.checks.reference_first_losses, run.checks.first_losses
@@ -63,14 +66,14 @@ def first_loss(subject: Subject) -> Iterator[Flag]:
     if off:
         yield Flag(
             code="first_loss",
-            message=f"{len(off)} of {len(subject.runs)} runs began with a loss that the issued "
+            message=f"{len(off)} of {len(subject.result)} runs began with a loss that the issued "
             f"weights and batch do not have: {worst[1]:.4g} instead of {worst[2]:.4g}",
             runs=ids(off),
         )
     if silent:
         yield Flag(
             code="first_loss",
-            message=f"{len(silent)} of {len(subject.runs)} runs reported no first loss",
+            message=f"{len(silent)} of {len(subject.result)} runs reported no first loss",
             runs=ids(silent),
         )
 
@@ -79,18 +82,18 @@ def repeated_result(subject: Subject) -> Iterator[Flag]:
     """Runs with different seeds that end in the same weights or the same curve."""
     if subject.card.deterministic:
         return
-    hashes: dict[str, dict[tuple[str, int], RunRecord]] = {}
-    curves: dict[bytes, dict[tuple[str, int], RunRecord]] = {}
+    hashes: dict[str, dict[Seeds, RunRecord]] = {}
+    curves: dict[bytes, dict[Seeds, RunRecord]] = {}
     # A nearly constant curve proves nothing: a collapsed network predicts one class, whose share is
     # the same in every split. Nor do the weights of a function that was solved.
-    for run in _sharing(_end, subject.runs):
+    for run in _sharing(_end, subject.result):
         points = [(point.val, point.test) for point in run.curve]
         if len(set(points)) >= 3:
             curve = array("d", chain.from_iterable(points)).tobytes()
-            curves.setdefault(curve, {}).setdefault(_problem(run), run)
-    for run in _sharing(lambda run: run.weights_sha256, subject.runs):
+            curves.setdefault(curve, {}).setdefault(_seeds(run), run)
+    for run in _sharing(lambda run: run.weights_sha256, subject.result):
         if run.weights_sha256 and not (subject.card.family == "functions" and _solved(run)):
-            hashes.setdefault(run.weights_sha256, {}).setdefault(_problem(run), run)
+            hashes.setdefault(run.weights_sha256, {}).setdefault(_seeds(run), run)
     for what, found in (("weights", hashes), ("curve", curves)):
         for same in found.values():
             if len(same) > 1:
@@ -103,11 +106,11 @@ def repeated_result(subject: Subject) -> Iterator[Flag]:
 
 def _sharing(part: Callable[[RunRecord], object], runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs whose `part` equals that of a run with other seeds."""
-    problems: dict[object, tuple[str, int]] = {}
+    known: dict[object, Seeds] = {}
     shared = set()
     for run in runs:
-        own, problem = part(run), _problem(run)
-        if problems.setdefault(own, problem) != problem:
+        own, seeds = part(run), _seeds(run)
+        if known.setdefault(own, seeds) != seeds:
             shared.add(own)
     return [run for run in runs if part(run) in shared] if shared else []
 
@@ -117,9 +120,8 @@ def _end(run: RunRecord) -> tuple[float, float] | None:
     return (run.curve[-1].val, run.curve[-1].test) if run.curve else None
 
 
-def _problem(run: RunRecord) -> tuple[str, int]:
-    """Equal for runs with the same seeds, of one task."""
-    return run.spec.purpose, run.spec.repetition
+def _seeds(run: RunRecord) -> Seeds:
+    return run.spec.epoch, run.spec.repetition
 
 
 def _solved(run: RunRecord) -> bool:
@@ -156,7 +158,8 @@ def cost(subject: Subject) -> Iterator[Flag]:
 
 def _cost_ratio(subject: Subject) -> Iterator[Flag]:
     """CPU seconds per pass far from the reference method's on the same kind of machine."""
-    own, (theirs, n) = cpu_per_pass(subject.runs), subject.baseline.cost(subject.runs[0])
+    own = cpu_per_pass(subject.result)
+    theirs, n = subject.baseline.cost(subject.runs[0])
     if not own or not n:
         return
     ratio = median(own) / theirs
@@ -167,7 +170,7 @@ def _cost_ratio(subject: Subject) -> Iterator[Flag]:
             message=f"{median(own) * 1e3:.3g} ms of CPU per pass (n={len(own)}), the reference "
             f"{theirs * 1e3:.3g} (n={n}): ratio {ratio:.2f}, expected "
             f"{low:g} to {high:g}",
-            runs=ids(subject.runs),
+            runs=ids(subject.result),
         )
 
 
@@ -175,7 +178,7 @@ def weight_distance(subject: Subject) -> Iterator[Flag]:
     """Weights that moved much further, or much less, than those of the baselines."""
     known, chance, sign = subject.baseline.moved, subject.card.metric.chance, subject.sign
     far, still = [], []
-    for run in subject.runs:
+    for run in subject.result:
         distance = distance_of(run)
         if distance is None:
             continue

@@ -1,10 +1,10 @@
 """The supervisor: plans runs, has workers train and the scorer score, and records what comes out.
 
 planning       what the user asked for: methods, tasks, devices
-cells          one method on one task: its points, runs and study record
-points         hyperparameter points, drawn by Optuna
+cells          one method on one task: its search space and all its runs
+points         hyperparameter points; repetitions as Optuna studies
 descriptions   search spaces, as workers and the scorer give them
-pipeline       cells to records: tune, select, repeat, resume
+pipeline       cells to records: what is missing, in which order, and what to do if it fails
 pool           the scorer and the workers: started, lent, replaced, closed
 runs           one run, from its spec to its record
 clients        the supervisor's side of the scorer and of a worker

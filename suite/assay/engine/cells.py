@@ -1,16 +1,16 @@
-"""A cell: one method on one task, with its hyperparameter points, runs and study record."""
+"""A cell: one method on one task. All its runs are known in advance."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from assay.cards import TaskCard
 from assay.engine.descriptions import describe_method, reference_space
-from assay.engine.points import study_points
+from assay.engine.points import points
 from assay.engine.pool import Pool
-from assay.engine.runs import REFERENCE_PREFIX
+from assay.engine.runs import REFERENCE_PREFIX, Job
 from assay.errors import AssayError
 from assay.messages import Description
 from assay.plugins.registry import (
@@ -21,27 +21,48 @@ from assay.plugins.registry import (
     task_argument,
     task_ref,
 )
-from assay.records.schema import (
-    Compute,
-    MethodRef,
-    Purpose,
-    RunRecord,
-    RunSpec,
-    StudyRecord,
-    TaskRef,
-    Trial,
-    reproduce_command,
-    select,
-    study_id,
-)
+from assay.records.schema import Compute, MethodRef, RunSpec, TaskRef, reproduce_command
 from assay.records.store import Store
 from assay.ruleset import RULESET, Preset
 from assay.space import Space, Value
 
 
 @dataclass(frozen=True)
+class Extent:
+    """Which runs of a cell are wanted."""
+
+    repetitions: Sequence[int]
+    k: int
+    """Points of each repetition, where the search space has ranges."""
+
+
+def extent(
+    card: TaskCard,
+    preset: Preset = "full",
+    *,
+    n_repetitions: int | None = None,
+    control: bool = False,
+) -> Extent:
+    """The runs that the ruleset asks for on a task.
+
+    Args:
+        card: the task's.
+        preset: "quick" asks for a subset of "full".
+        n_repetitions: instead of the tier's; a deterministic task has one all the same.
+        control: the repetitions of the A/A control instead.
+    """
+    fixed = card.deterministic
+    k = RULESET.k(card.tier, preset, deterministic=fixed)
+    r = RULESET.r(card.tier, preset, deterministic=fixed)
+    if n_repetitions is not None and not fixed:
+        r = n_repetitions
+    first = RULESET.control_repetition if control else 0
+    return Extent(range(first, first + r), k)
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One method on one task, under one preset."""
+    """One method on one task, with its search space and the runs that are wanted."""
 
     task: TaskEntry
     method: MethodEntry
@@ -49,67 +70,47 @@ class Cell:
     method_ref: MethodRef
     space: Space
     compute: Compute
-    preset: Preset
+    extent: Extent
     epoch: str | None = None
-    """The epoch whose hidden seeds the repetitions have. Tuning keeps the public seeds: its runs
-    need not be done again, and what it selects cannot have been fitted to the hidden ones."""
+    """The epoch whose hidden seeds the repetitions have; their points are the public ones."""
 
-    @property
-    def r(self) -> int:
-        """Repetitions of the selected point."""
-        return RULESET.r(self.preset, deterministic=self.task.card.deterministic)
+    def points(self, repetition: int) -> list[dict[str, Value]]:
+        """The hyperparameter points of a repetition, defaults first."""
+        return points(self.space, repetition, self.extent.k)
 
-    @cached_property
-    def points(self) -> list[dict[str, Value]]:
-        """The hyperparameter points to try, defaults first."""
-        card = self.task.card
-        return study_points(self.space, card.family, card.tier, self.preset)
-
-    @cached_property
-    def study_id(self) -> str:
-        """Id of the cell's study record."""
-        return study_id(
-            self.task_ref,
-            self.method_ref,
-            self.compute,
-            RULESET.version,
-            self.points,
-            self.r,
-            self.epoch,
-        )
-
-    def spec(self, point: dict[str, Value], purpose: Purpose, repetition: int) -> RunSpec:
-        """One run of this cell."""
+    def spec(
+        self, repetition: int, point: int | None, hyperparameters: dict[str, Value]
+    ) -> RunSpec:
+        """One run of this cell; `point` is None where the hyperparameters were chosen by hand."""
         return RunSpec(
             ruleset=RULESET.version,
             task=self.task_ref,
             method=self.method_ref,
-            hyperparameters=point,
-            purpose=purpose,
             repetition=repetition,
+            point=point,
+            hyperparameters=hyperparameters,
             compute=self.compute,
-            epoch=self.epoch if purpose == "repetition" else None,
+            epoch=self.epoch,
         )
 
     @cached_property
-    def tuning(self) -> list[RunSpec]:
-        """The K tuning runs; all have the same split, so that their scores can be compared."""
-        return [self.spec(point, "tuning", 0) for point in self.points]
+    def specs(self) -> dict[str, RunSpec]:
+        """Every run, by id, by repetition and point."""
+        made = (
+            self.spec(repetition, number, point)
+            for repetition in self.extent.repetitions
+            for number, point in enumerate(self.points(repetition))
+        )
+        return {spec.id: spec for spec in made}
 
-    def repetitions(self, point: dict[str, Value]) -> list[RunSpec]:
-        """The R repetitions of one point."""
-        return [self.spec(point, "repetition", number) for number in range(self.r)]
+    def missing(self, store: Store) -> dict[str, RunSpec]:
+        """The runs that have no record, by id."""
+        recorded = store.run_ids(self.task_ref.slug, self.method_ref.slug)
+        return {run_id: spec for run_id, spec in self.specs.items() if run_id not in recorded}
 
-    @property
-    def n_runs(self) -> int:
-        """Most runs there can be; fewer if tuning selects the defaults."""
-        return len(self.points) + self.r + self.r_defaults
-
-    @property
-    def r_defaults(self) -> int:
-        """Repetitions of the defaults, besides those of the selected point."""
-        fixed = self.task.card.deterministic
-        return RULESET.r_defaults(self.preset, len(self.points), deterministic=fixed)
+    def job(self, spec: RunSpec) -> Job:
+        """What the pool needs to do a run."""
+        return Job(spec, self.task, self.method, self.space)
 
     def reproduce(self, spec: RunSpec) -> str:
         """The command that repeats one run and compares the weights, given where we are now."""
@@ -117,9 +118,38 @@ class Cell:
 
 
 def make_cells(
-    pairs: Sequence[tuple[TaskEntry, MethodEntry]], pool: Pool, preset: Preset
+    pairs: Sequence[tuple[TaskEntry, MethodEntry]],
+    pool: Pool,
+    preset: Preset = "full",
+    *,
+    n_repetitions: int | None = None,
+    control: bool = False,
 ) -> list[Cell]:
     """Cells with their search spaces, as workers describe the methods.
+
+    Args:
+        pairs: what to run.
+        pool: whose workers describe the methods.
+        preset: which runs; see `extent`.
+        n_repetitions: see `extent`.
+        control: give each pair a second cell, with the repetitions of the A/A control.
+
+    Raises:
+        AssayError: methods cannot be loaded; names all of them.
+    """
+    cells = []
+    spaces = _spaces(pairs, pool)
+    epoch = pool.epoch.name if pool.epoch else None
+    for (task, method), space in zip(pairs, spaces, strict=True):
+        refs = (task_ref(task), method_ref(method))
+        for second in (False, True)[: 1 + control]:
+            wanted = extent(task.card, preset, n_repetitions=n_repetitions, control=second)
+            cells.append(Cell(task, method, *refs, space, pool.compute, wanted, epoch))
+    return cells
+
+
+def _spaces(pairs: Sequence[tuple[TaskEntry, MethodEntry]], pool: Pool) -> Iterator[Space]:
+    """The search space of each pair: the method's own, and the reference optimizer's if it uses it.
 
     Raises:
         AssayError: methods cannot be loaded; names all of them.
@@ -136,7 +166,6 @@ def make_cells(
                 described[method.card.slug] = Description(hooks=[], spaces={})
     if problems:
         raise AssayError("\n".join(problems))
-    cells = []
     for task, method in pairs:
         description = described[method.card.slug]
         space = description.spaces[task.card.family]
@@ -144,57 +173,4 @@ def make_cells(
             if task.card.slug not in references:
                 references[task.card.slug] = reference_space(pool, task)
             space = space.merged(REFERENCE_PREFIX, references[task.card.slug])
-        refs = (task_ref(task), method_ref(method))
-        epoch = pool.epoch.name if pool.epoch else None
-        cells.append(Cell(task, method, *refs, space, pool.compute, preset, epoch))
-    return cells
-
-
-def study_record(cell: Cell, runs: Sequence[RunRecord]) -> StudyRecord:
-    """The study of a cell from the records of its tuning runs, in the order of its points."""
-    metric = cell.task.card.metric
-    trials = [
-        Trial(
-            number=number,
-            hyperparameters=cell.points[number],
-            run_id=run.id,
-            status=run.status,
-            val=run.result.val if run.result is not None else metric.chance,
-        )
-        for number, run in enumerate(runs)
-    ]
-    selected = select(trials, metric.direction)
-    return StudyRecord(
-        id=cell.study_id,
-        ruleset=RULESET.version,
-        preset=cell.preset,
-        task=cell.task_ref,
-        method=cell.method_ref,
-        family=cell.task.card.family,
-        tier=cell.task.card.tier,
-        compute=cell.compute,
-        space=cell.space,
-        trials=trials,
-        selected=selected,
-        selected_runs=[spec.id for spec in cell.repetitions(cell.points[selected])],
-        default_runs=(
-            [spec.id for spec in cell.repetitions(cell.points[0])] if cell.r_defaults else []
-        ),
-        epoch=cell.epoch,
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
-
-
-def missing_runs(cells: Sequence[Cell], store: Store) -> Iterator[tuple[Cell, int]]:
-    """For each cell, how many runs have no record yet (an upper bound before tuning is done)."""
-    for cell in cells:
-        slugs = (cell.task_ref.slug, cell.method_ref.slug)
-        have = sum(store.run_path(*slugs, spec.id).is_file() for spec in cell.tuning)
-        missing = len(cell.tuning) - have
-        study = store.study(*slugs, cell.study_id)
-        if study is None:
-            yield cell, missing + cell.n_runs - len(cell.tuning)
-        else:
-            ids = set(study.repetition_ids)
-            done = sum(store.run_path(*slugs, run_id).is_file() for run_id in ids)
-            yield cell, missing + len(ids) - done
+        yield space

@@ -41,7 +41,7 @@ from assay.messages import (
     ScorerRequest,
     WorkerRequest,
 )
-from assay.plugins.files import code_files, read_file
+from assay.plugins.files import CARD, code_files, read_file
 from assay.plugins.registry import worker_files
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox import launch
@@ -277,8 +277,8 @@ class WorkerClient(ChildProcess):
         paths: dict[str, Any] = {}
         if not isinstance(request, ProbeTask):
             own, modules = worker_files(request.method, request.entry_point)
-            _copy(own, inbox / "method", bare)
-            _copy(modules, inbox / "packages", bare)
+            _copy(own, inbox / "method", _for_worker)
+            _copy(modules, inbox / "packages", _for_worker)
             paths["method"] = inside / "method" / request.method.name
             paths["packages"] = inside / "packages"
             for place, path in modules.items():
@@ -314,10 +314,26 @@ class WorkerClient(ChildProcess):
                 (results / name).rename(folder / name)
 
 
+def _for_worker(name: str, data: bytes) -> bytes:
+    """What a worker gets of a method's file: nothing that the method's hash does not cover.
+
+    Of the card nothing: that it is there makes the folder a package.
+    """
+    if name == CARD:
+        return b""
+    return bare(data) if name.endswith(".py") else data
+
+
+def _as_it_is(name: str, data: bytes) -> bytes:
+    return data
+
+
 def _copy(
-    files: Mapping[str, Path], folder: Path, of_python: Callable[[bytes], bytes] = bytes
+    files: Mapping[str, Path],
+    folder: Path,
+    change: Callable[[str, bytes], bytes] = _as_it_is,
 ) -> None:
-    """Copy files to their places in a new folder, Python files through `of_python`.
+    """Copy files to their places in a new folder, their content through `change(name, data)`.
 
     Raises:
         PluginError: a file is too large, or a data file is missing.
@@ -328,7 +344,7 @@ def _copy(
             continue  # whoever loads it reports that
         data, target = read_file(path), folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(of_python(data) if path.suffix == ".py" else data)
+        target.write_bytes(change(path.name, data))
         target.chmod(READABLE)
 
 

@@ -3,8 +3,7 @@
 The records are what counts. Mirroring runs in a thread of its own, adds what an interrupted command
 left out, and only warns when it fails.
 
-In MLflow: one experiment per task; one parent run per tuned method, which gets the repetitions'
-mean score and the pictures of its cell when the command ends; one nested run per record, with its
+In MLflow: one experiment per task; one parent run per method; one nested run per record, with its
 hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). Which MLflow run
 belongs to a record is kept in the results folder (Store.mlflow_runs).
 """
@@ -12,11 +11,9 @@ belongs to a record is kept in the results folder (Store.mlflow_runs).
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
 import queue
-import statistics
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from assay.cards import Direction
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-Draw = Callable[[StudyRecord], Mapping[str, str]]
+Draw = Callable[[RunRecord], Mapping[str, str]]
 """The pictures of a study's cell: SVG by file name."""
 PARENT_TAG = "mlflow.parentRunId"
 _IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
@@ -47,7 +44,7 @@ class Mirror:
     ) -> None:
         own_uri, self._optuna_url = default_uris(store.root)
         self._uri, self._store, self._draw = mlflow_uri or own_uri, store, draw
-        self._queue: queue.SimpleQueue[tuple[RunRecord | StudyRecord, Direction] | None]
+        self._queue: queue.SimpleQueue[tuple[RunRecord, Direction] | None]
         self._queue = queue.SimpleQueue()
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -55,11 +52,10 @@ class Mirror:
         self._unfinished: dict[str, str] = {}
         self._parents: dict[tuple[str, str], str] = {}
         self._experiments: dict[str, str] = {}
-        self._studies: dict[tuple[str, str], StudyRecord] = {}
-        self._tests: dict[str, float] = {}
+        self._repetitions: dict[tuple[str, str, int], tuple[Direction, list[RunRecord]]] = {}
         self._thread.start()
 
-    def put(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
+    def put(self, record: RunRecord, direction: Direction) -> None:
         """Queue a record; returns at once."""
         self._queue.put((record, direction))
 
@@ -100,16 +96,11 @@ class Mirror:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             self._client = mlflow.MlflowClient(tracking_uri=self._uri)
 
-    def _mirror(self, record: RunRecord | StudyRecord, direction: Direction) -> None:
-        if isinstance(record, StudyRecord):
-            from assay.engine.points import keep_study
-
-            keep_study(record, direction, self._optuna_url)
-            self._studies[(record.task.slug, record.method.code_hash)] = record
-            return
-        if record.result is not None:
-            self._tests[record.id] = record.result.test
+    def _mirror(self, record: RunRecord, direction: Direction) -> None:
         task = record.spec.task.slug
+        key = (task, record.spec.method.code_hash, record.spec.repetition)
+        slim = record.model_copy(update={"curve": []})
+        self._repetitions.setdefault(key, (direction, []))[1].append(slim)
         known = self._runs_of(task)
         if record.id not in known:
             known[record.id] = self._log(record, self._experiments[task])
@@ -175,30 +166,11 @@ class Mirror:
         return self._parents[key]
 
     def _summarise(self) -> None:
-        """Selected point, its validation score and the repetitions' mean, on the parent runs."""
-        from mlflow.entities import Metric, RunTag
+        """Keep each repetition as an Optuna study."""
+        from assay.engine.points import keep_repetition
 
-        for key, study in self._studies.items():
-            parent, chosen = self._parents.get(key), study.trials[study.selected]
-            tests = [self._tests[run_id] for run_id in study.selected_runs if run_id in self._tests]
-            if parent is None:
-                continue
-            now = _milliseconds(study)
-            values = {"val.selected": chosen.val, "test.n": float(len(tests))}
-            if tests:
-                values["test.mean"] = statistics.mean(tests)
-            if len(tests) > 1:
-                values["test.sd"] = statistics.stdev(tests)
-            # Of two values at one time and step MLflow shows the larger, not the later one.
-            metrics = [Metric(name, value, now, len(tests)) for name, value in values.items()]
-            hyperparameters = json.dumps(chosen.hyperparameters)
-            tags = [
-                RunTag("assay.study_id", study.id),
-                RunTag("assay.selected", hyperparameters),
-            ]
-            self._client.log_batch(parent, metrics, [], tags)
-            for name, text in (self._draw(study) if self._draw else {}).items():
-                self._client.log_text(parent, text, f"pictures/{name}")
+        for direction, runs in self._repetitions.values():
+            keep_repetition(runs, direction, self._optuna_url)
 
     def _keep_index(self) -> None:
         """Which MLflow run each record became."""
@@ -211,7 +183,7 @@ class Mirror:
 
         spec, end = record.spec, _milliseconds(record)
         begin = end - round(1000 * record.usage.wall_seconds)
-        name = f"{spec.method.slug} {spec.purpose} {spec.repetition}"
+        name = f"{spec.method.slug} repetition {spec.repetition} point {spec.point}"
         tags = {PARENT_TAG: self._parent(record, experiment), **_tags(record)}
         run_id = self._unfinished.pop(record.id, "")
         if not run_id:
@@ -246,7 +218,7 @@ def _tags(record: RunRecord) -> dict[str, str]:
         "assay.record_id": record.id,
         "assay.status": record.status,
         "assay.message": record.message[:500],
-        "assay.purpose": record.spec.purpose,
+        "assay.point": str(record.spec.point),
         "assay.repetition": str(record.spec.repetition),
         "assay.task": record.spec.task.slug,
         "assay.task_hash": record.spec.task.code_hash,
@@ -263,7 +235,7 @@ def _tags(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _milliseconds(record: RunRecord | StudyRecord) -> int:
+def _milliseconds(record: RunRecord) -> int:
     return round(datetime.datetime.fromisoformat(record.created_at).timestamp() * 1000)
 
 

@@ -1,26 +1,31 @@
-"""From a selection of methods and tasks to records: plan, tune, repeat, resume.
+"""From cells to records: which runs are missing, in which order they are done, and what to do if
+they fail.
 
-A cell is one (task, method). Its defaults are tried first; if that run fails, so would the others,
-and the cell stops. Then come the other tuning runs. When all are recorded, the best point on
-validation is selected, the study is recorded, and the paired repetitions follow. A run that has a
-record is not run again, so the same command continues one that was killed.
+The defaults of a cell (point 0) go first, in repetition 0. If that run fails, the defaults of the
+next repetitions are tried; if they fail in the first TRIED repetitions, the cell stops, for its
+other points would most likely end alike. Else all other runs follow, in an order that gives whole
+repetitions early. A run that has a record is not run again, so the same command continues one that
+was killed.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from assay.engine.cells import Cell, study_record
+from assay.engine.cells import Cell
 from assay.engine.mirror import Mirror
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import AssayError, RunHung, StorageError, WorkerError
-from assay.records.schema import RunRecord, RunSpec, Status, StudyRecord
+from assay.records.schema import RunRecord, RunSpec, Status
+from assay.records.selection import selected
 from assay.records.store import Store
 
+TRIED = 3
+"""Repetitions in which the defaults may fail before a cell stops."""
 MAX_WORKER_ERRORS = 5
 MAX_SHOWN = 300
 """Characters of a run's message in a line on the terminal."""
@@ -31,20 +36,19 @@ class CellProgress:
     """What is known of a cell: its runs of this command and those recorded before."""
 
     cell: Cell
-    order: tuple[int, int]
-    """Its place among the cells: number of the task, then its own."""
-    statuses: dict[str, Status] = field(default_factory=dict)
-    """By the run's id."""
-    tests: dict[str, float] = field(default_factory=dict)
-    """Test scores of the completed repetitions, by the run's id."""
-    selected: list[str] = field(default_factory=list)
-    """Ids of the repetitions of the selected point; empty until tuning is done."""
+    place: tuple[int, int]
+    """Number of its task, and its own among all cells."""
+    statuses: Counter[Status] = field(default_factory=Counter)
+    n_points: Counter[int] = field(default_factory=Counter)
+    """How many points are recorded, by repetition."""
+    selected: dict[int, RunRecord] = field(default_factory=dict)
+    """The best run so far on validation, by repetition; without its curve."""
+    defaults: dict[int, RunRecord] = field(default_factory=dict)
+    """The run at the defaults, by repetition; without its curve."""
+    waiting: dict[str, RunSpec] = field(default_factory=dict)
+    """The runs that are neither recorded nor queued, by id."""
     stopped: bool = False
     """Whether the rest is not run because the defaults failed."""
-    trials: dict[str, RunRecord] = field(default_factory=dict)
-    """The tuning runs that are recorded, by id; cleared once a point is selected."""
-    waiting: dict[str, RunSpec] = field(default_factory=dict)
-    """The tuning runs that are not, by id, in the order of the points."""
 
     @property
     def task(self) -> str:
@@ -59,7 +63,17 @@ class CellProgress:
     @property
     def always_failed(self) -> bool:
         """Whether every run that was tried failed."""
-        return bool(self.statuses) and set(self.statuses.values()) == {"failed"}
+        return self.statuses.total() == self.statuses["failed"] > 0
+
+    def count(self, record: RunRecord) -> None:
+        """Note how a run ended."""
+        self.statuses[record.status] += 1
+        repetition, slim = record.spec.repetition, record.model_copy(update={"curve": []})
+        self.n_points[repetition] += 1
+        best = self.selected.get(repetition, slim)
+        self.selected[repetition] = selected((best, slim), self.cell.task.card.metric)
+        if record.spec.point == 0:
+            self.defaults[repetition] = slim
 
 
 @dataclass
@@ -95,7 +109,7 @@ class Pipeline:
         self._given_up: set[str] = set()
 
     def run(self, cells: Sequence[Cell], progress: Progress | None = None) -> Progress:
-        """Tune and repeat whatever has no record yet.
+        """Run whatever has no record yet.
 
         Args:
             cells: what to run.
@@ -105,39 +119,14 @@ class Pipeline:
             StorageError: records cannot be written.
             WorkerError: our own processes keep dying.
         """
-        total = sum(cell.n_runs for cell in cells)
-        return self._work(cells, total, self._begin, progress or Progress())
-
-    def repeat(
-        self, cells: Sequence[Cell], numbers: Sequence[int], progress: Progress | None = None
-    ) -> Progress:
-        """Run these repetitions of the defaults alone: no tuning, no study. Raises as `run`."""
-
-        def begin(study: CellProgress) -> None:
-            cell = study.cell
-            for spec in (cell.spec(cell.points[0], "repetition", number) for number in numbers):
-                if self._existing(spec, study) is None:
-                    self._push(spec, study, phase=1)
-
-        return self._work(cells, len(cells) * len(numbers), begin, progress or Progress())
-
-    def _work(
-        self,
-        cells: Sequence[Cell],
-        total: int,
-        begin: Callable[[CellProgress], None],
-        progress: Progress,
-    ) -> Progress:
-        self.progress = progress
-        progress.total += total
-        self._directions = {c.task.card.slug: c.task.card.metric.direction for c in cells}
-        task_order = {cell.task.card.slug: n for n, cell in enumerate(cells)}
-        studies = [CellProgress(c, (task_order[c.task.card.slug], n)) for n, c in enumerate(cells)]
-        progress.cells += studies
+        self.progress = progress = progress or Progress()
+        tasks = {cell.task.card.slug: n for n, cell in enumerate(cells)}
+        own = [CellProgress(cell, (tasks[cell.task.card.slug], n)) for n, cell in enumerate(cells)]
+        progress.cells += own
         with ThreadPoolExecutor(self._pool.n_workers + 1) as threads:
             try:
-                for study in studies:
-                    begin(study)
+                for one in own:
+                    self._begin(one)
                 self._observe(progress)
                 while self._pending or self._flying:
                     self._launch(threads)
@@ -149,146 +138,117 @@ class Pipeline:
                 self._pool.abort()
                 raise
         progress.problems += [
-            f"{study.method} on {study.task}: every run failed"
-            for study in studies
-            if study.always_failed and not study.stopped
+            f"{one.method} on {one.task}: every run failed"
+            for one in own
+            if one.always_failed and not one.stopped
         ]
         return progress
 
-    def _begin(self, study: CellProgress) -> None:
-        """Queue the defaults; what follows depends on how they end."""
-        default, *_ = study.cell.tuning
-        for spec in study.cell.tuning:
-            record = self._existing(spec, study)
-            if record is not None:
-                study.trials[record.id] = record
-            else:
-                study.waiting[spec.id] = spec
-        if default.id in study.waiting:
-            self._push(default, study, phase=0)
-        else:
-            self._go_on(study)
+    def _begin(self, cell: CellProgress) -> None:
+        """Read what is recorded of a cell, and queue what is not."""
+        specs = cell.cell.specs
+        self.progress.total += len(specs)
+        cell.waiting = cell.cell.missing(self._store)
+        for run_id, spec in specs.items():
+            if run_id not in cell.waiting:
+                record = self._store.run(spec.task.slug, spec.method.slug, run_id)
+                assert record is not None
+                self.progress.reused += 1
+                self._count(record, cell)
+        self._go_on(cell)
 
-    def _go_on(self, study: CellProgress) -> None:
-        """Queue the other points, unless the defaults failed; select if there is none left."""
-        defaults = study.trials[study.cell.tuning[0].id]
-        if defaults.status == "failed":
-            self._stop(study, f"the defaults failed ({defaults.message[:MAX_SHOWN]})")
-        elif not study.waiting:
-            self._tuned(study)
+    def _go_on(self, cell: CellProgress) -> None:
+        """Queue all that is missing, or the next defaults to try while none has worked."""
+        tried = list(cell.cell.extent.repetitions)[:TRIED]
+        ended = [cell.defaults[number] for number in tried if number in cell.defaults]
+        failed = [record for record in ended if record.status == "failed"]
+        if len(failed) == len(tried):
+            self._stop(cell, f"the defaults failed ({failed[-1].message[:MAX_SHOWN]})")
+        elif len(failed) < len(ended):
+            for spec in list(cell.waiting.values()):
+                self._push(spec, cell)
         else:
-            for spec in study.waiting.values():
-                self._push(spec, study, phase=0)
+            following = next(
+                (spec for spec in cell.waiting.values() if _are_defaults(spec, tried)), None
+            )
+            if following is not None:
+                self._push(following, cell)
+            else:  # workers died: the next command tries them again
+                for spec in list(cell.waiting.values()):
+                    self._push(spec, cell)
 
-    def _stop(self, study: CellProgress, why: str) -> None:
+    def _stop(self, cell: CellProgress, why: str) -> None:
         """Leave the rest of a cell undone: its other points would end alike."""
-        study.stopped = True
-        self.progress.total -= study.cell.n_runs - len(study.trials)
+        cell.stopped = True
+        self.progress.total -= len(cell.waiting)
+        cell.waiting.clear()
         self.progress.problems.append(
-            f"{study.method} on {study.task}: {why}; no other point was tried"
+            f"{cell.method} on {cell.task}: {why}; no other point was tried"
         )
 
-    def _push(self, spec: RunSpec, study: CellProgress, phase: int) -> None:
-        """Queue a run: by task, then tuning before repetitions, then by repetition.
+    def _push(self, spec: RunSpec, cell: CellProgress) -> None:
+        """Queue a run: by task, then repetition, point and method.
 
         So the runs of a repetition follow each other and share its problem in memory.
         """
-        task_number, number = study.order
-        key = (task_number, phase, spec.repetition, number)
-        heapq.heappush(self._pending, (key, spec.id, spec, study))
+        del cell.waiting[spec.id]
+        task, number = cell.place
+        key = (task, spec.repetition, spec.point or 0, number)
+        heapq.heappush(self._pending, (key, spec.id, spec, cell))
 
-    def _existing(self, spec: RunSpec, study: CellProgress) -> RunRecord | None:
-        record = self._store.run(spec.task.slug, spec.method.slug, spec.id)
-        if record is not None:
-            self.progress.reused += 1
-            self._count(record, study)
-        return record
-
-    def _count(self, record: RunRecord, study: CellProgress) -> None:
+    def _count(self, record: RunRecord, cell: CellProgress) -> None:
         """Note how a run ended, and mirror it."""
-        progress, method = self.progress, study.method
+        progress, method = self.progress, cell.method
         progress.by_status[record.status] = progress.by_status.get(record.status, 0) + 1
-        study.statuses[record.id] = record.status
-        if record.result is not None and record.spec.purpose == "repetition":
-            study.tests[record.id] = record.result.test
+        cell.count(record)
         if record.status == "failed" and method not in progress.failures:
             said = record.message[:MAX_SHOWN]
-            progress.failures[method] = f"{method} failed on {study.task}: {said}"
-        self._mirrored(record, study.task)
-
-    def _mirrored(self, record: RunRecord | StudyRecord, task: str) -> None:
+            progress.failures[method] = f"{method} failed on {cell.task}: {said}"
         if self._mirror is not None:
-            self._mirror.put(record, self._directions[task])
-
-    def _tuned(self, study: CellProgress) -> None:
-        """Select a point once all trials are done, record the study, queue the repetitions."""
-        cell = study.cell
-        record = self._store.study(cell.task_ref.slug, cell.method_ref.slug, cell.study_id)
-        if record is None:
-            record = study_record(cell, [study.trials[spec.id] for spec in cell.tuning])
-            self._store.write(record)
-        study.trials.clear()
-        self._mirrored(record, cell.task_ref.slug)
-        study.selected = record.selected_runs
-        chosen = cell.repetitions(record.trials[record.selected].hyperparameters)
-        defaults = cell.repetitions(cell.points[0]) if cell.r_defaults else []
-        specs = {spec.id: spec for spec in (*chosen, *defaults)}
-        self.progress.total -= len(chosen) + len(defaults) - len(specs)
-        for spec in specs.values():
-            if self._existing(spec, study) is None:
-                self._push(spec, study, phase=1)
+            self._mirror.put(record, cell.cell.task.card.metric.direction)
 
     def _launch(self, threads: ThreadPoolExecutor) -> None:
         while self._pending and len(self._flying) <= self._pool.n_workers:
-            _, _, spec, study = heapq.heappop(self._pending)
-            if study.task in self._given_up:
+            _, _, spec, cell = heapq.heappop(self._pending)
+            if cell.task in self._given_up:
                 continue
-            job = Job(spec, study.cell.task, study.cell.method)
-            future = threads.submit(self._pool.run, job, study.cell.reproduce(spec))
-            self._flying[future] = (spec, study)
+            future = threads.submit(self._pool.run, cell.cell.job(spec), cell.cell.reproduce(spec))
+            self._flying[future] = (spec, cell)
 
     def _collect(self) -> None:
         finished, _ = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED)
         for future in finished:
-            spec, study = self._flying.pop(future)
+            _, cell = self._flying.pop(future)
             try:
                 record = future.result()
             except StorageError:
                 raise
             except RunHung as error:
-                self._hung(spec, study, error)
+                self._hung(cell, error)
             except WorkerError as error:
                 self._worker_error(error)
-                if _are_defaults(spec, study):
-                    for other in list(study.waiting.values())[1:]:
-                        self._push(other, study, phase=0)
+                if cell.waiting:
+                    self._go_on(cell)
             except AssayError as error:
-                self._give_up(study.task, str(error))
+                self._give_up(cell.task, str(error))
             else:
-                self._ended(spec, study, record)
+                self._ended(cell, record)
 
-    def _ended(self, spec: RunSpec, study: CellProgress, record: RunRecord) -> None:
-        """Record a run, and queue what it was waited for."""
+    def _ended(self, cell: CellProgress, record: RunRecord) -> None:
+        """Record a run, and queue what waited for it."""
         self._worker_errors = 0
         self._store.write(record)
         self.progress.done += 1
         self.progress.latest = record
-        self._count(record, study)
-        if _are_defaults(spec, study):
-            study.trials[spec.id] = record
-            del study.waiting[spec.id]
-            self._go_on(study)
-        elif spec.id in study.waiting:
-            study.trials[spec.id] = record
-            del study.waiting[spec.id]
-            if not study.waiting:
-                self._tuned(study)
+        self._count(record, cell)
+        if cell.waiting:
+            self._go_on(cell)
         self._observe(self.progress)
 
-    def _hung(self, spec: RunSpec, study: CellProgress, error: RunHung) -> None:
+    def _hung(self, cell: CellProgress, error: RunHung) -> None:
         """Note that a run got no record; the next command tries it again."""
-        if _are_defaults(spec, study):
-            self._stop(study, str(error).partition(": ")[2])
+        if cell.waiting:  # no defaults have worked, and the next would take as long
+            self._stop(cell, str(error).partition(": ")[2])
         else:
             self.progress.problems.append(str(error))
 
@@ -310,6 +270,5 @@ class Pipeline:
             self.progress.problems.append(f"{task}: {reason}")
 
 
-def _are_defaults(spec: RunSpec, study: CellProgress) -> bool:
-    """Whether this is the first run of the cell, which the other points wait for."""
-    return spec.id == study.cell.tuning[0].id and spec.id in study.waiting
+def _are_defaults(spec: RunSpec, repetitions: Sequence[int]) -> bool:
+    return spec.point == 0 and spec.repetition in repetitions

@@ -12,6 +12,7 @@ from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal
 from assay.records.schema import Compute
+from assay.ruleset import Preset
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
@@ -23,7 +24,9 @@ class RunRequest:
     methods: Sequence[str]
     tasks: Sequence[TaskEntry]
     results: Path
-    preset: str = "full"
+    preset: Preset = "full"
+    repetitions: int | None = None
+    """How many, instead of the tier's."""
     workers: int | None = None
     threads: int = 1
     accelerator: str = "auto"
@@ -33,8 +36,8 @@ class RunRequest:
     as_json: bool = False
     epoch: Epoch | None = None
     """Repetitions with this epoch's hidden seeds instead of the public ones."""
-    control: Sequence[int] = ()
-    """Repetitions of the A/A control to run instead: of each task's reference at its defaults;
+    control: bool = False
+    """Run each task's reference twice, the second time in the repetitions of the A/A control;
     `methods` is empty."""
 
 

@@ -1,121 +1,147 @@
-"""Tuning: hyperparameter points drawn in advance, and finished tunings kept as Optuna studies.
+"""Hyperparameter points, drawn in advance, and the runs of a repetition kept as an Optuna study.
 
-The points depend only on the search space and a derived seed, not on results. So runs may finish in
-any order, and the first k points of a longer study are those of a shorter one.
+The points of a repetition depend on the search space and the repetition's number alone, not on
+results. So runs may finish in any order, a larger number of points only appends, and methods with
+equal spaces try equal points.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-
-from assay.cards import Direction, Family
-from assay.identity import derive_seed
-from assay.records.schema import StudyRecord
-from assay.ruleset import RULESET, Preset, Tier
+from assay.cards import Direction
+from assay.identity import canonical_json, content_id, derive_seed
+from assay.records.schema import RunRecord
+from assay.ruleset import RULESET
 from assay.space import ChoiceRange, FloatRange, IntRange, Space, Value
 
-optuna.logging.set_verbosity(logging.ERROR)
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+DIGITS = 6
+"""Significant digits of a drawn number: machines whose logarithms differ in the last bit draw the
+same points, and so the same runs."""
+AnyRange = FloatRange | IntRange | ChoiceRange
 
 
-def study_points(
-    space: Space, family: Family, tier: Tier, preset: Preset
-) -> list[dict[str, Value]]:
-    """The points of a study under the ruleset, defaults first.
+def points(space: Space, repetition: int, k: int) -> list[dict[str, Value]]:
+    """The first `k` hyperparameter points of a repetition under the ruleset.
 
-    The seed is the family's, so methods with the same space try the same points and none wins by a
-    luckier draw.
+    The first is the space's defaults; the others are a scrambled Sobol' sequence. A space without
+    ranges has one point, whatever `k`.
     """
-    seed = derive_seed(RULESET.seed_root, "points", family)
-    return draw_points(space, RULESET.k(tier, preset), seed)
+    named = canonical_json(space.model_dump(mode="json"))
+    return [dict(point) for point in _points(named, repetition, k)]
+
+
+@lru_cache(maxsize=4096)
+def _points(named: str, repetition: int, k: int) -> list[dict[str, Value]]:
+    """The points of a space given as its canonical JSON, by which they are kept."""
+    seed = derive_seed(RULESET.seed_root, "points", named, repetition)
+    return draw_points(Space.model_validate_json(named), k, seed)
 
 
 def draw_points(space: Space, k: int, seed: int) -> list[dict[str, Value]]:
-    """K complete hyperparameter points: the defaults, then a scrambled Sobol' sequence.
+    """The defaults, then `k` - 1 points of the scrambled Sobol' sequence of a seed.
 
-    A space without ranges has one point. Choices are drawn as whole numbers, so that the sequence
-    covers them evenly too.
+    The sequence is that of optuna.samplers.QMCSampler, which makes its generator anew for every
+    point and so takes many times as long.
     """
-    points = [dict(space.defaults)]
-    if not space.ranges:
-        return points
-    ranges = dict(sorted(space.ranges.items()))
-    distributions = {name: _drawn(found) for name, found in ranges.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(
-            qmc_type="sobol", scramble=True, seed=seed % 2**32, warn_independent_sampling=False
-        )
-    study = optuna.create_study(sampler=sampler)
-    first = {name: _encoded(found, space.defaults[name]) for name, found in ranges.items()}
-    # The sampler takes the space from a finished trial; its value does not matter.
-    study.add_trial(optuna.create_trial(params=first, distributions=distributions, value=0.0))
-    for _ in range(k - 1):
-        drawn = study.ask(distributions).params
-        values = {name: _decoded(ranges[name], drawn[name]) for name in ranges}
-        points.append({**space.defaults, **values})
-    return points
+    found = [dict(space.defaults)]
+    ranges = {name: own for name, own in sorted(space.ranges.items()) if not _single(own)}
+    if k == 1 or not ranges:
+        return found
+    from scipy.stats.qmc import Sobol
+
+    power = math.ceil(math.log2(k - 1))  # a Sobol' sequence is drawn in powers of two
+    engine = Sobol(len(ranges), scramble=True, seed=seed % 2**32)
+    for row in engine.random_base2(power)[: k - 1].tolist():
+        values = {name: _value(own, u) for (name, own), u in zip(ranges.items(), row, strict=True)}
+        found.append({**space.defaults, **values})
+    return found
 
 
-def _drawn(found: FloatRange | IntRange | ChoiceRange) -> BaseDistribution:
+def _single(found: AnyRange) -> bool:
+    """Whether a range holds one value."""
     if isinstance(found, ChoiceRange):
-        return IntDistribution(0, len(found.options) - 1)
+        return len(found.options) == 1
+    return found.low == found.high
+
+
+def _value(found: AnyRange, share: float) -> Value:
+    """The value at a `share` in [0, 1) of a range, whose choices and whole numbers share it."""
+    if isinstance(found, ChoiceRange):
+        return found.options[int(share * len(found.options))]
+    half = 0.5 if isinstance(found, IntRange) else 0.0
+    low, high = found.low - half, found.high + half
+    if found.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    else:
+        value = low + share * (high - low)
+    if isinstance(found, IntRange):
+        return min(max(round(value), found.low), found.high)
+    return min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
+
+
+def keep_repetition(runs: Sequence[RunRecord], direction: Direction, url: str) -> None:
+    """Add the runs of a repetition to an Optuna storage, as trials of one study.
+
+    Values are validation scores, so the study's best trial is the repetition's selected point. A
+    run that did not complete is a failed trial. Runs that are there already stay as they are, and
+    runs at hyperparameters chosen by hand are left out.
+
+    Args:
+        runs: of one method, task and repetition.
+        direction: of the task's metric.
+        url: of the storage, as Optuna writes it.
+    """
+    import logging
+
+    import optuna
+
+    optuna.logging.set_verbosity(logging.ERROR)
+    drawn = sorted(
+        (run for run in runs if run.spec.point is not None), key=lambda run: run.spec.point or 0
+    )
+    if not drawn:
+        return
+    study = optuna.create_study(
+        storage=url, study_name=_study_name(drawn[0]), direction=direction, load_if_exists=True
+    )
+    kept = {trial.user_attrs["run_id"] for trial in study.get_trials(deepcopy=False)}
+    study.add_trials([_trial(run) for run in drawn if run.id not in kept])
+
+
+def _study_name(run: RunRecord) -> str:
+    """Task, method and repetition, and a hash of all that runs of a study have in common."""
+    spec = run.spec
+    common = spec.model_dump(mode="json", exclude={"point", "hyperparameters"})
+    return f"{spec.task.slug}/{spec.method.slug}/{spec.repetition}/{content_id(common)}"
+
+
+def _trial(run: RunRecord) -> FrozenTrial:
+    import optuna
+
+    distributions = {name: _distribution(found) for name, found in run.space.ranges.items()}
+    done = optuna.trial.TrialState.COMPLETE if run.result else optuna.trial.TrialState.FAIL
+    return optuna.create_trial(
+        params={name: run.spec.hyperparameters[name] for name in distributions},
+        distributions=distributions,
+        value=run.result.val if run.result else None,
+        state=done,
+        user_attrs={"run_id": run.id, "status": run.status, "point": run.spec.point},
+    )
+
+
+def _distribution(found: AnyRange) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(found, ChoiceRange):
+        return CategoricalDistribution(found.options)
     if isinstance(found, IntRange):
         return IntDistribution(found.low, found.high, log=found.log)
     return FloatDistribution(found.low, found.high, log=found.log)
-
-
-def _encoded(found: FloatRange | IntRange | ChoiceRange, value: Value) -> Any:
-    return found.options.index(value) if isinstance(found, ChoiceRange) else value
-
-
-def _decoded(found: FloatRange | IntRange | ChoiceRange, value: Any) -> Value:
-    decoded: Value = found.options[value] if isinstance(found, ChoiceRange) else value
-    return decoded
-
-
-def keep_study(record: StudyRecord, direction: Direction, url: str) -> None:
-    """Write a finished tuning to the Optuna storage `url`, unless it is there already."""
-    name = f"{record.task.slug}/{record.method.slug}/{record.id}"
-    study = optuna.create_study(
-        storage=url, study_name=name, direction=direction, load_if_exists=True
-    )
-    n_kept = len(study.get_trials(deepcopy=False))  # fewer than all if a command was killed
-    distributions = _kept_distributions(record.space)
-    states = {
-        "completed": optuna.trial.TrialState.COMPLETE,
-        "diverged": optuna.trial.TrialState.COMPLETE,  # with the chance level as its value
-    }
-    trials = []
-    for trial in record.trials:
-        state = states.get(trial.status, optuna.trial.TrialState.FAIL)
-        attributes: Mapping[str, Any] = {"run_id": trial.run_id, "status": trial.status}
-        trials.append(
-            optuna.create_trial(
-                params={name: trial.hyperparameters[name] for name in distributions},
-                distributions=distributions,
-                value=trial.val if state == optuna.trial.TrialState.COMPLETE else None,
-                state=state,
-                user_attrs=dict(attributes),
-            )
-        )
-    study.add_trials(trials[n_kept:])
-
-
-def _kept_distributions(space: Space) -> dict[str, BaseDistribution]:
-    return {
-        name: CategoricalDistribution(found.options)
-        if isinstance(found, ChoiceRange)
-        else _drawn(found)
-        for name, found in space.ranges.items()
-    }

@@ -44,7 +44,7 @@ from assay.records.schema import (
 )
 from assay.ruleset import RULESET
 from assay.sandbox import limits, mechanisms
-from assay.space import Value
+from assay.space import Space, Value
 from assay.untrusted.text import plain_text
 
 REFERENCE_PREFIX = "reference."
@@ -60,6 +60,8 @@ class Job:
     spec: RunSpec
     task: TaskEntry
     method: MethodEntry
+    space: Space
+    """The search space that the repetition's points were drawn from."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,6 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
     repetition: dict[str, Any] = {
         "task": job.task.folder,
-        "purpose": spec.purpose,
         "repetition": spec.repetition,
         "seed_root": seed_root,
     }
@@ -168,7 +169,7 @@ def split_values(spec: RunSpec) -> tuple[dict[str, Value], dict[str, Value]]:
 
 def worker_seeds(seed_root: str, spec: RunSpec, start: int) -> WorkerSeeds:
     """The seeds of one start: they depend on the task and the repetition, not on the method."""
-    name = (spec.purpose, spec.task.slug, spec.repetition, "worker", start)
+    name = (spec.task.slug, spec.repetition, "worker", start)
     order, augment, method = (
         derive_seed(seed_root, *name, part) for part in ("order", "augment", "method")
     )
@@ -186,8 +187,9 @@ def _seed_root(spec: RunSpec, epoch: Epoch | None) -> str:
 
 def _hung(spec: RunSpec, ended: Ended) -> RunHung:
     """Where a run hung, and that nothing was recorded: the machine may be at fault."""
+    point = "" if spec.point is None else f", point {spec.point}"
     return RunHung(
-        f"{spec.method.slug} on {spec.task.slug} ({spec.purpose}, repetition {spec.repetition}): "
+        f"{spec.method.slug} on {spec.task.slug} (repetition {spec.repetition}{point}): "
         f"stopped as it did not end: {ended.cpu_seconds:.3g} s of CPU time used in "
         f"{ended.wall_seconds:.3g} s; nothing was recorded, the next command tries it again"
     )
@@ -206,6 +208,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     return RunRecord(
         id=job.spec.id,
         spec=job.spec,
+        space=job.space,
         family=job.task.card.family,
         tier=job.task.card.tier,
         status=trained.status,

@@ -68,7 +68,7 @@ class _Scorer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tasks: dict[Path, Task] = {}
-        self._problems: OrderedDict[tuple[Path, str, int, str], _PreparedProblem] = OrderedDict()
+        self._problems: OrderedDict[tuple[Path, int, str], _PreparedProblem] = OrderedDict()
 
     def answer(self, request: ScorerRequest) -> BaseModel:
         """Do a request."""
@@ -149,7 +149,7 @@ class _Scorer:
         return kept.first_losses[key]
 
     def _problem(self, request: Prepare | Score) -> _PreparedProblem:
-        key = (request.task, request.purpose, request.repetition, request.seed_root)
+        key = (request.task, request.repetition, request.seed_root)
         if key not in self._problems:
             self._evict()
             self._problems[key] = self._make(request)
@@ -162,7 +162,7 @@ class _Scorer:
         from assay.untrusted.weights import write_tensors
 
         task = self.task(request.task)
-        seeds = Seeds(request.seed_root, request.purpose, task.card.slug, request.repetition)
+        seeds = Seeds(request.seed_root, task.card.slug, request.repetition)
         problem = task.prepare(seeds)
         folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{task.card.slug}-"))
         write_tensors(problem.train, folder / "train")

@@ -7,19 +7,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from assay.cards import Family, Slug
@@ -50,40 +40,6 @@ def _absent(value: object) -> bool:
 
 def _zero(value: object) -> bool:
     return value == 0
-
-
-@dataclass
-class Common:
-    """What the records of one bundle share: the pydantic context in which they are validated."""
-
-    environments: Sequence[Environment]
-    """Runs of the bundle name one of them by index."""
-    last: dict[str | None, tuple[Any, Any]] = field(default_factory=dict)
-    """By field name: the JSON of its last new value, and the object that was made of it."""
-
-
-def _held_once(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """Validate a part that most records of a bundle share, and reuse the object if it is equal."""
-    common: Common | None = info.context
-    if common is None:
-        return validate(value)
-    last = common.last.get(info.field_name)
-    if last is None or last[0] != value:
-        last = common.last[info.field_name] = value, validate(value)
-    return last[1]
-
-
-_HELD_ONCE = WrapValidator(_held_once)
-
-
-def _named(value: Any, info: ValidationInfo) -> Any:
-    """Replace the index by which a run of a bundle names its environment."""
-    common: Common | None = info.context
-    if common is None:
-        return value
-    if type(value) is not int or value not in range(len(common.environments)):
-        raise ValueError("expected the index of an environment")
-    return common.environments[value]
 
 
 class TaskRef(_Record):
@@ -118,8 +74,8 @@ class RunSpec(_Record):
 
     schema_version: Literal[2] = 2
     ruleset: int
-    task: Annotated[TaskRef, _HELD_ONCE]
-    method: Annotated[MethodRef, _HELD_ONCE]
+    task: TaskRef
+    method: MethodRef
     repetition: Annotated[int, Field(ge=0)]
     """Which experiment: its number seeds the split, weights, order, noise and points."""
     point: Annotated[int, Field(ge=0)] | None
@@ -127,7 +83,7 @@ class RunSpec(_Record):
     hand (`--set`), so that the run is on no board."""
     hyperparameters: dict[str, Value]
     """All values, defaults included; the reference optimizer's are prefixed `reference.`."""
-    compute: Annotated[Compute, _HELD_ONCE] = Compute()
+    compute: Compute = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
     """Whose hidden seeds the repetition has (assay.epochs); None: the public seeds."""
 
@@ -242,7 +198,7 @@ class RunRecord(_Record):
     schema_version: Literal[2] = 2
     id: Id
     spec: RunSpec
-    space: Annotated[Space, _HELD_ONCE]
+    space: Space
     """The search space that the repetition's points were drawn from."""
     family: Family
     tier: Tier
@@ -253,8 +209,8 @@ class RunRecord(_Record):
     """Present exactly when the status is "completed"."""
     curve: list[CurvePoint] = []
     usage: Usage = Usage()
-    environment: Annotated[Environment, BeforeValidator(_named)]
-    isolation: Annotated[Isolation, _HELD_ONCE]
+    environment: Environment
+    isolation: Isolation
     scorer_version: int
     weights_sha256: Hash | None = None
     """SHA-256 of the last snapshot's file, or of the digests of all starts' last snapshots."""

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from assay.records.schema import MethodRef, RunSpec, StudyRecord, TaskRef
+from typing import Protocol
+
+from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET, Ruleset
 
 
+class Made(Protocol):
+    """What a run spec says of the code and rules that the run was made with."""
+
+    @property
+    def task(self) -> TaskRef: ...
+    @property
+    def method(self) -> MethodRef: ...
+    @property
+    def ruleset(self) -> int: ...
+
+
 def stale(
-    record: RunSpec | StudyRecord,
+    spec: Made,
     task: TaskRef,
     method: MethodRef | None = None,
     ruleset: Ruleset = RULESET,
 ) -> str:
-    """Why a run or a study may not be compared with current ones; empty if it may.
+    """Why a run may not be compared with current ones; empty if it may.
 
     Args:
-        record: of a task and a method of any time.
+        spec: of a task and a method of any time.
         task: the task as it is now.
         method: the method as it is now; None: its code does not matter here.
         ruleset: the rules of now.
     """
-    if record.ruleset != ruleset.version:
-        return f"made under ruleset {record.ruleset}, now {ruleset.version}"
-    if record.task != task:
+    if spec.ruleset != ruleset.version:
+        return f"made under ruleset {spec.ruleset}, now {ruleset.version}"
+    if spec.task != task:
         return "the task has changed since"
-    if method is not None and record.method != method:
+    if method is not None and spec.method != method:
         return "the method has changed since"
     return ""

@@ -1,31 +1,32 @@
 """The results folder: write-once files that hold the records.
 
     <results>/runs/<task>/<method>/<run id>.json
-    <results>/studies/<task>/<method>/<study id>.json
     <results>/mlflow-runs.json    which MLflow run mirrors which record
 
-A record is written once, whole, under the id of its spec, and never edited.
+A record is written once, whole, under the id of its spec, and never edited. Records of ruleset 1
+may lie among them; they are passed over here (assay.records.former reads them).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from assay import atomic
-from assay.errors import RecordError, StorageError
+from assay.errors import FormerRecord, RecordError, StorageError
 from assay.records.parsing import parse_record
-from assay.records.schema import AnyRecord, RunRecord, StudyRecord
+from assay.records.schema import RunRecord
 
 MAX_RECORD_BYTES = 4_000_000
 MLFLOW_RUNS = "mlflow-runs.json"
 
 
 class Store:
-    """The results folder: write-once JSON files, one per run and per study."""
+    """The results folder: write-once JSON files, one a run."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -34,17 +35,11 @@ class Store:
         """The path of a run's record."""
         return self.root / "runs" / task / method / f"{run_id}.json"
 
-    def study_path(self, task: str, method: str, record_id: str) -> Path:
-        """The path of a study's record."""
-        return self.root / "studies" / task / method / f"{record_id}.json"
-
-    def path_of(self, record: RunRecord | StudyRecord) -> Path:
+    def path_of(self, record: RunRecord) -> Path:
         """The path where `record` belongs."""
-        if isinstance(record, RunRecord):
-            return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
-        return self.study_path(record.task.slug, record.method.slug, record.id)
+        return self.run_path(record.spec.task.slug, record.spec.method.slug, record.id)
 
-    def write(self, record: RunRecord | StudyRecord) -> bool:
+    def write(self, record: RunRecord) -> bool:
         """Write `record`; False if there is one with its id, which stays as it is.
 
         Raises:
@@ -82,13 +77,27 @@ class Store:
 
     def sweep(self) -> None:
         """Remove unfinished files of killed commands; call it while no other command writes."""
-        for folder in ("runs", "studies"):
-            for path in (self.root / folder).glob(f"*/*/{atomic.TEMPORARY}*"):
-                path.unlink(missing_ok=True)
+        for path in (self.root / "runs").glob(f"*/*/{atomic.TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+
+    def run_ids(self, task: str, method: str) -> set[str]:
+        """Ids of the recorded runs of a method on a task, from the names of their files."""
+        try:
+            names = os.listdir(self.root / "runs" / task / method)
+        except FileNotFoundError:
+            return set()
+        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
-        """The record of a run, or None."""
-        return self._read(self.run_path(task, method, run_id), RunRecord)
+        """The record of a run, or None.
+
+        Raises:
+            RecordError: its file cannot be read.
+        """
+        try:
+            return self._own(self.run_path(task, method, run_id))
+        except FileNotFoundError:
+            return None
 
     def find_run(self, run_id: str) -> RunRecord | None:
         """The record of a run of any task and method, or None.
@@ -99,38 +108,41 @@ class Store:
         wanted = f"{run_id}.json"
         found = (p for p in sorted((self.root / "runs").glob("*/*/*.json")) if p.name == wanted)
         path = next(found, None)
-        return None if path is None else self._own(path, RunRecord)
+        return None if path is None else self._own(path)
 
-    def study(self, task: str, method: str, record_id: str) -> StudyRecord | None:
-        """The record of a study, or None."""
-        return self._read(self.study_path(task, method, record_id), StudyRecord)
+    def runs(
+        self, problems: list[str] | None = None, task: str = "*", method: str = "*"
+    ) -> Iterator[RunRecord]:
+        """Every run record (of one task, of one method), in the order of paths.
 
-    def _read(self, path: Path, model: type[AnyRecord]) -> AnyRecord | None:
-        try:
-            return self._own(path, model)
-        except FileNotFoundError:
-            return None
+        Args:
+            problems: files that cannot be read are named here.
+            task: the task's slug; default: every task.
+            method: the method's slug; default: every method.
 
-    def _own(self, path: Path, model: type[AnyRecord]) -> AnyRecord:
+        Raises:
+            RecordError: a file cannot be read, and there is no list of `problems`.
+        """
+        for path in sorted((self.root / "runs").glob(f"{task}/{method}/*.json")):
+            try:
+                yield self._own(path)
+            except FormerRecord:
+                continue
+            except (RecordError, FileNotFoundError) as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+
+    def tasks(self) -> list[str]:
+        """Names of the folders that hold the runs of a task."""
+        return sorted(path.name for path in (self.root / "runs").glob("*/"))
+
+    def _own(self, path: Path) -> RunRecord:
         """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
-        record = read_record(path, model)
+        record = read_record(path)
         if self.path_of(record) != path:
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
         return record
-
-    def runs(self, problems: list[str] | None = None) -> Iterator[RunRecord]:
-        """Every run record, in the order of paths; unreadable ones are named in `problems`."""
-        return self._all("runs", RunRecord, problems)
-
-    def studies(
-        self, problems: list[str] | None = None, task: str | None = None
-    ) -> Iterator[StudyRecord]:
-        """Every study record (of one task), in the order of paths; unreadable ones are problems."""
-        return self._all("studies", StudyRecord, problems, task)
-
-    def tasks(self) -> list[str]:
-        """Names of the folders that hold the studies of a task."""
-        return sorted(path.name for path in (self.root / "studies").glob("*/"))
 
     def mlflow_runs(self) -> dict[str, str]:
         """MLflow's run ids by record id; empty if the file is missing or damaged, for the mirror
@@ -153,29 +165,25 @@ class Store:
         together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
         atomic.write(self.root / MLFLOW_RUNS, together.encode() + b"\n")
 
-    def _all(
-        self,
-        folder: str,
-        model: type[AnyRecord],
-        problems: list[str] | None,
-        task: str | None = None,
-    ) -> Iterator[AnyRecord]:
-        root = self.root / folder
-        found = root.glob("*/*/*.json") if task is None else (root / task).glob("*/*.json")
-        for path in sorted(found):
-            try:
-                yield self._own(path, model)
-            except (RecordError, FileNotFoundError) as error:
-                if problems is None:
-                    raise
-                problems.append(str(error))
 
-
-def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+def read_record(path: Path) -> RunRecord:
     """Read one record file.
 
     Raises:
         RecordError: see parse_record; also a file that is too large or not UTF-8.
+        FileNotFoundError: there is no such file.
+    """
+    record = parse_record(read_text(path), str(path))
+    if record.id != path.stem:
+        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
+    return record
+
+
+def read_text(path: Path) -> str:
+    """The text of a record's file.
+
+    Raises:
+        RecordError: it is no regular file, too large or not UTF-8.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -185,12 +193,8 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
         size = found.st_size
         if size > MAX_RECORD_BYTES:
             raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
-    record = parse_record(text, model, str(path))
-    if record.id != path.stem:
-        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
-    return record

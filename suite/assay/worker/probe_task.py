@@ -58,8 +58,8 @@ def probe_task(request: ProbeTask) -> TaskProbed:
     return TaskProbed()
 
 
-def _seeds(task: Task, repetition: int, purpose: str = "repetition") -> Seeds:
-    return Seeds(RULESET.seed_root, purpose, task.card.slug, repetition)
+def _seeds(task: Task, repetition: int) -> Seeds:
+    return Seeds(RULESET.seed_root, task.card.slug, repetition)
 
 
 def _flat(problem: Problem) -> dict[str, Tensor]:
@@ -73,13 +73,12 @@ def _check_prepare(findings: ResultLog, task: Task, problem: Problem) -> None:
     again = first_difference(_flat(problem), _flat(task.prepare(_seeds(task, 0))))
     if again is not None:
         problems.append(f"the same seeds give other tensors ({again}): draw from Seeds alone")
-    for repetition, purpose in ((1, "repetition"), (0, "tuning")):
-        other = task.prepare(_seeds(task, repetition, purpose))
-        differs = first_difference(_flat(problem), _flat(other)) is not None
-        if differs and task.card.deterministic:
-            problems.append(f"{purpose} {repetition} differs, but the card says deterministic")
-        if not differs and not task.card.deterministic:
-            problems.append(f"{purpose} {repetition} is the same as repetition 0: use its seeds")
+    other = task.prepare(_seeds(task, 1))
+    differs = first_difference(_flat(problem), _flat(other)) is not None
+    if differs and task.card.deterministic:
+        problems.append("repetition 1 differs, but the card says deterministic")
+    if not differs and not task.card.deterministic:
+        problems.append("repetition 1 is the same as repetition 0: use its seeds")
     problems += _shape_problems(task, problem)
     for text in problems:
         findings.add("prepare", "failed", text)

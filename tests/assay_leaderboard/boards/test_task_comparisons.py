@@ -1,114 +1,177 @@
-"""All pairs of one task: the same numbers as one comparison at a time."""
+"""One family of pairs: the same verdicts in table, matrix, ranks and comparison."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import table
-from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs, ranks
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, mirrored
 from assay_leaderboard.evidence.cells import cells
-from assay_leaderboard.statistics import paired_tests
-from statsmodels.stats.multitest import multipletests
+from assay_leaderboard.schema.values import Comparison
+from assay_leaderboard.statistics import pair_family, subset_means
 
-SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
+from tests.assay_leaderboard.making import K, R, Records, grid
 
 
-def comparisons(records: Any, task: str = "t") -> TaskComparisons:
-    card = records.cards[task]
-    found, _ = cells(card, records.evidence, records.catalogue, SMALL)
-    return TaskComparisons(card, found, "tuned", SMALL)
+def comparisons(records: Records, task: str = "t", budget: int | None = None) -> TaskComparisons:
+    found, _ = cells(records.cards[task], records.evidence, records.catalogue, RULESET)
+    return TaskComparisons(records.cards[task], found, RULESET, budget)
 
 
 @pytest.fixture
-def mixed(records: Any, scores: Callable[..., list[float]]) -> TaskComparisons:
-    """Methods of 12 and of 8 repetitions, two equal ones, one a step above another."""
-    records.task("t", metric={"direction": "minimize", "chance": 2.0})
+def made() -> Records:
+    """Methods of which some are far apart, some equal, and one has more repetitions."""
+    records = Records().task("t", metric={"direction": "minimize", "chance": 2.0})
     for i, name in enumerate(("sgd", "adam", "lion")):
-        records.add("t", name, scores(0.9 - 0.02 * i, i))
-    records.add("t", "copy", scores(0.9, 0))
-    records.add("t", "step", [score + 0.001 for score in scores(0.9, 0)])
-    records.add("t", "quick", scores(0.95, 5, n=8), preset="quick", k=4)
-    return comparisons(records)
+        records.cell("t", name, *grid(0.9 - 0.03 * i, i, gain=-0.1))
+    records.cell("t", "copy", *grid(0.9, 0, gain=-0.1))
+    records.cell("t", "longer", *grid(0.88, 5, r=R + 3, gain=-0.1))
+    val, test = grid(0.9, 0, gain=-0.1)
+    records.cell("t", "step", val, [[score + 0.0005 for score in row] for row in test])
+    records.cell("t", "quick", *grid(0.7, 6, r=6, k=4))
+    return records
 
 
-def test_pairs_are_the_comparisons_of_each_two(mixed: TaskComparisons) -> None:
-    found = pairs(mixed)
-    order = [row.method for row in table(mixed, []).rows]
+@pytest.mark.parametrize("budget", [None, 1, 3])
+def test_pairs_are_all_ranked_ones_judged_together(made: Records, budget: int | None) -> None:
+    task = comparisons(made, budget=budget)
+    order = [row.method for row in table(task).rows if row.state == "ranked"]
+    found = task.pairs
     assert [(pair.a, pair.b) for pair in found] == list(combinations(order, 2))
-    cell_of = {cell.method: cell for cell in mixed.cells}
-    alone = []
+    rows = []
     for pair in found:
-        differences = mixed.differences(cell_of[pair.a].tuned, cell_of[pair.b].tuned)
-        alone.append(mixed.compared(differences))
-        expected = alone[-1].interval
-        assert pair.interval is not None and expected is not None
-        ends = pair.interval.low, pair.interval.high
-        assert ends == pytest.approx((expected.low, expected.high), rel=0, abs=1e-9)
-    for pair, one in zip(found, alone, strict=True):
-        assert (pair.n, pair.superiority) == (one.n, one.superiority)
-        assert pair.difference == pytest.approx(one.difference, abs=1e-15)
-    adjusted = multipletests([one.p for one in alone], method="fdr_bh")[1]
-    assert [pair.p for pair in found] == pytest.approx(adjusted)
-    verdicts = [
-        paired_tests.adjusted(one, float(p), SMALL.alpha).verdict
-        for one, p in zip(alone, adjusted, strict=True)
-    ]
-    assert [pair.verdict for pair in found] == verdicts
-    assert {"better", "equivalent"} <= set(verdicts)
+        a, b = (task.by_method[name].scores(budget)[:R] for name in (pair.a, pair.b))
+        rows.append(b - a)  # smaller is better
+    family, expected = pair_family.judge(rows, 0.005, RULESET.false_discovery_rate)
+    assert task.family == family
+    assert [pair.comparison for pair in found] == expected
+    assert {"better", "better, negligible", "equivalent", "undecided"} & {
+        comparison.verdict for comparison in expected
+    }
 
 
-def test_ranks_count_the_pairs(mixed: TaskComparisons) -> None:
-    lost: dict[str, int] = dict.fromkeys((cell.method for cell in mixed.ranked), 0)
+@pytest.mark.parametrize("budget", [None, 2])
+def test_one_pair_has_one_verdict_everywhere(made: Records, budget: int | None) -> None:
+    task = comparisons(made, budget=budget)
+    rows = {row.method: row for row in table(task).rows}
+    lost = dict.fromkeys((cell.method for cell in task.ranked), 0)
     won = dict(lost)
-    for pair in pairs(mixed):
-        assert pair.p is not None
-        if pair.p <= SMALL.alpha:
-            winner, loser = (pair.a, pair.b) if pair.difference > 0 else (pair.b, pair.a)
-            won[winner] += 1
-            lost[loser] += 1
-    assert ranks(mixed) == {name: (1 + lost[name], 6 - won[name]) for name in lost}
-    assert any(won.values())
-
-
-def test_the_pair_with_the_reference_is_the_row_of_the_table(mixed: TaskComparisons) -> None:
-    rows = {row.method: row for row in table(mixed, []).rows}
-    for pair in pairs(mixed):
+    for pair in task.pairs:
+        assert task.comparison(pair.a, pair.b) == pair.comparison
+        assert task.comparison(pair.b, pair.a) == mirrored(pair.comparison)
         if pair.b == "sgd":
-            versus = rows[pair.a].versus_reference
-            assert versus is not None and versus.interval is not None and pair.interval is not None
-            assert pair.difference == pytest.approx(versus.difference, abs=1e-15)
-            assert pair.interval.low == pytest.approx(versus.interval.low, abs=1e-12)
+            assert rows[pair.a].versus_reference == pair.comparison
+        if pair.a == "sgd":
+            assert rows[pair.b].versus_reference == mirrored(pair.comparison)
+        if pair.comparison.verdict == "better":
+            won[pair.a] += 1
+            lost[pair.b] += 1
+        elif pair.comparison.verdict == "worse":
+            won[pair.b] += 1
+            lost[pair.a] += 1
+    assert any(won.values())
+    expected = {name: (1 + lost[name], 6 - won[name]) for name in lost}
+    assert task.ranks() == expected
+    assert {name: rows[name].rank for name in expected} == expected
 
 
-def test_deterministic_pairs_go_by_the_margin(demo_records: Any) -> None:
-    found = {(pair.a, pair.b): pair for pair in pairs(comparisons(demo_records, "valley"))}
-    assert [found["better", other].verdict for other in ("same", "sgd", "noisy")] == ["better"] * 3
-    same = found["same", "sgd"]
-    assert (same.n, same.p, same.interval, same.verdict) == (1, None, None, "equivalent")
+def test_a_mirrored_comparison_is_that_of_the_other_side(made: Records) -> None:
+    task = comparisons(made)
+    for pair in task.pairs:
+        differences = task.differences(pair.b, pair.a)
+        back = mirrored(pair.comparison)
+        assert back.difference == pytest.approx(float(differences.mean()))
+        assert mirrored(back) == pair.comparison
+        assert back.interval.low <= back.difference <= back.interval.high
 
 
-def test_methods_without_a_common_repetition_make_no_pair(records: Any) -> None:
-    records.task("t")
-    records.add("t", "sgd", [0.9] * 12)
-    alone = comparisons(records)
-    assert pairs(alone) == []
-    assert ranks(alone) == {"sgd": (1, 1)}
+def test_a_preliminary_method_has_a_difference_and_no_verdict(made: Records) -> None:
+    """Both are scored at the budget of the one with fewer points."""
+    task = comparisons(made)
+    found = task.comparison("quick", "sgd")
+    assert isinstance(found, Comparison)
+    a, b = (task.by_method[name].scores(4)[:6] for name in ("quick", "sgd"))
+    ends = subset_means.intervals((b - a)[np.newaxis], 0.05)[0].tolist()
+    assert (found.n, found.verdict, found.repetitions_needed) == (6, None, None)
+    assert found.difference == pytest.approx(float((b - a).mean()))
+    assert [found.interval.low, found.interval.high] == ends
+    row = next(row for row in table(task).rows if row.method == "quick")
+    assert (row.rank, row.score, row.k, row.versus_reference) == (None, None, 4, found)
+    assert row.note == (
+        "6 of 12 repetitions, 4 of 8 points; compared with the reference at 4 points"
+    )
+    smaller = comparisons(made, budget=2).comparison("quick", "sgd")
+    a, b = (task.by_method[name].scores(2)[:6] for name in ("quick", "sgd"))
+    assert smaller is not None and smaller.difference == pytest.approx(float((b - a).mean()))
 
 
-def test_a_contest_travels_to_another_process_light(mixed: TaskComparisons) -> None:
-    before = table(mixed, []), pairs(mixed)
-    sent = pickle.dumps(mixed)
-    assert len(sent) < 30_000  # no draws
-    received = pickle.loads(sent)
-    assert (table(received, []), pairs(received)) == before
+def test_a_preliminary_method_changes_no_verdict(made: Records) -> None:
+    before = comparisons(made).pairs
+    made.remove("quick")
+    assert comparisons(made).pairs == before
 
 
-def test_ranked_rows_are_in_the_order_of_their_means(mixed: TaskComparisons) -> None:
-    means = [float(np.mean(cell.tuned.values)) for cell in mixed.ranked]
-    assert means == sorted(means)  # the metric is minimized
+def test_a_reference_of_quick_runs_is_compared_with(made: Records) -> None:
+    made.remove("sgd")
+    made.cell("t", "sgd", *grid(0.95, 0, r=6, k=4))
+    task = comparisons(made)
+    found = task.comparison("adam", "sgd")
+    assert found is not None and found.verdict is None and found.n == 6
+    assert task.family is not None and task.family.pairs == 10
+
+
+def test_nothing_is_compared_with_incomplete_or_stale_cells(made: Records) -> None:
+    made.cell("t", "begun", *grid(0.9, 0, r=5))
+    made.cell("t", "old", *grid(0.9, 0), method_code="before")
+    task = comparisons(made)
+    for name in ("begun", "old", "nobody"):
+        assert task.comparison(name, "sgd") is None
+        assert task.comparison("sgd", name) is None
+    assert task.comparison("sgd", "sgd") is None
+
+
+@pytest.mark.parametrize("changes", [{"deterministic": True}, {}])
+def test_the_paper_tier_has_no_verdicts(changes: dict[str, bool]) -> None:
+    records = Records().task("t", tier="paper", **changes)
+    n = 1 if changes else RULESET.r("paper")
+    records.add("t", "sgd", [0.9] * n)
+    records.add("t", "adam", [0.95] * n)
+    task = comparisons(records)
+    assert (task.family, task.pairs, task.ranks()) == (None, [], {})
+    found = task.comparison("adam", "sgd")
+    assert (found is None) == bool(changes)
+    if found:
+        assert found.verdict is None and found.difference == pytest.approx(0.05)
+
+
+def test_one_method_alone_is_first(made: Records) -> None:
+    made.runs = {run.id: run for run in made.of("sgd")}
+    alone = comparisons(made)
+    assert (alone.family, alone.pairs, alone.ranks()) == (None, [], {"sgd": (1, 1)})
+
+
+def test_comparisons_travel_to_another_process(made: Records) -> None:
+    task = comparisons(made)
+    before = table(task), task.pairs
+    received = pickle.loads(pickle.dumps(task))
+    assert (table(received), received.pairs) == before
+
+
+def test_ranked_rows_are_in_the_order_of_their_means(made: Records) -> None:
+    for budget in (None, 1, K // 2):
+        task = comparisons(made, budget=budget)
+        means = [float(cell.values(budget).mean()) for cell in task.ranked]
+        assert means == sorted(means)  # the metric is minimized
+
+
+def test_scores_are_normalised_by_the_card_alone(made: Records) -> None:
+    """0.9 is the anchor and 2.0 the chance; what the reference does today moves nobody."""
+    task = comparisons(made)
+    assert task.gap == pytest.approx(1.1)
+    assert task.normalised(np.array([2.0, 0.9, 0.35])) == pytest.approx([0.0, 1.0, 1.5])
+    card = made.cards["t"].model_copy(update={"anchor": None})
+    assert TaskComparisons(card, task.cells, RULESET).gap is None

@@ -2,49 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
+import numpy as np
 import pytest
 from assay.ruleset import RULESET
+from assay_leaderboard.boards.board import build
 from assay_leaderboard.boards.two_methods import ComparisonReport, compare
+from assay_leaderboard.statistics import sign_flips, subset_means
 
-SMALL = RULESET.model_copy(update={"bootstrap_draws": 500})
+from tests.assay_leaderboard.making import R, Records, grid
 
 
-def report(records: Any, a: str, b: str, **options: Any) -> ComparisonReport:
+def report(records: Records, a: str, b: str, budget: int | None = None) -> ComparisonReport:
     tasks = list(records.cards)
-    return compare(records.evidence, records.catalogue, (a, b), tasks, SMALL, **options)
+    return compare(records.evidence, records.catalogue, (a, b), tasks, RULESET, budget)
 
 
-def test_better_on_every_task(demo_records: Any) -> None:
+@pytest.mark.parametrize("budget", [None, 1])
+def test_the_verdicts_are_those_of_the_board(demo_records: Records, budget: int | None) -> None:
+    tasks = list(demo_records.cards)
+    board = build(demo_records.evidence, demo_records.catalogue, tasks, RULESET, budget)
+    for method in ("better", "same", "noisy", "quick"):
+        found = report(demo_records, method, "sgd", budget)
+        assert found.budget == budget
+        for duel in found.tasks:
+            table = next(table for table in board.tasks if table.task == duel.task)
+            rows = {row.method: row for row in table.rows}
+            expected = rows[method].versus_reference if method in rows else None
+            assert duel.comparison == expected
+            if duel.comparison and duel.comparison.verdict:
+                assert duel.pairs == table.pairs
+
+
+def test_counts_and_pooled_difference(demo_records: Records) -> None:
     found = report(demo_records, "better", "sgd")
-    assert [duel.task for duel in found.tasks] == ["digits", "letters", "valley"]
-    assert found.counts == {"better": 3, "worse": 0, "equivalent": 0, "undecided": 0}
-    first = found.tasks[0].comparison
-    assert first is not None and first.p is not None and first.p_adjusted is not None
-    assert first.n == 12
-    assert first.difference == pytest.approx(0.05)
-    assert first.p_adjusted == pytest.approx(2 * first.p)  # two tests; valley has none
-    assert first.superiority == 1.0
+    assert [duel.task for duel in found.tasks] == ["digits", "letters", "valley", "fixed"]
+    assert found.counts == {
+        "better": 3,
+        "worse": 0,
+        "equivalent": 0,
+        "better, negligible": 0,
+        "worse, negligible": 0,
+        "undecided": 0,
+    }
     assert found.overall is not None
     assert found.overall.tasks == ["digits", "letters", "valley"]
-    parts = [0.05 / (0.9 - 0.1), 0.05 / (0.9 - 0.1), 2 / 3]
-    assert found.overall.difference == pytest.approx(sum(parts) / 3, abs=2e-3)
+    parts = []
+    for duel, gap in zip(found.tasks, (0.8, 0.8, 3.0), strict=False):
+        assert duel.comparison is not None
+        parts.append(duel.comparison.difference / gap)
+    assert found.overall.difference == pytest.approx(np.mean(parts))
+    assert found.overall.n == R
 
 
-def test_the_other_way_round_is_the_mirror_image(demo_records: Any) -> None:
+def test_the_pooled_interval_is_of_means_over_tasks() -> None:
+    records = Records().task("t").task("u")
+    for seed, task in enumerate("tu"):
+        records.cell(task, "sgd", *grid(0.9, seed))
+        records.cell(task, "adam", *grid(0.91, seed + 10))
+    found = report(records, "adam", "sgd")
+    rows = []
+    for task in "tu":
+        evidence = records.task_evidence(task)
+        sgd, adam = (evidence.comparisons().by_method[name] for name in ("sgd", "adam"))
+        rows.append((adam.scores() - sgd.scores()) / 0.8)
+    pooled = np.mean(rows, axis=0)[np.newaxis]
+    assert found.overall is not None
+    ends = found.overall.interval.low, found.overall.interval.high
+    assert ends == pytest.approx(subset_means.intervals(pooled, 0.05)[0])
+    assert found.overall.p == sign_flips.p_values(pooled)[0]
+
+
+def test_the_other_way_round_is_the_mirror_image(demo_records: Records) -> None:
     forth, back = report(demo_records, "better", "noisy"), report(demo_records, "noisy", "better")
     assert forth.overall is not None and back.overall is not None
     assert forth.overall.difference == pytest.approx(-back.overall.difference)
     assert forth.overall.interval.low == pytest.approx(-back.overall.interval.high)
-    assert forth.counts["better"] == back.counts["worse"]
-
-
-def test_a_method_with_itself_is_equivalent(demo_records: Any) -> None:
-    found = report(demo_records, "sgd", "sgd")
-    assert found.counts["equivalent"] == 3
-    assert {duel.comparison.superiority for duel in found.tasks if duel.comparison} == {0.5}
+    assert forth.counts["better"] == back.counts["worse"] > 0
+    assert [duel.mean_a for duel in forth.tasks] == [duel.mean_b for duel in back.tasks]
 
 
 @pytest.mark.parametrize(
@@ -52,36 +86,35 @@ def test_a_method_with_itself_is_equivalent(demo_records: Any) -> None:
     [
         ("old", "old is stale: the method has changed since"),
         ("nobody", "nobody has no record here"),
+        ("unfinished", "unfinished is incomplete: fewer runs than --quick makes have a record"),
+        ("sgd", "the same method"),
     ],
 )
-def test_why_there_is_no_comparison(demo_records: Any, method: str, note: str) -> None:
+def test_why_there_is_no_comparison(demo_records: Records, method: str, note: str) -> None:
     duel = report(demo_records, "sgd", method).tasks[0]
-    assert duel.comparison is None
-    assert duel.note == note
+    assert (duel.comparison, duel.mean_a, duel.note) == (None, None, note)
 
 
-def test_incomplete_and_quick_results_are_preliminary(demo_records: Any) -> None:
-    unfinished = report(demo_records, "unfinished", "sgd").tasks[0]
-    assert unfinished.comparison is not None
-    assert (unfinished.preliminary, unfinished.comparison.n) == (True, 9)
-    quick = report(demo_records, "quick", "better").tasks[0]
-    assert quick.comparison is not None
-    assert (quick.preliminary, quick.comparison.n) == (True, 8)
+def test_deterministic_tasks_are_not_compared(demo_records: Records) -> None:
+    duel = report(demo_records, "better", "sgd").tasks[3]
+    assert duel.comparison is None and "nothing to test" in duel.note
+
+
+def test_quick_results_are_preliminary(demo_records: Records) -> None:
+    found = report(demo_records, "quick", "better")
+    duel = found.tasks[0]
+    assert duel.comparison is not None and duel.comparison.verdict is None
+    assert (duel.preliminary, duel.comparison.n, duel.pairs) == (True, 6, None)
+    assert sum(found.counts.values()) == 0
+    assert duel.mean_a is not None and duel.mean_b is not None
+    assert duel.mean_a - duel.mean_b == pytest.approx(duel.comparison.difference)
     assert not report(demo_records, "better", "sgd").tasks[0].preliminary
 
 
-def test_without_a_reference_there_is_no_overall(
-    records: Any, scores: Callable[..., list[float]]
-) -> None:
-    records.task("t")
-    records.add("t", "a", scores(0.9, 0))
-    records.add("t", "b", scores(0.8, 1))
+def test_without_an_anchor_there_is_no_overall() -> None:
+    records = Records().task("t", anchor=None)
+    records.cell("t", "a", *grid(0.9, 0))
+    records.cell("t", "b", *grid(0.8, 0))
     found = report(records, "a", "b")
     assert found.overall is None
     assert found.counts["better"] == 1
-
-
-def test_defaults_can_be_compared(demo_records: Any) -> None:
-    found = report(demo_records, "better", "same", basis="defaults").tasks[0]
-    assert found.note == "same: the defaults were not repeated (--quick leaves them out)"
-    assert report(demo_records, "better", "sgd", basis="defaults").tasks[0].comparison

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.assay_leaderboard.conftest import demo
-from tests.assay_leaderboard.making import demo_cards, site_view, write
+from tests.assay_leaderboard.making import demo
+from tests.assay_leaderboard.site_making import demo_cards, site_view, write
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\u202e'

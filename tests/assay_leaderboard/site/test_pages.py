@@ -24,7 +24,7 @@ from assay_leaderboard.site.pages.compare import compare_scripts, family_entries
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
 from tests.assay_leaderboard.conftest import demo
-from tests.assay_leaderboard.making import STATIC, board_pages, demo_cards, site_map, site_view
+from tests.assay_leaderboard.site_making import STATIC, board_pages, demo_cards, site_map, site_view
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
 WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")

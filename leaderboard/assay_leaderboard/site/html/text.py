@@ -6,11 +6,18 @@ from markupsafe import Markup, escape
 
 from assay_leaderboard import format as texts
 from assay_leaderboard.format import Format, plain
-from assay_leaderboard.schema.board import Row, Sample
-from assay_leaderboard.schema.values import Interval
+from assay_leaderboard.schema.board import Row, RunCounts
+from assay_leaderboard.schema.values import Comparison, Interval
 
 NONE = "\N{EN DASH}"
-MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "?"}
+MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "≈",
+    "better, negligible": "△",
+    "worse, negligible": "▽",
+    "undecided": "?",
+}
 """Shown beside the word, never alone."""
 
 
@@ -59,7 +66,8 @@ def verdict(word: str) -> Markup:
     mark = MARKS.get(word)
     if mark is None:
         return Markup(f'<span class="v none">{escape(word)}</span>')
-    return Markup(f'<span class="v {word}"><span aria-hidden="true">{mark}</span> {word}</span>')
+    css = word.replace(",", "")
+    return Markup(f'<span class="v {css}"><span aria-hidden="true">{mark}</span> {word}</span>')
 
 
 def verdict_word(row: Row) -> str:
@@ -68,10 +76,18 @@ def verdict_word(row: Row) -> str:
     return NONE if word == texts.NONE else word
 
 
-def runs_text(sample: Sample) -> str:
+def needed(comparison: Comparison | None) -> str:
+    """About how many repetitions would decide, where a comparison is undecided."""
+    return texts.needed_text(comparison).replace(texts.NONE, NONE)
+
+
+def runs_text(runs: RunCounts) -> str:
     """How many runs completed, and how the others ended."""
-    parts = [f"{sample.completed} of {sample.planned}"]
-    parts += [f"{count} {name.replace('_', ' ')}" for count, name in texts.lost(sample)]
+    planned = runs.completed + sum(count for count, _ in texts.lost(runs))
+    parts = [f"{runs.completed:,} of {planned:,}"]
+    parts += [f"{count:,} {name.replace('_', ' ')}" for count, name in texts.lost(runs)]
+    if runs.failed_repetitions:
+        parts.append(f"{runs.failed_repetitions} repetitions without a score")
     return "; ".join(parts)
 
 

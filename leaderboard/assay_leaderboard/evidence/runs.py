@@ -1,0 +1,99 @@
+"""What was read: the runs of tasks and methods, in a light form, and the checkout they are read
+against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from assay.cards import SubmissionCard, TaskCard
+from assay.detectors import Flag
+from assay.records.former import FormerResult
+from assay.records.log import Standing, TrustTier
+from assay.records.schema import Compute, Level, MethodRef, RunRecord, Status, TaskRef
+from assay.space import Space
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The cards of this checkout and the hashes of its code, by slug."""
+
+    tasks: Mapping[str, tuple[TaskCard, TaskRef]]
+    methods: Mapping[str, tuple[SubmissionCard, MethodRef]]
+    """A method that has records and is not here is local: its code cannot be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What statistics need of a run record; small, because many thousands are held at once."""
+
+    id: str
+    task: TaskRef
+    method: MethodRef
+    ruleset: int
+    compute: Compute
+    epoch: str | None
+    space: Space
+    repetition: int
+    point: int | None
+    status: Status
+    val: float | None
+    """None, as `test`, unless the run completed."""
+    test: float | None
+    level: Level
+    created_at: str
+    secondary: Mapping[str, float] = field(default_factory=dict)
+    """Values of the secondary metrics, by name."""
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Run:
+        """The facts of `record`."""
+        spec, result = record.spec, record.result
+        return cls(
+            id=record.id,
+            task=spec.task,
+            method=spec.method,
+            ruleset=spec.ruleset,
+            compute=spec.compute,
+            epoch=spec.epoch,
+            space=record.space,
+            repetition=spec.repetition,
+            point=spec.point,
+            status=record.status,
+            val=result.val if result else None,
+            test=result.test if result else None,
+            level=record.isolation.level,
+            created_at=record.created_at,
+            secondary=result.secondary if result else {},
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Runs as read, in no particular order."""
+
+    runs: Mapping[str, Run]
+    """By id."""
+    problems: Sequence[str] = ()
+    """What could not be read, one line each."""
+    flags: Mapping[tuple[TaskRef, MethodRef], Sequence[Flag]] = field(default_factory=dict)
+    """Signs that the result of a method on a task may be false."""
+    tiers: Mapping[str, TrustTier] = field(default_factory=dict)
+    """Of published runs, by id; one that is not here is local, that is self-reported (T0)."""
+    past: Sequence[Past] = ()
+    """Published bundles that no longer count."""
+    former: Sequence[FormerResult] = ()
+    """Results of earlier rulesets, which are only listed."""
+    epoch: str | None = None
+    """Only runs with the hidden seeds of this epoch count; None: with the public seeds.
+    Repetitions are paired by number, and those of different epochs have nothing in common."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A bundle that was superseded, corrected or retracted; its values stay visible."""
+
+    standing: Standing
+    evidence: Evidence
+    """The records in it."""

@@ -1,0 +1,97 @@
+"""A made-up checkout with published results, and the site that is built of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from assay import paths
+from assay.paths import ROOT
+from assay.plugins import registry
+from assay.ruleset import RULESET
+from assay_leaderboard.site.build.build import build
+from assay_leaderboard.site.build.plan import BuildRequest
+
+
+def simulation() -> ModuleType:
+    """The benchmark's generator: a checkout with bundles and a log, made up and in full form."""
+    path = ROOT / "tests" / "benchmarks" / "site.py"
+    spec = importlib.util.spec_from_file_location("simulated_site", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def forget() -> None:
+    """Let the registry look at its folders again."""
+    registry.task_entries.cache_clear()
+    registry.method_entries.cache_clear()
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A made-up checkout of three tasks and four methods, its results published."""
+
+    root: Path
+    made: ModuleType
+
+    @property
+    def results(self) -> Path:
+        return self.root / "leaderboard" / "results"
+
+    def forget(self) -> None:
+        """Let the registry look at its folders again."""
+        forget()
+
+
+@contextmanager
+def checkout_at(root: Path) -> Iterator[None]:
+    """Make `root` this process's checkout, with a small bootstrap: these tests build often."""
+    quick = RULESET.model_copy(update={"bootstrap_draws": 200})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assay_leaderboard.site.build.inputs.RULESET", quick)
+        patch.setattr("assay_leaderboard.queries.RULESET", quick)
+        patch.setattr("assay.ruleset.RULESET", quick)
+        patch.setattr("assay_leaderboard.queries.RULESET", quick)
+        patch.setattr(paths, "ROOT", root)
+        patch.setattr(paths, "RESULTS", root / "leaderboard" / "results")
+        patch.delenv("ASSAY_RESULTS", raising=False)
+        forget()
+        yield
+    forget()
+
+
+@pytest.fixture(scope="session")
+def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """Not to be changed where it lies."""
+    root, made = tmp_path_factory.mktemp("simulated"), simulation()
+    with checkout_at(root):
+        made.make(root, 4, 3)
+        build(BuildRequest(out=root / "site", jobs=1, cache=False))
+    return Simulated(root, made)
+
+
+@pytest.fixture(scope="session")
+def built(simulated_once: Simulated) -> Path:
+    """A site, to be looked at."""
+    return simulated_once.root / "site"
+
+
+@pytest.fixture
+def simulated(
+    simulated_once: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Simulated]:
+    """A copy of the checkout that is this process's own."""
+    root = tmp_path / "checkout"
+    shutil.copytree(simulated_once.root, root, ignore=lambda folder, names: {"site"} & {*names})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    with checkout_at(root):
+        yield Simulated(root, simulated_once.made)
