@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.contrasts import Contrasts, bootstrap_p
-from assay_leaderboard.statistics.corrections import rank_intervals
 from assay_leaderboard.statistics.interquartile import Weights, middle_means
 from assay_leaderboard.statistics.result_cache import ResultCache
 
@@ -58,26 +57,6 @@ class Summary:
     there is no score, or nothing to resample (a single run on each task)."""
     contrasts: Contrasts
     """The differences of all pairs of methods that have tasks in common in every family."""
-
-    def intervals(self) -> list[Interval | None]:
-        """`ends`, None where there is none."""
-        return [
-            None if math.isnan(low) else Interval(low, high) for low, high in self.ends.tolist()
-        ]
-
-    def ranks(self, margin: float, rate: float) -> list[tuple[int, int] | None]:
-        """Rank interval among the methods that have a score; None for the others.
-
-        Args:
-            margin: normalised differences up to it are ties, however certain.
-            rate: of Benjamini-Hochberg over all pairs.
-        """
-        found: list[tuple[int, int] | None] = [None] * len(self.score)
-        scored = np.flatnonzero(~np.isnan(self.score))
-        beats = self.contrasts.beats(margin, rate)[np.ix_(scored, scored)]
-        for place, rank in zip(scored.tolist(), rank_intervals(beats), strict=True):
-            found[place] = rank
-        return found
 
 
 class Aggregates:

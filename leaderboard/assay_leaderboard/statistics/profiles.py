@@ -27,9 +27,6 @@ are then known to a tenth of a standard error."""
 _PAIRS = 256
 """Pairs worked on at once."""
 
-CRITICAL_TASKS = 10
-"""With fewer tasks there is no critical difference."""
-
 
 def performance_profile(scores: Scores) -> list[tuple[float, float]]:
     """(tau, share of runs with a score above tau) for each of TAUS, tasks weighing the same.
@@ -53,9 +50,14 @@ def improvements(
     """Probability that a run of i scores above one of j, and its interval, for places i < j.
 
     Mann-Whitney's share per task (ties half), mean over tasks. The bootstrap resamples repetitions
-    within tasks, of both methods by the same indices. There is no interval where each task has
-    one run. All methods have the same tasks.
+    within tasks, of both methods by the same indices. There is no interval where each task has one
+    run.
     Source: Agarwal et al. 2021, section 4.3.
+
+    Args:
+        methods: the normalised scores of each; all have the same tasks.
+        ruleset: seeds, confidence.
+        cache: results of an earlier call; those that are used now are added.
     """
     tasks = sorted(methods[0]) if methods else []
     values = [[scores[task] for task in tasks] for scores in methods]
@@ -128,7 +130,11 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
 
 
 class _Columns(NamedTuple):
-    """Comparisons between runs of two methods. Two make a column: their weights are equal."""
+    """The comparisons between the runs of two methods on all tasks.
+
+    Comparisons that have the same weight in every draw share a column, two and two: run i of the
+    first method with j of the second, and j with i.
+    """
 
     a: NDArray[np.intp]
     """(2, columns) the run of the first method, among its runs on all tasks."""
@@ -145,7 +151,7 @@ class _Columns(NamedTuple):
 def _columns(
     tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """The comparisons of methods with so many runs; tuned and defaults often share them."""
+    """The comparisons of methods with so many runs on each task; kept, as many pairs share them."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)
