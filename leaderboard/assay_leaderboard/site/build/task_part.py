@@ -65,9 +65,7 @@ class TaskResults:
     def comparisons(self, slugs: Iterable[str]) -> list[TaskComparisons]:
         """The comparisons of some of the tasks, at the full tuning budget."""
         cards, ruleset = self.inputs.catalogue.tasks, self.inputs.ruleset
-        return [
-            TaskComparisons(cards[slug][0], self.parts[slug].cells, ruleset) for slug in slugs
-        ]
+        return [TaskComparisons(cards[slug][0], self.parts[slug].cells, ruleset) for slug in slugs]
 
 
 def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:

@@ -167,7 +167,9 @@ def of_summary(summary: FamilySummary) -> Sequence[Markup]:
         if row.score is not None
     ]
     families = len(summary.families) > 1
-    statistic = "Mean of the family scores" if families else "Interquartile mean over tasks and repetitions"
+    statistic = (
+        "Mean of the family scores" if families else "Interquartile mean over tasks and repetitions"
+    )
     drawn = [pictures.intervals("picture-intervals", estimates, measure, statistic)]
     if summary.profile and len(summary.tasks) > 1:  # with one task it repeats the table
         drawn.append(

@@ -45,9 +45,11 @@ def _sentences(view: SiteView) -> Iterator[str]:
     bad = sorted(task.task for task in judged if task.verdict == "problem")
     unknown = sorted(task.task for task in judged if task.verdict == "not measured")
     sound = len(judged) - len(bad) - len(unknown)
-    yield f"Of {len(judged)} tasks {sound} pass the audit of the suite." + (
-        f" {len(bad)} fail it: {_some(bad)}." if bad else ""
-    ) + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
+    yield (
+        f"Of {len(judged)} tasks {sound} pass the audit of the suite."
+        + (f" {len(bad)} fail it: {_some(bad)}." if bad else "")
+        + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
+    )
     yield audit.lite_predicts or (
         "Whether ranks on the cheap lite tier predict those on the standard tier is not measured "
         "yet."
