@@ -101,7 +101,7 @@ def _control(path: Path) -> ControlReport | None:
     if found is None or found.ruleset != RULESET.version:
         return None
     audit = _read(None, path, Audit)
-    return audit and audit.control
+    return audit.control if audit else None
 
 
 def _read(named: Path | None, usual: Path, model: type[_Printed]) -> _Printed | None:

@@ -92,8 +92,8 @@ def _show_control(control: ControlReport, out: Console) -> None:
             _pairs("one pair a task", control.pairs, control.alpha),
             _pairs("disjoint halves of each arm", control.halves, control.alpha),
             f"{control.splits.n:,} random splits, which share their repetitions and so check the "
-            f"code alone: {control.splits.rejected:.1%} called different, {control.splits.covered:.1%} "
-            "of the intervals hold 0.",
+            f"code alone: {control.splits.rejected:.1%} called different, "
+            f"{control.splits.covered:.1%} of the intervals hold 0.",
         ],
         out,
     )

@@ -95,7 +95,7 @@ def cost_against_score(
     columns = [
         "method",
         cost,
-        f"{measure.scored}, {measure.title} [{measure.percent}]",
+        measure.column,
         "on the front",
         "n",
     ]
