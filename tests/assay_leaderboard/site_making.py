@@ -10,7 +10,7 @@ import assay_leaderboard.site
 from assay.cards import Citation, Claim, SubmissionCard
 from assay.ruleset import RULESET
 from assay_leaderboard.audit.tasks import Audited, audit
-from assay_leaderboard.boards.board import build
+from assay_leaderboard.boards.board import build, groups
 from assay_leaderboard.boards.budget_ranking import budget_tables
 from assay_leaderboard.boards.task_details import detail
 from assay_leaderboard.claims.ledger import evaluate
@@ -74,7 +74,7 @@ def site_view(
     summaries = [*board.families, *([board.overall] if board.overall else [])]
     view = SiteView(
         board=board,
-        budgets=budget_tables(compared),
+        budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
         standings={
             t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks
         },
