@@ -235,7 +235,9 @@ def _footer(board: Board) -> list[str]:
             "T3: hidden seeds of the organisers. local: your own results (T0), not published."
         )
     if any(row.isolation for row in rows):
-        lines.append("L2: the method ran in a sandbox. L1: in a process of its own, weakly guarded.")
+        lines.append(
+            "L2: the method ran in a sandbox. L1: in a process of its own, weakly guarded."
+        )
     if any(row.flags for row in rows):
         lines.append(
             "flagged: the records are unusual in the way that is named; it changes no number here."

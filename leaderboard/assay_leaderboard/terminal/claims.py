@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assay_leaderboard.claims.ledger import ClaimRow, Ledger
-from assay_leaderboard.claims.pooled import TierVerdict
+from assay_leaderboard.claims.pooled import ClaimVerdict, TierVerdict
 from assay_leaderboard.format import NORMALISED, Format, level_text, p_text, plain
 from assay_leaderboard.terminal.console import new_table, show_lines
 
@@ -28,7 +28,7 @@ def show_ledger(ledger: Ledger, out: Console) -> None:
     show_lines(_footer(ledger), out)
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _counts(counts: Mapping[ClaimVerdict, int]) -> str:
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) or "none"
 
 

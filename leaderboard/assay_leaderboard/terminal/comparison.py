@@ -44,7 +44,7 @@ def _add_duel(table: Table, duel: Duel, report: ComparisonReport) -> None:
         table.add_row(duel.task, "-", "-", "-", "", "", "", plain(duel.note), style="dim")
         return
     level = duel.pairs.level if duel.pairs else report.confidence
-    word = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
+    word: str = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
     if word == "undecided":
         word = f"{word}, n {needed_text(found)}"
     table.add_row(

@@ -43,6 +43,7 @@ from assay_leaderboard.site.pages.cells import (
     sample_cell,
 )
 from assay_leaderboard.site.pages.notices import notices
+from assay_leaderboard.site.pictures import Estimate
 from assay_leaderboard.site.views import TaskView
 
 
@@ -118,7 +119,7 @@ def _at_budget(
     n = {row.method: row.tuned.n for row in view.table.rows}
     families = view.detail.families
     estimates = [
-        figures.Estimate(method, point.expected, point.interval, n[method], point.rank)
+        Estimate(method, point.expected, point.interval, n[method], point.rank)
         for method, point in found
     ]
     return Ranking(
