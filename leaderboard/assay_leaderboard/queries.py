@@ -6,10 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from assay import paths
 from assay.cards import SubmissionCard
 from assay.errors import AssayError, UnknownName
 from assay.plugins import registry
+from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.ruleset import RULESET
 
@@ -17,9 +19,9 @@ from assay_leaderboard.audit import false_positives
 from assay_leaderboard.audit import tasks as task_audit
 from assay_leaderboard.boards import board as boards
 from assay_leaderboard.boards import two_methods
-from assay_leaderboard.boards.task_comparisons import all_comparisons
-from assay_leaderboard.boards.task_details import reference_targets
-from assay_leaderboard.boards.task_records import from_folders
+from assay_leaderboard.boards.task_comparisons import TaskComparisons, all_comparisons
+from assay_leaderboard.boards.task_details import detail
+from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.claims import ledger
 from assay_leaderboard.claims.one_task import named_tasks
 from assay_leaderboard.evidence import checkout
@@ -100,19 +102,60 @@ def judge(methods: Collection[str], results: Path, *, published: bool = False) -
 def audit(names: Collection[str], results: Path, *, published: bool = False) -> task_audit.Audit:
     """How well tasks tell methods apart, and how often tests err. Arguments as of `board`."""
     catalogue, _ = read(names, results, published=published, empty=True)
-    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
-    known = {slug: from_folders(slug, folders, catalogue, RULESET) for slug in cards}
-    problems = [problem for found in known.values() for problem in found.problems]
-    scores = false_positives.control_runs(Store(results), catalogue, RULESET, problems)
+    tasks, compared, problems = [], [], []
+    arms: dict[str, false_positives.Arms] = {}
+    for slug, (card, _) in catalogue.tasks.items():
+        found = from_folders(slug, folders, catalogue, RULESET)
+        problems += found.problems
+        own = found.comparisons()
+        tasks.append(_audited(found, own))
+        if own.cells:
+            compared.append(own)
+            arms |= _arms(own, Store(results), catalogue, problems)
     return task_audit.audit(
-        [found.comparisons() for found in known.values() if found.cells],
-        cards.values(),
-        {slug: reference_targets(found) for slug, found in known.items()},
-        false_positives.control(scores, cards, RULESET),
+        tasks,
+        {slug: entry.card for slug, entry in registry.method_entries().items()},
+        boards.summaries(compared),
+        false_positives.control(arms, {s: card for s, (card, _) in catalogue.tasks.items()}, RULESET),
         RULESET,
         problems,
     )
+
+
+def _audited(found: TaskEvidence, compared: TaskComparisons) -> task_audit.Audited:
+    """What the audit reads of one task."""
+    if not found.cells:
+        return task_audit.Audited(found.card)
+    reference = compared.reference
+    return task_audit.Audited(
+        found.card,
+        boards.table(compared),
+        detail(found, compared),
+        reference.values() if reference and reference.state == "ranked" else None,
+    )
+
+
+def _arms(
+    task: TaskComparisons, store: Store, catalogue: Catalogue, problems: list[str]
+) -> dict[str, false_positives.Arms]:
+    """The two arms of the A/A control on a task, by its slug; empty if it was not run.
+
+    Arms have the repetitions of which both have every point.
+    """
+    card, cell = task.card, task.reference
+    if cell is None or cell.state != "ranked" or cell.local:
+        return {}
+    refs = catalogue.tasks[card.slug][1], catalogue.methods[card.reference][1]
+    runs = (run for run in store.runs(problems, card.slug, card.reference))
+    current = [run for run in runs if not stale(run.spec, *refs, RULESET)]
+    control = false_positives.control_scores(current, card, RULESET)
+    ordinary = cell.scores()
+    both = [r for r in control if r < len(ordinary) and cell.counted[r]]
+    if not both:
+        return {}
+    second = np.array([control[r] for r in both])
+    return {card.slug: false_positives.Arms(ordinary[both], second)}
 
 
 def read(

@@ -69,17 +69,6 @@ def detail(evidence: TaskEvidence, comparisons: TaskComparisons | None = None) -
     )
 
 
-def reference_targets(evidence: TaskEvidence) -> list[TargetReached]:
-    """How the tuned reference does at the task's targets; empty without its records."""
-    reference = evidence.card.reference
-    return [
-        target
-        for cell in evidence.cells
-        if cell.method == reference and not cell.stale
-        for target in _Method(evidence, cell, {}).targets()
-    ]
-
-
 class _Method:
     """One method on one task; its curves are computed once.
 
