@@ -185,7 +185,7 @@ class TaskDetail(Part):
     """In the order of the table's rows, stale ones included."""
     pairs: list[Pair]
     """All pairs of ranked methods, `a` above `b` in the table."""
-    families: list[PairFamily] = []
+    families: list[PairFamily]
     """The family of pairs at every budget k = 1 .. K; empty where fewer than two are ranked."""
     ecdf: dict[str, list[tuple[float, float]]]
     """Per method: (passes, share of (target, repetition) pairs reached), a step at each event."""

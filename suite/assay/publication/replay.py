@@ -39,14 +39,6 @@ from assay.records.schema import (
 from assay.records.staleness import stale
 
 ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
-TOLERANCE_MARGINS = 2.0
-"""Margins of the task's metric by which one run's test score may differ on another machine.
-
-Tried with AVX2 against AVX-512 on one CPU, Adam and SGD at their defaults, 12 repetitions each: on
-six tasks without quantization 72 of 144 pairs were the same bit for bit, the others differed by at
-most 1.15 margins. With weights of two bits a difference of rounding grows to 17 margins (median 3),
-and 7 of 24 pairs ended with another status: there no tolerance separates honest from forged.
-"""
 SANDBOXED = ("L2", "L3", "L4")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -94,7 +86,7 @@ def tolerance(card: TaskCard) -> float | None:
 
     None if runs on different machines cannot be compared: quantized training.
     """
-    return None if card.family == "quantization" else TOLERANCE_MARGINS * card.metric.margin
+    return card.replay_tolerance
 
 
 def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> ReplayComparison:
