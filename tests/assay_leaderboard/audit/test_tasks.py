@@ -247,3 +247,20 @@ def test_the_widest_pair_is_a_separated_one(records: Records) -> None:
         records.add("digits", method, noisy(mean, i))
     found = only(audited(records)).widest
     assert isinstance(found, Pair) and (found.a, found.b) == ("adam", "wild")
+
+
+def test_a_deterministic_task_is_not_measured(records: Records) -> None:
+    records.task("f1", family="functions", tier="paper", deterministic=True, anchor=None)
+    records.add("f1", "sgd", [0.5])
+    records.add("f1", "good", [0.6])
+    found = only(audited(records))
+    assert (found.verdict, found.problems, found.anchor) == ("not measured", [], None)
+
+
+def test_the_paper_tier_need_not_separate_methods(records: Records) -> None:
+    records.task("resnet", tier="paper")
+    for method in ("sgd", "adam"):
+        records.add("resnet", method, noisy(0.9, 1, n=5, sd=0.0))
+    found = only(audited(records))
+    assert (found.n_pairs, found.n_separated) == (0, 0)
+    assert not any("separated" in line or "aliases" in line for line in found.problems)
