@@ -47,8 +47,8 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
         return Markup(NONE)
     if interval is None:
         return Markup(number(form, value, sign))
-    low, high = form.number(interval.low, sign), form.number(interval.high, sign)
-    return Markup(minus(f'{form.number(value, sign)} <span class="i">[{low}, {high}]</span>'))
+    ends = minus(form.ends(interval, sign))
+    return Markup(f'{minus(form.number(value, sign))} <span class="i">{ends}</span>')
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
