@@ -142,12 +142,18 @@ def verdict_word(row: Row) -> str:
     return versus.verdict or NONE if versus else NONE
 
 
-def needed_text(comparison: Comparison | None) -> str:
-    """About how many repetitions would decide an undecided comparison, for example "about 40"."""
+def needed_text(comparison: Comparison | None, family: PairFamily | None) -> str:
+    """About how many repetitions would decide an undecided comparison, for example "about 40".
+
+    And why it is undecided, where its interval excludes 0.
+    """
     if comparison is None or comparison.verdict != "undecided":
         return NONE
-    n = comparison.repetitions_needed
-    return "over 1,000" if n is None else f"about {n:,}"
+    n, interval = comparison.repetitions_needed, comparison.interval
+    about = "over 1,000" if n is None else f"about {n:,}"
+    if family and (interval.low > 0 or interval.high < 0):
+        return f"{about}: R = {comparison.n} is too small for {family.pairs:,} pairs"
+    return about
 
 
 def budget_text(k: int) -> str:
