@@ -6,6 +6,7 @@ two methods read their verdicts here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,8 @@ from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Floats, Interval, PairFamily, Verdict
 from assay_leaderboard.statistics import pair_family, subset_means
+from assay_leaderboard.statistics.corrections import rank_intervals
+from assay_leaderboard.statistics.pair_family import Judgement
 
 MIRRORED: dict[Verdict | None, Verdict | None] = {
     "better": "worse",
@@ -105,50 +108,70 @@ class TaskComparisons:
         return cell if cell and cell.state in ("ranked", "preliminary") else None
 
     @cached_property
-    def _verdicts(self) -> tuple[PairFamily | None, dict[tuple[str, str], Comparison]]:
-        """The family of all pairs of ranked methods, and the comparison of each, better one first.
-        """  # fmt: skip
+    def _judgement(self) -> Judgement | None:
+        """All pairs of ranked methods, the better one first, in the order of np.triu_indices."""
         if not self.judged or len(self.ranked) < 2:
-            return None, {}
+            return None
         scores = np.full((len(self.ranked), max(len(cell.val) for cell in self.ranked)), np.nan)
         for row, cell in zip(scores, self.ranked, strict=True):
             row[: len(cell.val)] = self.sign * cell.scores(self.budget)
         first, second = np.triu_indices(len(scores), 1)
         differences = scores[first] - scores[second]
         known = ~np.isnan(differences)
-        rows: Sequence[Floats] = differences
+        rows: Sequence[Floats] = [*differences]
         if not known.all():
             rows = [row[kept] for row, kept in zip(differences, known, strict=True)]
-        family, found = pair_family.judge(
-            rows, self.card.metric.margin, self.ruleset.false_discovery_rate
-        )
-        methods = [cell.method for cell in self.ranked]
-        names = [(methods[i], methods[j]) for i, j in zip(first, second, strict=True)]
-        return family, dict(zip(names, found, strict=True))
+        rate = self.ruleset.false_discovery_rate
+        return Judgement.of(rows, self.card.metric.margin, rate)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each ranked method."""
+        return {cell.method: place for place, cell in enumerate(self.ranked)}
 
     @property
     def family(self) -> PairFamily | None:
         """How all pairs of ranked methods were judged; None where there is none."""
-        return self._verdicts[0]
+        return self._judgement.family if self._judgement else None
 
-    @property
+    @cached_property
     def pairs(self) -> list[Pair]:
         """All pairs of ranked methods, the one with the better mean first."""
-        return [Pair(a, b, comparison) for (a, b), comparison in self._verdicts[1].items()]
+        if self._judgement is None:
+            return []
+        compared = self._judgement.comparisons(range(len(self._judgement.rows)))
+        methods = itertools.combinations(self._places, 2)
+        return [Pair(a, b, found) for (a, b), found in zip(methods, compared, strict=True)]
 
     def ranks(self) -> dict[str, tuple[int, int]]:
         """Rank interval of each ranked method: (1 + those better than it, all - those worse)."""
         if not self.judged:
             return {}
         m = len(self.ranked)
-        lost = {cell.method: 0 for cell in self.ranked}
-        won = dict(lost)
-        for (a, b), comparison in self._verdicts[1].items():
-            if comparison.verdict in ("better", "worse"):
-                winner, loser = (a, b) if comparison.verdict == "better" else (b, a)
-                won[winner] += 1
-                lost[loser] += 1
-        return {method: (1 + lost[method], m - won[method]) for method in lost}
+        beats = np.zeros((m, m), dtype=np.bool_)
+        if self._judgement:
+            winners, (first, second) = self._judgement.winners(), np.triu_indices(m, 1)
+            beats[first, second], beats[second, first] = winners > 0, winners < 0
+        return dict(zip(self._places, rank_intervals(beats), strict=True))
+
+    @cached_property
+    def with_reference(self) -> dict[str, Comparison]:
+        """Every other ranked method compared with the reference, where that is ranked too."""
+        reference, judgement = self.card.reference, self._judgement
+        if judgement is None or reference not in self._places:
+            return {}
+        others = [method for method in self._places if method != reference]
+        compared = judgement.comparisons([self._pair(method, reference) for method in others])
+        own = self._places[reference]
+        return {
+            method: comparison if self._places[method] < own else mirrored(comparison)
+            for method, comparison in zip(others, compared, strict=True)
+        }
+
+    def _pair(self, a: str, b: str) -> int:
+        """The place of a pair in np.triu_indices."""
+        i, j = sorted((self._places[a], self._places[b]))
+        return i * len(self.ranked) - i * (i + 1) // 2 + j - i - 1
 
     def comparison(self, a: str, b: str) -> Comparison | None:
         """Method `a` compared with `b`; None where one cannot be compared or is the other.
@@ -156,13 +179,15 @@ class TaskComparisons:
         Two ranked methods have the verdict of their family. Where one is preliminary, or on the
         paper tier, the interval is at the ruleset's confidence and there is no verdict.
         """
-        pairs = self._verdicts[1]
-        if (a, b) in pairs:
-            return pairs[a, b]
-        if (b, a) in pairs:
-            return mirrored(pairs[b, a])
+        if a == b:
+            return None
+        if self._judgement and {a, b} <= self._places.keys():
+            if b == self.card.reference:
+                return self.with_reference[a]
+            (found,) = self._judgement.comparisons([self._pair(a, b)])
+            return found if self._places[a] < self._places[b] else mirrored(found)
         differences = self.differences(a, b)
-        if a == b or not len(differences) or self.card.deterministic:
+        if not len(differences) or self.card.deterministic:
             return None
         error = 1 - subset_means.as_written(self.ruleset.confidence)
         return pair_family.unjudged([differences], error)[0]
@@ -186,8 +211,7 @@ class TaskComparisons:
         return first[known], second[known]
 
     def aligned(self, a: CellEvidence, b: CellEvidence) -> tuple[Floats, Floats]:
-        """The scores (R,) of two cells by repetition, at the same budget; NaN where one is missing.
-        """  # fmt: skip
+        """The scores (R,) of two cells by repetition, at the same budget; NaN for a missing one."""
         budget = common_budget(self.budget, (a, b))
         rows = min(len(a.val), len(b.val))
         return a.scores(budget)[:rows], b.scores(budget)[:rows]

@@ -9,10 +9,12 @@ selected parameters", J. Am. Stat. Assoc. 2005.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay_leaderboard.schema.values import Comparison, Floats, Interval, PairFamily
 from assay_leaderboard.statistics import sign_flips, subset_means, verdicts
@@ -37,11 +39,60 @@ def judge(
     Raises:
         ValueError: a pair has no or too many repetitions.
     """
-    numbers = _Numbers.of(rows)
-    m, passed = len(rows), benjamini_hochberg(numbers.p, rate)
-    error = max(passed, 1) * as_written(rate) / max(m, 1)
-    family = PairFamily(pairs=m, passed=passed, rate=rate, level=float(1 - error))
-    return family, [*_comparisons(rows, numbers, error, margin)]
+    judgement = Judgement.of(rows, margin, rate)
+    return judgement.family, judgement.comparisons()
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """All pairs of a task after the correction; comparisons are made of those that are asked for.
+
+    The intervals of all pairs of 100 methods at every tuning budget would take most of the time of
+    a board.
+    """
+
+    rows: Sequence[Floats]
+    """Paired differences (n,) of each pair."""
+    margin: float
+    family: PairFamily
+    error: Fraction
+    """1 minus the level of the family's intervals."""
+    p: Floats
+    """(m,) exact sign-flip tests, not corrected."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Floats], margin: float, rate: float) -> Judgement:
+        """Judge all pairs; arguments and errors are those of `judge`."""
+        p = _p_values(rows)
+        m, passed = len(rows), benjamini_hochberg(p, rate)
+        error = max(passed, 1) * as_written(rate) / max(m, 1)
+        family = PairFamily(pairs=m, passed=passed, rate=rate, level=float(1 - error))
+        return cls(rows, margin, family, error, p)
+
+    def comparisons(self, places: Sequence[int] | None = None) -> list[Comparison]:
+        """The comparisons of the pairs at some places, or of all, in order."""
+        places = range(len(self.rows)) if places is None else places
+        rows, p = [self.rows[place] for place in places], self.p[[*places]]
+        return [*_comparisons(rows, _Numbers.of(rows, p), self.error, self.margin)]
+
+    def winners(self) -> NDArray[np.int8]:
+        """(m,): 1 where the verdict of a pair is "better", -1 where it is "worse", else 0.
+
+        A pair that passed is better, worse or negligible. Intervals are needed only where the mean
+        lies within the margin: an interval holds the mean, so the others are not negligible.
+        """
+        means = np.empty(len(self.rows))
+        for places, block in _alike(self.rows):
+            means[places] = block.mean(axis=1)
+        tests = np.unique(self.p).tolist()
+        last = max((p for p in tests if Fraction(p) <= self.error), default=-1.0)
+        passed = self.p <= last
+        found = np.where(passed, np.sign(means), 0).astype(np.int8)
+        near = np.flatnonzero(passed & (np.abs(means) <= 2 * self.margin)).tolist()
+        for place, comparison in zip(near, self.comparisons(near), strict=True):
+            if comparison.verdict not in ("better", "worse"):
+                found[place] = 0
+        return found
 
 
 def unjudged(rows: Sequence[Floats], error: float | Fraction) -> list[Comparison]:
@@ -51,7 +102,15 @@ def unjudged(rows: Sequence[Floats], error: float | Fraction) -> list[Comparison
         rows: paired differences (n,) of each; see `judge`.
         error: 1 minus the level of each interval.
     """
-    return [*_comparisons(rows, _Numbers.of(rows), error, None)]
+    return [*_comparisons(rows, _Numbers.of(rows, _p_values(rows)), error, None)]
+
+
+def _p_values(rows: Sequence[Floats]) -> Floats:
+    """The exact sign-flip test (m,) of each pair."""
+    p = np.empty(len(rows))
+    for places, block in _alike(rows):
+        p[places] = sign_flips.p_values(block)
+    return p
 
 
 class _Numbers(NamedTuple):
@@ -64,12 +123,11 @@ class _Numbers(NamedTuple):
     """Sample standard deviation of the differences; 0 for a single one."""
 
     @classmethod
-    def of(cls, rows: Sequence[Floats]) -> _Numbers:
-        """From the differences of each pair."""
-        found = cls(*np.empty((4, len(rows))))
+    def of(cls, rows: Sequence[Floats], p: Floats) -> _Numbers:
+        """From the differences and the test of each pair."""
+        found = cls(*np.empty((4, len(rows))))._replace(p=p)
         for places, block in _alike(rows):
             found.difference[places] = block.mean(axis=1)
-            found.p[places] = sign_flips.p_values(block)
             found.superiority[places] = sign_flips.superiorities(block)
             found.sd[places] = _sds(block)
         return found

@@ -151,3 +151,22 @@ def test_all_pairs_of_a_hundred_methods_take_a_moment() -> None:
     start = time.process_time()
     pair_family.judge(rows, MARGIN, 0.05)
     assert time.process_time() - start < 10  # 1 s on an idle core; others run beside the tests
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.2, 1.0, 5.0]), st.booleans())
+@settings(max_examples=40)
+def test_winners_are_the_verdicts_without_their_intervals(
+    seed: int, margin: float, ragged: bool
+) -> None:
+    draw = np.random.default_rng(seed)
+    rows = [
+        np.round(draw.normal(draw.choice([-2, 0, 0.3, 2]), 1.0, 10 - ragged * (i % 3)), 1)
+        for i in range(12)
+    ]
+    rows += [np.full(10, 0.3), np.zeros(10)]
+    found = pair_family.Judgement.of(rows, margin, 0.05)
+    family, expected = pair_family.judge(rows, margin, 0.05)
+    worth = {"better": 1, "worse": -1}
+    assert found.family == family
+    assert found.winners().tolist() == [worth.get(str(c.verdict), 0) for c in expected]
+    assert found.comparisons([3, 13, 0]) == [expected[3], expected[13], expected[0]]
