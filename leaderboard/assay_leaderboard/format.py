@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from assay.cards import Family
 
 from assay_leaderboard.schema.board import Row, RunCounts
-from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "-"
 """Stands where there is nothing to show."""
-OPPOSITE: dict[Verdict, Verdict] = {
-    "better": "worse",
-    "worse": "better",
-    "equivalent": "equivalent",
-    "better, negligible": "worse, negligible",
-    "worse, negligible": "better, negligible",
-    "undecided": "undecided",
-}
-"""The verdict on a pair as seen from its other method."""
+MOST_DIGITS = 12
+"""Behind the point."""
 
 
 class Format:
@@ -28,6 +24,7 @@ class Format:
         self.scale = 100.0 if unit == "share" else 1.0
         self.unit = "%" if unit == "share" else unit
         self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
+        self._bounds = (0.0, margin, -margin)
         self._narrow = {sign: f"%{sign}.{self.digits}f" for sign in ("", "+")}
 
     def number(self, value: float | None, sign: str = "") -> str:
@@ -46,10 +43,33 @@ class Format:
         return f"{self.number(value, sign)} {self.ends(interval, sign)}"
 
     def ends(self, interval: Interval | None, sign: str = "") -> str:
-        """`[low, high]`, "-" if there is none."""
+        """`[low, high]`, "-" if there is none.
+
+        The interval of a difference (`sign` "+") has as many digits more as it takes to read off
+        the verdict: an end that is not 0 or +-margin is not printed as such.
+        """
         if interval is None:
             return NONE
-        return f"[{self.number(interval.low, sign)}, {self.number(interval.high, sign)}]"
+        return f"[{self._end(interval.low, sign)}, {self._end(interval.high, sign)}]"
+
+    def _end(self, value: float, sign: str) -> str:
+        text, digits = self.number(value, sign), self.digits
+        while sign and digits < MOST_DIGITS and not self._telling(value, text):
+            digits += 1
+            text = f"{value * self.scale:{sign}.{digits}f}"
+        return text
+
+    def _telling(self, value: float, text: str) -> bool:
+        """Whether a printed number lies on the same side of 0 and +-margin as its value."""
+        printed = float(text) / self.scale
+        return all(_side(printed, bound) == _side(value, bound) for bound in self._bounds)
+
+
+def _side(value: float, bound: float) -> int:
+    """1 above the bound, -1 below, 0 on it but for rounding."""
+    if abs(value - bound) <= 1e-9 * abs(bound):
+        return 0
+    return 1 if value > bound else -1
 
 
 NORMALISED = Format("", 0.01)
@@ -68,6 +88,31 @@ def p_text(p: float | None, none: str = NONE) -> str:
     if p is None:
         return none
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+class SplitWords(NamedTuple):
+    """What the scores of a family are called, so that every caption names its split."""
+
+    test: str
+    """What is ranked."""
+    validation: str
+    """What selects."""
+    targets: str
+    """Where targets are measured."""
+
+
+def split_words(family: Family) -> SplitWords:
+    """The names of a family's splits."""
+    if family == "functions":
+        return SplitWords("final", "objective", "the objective")
+    if family == "noisy_labels":
+        clean = "the test set, as the validation labels are noisy"
+        return SplitWords("test", "validation (noisy labels)", clean)
+    return SplitWords("test", "validation", "validation")
+
+
+OTHER_DRAWS = "Repetitions are other splits and draws of these data, not other data."
+"""Said where intervals over repetitions are shown."""
 
 
 def level_text(level: float) -> str:
@@ -97,12 +142,18 @@ def verdict_word(row: Row) -> str:
     return versus.verdict or NONE if versus else NONE
 
 
-def needed_text(comparison: Comparison | None) -> str:
-    """About how many repetitions would decide an undecided comparison, for example "about 40"."""
+def needed_text(comparison: Comparison | None, family: PairFamily | None) -> str:
+    """About how many repetitions would decide an undecided comparison, for example "about 40".
+
+    And why it is undecided, where its interval excludes 0.
+    """
     if comparison is None or comparison.verdict != "undecided":
         return NONE
-    n = comparison.repetitions_needed
-    return "over 1,000" if n is None else f"about {n:,}"
+    n, interval = comparison.repetitions_needed, comparison.interval
+    about = "over 1,000" if n is None else f"about {n:,}"
+    if family and (interval.low > 0 or interval.high < 0):
+        return f"{about}: R = {comparison.n} is too small for {family.pairs:,} pairs"
+    return about
 
 
 def budget_text(k: int) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.site.html.links import SiteMap
 from assay_leaderboard.site.html.templates import page
 from assay_leaderboard.site.pages import recommendation
+from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
 
 
@@ -18,11 +23,59 @@ def home_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "home.html",
         answers=answers,
         largest=max(answers, default=0),
-        basis=recommendation.basis_text,
-        stale=recommendation.stale_note(view.board.tasks),
+        budget_name=recommendation.budget_name,
+        notices=notices(view.board.tasks),
+        sentences=[*_sentences(view)],
+        other_draws=OTHER_DRAWS,
         n_methods=len({row.method for row in rows}),
         n_tasks=len(view.board.tasks),
         n_runs=view.n_runs,
         counts=view.ledger.counts,
         ruleset=view.ruleset,
     )
+
+
+def _sentences(view: SiteView) -> Iterator[str]:
+    """What the audit of the suite found, in plain words."""
+    unanchored = sorted({slug for family in view.board.families for slug in family.unanchored})
+    if unanchored:
+        yield f"{_tasks(unanchored)} no anchor yet and count in no summary: {_some(unanchored)}."
+    audit = view.audit
+    judged = [task for task in audit.tasks if not view.tasks[task.task].deterministic]
+    bad = sorted(task.task for task in judged if task.verdict == "problem")
+    unknown = sorted(task.task for task in judged if task.verdict == "not measured")
+    sound = len(judged) - len(bad) - len(unknown)
+    yield (
+        f"Of {len(judged)} tasks {sound} pass the audit of the suite."
+        + (f" {len(bad)} fail it: {_some(bad)}." if bad else "")
+        + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
+    )
+    yield audit.lite_predicts or (
+        "Whether ranks on the cheap lite tier predict those on the standard tier is not measured "
+        "yet."
+    )
+    yield _control(audit.control)
+
+
+def _control(control: ControlReport | None) -> str:
+    """How often the tests call a method different from itself."""
+    if control is None:
+        return "How often the tests call a method different from itself is not measured yet."
+    rejected, covered = control.pairs.rejected, control.pairs.covered
+    low, high = 100 * rejected.interval.low, 100 * rejected.interval.high
+    return (
+        f"The reference against itself, tuned anew under other seeds, on {control.n_tasks} tasks: "
+        f"{rejected.count} of {rejected.n} pairs were called different at "
+        f"{100 * control.alpha:g} % (interval {low:.0f} to {high:.0f} %), and {covered.count} of "
+        f"{covered.n} intervals hold the true difference, 0."
+    )
+
+
+def _tasks(names: list[str]) -> str:
+    return "1 task has" if len(names) == 1 else f"{len(names)} tasks have"
+
+
+def _some(names: list[str], most: int = 12) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
