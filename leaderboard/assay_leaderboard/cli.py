@@ -10,16 +10,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from assay.commands.options import DEFAULT_RESULTS, Results, TaskArguments, complete_method
+from assay.commands.options import (
+    DEFAULT_RESULTS,
+    AsJson,
+    Results,
+    TaskArguments,
+    complete_method,
+)
 
 from assay_leaderboard.site import commands as site
 
-AsJson = Annotated[
-    bool,
-    typer.Option("--json", help="Print JSON; keys: leaderboard/assay_leaderboard/schema/board.py."),
-]
-Defaults = Annotated[
-    bool, typer.Option("--defaults", help="Rank the untuned defaults instead of the tuned point.")
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--budget",
+        min=1,
+        metavar="K",
+        help="Hyperparameter points that a repetition may try: 1 is the published defaults alone; "
+        "default: all.",
+    ),
 ]
 WithLocal = Annotated[bool, typer.Option("--with-local", help="Show the published results too.")]
 
@@ -40,14 +49,17 @@ def board(
         list[str] | None,
         typer.Option(help="Show only these methods and the references; repeatable."),
     ] = None,
-    defaults: Defaults = False,
+    budget: Budget = None,
     with_local: WithLocal = False,
     epoch: Annotated[
         str | None, typer.Option(help="Show the repetitions that used this epoch's hidden seeds.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the leaderboard: per task, per family, overall."""
+    """Show the leaderboard: per task, per family, overall.
+
+    The keys of --json are documented in leaderboard/assay_leaderboard/schema/board.py.
+    """
     from assay_leaderboard import queries
 
     made = queries.board(
@@ -55,7 +67,7 @@ def board(
         results,
         published=with_local,
         methods=method or [],
-        basis="defaults" if defaults else "tuned",
+        budget=budget,
         epoch=epoch,
     )
     _complain(made.problems)
@@ -76,18 +88,19 @@ def compare(
     ],
     names: TaskArguments = None,
     results: Results = DEFAULT_RESULTS,
-    defaults: Defaults = False,
+    budget: Budget = None,
+    with_local: WithLocal = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two methods task by task: paired difference, interval, p, verdict."""
+    """Compare two methods task by task: difference, interval, p, and the board's verdict."""
     from assay_leaderboard import queries
 
-    report = queries.compare(a, b, names or [], results, basis="defaults" if defaults else "tuned")
+    report = queries.compare(a, b, names or [], results, published=with_local, budget=budget)
     _complain(report.problems)
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
         return
-    from assay_leaderboard.terminal.board import show_report
+    from assay_leaderboard.terminal.comparison import show_report
     from assay_leaderboard.terminal.console import console
 
     show_report(report, console())
@@ -100,14 +113,9 @@ def claims(
     ] = None,
     results: Results = DEFAULT_RESULTS,
     with_local: WithLocal = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print JSON; keys: leaderboard/assay_leaderboard/claims/ledger.py."
-        ),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Judge the claims of methods: supported, contradicted, inconclusive or not tested.
+    """Hold the claims of methods against the results: supported, contradicted, mixed and others.
 
     Example: `assay claims diffgrad`
     """
@@ -131,12 +139,7 @@ def audit(
     write: Annotated[
         Path | None, typer.Option("--write", help="Also write the audit to this file, as JSON.")
     ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print JSON; keys: leaderboard/assay_leaderboard/audit/tasks.py."
-        ),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check the suite itself: do its tasks tell methods apart, are false findings rare enough?
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from assay.cards import Family
 
 from assay_leaderboard.schema.board import Row, RunCounts
-from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "-"
 """Stands where there is nothing to show."""
-OPPOSITE: dict[Verdict, Verdict] = {
-    "better": "worse",
-    "worse": "better",
-    "equivalent": "equivalent",
-    "better, negligible": "worse, negligible",
-    "worse, negligible": "better, negligible",
-    "undecided": "undecided",
-}
-"""The verdict on a pair as seen from its other method."""
 
 
 class Format:
@@ -68,6 +62,31 @@ def p_text(p: float | None, none: str = NONE) -> str:
     if p is None:
         return none
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+class SplitWords(NamedTuple):
+    """What the scores of a family are called, so that every caption names its split."""
+
+    test: str
+    """What is ranked."""
+    validation: str
+    """What selects."""
+    targets: str
+    """Where targets are measured."""
+
+
+def split_words(family: Family) -> SplitWords:
+    """The names of a family's splits."""
+    if family == "functions":
+        return SplitWords("final", "objective", "the objective")
+    if family == "noisy_labels":
+        clean = "the test set, as the validation labels are noisy"
+        return SplitWords("test", "validation (noisy labels)", clean)
+    return SplitWords("test", "validation", "validation")
+
+
+OTHER_DRAWS = "Repetitions are other splits and draws of these data, not other data."
+"""Said where intervals over repetitions are shown."""
 
 
 def level_text(level: float) -> str:

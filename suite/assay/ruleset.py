@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 Tier = Literal["lite", "standard", "paper"]
 Preset = Literal["full", "quick"]
+MAX_REPETITIONS = 16
+"""Most repetitions of a cell: all signs and all subsets of them are counted one by one."""
 
 
 class Ruleset(BaseModel):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from assay.commands.options import DEFAULT_RESULTS, AsJson
 
 app = typer.Typer(no_args_is_help=True, help="The leaderboard as a folder of static files.")
-LOCAL = Path("assay-results")
 MOST_PROBLEMS = 40
 """Most problems that are printed; the log page has them all."""
 
@@ -27,7 +27,7 @@ def build(
     with_local: Annotated[
         bool,
         typer.Option(
-            "--with-local", help="Show your own records (ASSAY_RESULTS or assay-results) beside."
+            "--with-local", help="Also show your own results (ASSAY_RESULTS or assay-results)."
         ),
     ] = False,
     local: Annotated[
@@ -35,7 +35,7 @@ def build(
         typer.Option(
             "--local", envvar="ASSAY_RESULTS", help="With --with-local: where your records lie."
         ),
-    ] = LOCAL,
+    ] = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the site.")] = Path("site"),
     sandbox_report: Annotated[
         Path | None,
@@ -51,7 +51,7 @@ def build(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Keep nothing and take nothing from earlier builds.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the site from the records: all of it, or nothing.
 
@@ -99,30 +99,31 @@ def serve(
 
 @contextmanager
 def _interruptible(out: Path, purpose: str) -> Iterator[None]:
-    """End a build with one line on Ctrl-C, and let typer set the exit code.
+    """Report Ctrl-C during a build in one line; typer sets the exit code.
 
     Args:
         out: the site's folder.
-        purpose: what giving the same command again is for.
+        purpose: why to give the same command again, for example " to continue".
     """
     before = _identity(out)
     try:
         yield
     except KeyboardInterrupt:
-        # Where the new site stands already, only the old one's removal was interrupted.
+        # A new folder at `out` means that only the removal of the old one was interrupted.
         now = "is as it was" if _identity(out) == before else "is new and whole"
         typer.echo(f"interrupted: {out} {now}; give the same command again{purpose}", err=True)
         raise
 
 
 def _identity(folder: Path) -> int | None:
-    """A number that tells a folder from another in its place; None where there is none."""
+    """The folder's inode, which changes when a new folder takes its place; None without one."""
     return folder.stat().st_ino if folder.exists() else None
 
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """A function that shows what is being done on one line of the terminal, if there is one."""
+    """Yield a function that shows progress on one line of the terminal; it does nothing in a pipe.
+    """
     if not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -8,13 +8,13 @@ from typing import Literal
 
 from assay.cards import SubmissionCard, TaskCard
 from assay.records.log import Entry
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.schema import RunRecord
 from assay.ruleset import Ruleset
 
-from assay_leaderboard.audit.tasks import Audit
+from assay_leaderboard.audit.tasks import Audit, TaskAudit
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
-from assay_leaderboard.schema.task_details import Detail, TaskDetail
+from assay_leaderboard.schema.task_details import BudgetPoint, Detail, TaskDetail
 from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
 
@@ -33,13 +33,26 @@ class TaskView:
     """One task: /task/<slug>/."""
 
     card: TaskCard
-    tuned: TaskTable
-    defaults: TaskTable
-    """Ranked by the defaults; a row is unranked where the defaults were not run."""
+    table: TaskTable
+    """At the full tuning budget."""
     detail: TaskDetail
     landscape: Landscape | None
     methods: Mapping[str, SubmissionCard] = field(default_factory=dict)
     """Cards of the submissions of this checkout, by slug."""
+    audit: TaskAudit | None = None
+    """What `assay audit` says of the task; None without a report."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The bundle that holds the published runs of a cell."""
+
+    file: str
+    """Its name."""
+    entry: int
+    """Number of the log's entry that published it."""
+    run_ids: frozenset[str]
+    """Runs in it; others of the cell are local."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +62,14 @@ class CellView:
     card: TaskCard
     row: Row
     detail: Detail
-    study: StudyRecord
     runs: Sequence[RunRecord]
-    """Tuning runs by trial, then repetitions of the tuned point, then those of the defaults."""
+    """By repetition and point."""
+    published: Published | None = None
+    """None where all runs are local."""
+    has_raw: bool = False
+    """The site has the raw records as a file: those of a cell with local runs."""
+    has_source: bool = False
+    """The site has the method's source, and it is the code that these runs were made with."""
     mlflow: Mapping[str, str] = field(default_factory=dict)
     """MLflow's run ids by record id, where the local mirror knows them."""
 
@@ -61,8 +79,9 @@ class SiteView:
     """The whole board, for the pages beyond single tasks and families."""
 
     board: Board
-    defaults: Board
     budgets: Sequence[BudgetTable]
+    standings: Mapping[str, Mapping[str, Sequence[BudgetPoint]]]
+    """By task and method, at every tuning budget (Detail.budget)."""
     ledger: Ledger
     methods: Mapping[str, SubmissionCard | None]
     """By slug, those without records too; a local method has no card in this checkout."""
@@ -79,5 +98,4 @@ class SiteView:
     with_local: bool
     version: str
     n_runs: int
-    """Runs on the site; one that is a repetition of two points counts once."""
     problems: Sequence[str]

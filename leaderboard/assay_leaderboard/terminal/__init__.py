@@ -1,1 +1,1 @@
-"""Boards, comparisons, claims and the audit as tables for a terminal; console has the means."""
+"""Tables for a terminal: boards, comparisons, claims and the audit; `console` has the basics."""

@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from assay_leaderboard.claims.ledger import ClaimRow, Ledger, TierVerdict
-from assay_leaderboard.format import Format, p_text, plain
+from assay_leaderboard.claims.ledger import ClaimRow, Ledger
+from assay_leaderboard.claims.pooled import TierVerdict
+from assay_leaderboard.format import NORMALISED, Format, level_text, p_text, plain
 from assay_leaderboard.terminal.console import new_table, show_lines
 
 
 def show_ledger(ledger: Ledger, out: Console) -> None:
     """Print `ledger`: a row per claim and tier, notes, how it was judged, what to do next."""
-    shown = new_table(
-        "claim", "tier", "verdict", f">effect [{ledger.confidence:.0%}]", ">p", ">n", ">tasks"
-    )
+    shown = new_table("claim", "tier", "verdict", ">effect [level]", ">p", ">n", ">tasks")
     for row in ledger.rows:
         _add(shown, row)
     out.print(shown)
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in ledger.counts.items())
-    out.print(f"\n{len(ledger.rows)} claim(s): {counts}")
+    n_checked = sum(row.checked for row in ledger.rows)
+    n_unchecked = len(ledger.rows) - n_checked
+    out.print(f"\n{n_checked} claim(s) with a checked quotation: {_counts(ledger.counts)}")
+    out.print(f"{n_unchecked} with an unchecked one: {_counts(ledger.counts_unchecked)}")
     show_lines(_notes(ledger), out)
     show_lines(_footer(ledger), out)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) or "none"
 
 
 def _add(shown: Table, row: ClaimRow) -> None:
     what = f"{row.metric}, {'tuned' if row.tuned else 'defaults'}, against {row.better_than}"
     beyond = f" by more than {row.margin:g}" if row.margin else ""
-    text = plain(f"{row.method} {row.number}: {row.text} ({what}{beyond})")
-    n_tasks = len(row.untested) + sum(finding.n_tasks for finding in row.findings)
+    checked = "" if row.checked else "; quotation unchecked"
+    text = plain(f"{row.method} {row.number}: {row.text} ({what}{beyond}{checked})")
     if not row.findings:
-        shown.add_row(text, "-", "not tested", "-", "", "", f"0/{n_tasks}", style="dim")
+        shown.add_row(text, "-", "not tested", "-", "", "", f"0/{row.of_tasks}", style="dim")
     for position, finding in enumerate(row.findings):
         shown.add_row(
             text if position == 0 else "",
             finding.tier,
-            finding.verdict + (" (prelim.)" if finding.preliminary else ""),
+            finding.verdict or ("preliminary" if finding.preliminary else "no verdict"),
             _effect(finding),
             p_text(finding.p, none=""),
             str(finding.n),
-            f"{finding.n_tasks}/{n_tasks}",
+            f"{finding.n_tasks}/{row.of_tasks}",
         )
     shown.add_section()
 
 
 def _effect(finding: TierVerdict) -> str:
-    form = Format(finding.unit, 0.005 if finding.unit in ("share", "normalised") else 0.1)
+    form = NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
     unit = "" if finding.unit in ("share", "normalised") else f" {finding.unit}"
-    return form.span(finding.difference, finding.interval, "+") + unit
+    level = f" {level_text(finding.level)}" if finding.level is not None else ""
+    return form.span(finding.difference, finding.interval, "+") + unit + level
 
 
 def _notes(ledger: Ledger) -> Iterator[str]:
     """Notes on the verdicts, and why tasks were left out."""
     for row in ledger.rows:
+        if row.edited_late and row.written and row.results_since:
+            yield (
+                f"  {row.method} {row.number}: written {row.written.isoformat()}, after the first "
+                f"results ({row.results_since[:10]})"
+            )
         for finding in row.findings:
             if finding.note:
                 yield f"  {row.method} {row.number}, {finding.tier}: {finding.note}"
@@ -65,14 +76,15 @@ def _notes(ledger: Ledger) -> Iterator[str]:
 
 def _footer(ledger: Ledger) -> list[str]:
     lines = [
-        "effect: mean over the tasks of the paired differences, positive where the claim holds; "
-        "shares in percentage points, BCa interval over the n repetitions. A repetition without a "
-        "score counts as the chance level.",
-        "p: exact sign-flip test of the effect beyond the claim's margin, Holm over the claims of "
-        f"the method at that tier. supported: p <= {ledger.alpha:g}, better. contradicted: "
-        f"p <= {ledger.alpha:g}, not better; or shown to be equivalent within the margin.",
-        "A verdict holds at its tier only: a claim about large networks that is supported at lite "
-        "is supported at lite scale. Stale results never count; prelim.: --quick, or incomplete.",
+        "effect: mean over the tasks and the n repetitions of the difference in normalised score, "
+        "positive where the claim holds. Its level is that of Holm's correction over the claims of "
+        f"the card (alpha = {ledger.alpha:g}), so that the verdict is read off the interval. p: "
+        "exact sign flips.",
+        "supported: the interval is above 0 (or the shortfall that is allowed), and no task is "
+        "significantly worse. contradicted: below. no meaningful difference: within the margin. "
+        "mixed: some tasks significantly better, some worse.",
+        "A verdict holds at its tier only. Stale results never count, and preliminary ones "
+        "(--quick) give no verdict.",
     ]
     lacking = next((row for row in ledger.rows if row.untested), None)
     if lacking:

@@ -13,7 +13,7 @@ from assay.api.class_source import slug_of
 if TYPE_CHECKING:
     from assay_leaderboard.boards.two_methods import ComparisonReport
     from assay_leaderboard.claims.ledger import Ledger
-    from assay_leaderboard.schema.board import Basis, Board
+    from assay_leaderboard.schema.board import Board
 
 Names: TypeAlias = str | Path | Sequence[str | Path]
 
@@ -23,7 +23,7 @@ def board(
     *,
     results: str | Path | None = None,
     methods: Iterable[str | type] = (),
-    defaults: bool = False,
+    budget: int | None = None,
     published: bool = False,
     epoch: str | None = None,
 ) -> Answer[Board]:
@@ -33,9 +33,10 @@ def board(
         tasks: slugs, globs, families, tiers or paths; all tasks if none is given.
         results: folder of the records; default: `$ASSAY_RESULTS`, or `assay-results` here.
         methods: show only these and the references.
-        defaults: rank the untuned defaults instead of the tuned point.
+        budget: how many hyperparameter points of each repetition to choose from, 1 being the
+            defaults alone; default: all.
         published: show the published results too.
-        epoch: show the repetitions that used this epoch's hidden seeds.
+        epoch: show the runs that used this epoch's hidden seeds.
 
     Raises:
         AssayError: a name is not known, or there is no record to show.
@@ -48,7 +49,7 @@ def board(
         results_folder(results),
         published=published,
         methods=[method_name(method) for method in methods],
-        basis=_basis(defaults),
+        budget=budget,
         epoch=epoch,
     )
     return Answer(made, show_board)
@@ -60,9 +61,9 @@ def compare(
     tasks: Names = (),
     *,
     results: str | Path | None = None,
-    defaults: bool = False,
+    budget: int | None = None,
 ) -> Answer[ComparisonReport]:
-    """Two methods, task by task: paired difference, interval, p, verdict, as `assay compare`.
+    """Two methods, task by task: paired difference, interval, verdict, as `assay compare`.
 
     Arguments and errors are those of `board`; `a` and `b` are slugs or classes.
     """
@@ -74,7 +75,7 @@ def compare(
         method_name(b),
         listed(tasks),
         results_folder(results),
-        basis=_basis(defaults),
+        budget=budget,
     )
     return Answer(report, show_report)
 
@@ -82,7 +83,7 @@ def compare(
 def judge(
     *methods: str, results: str | Path | None = None, published: bool = False
 ) -> Answer[Ledger]:
-    """The claims of methods: supported, contradicted, inconclusive or not tested.
+    """What the cards of methods claim, each with its verdict.
 
     Args:
         methods: slugs of submissions; all that claim something if none is given.
@@ -113,7 +114,3 @@ def listed(given: Names) -> list[str]:
     """Names as a list; paths made absolute."""
     many = [given] if isinstance(given, str | Path) else given
     return [str(one.expanduser().resolve()) if isinstance(one, Path) else one for one in many]
-
-
-def _basis(defaults: bool) -> Basis:
-    return "defaults" if defaults else "tuned"

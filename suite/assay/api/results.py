@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from assay.api.questions import board, compare, judge, results_folder
 from assay.errors import AssayError
-from assay.identity import canonical_json
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
-from assay.records.schema import MethodRef, RunRecord, StudyRecord, TaskRef
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay.records.schema import MethodRef, RunRecord, TaskRef
+from assay.records.selection import results
 from assay.records.store import Store
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assay.api.answers import Answer
 
 COLUMNS = (
-    "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
+    "task", "family", "tier", "method", "repetition", "point", "selected", "hyperparameters",
     "status", "val", "test", "example_passes", "seconds", "level", "epoch", "method_hash", "id",
 )  # fmt: skip
 Refs = tuple[TaskRef, MethodRef]
@@ -55,6 +55,9 @@ class Results:
                 for task, method in pairs
             }
             self._task_names = {task.card.slug: _task_name(task) for task, _ in pairs}
+            self._cards = {task.card.slug: task.card for task, _ in pairs}
+        else:
+            self._cards = {slug: task.card for slug, task in task_entries().items()}
 
     @property
     def tasks(self) -> list[str]:
@@ -68,26 +71,20 @@ class Results:
 
     def runs(self) -> Iterator[RunRecord]:
         """The record of every run, by task and method."""
-        return (record for record in self._records(RunRecord) if isinstance(record, RunRecord))
-
-    def _records(self, kind: type[RunRecord] | type[StudyRecord]) -> Iterator[Any]:
         store = Store(self.folder)
         if self._pairs is None:
-            yield from store.runs([]) if kind is RunRecord else store.studies([])
+            yield from store.runs([])
             return
-        name, read = ("runs", store.run) if kind is RunRecord else ("studies", store.study)
         for (task, method), refs in sorted(self._pairs.items()):
-            for path in sorted((self.folder / name / task / method).glob("*.json")):
-                record: Any = read(task, method, path.stem)
-                named = record.spec if kind is RunRecord else record
-                if (named.task, named.method) == refs:  # not what older code left
+            for record in store.runs([], task, method):
+                if (record.spec.task, record.spec.method) == refs:  # not what older code left
                     yield record
 
     def board(
         self,
         task_or_family: str | Sequence[str] | None = None,
         *,
-        defaults: bool = False,
+        budget: int | None = None,
         published: bool = False,
     ) -> Answer[Board]:
         """The board of these tasks and methods; see `assay.board`."""
@@ -96,7 +93,7 @@ class Results:
             self._names(task_or_family),
             results=self.folder,
             methods=methods,
-            defaults=defaults,
+            budget=budget,
             published=published,
         )
 
@@ -106,11 +103,11 @@ class Results:
         b: str | type,
         task_or_family: str | Sequence[str] | None = None,
         *,
-        defaults: bool = False,
+        budget: int | None = None,
     ) -> Answer[ComparisonReport]:
         """Two methods, task by task; see `assay.compare`."""
         names = self._names(task_or_family)
-        return compare(a, b, names, results=self.folder, defaults=defaults)
+        return compare(a, b, names, results=self.folder, budget=budget)
 
     def judge(self, *methods: str, published: bool = False) -> Answer[Ledger]:
         """What cards claim, held against these records; see `assay.judge`."""
@@ -128,9 +125,11 @@ class Results:
 
         Columns:
             task, family, tier, method: slugs, the family and the tier of the task.
-            purpose, repetition: "tuning" or "repetition", and which repetition.
-            point: number of the hyperparameter point in its tuning, 0 is the defaults; missing
-                where the run belongs to no tuning.
+            repetition: which experiment; its number seeds all that is random.
+            point: number of the hyperparameter point, 0 is the defaults; missing where the
+                hyperparameters were chosen by hand.
+            selected: whether this point is its repetition's result, being the best on validation;
+                missing where the task is not known here.
             hyperparameters: a dictionary, all values.
             status: completed, diverged, out_of_budget or failed.
             val, test: scores in the task's metric; missing unless completed.
@@ -143,13 +142,22 @@ class Results:
         """
         import pandas as pd
 
-        points = {
-            (study.task, study.method, canonical_json(trial.hyperparameters)): trial.number
-            for study in self._records(StudyRecord)
-            for trial in study.trials
+        records = list(self.runs())
+        chosen = self._selected(records)
+        rows = [_row(record, chosen) for record in records]
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        return frame.astype({"point": "Int64", "selected": "boolean"})
+
+    def _selected(self, records: Sequence[RunRecord]) -> dict[str, set[str]]:
+        """Ids of the runs that are their repetition's result, by task, where that is known."""
+        by_task: dict[str, list[RunRecord]] = {}
+        for record in records:
+            by_task.setdefault(record.spec.task.slug, []).append(record)
+        return {
+            task: {run.id for run in results(by_task[task], card.metric)}
+            for task, card in self._cards.items()
+            if task in by_task
         }
-        rows = [_row(record, points) for record in self.runs()]
-        return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"point": "Int64"})
 
     def _headline(self) -> str:
         counts: Counter[str] = Counter()
@@ -186,22 +194,20 @@ def _count(n: int, noun: str) -> str:
 
 
 def _task_name(task: TaskEntry) -> str:
-    from assay.plugins.registry import task_entries
-
     return task.card.slug if task.card.slug in task_entries() else str(task.folder)
 
 
-def _row(record: RunRecord, points: Mapping[tuple[TaskRef, MethodRef, str], int]) -> list[Any]:
+def _row(record: RunRecord, chosen: Mapping[str, set[str]]) -> list[Any]:
     spec, result = record.spec, record.result
-    key = (spec.task, spec.method, canonical_json(spec.hyperparameters))
+    known = chosen.get(spec.task.slug)
     return [
         spec.task.slug,
         record.family,
         record.tier,
         spec.method.slug,
-        spec.purpose,
         spec.repetition,
-        points.get(key),
+        spec.point,
+        None if known is None else record.id in known,
         dict(spec.hyperparameters),
         record.status,
         result.val if result else float("nan"),

@@ -10,8 +10,9 @@ from typing import TypeAlias
 from assay.api.class_source import write_method
 from assay.api.questions import Names, listed, results_folder
 from assay.api.results import Results
-from assay.errors import UnknownName
+from assay.errors import AssayError, UnknownName
 from assay.method import Method
+from assay.ruleset import MAX_REPETITIONS, Preset
 
 PRESETS = ("quick", "full")
 METHODS = "methods"
@@ -23,7 +24,8 @@ def run(
     methods: AnyMethod | Sequence[AnyMethod],
     tasks: Names,
     *,
-    preset: str = "full",
+    preset: Preset = "full",
+    repetitions: int | None = None,
     results: str | Path | None = None,
     workers: int | None = None,
     threads: int = 1,
@@ -33,8 +35,10 @@ def run(
     mlflow: str | None = None,
     progress: bool = True,
 ) -> Results:
-    """Tune, train, score and record methods on tasks, as `assay run` does.
+    """Train, score and record methods on tasks, as `assay run` does.
 
+    In each repetition a method is trained at its defaults and at further hyperparameter points;
+    the best on validation counts.
     What is recorded is not run again, so a call that was interrupted continues when repeated.
 
     Args:
@@ -43,6 +47,7 @@ def run(
             is its name in snake case.
         tasks: slugs, globs, families, tiers, or paths of folders.
         preset: "quick" (fewer points and repetitions; preliminary) or "full".
+        repetitions: how many, instead of the tier's; at most 16.
         results: folder of the records; default: `$ASSAY_RESULTS`, or `assay-results` here.
         workers: parallel runs; default: one a core, or a GPU.
         threads: threads of each worker.
@@ -67,12 +72,15 @@ def run(
 
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
+    if repetitions is not None and not 1 <= repetitions <= MAX_REPETITIONS:
+        raise AssayError(f"repetitions: expected 1 to {MAX_REPETITIONS}, got {repetitions}")
     folder = results_folder(results)
     chosen = [methods] if isinstance(methods, str | Path | type) else list(methods)
     request = RunRequest(
         methods=[_name_of(method, folder) for method in chosen],
         tasks=select_tasks(listed(tasks)),
         preset=preset,
+        repetitions=repetitions,
         workers=workers,
         threads=threads,
         accelerator=accelerator,

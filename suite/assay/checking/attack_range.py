@@ -209,7 +209,6 @@ class AttackRange:
         baselines = self._baseline(attack.task, full=True)
         flags = detect(
             runs,
-            [],
             {"method.py": self._plugin(attack).encode()},
             task.card,
             [run for group in baselines.values() for run in group],

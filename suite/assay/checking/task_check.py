@@ -11,7 +11,6 @@ from pathlib import Path
 from assay.cards import TaskCard, read_card
 from assay.checking.report import CheckResult, failed, fine, note, read_findings
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import AssayError, CardError, PluginError, UnknownName
 from assay.messages import ProbeTask
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, task_entries
@@ -96,9 +95,9 @@ def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterato
 def _reference_run(pool: Pool, task: TaskEntry, reference: MethodEntry) -> RunRecord:
     from assay.engine.cells import make_cells
 
-    (cell,) = make_cells([(task, reference)], pool, "full")
-    spec = cell.spec(dict(cell.space.defaults), "repetition", 0)
-    return pool.run(Job(spec, task, reference), cell.reproduce(spec))
+    (cell,) = make_cells([(task, reference)], pool)
+    spec = next(iter(cell.specs.values()))
+    return pool.run(cell.job(spec), cell.reproduce(spec))
 
 
 def _judge_reference(card: TaskCard, record: RunRecord, null: float) -> Iterator[CheckResult]:

@@ -31,30 +31,26 @@ def aa(
             autocompletion=complete_task,
         ),
     ] = None,
-    repetitions: Annotated[
-        int, typer.Option(min=2, help="Runs of each task; two arms of 12 take 24.")
-    ] = 24,
     results: Results = DEFAULT_RESULTS,
     workers: Workers = None,
     allow_weaker: AllowWeaker = False,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat each task's reference at its defaults under further seeds: the A/A control.
+    """Run each task's reference as if it were two methods: the A/A control.
 
-    What is recorded is not run again; `assay audit` then says how often the tests err.
-    Deterministic tasks are left out. Example: `assay aa digits_cnn beale`
+    The second arm has other repetitions: other seeds and other hyperparameter points. What is
+    recorded is not run again; `assay audit` then says how often the tests err. Deterministic tasks
+    are left out. Example: `assay aa digits_cnn beale`
     """
     from assay.commands import run_many
     from assay.engine.planning import RunRequest
     from assay.errors import AssayError
     from assay.plugins.registry import select_tasks
-    from assay.ruleset import RULESET
 
     chosen = select_tasks(names or ["lite"])
     tasks = [entry for entry in chosen if not entry.card.deterministic]
     if not tasks:
         raise AssayError("nothing varies on these tasks; expected one that is not deterministic")
-    first = RULESET.control_repetition
     request = RunRequest(
         methods=(),
         tasks=tasks,
@@ -63,7 +59,7 @@ def aa(
         allow_weaker=allow_weaker,
         mlflow="off",
         as_json=as_json,
-        control=range(first, first + repetitions),
+        control=True,
     )
     code = run_many.run(request, with_next=False)
     if code:

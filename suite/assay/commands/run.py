@@ -1,4 +1,4 @@
-"""`assay run`: tune, train, score and record methods on tasks."""
+"""`assay run`: train, score and record methods on tasks, at several hyperparameter points."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from assay.commands.options import (
     chosen_tasks,
 )
 from assay.errors import AssayError
+from assay.ruleset import MAX_REPETITIONS
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +36,12 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer points and repetitions; preliminary.")
     ] = False,
+    repetitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_REPETITIONS, help="How many, where the tier's number is too small."
+        ),
+    ] = None,
     workers: Workers = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
     accelerator: Annotated[
@@ -45,22 +52,21 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many runs and about how long; run nothing.")
     ] = False,
+    repetition: Annotated[
+        int | None, typer.Option(min=0, help="Run this repetition alone, and print each run.")
+    ] = None,
+    point: Annotated[
+        int | None,
+        typer.Option(min=0, help="Run this hyperparameter point alone; 0 is the defaults."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Fix a hyperparameter (name=value): repetitions, no tuning."),
-    ] = None,
-    purpose: Annotated[
-        str, typer.Option(help="With --set: the seeds of a repetition, or of tuning.")
-    ] = "repetition",
-    repetition: Annotated[
-        int | None, typer.Option(min=0, help="With --set: this repetition alone.")
+        typer.Option("--set", help="Choose a hyperparameter (name=value); such runs rank nowhere."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="With --set: run once more and compare the weights.")
+        bool, typer.Option("--again", help="Run also what is recorded, and compare the weights.")
     ] = False,
-    epoch: Annotated[
-        str | None, typer.Option(help="Use the hidden seeds of this epoch for the repetitions.")
-    ] = None,
+    epoch: Annotated[str | None, typer.Option(help="Use the hidden seeds of this epoch.")] = None,
     secret: Annotated[
         Path | None,
         typer.Option(help="With --epoch: the organisers' secret file."),
@@ -71,14 +77,19 @@ def run(
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Tune, train, score and record methods on tasks; what is recorded is not run again.
+    """Train, score and record methods on tasks; what is recorded is not run again.
+
+    In each repetition a method is trained at its defaults and at further hyperparameter points;
+    the best on validation counts.
 
     Examples:
         assay run diffgrad adam --tier lite
 
         assay run ./my_method.py --task digits_cnn --quick
 
-        assay run adam --task diffgrad_f1 --set lr=0.05 --repetition 0
+        assay run adam --task beale --repetition 3 --point 4 --again
+
+        assay run adam --task beale --set lr=0.05 --repetition 0
     """
     from assay.commands import run_many, run_one
     from assay.engine.planning import RunRequest
@@ -90,6 +101,7 @@ def run(
         methods=methods,
         tasks=chosen_tasks(tasks, family, tier),
         preset="quick" if quick else "full",
+        repetitions=repetitions,
         workers=workers,
         threads=threads,
         accelerator=accelerator,
@@ -100,8 +112,12 @@ def run(
         as_json=as_json,
         epoch=open_epoch(epoch, epochs_folder(), secret) if epoch else None,
     )
-    if settings or again or repetition is not None:
-        code = run_one.run_fixed(request, settings or [], purpose, repetition, again)
+    chosen = run_one.Choice(repetition, point, settings or [])
+    if chosen.is_some or again:
+        if dry_run:
+            raise AssayError("--dry-run counts whole cells; give it without --repetition, --point, "
+                             "--set and --again")  # fmt: skip
+        code = run_one.run_chosen(request, chosen, again=again)
     elif dry_run:
         code = run_many.dry_run(request)
     else:

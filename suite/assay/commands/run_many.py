@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any
 
 import typer
 
 from assay import __version__
 from assay.commands.progress import Bar, duration
 from assay.commands.summary import count, summarise
-from assay.engine.cells import Cell, make_cells, missing_runs
+from assay.engine.cells import Cell, make_cells
 from assay.engine.mirror import Draw, Mirror
 from assay.engine.pipeline import Pipeline, Progress
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
@@ -31,7 +31,6 @@ from assay.engine.pool import Pool
 from assay.errors import StorageError
 from assay.records.schema import Compute
 from assay.records.store import Store
-from assay.ruleset import Preset
 
 MIRROR_SECONDS = 120.0
 """How long the MLflow mirror may take to catch up at the end."""
@@ -108,16 +107,19 @@ def _run_group(
     progress: Progress,
 ) -> None:
     """Run the pairs of one device and add to `progress`."""
-    cells = make_cells(pairs, pool, cast(Preset, request.preset))
+    cells = cells_of(request, pairs, pool)
     bar = Bar(quiet=request.as_json)
     try:
-        pipeline = Pipeline(pool, store, mirror, bar.update)
-        if request.control:
-            pipeline.repeat(cells, request.control, progress)
-        else:
-            pipeline.run(cells, progress)
+        Pipeline(pool, store, mirror, bar.update).run(cells, progress)
     finally:
         bar.close()
+
+
+def cells_of(request: RunRequest, pairs: Pairs, pool: Pool) -> list[Cell]:
+    """The cells of pairs, with the runs that the request asks for."""
+    return make_cells(
+        pairs, pool, request.preset, n_repetitions=request.repetitions, control=request.control
+    )
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def dry_run(request: RunRequest) -> int:
         shown = "length not known yet" if each is None else f"about {each:.1f} s each"
         typer.echo(f"{row['task']:26} {row['method']:22} {row['missing']:3} runs, {shown}")
     more = f", and {unknown} runs of unknown length" if unknown else ""
-    typer.echo(f"{missing} runs at most, about {duration(seconds)}{more}; nothing was run")
+    typer.echo(f"{missing} runs, about {duration(seconds)}{more}; nothing was run")
     return 0
 
 
@@ -180,13 +182,13 @@ def _missing(request: RunRequest) -> Iterator[dict[str, Any]]:
     store = Store(request.results)
     for compute, n_workers, group in by_device(request, pairs):
         with open_pool(request, compute, 1, tell) as pool:
-            cells = make_cells(group, pool, cast(Preset, request.preset))
-        for cell, missing in missing_runs(cells, store):
+            cells = cells_of(request, group, pool)
+        for cell in cells:
             yield {
                 "task": cell.task.card.slug,
                 "method": cell.method.card.slug,
-                "runs": cell.n_runs,
-                "missing": missing,
+                "runs": len(cell.specs),
+                "missing": len(cell.missing(store)),
                 "seconds_per_run": _seconds_per_run(store, cell),
                 "workers": n_workers,
                 "accelerator": compute.accelerator,
@@ -242,12 +244,13 @@ def _mirror(request: RunRequest, store: Store) -> Mirror | None:
 
 
 def _drawing(store: Store) -> Draw | None:
-    """What draws the pictures of a study for MLflow, if an installed package can.
+    """What draws the pictures of a cell for MLflow, if an installed package can.
 
-    It is the first of the entry-point group `assay.pictures`: a function of the store and a study.
+    It is the first of the entry-point group `assay.pictures`: a function of the store and one of
+    the cell's runs.
     """
     found = sorted(entry_points(group="assay.pictures"), key=lambda entry: entry.name)
-    return (lambda study: found[0].load()(store, study)) if found else None
+    return (lambda run: found[0].load()(store, run)) if found else None
 
 
 def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:

@@ -1,24 +1,24 @@
-"""Runs at given hyperparameters, without tuning: `assay run METHOD --set name=value`."""
+"""Single runs of a cell, or runs at hyperparameters chosen by hand, one after the other."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
 import typer
 
-from assay.commands.run_many import locked, open_pool, say, terminable
+from assay.commands.run_many import cells_of, locked, open_pool, say, terminable
 from assay.commands.summary import INCOMPLETE, INTERRUPTED
-from assay.engine.cells import Cell, make_cells
+from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import AssayError, RunHung, UnknownName
 from assay.publication.replay import ReplayVerdict, compare, tolerance
-from assay.records.schema import Purpose, RunRecord, RunSpec
+from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
 from assay.space import Value
 
@@ -32,20 +32,29 @@ Ending = Literal["good", "differs", "failed", "hung"]
 """How a run ended for this command: "differs" from its record, "failed" or "hung", else "good"."""
 
 
-def run_fixed(
-    request: RunRequest,
-    settings: Sequence[str],
-    purpose: str,
-    repetition: int | None,
-    again: bool,
-) -> int:
-    """Run methods at given hyperparameters and print a line for each run.
+@dataclass(frozen=True)
+class Choice:
+    """Which runs of a cell the user asked for."""
+
+    repetition: int | None = None
+    """None: all."""
+    point: int | None = None
+    """None: all."""
+    settings: Sequence[str] = ()
+    """"name=value" each, instead of the points; other hyperparameters keep their defaults."""
+
+    @property
+    def is_some(self) -> bool:
+        """Whether it is not simply all runs."""
+        return bool(self.settings) or (self.repetition, self.point) != (None, None)
+
+
+def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
+    """Run some runs of each method and task, and print a line for each.
 
     Args:
-        request: what to run; its preset does not matter.
-        settings: "name=value" each; the other hyperparameters keep their defaults.
-        purpose: "repetition" or "tuning", which use different seeds.
-        repetition: run this one alone; None runs all.
+        request: what to run.
+        choice: which of its runs.
         again: run also what is recorded, and compare the weights.
 
     Returns:
@@ -55,14 +64,13 @@ def run_fixed(
     Raises:
         AssayError: the request cannot be met.
     """
-    if purpose not in ("repetition", "tuning"):
-        raise UnknownName("purpose", purpose, ["repetition", "tuning"])
+    if choice.settings and choice.point is not None:
+        raise AssayError("--set and --point exclude each other: both choose the hyperparameters")
     pairs = chosen_pairs(request, partial(say, request))
     store = Store(request.results)
     try:
         with locked(store), terminable():
-            wanted = (cast(Purpose, purpose), repetition)
-            found = list(_run_points(request, store, pairs, settings, *wanted, again=again))
+            found = list(_run_all(request, store, pairs, choice, again=again))
     except KeyboardInterrupt:
         typer.echo("interrupted: give the same command again to continue", err=True)
         return INTERRUPTED
@@ -75,25 +83,42 @@ def run_fixed(
     return INCOMPLETE if bad else 0
 
 
-def _run_points(
-    request: RunRequest,
-    store: Store,
-    pairs: Pairs,
-    settings: Sequence[str],
-    purpose: Purpose,
-    repetition: int | None,
-    *,
-    again: bool,
+def _run_all(
+    request: RunRequest, store: Store, pairs: Pairs, choice: Choice, *, again: bool
 ) -> Iterator[tuple[tuple[str, str], Ending]]:
     """Run each spec; yield its task and method, and how it ended."""
     for compute, _, group in by_device(request, pairs):
         with open_pool(request, compute, 1, partial(say, request)) as pool:
-            for cell in make_cells(group, pool, "full"):
-                point = _point(cell, settings)
-                for number in range(cell.r) if repetition is None else [repetition]:
-                    spec = cell.spec(point, purpose, number)
-                    slugs = (cell.task_ref.slug, cell.method_ref.slug)
-                    yield slugs, _run_one(request, store, pool, cell, spec, again)
+            wanted = [
+                (cell, spec)
+                for cell in cells_of(request, group, pool)
+                for spec in _specs(cell, choice)
+            ]
+            for cell, spec in wanted:
+                slugs = (cell.task_ref.slug, cell.method_ref.slug)
+                yield slugs, _run_one(request, store, pool, cell, spec, again)
+
+
+def _specs(cell: Cell, choice: Choice) -> Iterator[RunSpec]:
+    """The chosen runs of a cell.
+
+    Raises:
+        AssayError: there is no such point, or a setting is wrong.
+    """
+    by_hand = _by_hand(cell, choice.settings) if choice.settings else None
+    numbers = cell.extent.repetitions if choice.repetition is None else [choice.repetition]
+    for repetition in numbers:
+        if by_hand is not None:
+            yield cell.spec(repetition, None, by_hand)
+            continue
+        points = cell.points(repetition)
+        if choice.point is not None and choice.point >= len(points):
+            raise AssayError(
+                f"--point {choice.point}: {cell.method.card.slug} has {len(points)} points on "
+                f"{cell.task.card.slug}; expected 0 to {len(points) - 1}"
+            )
+        for number in range(len(points)) if choice.point is None else [choice.point]:
+            yield cell.spec(repetition, number, points[number])
 
 
 def _run_one(
@@ -105,7 +130,7 @@ def _run_one(
         _print_run(request, known, "recorded before")
         return "failed" if known.status == "failed" else "good"
     try:
-        record = pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+        record = pool.run(cell.job(spec), cell.reproduce(spec))
     except RunHung as error:
         typer.echo(f"assay: {error}", err=True)
         return "hung"
@@ -124,14 +149,15 @@ def _print_run(request: RunRequest, record: RunRecord, remark: str) -> None:
         return
     score = f"test {record.result.test:.6g}" if record.result else record.message
     spec = record.spec
+    point = "own settings" if spec.point is None else f"point {spec.point}"
     typer.echo(
-        f"{record.id} {spec.method.slug} on {spec.task.slug}, {spec.purpose} {spec.repetition}: "
-        f"{record.status}, {score} ({remark})"
+        f"{record.id} {spec.method.slug} on {spec.task.slug}, repetition {spec.repetition}, "
+        f"{point}: {record.status}, {score} ({remark})"
     )
     typer.echo(f"  to repeat it: {record.reproduce}")
 
 
-def _point(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
+def _by_hand(cell: Cell, settings: Sequence[str]) -> dict[str, Value]:
     """The defaults with the user's settings.
 
     Raises:

@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass
 import typer
 
 from assay.commands.options import DEFAULT_RESULTS
+from assay.engine.cells import extent
 from assay.engine.pipeline import CellProgress, Progress
 from assay.engine.planning import RunRequest
+from assay.records.selection import scores as scores_of
+from assay.ruleset import RULESET
 
 INTERRUPTED, INCOMPLETE = 130, 4
 """Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record, or a method failed in every
@@ -25,39 +28,55 @@ MAX_TASKS = 4
 
 @dataclass(frozen=True)
 class Score:
-    """Mean test score of a method on a task, over the repetitions of its selected point."""
+    """Mean test score of a method on a task, over its whole repetitions."""
 
     task: str
     method: str
     metric: str
     direction: str
-    test: float | None
-    """None if no repetition completed."""
+    test: float
+    """Of each repetition's selected point: the best on validation."""
+    defaults: float
+    """The same of the defaults."""
     n: int
-    """Repetitions that completed."""
-    repetitions: int
-    """Repetitions that ended."""
+    """Whole repetitions: all their points are recorded."""
+    k: int
+    """Points in each."""
+    n_chance: int
+    """Repetitions none of whose points completed, scored as chance."""
     preliminary: bool
-    """Whether they were made with --quick."""
+    """Whether there are fewer repetitions or points than the tier asks for."""
+    control: bool
+    """Whether this is the second arm of the A/A control."""
 
 
 def scores(progress: Progress) -> list[Score]:
-    """Scores of the cells whose tuning is done, in the order of the cells."""
-    return [_score(cell) for cell in progress.cells if cell.selected]
+    """Scores of the cells that have a whole repetition, in the order of the cells."""
+    return [score for cell in progress.cells if (score := _score(cell)) is not None]
 
 
-def _score(progress: CellProgress) -> Score:
-    metric = progress.cell.task.card.metric
-    tests = [progress.tests[run] for run in progress.selected if run in progress.tests]
+def _score(progress: CellProgress) -> Score | None:
+    cell, card = progress.cell, progress.cell.task.card
+    k = min(len(cell.points(number)) for number in cell.extent.repetitions)
+    whole = [number for number, n in progress.n_points.items() if n == k]
+    if not whole:
+        return None
+    best = [progress.selected[number] for number in whole]
+    full = extent(card)
     return Score(
         task=progress.task,
         method=progress.method,
-        metric=metric.name,
-        direction=metric.direction,
-        test=statistics.fmean(tests) if tests else None,
-        n=len(tests),
-        repetitions=sum(run in progress.statuses for run in progress.selected),
-        preliminary=progress.cell.preset == "quick",
+        metric=card.metric.name,
+        direction=card.metric.direction,
+        test=statistics.fmean(scores_of(run, card.metric)[1] for run in best),
+        defaults=statistics.fmean(
+            scores_of(progress.defaults[number], card.metric)[1] for number in whole
+        ),
+        n=len(whole),
+        k=k,
+        n_chance=sum(run.result is None for run in best),
+        preliminary=len(whole) < len(full.repetitions) or cell.extent.k < full.k,
+        control=cell.extent.repetitions[0] >= RULESET.control_repetition,
     )
 
 
@@ -132,17 +151,19 @@ def _print_scores(found: Sequence[Score]) -> None:
     """A line for each method and task, the methods of a task below each other."""
     if not found:
         return
-    typer.echo("mean test scores of the tuned methods"
-               + (", preliminary (--quick)" if found[0].preliminary else "") + ":")  # fmt: skip
+    typer.echo("mean test scores (of each repetition the best point on validation):")
     found = sorted(found, key=lambda score: score.task)
-    shown = found[:MAX_SCORES]
-    task, method = (max(len(getattr(s, name)) for s in shown) for name in ("task", "method"))
-    for score in shown:
-        ended = f"n = {score.n}" if score.n == score.repetitions else (
-            f"n = {score.n} of {score.repetitions}; the others did not complete"
-        )  # fmt: skip
-        value = "no repetition completed" if score.test is None else f"{score.test:.4g} ({ended})"
-        typer.echo(f"  {score.task:{task}}  {score.method:{method}}  {score.metric} {value}")
+    shown = [(score, score.method + ", control" * score.control) for score in found[:MAX_SCORES]]
+    task_width = max(len(score.task) for score, _ in shown)
+    name_width = max(len(name) for _, name in shown)
+    for score, name in shown:
+        size = count(score.n, "repetition") + (f" of {count(score.k, 'point')}" * (score.k > 1))
+        beside = f"defaults {score.defaults:.4g}, " * (score.k > 1)
+        chance = f", {score.n_chance} of them at chance: no point completed" * bool(score.n_chance)
+        typer.echo(
+            f"  {score.task:{task_width}}  {name:{name_width}}  {score.metric} {score.test:.4g} "
+            f"({beside}{size}{chance}{', preliminary' * score.preliminary})"
+        )
     if len(found) > len(shown):
         typer.echo(f"  and {len(found) - len(shown)} more")
 

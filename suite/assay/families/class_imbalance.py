@@ -35,7 +35,7 @@ class ClassImbalance(Classification):
             raise PluginError(f"task {card.slug}: recipe.ratio must be at least 1, got {ratio!r}")
         self.profile, self.ratio = profile, float(ratio)
 
-    def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
+    def split(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
         """Val and test as in Classification; of the rest, the profile's number of each class.
 
         Raises:
@@ -62,8 +62,7 @@ class ClassImbalance(Classification):
                     f"{label}, but {len(members)} are left beside val and test"
                 )
             chosen.append(members[:wanted])
-        # Sorted, so that a position says nothing about the class.
-        return {**parts, "train": torch.cat(chosen).sort().values}
+        return {**parts, "train": torch.cat(chosen)}
 
     def _classes(self, seeds: Seeds) -> list[int]:
         """Classes from the largest to the smallest."""

@@ -70,9 +70,21 @@ class Classification(Task):
         return Problem(problem.train, [start.state_dict()], problem.sealed)
 
     def positions(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
-        """Positions in the published order of `train`, `val` and, if not official, `test`.
+        """Positions of `train`, `val` and `test` in the published order.
 
-        They are disjoint and stratified (see `stratified_order`).
+        Each part is in random order: a stored order that depends on labels would tell a method
+        the true labels of its training examples. An official test set is a part of its own, whose
+        positions count from its own first example.
+        """
+        parts = self.split(published, seeds)
+        if "test_targets" in published:
+            parts["test"] = torch.arange(len(published["test_targets"]))
+        return {name: _shuffled(part, seeds[f"order/{name}"]) for name, part in parts.items()}
+
+    def split(self, published: Tensors, seeds: Seeds) -> dict[str, Tensor]:
+        """Disjoint positions of `train`, `val` and, where the publisher defines none, `test`.
+
+        The parts are stratified (see `stratified_order`), and their order tells the classes.
         """
         names = ("val", "train") if "test_inputs" in published else ("test", "val", "train")
         self._expect_split(names)
@@ -215,6 +227,11 @@ def stratified_order(targets: Tensor, generator: Generator) -> Tensor:
     return places.argsort(stable=True)
 
 
+def _shuffled(positions: Tensor, seed: int) -> Tensor:
+    """The same positions (n,) in a random order, drawn from a seed that nothing else uses."""
+    return positions[torch.randperm(len(positions), generator=Generator().manual_seed(seed))]
+
+
 def crop_and_flip(images: Tensor, black: Tensor, generator: Generator) -> Tensor:
     """Random crops of padded images, half of them mirrored.
 
@@ -246,11 +263,9 @@ def _gathered(published: Tensors, positions: Mapping[str, Tensor]) -> Problem:
     """The examples at `positions`; inputs that are no images are standardised."""
     parts: dict[str, Tensor] = {}
     for name, where in positions.items():
-        parts[f"{name}_inputs"] = published["inputs"][where]
-        parts[f"{name}_targets"] = published["targets"][where]
-    if "test" not in positions:
-        parts["test_inputs"] = published["test_inputs"]
-        parts["test_targets"] = published["test_targets"]
+        origin = "test_" if name == "test" and "test_inputs" in published else ""
+        parts[f"{name}_inputs"] = published[f"{origin}inputs"][where]
+        parts[f"{name}_targets"] = published[f"{origin}targets"][where]
     if parts["train_inputs"].dtype != torch.uint8:
         parts |= _standardised(parts)
     train = {"inputs": parts.pop("train_inputs"), "targets": parts.pop("train_targets")}

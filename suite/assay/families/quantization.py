@@ -39,6 +39,8 @@ EXACT_IN_FLOAT32 = 2**22
 """Float32 holds every multiple of 1/4 up to here, so sums of products of codes are exact."""
 PRETRAIN_MOMENTUM = 0.9
 PRETRAIN_WEIGHT_DECAY = 5e-4
+PRETRAIN_SEEDS = ("split", "order/train", "init", "pretrain")
+"""Names of the seeds that a pretrained network depends on."""
 
 
 class Quantization(Classification):
@@ -81,7 +83,7 @@ class Quantization(Classification):
             "card": self.card.model_dump(mode="json", include={"dataset", "split", "model"}),
             "recipe": {k: v for k, v in self.card.recipe.items() if "bits" not in k},
             "batch_size": self.card.budget.batch_size,
-            "seeds": {name: seeds[name] for name in ("split", "init", "pretrain")},
+            "seeds": {name: seeds[name] for name in PRETRAIN_SEEDS},
             "torch": torch.__version__,
             "device": device.type,
             "code": code_hash(

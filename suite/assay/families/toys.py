@@ -155,7 +155,7 @@ def make_toys(
     """
     for family in families:
         card = toy_card(family, binary=binary, requires=requires)
-        problem = toy_task(card).prepare(Seeds("toys", "check", card.slug, 0))
+        problem = toy_task(card).prepare(Seeds("toys", card.slug, 0))
         own = folder / family
         own.mkdir()
         (own / "card.json").write_text(card.model_dump_json())

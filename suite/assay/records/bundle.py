@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assay.cards import Metric
 from assay.errors import BundleError, FormerBundle
 from assay.identity import canonical_json, sha256
-from assay.records import columns
-from assay.records.former import is_former
+from assay.records.column_reader import from_columns
+from assay.records.columns import to_columns
+from assay.records.formats import is_former
 from assay.records.schema import MethodRef, RunRecord, TaskRef
 from assay.untrusted import strict_json
 from assay.untrusted.files import read_regular
@@ -95,7 +96,7 @@ def pack(
     if len(runs) > MAX_RUNS:
         raise BundleError(f"{name}: {len(runs):,} runs, expected at most {MAX_RUNS:,}")
     manifest = Manifest(task=task, method=method, n_runs=len(runs))
-    table = columns.to_columns(runs, metric)
+    table = to_columns(runs, metric)
     data = write_archive(
         {
             MANIFEST: canonical_json(manifest.model_dump(mode="json")).encode() + b"\n",
@@ -159,7 +160,7 @@ def _parsed(data: bytes, path: Path) -> Bundle:
         raise BundleError(f"{RUNS} is missing")
     table = _strict(members[RUNS], RUNS)
     try:
-        runs = columns.from_columns(table, manifest.task, manifest.method, manifest.n_runs)
+        runs = from_columns(table, manifest.task, manifest.method, manifest.n_runs)
     except BundleError as error:
         raise BundleError(f"{RUNS}: {error}") from error
     return Bundle(manifest, runs, source, digest, path)

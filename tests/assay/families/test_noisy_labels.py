@@ -151,7 +151,7 @@ def test_human_labels_follow_the_split(make: Make, monkeypatch: pytest.MonkeyPat
     assert problem.train["targets"].equal(published["human_targets"][positions["train"]])
     assert problem.sealed["val_targets"].equal(published["human_targets"][positions["val"]])
     assert problem.sealed["clean_targets"].equal(published["targets"][positions["train"]])
-    assert problem.sealed["test_targets"].equal(published["test_targets"])
+    assert problem.sealed["test_targets"].equal(published["test_targets"][positions["test"]])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Views to pages: each function returns {file: HTML} and neither computes, reads nor writes.
 
-A file a page: `home`, `family`, `task`, `method`, `compare`, `claims`, `runs`, `about` (rules,
-sandbox, log, queue) with `audit`; `recommendation` and `figures` serve several pages.
+A file a page: `home`, `family`, `task` (with `task_tables`), `task_index`, `method`, `compare`,
+`claims`, `runs`, `about` (rules, sandbox, log, queue; with `audit`). `recommendation`, `notices`,
+`figures` and `cells` serve several pages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from assay_leaderboard.site.pages.family import family_page
 from assay_leaderboard.site.pages.home import home_page
 from assay_leaderboard.site.pages.method import method_index_page, method_pages
 from assay_leaderboard.site.pages.runs import runs_page
-from assay_leaderboard.site.pages.task import task_index_page, task_page
+from assay_leaderboard.site.pages.task import task_page
+from assay_leaderboard.site.pages.task_index import task_index_page
 
 __all__ = [
     "BOARD_PAGES",

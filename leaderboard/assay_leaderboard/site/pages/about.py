@@ -6,19 +6,20 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from assay.cards import HOOKS, TRACKS
+from assay.cards import HOOKS, REPLAY_MARGINS, TRACKS
 from assay.records.log import Entry, cell_of
-from assay.ruleset import Ruleset
+from assay.ruleset import Ruleset, Tier
 from markupsafe import Markup, escape
 
+from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, said
 from assay_leaderboard.site.pages.audit import audit_section
-from assay_leaderboard.site.pages.task import EMPTY
+from assay_leaderboard.site.pages.cells import EMPTY
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
 from assay_leaderboard.site.views import SiteView
 
@@ -41,6 +42,9 @@ def _rules_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "how.html",
         rules=rules(view.ruleset),
         ruleset=view.ruleset,
+        tiers=[_tier(view.ruleset, tier) for tier in get_args(Tier)],
+        other_draws=OTHER_DRAWS,
+        replay_margins=REPLAY_MARGINS,
         **audit_section(view.controls, site.at("how")),
         tracks=[(track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()],
     )
@@ -56,6 +60,12 @@ def _log_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         head=view.log[-1].hash if view.log else "",
         queued=len(view.queue),
     )
+
+
+def _tier(ruleset: Ruleset, tier: Tier) -> tuple[str, int, int, int, int]:
+    """A tier's name, K and R, and those of --quick."""
+    quick = ruleset.k(tier, "quick"), ruleset.r(tier, "quick")
+    return tier, ruleset.k(tier), ruleset.r(tier), *quick
 
 
 def rules(ruleset: Ruleset) -> list[tuple[str, str, str]]:
@@ -155,7 +165,7 @@ def _log(log: Sequence[Entry], links: PageLinks) -> Table | None:
         rows.append(
             TableRow(
                 [
-                    TableCell(str(entry.n), entry.n),
+                    TableCell(Markup('<span id="entry{0}">{0}</span>').format(entry.n), entry.n),
                     TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
                     TableCell(entry.kind),
                     TableCell(link(links.task(task), task)),

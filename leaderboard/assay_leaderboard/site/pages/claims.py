@@ -6,54 +6,79 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from assay_leaderboard.claims.ledger import ClaimRow, TierVerdict
+from assay_leaderboard.claims.ledger import ClaimRow
 from assay_leaderboard.claims.one_task import TaskFinding
+from assay_leaderboard.claims.pooled import ClaimVerdict, TierVerdict
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.format import NORMALISED, Format
-from assay_leaderboard.schema.board import TaskTable
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, level_text
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import NONE, link, p_text, said, span
-from assay_leaderboard.site.pages.recommendation import stale_note
+from assay_leaderboard.site.html.text import NONE, link, p_text, said, span, verdict
+from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
 
-MARKS = {"supported": "▲", "contradicted": "▼", "inconclusive": "?", "not tested": "○"}
+MARKS: dict[ClaimVerdict, str] = {
+    "supported": "▲",
+    "no meaningful difference": "≈",
+    "contradicted": "▼",
+    "mixed": "◆",
+    "inconclusive": "?",
+    "not tested": "○",
+}
 
 
 def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/claims/index.html."""
     links = site.at("claims")
-    margins = {table.task: table for table in view.board.tasks}
     return page(
         site,
         "claims",
         "claims.html",
         ledger=view.ledger,
         marks=MARKS,
-        stale=stale_note(view.board.tasks),
+        notices=notices(view.board.tasks),
+        other_draws=OTHER_DRAWS,
         table=claims_table(view.ledger.rows, links, ids=True),
         findings=[
-            (row, [(finding, _tasks(row, finding, margins, links)) for finding in row.findings])
+            (
+                row,
+                [
+                    (finding, *_effect_texts(finding), _tasks(row, finding, links))
+                    for finding in row.findings
+                ],
+            )
             for row in view.ledger.rows
             if row.findings
         ],
     )
 
 
-def _verdict(word: str) -> Markup:
+def _verdict(word: ClaimVerdict) -> Markup:
     """The verdict on a claim, with its mark."""
     return Markup('<span class="v {}"><span aria-hidden="true">{}</span> {}</span>').format(
         word.replace(" ", "-"), MARKS[word], word
     )
 
 
+def _form(finding: TierVerdict) -> Format:
+    return NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
+
+
 def _effect(finding: TierVerdict) -> Markup:
     """The mean difference and its interval, in its unit."""
-    form = NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
     unit = "points" if finding.unit == "share" else finding.unit
-    text = span(form, finding.difference, finding.interval, "+")
-    return text if finding.difference is None else text + f" {unit}"
+    text = span(_form(finding), finding.difference, finding.interval, "+")
+    return text if finding.difference is None else Markup("{} {}").format(text, unit)
+
+
+def _effect_texts(finding: TierVerdict) -> tuple[Markup, str]:
+    """The effect, and what its interval is held against."""
+    number = _form(finding).number
+    held = f"held against {number(finding.bar)}, equivalent within ±{number(finding.margin)}"
+    if finding.level is not None:
+        held = f"interval at level {level_text(finding.level)}, {held}"
+    return _effect(finding), held
 
 
 def claims_table(
@@ -65,12 +90,14 @@ def claims_table(
     columns = [
         Column("claim", "Claim", text=True),
         Column("method", "Method", text=True),
-        Column("verdict", "Verdict", "at the highest tier tested", text=True),
+        Column("verdict", "Verdict", "at the highest tier that gives one", text=True),
         Column("effect", "Effect", "positive where it holds"),
-        Column("p", "p", "sign-flip, Holm", low=True),
-        Column("n", "n", "paired repetitions"),
+        Column("p", "p", "exact sign flips", low=True),
+        Column("n", "n", "repetitions"),
         Column("tasks", "Tasks", "tested of named"),
         Column("against", "Against", text=True),
+        Column("quotation", "Quotation", "read in the paper?", text=True),
+        Column("written", "Written", "and first results", text=True),
         Column("source", "Source", text=True),
     ]
     rows = [
@@ -86,69 +113,82 @@ def _families(row: ClaimRow) -> str:
 
 
 def _cells(row: ClaimRow, links: PageLinks, ids: bool) -> list[TableCell]:
-    first = row.findings[0] if row.findings else None
+    shown = next((finding for finding in row.findings if finding.tier == row.tier), None)
     anchor = f"{row.method}-{row.number}"
     address = f"#{anchor}" if ids else links.page("claims") + f"#{anchor}"
-    preliminary = ", preliminary" if first and first.preliminary else ""
-    tier = Markup(f" <small>{escape(row.tier)}{preliminary}</small>" if row.tier else "")
-    tested = first.n_tasks if first else 0
+    tier = Markup(f" <small>{escape(row.tier)}</small>" if row.tier else "")
+    if shown is None and row.findings:
+        tier = Markup(" <small>preliminary results only</small>")
+    tested = f"{row.n_tasks} of its {row.of_tasks}"
     return [
-        TableCell(link(address if first else None, said(row.text)), css="long"),
+        TableCell(link(address if row.findings else None, said(row.text)), css="long"),
         TableCell(link(links.method(row.method), row.method)),
         TableCell(_verdict(row.verdict) + tier),
-        TableCell(_effect(first) if first else NONE, first.difference if first else None),
-        TableCell(p_text(first.p) if first else NONE, first.p if first else None),
-        TableCell(str(first.n) if first else NONE, first.n if first else None),
-        TableCell(f"{tested} of {_named(row)}", tested),
+        TableCell(_effect(shown) if shown else NONE, shown.difference if shown else None),
+        TableCell(p_text(shown.p) if shown else NONE, shown.p if shown else None),
+        TableCell(str(shown.n) if shown else NONE, shown.n if shown else None),
+        TableCell(tested, row.n_tasks),
         TableCell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
+        TableCell("checked" if row.checked else "unchecked"),
+        TableCell(_dates(row)),
         TableCell(said(row.source), css="long"),
     ]
 
 
-def _named(row: ClaimRow) -> int:
-    return len({t.task for f in row.findings for t in f.tasks} | set(row.untested))
+def _dates(row: ClaimRow) -> Markup | str:
+    """When the claim was written; tagged where that was after the first results."""
+    if row.written is None:
+        return NONE
+    written = row.written.isoformat()
+    if not row.results_since:
+        return written
+    tag = ' <span class="tag flagged">edited after results</span>' if row.edited_late else ""
+    return Markup("{}, results {}").format(written, row.results_since[:10]) + Markup(tag)
 
 
-def _tasks(
-    row: ClaimRow, finding: TierVerdict, tables: dict[str, TaskTable], links: PageLinks
-) -> Table:
+def _tasks(row: ClaimRow, finding: TierVerdict, links: PageLinks) -> Table:
     """The tasks that a verdict rests on."""
     columns = [
         Column("task", "Task", text=True),
         Column("effect", "Effect", f"of {human(row.metric)}, positive where it holds"),
-        Column("p", "p", "sign-flip"),
-        Column("n", "n", "paired repetitions"),
+        Column("verdict", "Verdict", "of the pair on its task", text=True),
+        Column("p", "p", "exact sign flips"),
+        Column("n", "n", "repetitions"),
         Column("mean", "Method", human(row.metric)),
         Column("other", "Other", row.better_than),
         Column("command", "Evidence", text=True),
     ]
-    rows = [
-        TableRow(_task_cells(row, task, tables.get(task.task), links)) for task in finding.tasks
-    ]
-    caption = f"{finding.tier}: {finding.verdict}"
+    rows = [TableRow(_task_cells(row, task, links)) for task in finding.tasks]
+    said_verdict = finding.verdict or "no verdict"
+    caption = (
+        f"{finding.tier}: {said_verdict}. Intervals at the level of the family of pairs that each "
+        "verdict comes from"
+    )
     identity = f"{row.method}-{row.number}-{finding.tier}"
     return Table(identity, caption, columns, rows, live=False)
 
 
-def _task_cells(
-    row: ClaimRow, task: TaskFinding, table: TaskTable | None, links: PageLinks
-) -> list[TableCell]:
-    own = table is not None and table.metric == row.metric
-    form = Format(task.unit, table.margin if table and own else 0.01)
+def _task_cells(row: ClaimRow, task: TaskFinding, links: PageLinks) -> list[TableCell]:
+    form = Format(task.unit, task.margin or 0.01)
     found = task.comparison
+    compared = task.kind != "none"
+    word = task.verdict or ("preliminary" if task.kind == "preliminary" else NONE)
     evidence = (
         link(links.runs(task.task, row.method), "runs")
-        if found
+        if compared
         else Markup(f"<code>{escape(run_command(row.method, task.task))}</code>")
     )
+    interval = found.interval if found else None
     return [
         TableCell(link(links.task(task.task), task.task)),
-        TableCell(span(form, found.difference, found.interval, "+"), found.difference)
-        if found
+        TableCell(span(form, task.difference, interval, "+"), task.difference)
+        if compared
         else TableCell(said(task.note)),
+        TableCell(verdict(word)),
         TableCell(p_text(found.p) if found else NONE, found.p if found else None),
         TableCell(str(found.n) if found else NONE, found.n if found else None),
         TableCell(span(form, task.mean, None), task.mean),
         TableCell(span(form, task.mean_other, None), task.mean_other),
         TableCell(evidence),
     ]
+

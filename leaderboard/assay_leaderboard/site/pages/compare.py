@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from assay_leaderboard.format import NORMALISED, Format
+from assay_leaderboard.boards.task_comparisons import mirrored
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, split_words
 from assay_leaderboard.schema.board import FamilySummary, Improvement, Row, TaskTable
 from assay_leaderboard.schema.task_details import Pair
-from assay_leaderboard.schema.values import Interval, Verdict
+from assay_leaderboard.schema.values import Comparison, Interval
 from assay_leaderboard.site.html.links import DATA, SiteMap
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, minus, p_text, rank_text
-from assay_leaderboard.site.pages.recommendation import stale_note
-from assay_leaderboard.site.pages.task import direction
+from assay_leaderboard.site.pages.cells import direction
+from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
 
-OPPOSITE: dict[Verdict, Verdict] = {
-    "better": "worse",
-    "worse": "better",
-    "equivalent": "equivalent",
-    "undecided": "undecided",
-}
 MOST = 4
 """Methods that can be compared at once."""
 
@@ -41,7 +35,8 @@ def compare_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "compare.html",
         methods=_compared(view),
         most=MOST,
-        stale=stale_note(view.board.tasks),
+        notices=notices(view.board.tasks),
+        other_draws=OTHER_DRAWS,
     )
 
 
@@ -59,8 +54,7 @@ def compare_scripts(
     """(path, script) of each method; the scripts call assayCompare(slug, data).
 
     data: {"tasks": {slug: {title, family, unit, text, rank, vs: {other: [verdict, difference, p,
-    n, wins]}}}, "families": {name: {title, text, rank, vs: {other: [verdict,
-    probability]}}}}.
+    n, wins]}}}, "families": {name: {title, text, rank, vs: {other: [win count]}}}}.
 
     Args:
         view: the site.
@@ -86,8 +80,8 @@ def task_entries(table: TaskTable, pairs: Sequence[Pair]) -> dict[str, str]:
     }
     for pair in pairs:
         if pair.a in entries and pair.b in entries:
-            entries[pair.a]["vs"][pair.b] = _versus(form, pair)
-            entries[pair.b]["vs"][pair.a] = _versus(form, _reversed(pair))
+            entries[pair.a]["vs"][pair.b] = _versus(form, pair.comparison)
+            entries[pair.b]["vs"][pair.a] = _versus(form, mirrored(pair.comparison))
     return {method: _json(entry) for method, entry in entries.items()}
 
 
@@ -96,7 +90,8 @@ def family_entries(summary: FamilySummary) -> dict[str, str]:
     entries: dict[str, dict[str, Any]] = {
         row.method: {
             "title": human(summary.name),
-            "text": _span(NORMALISED, row.iqm, row.iqm_interval) + f" n={row.n}",
+            "text": _span(NORMALISED, row.score, row.interval)
+            + f" n={row.n}, {row.n_tasks} of {row.of_tasks} tasks",
             "rank": rank_text(row.rank),
             "vs": {},
         }
@@ -115,10 +110,11 @@ def _json(value: Any) -> str:
 
 def _standing(table: TaskTable, row: Row, form: Format) -> dict[str, Any]:
     """The entry of a method on a task, not yet compared with any other."""
+    score = f"{split_words(table.family).test} {human(table.metric)}"
     return {
         "title": table.task,
         "family": human(table.family),
-        "unit": f"{human(table.metric)}, {form.unit}, {direction(table)}",
+        "unit": ", ".join(part for part in (score, form.unit, direction(table)) if part),
         "text": _span(form, row.tuned.mean, row.tuned.interval) + f" n={row.tuned.n}",
         "rank": rank_text(row.rank),
         "vs": {},
@@ -129,34 +125,20 @@ def _span(form: Format, value: float | None, interval: Interval | None) -> str:
     return NONE if value is None else minus(form.span(value, interval))
 
 
-def _versus(form: Format, pair: Pair) -> list[Any]:
+def _versus(form: Format, found: Comparison) -> list[Any]:
     """How the first of a pair does against the second: verdict, difference, p, n, share of wins."""
-    difference = minus(form.span(pair.difference, pair.interval, "+"))
-    return [pair.verdict, difference, p_text(pair.p), pair.n, f"{pair.superiority:.2f}"]
-
-
-def _reversed(pair: Pair) -> Pair:
-    """The same comparison seen from the second method."""
-    interval = pair.interval and Interval(-pair.interval.high, -pair.interval.low)
-    return replace(
-        pair,
-        a=pair.b,
-        b=pair.a,
-        difference=-pair.difference,
-        interval=interval,
-        superiority=1 - pair.superiority,
-        verdict=OPPOSITE[pair.verdict],
-    )
+    difference = minus(form.span(found.difference, found.interval, "+"))
+    wins = f"{found.superiority:.2f}"
+    return [found.verdict or NONE, difference, p_text(found.p), found.n, wins]
 
 
 def _wins(pair: Improvement) -> tuple[list[str], list[str]]:
-    """How often a run of either beats one of the other, and whether that is more than chance."""
+    """The win count of either method: a share with its interval, no verdict."""
     share = pair.probability
     if pair.interval is None:
-        return ["undecided", f"{share:.2f}"], ["undecided", f"{1 - share:.2f}"]
+        return [f"{share:.2f}"], [f"{1 - share:.2f}"]
     low, high = pair.interval.low, pair.interval.high
-    word: Verdict = "better" if low > 0.5 else "worse" if high < 0.5 else "undecided"
     return (
-        [word, f"{share:.2f} [{low:.2f}, {high:.2f}]"],
-        [OPPOSITE[word], f"{1 - share:.2f} [{1 - high:.2f}, {1 - low:.2f}]"],
+        [f"{share:.2f} [{low:.2f}, {high:.2f}]"],
+        [f"{1 - share:.2f} [{1 - high:.2f}, {1 - low:.2f}]"],
     )

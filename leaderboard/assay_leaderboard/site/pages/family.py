@@ -1,13 +1,14 @@
-"""The page of a family, or of all tasks: its ranking at every tuning budget, and task by task."""
+"""The page of a family, or of all families: its ranking at every tuning budget, and by task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from assay.cards import SubmissionCard
 from markupsafe import Markup
 
-from assay_leaderboard.format import NORMALISED
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, budget_text
 from assay_leaderboard.schema.board import (
     BudgetRow,
     BudgetTable,
@@ -19,34 +20,36 @@ from assay_leaderboard.schema.board import (
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import (
-    NONE,
-    minus,
-    number,
-    span,
-    verdict,
-    verdict_word,
-)
+from assay_leaderboard.site.html.text import NONE, minus, number, span, verdict, verdict_word
 from assay_leaderboard.site.pages import figures, recommendation
-from assay_leaderboard.site.pages.task import EMPTY, facets, linked, method_cell, rank_cell
+from assay_leaderboard.site.pages.cells import EMPTY, facets, linked, method_cell, rank_cell
+from assay_leaderboard.site.pages.notices import notices
 
 _METHOD = Column("method", "Method", text=True)
 _STANDING = (
     _METHOD,
     Column("rank", "Rank", "interval", low=True),
-    Column("iqm", "Score", "interquartile mean, higher is better"),
+    Column("score", "Score", "0 chance, 1 anchor; higher is better"),
+    Column("tasks", "Tasks", "ranked on"),
 )
-_TUNED = (
+_FULL = (
     *_STANDING,
-    Column("n", "n", "runs"),
-    Column("tasks", "Other tasks", "interval with tasks resampled"),
-    Column("mean", "Mean", "higher is better"),
-    Column("gap", "Optimality gap", "lower is better", low=True),
-    Column("defaults", "Defaults", "mean, no tuning"),
-    Column("notask", "Without a task", "first rank, leave one out"),
-    Column("nomethod", "Without a method", "first rank, leave one out"),
+    Column("n", "n", "repetitions"),
+    Column("others", "Other tasks", "interval for tasks of this kind"),
+    Column("range", "Range", "over its tasks"),
+    Column("mean", "Mean", "of the normalised scores"),
+    Column("defaults", "Defaults", "score without tuning"),
 )
-_PRELIMINARY = Markup(' <span class="tag preliminary">preliminary</span>')
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The part of the page that shows one tuning budget."""
+
+    k: int
+    name: str
+    answer: recommendation.Top | None
+    table: Table
 
 
 def family_page(
@@ -59,8 +62,8 @@ def family_page(
     """/family/<name>/index.html.
 
     Args:
-        summary: the family's, tuned.
-        budgets: the same at each position of the slider.
+        summary: the family's, at the full budget.
+        budgets: the same at each tuning budget.
         tasks: at least those of the family, in the order of the board.
         cards: of the methods, by slug; a local method has none.
         site: which pages there are.
@@ -70,50 +73,60 @@ def family_page(
     largest = max((table.k for table in budgets), default=0)
     scored = [table for table in tasks if table.task in summary.tasks]
     references = [table.reference for table in scored]
+    rankings = [
+        Ranking(
+            k=table.k,
+            name=recommendation.budget_name(table.k),
+            answer=recommendation.of_table(table, references),
+            table=_full_table(summary, table.k, cards, links)
+            if table.k == largest
+            else _budget_table(table, len(summary.tasks), cards, links),
+        )
+        for table in sorted(budgets, key=lambda table: -table.k)
+    ]
     return page(
         site,
         path,
         "family.html",
         summary=summary,
-        tables=[
-            (
-                table.k,
-                recommendation.basis_text(table.k, largest),
-                _budget_table(table, cards, links),
-            )
-            for table in sorted(budgets, key=lambda table: table.k)
-            if table.basis != "tuned"
-        ],
+        rankings=rankings,
         largest=largest,
-        answer=next((recommendation.top(t, references) for t in budgets if t.k == largest), None),
-        full=_tuned_table(summary, cards, links),
         matrix=_matrix(summary, scored, links),
-        stale=recommendation.stale_note(
+        notices=notices(
             table for table in tasks if table.task in (*summary.tasks, *summary.unanchored)
         ),
-        lacking=[row for row in summary.rows if row.rank is None],
+        other_draws=OTHER_DRAWS,
         pictures=figures.of_summary(summary),
     )
 
 
 def _budget_table(
-    table: BudgetTable, cards: Mapping[str, SubmissionCard], links: PageLinks
+    table: BudgetTable, of_tasks: int, cards: Mapping[str, SubmissionCard], links: PageLinks
 ) -> Table:
-    """The ranking of a family at one budget."""
+    """The ranking of a family at a smaller budget."""
     rows = [
         TableRow(
             [
                 method_cell(links, row.method),
                 rank_cell(row.rank),
                 TableCell(span(NORMALISED, row.score, row.interval), row.score),
+                _tasks_cell(row.n_tasks, of_tasks),
             ],
             facets(cards.get(row.method)),
             css,
         )
         for row, css in zip(table.rows, _tie_groups(table.rows), strict=True)
     ]
-    caption = f"{human(table.name)}, k = {table.k}"
+    caption = f"{human(table.name)}, {budget_text(table.k)}: normalised test score [95 % interval]"
     return Table(f"k{table.k}", caption, _STANDING, rows, sorted_by="rank")
+
+
+def _tasks_cell(n: int, of_tasks: int) -> TableCell:
+    """On how many of the tasks a method is ranked; tagged where it lacks some."""
+    text = f"{n} of {of_tasks}"
+    if n < of_tasks:
+        return TableCell(Markup('<span class="tag partial">{}</span>').format(text), n)
+    return TableCell(text, n)
 
 
 def _tie_groups(rows: Sequence[BudgetRow | SummaryRow]) -> list[str]:
@@ -123,44 +136,43 @@ def _tie_groups(rows: Sequence[BudgetRow | SummaryRow]) -> list[str]:
     return ["", *("group" if own != before else "" for own, before in changes)][: len(rows)]
 
 
-def _tuned_table(
-    summary: FamilySummary, cards: Mapping[str, SubmissionCard], links: PageLinks
-) -> Table | None:
-    """The ranking of the tuned methods with all its columns."""
+def _full_table(
+    summary: FamilySummary, k: int, cards: Mapping[str, SubmissionCard], links: PageLinks
+) -> Table:
+    """The ranking at the full budget, with all its columns."""
     ranked = [row for row in summary.rows if row.rank]
-    if not ranked:
-        return None
     rows = [
-        TableRow(_tuned_cells(row, links), facets(cards.get(row.method)), css)
+        TableRow(_full_cells(row, links), facets(cards.get(row.method)), css)
         for row, css in zip(ranked, _tie_groups(ranked), strict=True)
     ]
     n = len(summary.tasks)
     over = f"{n} task" if n == 1 else f"{n} tasks"
-    caption = f"{human(summary.name)}: tuned, over {over}; mean [95 % interval]"
+    caption = (
+        f"{human(summary.name)}, {budget_text(k)}, over {over}: normalised test score "
+        "[95 % interval]"
+    )
     csv = links.data(f"families/{summary.name}.csv")
-    return Table("tuned", caption, _TUNED, rows, sorted_by="rank", csv=csv)
+    return Table("tuned", caption, _FULL, rows, sorted_by="rank", csv=csv)
 
 
-def _tuned_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
-    tasks = row.iqm_interval_tasks
-    between = NONE if tasks is None else minus(f"[{tasks.low:.3f}, {tasks.high:.3f}]")
-    head = method_cell(links, row.method)
-    if row.preliminary:
-        head = TableCell(head.content + _PRELIMINARY)
+def _full_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
+    others, spread = row.interval_tasks, row.range_tasks
     return [
-        head,
+        method_cell(links, row.method),
         rank_cell(row.rank),
-        TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm),
+        TableCell(span(NORMALISED, row.score, row.interval), row.score),
+        _tasks_cell(row.n_tasks, row.of_tasks),
         TableCell(str(row.n), row.n),
-        TableCell(between, tasks.low if tasks else None),
-        TableCell(span(NORMALISED, row.mean, row.mean_interval), row.mean),
-        TableCell(
-            span(NORMALISED, row.optimality_gap, row.optimality_gap_interval), row.optimality_gap
-        ),
-        TableCell(number(NORMALISED, row.defaults_mean), row.defaults_mean),
-        rank_cell(row.rank_without_task),
-        rank_cell(row.rank_without_method),
+        TableCell(_ends(others and (others.low, others.high)), others.low if others else None),
+        TableCell(_ends(spread), spread[0] if spread else None),
+        TableCell(number(NORMALISED, row.mean), row.mean),
+        TableCell(number(NORMALISED, row.defaults), row.defaults),
     ]
+
+
+def _ends(pair: tuple[float, float] | None) -> str:
+    """Two normalised scores in brackets."""
+    return NONE if pair is None else minus(f"[{pair[0]:.3f}, {pair[1]:.3f}]")
 
 
 def _matrix(summary: FamilySummary, tasks: Sequence[TaskTable], links: PageLinks) -> Table:
@@ -179,7 +191,10 @@ def _matrix(summary: FamilySummary, tasks: Sequence[TaskTable], links: PageLinks
         )
         for row in summary.rows
     ]
-    caption = "Task by task: normalised score (0 = chance, 1 = tuned reference) and verdict"
+    caption = (
+        "Task by task, at the full tuning budget: normalised test score (0 = chance, 1 = anchor) "
+        "and the verdict against the task's reference"
+    )
     return Table("matrix", caption, columns, rows)
 
 

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from assay.cards import TaskCard
 from markupsafe import Markup
 
-from assay_leaderboard.schema.board import FamilySummary, Row
+from assay_leaderboard.format import budget_text, split_words
+from assay_leaderboard.schema.board import FamilySummary, Row, TaskTable
 from assay_leaderboard.schema.task_details import Detail
 from assay_leaderboard.site import pictures
 from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
 from assay_leaderboard.site.views import CellView, TaskView
 
 CONFIDENCE = 0.95
+SHORT = 30
+"""Most methods in the intervals at a budget that is not the full one."""
 
 
 def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
-    """The pictures of a task, the best methods first."""
-    measure = Measure.of(view.tuned, confidence)
-    rows = [row for row in view.tuned.rows if row.rank]
+    """The pictures of a task at the full tuning budget, the best methods first."""
+    measure = Measure.of(view.table, confidence)
+    rows = [row for row in view.table.rows if row.rank]
     found = {detail.method: detail for detail in view.detail.details}
     details = {row.method: found[row.method] for row in rows if row.method in found}
     drawn = [
-        pictures.intervals("picture-intervals", _estimates(rows), measure, view.tuned.reference),
-        pictures.learning_curves(
-            "picture-curves", {m: d.curve for m, d in details.items()}, measure
-        ),
-        pictures.win_matrix(
-            "picture-wins", [row.method for row in rows], view.detail.pairs, measure
-        ),
         pictures.budget_curves(
             "picture-budget", {m: d.budget for m, d in details.items()}, measure
+        ),
+        pictures.win_matrix(
+            "picture-wins",
+            [row.method for row in rows],
+            view.detail.pairs,
+            measure,
+            view.table.pairs,
+        ),
+        pictures.learning_curves(
+            "picture-curves", {m: d.curve for m, d in details.items()}, measure
         ),
         pictures.sensitivity_strip(
             "picture-strip", {m: d.sensitivity for m, d in details.items()}, measure
@@ -49,11 +56,25 @@ def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
     return drawn
 
 
-def _estimates(rows: Sequence[Row]) -> list[Estimate]:
+def forest(
+    key: str, table: TaskTable, estimates: Sequence[Estimate], k: int | None = None
+) -> Markup:
+    """Means with intervals at the full tuning budget, or expected means at another, `k`."""
+    statistic = "Mean over the repetitions"
+    if k is not None:
+        statistic = f"Expected mean over the repetitions, {budget_text(k)},"
+        estimates = estimates[:SHORT]
+    return pictures.intervals(
+        key, estimates, Measure.of(table, CONFIDENCE), statistic, table.reference
+    )
+
+
+def of_rows(rows: Sequence[Row]) -> list[Estimate]:
+    """The means of ranked rows."""
     return [
         Estimate(row.method, row.tuned.mean, row.tuned.interval, row.tuned.n, row.rank)
         for row in rows
-        if row.tuned.mean is not None
+        if row.rank and row.tuned.mean is not None
     ]
 
 
@@ -98,18 +119,19 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
                     {method: found.survival for method, found in own.items()},
                     f"{target.name} ({value})",
                     max(found.n for found in own.values()),
+                    measure.targets,
                 )
             )
     if drawn:
-        n = max(row.tuned.n for row in view.tuned.rows)
-        drawn.append(pictures.reached("picture-reached", view.detail.ecdf, n))
+        n = max(sum(found.n for found in detail.targets) for detail in details.values())
+        drawn.append(pictures.reached("picture-reached", view.detail.ecdf, n, measure.targets))
     return drawn
 
 
 def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Markup]:
     """The pictures of a method on a task by name: learning curve, tuning budget, learning rate."""
-    metric, method = view.card.metric, view.row.method
-    measure = Measure(metric.name, metric.unit, metric.direction, metric.margin, confidence)
+    method = view.row.method
+    measure = _measure(view.card, confidence)
     detail, tuning = view.detail, view.detail.sensitivity
     drawn = {}
     if detail.curve:
@@ -125,19 +147,28 @@ def of_cell(view: CellView, confidence: float = CONFIDENCE) -> Mapping[str, Mark
     return drawn
 
 
+def _measure(card: TaskCard, confidence: float) -> Measure:
+    metric = card.metric
+    name = metric.name.replace("_", " ")
+    words = split_words(card.family)
+    return Measure(name, metric.unit, metric.direction, metric.margin, confidence, *words)
+
+
 def of_summary(summary: FamilySummary) -> Sequence[Markup]:
-    """The pictures of a family."""
-    rows = [row for row in summary.rows if row.rank and row.iqm is not None]
+    """The pictures of a family at the full tuning budget."""
+    rows = [row for row in summary.rows if row.rank and row.score is not None]
     if not rows:
         return ()
     margin = summary.margin or 0.01
-    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE, prefix="")
+    measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE, test="")
     estimates = [
-        Estimate(row.method, row.iqm, row.iqm_interval, row.n, row.rank)
+        Estimate(row.method, row.score, row.interval, row.n, row.rank)
         for row in rows
-        if row.iqm is not None
+        if row.score is not None
     ]
-    drawn = [pictures.intervals("picture-intervals", estimates, measure)]
+    families = len(summary.families) > 1
+    statistic = "Mean of the family scores" if families else "Interquartile mean over tasks and repetitions"
+    drawn = [pictures.intervals("picture-intervals", estimates, measure, statistic)]
     if summary.profile and len(summary.tasks) > 1:  # with one task it repeats the table
         drawn.append(
             pictures.performance_profile("picture-profile", summary.profile, len(summary.tasks))

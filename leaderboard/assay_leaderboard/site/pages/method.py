@@ -8,55 +8,48 @@ from dataclasses import dataclass, field
 
 from assay.cards import FAMILIES, SubmissionCard
 from assay.detectors import Flag
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from assay_leaderboard.claims.ledger import ClaimRow
-from assay_leaderboard.format import NORMALISED, Format
-from assay_leaderboard.schema.board import Row, SummaryRow, TaskTable, Withdrawn
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, split_words
+from assay_leaderboard.schema.board import BudgetRow, Former, Row, SummaryRow, TaskTable, Withdrawn
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import (
-    NONE,
-    link,
-    number,
-    p_text,
-    said,
-    span,
-    verdict,
-    verdict_word,
-)
-from assay_leaderboard.site.pages.claims import claims_table
-from assay_leaderboard.site.pages.recommendation import stale_note
-from assay_leaderboard.site.pages.task import (
+from assay_leaderboard.site.html.text import NONE, link, number, said, span, verdict_word
+from assay_leaderboard.site.pages.cells import (
     EMPTY,
     command_cell,
     direction,
     facets,
+    gain_cells,
     method_cell,
     rank_cell,
     sample_cell,
 )
+from assay_leaderboard.site.pages.claims import claims_table
+from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
 
 _RESULTS = (
     Column("task", "Task", text=True),
     Column("rank", "Rank", "interval", low=True),
-    Column("tuned", "Tuned", "test score, n"),
-    Column("defaults", "Defaults", "test score, n"),
-    Column("gain", "Gain on the reference", "positive is better"),
-    Column("p", "p", "sign-flip, Holm", low=True),
+    Column("tuned", "Full budget", "ranked score, n"),
+    Column("defaults", "Defaults", "the same without tuning"),
+    Column("gain", "Gain on the reference", "positive is better; interval at the task's level"),
     Column("verdict", "Verdict", "against the reference", text=True),
+    Column("p", "p", "exact sign flips", low=True),
     Column("reference", "Reference", text=True),
-    Column("score", "Score", "0 chance, 1 reference"),
+    Column("score", "Normalised", "0 chance, 1 anchor"),
     Column("trust", "Trust", "and isolation", text=True),
     Column("command", "Command", text=True),
 )
 
 _STANDING = (
     Column("family", "Family", text=True),
-    Column("rank", "Rank", "interval, tuned"),
-    Column("score", "Score", "0 chance, 1 reference"),
+    Column("rank", "Rank", "interval, full budget"),
+    Column("score", "Score", "0 chance, 1 anchor"),
+    Column("tasks", "Tasks", "ranked on"),
     Column("behind", "Ranked", "methods"),
     Column("default_rank", "Rank", "interval, defaults"),
     Column("default_score", "Score", "defaults"),
@@ -76,6 +69,8 @@ class _Results:
     """With the task."""
     withdrawn: list[tuple[str, str, Withdrawn]] = field(default_factory=list)
     """With the task and the mean in its unit."""
+    former: list[tuple[str, str, Former]] = field(default_factory=list)
+    """Likewise, of earlier rulesets."""
 
 
 def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
@@ -91,6 +86,8 @@ def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
         for past in table.withdrawn:
             mean = number(form, past.mean)
             found[past.method].withdrawn.append((table.task, mean, past))
+        for old in table.former:
+            found[old.method].former.append((table.task, number(form, old.mean), old))
     for claim in view.ledger.rows:
         found[claim.method].claims.append(claim)
     for slug, line in _family_rows(view, links):
@@ -106,7 +103,12 @@ def _method_page(
 ) -> dict[str, str]:
     path = f"method/{slug}"
     families = Table("standing", "Ranks in families", _STANDING, found.families, live=False)
-    tasks = Table("results", "Task by task: mean [95 % interval] and n", _RESULTS, found.tasks)
+    caption = (
+        "Task by task, at the full tuning budget: mean [95 % interval] and n repetitions. Gains: "
+        "intervals at the level of all pairs of the task, which its page names, so that the "
+        "verdict can be read off them"
+    )
+    tasks = Table("results", caption, _RESULTS, found.tasks)
     return page(
         site,
         path,
@@ -118,15 +120,17 @@ def _method_page(
         claims=claims_table(found.claims, site.at(path)),
         flags=found.flags,
         withdrawn=found.withdrawn,
+        former=found.former,
+        other_draws=OTHER_DRAWS,
     )
 
 
 def _family_rows(view: SiteView, links: PageLinks) -> Iterator[tuple[str, TableRow]]:
     """(method, row) for each rank of a method in a family, tuned and by its defaults."""
     defaults = {
-        summary.name: {row.method: row for row in summary.rows}
-        for summary in (*view.defaults.families, view.defaults.overall)
-        if summary
+        table.name: {row.method: row for row in table.rows}
+        for table in view.budgets
+        if table.k == 1
     }
     for summary in filter(None, (*view.board.families, view.board.overall)):
         untuned = defaults.get(summary.name, {})
@@ -135,28 +139,26 @@ def _family_rows(view: SiteView, links: PageLinks) -> Iterator[tuple[str, TableR
         n_ranked = TableCell(str(len(ranked)))
         for row in ranked:
             own = _rank_and_score(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
-            yield row.method, TableRow([family, *_rank_and_score(row), n_ranked, *own])
+            tasks = TableCell(f"{row.n_tasks} of {row.of_tasks}")
+            yield row.method, TableRow([family, *_rank_and_score(row), tasks, n_ranked, *own])
 
 
-def _rank_and_score(row: SummaryRow) -> list[TableCell]:
-    return [rank_cell(row.rank), TableCell(span(NORMALISED, row.iqm, row.iqm_interval), row.iqm)]
+def _rank_and_score(row: SummaryRow | BudgetRow) -> list[TableCell]:
+    return [rank_cell(row.rank), TableCell(span(NORMALISED, row.score, row.interval), row.score)]
 
 
 def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
     """The row of a task in the table of a method."""
-    versus, form = row.versus_reference, Format(table.unit, table.margin)
+    form = Format(table.unit, table.margin)
     name = link(links.task(table.task), table.task)
-    unit = Markup(f" <small>{escape(form.unit)}, {direction(table)}</small>")
+    score = f"{split_words(table.family).test} {human(table.metric)}"
+    unit = ", ".join(part for part in (score, form.unit, direction(table)) if part)
     cells = [
-        TableCell(name + unit),
+        TableCell(name + Markup(" <small>{}</small>").format(unit)),
         rank_cell(row.rank),
         sample_cell(links, table.task, row.method, row.tuned, form),
         sample_cell(links, table.task, row.method, row.defaults, form),
-        TableCell(span(form, versus.difference, versus.interval, "+"), versus.difference)
-        if versus
-        else EMPTY,
-        TableCell(p_text(versus.p_adjusted), versus.p_adjusted) if versus else EMPTY,
-        TableCell(verdict(verdict_word(row))),
+        *gain_cells(row.versus_reference, verdict_word(row), form),
         TableCell(table.reference),
         TableCell(number(NORMALISED, row.score), row.score),
         TableCell(f"{row.trust} {row.isolation or ''}".strip()),
@@ -169,14 +171,14 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
 def method_index_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/method/index.html."""
     table = _index(view, site.at("method"))
-    return page(site, "method", "methods.html", table=table, stale=stale_note(view.board.tasks))
+    return page(site, "method", "methods.html", table=table, notices=notices(view.board.tasks))
 
 
 def _index(view: SiteView, links: PageLinks) -> Table:
     families = view.board.families
     columns = [
         Column("method", "Method", text=True),
-        *(Column(s.name, human(s.name), "rank, tuned", low=True) for s in families),
+        *(Column(s.name, human(s.name), "rank, full budget", low=True) for s in families),
         Column("tasks", "Tasks", "with results"),
         Column("track", "Track", text=True),
         Column("year", "Year"),

@@ -1,4 +1,4 @@
-"""The rankings in words: which methods lead a family at a tuning budget.
+"""The rankings in words: which methods lead a family or task at a tuning budget.
 
 Nothing is computed here: ties, ranks and verdicts are those of the tables.
 """
@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import NORMALISED, Format
-from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
-from assay_leaderboard.site.html.text import span
+from assay_leaderboard.format import NORMALISED, Format, budget_text
+from assay_leaderboard.schema.board import Board, BudgetTable, TaskTable
+from assay_leaderboard.schema.values import Comparison
+from assay_leaderboard.site.html.text import span, verdict
+from assay_leaderboard.site.pages.cells import SHOWN
 from assay_leaderboard.site.views import SiteView
-
-SHOWN = 3
-"""Most methods and tasks that are named; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,18 @@ class Gain:
     text: Markup
     """Paired gain on the reference and its interval, in the metric's unit."""
     n: int
-    verdict: str
+    verdict: Markup
 
 
 @dataclass(frozen=True)
 class Top:
-    """The tie group at the top of a family at one budget."""
+    """The tie group at the top of a ranking."""
 
     top: Sequence[str]
     """Best score first."""
+    n_ranked: int
     references: Sequence[str]
-    """Of the family's tasks, each once."""
+    """Of the tasks, each once."""
 
     @property
     def shown(self) -> Sequence[str]:
@@ -50,6 +50,11 @@ class Top:
     def more(self) -> int:
         """How many methods at the top are not named."""
         return max(0, len(self.top) - SHOWN)
+
+    @property
+    def behind(self) -> int:
+        """Methods shown to be worse than another."""
+        return self.n_ranked - len(self.top)
 
     @property
     def reference_on_top(self) -> bool:
@@ -65,16 +70,26 @@ class Answer(Top):
     k: int
     score: Markup
     """Normalised score of the first of the top."""
-    n_methods: int
     n_tasks: int
     gains: Sequence[Gain]
-    """Of the first method; empty at budgets without repetitions of their own."""
+    """Of the first method."""
     n_gains: int
 
-    @property
-    def behind(self) -> int:
-        """Methods shown to be worse than another."""
-        return self.n_methods - len(self.top)
+
+def top(ranks: Mapping[str, tuple[int, int]], references: Iterable[str]) -> Top | None:
+    """The methods that lead; None where nothing is ranked.
+
+    Args:
+        ranks: by method, best score first.
+        references: of each of the tasks.
+    """
+    first = [method for method, rank in ranks.items() if rank[0] == 1]
+    return Top(first, len(ranks), sorted(set(references))) if first else None
+
+
+def of_table(table: BudgetTable, references: Iterable[str]) -> Top | None:
+    """The methods that lead a family at one budget."""
+    return top({row.method: row.rank for row in table.rows}, references)
 
 
 def budgets(view: SiteView) -> list[int]:
@@ -82,41 +97,27 @@ def budgets(view: SiteView) -> list[int]:
     return sorted({table.k for table in view.budgets})
 
 
-def basis_text(k: int, largest: int) -> str:
+def budget_name(k: int) -> str:
     """A position of the slider in words."""
-    if k == 0:
-        return "Published defaults, no tuning"
-    trials = "1 trial" if k == 1 else f"{k} trials"
-    return f"Tuned with {trials}" if k == largest else f"Best of {trials}, expected"
-
-
-def top(table: BudgetTable, references: Iterable[str]) -> Top | None:
-    """The methods that lead `table`; None where nothing is ranked.
-
-    Args:
-        table: a family at one budget.
-        references: of each of its tasks.
-    """
-    first = [row.method for row in table.rows if row.rank[0] == 1]
-    return Top(first, sorted(set(references))) if first else None
+    text = budget_text(k)
+    return text[:1].upper() + text[1:]
 
 
 def answer(view: SiteView, table: BudgetTable) -> Answer | None:
     """The answer of `table`; None where nothing is ranked."""
     tasks = _tasks(view.board, table.name)
-    found = top(table, (task.reference for task in tasks))
+    found = of_table(table, (task.reference for task in tasks))
     if found is None:
         return None
     first = next(row for row in table.rows if row.method == found.top[0])
-    board = {"tuned": view.board, "defaults": view.defaults}.get(table.basis)
-    gains = _gains(board, table.name, first.method) if board else []
+    gains = _gains(view, tasks, first.method, table.k)
     return Answer(
         top=found.top,
+        n_ranked=found.n_ranked,
         references=found.references,
         name=table.name,
         k=table.k,
         score=span(NORMALISED, first.score, first.interval),
-        n_methods=len(table.rows),
         n_tasks=len(tasks),
         gains=gains[:SHOWN],
         n_gains=len(gains),
@@ -130,21 +131,24 @@ def _tasks(board: Board, name: str) -> list[TaskTable]:
     return [table for table in board.tasks if table.task in own]
 
 
-def _gains(board: Board, name: str, method: str) -> list[Gain]:
+def _gains(view: SiteView, tasks: Sequence[TaskTable], method: str, k: int) -> list[Gain]:
     found = []
-    for task in _tasks(board, name):
-        row = _row(task, method)
-        if row is None or row.versus_reference is None:
+    for task in tasks:
+        versus = _versus(view, task.task, method, k)
+        if versus is None or versus.verdict is None:
             continue
-        versus, form = row.versus_reference, Format(task.unit, task.margin)
+        form = Format(task.unit, task.margin)
         unit = "points" if task.unit == "share" else task.unit
         text = span(form, versus.difference, versus.interval, "+") + f" {unit}"
-        found.append(Gain(task.task, task.title, task.reference, text, versus.n, versus.verdict))
+        word = verdict(versus.verdict)
+        found.append(Gain(task.task, task.title, task.reference, text, versus.n, word))
     return found
 
 
-def _row(task: TaskTable, method: str) -> Row | None:
-    return next((row for row in task.rows if row.method == method), None)
+def _versus(view: SiteView, task: str, method: str, k: int) -> Comparison | None:
+    """The comparison of a method with the task's reference at a budget."""
+    points = view.standings.get(task, {}).get(method, ())
+    return next((point.versus_reference for point in points if point.k == k), None)
 
 
 def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
@@ -160,17 +164,3 @@ def by_budget(view: SiteView) -> Mapping[int, list[Answer]]:
         nearest = [[t for t in own if t.k <= k][-1:] for own in tables.values()]
         found[k] = [made for near in nearest for t in near if (made := answer(view, t))]
     return found
-
-
-def stale_note(tables: Iterable[TaskTable]) -> str:
-    """How many results are not compared because code has changed; "" if there are none."""
-    rows = [row for table in tables for row in table.rows]
-    n = sum(row.state == "stale" for row in rows)
-    if not n:
-        return ""
-    some = f"All {n:,} results" if n == len(rows) else f"{n:,} of {len(rows):,} results"
-    return (
-        f"{some} are stale: the code of their task or method has changed since they were made. "
-        "They are still shown on the pages of tasks and methods, but they are not ranked and "
-        "support no claim until they are repeated."
-    )

@@ -1,28 +1,22 @@
 """The runs of one method on one task: /run/<task>/<method>.html, a section for each run.
 
-One page for all runs of a cell, as a page for each would make 210,000 files on a large board. What
-the runs share (code, environment, isolation, hyperparameters) stands on it once. The sections are
-put together here and not by a template, which would take most of the time of a build.
+One page for all runs of a cell, as a page for each would make 240,000 files on a large board. What
+the runs share (code, environment, isolation) stands on it once. The sections are put together here
+and not by a template, which would take most of the time of a build.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import itertools
+from collections.abc import Mapping, Sequence
 
-from assay.records.schema import (
-    Checks,
-    CurvePoint,
-    Environment,
-    Isolation,
-    RunRecord,
-    StudyRecord,
-    Usage,
-)
+from assay.records.schema import Checks, CurvePoint, Environment, Isolation, RunRecord, Usage
 from assay.space import Value
 from markupsafe import Markup, escape
 
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.format import Format, plain
+from assay_leaderboard.format import Format, plain, split_words
+from assay_leaderboard.schema.task_details import TrialPoint
 from assay_leaderboard.site.html.links import SiteMap, runs_path
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
@@ -39,7 +33,7 @@ from assay_leaderboard.site.html.text import (
 from assay_leaderboard.site.pages import figures
 from assay_leaderboard.site.views import CellView
 
-_CURVE = ("batch", "passes", "example-passes", "seconds", "training loss", "val", "test")
+_CURVE = ("batch", "passes", "example-passes", "seconds", "training loss")
 
 
 def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
@@ -47,53 +41,74 @@ def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
     form = Format(view.card.metric.unit, view.card.metric.margin)
     machines: dict[Environment, int] = {}
     isolations: dict[Isolation, int] = {}
-    names = _names(view)
-    groups: dict[str, list[str]] = {"Tuned point": [], "Defaults": [], "Tuning": []}
-    for record in view.runs:
-        group, trial = names.get(record.id, ("Tuning", 0))
-        name = f"trial {trial}" if group == "Tuning" else f"repetition {record.spec.repetition}"
-        machine = machines.setdefault(record.environment, len(machines) + 1)
-        isolation = isolations.setdefault(record.isolation, len(isolations) + 1)
-        origin = _origin(record, machine, isolation, view.mlflow.get(record.id))
-        groups[group].append(_section(record, name, form, origin))
-    recorded = {record.id for record in view.runs}
-    row, versus = view.row, view.row.versus_reference
+    selected = {trial.run for trial in view.detail.sensitivity.trials if trial.selected}
+    groups: list[tuple[int, Markup]] = []
+    for repetition, own in itertools.groupby(view.runs, lambda run: run.spec.repetition):
+        sections = []
+        for record in own:
+            machine = machines.setdefault(record.environment, len(machines) + 1)
+            isolation = isolations.setdefault(record.isolation, len(isolations) + 1)
+            origin = _origin(record, machine, isolation, view)
+            sections.append(_section(record, record.id in selected, view, form, origin))
+        groups.append((repetition, Markup("".join(sections))))
+    row, versus, first = view.row, view.row.versus_reference, view.runs[0].spec
+    links = site.at(runs_path(view.card.slug, row.method))
     return page(
         site,
         runs_path(view.card.slug, row.method),
         "runs.html",
         card=view.card,
         row=row,
-        study=view.study,
+        spec=first,
         form=form,
-        recorded=recorded,
-        trials=_trials(view.study, form, recorded),
-        groups={name: (len(runs), Markup("".join(runs))) for name, runs in groups.items() if runs},
+        words=split_words(view.card.family),
+        recorded={record.id for record in view.runs},
+        trials=_trials(view.detail.sensitivity.trials, form),
+        groups=groups,
+        n_runs=len(view.runs),
         machines=machines,
         isolations=isolations,
         command=run_command(row.method, view.card.slug),
         mean=span(form, row.tuned.mean, row.tuned.interval),
-        default_mean=span(form, row.defaults.mean, row.defaults.interval) if row.defaults else NONE,
+        default_mean=span(form, row.defaults.mean, row.defaults.interval),
         gain=span(form, versus.difference, versus.interval, "+") if versus else NONE,
-        p=p_text(versus.p_adjusted) if versus else NONE,
+        p=p_text(versus.p) if versus else NONE,
         verdict=verdict(verdict_word(row)),
+        tolerance=_tolerance(view, form),
+        published=view.published,
+        raw=links.data(f"runs/{view.card.slug}/{row.method}.jsonl") if view.has_raw else "",
+        source=links.file(f"method/{row.method}/source.txt") if view.has_source else "",
         pictures=list(figures.of_cell(view).values()),
     )
 
 
-def _trials(study: StudyRecord, form: Format, recorded: Set[str]) -> Markup:
-    """Rows of the table of hyperparameters, one for each trial."""
+def _tolerance(view: CellView, form: Format) -> str:
+    """How near a replay must come to a record, in words."""
+    allowed = view.card.replay_tolerance
+    same = "On the same kind of machine a run must come out bit for bit as recorded"
+    if allowed is None:
+        return f"{same}; quantized runs are not compared between kinds of machines."
+    unit = f" {form.unit}" if form.unit else ""
+    return f"{same}; on another its test score may differ by ±{form.number(allowed)}{unit}."
+
+
+def _trials(trials: Sequence[TrialPoint], form: Format) -> Markup:
+    """Rows of the table of all hyperparameter points, one for each run."""
     rows = []
-    for trial in study.trials:
-        run = trial.run_id
-        link = f'<a href="#{run}"><code>{run}</code></a>' if run in recorded else "no record"
+    for trial in trials:
         start, tag = "<tr", ""
-        if trial.number == study.selected:
+        if trial.selected:
             start, tag = '<tr class="chosen"', ' <span class="tag">selected</span>'
+        scored = trial.status == "completed"
+        val, test = (
+            minus(form.number(value)) if scored else NONE for value in (trial.val, trial.test)
+        )
         rows.append(
-            f'{start}><th scope="row">{trial.number}{"" if trial.number else " defaults"}{tag}'
-            f'<td class="n">{minus(form.number(trial.val))}<td>{human(trial.status)}'
-            f"<td>{said(_point(trial.hyperparameters))}<td>{link}\n"
+            f'{start}><th scope="row">{trial.repetition}<td>{trial.point}'
+            f'{"" if trial.point else " defaults"}{tag}'
+            f'<td class="n">{val}<td class="n">{test}<td>{human(trial.status)}'
+            f"<td>{said(_point(trial.hyperparameters))}"
+            f'<td><a href="#{trial.run}"><code>{trial.run}</code></a>\n'
         )
     return Markup("".join(rows))
 
@@ -103,43 +118,39 @@ def _point(hyperparameters: Mapping[str, Value]) -> str:
     return ", ".join([f"{name} {value}" for name, value in hyperparameters.items()]) or "none"
 
 
-def _names(view: CellView) -> dict[str, tuple[str, int]]:
-    """(group, trial number) of each run that the study names, by id."""
-    study = view.study
-    found = {trial.run_id: ("Tuning", trial.number) for trial in study.trials}
-    found |= {run: ("Defaults", 0) for run in study.default_runs}
-    return found | {run: ("Tuned point", 0) for run in study.selected_runs}
-
-
-def _section(record: RunRecord, name: str, form: Format, origin: str) -> str:
+def _section(
+    record: RunRecord, selected: bool, view: CellView, form: Format, origin: str
+) -> str:
     """One run: its scores in a line, everything else folded away."""
-    usage = record.usage
+    usage, point = record.usage, record.spec.point
+    name = "defaults" if point == 0 else f"point {point}"
+    tags = ' <span class="tag">selected</span>' if selected else ""
+    if view.published and record.id not in view.published.run_ids:
+        tags += ' <span class="tag local">local</span>'
+    words = split_words(view.card.family)
     return (
-        f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code></h3>\n'
-        f"<p>{_scores(record, form)}; {_spent(usage.example_passes)} example-passes, "
+        f'<section class="run" id="{record.id}"><h3>{name} <code>{record.id}</code>{tags}</h3>\n'
+        f"<p>{_scores(record, form, words.validation)}; {usage.example_passes} example-passes, "
         f"{usage.passes} passes, {duration(usage.train_seconds)}"
         "\n<details><summary>More</summary>\n"
-        f"<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
-        f"{_curve(record.curve)}</details></section>\n"
+        f"<p>{said(_point(record.spec.hyperparameters))}. {_usage(usage)}. "
+        f"{_checks(record.checks)}{origin}\n"
+        f"{_curve(record.curve, words.validation)}</details></section>\n"
     )
 
 
-def _scores(record: RunRecord, form: Format) -> str:
+def _scores(record: RunRecord, form: Format, validation: str) -> str:
     result = record.result
     if result is None:
         message = f": {said(record.message)}" if record.message else ""
         return f"<b>{record.status.replace('_', ' ')}</b>{message}"
     secondary = "".join([f", {said(key)} {value:.6g}" for key, value in result.secondary.items()])
     scores = (
-        f"test <b>{form.number(result.test)}</b>, val {form.number(result.val)}, "
-        f"last {form.number(result.test_last)}, oracle {form.number(result.test_oracle)}"
+        f"test <b>{form.number(result.test)}</b>, {validation} {form.number(result.val)}, test at "
+        f"the last snapshot {form.number(result.test_last)}, at the best on test "
+        f"{form.number(result.test_oracle)}"
     )
     return minus(scores) + secondary
-
-
-def _spent(example_passes: int) -> str:
-    """A count of example-passes; a dash for records older than that count."""
-    return str(example_passes) if example_passes else NONE
 
 
 def _usage(usage: Usage) -> str:
@@ -150,9 +161,10 @@ def _usage(usage: Usage) -> str:
     )
 
 
-def _origin(record: RunRecord, machine: int, isolation: int, mlflow: str | None) -> str:
+def _origin(record: RunRecord, machine: int, isolation: int, view: CellView) -> str:
     """Where and when a run was made, and the command that repeats it."""
     weights = f" Weights <code>{record.weights_sha256}</code>." if record.weights_sha256 else ""
+    mlflow = view.mlflow.get(record.id)
     tracked = f" MLflow run <code>{escape(mlflow)}</code>." if mlflow else ""
     return (
         f'<a href="#machine{machine}">Machine {machine}</a>, '
@@ -177,12 +189,13 @@ def _checks(checks: Checks | None) -> str:
     )
 
 
-def _curve(points: Sequence[CurvePoint]) -> str:
+def _curve(points: Sequence[CurvePoint], validation: str) -> str:
     """The evaluation points as a table, without the end tags that HTML makes optional."""
     if not points:
         return ""
     starts = any(point.start for point in points)
-    head = "".join(f'<th scope="col">{name}' for name in (("start",) if starts else ()) + _CURVE)
+    names = (*(("start",) if starts else ()), *_CURVE, validation, "test")
+    head = "".join(f'<th scope="col">{name}' for name in names)
     rows = "".join([_curve_row(point, starts) for point in points])
     return f"<table><caption>Curve</caption><thead><tr>{head}<tbody>\n{rows}</table>\n"
 
@@ -192,5 +205,6 @@ def _curve_row(point: CurvePoint, starts: bool) -> str:
     loss = NONE if point.train_loss is None else f"{point.train_loss:.5g}"
     return (
         f"<tr>{f'<td>{point.start}' if starts else ''}<td>{point.batch}<td>{point.passes}"
-        f"<td>{_spent(point.example_passes)}<td>{point.seconds:.3f}<td>{loss}<td>{point.val:.5g}<td>{point.test:.5g}\n"
+        f"<td>{point.example_passes}<td>{point.seconds:.3f}<td>{loss}<td>{point.val:.5g}"
+        f"<td>{point.test:.5g}\n"
     )

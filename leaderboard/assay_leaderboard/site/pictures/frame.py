@@ -10,7 +10,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import Format
+from assay_leaderboard.format import Format, level_text, split_words
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.site.pictures import axes, svg
 from assay_leaderboard.site.pictures.axes import Axis
@@ -38,13 +38,21 @@ class Measure:
     """Sets the digits; differences within it are equivalent in practice."""
     confidence: float = 0.95
     """Of the intervals."""
-    prefix: str = "test "
-    """Which scores they are, in front of the name."""
+    test: str = "test"
+    """What the scores that are ranked are called, in front of the name."""
+    validation: str = "validation"
+    """What the scores that select are called."""
+    targets: str = "validation"
+    """Where targets are measured."""
 
     @classmethod
     def of(cls, table: TaskTable, confidence: float) -> Measure:
-        """The test scores of a task."""
-        return cls(table.metric, table.unit, table.direction, table.margin, confidence)
+        """The scores of a task."""
+        words = split_words(table.family)
+        return cls(
+            table.metric.replace("_", " "), table.unit, table.direction, table.margin, confidence,
+            *words,
+        )  # fmt: skip
 
     @cached_property
     def format(self) -> Format:
@@ -59,13 +67,18 @@ class Measure:
         return f"{self.name}{unit}, {better} is better"
 
     @property
+    def scored(self) -> str:
+        """The name of the scores that are ranked, for a sentence: "test accuracy"."""
+        return f"{self.test} {self.name}".strip()
+
+    @property
     def percent(self) -> str:
         """The level of the intervals."""
-        return f"{self.confidence:.0%}"
+        return level_text(self.confidence)
 
     def axis(self, values: Iterable[float], prefix: str | None = None, n: int = 5) -> Axis:
         """An axis that holds `values`."""
-        title = f"{self.prefix if prefix is None else prefix}{self.title}"
+        title = f"{self.test if prefix is None else prefix} {self.title}".strip()
         title = title[:1].upper() + title[1:]
         return axes.fitting(title, values, factor=self.format.scale, n=n)
 

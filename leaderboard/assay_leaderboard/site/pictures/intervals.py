@@ -1,13 +1,14 @@
-"""A row per method along one axis of scores: intervals, and the trials of a tuning."""
+"""A row per method along one axis of scores: intervals, and all runs of a cell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import Format, rank_text
+from assay_leaderboard.format import OTHER_DRAWS, rank_text
 from assay_leaderboard.schema.task_details import Sensitivity, TrialPoint
 from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import svg
@@ -32,7 +33,7 @@ _TOP = 8.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """One row: a mean with its interval."""
+    """One row: an estimate with its interval."""
 
     name: str
     value: float
@@ -43,7 +44,11 @@ class Estimate:
 
 
 def intervals(
-    key: str, estimates: Sequence[Estimate], measure: Measure, reference: str | None = None
+    key: str,
+    estimates: Sequence[Estimate],
+    measure: Measure,
+    statistic: str,
+    reference: str | None = None,
 ) -> Markup:
     """A dot and an interval for each of `estimates`, in their order; a rule between tie groups.
 
@@ -51,6 +56,7 @@ def intervals(
         key: root of the ids, once on a page.
         estimates: the rows, from top to bottom.
         measure: of the values.
+        statistic: what the dots are, for example "Mean over the repetitions".
         reference: name of the row whose value is drawn as a line, with the margin around it.
     """
     if not estimates:
@@ -73,49 +79,54 @@ def intervals(
     best = estimates[0]
     about = f" The line is {reference}, the grey zone its margin of " if anchor is not None else ""
     words = Words(
-        f"Intervals: {measure.title}",
+        f"{statistic}: {measure.scored}",
         f"{len(estimates)} methods from best to worst. Highest: {best.name} "
         f"{found.span(best.value, best.interval)}.",
-        f"Mean and {measure.percent} interval, {repetitions(one.n for one in estimates)}; rules "
-        "separate tie groups, the number on the left is the group's first rank."
+        f"{statistic} of the {measure.scored} (dot) and its {measure.percent} interval, "
+        f"{repetitions(one.n for one in estimates)}; rules separate tie groups, the number on the "
+        f"left is the group's first rank. Each interval is of one method alone; whether two "
+        f"differ is in the table. {OTHER_DRAWS}"
         + (f"{about}{found.number(measure.margin)} {found.unit}".rstrip() + "." if about else ""),
     )
     rows = [
         [one.name, rank_text(one.rank), found.span(one.value, one.interval), str(one.n)]
         for one in estimates
     ]
-    table = PictureTable(["method", "rank", f"{measure.title} [{measure.percent}]", "n"], rows)
+    table = PictureTable(["method", "rank", f"{measure.scored}, {measure.title} [{measure.percent}]", "n"], rows)
     return figure(key, "intervals", words, plot.height, "".join(parts), table)
 
 
-def sensitivity_strip(key: str, studies: Mapping[str, Sensitivity], measure: Measure) -> Markup:
-    """Each trial of a tuning as a tick along its validation score; a row per method.
+def sensitivity_strip(key: str, cells: Mapping[str, Sensitivity], measure: Measure) -> Markup:
+    """Each run of a cell as a tick along its validation score; a row per method.
 
     Args:
         key: root of the ids, once on a page.
-        studies: by method; trial 0 is the defaults.
-        measure: of the validation scores.
+        cells: by method; point 0 is the defaults.
+        measure: of the scores.
     """
-    full = {name: _scored(found) for name, found in studies.items()}
-    full = {name: trials for name, trials in full.items() if trials}
+    full = {name: _scored(found) for name, found in cells.items()}
+    full = {name: runs for name, runs in full.items() if runs}
     if not full:
-        return absent("No sensitivity strip: no trial has a score.")
-    axis = measure.axis([t.val for trials in full.values() for t in trials], "validation ")
+        return absent("No sensitivity strip: no run has a score.")
+    axis = measure.axis([t.val for runs in full.values() for t in runs], measure.validation)
     plot = _rows(axis, list(full))
     parts = [_grid(plot)]
-    for index, (name, trials) in enumerate(full.items()):
+    for index, (name, runs) in enumerate(full.items()):
         parts.append(svg.name((4, _centre(index) + 4), name, _NAME + 3))
-        parts.append(_strip(plot, trials, _centre(index)))
+        parts.append(_strip(plot, runs, _centre(index)))
     parts.append(horizontal(plot, plot.bottom))
-    n = sum(len(studies[name].trials) for name in full)
+    n = sum(len(cells[name].trials) for name in full)
     words = Words(
-        f"Sensitivity: validation {measure.title}",
-        f"One tick for each of {n} trials of {len(full)} methods.",
-        f"Validation score of every trial (n = {n}): a tick each, a diamond for the defaults, a "
-        "dot for the selected point. Trials without a score are among the numbers only.",
+        f"Sensitivity to hyperparameters: {measure.validation} {measure.name}",
+        f"One tick for each of {n} runs of {len(full)} methods.",
+        f"{measure.validation.capitalize()} {measure.name} of every run at every hyperparameter "
+        f"point (n = {n}): a tick each, a diamond for the mean of the defaults, a dot for the mean "
+        "of the selected points. Runs without a score are only counted among the numbers.",
     )
-    rows = [[name, *_trial_texts(studies[name].trials, measure.format)] for name in full]
-    columns = ["method", "defaults", "selected", f"all trials in order: {measure.title}", "n"]
+    rows = [[name, *_texts(cells[name].trials, measure)] for name in full]
+    title = f"{measure.validation} {measure.title}"
+    columns = ["method", f"defaults: {title}", "selected", "lowest", "median", "highest", "n",
+               "without a score"]  # fmt: skip
     return figure(
         key, "sensitivity", words, plot.height, "".join(parts), PictureTable(columns, rows)
     )
@@ -181,19 +192,30 @@ def _scored(found: Sensitivity) -> list[TrialPoint]:
     return [trial for trial in found.trials if trial.status == "completed"]
 
 
-def _strip(plot: Plot, trials: Sequence[TrialPoint], y: float) -> str:
-    """A tick for each trial; defaults and selected point on top of it."""
-    parts = [svg.ticks([plot.across(t.val) for t in trials], y, 5, "trial")]
-    for t in trials:
-        if t.number == 0:
-            parts.append(svg.markers([(plot.across(t.val), y)], 3, 4.2, "mark open"))
-        if t.selected:
-            parts.append(svg.dot((plot.across(t.val), y), 2.6, "dot"))
+def _strip(plot: Plot, runs: Sequence[TrialPoint], y: float) -> str:
+    """A tick for each run; the means of the defaults and of the selected points on top of it."""
+    parts = [svg.ticks([plot.across(t.val) for t in runs], y, 5, "trial")]
+    if (defaults := _mean([t for t in runs if t.point == 0])) is not None:
+        parts.append(svg.markers([(plot.across(defaults), y)], 3, 4.2, "mark open"))
+    if (selected := _mean([t for t in runs if t.selected])) is not None:
+        parts.append(svg.dot((plot.across(selected), y), 2.6, "dot"))
     return "".join(parts)
 
 
-def _trial_texts(trials: Sequence[TrialPoint], form: Format) -> list[str]:
-    """Score of the defaults and of the selected point, all scores (or why there is none), n."""
-    texts = {t.number: form.number(t.val) if t.status == "completed" else t.status for t in trials}
-    selected = next((texts[t.number] for t in trials if t.selected), "-")
-    return [texts.get(0, "-"), selected, ", ".join(texts.values()), str(len(trials))]
+def _mean(runs: Sequence[TrialPoint]) -> float | None:
+    return fmean(t.val for t in runs) if runs else None
+
+
+def _texts(runs: Sequence[TrialPoint], measure: Measure) -> list[str]:
+    """Means of the defaults and the selected points, the spread of all runs, and counts."""
+    scored = [t for t in runs if t.status == "completed"]
+    values = sorted(t.val for t in scored)
+    found = [
+        _mean([t for t in scored if t.point == 0]),
+        _mean([t for t in scored if t.selected]),
+        values[0],
+        median(values),
+        values[-1],
+    ]
+    texts = [measure.format.number(value) for value in found]
+    return [*texts, str(len(values)), str(len(runs) - len(values))]

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
+from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.schema.task_details import BudgetPoint, DrawnPoint
 from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import axes as scales
@@ -51,7 +52,7 @@ class _Series:
 def learning_curves(
     key: str, curves: Mapping[str, Sequence[DrawnPoint]], measure: Measure
 ) -> Markup:
-    """Mean test score over passes, with bands.
+    """Mean score over passes, with bands.
 
     Args:
         key: root of the ids, once on a page.
@@ -61,7 +62,7 @@ def learning_curves(
     """
     full = {name: points for name, points in curves.items() if points}
     if not full:
-        return absent("No learning curves: no tuned repetition was completed.")
+        return absent("No learning curves: no selected run was completed.")
     shown = _shown(full)
     series = [
         _Series(name, [(p.passes, p.test) for p in points], [p.interval for p in points])
@@ -70,11 +71,11 @@ def learning_curves(
     span = measure.format.span
     cells = [[f"{span(p.test, p.interval)}, n = {p.n}" for p in own] for own in shown.values()]
     words = Words(
-        f"Learning curves: test {measure.title}",
+        f"Learning curves: {measure.scored}",
         _ends(series, measure.format.number),
-        f"Mean test {measure.name} of the tuned repetitions at each evaluation point, with the "
-        f"{measure.percent} interval of the mean; "
-        f"{repetitions(p.n for points in full.values() for p in points)} repetitions a method."
+        f"Mean {measure.scored} of each repetition's selected run at each evaluation point, with "
+        f"the {measure.percent} interval of the mean (Student's t), at the full tuning budget; "
+        f"{repetitions(p.n for points in full.values() for p in points)} completed repetitions."
         + _left_out(len(full)),
     )
     x = scales.linear("forward-backward passes", [0, *_across(series)], pad=0.01)
@@ -85,7 +86,7 @@ def learning_curves(
 def budget_curves(
     key: str, curves: Mapping[str, Sequence[BudgetPoint]], measure: Measure
 ) -> Markup:
-    """Expected test score after tuning with k points, by method; k = 0 stands for the defaults.
+    """Expected score after tuning with k points, by method; k = 1 is the defaults alone.
 
     Args:
         key: root of the ids, once on a page.
@@ -94,55 +95,60 @@ def budget_curves(
     """
     full = {name: points for name, points in curves.items() if points}
     if not full:
-        return absent("No tuning-budget curves: there are no trials.")
+        return absent("No tuning-budget curves: no method is complete.")
     shown = _shown(full)
     series = [
-        _Series(name, [(_doublings(p.k), p.expected) for p in points], [p.interval for p in points])
+        _Series(name, [(float(p.k), p.expected) for p in points], [p.interval for p in points])
         for name, points in shown.items()
     ]
     span = measure.format.span
     cells = [[span(p.expected, p.interval) for p in points] for points in shown.values()]
     ks = sorted({p.k for points in full.values() for p in points})
-    x = _budget_axis(ks)
     words = Words(
-        f"Tuning budget: expected test {measure.title}",
+        f"Tuning budget: expected {measure.scored}",
         _ends(series, measure.format.number),
-        f"Expected test {measure.name} of the point that is best on validation among k drawn from "
-        f"a study's stored trials (n = {ks[-1]} at most), with the {measure.percent} bootstrap "
-        "interval." + _left_out(len(full)),
+        f"Expected {measure.scored} where the {measure.validation} score picks the best of k "
+        "points: the defaults (k = 1) and k - 1 others, averaged over all choices of those others; "
+        f"n = {ks[-1]} points in each repetition. {measure.percent} interval of the mean over the "
+        f"repetitions. {OTHER_DRAWS}" + _left_out(len(full)),
     )
+    x = _budget_axis(ks)
     table = _numbers("k", series, cells, dict(zip(x.ticks, x.texts, strict=True)))
-    y = measure.axis(_heights(series), "expected test ")
+    y = measure.axis(_heights(series), f"expected {measure.test}")
     return _lines(key, "budget", words, series, (x, y), table)
 
 
 def performance_profile(
     key: str, profile: Mapping[str, Sequence[svg.Point]], n_tasks: int
 ) -> Markup:
-    """Share of runs above a normalised score, by method (tables.Summary.profile)."""
+    """Share of repetitions above a normalised score, by method (FamilySummary.profile)."""
     return _shares(
         key,
         "profile",
         profile,
-        ("normalised score τ", "Share of runs above τ (%), higher is better"),
+        ("normalised score τ", "Share of repetitions above τ (%), higher is better"),
         Words(
             "Performance profile",
             "",
-            f"Share of runs whose normalised score (0 = chance, 1 = the reference) is above τ; "
-            f"n = {n_tasks} task(s), weighing the same.",
+            f"Share of repetitions whose normalised test score (0 = chance, 1 = the task's "
+            f"anchor) is above τ, at the full tuning budget; n = {n_tasks} task(s), weighing the "
+            "same. Only methods with all tasks.",
         ),
         "No performance profile: no method is complete on all tasks.",
     )
 
 
-def survival(key: str, curves: Mapping[str, Sequence[svg.Point]], target: str, n: int) -> Markup:
-    """Kaplan-Meier curves: share that has not reached the target yet (details.Target.survival).
+def survival(
+    key: str, curves: Mapping[str, Sequence[svg.Point]], target: str, n: int, split: str
+) -> Markup:
+    """Kaplan-Meier curves: share that has not reached the target yet (TargetReached.survival).
 
     Args:
         key: root of the ids, once on a page.
         curves: by method; the first eight that have steps are drawn.
         target: in words, for example "easy (90 %)".
         n: repetitions a method.
+        split: where the target is measured, for example "validation".
     """
     return _shares(
         key,
@@ -152,15 +158,22 @@ def survival(key: str, curves: Mapping[str, Sequence[svg.Point]], target: str, n
         Words(
             f"Time to target {target}",
             "",
-            f"Kaplan-Meier estimate of the share of repetitions that have not reached the target "
-            f"{target} on validation; n = {n} repetitions a method.",
+            f"Kaplan-Meier estimate of the share of repetitions whose selected run has not reached "
+            f"the target {target}, measured on {split}; n = {n} repetitions a method.",
         ),
         f"Nothing to draw: no repetition was measured against the target {target}.",
     )
 
 
-def reached(key: str, curves: Mapping[str, Sequence[svg.Point]], n: int) -> Markup:
-    """Share of (target, repetition) pairs reached within a number of passes (TaskDetail.ecdf)."""
+def reached(key: str, curves: Mapping[str, Sequence[svg.Point]], n: int, split: str) -> Markup:
+    """Share of (target, repetition) pairs reached within a number of passes (TaskDetail.ecdf).
+
+    Args:
+        key: root of the ids, once on a page.
+        curves: by method; the first eight that have steps are drawn.
+        n: pairs a method.
+        split: where the targets are measured.
+    """
     started = {
         name: [(0.0, 0.0), *steps] if steps[0][0] > 0 else list(steps)
         for name, steps in curves.items()
@@ -174,8 +187,8 @@ def reached(key: str, curves: Mapping[str, Sequence[svg.Point]], n: int) -> Mark
         Words(
             "Targets reached over passes",
             "",
-            f"Share of the pairs of a target and a repetition that are reached on validation "
-            f"within the passes; n = {n} pairs a method.",
+            f"Share of the pairs of a target and a repetition that are reached within the passes, "
+            f"measured on {split}; n = {n} pairs a method.",
         ),
         "Nothing to draw: no target was reached.",
     )
@@ -353,16 +366,11 @@ def _left_out(n: int) -> str:
     return f" {rest} more: last points among the numbers." if rest > 0 else ""
 
 
-def _doublings(k: int) -> float:
-    """log2 k; the defaults one to the left of k = 1."""
-    return math.log2(k) if k > 0 else -1.0
-
-
 def _budget_axis(ks: Sequence[int]) -> Axis:
-    """The axis of tuning budgets, in doublings."""
-    places = [_doublings(k) for k in ks]
+    """The axis of tuning budgets."""
+    places = [float(k) for k in ks]
     room = scales.linear("", places)
-    names = [str(k) if k else "defaults" for k in ks]
+    names = ["defaults" if k == 1 else str(k) for k in ks]
     return Axis("hyperparameter points tried", room.low, room.high, places, names)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from assay_leaderboard.format import p_text
+from assay_leaderboard.boards.task_comparisons import mirrored
+from assay_leaderboard.format import family_text, level_text, p_text
 from assay_leaderboard.schema.board import CriticalDifference
 from assay_leaderboard.schema.task_details import Pair
-from assay_leaderboard.schema.values import Verdict
+from assay_leaderboard.schema.values import PairFamily, Verdict
 from assay_leaderboard.site.pictures import axes, svg
 from assay_leaderboard.site.pictures.axes import Axis, number_text
 from assay_leaderboard.site.pictures.frame import (
@@ -27,12 +28,7 @@ from assay_leaderboard.site.pictures.frame import (
 _MOST = 30
 """Methods in a matrix: the cells of more would be too small to see."""
 _NAME = 15
-_OPPOSITE: dict[Verdict, Verdict] = {
-    "better": "worse",
-    "worse": "better",
-    "equivalent": "equivalent",
-    "undecided": "undecided",
-}
+_BAR = [(-1.0, 0.5), (1.0, 0.5), (1.0, 0.85), (-1.0, 0.85)]
 _GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
     "better": [[(0, -1), (1, 0.8), (-1, 0.8)]],
     "worse": [[(0, 1), (1, -0.8), (-1, -0.8)]],
@@ -40,16 +36,24 @@ _GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
         [(-1, -0.55), (1, -0.55), (1, -0.2), (-1, -0.2)],
         [(-1, 0.2), (1, 0.2), (1, 0.55), (-1, 0.55)],
     ],
+    "better, negligible": [[(0, -0.6), (0.6, 0.1), (-0.6, 0.1)], _BAR],
+    "worse, negligible": [[(0, 0.1), (0.6, -0.6), (-0.6, -0.6)], _BAR],
     "undecided": [[(0, -0.4), (0.4, 0), (0, 0.4), (-0.4, 0)]],
 }
-"""Shapes, as fonts differ: triangles, two bars, a dot."""
+"""Shapes, as fonts differ: triangles, two bars, a small triangle over a bar, a dot."""
 _Cell = tuple[int, int, Verdict, float | None]
 """Row, column, the row's verdict, p."""
 _LANE = 6.0
 _ROW = 16.0
 
 
-def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure: Measure) -> Markup:
+def win_matrix(
+    key: str,
+    methods: Sequence[str],
+    pairs: Sequence[Pair],
+    measure: Measure,
+    family: PairFamily | None,
+) -> Markup:
     """The verdict of the row's method against the column's, with p where there is room.
 
     Args:
@@ -57,53 +61,68 @@ def win_matrix(key: str, methods: Sequence[str], pairs: Sequence[Pair], measure:
         methods: in the order of the table; the first 30 that are in `pairs` are drawn.
         pairs: all pairs of ranked methods.
         measure: of the differences.
+        family: the pairs' level; None where there are no pairs.
     """
     compared = {name for pair in pairs for name in (pair.a, pair.b)}
     drawn = [name for name in methods if name in compared][:_MOST]
     place = {name: index for index, name in enumerate(drawn)}
-    own = [pair for pair in pairs if pair.a in place and pair.b in place]
-    if not own:
-        return absent("No win matrix: fewer than two methods are ranked.")
+    own = [
+        (pair, pair.comparison.verdict)
+        for pair in pairs
+        if pair.a in place and pair.b in place and pair.comparison.verdict
+    ]
+    if not own or family is None:
+        return absent("No verdict matrix: fewer than two methods are ranked.")
     left = 30 + LETTER * max(min(_NAME, len(name)) for name in drawn)
     size = min(40.0, (WIDTH - left - 6) / len(drawn))
     cells: list[_Cell] = []
-    for pair in own:
-        cells.append((place[pair.a], place[pair.b], pair.verdict, pair.p))
-        cells.append((place[pair.b], place[pair.a], _OPPOSITE[pair.verdict], pair.p))
+    for pair, verdict in own:
+        cells.append((place[pair.a], place[pair.b], verdict, pair.comparison.p))
+        if other := mirrored(pair.comparison).verdict:
+            cells.append((place[pair.b], place[pair.a], other, pair.comparison.p))
     parts = [_matrix_names(drawn, left, size), *_drawn_cells(cells, left, size)]
     height = 24 + size * len(drawn) + 4
-    wins = {v: sum(pair.verdict == v for pair in own) for v in _OPPOSITE}
-    decided = wins["better"] + wins["worse"]
     words = Words(
-        "Win matrix",
-        f"{len(own)} pairs: {decided} decided, {wins['equivalent']} equivalent, "
-        f"{wins['undecided']} undecided.",
-        f"Row against column: ▲ the row is better, ▼ worse, = equivalent within the margin, "
-        f"dot undecided; columns are numbered as the rows. Exact sign-flip tests, "
-        f"Benjamini-Hochberg over all pairs; {repetitions(pair.n for pair in own)}."
+        f"Every pair: {measure.scored}",
+        f"{len(own)} pairs: " + _counted([verdict for _, verdict in own]) + ".",
+        "Row against column: triangle up: the row is better, down: worse; two bars: equivalent "
+        "within the margin; a small triangle over a bar: better or worse by less than the margin; "
+        f"dot: undecided. Columns are numbered as the rows. Exact sign-flip p, {measure.scored}, "
+        f"{repetitions(pair.comparison.n for pair, _ in own)}; {family_text(family)}."
         + (f" The first {_MOST} of {len(compared)} methods." if len(compared) > _MOST else ""),
     )
-    rows = [
-        [
-            f"{pair.a} against {pair.b}",
-            pair.verdict,
-            measure.format.span(pair.difference, pair.interval, "+"),
-            p_text(pair.p),
-            f"{pair.superiority:.2f}",
-            str(pair.n),
-        ]
-        for pair in own
-    ]
+    rows = [_pair_texts(pair, measure) for pair, _ in own]
     unit = f" ({measure.format.unit})" if measure.format.unit else ""
+    level = level_text(family.level)
     columns = [
         "pair",
         "verdict",
-        f"difference{unit} [{measure.percent}], positive: the first is better",
+        f"difference{unit} [{level}], positive: the first is better",
         "p",
-        "P(first beats second)",
+        "wins of the first, share",
         "n",
     ]
     return figure(key, "matrix", words, height, "".join(parts), PictureTable(columns, rows))
+
+
+def _counted(verdicts: Sequence[Verdict]) -> str:
+    """How many pairs are decided, equivalent and undecided."""
+    decided = sum(verdict in ("better", "worse") for verdict in verdicts)
+    undecided = sum(verdict == "undecided" for verdict in verdicts)
+    within = len(verdicts) - decided - undecided
+    return f"{decided} decided, {within} within the margin, {undecided} undecided"
+
+
+def _pair_texts(pair: Pair, measure: Measure) -> list[str]:
+    found = pair.comparison
+    return [
+        f"{pair.a} against {pair.b}",
+        found.verdict or "-",
+        measure.format.span(found.difference, found.interval, "+"),
+        p_text(found.p),
+        f"{found.superiority:.2f}",
+        str(found.n),
+    ]
 
 
 def _matrix_names(drawn: Sequence[str], left: float, size: float) -> str:
@@ -126,12 +145,13 @@ def _drawn_cells(cells: Sequence[_Cell], left: float, size: float) -> list[str]:
     """The cells, all of one verdict in two shapes; p below the glyph where there is room."""
     parts = []
     roomy = size >= 30
-    for verdict in _OPPOSITE:
+    for verdict in _GLYPHS:
+        style = verdict.replace(", ", " ")
         own = [(left + size * j, 24 + size * i, p) for i, j, found, p in cells if found == verdict]
-        parts.append(svg.squares([(x, y) for x, y, _ in own], size - 1, f"cell {verdict}"))
+        parts.append(svg.squares([(x, y) for x, y, _ in own], size - 1, f"cell {style}"))
         middle = (size - 1) * (0.34 if roomy else 0.5)
         centres = [(x + (size - 1) / 2, y + middle) for x, y, _ in own]
-        parts.append(svg.glyphs(centres, _GLYPHS[verdict], min(5.0, size / 4), f"glyph {verdict}"))
+        parts.append(svg.glyphs(centres, _GLYPHS[verdict], min(5.0, size / 4), f"glyph {style}"))
         for x, y, p in own:
             if roomy and p is not None:
                 at = x + (size - 1) / 2, y + size - 6
@@ -154,7 +174,7 @@ def critical_difference(key: str, found: CriticalDifference | None, name: str) -
         name: of the family.
     """
     if found is None or not found.mean_ranks:
-        return absent("No critical-difference diagram: it takes two tasks and three methods.")
+        return absent("No critical-difference diagram: it takes ten tasks and three methods.")
     ranks = found.mean_ranks
     plot, lanes = _rank_plot(found)
     body = [_rank_axis(plot, found.difference), *_cliques(plot, found, lanes)]
@@ -166,7 +186,7 @@ def critical_difference(key: str, found: CriticalDifference | None, name: str) -
         ", ".join(f"{method} {rank:.2f}" for method, rank in ranks.items()) + ".",
         f"Mean ranks over n = {found.n_tasks} tasks, 1 is best. Bars join methods closer than "
         f"Nemenyi's critical difference CD = {found.difference:.2f}; Friedman's test: "
-        f"p = {found.friedman_p:.4f}. A view: the ranking rests on paired tests.",
+        f"p = {found.friedman_p:.4f}. A view: ranks are not made from it.",
     )
     rows = [
         [method, f"{rank:.2f}", _memberships(method, found.groups)]

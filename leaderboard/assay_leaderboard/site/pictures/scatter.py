@@ -60,7 +60,7 @@ def cost_against_score(
         cost: title of the cost axis, for example "seconds, times the reference's".
     """
     if not points:
-        return absent("No cost against score: no tuned repetition was completed.")
+        return absent("No cost against score: no selected run was completed.")
     front = pareto([(p.cost, p.score) for p in points], measure.direction == "maximize")
     ends = [v for p in points for i in [p.interval] if i for v in (i.low, i.high)]
     costs = [v for p in points for i in [p.cost_interval] if i for v in (i.low, i.high)]
@@ -75,11 +75,12 @@ def cost_against_score(
     parts.append(_point_names(plot, [points[index] for index in front], rest))
     names = [points[index].name for index in front]
     words = Words(
-        f"Cost against score: {measure.title}",
+        f"Cost against {measure.scored}",
         f"Not beaten in both: {', '.join(names)}.",
-        f"Median cost of a tuned repetition against the mean test {measure.name}, with "
-        f"{measure.percent} intervals; {repetitions(p.n for p in points)} repetitions a method. "
-        "Filled and joined: no other method is at once cheaper and better.",
+        f"Median cost of the selected runs against the mean {measure.scored} with its "
+        f"{measure.percent} interval, at the full tuning budget; "
+        f"{repetitions(p.n for p in points)} repetitions a method. Filled and joined: no other "
+        "mean is at once cheaper and higher ranked; intervals may overlap.",
     )
     rows = [
         [
@@ -91,17 +92,17 @@ def cost_against_score(
         ]
         for index, p in enumerate(points)
     ]
-    columns = ["method", cost, f"{measure.title} [{measure.percent}]", "on the front", "n"]
+    columns = ["method", cost, f"{measure.scored}, {measure.title} [{measure.percent}]", "on the front", "n"]
     return figure(key, "cost", words, plot.height, "".join(parts), PictureTable(columns, rows))
 
 
 def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -> Markup:
-    """Validation score of each trial over its learning rate.
+    """Validation score of each run over its learning rate.
 
     Args:
         key: root of the ids, once on a page.
-        found: the trials of `method`; trial 0 is the defaults.
-        measure: of the validation scores.
+        found: the runs of `method`; point 0 is the defaults.
+        measure: of the scores.
         method: its name.
     """
     rated = [(rate, t) for t in found.trials if (rate := _rate(t)) is not None]
@@ -109,27 +110,33 @@ def learning_rate(key: str, found: Sensitivity, measure: Measure, method: str) -
     if not drawn:
         return absent(f"No scores over the learning rate: {method} tunes none, or none completed.")
     x = axes.logarithmic("learning rate", [rate for rate, _ in drawn])
-    plot = Plot.fit(x, measure.axis([t.val for _, t in drawn], "validation "))
+    plot = Plot.fit(x, measure.axis([t.val for _, t in drawn], measure.validation))
     points = plot.points([(rate, t.val) for rate, t in drawn])
-    parts = [plot.drawn(), svg.dots(points, 3, "dot open")]
+    parts = [plot.drawn(), svg.dots(points, 2.4, "dot open")]
     for point, (_, t) in zip(points, drawn, strict=True):
-        if t.number == 0:
-            parts.append(svg.markers([point], 3, 5.5, "mark open"))
+        if t.point == 0:
+            parts.append(svg.markers([point], 3, 4.5, "mark open"))
         if t.selected:
-            parts.append(svg.dot(point, 3.2, "dot"))
+            parts.append(svg.dot(point, 2.6, "dot"))
     words = Words(
-        f"{method}: validation {measure.title} over the learning rate",
-        f"{len(drawn)} trials between {number_text(min(drawn, key=_first)[0])} and "
+        f"{method}: {measure.validation} {measure.name} over the learning rate",
+        f"{len(drawn)} runs between {number_text(min(drawn, key=_first)[0])} and "
         f"{number_text(max(drawn, key=_first)[0])}.",
-        f"Validation score of each trial over its learning rate, the other hyperparameters varying "
-        f"too; n = {len(drawn)} trials of {len(rated)} have a score. Diamond: the defaults. "
-        "Filled: the selected point.",
+        f"{measure.validation.capitalize()} {measure.name} of each run over its learning rate, all "
+        f"repetitions and the other hyperparameters mixed; n = {len(drawn)} of {len(rated)} runs "
+        "have a score. Diamond: the defaults. Filled: selected in its repetition.",
     )
     rows = [
-        [str(t.number), number_text(rate), measure.format.number(t.val), t.status]
+        [
+            f"{t.repetition}.{t.point}",
+            number_text(rate),
+            measure.format.number(t.val) if t.status == "completed" else "-",
+            "selected" if t.selected else t.status.replace("_", " "),
+        ]
         for rate, t in rated
     ]
-    columns = ["trial", "learning rate", f"validation {measure.title}", "status"]
+    title = f"{measure.validation} {measure.title}"
+    columns = ["repetition.point", "learning rate", title, "status"]
     return figure(key, "rate", words, plot.height, "".join(parts), PictureTable(columns, rows))
 
 

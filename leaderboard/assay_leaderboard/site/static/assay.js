@@ -1,9 +1,10 @@
-// Shows, hides, sorts and filters what is on the page. Nothing is computed here.
+// Sorts, filters, hides and shows what is on the page. No score is computed here.
 "use strict";
 
 const LIMIT = 400; // characters of a search, so that an address stays an address
 
-// ---- What the address says: "#q=adam&sort=-tuned.gain". Anything without "=" is an anchor.
+// ---- The state of the page, kept in its address: "#q=adam&sort=-tuned.gain". A hash without "="
+// is an anchor.
 
 function readState() {
   return new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
@@ -62,7 +63,7 @@ function make(tag, properties = {}, ...children) {
 }
 window.assayMake = make;
 
-// An option that is not there chooses nothing.
+// Select `wanted`, or nothing if there is no such option.
 function choose(select, wanted) {
   select.value = [...select.options].some((option) => option.value === wanted) ? wanted : "";
 }
@@ -106,7 +107,7 @@ class LiveTable {
     return item.replace(/^-/, "").startsWith(`${this.table.id}.`);
   }
 
-  // Keys are read once a column: sorting again costs no look at the page.
+  // Sort keys of a column, read from the page once.
   keysOf(head) {
     const index = this.heads.indexOf(head);
     if (!this.keys.has(index)) {
@@ -220,7 +221,7 @@ class LiveTable {
   }
 }
 
-// A spreadsheet would run what begins with one of these.
+// The text of a cell for CSV; an apostrophe keeps a spreadsheet from computing it.
 function quoted(cell) {
   const parts = [...cell.childNodes].map((node) => node.textContent.trim());
   let text = parts.filter(Boolean).join(" ").replace(/\s+/g, " ").replaceAll("−", "-");
@@ -235,7 +236,7 @@ function download(text, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// ---- One bar for all tables of a page: search and filters
+// ---- The bar with search and filters, which all tables of a page share
 
 const FACETS = ["family", "tier", "track", "trust", "access"];
 
@@ -271,8 +272,8 @@ function startTables() {
   });
 }
 
-// Before the slider if there is one, so that the bar stays while the tables change; else in one
-// line with the tools of the table.
+// Put the bar above the slider if there is one, so that it stays when the tables change; else in one
+// line with the tools of the first table.
 function place(bar, table) {
   const budgets = table.closest(".budgets");
   const tools = table.closest(".scroll").previousElementSibling;
@@ -295,19 +296,27 @@ function title(name) {
   return name[0].toUpperCase() + name.slice(1);
 }
 
-// ---- The budget slider
+// ---- The tuning budget: chosen with a slider, kept in the address, carried along by links
 
-function startSlider() {
+function startBudget() {
   const box = document.querySelector(".budgets");
   const all = box ? [...box.querySelectorAll("details.budget")] : [];
   const parts = all.sort((a, b) => a.dataset.k - b.dataset.k);
-  if (!parts.length) return;
+  state.know("k");
+  for (const kind of ["click", "auxclick", "contextmenu"]) {
+    document.addEventListener(kind, carryBudget, true);
+  }
+  if (!parts.length) {
+    state.listen(sayBudget);
+    return;
+  }
   const name = (part) => part.querySelector("summary").textContent.trim();
   const input = make("input", { type: "range", min: 0, max: parts.length - 1, step: 1, id: "k" });
   const output = make("output", { htmlFor: "k" });
   const ticks = make("ol", { ariaHidden: "true" }, ...parts.map((p) => make("li", {}, p.dataset.k)));
   box.before(make("div", { className: "slider" },
-    make("label", { htmlFor: "k" }, make("span", {}, "Tuning budget"), output), input, ticks));
+    make("label", { htmlFor: "k" }, make("span", {}, "Tuning budget (points tried)"), output),
+    input, ticks));
   const show = () => {
     const chosen = parts[input.value];
     for (const part of parts) part.open = part === chosen;
@@ -319,14 +328,33 @@ function startSlider() {
     state.set("k", k === box.dataset.largest ? "" : k);
     show();
   });
-  state.know("k");
   state.listen(() => {
-    const wanted = state.get("k") || box.dataset.largest;
-    const index = parts.findIndex((part) => part.dataset.k === wanted);
+    const index = parts.findIndex((part) => part.dataset.k === state.get("k"));
     input.value = index < 0 ? parts.length - 1 : index;
     show();
   });
   if (parts.length === 1) input.closest(".slider").hidden = true;
+}
+
+// Add the chosen budget to the address of a link within the site, just before it is followed.
+function carryBudget(event) {
+  const link = event.target.closest?.("a[href]");
+  if (!link || link.hasAttribute("download")) return;
+  const [path, hash = ""] = link.getAttribute("href").split("#");
+  if (!/^(?!\w+:)[^?]*\.html$/.test(path) || (hash && !hash.includes("="))) return;
+  const found = new URLSearchParams(hash);
+  if (state.get("k")) found.set("k", state.get("k"));
+  else found.delete("k");
+  const text = found.toString();
+  link.setAttribute("href", text ? `${path}#${text}` : path);
+}
+
+// On a page that shows the full budget alone: say that another one is chosen.
+function sayBudget() {
+  const note = document.getElementById("chosen-budget");
+  const k = state.get("k");
+  note.hidden = !/^\d{1,2}$/.test(k);
+  note.querySelector("output").textContent = k === "1" ? "1 point (the defaults)" : `${k} points`;
 }
 
 // ---- Small things
@@ -344,7 +372,7 @@ function startTheme() {
     try {
       localStorage.setItem("assay-theme", next);
     } catch {
-      // It holds until the next page then.
+      // Without storage the choice lasts until the next page.
     }
     label();
   });
@@ -369,7 +397,7 @@ function startCopying() {
   }
 }
 
-// A link to a run opens what it says of it.
+// Unfold the run that the address names.
 function openTarget() {
   if (location.hash.includes("=")) return;
   const target = document.getElementById(location.hash.slice(1));
@@ -379,7 +407,7 @@ function openTarget() {
 startTheme();
 startCopying();
 startTables();
-startSlider();
+startBudget();
 state.apply();
 openTarget();
 addEventListener("hashchange", () => {

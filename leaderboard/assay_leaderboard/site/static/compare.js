@@ -1,5 +1,5 @@
-// Lays the finished numbers of two to four methods side by side; each method's come as a script,
-// because a page opened from a disk may not fetch anything.
+// Shows two to four methods side by side. The numbers of each method are a script of their own,
+// because a page opened from a disk may not fetch files.
 "use strict";
 
 (() => {
@@ -7,7 +7,14 @@
   const selects = [...box.querySelectorAll("select")];
   const status = box.querySelector(".status");
   const result = box.querySelector(".result");
-  const MARKS = { better: "▲", worse: "▼", equivalent: "≈", undecided: "?" };
+  const MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "≈",
+    "better, negligible": "△",
+    "worse, negligible": "▽",
+    "undecided": "?",
+  };
   const make = window.assayMake;
   const choose = window.assayChoose;
   const state = window.assayState;
@@ -35,7 +42,7 @@
 
   function verdict(word) {
     const mark = make("span", { ariaHidden: "true" }, MARKS[word] ?? "");
-    return make("span", { className: `v ${word}` }, mark, " ", word);
+    return make("span", { className: `v ${word.replace(",", "")}` }, mark, " ", word);
   }
 
   function table(id, caption, slugs, rows, linkOf) {
@@ -68,8 +75,9 @@
 
   function versus(found) {
     if (!found) return make("td", {}, "–");
+    if (found.length === 1) return make("td", {}, "win count ", found[0]);
     const [word, text, p, n, wins] = found;
-    const more = n === undefined ? "" : ` p ${p}, n=${n}, wins ${wins}`;
+    const more = ` p ${p}, n=${n}, win count ${wins}`;
     return make("td", {}, verdict(word), " ", text, make("small", {}, more));
   }
 
@@ -108,10 +116,10 @@
     result.replaceChildren(
       make("ul", {}, ...counts(slugs, tasks).map((text) => make("li", {}, text))),
       make("h2", {}, "Families"),
-      table("families", "Normalised score [95 % interval], and who wins more often", slugs,
+      table("families", "Normalised test score [95 % interval], and win counts", slugs,
         familyRows, (key) => `${box.dataset.families}/${key}/index.html`),
       make("h2", {}, "Tasks"),
-      table("tasks", "Test score [95 % interval], and paired differences", slugs, taskRows,
+      table("tasks", "Score [95 % interval], verdict and difference with its interval", slugs, taskRows,
         (key) => `${box.dataset.tasks}/${key}/index.html`));
   }
 
@@ -126,7 +134,7 @@
     asking += 1;
     const own = asking;
     await Promise.all(slugs.map(load));
-    if (own !== asking) return; // something else was chosen meanwhile
+    if (own !== asking) return; // another choice was made while the scripts loaded
     const lost = slugs.filter((slug) => !known.has(slug));
     if (lost.length) {
       status.textContent = `No numbers of ${lost.join(", ")}: its file is missing.`;

@@ -1,4 +1,4 @@
-// Runs before the page is drawn, so that a chosen theme does not flash.
+// Set the chosen theme before the page is drawn, so that the other one does not flash.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -6,6 +6,6 @@
     const theme = localStorage.getItem("assay-theme");
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
   } catch {
-    // Storage is forbidden: the system's theme it is.
+    // Without storage the system's theme is used.
   }
 })();

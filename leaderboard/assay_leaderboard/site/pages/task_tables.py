@@ -1,0 +1,165 @@
+"""The tables of a task's page below its ranking: targets, costs, sensitivity, snapshots.
+
+All are of the runs that the full tuning budget selects, or of all runs where they say so.
+"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from assay_leaderboard.format import Format, split_words
+from assay_leaderboard.schema.task_details import Cost, Sensitivity, TargetReached
+from assay_leaderboard.site.html.links import PageLinks
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
+from assay_leaderboard.site.html.text import NONE, duration, minus, number, said, size
+from assay_leaderboard.site.pages.cells import EMPTY, method_cell
+from assay_leaderboard.site.views import TaskView
+
+_METHOD = Column("method", "Method", text=True)
+EDGE_FLAGGED = 0.4
+"""Share of the repetitions whose selected point lies near an end of a range from which it is
+marked; 0.2 is expected by chance."""
+
+
+def targets(view: TaskView, form: Format, links: PageLinks) -> Table | None:
+    """How often and how soon each method reaches the targets of the task."""
+    wanted = view.card.targets
+    if not wanted or not any(detail.targets for detail in view.detail.details):
+        return None
+    columns = [_METHOD]
+    for target in wanted:
+        what = f"{target.name} {number(form, target.value)}"
+        columns += [
+            Column(f"{target.name}_share", "Reached", what),
+            Column(f"{target.name}_passes", "Passes", f"expected to {what}", low=True),
+        ]
+    rows = []
+    for detail in view.detail.details:
+        found = {target.name: target for target in detail.targets}
+        cells = [method_cell(links, detail.method)]
+        for target in wanted:
+            cells += _target_cells(found.get(target.name))
+        rows.append(TableRow(cells))
+    split = split_words(view.card.family).targets
+    caption = f"Time to target, measured on {split}, at the full tuning budget"
+    return Table("targets", caption, columns, rows)
+
+
+def _target_cells(reached: TargetReached | None) -> list[TableCell]:
+    if reached is None:
+        return [EMPTY, EMPTY]
+    low, high = 100 * reached.rate.low, 100 * reached.rate.high
+    share = Markup(
+        f'{reached.reached} of {reached.n} <span class="i">[{low:.0f}, {high:.0f}] %</span>'
+    )
+    passes = reached.passes
+    return [
+        TableCell(share, reached.reached / reached.n if reached.n else None),
+        TableCell("never" if passes is None else f"{passes:,.0f}", passes),
+    ]
+
+
+def costs(view: TaskView, links: PageLinks) -> Table | None:
+    """What a run spends."""
+    columns = [
+        _METHOD,
+        Column("example_passes", "Example-passes", "what the budget counts"),
+        Column("passes", "Passes", "forward-backward"),
+        Column("examples", "Examples", "drawn"),
+        Column("seconds", "Training", "on the machine that made the record", low=True),
+        Column("ratio", "CPU time", "times the reference's, same machine", low=True),
+        Column("memory", "Memory", "largest resident set", low=True),
+        Column("state", "Optimizer state", low=True),
+    ]
+    rows = [
+        TableRow([method_cell(links, detail.method), *_cost_cells(detail.cost)])
+        for detail in view.detail.details
+        if detail.cost
+    ]
+    caption = "Cost of a selected run at the full tuning budget: medians over the repetitions"
+    return Table("costs", caption, columns, rows) if rows else None
+
+
+def _cost_cells(cost: Cost) -> list[TableCell]:
+    return [
+        TableCell(f"{cost.example_passes:,.0f}", cost.example_passes),
+        TableCell(f"{cost.passes:,.0f}", cost.passes),
+        TableCell(f"{cost.examples:,.0f}", cost.examples),
+        TableCell(duration(cost.seconds), cost.seconds),
+        TableCell(NONE if cost.ratio is None else f"{cost.ratio:.2f}", cost.ratio),
+        TableCell(size(cost.peak_bytes), cost.peak_bytes),
+        TableCell(size(cost.optimizer_state_bytes), cost.optimizer_state_bytes),
+    ]
+
+
+def sensitivity(view: TaskView, form: Format, links: PageLinks) -> Table | None:
+    """How much the hyperparameters matter, from all runs."""
+    split = split_words(view.card.family).validation
+    unit = f"{form.unit}, on {split}".removeprefix(", ")
+    columns = [
+        _METHOD,
+        Column("n", "Runs", "all repetitions and points"),
+        Column("near", "Near the best", f"% of runs within the margin, on {split}"),
+        Column("gap", "Selected minus defaults", unit),
+        Column("decades", "Good learning rates", "width in decades"),
+        Column("diverged", "Diverged", "% of runs", low=True),
+        Column("edge", "Selected near an end", "of a range, % of repetitions", text=True),
+    ]
+    rows = [
+        TableRow([method_cell(links, detail.method), *_sensitivity_cells(own, form)])
+        for detail in view.detail.details
+        if (own := detail.sensitivity).n
+    ]
+    caption = f"How much tuning matters, from all runs, on {split}"
+    return Table("sensitivity", caption, columns, rows) if rows else None
+
+
+def _sensitivity_cells(found: Sensitivity, form: Format) -> list[TableCell]:
+    decades = found.lr_decades
+    return [
+        TableCell(f"{found.n:,}", found.n),
+        TableCell(f"{100 * found.near_best:.0f}", found.near_best),
+        TableCell(minus(form.number(found.default_gap, "+")), found.default_gap),
+        TableCell(NONE if decades is None else f"{decades:.1f}", decades),
+        TableCell(f"{100 * found.diverged:.0f}", found.diverged),
+        TableCell(_edges(found.at_edge)),
+    ]
+
+
+def _edges(shares: dict[str, float]) -> Markup | str:
+    """Each hyperparameter with its share; the large ones are tagged."""
+    parts = []
+    for name, share in sorted(shares.items(), key=lambda item: -item[1]):
+        text = Markup("{} {:.0f}").format(said(name), 100 * share)
+        if share >= EDGE_FLAGGED:
+            text += Markup(' <span class="tag edge">near an end</span>')
+        parts.append(text)
+    return Markup(", ").join(parts) if parts else NONE
+
+
+def selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:
+    """Test scores of the last, the selected and the best snapshot, side by side."""
+    words = split_words(view.card.family)
+    columns = [
+        _METHOD,
+        Column("last", "Last", form.unit),
+        Column("selected", f"Selected on {words.validation}", f"{form.unit} what ranks".strip()),
+        Column("oracle", f"Best on {words.test}", f"{form.unit} never a result".strip()),
+        Column("gap", "Oracle's gap", "best minus selected"),
+    ]
+    sign = 1 if view.card.metric.direction == "maximize" else -1
+    rows = []
+    for detail in view.detail.details:
+        chosen = detail.selection
+        if chosen is None:
+            continue
+        gap = sign * (chosen.oracle - chosen.selected)
+        values = (chosen.last, chosen.selected, chosen.oracle)
+        cells = [TableCell(number(form, value), value) for value in values]
+        cells.append(TableCell(minus(form.number(gap, "+")), gap))
+        rows.append(TableRow([method_cell(links, detail.method), *cells]))
+    caption = (
+        f"Which snapshot is scored: mean {words.test} {view.card.metric.name.replace('_', ' ')} "
+        "of the selected runs at the full tuning budget"
+    )
+    return Table("selection", caption, columns, rows) if rows else None

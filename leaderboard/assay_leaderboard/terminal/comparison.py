@@ -1,0 +1,79 @@
+"""The comparison of two methods for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from assay_leaderboard.boards.two_methods import ComparisonReport, Duel
+from assay_leaderboard.format import (
+    OTHER_DRAWS,
+    Format,
+    level_text,
+    needed_text,
+    p_text,
+    plain,
+)
+from assay_leaderboard.terminal.board import budget_words
+from assay_leaderboard.terminal.console import new_table, show_lines
+
+
+def show_report(report: ComparisonReport, out: Console) -> None:
+    """Print the comparison of two methods."""
+    table = new_table("task", ">n", ">A", ">B", ">A - B [level]", ">p", ">wins A", "verdict")
+    heading = f"A = {report.a}, B = {report.b}, {budget_words(report.budget)}"
+    out.print(plain(heading), style="bold")
+    for duel in report.tasks:
+        _add_duel(table, duel, report)
+    out.print(table)
+    counts = ", ".join(f"{name} {n}" for name, n in report.counts.items() if n)
+    out.print(f"A is, by tasks: {counts or 'not judged on any'}")
+    if report.overall:
+        overall, interval = report.overall, report.overall.interval
+        out.print(
+            f"Together, {len(overall.tasks)} task(s), n={overall.n}: normalised difference "
+            f"{overall.difference:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] at "
+            f"{level_text(report.confidence)}, p {p_text(overall.p)}"
+        )
+    show_lines(_footer(report), out)
+
+
+def _add_duel(table: Table, duel: Duel, report: ComparisonReport) -> None:
+    form, found = Format(duel.unit, duel.margin), duel.comparison
+    if found is None:
+        table.add_row(duel.task, "-", "-", "-", "", "", "", plain(duel.note), style="dim")
+        return
+    level = duel.pairs.level if duel.pairs else report.confidence
+    word = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
+    if word == "undecided":
+        word = f"{word}, n {needed_text(found)}"
+    table.add_row(
+        duel.task,
+        str(found.n),
+        form.number(duel.mean_a),
+        form.number(duel.mean_b),
+        f"{form.span(found.difference, found.interval, '+')} {level_text(level)}",
+        p_text(found.p),
+        f"{found.superiority:.2f}",
+        word,
+    )
+
+
+def _footer(report: ComparisonReport) -> list[str]:
+    pairs = sorted({duel.pairs.pairs for duel in report.tasks if duel.pairs})
+    m = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}" if pairs else ""
+    family = (
+        f" The level makes each interval exclude 0 exactly where its pair passed "
+        f"(Benjamini-Hochberg, q = {100 * report.false_discovery_rate:g} % over {m} pairs of the "
+        "task); the verdict is that of the board."
+        if m
+        else ""
+    )
+    return [
+        "A - B: mean difference over the same n repetitions, positive where A is better whatever "
+        "the metric's direction; shares in %. p: exact sign flips. wins A: share of repetitions "
+        f"that A wins, ties half; a count, no verdict.{family}",
+        f"{OTHER_DRAWS} preliminary: fewer repetitions or points (--quick), without a verdict. A "
+        "run that diverged, failed or ran out of budget counts as chance.",
+        f"Next: assay board --method {report.a} --method {report.b}",
+    ]
