@@ -160,7 +160,11 @@ def test_area_of_known_shapes():
 
 def test_targets_of_the_cards_are_in_order_and_within_reach():
     for slug in FUNCTIONS:
-        values = [target.value for target in task_entries()[slug].card.targets]
+        card = task_entries()[slug].card
+        values = [target.value for target in card.targets]
+        if card.deterministic:  # its one run cannot tell how often a target is reached
+            assert not values
+            continue
         assert len(values) == 3
         assert values == sorted(values)
         assert values[0] > 0
