@@ -1,4 +1,4 @@
-"""A small site from made-up records, without the engine: views, pages, files."""
+"""A small site from made-up records, without the build: views, pages, files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from pathlib import Path
 
 import assay_leaderboard.site
 from assay.cards import Citation, Claim, SubmissionCard
-from assay.records.schema import RunRecord
 from assay.ruleset import RULESET
-from assay_leaderboard.boards.board import build
-from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
+from assay_leaderboard.audit.tasks import Audited, audit
+from assay_leaderboard.boards.board import build, groups
+from assay_leaderboard.boards.budget_ranking import budget_tables
+from assay_leaderboard.boards.task_details import detail
 from assay_leaderboard.claims.ledger import evaluate
-from assay_leaderboard.evidence.cells import Catalogue, Evidence, with_studies
-from assay_leaderboard.schema.board import Board, BudgetRow, BudgetTable
-from assay_leaderboard.schema.task_details import Cost, Detail, Sensitivity, TaskDetail
 from assay_leaderboard.site.html.links import SiteMap
 from assay_leaderboard.site.pages import (
     BOARD_PAGES,
@@ -28,40 +26,9 @@ from assay_leaderboard.site.pages import (
 )
 from assay_leaderboard.site.views import CellView, Landscape, SiteView, TaskView
 
+from tests.assay_leaderboard.making import Records
+
 STATIC = Path(assay_leaderboard.site.__file__).parent / "static"
-
-
-def detail_of(method: str) -> Detail:
-    """A method of which only the cost is known."""
-    return Detail(
-        method=method,
-        curve=[],
-        targets=[],
-        budget=[],
-        sensitivity=Sensitivity(
-            n=0, default_gap=0.0, near_best=1.0, lr_decades=None, diverged=0.0, trials=[]
-        ),
-        cost=Cost(
-            example_passes=200, passes=100, examples=200, seconds=1.5, ratio=1.0, peak_bytes=1e8,
-            optimizer_state_bytes=5e3,
-        ),
-        selection=None,
-        paths=[],
-    )  # fmt: skip
-
-
-def budget_tables(tuned: Board, defaults: Board) -> list[BudgetTable]:
-    """The ends of the slider, and one position between them."""
-    found = []
-    for board, k, basis in ((defaults, 0, "defaults"), (tuned, 4, "trials"), (tuned, 12, "tuned")):
-        for summary in [*board.families, *([board.overall] if board.overall else [])]:
-            rows = [
-                BudgetRow(method=r.method, score=r.iqm, interval=r.iqm_interval, rank=r.rank)
-                for r in summary.rows
-                if r.rank and r.iqm is not None
-            ]
-            found.append(BudgetTable(name=summary.name, k=k, basis=basis, rows=rows))
-    return found
 
 
 def demo_cards(methods: Iterable[str]) -> dict[str, SubmissionCard]:
@@ -78,50 +45,52 @@ def demo_cards(methods: Iterable[str]) -> dict[str, SubmissionCard]:
 
 
 def site_view(
-    evidence: Evidence,
-    catalogue: Catalogue,
+    records: Records,
     cards: Mapping[str, SubmissionCard],
-    runs: Mapping[str, RunRecord],
     landscapes: Mapping[str, Landscape] | None = None,
 ) -> tuple[SiteView, list[TaskView], list[CellView]]:
-    """Views as the engine makes them."""
-    tuned, defaults = (
-        build(evidence, catalogue, list(catalogue.tasks), RULESET, basis)
-        for basis in ("tuned", "defaults")
-    )
-    tasks, cell_views, details, contests = [], [], {}, []
-    for table, untuned in zip(tuned.tasks, defaults.tasks, strict=True):
-        card = catalogue.tasks[table.task][0]
-        found, _ = with_studies(card, evidence, catalogue, RULESET)
-        contest = TaskComparisons(card, [cell for cell, _ in found], "tuned", RULESET)
-        contests.append(contest)
-        made = TaskDetail(
-            task=table.task,
-            details=[detail_of(row.method) for row in table.rows],
-            pairs=pairs(contest),
-            ecdf={},
-        )
-        details[table.task] = made
+    """Views as the build makes them."""
+    catalogue = records.catalogue
+    board = build(records.evidence, catalogue, list(catalogue.tasks), RULESET)
+    tasks: list[TaskView] = []
+    cell_views: list[CellView] = []
+    compared, audited = [], []
+    for table in board.tasks:
+        known = records.task_evidence(table.task)
+        compared.append(known.comparisons())
+        made = detail(known, compared[-1])
+        audited.append(Audited(known.card, table, made))
         landscape = (landscapes or {}).get(table.task)
-        tasks.append(TaskView(card, table, untuned, made, landscape, cards))
-        studies = {cell.method: study for cell, study in found}
-        for row in table.rows:
-            study = studies[row.method]
-            wanted = [t.run_id for t in study.trials]
-            wanted += [*study.selected_runs, *study.default_runs]
-            own = [runs[i] for i in dict.fromkeys(wanted) if i in runs]
-            cell_views.append(CellView(card, row, detail_of(row.method), study, own))
-    slugs = sorted({row.method for t in tuned.tasks for row in t.rows} | set(cards))
-    methods = {slug: cards.get(slug) for slug in slugs}
+        found = audit([audited[-1]], cards, (), None, RULESET).tasks[0]
+        tasks.append(TaskView(known.card, table, made, landscape, cards, found))
+        rows = {row.method: row for row in table.rows}
+        details = {one.method: one for one in made.details}
+        cell_views += [
+            CellView(known.card, rows[c.method], details[c.method], known.of(c))
+            for c in known.cells
+        ]
+    slugs = sorted({row.method for t in board.tasks for row in t.rows} | set(cards))
     task_cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
-    ledger = evaluate(contests, cards, task_cards, RULESET, [])
+    summaries = [*board.families, *([board.overall] if board.overall else [])]
     view = SiteView(
-        board=tuned, defaults=defaults, budgets=budget_tables(tuned, defaults),
-        ledger=ledger, methods=methods,
-        tasks=task_cards, log=[],
-        scorecard=None, controls=None, queue=[], ruleset=RULESET, with_local=False,
-        version="0.1.0", n_runs=sum(len(cell.runs) for cell in cell_views), problems=[],
-    )  # fmt: skip
+        board=board,
+        budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
+        standings={
+            t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks
+        },
+        ledger=evaluate(compared, cards, task_cards, RULESET, []),
+        methods={slug: cards.get(slug) for slug in slugs},
+        tasks=task_cards,
+        log=[],
+        scorecard=None,
+        audit=audit(audited, cards, summaries, None, RULESET),
+        queue=[],
+        ruleset=RULESET,
+        with_local=False,
+        version="0.1.0",
+        n_runs=sum(len(cell.runs) for cell in cell_views),
+        problems=[],
+    )
     return view, tasks, cell_views
 
 
@@ -161,9 +130,10 @@ def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[
         files |= task_page(task, site)
     for cell in cell_views:
         files |= runs_page(cell, site)
-    entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
+    entries = {task.card.slug: task_entries(task.table, task.detail.pairs) for task in tasks}
     summaries = [s for s in (*view.board.families, view.board.overall) if s]
     files |= compare_scripts(view, entries, {s.name: family_entries(s) for s in summaries})
+    files |= {f"method/{slug}/source.txt": "" for slug, card in view.methods.items() if card}
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

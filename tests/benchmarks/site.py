@@ -1,6 +1,6 @@
-"""What a site of 210,000 simulated runs costs: 100 methods, 50 tasks, 42 runs of each pair.
+"""What a site of 240,000 simulated runs costs: 100 methods, 25 tasks, 96 runs of each pair.
 
-    python tests/benchmarks/site.py [--methods 100] [--tasks 50] [--jobs 2] [--keep FOLDER]
+    python tests/benchmarks/site.py [--methods 100] [--tasks 25] [--jobs 2] [--keep FOLDER]
 
 Makes up a checkout and its published bundles (not timed; --keep keeps them for the next time),
 builds the site, adds one cell, builds it again. Prints wall and CPU seconds, the largest sum of the
@@ -26,23 +26,19 @@ from assay.plugins import registry
 from assay.records import log
 from assay.records.bundle import pack
 from assay.records.schema import (
-    Compute,
     CurvePoint,
     Environment,
     Isolation,
     Result,
     RunRecord,
     RunSpec,
-    StudyRecord,
-    Trial,
     Usage,
     reproduce_command,
-    select,
-    study_id,
 )
+from assay.ruleset import RULESET
 from assay.space import FloatRange, Space
 
-K, R = 18, 12
+K, R = RULESET.k("lite"), RULESET.r("lite")
 BATCHES = (120, 240, 360, 480, 600)
 TASK = """slug = "{slug}"
 version = 1
@@ -57,6 +53,7 @@ model = {{ name = "mlp" }}
 split = {{ train = 500, val = 400, test = 900 }}
 metric = {{ name = "accuracy", direction = "maximize", chance = 0.1, margin = 0.01 }}
 secondary = ["log_loss"]
+anchor = {{ value = 0.7, n = 12, standard_error = 0.004 }}
 budget = {{ batches = 600, batch_size = 16, seconds = 60 }}
 evaluation = {{ points = 5 }}
 {recipe}
@@ -108,7 +105,7 @@ PROBE, PROFILE = sha256("probe"), sha256("profile")
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--methods", type=int, default=100)
-    parser.add_argument("--tasks", type=int, default=50)
+    parser.add_argument("--tasks", type=int, default=25)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="Folder of the made-up checkout.")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
@@ -121,7 +118,7 @@ def main():
         if not (root / "submissions").exists():
             make(root, options.methods, options.tasks)
         last = f"t{options.tasks - 1:02d}"
-        print(f"{options.methods} methods, {options.tasks} tasks, {K + 2 * R} runs a cell")
+        print(f"{options.methods} methods, {options.tasks} tasks, {K * R} runs a cell")
         measured(root, options.jobs, "full build")
         measured(root, options.jobs, "nothing changed")
         rewrite(root, last)
@@ -224,7 +221,7 @@ def make(root, n_methods, n_tasks):
 
 
 def cell(task, method, salt=0):
-    """Runs and study of a method on a task."""
+    """The runs of a method on a task."""
     import numpy as np  # not at the top: what is measured begins without it
 
     refs = (
@@ -233,62 +230,34 @@ def cell(task, method, salt=0):
     )
     draw = np.random.default_rng([int(task[1:]), int(method[1:]), salt])
     skill = 0.70 + 0.05 * np.random.default_rng(int(method[1:])).normal() + 0.02 * draw.normal()
-    points = [dict(SPACE.defaults)]
+    return [
+        record(refs, values, r, point, skill - 0.03 * abs(np.log10(values["lr"]) + 2), draw)
+        for r in range(R)
+        for point, values in enumerate(points(draw))
+    ]
+
+
+def points(draw):
+    """The points of a repetition: the defaults, then others at random."""
+    found = [dict(SPACE.defaults)]
     for _ in range(K - 1):
         lr, decay = 10.0 ** draw.uniform([-4, -6], [0, -2])
         point = {"lr": lr, "momentum": draw.uniform(0, 0.99), "weight_decay": decay}
-        points.append({name: float(f"{value:.6g}") for name, value in point.items()})
-    tuning = [
-        record(refs, point, "tuning", 0, skill - 0.03 * abs(np.log10(point["lr"]) + 2), draw)
-        for point in points
-    ]
-    trials = [
-        Trial(
-            number=number,
-            hyperparameters=run.spec.hyperparameters,
-            run_id=run.id,
-            status=run.status,
-            val=run.result.val if run.result else 0.1,
-        )
-        for number, run in enumerate(tuning)
-    ]
-    best = select(trials, "maximize")
-    chosen = trials[best].hyperparameters
-    tuned = [record(refs, chosen, "repetition", r, skill, draw) for r in range(R)]
-    default = tuned if best == 0 else []
-    default = default or [
-        record(refs, points[0], "repetition", r, skill - 0.02, draw) for r in range(R)
-    ]
-    study = StudyRecord(
-        id=study_id(*refs, Compute(), 1, points, R),
-        ruleset=1,
-        preset="full",
-        task=refs[0],
-        method=refs[1],
-        family=tuning[0].family,
-        tier="lite",
-        compute=Compute(),
-        space=SPACE,
-        trials=trials,
-        selected=best,
-        selected_runs=[run.id for run in tuned],
-        default_runs=[run.id for run in default],
-        created_at="2026-01-01T00:00:00+00:00",
-    )
-    return [*tuning, *{run.id: run for run in (*tuned, *default)}.values()], study
+        found.append({name: float(f"{value:.6g}") for name, value in point.items()})
+    return found
 
 
-def record(refs, point, purpose, repetition, level, draw):
+def record(refs, values, repetition, point, level, draw):
     """One run: a curve of five points that rises to about `level`; one in a hundred diverges."""
     import numpy as np
 
     spec = RunSpec(
-        ruleset=1,
+        ruleset=RULESET.version,
         task=refs[0],
         method=refs[1],
-        hyperparameters=point,
-        purpose=purpose,
+        hyperparameters=values,
         repetition=repetition,
+        point=point,
     )
     final = level + 0.01 * draw.normal()
     shape = 1 - np.exp(-3 * np.arange(1, 6) / 5)
@@ -311,7 +280,7 @@ def record(refs, point, purpose, repetition, level, draw):
         val=curve[chosen].val,
         test=curve[chosen].test,
         test_last=curve[-1].test,
-        test_oracle=max(point.test for point in curve),
+        test_oracle=max(one.test for one in curve),
         selected=chosen,
         secondary={"log_loss": round(1 - curve[chosen].test, 4)},
     )
@@ -319,6 +288,7 @@ def record(refs, point, purpose, repetition, level, draw):
     return RunRecord(
         id=spec.id,
         spec=spec,
+        space=SPACE,
         family=registry.task_entries()[refs[0].slug].card.family,
         tier="lite",
         status="diverged" if diverged else "completed",
@@ -347,10 +317,11 @@ def record(refs, point, purpose, repetition, level, draw):
     )
 
 
-def write(made):
-    runs, study = made
-    source = registry.method_entries()[study.method.slug].contents
-    name, data = pack(runs, [study], source)
+def write(runs):
+    """Publish the runs of a method on a task as a bundle."""
+    spec = runs[0].spec
+    source = registry.method_entries()[spec.method.slug].contents
+    name, data = pack(runs, source, registry.task_entries()[spec.task.slug].card.metric)
     (paths.RESULTS / name).write_bytes(data)
     return name, sha256(data)
 

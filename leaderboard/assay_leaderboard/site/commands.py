@@ -122,8 +122,7 @@ def _identity(folder: Path) -> int | None:
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """Yield a function that shows progress on one line of the terminal; it does nothing in a pipe.
-    """
+    """Yield a function that shows progress on one line of a terminal, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -1,10 +1,11 @@
 """Reports that other commands printed as JSON, read with care as strangers may have edited them.
 
-    <results>/audit.json      assay audit --write FILE
+    <results>/audit.json      assay audit --write FILE: its A/A control
     <results>/sandbox.json    assay sandbox --json
     <results>/queue.json      assay queue --json
 
-Each is shown if it is there. For the last two, another file can be named.
+Each is shown if it is there. For the last two, another file can be named. An audit of another
+ruleset is not shown.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from assay.errors import RecordError
+from assay.ruleset import RULESET
 from assay.untrusted import strict_json
 from assay.untrusted.files import read_regular
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from assay_leaderboard.audit.false_positives import ControlReport
 from assay_leaderboard.audit.tasks import Audit
 
 MAX_REPORT_BYTES = 10_000_000
@@ -68,7 +71,8 @@ class _Queue(RootModel[list[QueueEntry]]):
 class Reports:
     """All reports; a missing one is None or empty."""
 
-    controls: Audit | None = None
+    control: ControlReport | None = None
+    """The A/A control; other parts of the audit are made anew with the site."""
     scorecard: Scorecard | None = None
     queue: Sequence[QueueEntry] = ()
 
@@ -81,10 +85,23 @@ def read(results: Path, scorecard: Path | None = None, queue: Path | None = None
     """
     waiting = _read(queue, results / "queue.json", _Queue)
     return Reports(
-        controls=_read(None, results / "audit.json", Audit),
+        control=_control(results / "audit.json"),
         scorecard=_read(scorecard, results / "sandbox.json", Scorecard),
         queue=waiting.root if waiting else (),
     )
+
+
+class _OfRuleset(_ReportPart):
+    ruleset: int
+
+
+def _control(path: Path) -> ControlReport | None:
+    """The A/A control of an audit, if there is one and it is of the current ruleset."""
+    found = _read(None, path, _OfRuleset)
+    if found is None or found.ruleset != RULESET.version:
+        return None
+    audit = _read(None, path, Audit)
+    return audit.control if audit else None
 
 
 def _read(named: Path | None, usual: Path, model: type[_Printed]) -> _Printed | None:

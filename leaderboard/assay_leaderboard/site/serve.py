@@ -36,6 +36,9 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".bib": "text/plain; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".jsonl": "application/x-ndjson",
+    ".zip": "application/zip",
     ".parquet": "application/vnd.apache.parquet",
 }
 """Not the system's table, which differs between machines and may call JavaScript plain text."""

@@ -40,7 +40,7 @@ class TaskView:
     methods: Mapping[str, SubmissionCard] = field(default_factory=dict)
     """Cards of the submissions of this checkout, by slug."""
     audit: TaskAudit | None = None
-    """What `assay audit` says of the task; None without a report."""
+    """What `assay audit` says of the task; None: not audited."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class SiteView:
     log: Sequence[Entry]
     scorecard: Scorecard | None
     """How attacks on the sandbox ended; None without a report."""
-    controls: Audit | None
-    """The report of `assay audit`; None without one."""
+    audit: Audit
+    """Of every task of the checkout; its A/A control is None where `assay aa` was not reported."""
     queue: Sequence[QueueEntry]
     """Submissions not yet on the board."""
     ruleset: Ruleset

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from assay_leaderboard.audit.false_positives import SPLITS, ControlReport
+from assay_leaderboard.audit.false_positives import ControlReport, Pairs, Rate
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
 from assay_leaderboard.audit.tiers import TierAgreement
-from assay_leaderboard.format import Format, plain
+from assay_leaderboard.format import Format, level_text, plain
 from assay_leaderboard.terminal.console import new_table, show_lines
 
 
 def show_audit(audit: Audit, out: Console) -> None:
     """Print `audit`: the tasks and their problems, the tiers, the A/A control."""
     shown = new_table(
-        "task", "tier", "audit", f">over chance [{audit.confidence:.0%}]", "targets",
+        "task", "tier", "audit", f">over chance [{level_text(audit.confidence)}]", "targets",
         ">separated", ">ceiling",
     )  # fmt: skip
     for task in audit.tasks:
@@ -38,11 +38,13 @@ def show_audit(audit: Audit, out: Console) -> None:
         out.print("\nTiers: Kendall's tau of lite and standard scores", style="bold")
         for item in audit.calibration:
             out.print(plain(f"  {item.family}: {_calibration(item)}"))
-    out.print("\nA/A control: the reference against itself under other seeds", style="bold")
+        out.print(plain(f"  {audit.lite_predicts}"))
+    out.print("\nA/A control: the reference against itself, tuned anew", style="bold")
     if audit.control:
-        _show_control(audit.control, audit.confidence, out)
+        _show_control(audit.control, out)
     else:
         out.print("  not run; next: assay aa")
+    show_lines(_anchors(audit), out)
 
 
 def _over_chance(task: TaskAudit) -> str:
@@ -50,6 +52,15 @@ def _over_chance(task: TaskAudit) -> str:
         return "-"
     found = task.above_chance
     return Format(task.unit, 0.005).span(found.difference, found.interval, "+")
+
+
+def _anchors(audit: Audit) -> list[str]:
+    """The anchors that cards lack, ready to be pasted."""
+    lacking = [(t.task, t.anchor.paste) for t in audit.tasks if t.anchor and t.anchor.paste]
+    lines = [""] if lacking else []
+    for task, paste in lacking:
+        lines += [f"{task}: no anchor on its card yet; to freeze it, add:", *paste.splitlines()]
+    return lines
 
 
 def _calibration(item: TierAgreement) -> str:
@@ -62,47 +73,49 @@ def _calibration(item: TierAgreement) -> str:
     )
 
 
-def _show_control(control: ControlReport, confidence: float, out: Console) -> None:
-    shown = new_table(
-        "task", ">runs", ">rejected", ">better/worse", ">equivalent", ">holds 0", ">disjoint"
-    )
+def _show_control(control: ControlReport, out: Console) -> None:
+    shown = new_table("task", ">n", ">first", ">second", ">difference", ">p", "verdict")
     for task in control.tasks:
-        shares = (task.rejected, task.judged, task.equivalent, task.covered)
+        form, found = Format(task.unit, task.margin), task.comparison
         shown.add_row(
             task.task,
-            str(task.n_runs),
-            *(f"{share:.1%}" for share in shares),
-            f"{task.rejected_disjoint}/{task.n_disjoint}",
+            str(task.n),
+            form.number(task.mean),
+            form.number(task.mean_control),
+            form.span(found.difference, found.interval, "+"),
+            f"{found.p:.4f}",
+            found.verdict or "-",
         )
-    shares = (control.rejected, control.judged, control.equivalent, control.covered)
-    shown.add_row(
-        "all",
-        str(control.n_runs),
-        *(f"{share:.1%}" for share in shares),
-        f"{control.rejected_independent}/{control.n_independent}",
-        style="bold",
-    )
     out.print(shown)
-    low, high = control.interval.low, control.interval.high
     show_lines(
         [
-            f"rejected: share of {SPLITS:,} random splits of a task's runs into two arms of "
-            f"{control.n_repetitions} with p <= {control.alpha:g}; all of these are false. They "
-            "share their runs, so they are no independent evidence. better/worse: the verdict. "
-            "holds 0: share of the BCa intervals that contain the true difference.",
-            f"disjoint: splits that share no run. {control.rejected_independent} of "
-            f"{control.n_independent} rejected: false-positive rate {low:.1%} to {high:.1%} "
-            f"({confidence:.0%}, Wilson).",
+            _pairs("one pair a task", control.pairs, control.alpha),
+            _pairs("disjoint halves of each arm", control.halves, control.alpha),
+            f"{control.splits.n:,} random splits, which share their repetitions and so check the "
+            f"code alone: {control.splits.rejected:.1%} called different, "
+            f"{control.splits.covered:.1%} of the intervals hold 0.",
         ],
         out,
     )
 
 
+def _pairs(name: str, found: Pairs, alpha: float) -> str:
+    return (
+        f"{name}, {found.n_repetitions} repetitions in each arm: {_rate(found.rejected)} called "
+        f"different at p <= {alpha:g} (all are false), {_rate(found.covered)} of the intervals "
+        "hold 0."
+    )
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.count} of {rate.n} ({rate.interval.low:.0%} to {rate.interval.high:.0%})"
+
+
 def _tasks_footer(audit: Audit) -> list[str]:
     return [
         "over chance: the tuned reference less the chance level; must be shown to be better. "
-        "targets: repetitions of the reference that reach easy, reference, stretch (validation); "
-        "most must reach the first two.",
-        "separated: pairs of ranked methods shown to differ, Benjamini-Hochberg at "
-        f"{audit.alpha:.0%}. ceiling: methods within the margin of a perfect score.",
+        "targets: repetitions of the reference that reach easy, reference, stretch; most must "
+        "reach the first two.",
+        "separated: pairs of ranked methods that are not aliases with the verdict better or worse. "
+        "ceiling: methods within the margin of a perfect score.",
     ]

@@ -65,7 +65,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
         )
     )
     if task.rows:
-        out.print(_table(task, board, form))
+        out.print(_table(task, board))
     past = [_past(item, form) for item in task.withdrawn]
     notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past, *_former(task, form)]
     if task.pairs:
@@ -74,7 +74,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print()
 
 
-def _table(task: TaskTable, board: Board, form: Format) -> Table:
+def _table(task: TaskTable, board: Board) -> Table:
     level = f" [{level_text(task.pairs.level)}]" if task.pairs else ""
     both = board.budget != 1
     made = new_table(
@@ -83,12 +83,12 @@ def _table(task: TaskTable, board: Board, form: Format) -> Table:
         f">gain on {task.reference}{level}", ">p", "verdict",
     )  # fmt: skip
     for row in task.rows:
-        _add_row(made, row, board, form, both)
+        _add_row(made, row, task, board, both)
     return made
 
 
-def _add_row(made: Table, row: Row, board: Board, form: Format, both: bool) -> None:
-    versus = row.versus_reference
+def _add_row(made: Table, row: Row, task: TaskTable, board: Board, both: bool) -> None:
+    form, versus = Format(task.unit, task.margin), row.versus_reference
     made.add_row(
         rank_text(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
@@ -97,14 +97,14 @@ def _add_row(made: Table, row: Row, board: Board, form: Format, both: bool) -> N
         *([form.number(row.defaults.mean)] if both else []),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         p_text(versus.p if versus else None, none=""),
-        _verdict(row),
+        _verdict(row, task),
         style="" if row.state == "ranked" else "dim",
     )
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row, task: TaskTable) -> str:
     """The verdict, with about how many repetitions would decide where it is undecided."""
-    word, needed = verdict_word(row), needed_text(row.versus_reference)
+    word, needed = verdict_word(row), needed_text(row.versus_reference, task.pairs)
     return f"{word}, n {needed}" if word == "undecided" else word
 
 
@@ -235,7 +235,9 @@ def _footer(board: Board) -> list[str]:
             "T3: hidden seeds of the organisers. local: your own results (T0), not published."
         )
     if any(row.isolation for row in rows):
-        lines.append("L2: the method ran in a sandbox. L1: in a process of its own, weakly guarded.")
+        lines.append(
+            "L2: the method ran in a sandbox. L1: in a process of its own, weakly guarded."
+        )
     if any(row.flags for row in rows):
         lines.append(
             "flagged: the records are unusual in the way that is named; it changes no number here."

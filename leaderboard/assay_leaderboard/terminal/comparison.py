@@ -44,9 +44,9 @@ def _add_duel(table: Table, duel: Duel, report: ComparisonReport) -> None:
         table.add_row(duel.task, "-", "-", "-", "", "", "", plain(duel.note), style="dim")
         return
     level = duel.pairs.level if duel.pairs else report.confidence
-    word = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
+    word: str = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
     if word == "undecided":
-        word = f"{word}, n {needed_text(found)}"
+        word = f"{word}, n {needed_text(found, duel.pairs)}"
     table.add_row(
         duel.task,
         str(found.n),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,7 +133,7 @@ def spoil_text(part: Path) -> None:
 
 
 def spoil_schema(part: Path) -> None:
-    part.write_text('{"tuned": 1}')
+    part.write_text('{"table": 1}')
 
 
 def spoil_path(part: Path) -> None:
@@ -233,8 +235,9 @@ def test_every_row_leads_to_its_runs(site: Files) -> None:
     assert len(rows) == 12
     for task, row in rows:
         page = site[f"run/{task}/{row['method']}.html"].decode()
-        assert row["study"] in page
-        assert page.count("assay run ") > row["tuned"]["n"]
+        n_runs = sum(row["runs"][name] for name in ("completed", "diverged", "failed"))
+        assert page.count('<section class="run"') == n_runs == 96
+        assert page.count("assay run ") > n_runs
 
 
 def ids_in(page: Any) -> list[str]:
@@ -401,25 +404,62 @@ def test_nothing_to_show_is_said(simulated: Any, tmp_path: Path) -> None:
         made(tmp_path / "site", results=tmp_path / "none")
 
 
-def test_local_results_stand_beside_published_ones(
-    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_results_stand_beside_published_ones(simulated: Any, tmp_path: Path) -> None:
     local = tmp_path / "assay-results"
-    runs, study = simulated.made.cell("t00", "m003", salt=7)
-    for record in (*runs, study):
-        Store(local).write(record)
+    for record in simulated.made.cell("t00", "m003", salt=7):
+        spec = record.spec.model_copy(update={"repetition": record.spec.repetition + 12})
+        if spec.repetition < 14:  # two repetitions more than are published
+            Store(local).write(record.model_copy(update={"spec": spec, "id": spec.id}))
     made(tmp_path / "published")
-    built = made(tmp_path / "both", local=local)
-    assert any("the published ones count" in problem for problem in built.problems)
-    for bundle in simulated.results.glob("t00--m003*"):
-        bundle.unlink()
-    made(tmp_path / "local", local=local)
-    page = (tmp_path / "local" / "task" / "t00" / "index.html").read_text()
-    banner = '<p class="banner">'
+    made(tmp_path / "both", local=local)
+    page = (tmp_path / "both" / "task" / "t00" / "index.html").read_text()
+    assert "16 of 112 runs are local" in page
+    runs = (tmp_path / "both" / "run" / "t00" / "m003.html").read_text()
+    assert runs.count('<span class="tag local">local</span>') == 16
+    raw = (tmp_path / "both/data/v1/runs/t00/m003.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in raw}) == 16
+    banner = "<strong>local</strong>"
     assert banner in page and banner not in (tmp_path / "published/index.html").read_text()
-    rows = json.loads((tmp_path / "local" / "data" / "v1" / "board.json").read_text())
-    trust = {row["method"]: row["trust"] for row in rows["tasks"][0]["rows"]}
-    assert trust == {"m000": "T1", "m001": "T1", "m002": "T1", "m003": "T0"}
+    rows = json.loads((tmp_path / "both" / "data" / "v1" / "board.json").read_text())
+    found = {row["method"]: (row["trust"], row["tuned"]["n"]) for row in rows["tasks"][0]["rows"]}
+    others = dict.fromkeys(("m000", "m001", "m002"), ("T1", 12))
+    assert found == {**others, "m003": ("T0", 14)}
+
+
+def test_a_run_leads_to_its_bundle_record_source_and_entry(site: Files) -> None:
+    page = site["run/t00/m001.html"].decode()
+    bundle = re.search(r'href="(../../data/v1/bundles/[^"]+)" download', page)
+    entry = re.search(r'href="../../log/index.html#(entry\d+)"', page)
+    assert bundle and entry
+    assert bundle[1].removeprefix("../../") in site
+    assert f'id="{entry[1]}"' in site["log/index.html"].decode()
+    assert 'href="../../method/m001/source.txt"' in page
+    assert "SCALE = 1" in site["method/m001/source.txt"].decode()
+    assert "bit for bit as recorded" in page and "may differ by ±2.0 %" in page
+
+
+def test_results_of_ruleset_1_are_listed_and_ranked_nowhere(
+    simulated: Any, tmp_path: Path
+) -> None:
+    """As the published bundles of the real checkout are."""
+    bundle = next((ROOT / "leaderboard" / "results").glob("digits_mlp--sgd-*.zip"))
+    folder = tmp_path / "former"
+    folder.mkdir()
+    shutil.copy(bundle, folder)
+    card = ROOT / "tasks" / "digits_mlp"
+    shutil.copytree(card, simulated.root / "tasks" / "digits_mlp")
+    simulated.forget()
+    publog.append(folder, "publish", folder / bundle.name)
+    made(tmp_path / "site", results=folder)
+    home = (tmp_path / "site" / "index.html").read_text()
+    page = (tmp_path / "site" / "task" / "digits_mlp" / "index.html").read_text()
+    assert "Ruleset 1, kept for reference: 1 result" in home
+    assert "Nothing is ranked yet under ruleset 2" in home
+    assert "ruleset 1: " in page and "n=12" in page
+    board = json.loads((tmp_path / "site" / "data" / "v1" / "board.json").read_text())
+    (task,) = board["tasks"]
+    assert task["rows"] == [] and task["pairs"] is None
+    assert task["former"][0]["method"] == "sgd" and board["families"][0]["rows"] == []
 
 
 def test_the_command_prints_what_it_did_and_all_problems(simulated: Any, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 import html5lib
 import numpy as np
 import pytest
-from assay.plugins.registry import method_entries
+from assay.plugins.registry import method_entries, task_entries
 from assay.records.bundle import pack
-from assay.records.schema import StudyRecord, study_id
 from assay.records.store import Store
 from assay_leaderboard.site.build.build import build
 from assay_leaderboard.site.build.plan import BuildRequest, Built
@@ -32,16 +31,15 @@ class Attack:
     def __init__(self, simulated: Any, root: Path) -> None:
         self.simulated, self.root = simulated, root
         self.local = root / "assay-results"
-        self.runs, self.study = simulated.made.cell("t00", "m003", salt=3)
+        self.runs = simulated.made.cell("t00", "m003", salt=3)
         for bundle in simulated.results.glob("t00--m003*"):
             bundle.unlink()  # so that the local results are the ones that count
 
-    def store(self, study: StudyRecord | None = None, **changes: Any) -> None:
-        """Write the study, and its runs with `changes`."""
+    def store(self, **changes: Any) -> None:
+        """Write the runs with `changes`."""
         store = Store(self.local)
         for run in self.runs:
             store.write(run.model_copy(update=changes))
-        store.write(study or self.study)
 
     def spoil(self, place: Path, old: str, new: str) -> None:
         text = place.read_text()
@@ -116,18 +114,11 @@ def test_texts_of_records_run_nowhere(attack: Attack) -> None:
 
 
 def test_names_of_hyperparameters_run_nowhere(attack: Attack) -> None:
-    made, study = attack.simulated.made, attack.study
+    refs = attack.runs[0].spec.task, attack.runs[0].spec.method
     point = {EVIL: FORMULA, BIDI: LINK}
     draw = np.random.default_rng(1)
-    run = made.record((study.task, study.method), point, "tuning", 0, 0.5, draw)
-    trials = list(study.trials)
-    trials[1] = trials[1].model_copy(
-        update={"hyperparameters": point, "run_id": run.id, "val": run.result.val}
-    )
-    points = [trial.hyperparameters for trial in trials]
-    own = study_id(study.task, study.method, study.compute, study.ruleset, points, made.R)
-    attack.runs.append(run)
-    attack.store(study.model_copy(update={"id": own, "trials": trials}))
+    attack.runs[1] = attack.simulated.made.record(refs, point, 0, 1, 0.5, draw)
+    attack.store()
     assert not [p for p in attack.build().problems if "m003 on t00" not in p and ".zip" not in p]
     check_harmless(attack.root / "site")
     assert "&lt;script&gt;" in (attack.root / "site/run/t00/m003.html").read_text()
@@ -159,12 +150,11 @@ def test_huge_numbers_overflow_nowhere(attack: Attack, value: str) -> None:
     usage = attack.runs[0].usage.model_copy(
         update={"train_seconds": abs(number), "cpu_seconds": abs(number), "passes": 10**24}
     )
-    result = attack.study.model_copy()
     changes: dict[str, Any] = {"curve": curve, "usage": usage}
     if abs(number) < 1:
         score = dict.fromkeys(("val", "test", "test_last", "test_oracle"), number)
         changes["result"] = attack.runs[0].result.model_copy(update=score)
-    attack.store(result, **changes)
+    attack.store(**changes)
     attack.build()
     check_harmless(attack.root / "site")
     for path in (attack.root / "site").rglob("*.json"):
@@ -182,21 +172,22 @@ def test_everything_that_is_wrong_is_reported_in_one_go(attack: Attack) -> None:
     """And what is sound is shown all the same."""
     results, local = attack.simulated.results, attack.local
     attack.store()
-    runs, studies = local / "runs" / "t00" / "m003", local / "studies" / "t00" / "m003"
-    repetitions = [runs / f"{name}.json" for name in attack.study.selected_runs]
+    runs = local / "runs" / "t00" / "m003"
+    repetitions = [runs / f"{run.id}.json" for run in attack.runs[:8]]
     attack.spoil(repetitions[0], '"train_seconds": ', '"train_seconds": NaN, "was": ')
-    attack.spoil(repetitions[1], '"schema_version": 1', '"schema_version": 99')
+    attack.spoil(repetitions[1], '"schema_version": 2', '"schema_version": 99')
     repetitions[2].write_text(repetitions[2].read_text()[:200])
     repetitions[3].write_text("[" * 100_000)
     repetitions[4].write_bytes(b"\xff\xfe")
     shutil.copy(repetitions[5], repetitions[6])
     repetitions[7].unlink()
     repetitions[7].mkdir()
-    shutil.copy(studies / f"{attack.study.id}.json", studies / "0123456789abcdef.json")
+    shutil.copy(repetitions[5], runs / "0123456789abcdef.json")
     for name in ("<script>", "..%2f..", "a b"):
-        (local / "studies" / "t00" / name).mkdir()
-        shutil.copy(studies / f"{attack.study.id}.json", local / "studies" / "t00" / name)
-        (local / "studies" / name).mkdir()
+        (local / "runs" / "t00" / name).mkdir()
+        shutil.copy(repetitions[5], local / "runs" / "t00" / name)
+        (local / "runs" / name / "m003").mkdir(parents=True)
+        shutil.copy(repetitions[5], local / "runs" / name / "m003")
     bundles = sorted(results.glob("t01*.zip"))
     bundles[0].write_bytes(bundles[0].read_bytes()[:-30])
     bundles[1].write_bytes(b"")
@@ -229,7 +220,7 @@ def test_everything_that_is_wrong_is_reported_in_one_go(attack: Attack) -> None:
 def test_a_bundle_with_a_hostile_source_is_never_unpacked(attack: Attack) -> None:
     """Nor is its code run: the files of a bundle stay in memory."""
     source = method_entries()["m003"].contents
-    name, data = pack(attack.runs, [attack.study], source)
+    name, data = pack(attack.runs, source, task_entries()["t00"].card.metric)
     (attack.simulated.results / name).write_bytes(data)
     built = attack.build()
     assert f"{name}: no entry of the log names it" in built.problems
@@ -238,8 +229,8 @@ def test_a_bundle_with_a_hostile_source_is_never_unpacked(attack: Attack) -> Non
 
 def test_a_record_that_claims_another_cell_is_left_out(attack: Attack) -> None:
     attack.store()
-    own = attack.local / "studies" / "t00"
+    own = attack.local / "runs" / "t00"
     (own / "m000").mkdir()
-    shutil.copy(own / "m003" / f"{attack.study.id}.json", own / "m000")
+    shutil.copy(own / "m003" / f"{attack.runs[0].id}.json", own / "m000")
     built = attack.build()
     assert any("belongs in" in problem for problem in built.problems)

@@ -14,19 +14,17 @@ from assay_leaderboard.site.mlflow_pictures import draw
 
 def test_a_cell_is_drawn_as_files_of_their_own(checkout: Any, tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
-    study = checkout.studies[0]
-    for run_id in study.selected_runs:
+    for run in checkout.of("sgd", "digits"):
         curve = [
             CurvePoint(
                 batch=b, passes=b, seconds=0.1, train_loss=None, val=b / 20, test=b / 20, start=0
             )
             for b in (5, 10)
         ]
-        checkout.change(run_id, curve=curve)
+        checkout.change(run.id, curve=curve)
     checkout.write(store)
-    (study,) = (s for s in store.studies() if s.id == study.id)
-    drawn = draw(store, study)
-    assert "learning-curve.svg" in drawn
+    drawn = draw(store, checkout.of("sgd", "digits")[0])
+    assert {"learning-curve.svg", "tuning-budget.svg"} <= drawn.keys()
     for text in drawn.values():
         root = ElementTree.fromstring(text)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -36,9 +34,10 @@ def test_a_cell_is_drawn_as_files_of_their_own(checkout: Any, tmp_path: Path) ->
 def test_nothing_is_drawn_of_a_task_that_has_changed(checkout: Any, tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     checkout.write(store)
-    (study, *_) = checkout.studies
-    other = study.task.model_copy(update={"code_hash": "0" * 64})
-    assert draw(store, study.model_copy(update={"task": other})) == {}
+    run = checkout.of("sgd", "digits")[0]
+    task = run.spec.task.model_copy(update={"code_hash": "0" * 64})
+    spec = run.spec.model_copy(update={"task": task})
+    assert draw(store, run.model_copy(update={"spec": spec})) == {}
 
 
 def test_the_engine_finds_what_draws() -> None:

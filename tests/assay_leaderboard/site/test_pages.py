@@ -15,19 +15,33 @@ import html5lib
 import pytest
 from assay.records.schema import CurvePoint
 from assay.ruleset import RULESET
+from assay_leaderboard.boards.task_comparisons import mirrored
 from assay_leaderboard.schema.task_details import TaskDetail
 from assay_leaderboard.site.html.links import SiteMap, paper_links
-from assay_leaderboard.site.html.text import duration, minus, p_text, rank_text, said, size
+from assay_leaderboard.site.html.text import (
+    NONE,
+    duration,
+    minus,
+    p_text,
+    rank_text,
+    said,
+    size,
+    verdict,
+)
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
-from tests.assay_leaderboard.conftest import demo
+from tests.assay_leaderboard.making import demo, grid
 from tests.assay_leaderboard.site_making import STATIC, board_pages, demo_cards, site_map, site_view
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
-WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib)$")
+CURVE_POINT = CurvePoint(
+    batch=1, passes=2, example_passes=64, seconds=0.5, train_loss=0.25, val=0.125, test=1e-7,
+    start=0,
+)  # fmt: skip
+WRITTEN_ELSEWHERE = re.compile(r"(^|/)(data/v1/.*|feed\.xml|cite\.bib|source\.txt)$")
 """Twins, feeds and citations: the engine's, tested with it."""
 
 
@@ -40,7 +54,7 @@ def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
     }
     cards = demo_cards(records.catalogue.methods)
     cards["noisy"] = cards["noisy"].model_copy(update={"title": HOSTILE, "authors": [HOSTILE]})
-    return site_view(records.evidence, records.catalogue, cards, records.runs)
+    return site_view(records, cards)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +195,8 @@ def test_home_names_the_tie_group_of_each_family_and_budget(
 ) -> None:
     view = made[0]
     found = recommendation.by_budget(view)
-    assert sorted(found) == [0, 4, 12]
-    tuned = {answer.name: answer for answer in found[12]}
+    assert sorted(found) == [*range(1, 9)]
+    tuned = {answer.name: answer for answer in found[8]}
     for summary in view.board.families:
         top = [row.method for row in summary.rows if row.rank and row.rank[0] == 1]
         answer = tuned[summary.name]
@@ -192,7 +206,7 @@ def test_home_names_the_tie_group_of_each_family_and_budget(
     gains = {gain.task: gain for gain in tuned["classification"].gains}
     row = next(row for row in view.board.tasks[0].rows if row.method == "better")
     assert row.versus_reference
-    assert gains["digits"].verdict == row.versus_reference.verdict
+    assert gains["digits"].verdict == verdict(row.versus_reference.verdict or "")
     assert gains["digits"].n == row.versus_reference.n
 
 
@@ -203,37 +217,109 @@ def test_with_several_references_none_of_them_is_said_to_be_unbeaten(
     tasks = [table.model_copy(update={"reference": table.task}) for table in view.board.tasks]
     tasks[0] = tasks[0].model_copy(update={"reference": "better"})
     mixed = replace(view, board=view.board.model_copy(update={"tasks": tasks}))
-    (overall,) = (a for a in recommendation.by_budget(mixed)[12] if a.name == "overall")
+    (overall,) = (a for a in recommendation.by_budget(mixed)[8] if a.name == "overall")
     assert "better" in overall.top
     assert len(overall.references) == 3
     assert not overall.reference_on_top
 
 
-def test_a_budget_without_repetitions_shows_no_gains(
+def test_every_budget_has_its_lead_table_and_intervals_on_the_page_of_a_task(
+    made: tuple[SiteView, list[TaskView], list[CellView]], pages: dict[str, str]
+) -> None:
+    task = next(task for task in made[1] if task.card.slug == "digits")
+    page = parsed(pages["task/digits/index.html"])
+    parts = {e.get("data-k"): e for e in page.iter("details") if e.get("class") == "budget"}
+    assert sorted(parts) == [str(k) for k in range(1, 9)]
+    for k, part in parts.items():
+        text = " ".join("".join(part.itertext()).split())
+        name = "Published defaults, no tuning" if k == "1" else f"Tuned with {k} points"
+        lead = "2 methods are tied at the top: better, " if k == "1" else "better is first"
+        assert f"{name}: {lead}" in text
+        assert "Benjamini-Hochberg, q = 5 % over" in text
+        assert [e for e in part.iter("figure")]
+    points = {detail.method: detail.budget for detail in task.detail.details}
+    for k in range(1, 8):
+        table = next(e for e in page.iter("table") if e.get("id") == f"k{k}")
+        ranked = [m for m, own in points.items() if any(p.k == k and p.rank for p in own)]
+        heads = [next(iter(row)) for row in table.iter("tr")][1:]
+        assert {"".join(head.itertext()).split()[0] for head in heads} == set(ranked)
+
+
+def test_a_preliminary_row_has_a_difference_and_no_verdict(pages: dict[str, str]) -> None:
+    page = parsed(pages["task/digits/index.html"])
+    table = next(e for e in page.iter("table") if e.get("id") == "tuned")
+    row = next(r for r in table.iter("tr") if "".join(r.itertext()).startswith("quick"))
+    texts = ["".join(cell.itertext()) for cell in row]
+    assert "preliminary" in texts[0]
+    assert texts[1] == NONE and "[" in texts[3] and texts[4] == "preliminary"
+
+
+def test_what_stands_on_a_page_names_its_split_and_level(pages: dict[str, str]) -> None:
+    page = pages["task/digits/index.html"]
+    for text in (
+        "Test accuracy, tuned with 8 points: mean [95 % interval]",
+        "so that each excludes 0 exactly where its pair passed",
+        "Repetitions are other splits and draws of these data, not other data.",
+        "Mean over the repetitions of the test accuracy (dot) and its 95 % interval",
+    ):
+        assert text in page
+    functions = pages["task/valley/index.html"]
+    assert "best of them under the objective itself" in functions
+    assert "test accuracy" not in functions
+
+
+def test_validation_under_label_noise_says_that_it_is_noisy(new_records: Any) -> None:
+    records = new_records().task("noisy", family="noisy_labels")
+    records.cell("noisy", "sgd", *grid(0.9, 1))
+    records.cell("noisy", "better", *grid(0.95, 2))
+    for run in [*records.runs.values()]:
+        records.change(run.id, curve=[CURVE_POINT])
+    view, (task,), cells = site_view(records, demo_cards(records.catalogue.methods))
+    site = site_map(view)
+    text = next(iter(task_page(task, site).values()))
+    assert "Validation (noisy labels) accuracy of every run" in text
+    assert "Selected on validation (noisy labels)" in text
+    runs = next(iter(runs_page(cells[0], site).values()))
+    assert "validation (noisy labels) " in runs
+    assert "<th scope=\"col\">validation (noisy labels)<th" in runs
+
+
+def test_a_failing_audit_is_a_banner_on_its_task(
     made: tuple[SiteView, list[TaskView], list[CellView]],
 ) -> None:
-    assert all(not answer.gains for answer in recommendation.by_budget(made[0])[4])
+    view, tasks, _ = made
+    task = tasks[0]
+    assert task.audit
+    failed = task.audit.model_copy(update={"verdict": "problem", "problems": ["it is too easy"]})
+    (text,) = task_page(replace(task, audit=failed), site_map(view)).values()
+    assert "This task fails its audit." in text and "it is too easy" in text
+
+
+def test_home_says_in_plain_words_what_is_not_known(pages: dict[str, str]) -> None:
+    text = pages["index.html"]
+    assert "tasks" in text and "the audit of the suite" in text
+    assert "How often the tests call a method different from itself is not measured yet." in text
 
 
 def test_the_scripts_of_the_comparison_say_what_the_pairs_say(
     made: tuple[SiteView, list[TaskView], list[CellView]],
 ) -> None:
     view, tasks, _ = made
-    entries = {task.card.slug: task_entries(task.tuned, task.detail.pairs) for task in tasks}
+    entries = {task.card.slug: task_entries(task.table, task.detail.pairs) for task in tasks}
     families = {summary.name: family_entries(summary) for summary in view.board.families}
     scripts = {
         Path(path).stem: called(text) for path, text in compare_scripts(view, entries, families)
     }
-    opposite = {"better": "worse", "worse": "better"}
     n_pairs = 0
     for task in tasks:
         detail: TaskDetail = task.detail
         for pair in detail.pairs:
             one = scripts[pair.a]["tasks"][task.card.slug]["vs"][pair.b]
             other = scripts[pair.b]["tasks"][task.card.slug]["vs"][pair.a]
-            assert one[0] == pair.verdict
-            assert other[0] == opposite.get(one[0], one[0])
-            assert one[2:4] == other[2:4] == [p_text(pair.p), pair.n]
+            found = pair.comparison
+            assert one[0] == found.verdict
+            assert other[0] == mirrored(found).verdict
+            assert one[2:4] == other[2:4] == [p_text(found.p), found.n]
             assert float(one[4]) + float(other[4]) == pytest.approx(1, abs=0.011)
             assert first(one[1]) == pytest.approx(-first(other[1]))
             n_pairs += 1

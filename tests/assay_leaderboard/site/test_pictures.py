@@ -13,6 +13,7 @@ from typing import get_args
 import assay_leaderboard.site
 import numpy as np
 import pytest
+from assay_leaderboard.format import split_words
 from assay_leaderboard.schema.board import CriticalDifference
 from assay_leaderboard.schema.task_details import (
     BudgetPoint,
@@ -22,7 +23,7 @@ from assay_leaderboard.schema.task_details import (
     Sensitivity,
     TrialPoint,
 )
-from assay_leaderboard.schema.values import Interval, Verdict
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
 from assay_leaderboard.site import pictures
 from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
 from hypothesis import given, settings
@@ -53,21 +54,26 @@ def curve(value: float, n: int = 12, points: int = 5) -> list[DrawnPoint]:
 def tuning(values: list[float], rate: str = "reference.lr") -> Sensitivity:
     trials = [
         TrialPoint(
-            number=i, hyperparameters={rate: 0.001 * 2**i}, val=value, test=None,
+            repetition=0, point=i, hyperparameters={rate: 0.001 * 2**i}, val=value, test=value,
             status="completed", selected=value == max(values), run=f"{i:016x}",
         )
         for i, value in enumerate(values)
     ]  # fmt: skip
     return Sensitivity(
-        n=len(trials), default_gap=0, near_best=0.5, lr_decades=1, diverged=0, trials=trials
-    )
+        n=len(trials), default_gap=0, near_best=0.5, lr_decades=1, diverged=0, at_edge={},
+        trials=trials,
+    )  # fmt: skip
 
 
 def pair(a: str, b: str, verdict: Verdict, n: int = 12) -> Pair:
-    return Pair(
-        a=a, b=b, n=n, difference=0.0123, interval=interval(0.0123, 0.0051),
-        p=0.0312, superiority=0.75, verdict=verdict,
+    found = Comparison(
+        n=n, difference=0.0123, interval=interval(0.0123, 0.0051), p=0.0312, superiority=0.75,
+        verdict=verdict, detectable=0.0051,
     )  # fmt: skip
+    return Pair(a, b, found)
+
+
+FAMILY = PairFamily(pairs=10, passed=4, rate=0.05, level=0.98)
 
 
 def pairs(names: list[str]) -> list[Pair]:
@@ -110,23 +116,25 @@ ALL: dict[str, Callable[[], Markup]] = {
         "k",
         {
             name: [
-                BudgetPoint(k=k, expected=0.8 + k / 100, interval=interval(0.8, 0.02))
-                for k in (0, 1, 2, 4, 12)
+                BudgetPoint(k=k, expected=0.8 + k / 100, interval=interval(0.8, 0.02), rank=None)
+                for k in range(1, 9)
             ]
             for name in NAMES
         },
         ACCURACY,
     ),
     "profile": lambda: pictures.performance_profile("k", STEPS, 7),
-    "survival": lambda: pictures.survival("k", STEPS, "easy (90%)", 12),
-    "reached": lambda: pictures.reached("k", {n: s[1:] for n, s in STEPS.items()}, 36),
-    "intervals": lambda: pictures.intervals("k", ESTIMATES, ACCURACY, NAMES[0]),
+    "survival": lambda: pictures.survival("k", STEPS, "easy (90%)", 12, "validation"),
+    "reached": lambda: pictures.reached(
+        "k", {n: s[1:] for n, s in STEPS.items()}, 36, "validation"
+    ),
+    "intervals": lambda: pictures.intervals("k", ESTIMATES, ACCURACY, "Mean", NAMES[0]),
     "sensitivity": lambda: pictures.sensitivity_strip(
         "k", {name: tuning([0.5, 0.9, 0.7]) for name in NAMES}, ACCURACY
     ),
     "rate": lambda: pictures.learning_rate("k", tuning([0.5, 0.9, 0.7]), ACCURACY, HOSTILE),
     "cost": lambda: pictures.cost_against_score("k", SPENT, ACCURACY, "seconds"),
-    "matrix": lambda: pictures.win_matrix("k", NAMES, pairs(NAMES), ACCURACY),
+    "matrix": lambda: pictures.win_matrix("k", NAMES, pairs(NAMES), ACCURACY, FAMILY),
     "critical": lambda: pictures.critical_difference("k", ranks(NAMES), "noise"),
     "contour": lambda: pictures.trajectories("k", [AXIS, AXIS], BOWL, WALKS, "a bowl"),
     "function": lambda: pictures.trajectories(
@@ -204,7 +212,7 @@ def test_a_drawing_is_a_file_of_its_own() -> None:
     alone = ET.fromstring(pictures.standalone(ALL["curves"]()))
     assert alone.tag == "{http://www.w3.org/2000/svg}svg"
     assert [part.tag.split("}")[1] for part in alone][:3] == ["style", "title", "desc"]
-    assert pictures.standalone(pictures.survival("k", {}, "easy", 0)) == ""
+    assert pictures.standalone(pictures.survival("k", {}, "easy", 0, "validation")) == ""
 
 
 @pytest.mark.parametrize(
@@ -213,13 +221,13 @@ def test_a_drawing_is_a_file_of_its_own() -> None:
         lambda: pictures.learning_curves("k", {"adam": []}, ACCURACY),
         lambda: pictures.budget_curves("k", {}, ACCURACY),
         lambda: pictures.performance_profile("k", {}, 0),
-        lambda: pictures.survival("k", {"adam": []}, "easy", 0),
-        lambda: pictures.reached("k", {"adam": []}, 0),
-        lambda: pictures.intervals("k", [], ACCURACY),
+        lambda: pictures.survival("k", {"adam": []}, "easy", 0, "validation"),
+        lambda: pictures.reached("k", {"adam": []}, 0, "validation"),
+        lambda: pictures.intervals("k", [], ACCURACY, "Mean"),
         lambda: pictures.sensitivity_strip("k", {"adam": tuning([])}, ACCURACY),
         lambda: pictures.learning_rate("k", tuning([0.5], "momentum"), ACCURACY, HOSTILE),
         lambda: pictures.cost_against_score("k", [], ACCURACY, "seconds"),
-        lambda: pictures.win_matrix("k", ["adam"], [], ACCURACY),
+        lambda: pictures.win_matrix("k", ["adam"], [], ACCURACY, None),
         lambda: pictures.critical_difference("k", None, "noise"),
         lambda: pictures.trajectories("k", [AXIS, AXIS], BOWL, {}, "a bowl"),
         lambda: pictures.trajectories("k", [AXIS, AXIS], BOWL, {"adam": [walk(0, 1)]}, "a bowl"),
@@ -256,7 +264,7 @@ def test_more_than_eight_curves_are_listed_by_their_last_points() -> None:
 
 def test_the_numbers_of_steps_are_those_that_are_drawn() -> None:
     dense = {"adam": [(float(i), 1 - i / 5000) for i in range(5000)]}
-    picture = pictures.survival("k", dense, "easy", 12)
+    picture = pictures.survival("k", dense, "easy", 12, "validation")
     root = checked(picture)
     drawn = next(e.get("d", "") for e in root[0].iter("path") if e.get("class") == "line s0")
     n_points = len(root.findall("details/div/table/tbody/tr"))
@@ -273,7 +281,7 @@ def test_the_numbers_of_rows_points_pairs_and_ranks() -> None:
     assert {"1.00", "1.90", "4.60", "1, 2"} <= set(cells(checked(ALL["critical"]())))
     assert {"1 [0.7, 1.3]", "82.0 [89.0, 91.0]", "yes", "no"} <= set(cells(checked(ALL["cost"]())))
     table = cells(checked(ALL["sensitivity"]()))
-    assert table[5:10] == ["adam", "50.0", "90.0", "50.0, 90.0, 70.0", "3"]
+    assert table[8:16] == ["adam", "50.0", "90.0", "50.0", "70.0", "90.0", "3", "0"]
 
 
 def test_every_point_of_a_path_is_among_the_numbers() -> None:
@@ -305,7 +313,9 @@ def _points(element: ET.Element) -> list[list[float]]:
 
 
 def test_a_matrix_shows_both_sides_of_a_pair() -> None:
-    root = checked(pictures.win_matrix("k", ["a", "b"], [pair("b", "a", "better")], ACCURACY))
+    root = checked(
+        pictures.win_matrix("k", ["a", "b"], [pair("b", "a", "better")], ACCURACY, FAMILY)
+    )
     place = {}
     for cell in root.iter("path"):
         if (cell.get("class") or "").startswith("cell"):
@@ -317,7 +327,7 @@ def test_a_matrix_shows_both_sides_of_a_pair() -> None:
 
 def test_a_matrix_of_a_hundred_methods_shows_the_first_thirty() -> None:
     names = [f"method_{i}" for i in range(100)]
-    root = checked(pictures.win_matrix("k", names, pairs(names), ACCURACY))
+    root = checked(pictures.win_matrix("k", names, pairs(names), ACCURACY, FAMILY))
     assert len(root.findall("details/div/table/tbody/tr")) == 30 * 29 / 2
     assert "first 30 of 100" in (root.findtext("figcaption") or "")
 
@@ -351,7 +361,7 @@ def test_any_values_can_be_drawn(values: list[float], measure: Measure) -> None:
     }
     checked(pictures.learning_curves("k", curves, measure))
     rows = [Estimate(f"m{i}", v, None, 1) for i, v in enumerate(values)]
-    checked(pictures.intervals("k", rows, measure, "m0"))
+    checked(pictures.intervals("k", rows, measure, "Mean", "m0"))
     checked(pictures.sensitivity_strip("k", {"m": tuning(values)}, measure))
     checked(pictures.learning_rate("k", tuning(values), measure, "m"))
     spent = [SpentPoint(f"m{i}", abs(v), v, None, 1) for i, v in enumerate(values)]
@@ -366,7 +376,7 @@ def test_any_values_can_be_drawn(values: list[float], measure: Measure) -> None:
 def test_any_number_of_methods_can_be_drawn(n: int) -> None:
     names = [f"method_{i:02d}" for i in range(n)]
     rows = [Estimate(name, 0.9, interval(0.9, 0.0), 12, (1, n)) for name in names]
-    picture = pictures.intervals("k", rows, ACCURACY, names[0])
+    picture = pictures.intervals("k", rows, ACCURACY, "Mean", names[0])
     assert len(list(checked(picture).iter("circle"))) == n
     checked(pictures.critical_difference("k", ranks(names), "noise"))
     checked(pictures.sensitivity_strip("k", {name: tuning([0.5, 0.5]) for name in names}, ACCURACY))
@@ -384,3 +394,18 @@ def test_pictures_are_small() -> None:
     ten = {f"method_{i}": curve(0.5 + i / 50, points=20) for i in range(10)}
     picture = pictures.learning_curves("k", ten, ACCURACY)
     assert len(picture.split("<figcaption>")[0].encode()) < 15_000
+
+
+def test_a_picture_names_its_split_and_its_statistic() -> None:
+    noisy = Measure("accuracy", "share", "maximize", 0.01, 0.95, *split_words("noisy_labels"))
+    text = str(pictures.sensitivity_strip("k", {"adam": tuning([0.5, 0.9])}, noisy))
+    assert "Validation (noisy labels) accuracy" in text
+    clean = "the test set, as the validation labels are noisy"
+    assert clean in str(pictures.survival("k", STEPS, "easy", 12, noisy.targets))
+    drawn = str(pictures.intervals("k", ESTIMATES, ACCURACY, "Interquartile mean over tasks"))
+    assert "Interquartile mean over tasks: test accuracy" in drawn
+
+
+def test_a_matrix_says_its_level_and_number_of_pairs() -> None:
+    text = pictures.win_matrix("k", NAMES, pairs(NAMES), ACCURACY, FAMILY)
+    assert "at level 98 %" in text and "over 10 pairs" in text

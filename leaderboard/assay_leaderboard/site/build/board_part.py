@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+from assay_leaderboard.format import plain
 from assay_leaderboard.site.build.family_part import FamilyPart
 from assay_leaderboard.site.build.task_part import TaskResults
 from assay_leaderboard.site.exports import atom, bibtex, csv_tables, json_twins
@@ -60,11 +61,7 @@ def _comparisons(results: BoardResults) -> Content:
 
 
 def _board(results: BoardResults) -> Content:
-    return json_twins.of_board("board", results.view.board)
-
-
-def _defaults(results: BoardResults) -> Content:
-    return json_twins.of_board("defaults", results.view.defaults)
+    return json_twins.of_board(results.view.board)
 
 
 def _other_data(results: BoardResults) -> Content:
@@ -72,17 +69,33 @@ def _other_data(results: BoardResults) -> Content:
 
 
 def _fixed(results: BoardResults) -> Content:
-    """Feeds, citations of methods, schemas, and site/static."""
-    site, cards = results.tasks.inputs.site, results.view.methods
+    """Feeds, citations and sources of methods, schemas, and site/static."""
+    inputs, cards = results.tasks.inputs, results.view.methods
+    site = inputs.site
     tasks = {slug: card.title for slug, card in results.view.tasks.items() if slug in site.tasks}
     methods = {slug: card.title if card else slug for slug, card in cards.items()}
     yield from atom.feeds(results.view.log, tasks, methods).items()
     for slug, card in cards.items():
         yield f"method/{slug}/cite.bib", bibtex.of_method(slug, card)
+    for slug, (_, ref) in inputs.catalogue.methods.items():
+        yield f"method/{slug}/source.txt", source_text(inputs.flags.sources[ref])
     yield from json_twins.schemas()
     for path in resources.files("assay_leaderboard.site").joinpath("static").iterdir():
         yield f"{STATIC}/{path.name}", path.read_bytes()
 
 
-BOARD_DATA = (_comparisons, _board, _defaults, _other_data, _fixed)
+def source_text(source: Mapping[str, bytes]) -> str:
+    """The files of a submission one after the other, without characters that steer a terminal."""
+    parts = []
+    for name, data in sorted(source.items()):
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = f"{len(data):,} bytes of data"
+        lines = "\n".join(plain(line.expandtabs()) for line in text.splitlines())
+        parts.append(f"==== {name}\n{lines}\n")
+    return "\n".join(parts)
+
+
+BOARD_DATA = (_comparisons, _board, _other_data, _fixed)
 """What makes the files that are not pages, the longest work first."""

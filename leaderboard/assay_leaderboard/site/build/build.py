@@ -16,9 +16,10 @@ from typing import Any
 from assay import paths
 from assay.errors import AssayError
 
+from assay_leaderboard.audit.tasks import Audit, Audited, audit
 from assay_leaderboard.boards.board import assembled
 from assay_leaderboard.claims.ledger import Ledger
-from assay_leaderboard.schema.board import Basis, Board
+from assay_leaderboard.schema.board import FamilySummary
 from assay_leaderboard.site.build import board_part, claims_part, family_part, task_part
 from assay_leaderboard.site.build.board_part import BoardResults
 from assay_leaderboard.site.build.cache import MadePart, Model, PartCache
@@ -52,13 +53,13 @@ def build(request: BuildRequest, say: Say = lambda text: None) -> Built:
     """
     results = request.results or paths.RESULTS
     folders = [results, *([request.local] if request.local else [])]
+    reports = read_reports(results, request.scorecard, request.queue)
     inputs = read_inputs(folders, with_local=request.local is not None)
     if not inputs.site.tasks:
         raise AssayError(
             f"no results in {' or '.join(map(str, folders))}; make some with: assay run METHOD "
             "--tier lite --quick, and name their folder with --results"
         )
-    reports = read_reports(results, request.scorecard, request.queue)
     plan = BuildPlan(inputs, reports, PartCache.of(results) if request.cache else None)
     if built := plan.unchanged(request.out):
         return built
@@ -171,16 +172,18 @@ class _Build:
     ) -> SiteView:
         """What the pages of the whole board are made from."""
         plan, inputs = self.plan, self.plan.inputs
+        summaries = [family.summary for family in families.values()]
+        tables = [part.table for part in results.parts.values()]
         return SiteView(
-            board=self.board("tuned", results, families, ledger.problems),
-            defaults=self.board("defaults", results, families, ledger.problems),
+            board=assembled(tables, summaries, ledger.problems, inputs.ruleset, None),
             budgets=[table for family in families.values() for table in family.budgets],
+            standings={slug: part.standings for slug, part in results.parts.items()},
             ledger=ledger,
             methods={slug: plan.methods.get(slug) for slug in sorted(inputs.site.methods)},
             tasks=plan.cards,
             log=plan.log,
             scorecard=plan.reports.scorecard,
-            controls=plan.reports.controls,
+            audit=self.audit(results, summaries),
             queue=plan.reports.queue,
             ruleset=inputs.ruleset,
             with_local=inputs.site.with_local,
@@ -189,18 +192,14 @@ class _Build:
             problems=ledger.problems,
         )
 
-    def board(
-        self,
-        basis: Basis,
-        results: TaskResults,
-        families: Mapping[str, FamilyPart],
-        problems: Sequence[str],
-    ) -> Board:
-        """The board that `assay board` prints."""
-        tuned = basis == "tuned"
-        tables = [part.tuned if tuned else part.defaults for part in results.parts.values()]
-        summaries = [family.tuned if tuned else family.defaults for family in families.values()]
-        return assembled(tables, summaries, problems, self.plan.inputs.ruleset, basis)
+    def audit(self, results: TaskResults, summaries: Sequence[FamilySummary]) -> Audit:
+        """The audit of every task of the checkout, and what else `assay audit` says."""
+        plan, ruleset = self.plan, self.plan.inputs.ruleset
+        unseen = [Audited(card) for slug, card in plan.cards.items() if slug not in results.parts]
+        made = audit(unseen, plan.methods, summaries, plan.reports.control, ruleset)
+        tasks = {task.task: task for task in made.tasks}
+        tasks |= {slug: part.audit for slug, part in results.parts.items()}
+        return made.model_copy(update={"tasks": [tasks[slug] for slug in plan.cards]})
 
     def problems(self, parts: Iterable[TaskPart]) -> list[str]:
         """What could not be read, without the paths of this machine's folders."""

@@ -14,9 +14,9 @@ from assay.records.store import Store
 from assay.ruleset import RULESET, Ruleset
 
 from assay_leaderboard.evidence import checkout
-from assay_leaderboard.evidence.cells import Catalogue
 from assay_leaderboard.evidence.flags import FlagFinder
 from assay_leaderboard.evidence.results_folder import ResultsFolder, open_folder
+from assay_leaderboard.evidence.runs import Catalogue
 from assay_leaderboard.site.html.links import SiteMap
 
 _SLUG = re.compile(r"[a-z0-9_]{1,48}")
@@ -77,6 +77,6 @@ def _methods(results: ResultsFolder) -> Iterator[str]:
     """Slugs of the methods with results in a folder, from the names of files alone."""
     for standings in results.standings.values():
         yield from (log.cell_of(standing.file)[1] for standing in standings)
-    for path in (results.folder / "studies").glob("*/*/"):
+    for path in (results.folder / "runs").glob("*/*/"):
         if _SLUG.fullmatch(path.name):  # records in other folders cannot be read
             yield path.name

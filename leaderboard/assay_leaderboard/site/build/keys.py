@@ -45,7 +45,7 @@ class CacheKeys:
         for results in self._inputs.results:
             standings = results.standings.get(slug, ())
             files += [(repr(s), _file_state(results.folder / s.file)) for s in standings]
-            for kind in ("studies", "runs"):
+            for kind in ("runs", "studies"):  # studies: of ruleset 1
                 found = (results.folder / kind / slug).glob("*/*.json")
                 files += [(str(path), _file_state(path)) for path in sorted(found)]
         landscape = self._inputs.task_folders[slug] / "landscape.json"

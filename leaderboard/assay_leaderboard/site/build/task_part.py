@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.cards import SubmissionCard, TaskCard
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.log import Standing, cell_of
+from assay.records.schema import RunRecord
 
-from assay_leaderboard.boards.board import past, samples, table
-from assay_leaderboard.boards.task_comparisons import TaskComparisons, pairs
+from assay_leaderboard.audit.tasks import Audited, TaskAudit, audit
+from assay_leaderboard.boards.board import former, past, table
+from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.boards.task_details import detail as task_detail
 from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
-from assay_leaderboard.evidence.cells import CellEvidence, Repetitions
-from assay_leaderboard.schema.board import Basis, TaskTable
-from assay_leaderboard.schema.values import Part
+from assay_leaderboard.evidence.cells import CellEvidence
+from assay_leaderboard.schema.board import TaskTable
+from assay_leaderboard.schema.task_details import BudgetPoint
+from assay_leaderboard.schema.values import Floats, Part
 from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.inputs import BuildInputs
 from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
+from assay_leaderboard.site.html.links import DATA
 from assay_leaderboard.site.output import OutputFile, write
 from assay_leaderboard.site.pages import runs_page, task_entries, task_page
-from assay_leaderboard.site.views import CellView, Landscape, TaskView
+from assay_leaderboard.site.views import CellView, Landscape, Published, TaskView
 
 
 class TaskPart(Part):
     """What the rest of the site needs to know of a task."""
 
-    tuned: TaskTable
-    defaults: TaskTable
+    table: TaskTable
+    standings: dict[str, list[BudgetPoint]]
+    """By method, at every tuning budget."""
     cells: list[CellEvidence]
     """What families and claims compare (`without_metrics`)."""
-    trials: dict[str, tuple[list[int], list[float]]]
-    """Per method with a budget curve: numbers of the trials in the order of selection, and their
-    test scores."""
+    audit: TaskAudit
     compared: dict[str, str]
     """Its entries of the compare page (`task_entries`)."""
     run_rows: str
     """Its rows in the table of all runs, as CSV."""
     n_runs: int
-    """Of all methods; one that is a repetition of two points counts once."""
+    """Of all methods."""
     problems: list[str]
 
     @property
     def empty(self) -> bool:
         """Nothing of what was found could be read."""
-        return not self.cells and not self.tuned.withdrawn
+        return not (self.cells or self.table.withdrawn or self.table.former)
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,10 @@ class TaskResults:
     root: Path
     """Where the site is built."""
 
-    def comparisons(self, slugs: Iterable[str], basis: Basis = "tuned") -> list[TaskComparisons]:
-        """The comparisons of some of the tasks."""
+    def comparisons(self, slugs: Iterable[str]) -> list[TaskComparisons]:
+        """The comparisons of some of the tasks, at the full tuning budget."""
         cards, ruleset = self.inputs.catalogue.tasks, self.inputs.ruleset
-        return [
-            TaskComparisons(cards[slug][0], self.parts[slug].cells, basis, ruleset)
-            for slug in slugs
-        ]
+        return [TaskComparisons(cards[slug][0], self.parts[slug].cells, ruleset) for slug in slugs]
 
 
 def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
@@ -76,39 +77,36 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     known = from_folders(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
     withdrawn = past(known.card, known.evidence, inputs.catalogue, inputs.ruleset)
     comparisons = known.comparisons()
-    both = samples(comparisons)
-    tuned = table(comparisons, withdrawn, both)
-    detail = task_detail(known, tuned)
-    view = TaskView(
-        card=known.card,
-        tuned=tuned,
-        defaults=table(known.comparisons("defaults"), withdrawn, both),
-        detail=detail.model_copy(update={"pairs": pairs(comparisons)}),
-        landscape=_landscape(inputs.task_folders[slug]),
-        methods={name: found[0] for name, found in inputs.catalogue.methods.items()},
-    )
+    made = table(comparisons, withdrawn, former(known.card, known.evidence))
+    detail = task_detail(known, comparisons)
+    methods = {name: found[0] for name, found in inputs.catalogue.methods.items()}
+    audited = Audited(known.card, made, detail, _reference(comparisons))
+    (found,) = audit([audited], methods, (), None, inputs.ruleset).tasks
+    landscape = _landscape(inputs.task_folders[slug])
+    view = TaskView(known.card, made, detail, landscape, methods, found)
     files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
-    return MadePart(_part(view, known).model_dump_json(), files)
+    return MadePart(_part(view, found, known).model_dump_json(), files)
 
 
-def _part(view: TaskView, known: TaskEvidence) -> TaskPart:
-    rows = {row.method: row for row in view.tuned.rows}
+def _reference(comparisons: TaskComparisons) -> Floats | None:
+    """(R,) scores of the reference; None unless its cell is complete."""
+    found = comparisons.reference
+    return found.values() if found and found.state == "ranked" else None
+
+
+def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence) -> TaskPart:
     metrics = claimed_metrics(view.card, view.methods.values())
-    runs = {method: runs_of(study, known.runs) for method, study in known.studies.items()}
+    published = known.evidence.tiers
     return TaskPart(
-        tuned=view.tuned,
-        defaults=view.defaults,
+        table=view.table,
+        standings={detail.method: detail.budget for detail in view.detail.details},
         cells=[without_metrics(cell, metrics) for cell in known.cells],
-        trials={
-            method: (list(trials.numbers), trials.tests.tolist())
-            for method, trials in known.all_trials.items()
-        },
-        compared=task_entries(view.tuned, view.detail.pairs),
+        audit=audited,
+        compared=task_entries(view.table, view.detail.pairs),
         run_rows="".join(
-            csv_tables.run_rows(rows[method], study, runs[method])
-            for method, study in known.studies.items()
+            csv_tables.run_rows(cell, known.of(cell), published) for cell in known.cells
         ),
-        n_runs=sum(map(len, runs.values())),
+        n_runs=sum(len(known.of(cell)) for cell in known.cells),
         problems=list(known.problems),
     )
 
@@ -126,48 +124,73 @@ def _write_task(view: TaskView, inputs: BuildInputs, root: Path) -> list[OutputF
 def _write_runs(
     view: TaskView, known: TaskEvidence, inputs: BuildInputs, root: Path
 ) -> list[OutputFile]:
-    """Write the page of the runs of each method."""
-    rows = {row.method: row for row in view.tuned.rows}
+    """Write the page of the runs of each method, its bundle, and its local records."""
+    rows = {row.method: row for row in view.table.rows}
     details = {detail.method: detail for detail in view.detail.details}
     files = []
-    for method, study in known.studies.items():
-        runs = runs_of(study, known.runs)
-        mlflow = {run.id: inputs.mlflow[run.id] for run in runs if run.id in inputs.mlflow}
-        cell = CellView(view.card, rows[method], details[method], study, runs, mlflow)
-        files += [write(root, path, text) for path, text in runs_page(cell, inputs.site).items()]
+    for cell in known.cells:
+        runs = known.of(cell)
+        bundle = _bundle(view.card.slug, cell, known, inputs)
+        made = CellView(
+            card=view.card,
+            row=rows[cell.method],
+            detail=details[cell.method],
+            runs=runs,
+            published=bundle[0] if bundle else None,
+            has_raw=cell.n_local > 0,
+            has_source=runs[0].spec.method in inputs.flags.sources,
+            mlflow={run.id: inputs.mlflow[run.id] for run in runs if run.id in inputs.mlflow},
+        )
+        content: dict[str, str | bytes] = {**runs_page(made, inputs.site)}
+        if bundle:
+            content[f"{DATA}/bundles/{bundle[0].file}"] = bundle[1].read_bytes()
+        if made.has_raw:
+            content[f"{DATA}/runs/{view.card.slug}/{cell.method}.jsonl"] = _raw(runs, known)
+        files += [write(root, path, text) for path, text in content.items()]
     return files
 
 
-def without_metrics(cell: CellEvidence, kept: Collection[str]) -> CellEvidence:
-    """A cell without its secondary metrics, but for the `kept` ones, to save memory.
+def _raw(runs: Sequence[RunRecord], known: TaskEvidence) -> str:
+    """The records that are not in a bundle, as JSON, one a line."""
+    local = (run for run in runs if run.id not in known.evidence.tiers)
+    lines = (json.dumps(run.model_dump(mode="json"), allow_nan=False) for run in local)
+    return "".join(f"{line}\n" for line in lines)
 
-    A repetition that has none means that it failed, so an empty dictionary stays for the others.
+
+def _bundle(
+    task: str, cell: CellEvidence, known: TaskEvidence, inputs: BuildInputs
+) -> tuple[Published, Path] | None:
+    """The current bundle of a cell and its path; None where all its runs are local.
+
+    The log page is that of the first folder, so a bundle of another one has no entry there.
     """
+    tiers = known.evidence.tiers
+    ids = frozenset(run for row in cell.runs for run in row if run is not None and run in tiers)
+    first = inputs.results[0]
+    for standing in _current(first.standings.get(task, ()), cell.method) if ids else ():
+        entry = next((e.n for e in first.log if e.sha256 == standing.sha256), None)
+        if entry is not None:
+            return Published(standing.file, entry, ids), first.folder / standing.file
+    return None
 
-    def reduced(points: Repetitions) -> Repetitions:
-        secondary = {
-            number: {name: value for name, value in values.items() if name in kept}
-            for number, values in points.secondary.items()
-        }
-        return replace(points, secondary=secondary if kept else {})
 
-    return replace(cell, tuned=reduced(cell.tuned), defaults=reduced(cell.defaults))
+def _current(standings: Iterable[Standing], method: str) -> Iterator[Standing]:
+    """The current bundles of a method."""
+    for standing in standings:
+        if standing.state == "current" and cell_of(standing.file)[1] == method:
+            yield standing
+
+
+def without_metrics(cell: CellEvidence, kept: Collection[str]) -> CellEvidence:
+    """A cell with only the `kept` secondary metrics, to save memory."""
+    secondary = {name: grid for name, grid in cell.secondary.items() if name in kept}
+    return replace(cell, secondary=secondary)
 
 
 def claimed_metrics(task: TaskCard, methods: Iterable[SubmissionCard]) -> set[str]:
     """The secondary metrics of a task that a claim is about."""
     named = {claim.metric for card in methods for claim in card.claims}
     return named.intersection(task.secondary)
-
-
-def runs_of(study: StudyRecord, runs: Mapping[str, RunRecord]) -> Sequence[RunRecord]:
-    """The recorded runs of a study: trials, then repetitions of the tuned point and the defaults.
-
-    Args:
-        study: names the runs.
-        runs: by id.
-    """
-    return [runs[run_id] for run_id in study.run_ids if run_id in runs]
 
 
 def _landscape(folder: Path) -> Landscape | None:

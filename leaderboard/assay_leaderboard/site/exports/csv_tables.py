@@ -9,26 +9,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.records.schema import Result, RunRecord, StudyRecord
+from assay.records.schema import Result, RunRecord
 from assay.untrusted.text import plain_text
 from pydantic import TypeAdapter
 
-from assay_leaderboard.schema.board import Row
+from assay_leaderboard.evidence.cells import CellEvidence
 
 RUN_COLUMNS: dict[str, str] = {
     "task": "string",
     "method": "string",
-    "study": "string",
     "run": "string",
-    "purpose": "string",
-    "trial": "int64",
     "repetition": "int64",
-    "tuned": "bool",
-    "defaults": "bool",
+    "point": "int64",
+    "selected": "bool",
     "status": "string",
     "val": "double",
     "test": "double",
@@ -46,12 +43,13 @@ RUN_COLUMNS: dict[str, str] = {
     "isolation": "string",
     "trust": "string",
     "state": "string",
+    "published": "bool",
     "hyperparameters": "string",
     "epoch": "string",
     "created_at": "string",
 }
-"""Columns of the table of runs and their Arrow types. `trial` counts within the study; `tuned` and
-`defaults` say whether the run is a repetition of that point."""
+"""Columns of the table of runs and their Arrow types. Point 0 is the defaults; `selected`: it has
+the repetition's best validation score. `trust` and `state` are those of the cell."""
 _MAX_COUNT = (1 << 63) - 1
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 _ROW_GROUP = 1 << 18
@@ -107,21 +105,23 @@ def table_of(parts: Sequence[Any]) -> str:
     return "" if not rows else sheet(header, ([row.get(key) for key in header] for row in rows))
 
 
-def run_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
-    """The rows of one method on one task in the table of runs, without a header."""
-    trials = {trial.run_id: trial.number for trial in study.trials}
-    tuned, defaults = set(study.selected_runs), set(study.default_runs)
+def run_rows(cell: CellEvidence, runs: Iterable[RunRecord], published: Container[str]) -> str:
+    """The rows of one method on one task in the table of runs, without a header.
+
+    Args:
+        cell: the method on the task.
+        runs: of the cell.
+        published: ids of the runs that are published.
+    """
+    selected = set(cell.selected_runs)
     return _csv(
         [
             run.spec.task.slug,
             run.spec.method.slug,
-            study.id,
             run.id,
-            run.spec.purpose,
-            trials.get(run.id),
             _count(run.spec.repetition),
-            run.id in tuned,
-            run.id in defaults,
+            _count(run.spec.point or 0),
+            run.id in selected,
             run.status,
             *_scores(run.result),
             _count(run.usage.example_passes),
@@ -134,8 +134,9 @@ def run_rows(row: Row, study: StudyRecord, runs: Iterable[RunRecord]) -> str:
             _count(run.usage.peak_bytes),
             _count(run.usage.optimizer_state_bytes),
             run.isolation.level,
-            row.trust,
-            row.state,
+            cell.tier,
+            cell.state,
+            run.id in published,
             json.dumps(run.spec.hyperparameters, sort_keys=True),
             run.spec.epoch,
             run.created_at,

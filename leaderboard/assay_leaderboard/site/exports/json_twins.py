@@ -21,23 +21,23 @@ from assay_leaderboard.site.views import SiteView, TaskView
 class TaskTwin(Part):
     """data/v1/tasks/<slug>.json."""
 
-    tuned: TaskTable
-    defaults: TaskTable
-    """The same ranked by the defaults."""
+    table: TaskTable
+    """At the full tuning budget."""
     detail: TaskDetail
+    """`budget` and `families` hold the ranking at every budget."""
 
 
 class Budgets(Part):
     """data/v1/budgets.json."""
 
     tables: list[BudgetTable]
-    """Families and "overall" at each position of the slider."""
+    """Families and "overall" at each tuning budget."""
 
 
 class TwinManifest(Part):
     """data/v1/manifest.json."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     version: str
     """Of Assay."""
     ruleset: int
@@ -52,7 +52,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "manifest": TwinManifest,
     "task": TaskTwin,
 }
-"""What data/v1/schema/<name>.json describes; the defaults' board has that of `board`."""
+"""What data/v1/schema/<name>.json describes."""
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
@@ -64,14 +64,14 @@ def _json(twin: Part, indent: int | None = None) -> bytes:
 def of_task(view: TaskView) -> Iterator[tuple[str, str | bytes]]:
     """Path and text of the twins of a task."""
     place = f"{DATA}/tasks/{view.card.slug}"
-    twin = TaskTwin(tuned=view.tuned, defaults=view.defaults, detail=view.detail)
+    twin = TaskTwin(table=view.table, detail=view.detail)
     yield f"{place}.json", _json(twin)
-    yield f"{place}.csv", csv_tables.table_of(view.tuned.rows)
+    yield f"{place}.csv", csv_tables.table_of(view.table.rows)
 
 
-def of_board(name: str, board: Board) -> Iterator[tuple[str, str | bytes]]:
-    """Path and text of the twin of a board."""
-    yield f"{DATA}/{name}.json", _json(board, indent=1)
+def of_board(board: Board) -> Iterator[tuple[str, str | bytes]]:
+    """Path and text of the twin of the board, as `assay board --json` prints it."""
+    yield f"{DATA}/board.json", _json(board, indent=1)
 
 
 def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:

@@ -45,7 +45,7 @@ def _rules_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         tiers=[_tier(view.ruleset, tier) for tier in get_args(Tier)],
         other_draws=OTHER_DRAWS,
         replay_margins=REPLAY_MARGINS,
-        **audit_section(view.controls, site.at("how")),
+        **audit_section(view.audit, site.at("how")),
         tracks=[(track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()],
     )
 

@@ -4,45 +4,87 @@ from __future__ import annotations
 
 from typing import Any
 
-from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.audit.false_positives import ControlReport, Pairs, Rate
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
-from assay_leaderboard.format import NORMALISED
+from assay_leaderboard.format import NORMALISED, Format
 from assay_leaderboard.site.html.links import PageLinks
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human
 from assay_leaderboard.site.html.text import NONE, link, said, span
+from assay_leaderboard.site.pages.cells import EMPTY
 
 
-def audit_section(audit: Audit | None, links: PageLinks) -> dict[str, Any]:
-    """The template's values from the report of `assay audit`, if there is one."""
-    if audit is None:
-        return {"audit": None}
+def audit_section(audit: Audit, links: PageLinks) -> dict[str, Any]:
+    """The template's values."""
     return {
         "audit": audit,
-        "aa": _rates(audit.control) if audit.control else None,
+        "control": audit.control,
+        "rates": _rates(audit.control) if audit.control else None,
         "audited": _tasks(audit, links),
         "calibrated": _calibration(audit),
     }
 
 
-def _rates(control: ControlReport) -> dict[str, str]:
-    """Shares of the control as percent."""
-    low, high = 100 * control.interval.low, 100 * control.interval.high
-    return {
-        "rejected": f"{100 * control.rejected:.1f} %",
-        "judged": f"{100 * control.judged:.1f} %",
-        "equivalent": f"{100 * control.equivalent:.1f} %",
-        "covered": f"{100 * control.covered:.1f} %",
-        "interval": f"[{low:.1f}, {high:.1f}] %",
-    }
+def _rates(control: ControlReport) -> Table:
+    """How often the control found what is not there."""
+    columns = [
+        Column("kind", "Comparisons", text=True),
+        Column("n", "n", "comparisons"),
+        Column("r", "Repetitions", "in each arm"),
+        Column("rejected", "Called different", f"p at most {control.alpha:g}; {_wilson(control)}"),
+        Column("covered", "Interval holds 0", f"should be {100 * (1 - control.alpha):g} %"),
+        Column("verdicts", "Verdicts", text=True),
+    ]
+    rows = [
+        _pairs("one pair a task", control.pairs),
+        _pairs("disjoint halves of each arm", control.halves),
+    ]
+    splits = control.splits
+    words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in splits.verdicts.items())
+    rows.append(
+        TableRow(
+            [
+                TableCell("random splits"),
+                TableCell(f"{splits.n:,}", splits.n),
+                EMPTY,
+                TableCell(f"{100 * splits.rejected:.1f} %", splits.rejected),
+                TableCell(f"{100 * splits.covered:.1f} %", splits.covered),
+                TableCell(words, css="long"),
+            ]
+        )
+    )
+    return Table("control", "A/A control: a method against itself", columns, rows, live=False)
 
 
-def _tasks(audit: Audit, links: PageLinks) -> Table | None:
-    if not audit.tasks:
-        return None
+def _wilson(control: ControlReport) -> str:
+    return f"should be at most {100 * control.alpha:g} %"
+
+
+def _pairs(name: str, found: Pairs) -> TableRow:
+    words = ", ".join(f"{word} {count}" for word, count in found.verdicts.items() if count)
+    return TableRow(
+        [
+            TableCell(name),
+            TableCell(str(found.rejected.n), found.rejected.n),
+            TableCell(str(found.n_repetitions), found.n_repetitions),
+            _rate(found.rejected),
+            _rate(found.covered),
+            TableCell(words or NONE, css="long"),
+        ]
+    )
+
+
+def _rate(rate: Rate) -> TableCell:
+    low, high = 100 * rate.interval.low, 100 * rate.interval.high
+    text = f"{rate.count} of {rate.n} [{low:.0f}, {high:.0f}] %"
+    return TableCell(text, rate.count / rate.n if rate.n else None)
+
+
+def _tasks(audit: Audit, links: PageLinks) -> Table:
     columns = [
         Column("task", "Task", text=True),
         Column("verdict", "Verdict", text=True),
+        Column("chance", "Reference over chance", "in the task's unit"),
         Column("pairs", "Pairs separated", "of the ranked methods, %"),
         Column("methods", "Methods", "ranked"),
         Column("widest", "Widest pair", text=True),
@@ -60,13 +102,17 @@ def _cells(task: TaskAudit, links: PageLinks) -> list[TableCell]:
     pairs = NONE
     if share is not None:
         pairs = f"{100 * share:.0f} ({task.n_separated} of {task.n_pairs})"
-    widest = f"{task.widest.best}, {task.widest.worst}" if task.widest else NONE
+    above = task.above_chance
+    form = Format(task.unit, 0.005)
     return [
         TableCell(link(links.task(task.task), task.task)),
         TableCell(said(task.verdict)),
+        TableCell(span(form, above.difference, above.interval, "+"), above.difference)
+        if above
+        else EMPTY,
         TableCell(pairs, share),
         TableCell(str(task.n_methods), task.n_methods),
-        TableCell(widest),
+        TableCell(f"{task.widest.a}, {task.widest.b}" if task.widest else NONE),
         TableCell(said("; ".join(task.problems)) if task.problems else "nothing", css="long"),
     ]
 
@@ -77,7 +123,7 @@ def _calibration(audit: Audit) -> Table | None:
     columns = [
         Column("family", "Family", text=True),
         Column("tau", "Kendall's tau", "lite against standard"),
-        Column("methods", "Methods", "with every task of both"),
+        Column("methods", "Methods", "with a score at both"),
         Column("note", "Note", text=True),
     ]
     rows = [

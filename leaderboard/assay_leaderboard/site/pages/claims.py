@@ -191,4 +191,3 @@ def _task_cells(row: ClaimRow, task: TaskFinding, links: PageLinks) -> list[Tabl
         TableCell(span(form, task.mean_other, None), task.mean_other),
         TableCell(evidence),
     ]
-

@@ -84,6 +84,9 @@ def family_page(
         )
         for table in sorted(budgets, key=lambda table: -table.k)
     ]
+    if not rankings and any(row.score is not None for row in summary.rows):  # paper: no ranks
+        made = _full_table(summary, 1, cards, links)
+        rankings = [Ranking(1, recommendation.budget_name(1), None, made)]
     return page(
         site,
         path,
@@ -140,7 +143,7 @@ def _full_table(
     summary: FamilySummary, k: int, cards: Mapping[str, SubmissionCard], links: PageLinks
 ) -> Table:
     """The ranking at the full budget, with all its columns."""
-    ranked = [row for row in summary.rows if row.rank]
+    ranked = [row for row in summary.rows if row.score is not None]
     rows = [
         TableRow(_full_cells(row, links), facets(cards.get(row.method)), css)
         for row, css in zip(ranked, _tie_groups(ranked), strict=True)
@@ -163,7 +166,7 @@ def _full_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
         TableCell(span(NORMALISED, row.score, row.interval), row.score),
         _tasks_cell(row.n_tasks, row.of_tasks),
         TableCell(str(row.n), row.n),
-        TableCell(_ends(others and (others.low, others.high)), others.low if others else None),
+        TableCell(_ends((others.low, others.high) if others else None), others and others.low),
         TableCell(_ends(spread), spread[0] if spread else None),
         TableCell(number(NORMALISED, row.mean), row.mean),
         TableCell(number(NORMALISED, row.defaults), row.defaults),

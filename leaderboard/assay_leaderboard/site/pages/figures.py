@@ -166,8 +166,9 @@ def of_summary(summary: FamilySummary) -> Sequence[Markup]:
         for row in rows
         if row.score is not None
     ]
-    families = len(summary.families) > 1
-    statistic = "Mean of the family scores" if families else "Interquartile mean over tasks and repetitions"
+    statistic = "Interquartile mean over tasks and repetitions"
+    if len(summary.families) > 1:
+        statistic = "Mean of the family scores"
     drawn = [pictures.intervals("picture-intervals", estimates, measure, statistic)]
     if summary.profile and len(summary.tasks) > 1:  # with one task it repeats the table
         drawn.append(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from assay_leaderboard.audit.tasks import Audit
-from assay_leaderboard.format import NORMALISED, OTHER_DRAWS
+from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.site.html.links import SiteMap
-from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import minus
+from assay_leaderboard.site.html.templates import page
 from assay_leaderboard.site.pages import recommendation
 from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
@@ -41,36 +40,35 @@ def _sentences(view: SiteView) -> Iterator[str]:
     unanchored = sorted({slug for family in view.board.families for slug in family.unanchored})
     if unanchored:
         yield f"{_tasks(unanchored)} no anchor yet and count in no summary: {_some(unanchored)}."
-    if view.controls is None:
-        yield (
-            "The suite's audit of itself was not given to this build: neither whether its tasks "
-            "tell methods apart, nor how well lite results predict standard ones, nor how often "
-            "the tests call a method different from itself is known here."
-        )
-        return
-    yield from _audited(view.controls)
+    audit = view.audit
+    judged = [task for task in audit.tasks if not view.tasks[task.task].deterministic]
+    bad = sorted(task.task for task in judged if task.verdict == "problem")
+    unknown = sorted(task.task for task in judged if task.verdict == "not measured")
+    sound = len(judged) - len(bad) - len(unknown)
+    yield (
+        f"Of {len(judged)} tasks {sound} pass the audit of the suite."
+        + (f" {len(bad)} fail it: {_some(bad)}." if bad else "")
+        + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
+    )
+    yield audit.lite_predicts or (
+        "Whether ranks on the cheap lite tier predict those on the standard tier is not measured "
+        "yet."
+    )
+    yield _control(audit.control)
 
 
-def _audited(audit: Audit) -> Iterator[str]:
-    bad = sorted(task.task for task in audit.tasks if task.verdict == "problem")
-    unknown = sorted(task.task for task in audit.tasks if task.verdict == "not measured")
-    sound = len(audit.tasks) - len(bad) - len(unknown)
-    yield f"Of {len(audit.tasks)} tasks that were audited {sound} are sound." + (
-        f" {len(bad)} fail the audit: {_some(bad)}." if bad else ""
-    ) + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
-    known = [found for found in audit.calibration if found.tau is not None]
-    for found in known:
-        tau = minus(NORMALISED.span(found.tau, found.interval, "+"))
-        yield (
-            f"Do lite ranks predict standard ranks? {human(found.family).capitalize()}: Kendall's "
-            f"tau {tau} over {len(found.methods)} methods (1 = same order, 0 = unrelated)."
-        )
-    unmeasured = [human(f.family) for f in audit.calibration if f.tau is None]
-    if unmeasured or not known:
-        where = f" for {', '.join(unmeasured)}" if unmeasured else ""
-        yield f"Whether lite ranks predict standard ranks is not measured yet{where}."
-    if audit.control is None:
-        yield "How often the tests call a method different from itself is not measured yet."
+def _control(control: ControlReport | None) -> str:
+    """How often the tests call a method different from itself."""
+    if control is None:
+        return "How often the tests call a method different from itself is not measured yet."
+    rejected, covered = control.pairs.rejected, control.pairs.covered
+    low, high = 100 * rejected.interval.low, 100 * rejected.interval.high
+    return (
+        f"The reference against itself, tuned anew under other seeds, on {control.n_tasks} tasks: "
+        f"{rejected.count} of {rejected.n} pairs were called different at "
+        f"{100 * control.alpha:g} % (interval {low:.0f} to {high:.0f} %), and {covered.count} of "
+        f"{covered.n} intervals hold the true difference, 0."
+    )
 
 
 def _tasks(names: list[str]) -> str:

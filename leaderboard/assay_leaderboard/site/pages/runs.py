@@ -105,7 +105,7 @@ def _trials(trials: Sequence[TrialPoint], form: Format) -> Markup:
         )
         rows.append(
             f'{start}><th scope="row">{trial.repetition}<td>{trial.point}'
-            f'{"" if trial.point else " defaults"}{tag}'
+            f"{'' if trial.point else ' defaults'}{tag}"
             f'<td class="n">{val}<td class="n">{test}<td>{human(trial.status)}'
             f"<td>{said(_point(trial.hyperparameters))}"
             f'<td><a href="#{trial.run}"><code>{trial.run}</code></a>\n'
@@ -118,9 +118,7 @@ def _point(hyperparameters: Mapping[str, Value]) -> str:
     return ", ".join([f"{name} {value}" for name, value in hyperparameters.items()]) or "none"
 
 
-def _section(
-    record: RunRecord, selected: bool, view: CellView, form: Format, origin: str
-) -> str:
+def _section(record: RunRecord, selected: bool, view: CellView, form: Format, origin: str) -> str:
     """One run: its scores in a line, everything else folded away."""
     usage, point = record.usage, record.spec.point
     name = "defaults" if point == 0 else f"point {point}"

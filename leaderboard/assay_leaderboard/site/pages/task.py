@@ -43,6 +43,7 @@ from assay_leaderboard.site.pages.cells import (
     sample_cell,
 )
 from assay_leaderboard.site.pages.notices import notices
+from assay_leaderboard.site.pictures import Estimate
 from assay_leaderboard.site.views import TaskView
 
 
@@ -118,7 +119,7 @@ def _at_budget(
     n = {row.method: row.tuned.n for row in view.table.rows}
     families = view.detail.families
     estimates = [
-        figures.Estimate(method, point.expected, point.interval, n[method], point.rank)
+        Estimate(method, point.expected, point.interval, n[method], point.rank)
         for method, point in found
     ]
     return Ranking(
@@ -198,7 +199,7 @@ def _result(
         *gain_cells(versus, verdict_word(row), form),
         TableCell(f"{versus.superiority:.2f}", versus.superiority) if versus else EMPTY,
         TableCell(margin_text(form, versus.detectable), versus.detectable) if versus else EMPTY,
-        TableCell(needed(versus)),
+        TableCell(needed(versus, table.pairs)),
         sample_cell(links, table.task, row.method, row.defaults, form),
         TableCell(number(NORMALISED, row.score), row.score),
         TableCell(NONE if ratio is None else f"{ratio:.2f}", ratio),

@@ -34,7 +34,7 @@ def _index(view: SiteView, links: PageLinks) -> Table:
         Column("audit", "Audit", "of the task itself", text=True),
     ]
     tables = {table.task: table for table in view.board.tasks}
-    audits = {task.task: task for task in view.controls.tasks} if view.controls else {}
+    audits = {task.task: task for task in view.audit.tasks}
     rows = []
     for slug, card in sorted(view.tasks.items(), key=lambda item: (item[1].family, item[0])):
         table = tables.get(slug)

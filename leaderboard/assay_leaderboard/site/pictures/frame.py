@@ -72,6 +72,11 @@ class Measure:
         return f"{self.test} {self.name}".strip()
 
     @property
+    def column(self) -> str:
+        """The head of a column of ranked scores with their intervals."""
+        return f"{self.test} {self.title} [{self.percent}]".strip()
+
+    @property
     def percent(self) -> str:
         """The level of the intervals."""
         return level_text(self.confidence)

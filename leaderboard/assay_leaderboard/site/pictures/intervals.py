@@ -92,7 +92,7 @@ def intervals(
         [one.name, rank_text(one.rank), found.span(one.value, one.interval), str(one.n)]
         for one in estimates
     ]
-    table = PictureTable(["method", "rank", f"{measure.scored}, {measure.title} [{measure.percent}]", "n"], rows)
+    table = PictureTable(["method", "rank", measure.column, "n"], rows)
     return figure(key, "intervals", words, plot.height, "".join(parts), table)
 
 

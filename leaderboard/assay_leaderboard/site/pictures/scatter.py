@@ -92,7 +92,13 @@ def cost_against_score(
         ]
         for index, p in enumerate(points)
     ]
-    columns = ["method", cost, f"{measure.scored}, {measure.title} [{measure.percent}]", "on the front", "n"]
+    columns = [
+        "method",
+        cost,
+        measure.column,
+        "on the front",
+        "n",
+    ]
     return figure(key, "cost", words, plot.height, "".join(parts), PictureTable(columns, rows))
 
 
