@@ -103,9 +103,10 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
     """How well tasks tell methods apart, and how often tests err. Arguments as of `board`."""
     catalogue, _ = read(names, results, published=published, empty=True)
     folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
+    cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     tasks, compared, problems = [], [], []
     arms: dict[str, false_positives.Arms] = {}
-    for slug, (card, _) in catalogue.tasks.items():
+    for slug in cards:
         found = from_folders(slug, folders, catalogue, RULESET)
         problems += found.problems
         own = found.comparisons()
@@ -117,7 +118,7 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
         tasks,
         {slug: entry.card for slug, entry in registry.method_entries().items()},
         boards.summaries(compared),
-        false_positives.control(arms, {s: card for s, (card, _) in catalogue.tasks.items()}, RULESET),
+        false_positives.control(arms, cards, RULESET),
         RULESET,
         problems,
     )

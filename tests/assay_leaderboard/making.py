@@ -299,9 +299,7 @@ def demo() -> Records:
     for i, task in enumerate(("digits", "letters")):
         made.cell(task, "sgd", *grid(0.92, i))
         made.cell(task, "better", *grid(0.97, i))
-        made.cell(
-            task, "same", *[[[s + 0.0005 for s in row] for row in g] for g in grid(0.92, i)]
-        )
+        made.cell(task, "same", *[[[s + 0.0005 for s in row] for row in g] for g in grid(0.92, i)])
         made.cell(task, "noisy", *grid(0.92, i + 10, sd=0.05))
     made.add("digits", "unstable", [*noisy(0.93, 3, n=R - 2), "diverged", "failed"])
     made.add("digits", "untuned", noisy(0.88, 8), k=1, space=UNTUNED)

@@ -6,14 +6,13 @@ random numbers are seeded by the ruleset and the names of tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar, get_args
 
-import numpy as np
 from assay.cards import FAMILIES, TaskCard
 from assay.ruleset import Ruleset, Tier
 
-from assay_leaderboard.boards.family_ranking import OVERALL, FamilyScores, overall, summary
+from assay_leaderboard.boards.family_ranking import Field, summarise
 from assay_leaderboard.boards.task_comparisons import (
     TaskComparisons,
     common_budget,
@@ -32,8 +31,11 @@ from assay_leaderboard.schema.board import (
     TaskTable,
     Withdrawn,
 )
+from assay_leaderboard.statistics.result_cache import ResultCache
 
 Item = TypeVar("Item")
+OVERALL = "overall"
+"""The summary of all families of a tier; at other tiers than lite, followed by the tier."""
 
 
 def build(
@@ -67,17 +69,18 @@ def build(
     return assembled(tables, summaries(work), problems, ruleset, budget)
 
 
-def summaries(work: Sequence[TaskComparisons]) -> list[FamilySummary]:
+def summaries(
+    work: Sequence[TaskComparisons], cache: ResultCache | None = None
+) -> list[FamilySummary]:
     """The summary of every family of every tier, and of all families of a tier."""
+    fields: dict[Tier, Field] = {}
     found = []
     for name, members in groups(work, lambda task: task.card).items():
-        if not name.startswith(OVERALL):
-            found.append(summary(FamilyScores.of(name, members)))
-            continue
-        parts = groups(members, lambda task: task.card)
-        found.append(
-            overall(name, [FamilyScores.of(*part) for part in parts.items() if part[0] != name])
-        )
+        tier = members[0].card.tier
+        if tier not in fields:
+            own = [task for task in work if task.card.tier == tier]
+            fields[tier] = Field(own, own[0].ruleset, cache)
+        found.append(summarise(name, members, fields[tier]))
     return found
 
 

@@ -63,7 +63,7 @@ def _near_best(cell: CellEvidence, margin: float) -> NDArray[np.bool_]:
     signed = np.where(cell.recorded, cell.sign * cell.val, -np.inf)
     best = signed.max(axis=1, keepdims=True)
     # 0.95 - 0.94 is more than 0.01 in floating point.
-    return cell.recorded & (signed >= best - margin * (1 + 1e-9))
+    return np.asarray(cell.recorded & (signed >= best - margin * (1 + 1e-9)))
 
 
 def _default_gap(cell: CellEvidence) -> float:

@@ -5,12 +5,14 @@ Every budget goes through the same code as the table, so at k = K they are its n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, mean_intervals
+from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.task_details import BudgetPoint
 from assay_leaderboard.schema.values import PairFamily
 
@@ -39,10 +41,13 @@ class TaskBudgets:
 
 def budgets(tasks: Sequence[TaskComparisons]) -> range:
     """The budgets 1 .. K of tasks of one tier, as the ruleset plans them."""
-    most = [
-        task.ruleset.k(task.card.tier, deterministic=task.card.deterministic) for task in tasks
-    ]
+    most = [task.ruleset.k(task.card.tier, deterministic=task.card.deterministic) for task in tasks]
     return range(1, max(most, default=0) + 1)
+
+
+def _most(cell: CellEvidence) -> float:
+    """The largest budget at which a preliminary cell has a score."""
+    return math.inf if cell.k == cell.planned_k else cell.k
 
 
 def _points(task: TaskComparisons, k: int) -> dict[str, BudgetPoint]:
@@ -50,7 +55,7 @@ def _points(task: TaskComparisons, k: int) -> dict[str, BudgetPoint]:
     shown = [
         cell
         for cell in task.cells
-        if cell.state == "ranked" or (cell.preliminary and (k <= cell.k or cell.k == cell.planned_k))
+        if cell.state == "ranked" or (cell.preliminary and k <= _most(cell))
     ]
     values = [cell.values(k) for cell in shown]
     intervals = mean_intervals(values, task.ruleset.confidence)

@@ -211,8 +211,7 @@ class TaskComparisons:
         return first[known], second[known]
 
     def aligned(self, a: CellEvidence, b: CellEvidence) -> tuple[Floats, Floats]:
-        """The scores (R,) of two cells by repetition, at the same budget; NaN where one is missing.
-        """  # fmt: skip
+        """The scores (R,) of two cells by repetition, at the same budget; NaN for a missing one."""
         budget = common_budget(self.budget, (a, b))
         rows = min(len(a.val), len(b.val))
         return a.scores(budget)[:rows], b.scores(budget)[:rows]

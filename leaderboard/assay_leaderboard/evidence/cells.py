@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from assay.cards import TaskCard
@@ -87,7 +87,7 @@ class CellEvidence:
     @property
     def planned_k(self) -> int:
         """K: points that the ruleset plans for this method; 1 where there is nothing to tune."""
-        return self.val.shape[1]
+        return int(self.val.shape[1])
 
     @cached_property
     def recorded(self) -> NDArray[np.bool_]:
@@ -97,8 +97,7 @@ class CellEvidence:
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """(R,): the repetitions all of whose first `k` points have a record."""
-        found: NDArray[np.bool_] = self.recorded[:, : self.k].all(axis=1)
-        return found
+        return np.asarray(self.recorded[:, : self.k].all(axis=1))
 
     @property
     def n(self) -> int:
@@ -147,7 +146,7 @@ class CellEvidence:
         equal ones (records.selection); meaningless where the repetition counts not.
         """
         known = np.where(np.isnan(self.val), -np.inf, self.sign * self.val)[:, : self.k]
-        return known.argmax(axis=1)
+        return np.asarray(known.argmax(axis=1))
 
     @property
     def selected_runs(self) -> list[str]:

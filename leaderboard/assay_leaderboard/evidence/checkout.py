@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from assay.plugins import registry
 from assay.plugins.registry import MethodEntry, TaskEntry
 
-from assay_leaderboard.evidence.runs import Catalogue
 from assay_leaderboard.evidence.flags import FlagFinder
+from assay_leaderboard.evidence.runs import Catalogue
 
 
 def catalogue(tasks: Iterable[TaskEntry], methods: Iterable[MethodEntry]) -> Catalogue:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.detectors import Flag
 from assay.errors import BundleError
 from assay.records import former
 from assay.records import log as publication_log
@@ -18,7 +19,7 @@ from assay.records.log import Entry, Standing, TrustTier
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-from assay_leaderboard.evidence.flags import FlagFinder
+from assay_leaderboard.evidence.flags import Cell, FlagFinder
 from assay_leaderboard.evidence.runs import Evidence, Past, Run
 
 
@@ -119,11 +120,11 @@ def load_folder(
 def together(parts: Sequence[Evidence]) -> Evidence:
     """All parts; the first wins where several have the same run, task and method, or bundle."""
     runs: dict[str, Run] = {}
-    flags = {}
+    flags: dict[Cell, Sequence[Flag]] = {}
     tiers: dict[str, TrustTier] = {}
     for part in reversed(parts):
         runs |= part.runs
-        flags.update(part.flags)
+        flags |= part.flags
         tiers |= part.tiers
     return Evidence(
         runs=runs,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from assay.space import Value
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
@@ -185,7 +186,7 @@ class TaskDetail(Part):
     """In the order of the table's rows, stale ones included."""
     pairs: list[Pair]
     """All pairs of ranked methods, `a` above `b` in the table."""
-    families: list[PairFamily]
+    families: list[PairFamily] = Field(default_factory=list)
     """The family of pairs at every budget k = 1 .. K; empty where fewer than two are ranked."""
     ecdf: dict[str, list[tuple[float, float]]]
     """Per method: (passes, share of (target, repetition) pairs reached), a step at each event."""

@@ -114,7 +114,8 @@ def test_how_runs_ended_is_counted() -> None:
     records = Records().task("t")
     records.add("t", "sgd", [0.9] * R)
     rows: list[list[Any]] = [[0.95] * K for _ in range(R - 3)]
-    rows += [["diverged"] * K, ["failed", *["out_of_budget"] * (K - 1)], [0.5, *["failed"] * (K - 1)]]
+    rows += [["diverged"] * K, ["failed", *["out_of_budget"] * (K - 1)]]
+    rows += [[0.5, *["failed"] * (K - 1)]]
     records.cell("t", "wild", rows)
     wild = row(made(records), "wild")
     assert wild.state == "ranked"
@@ -310,15 +311,11 @@ def test_running_the_reference_again_moves_no_score() -> None:
     before, after = made(DEMO), made(records)
     for old, new in zip(before.tasks, after.tasks, strict=True):
         scores = {r.method: (r.score, r.tuned) for r in new.rows}
-        assert all(
-            scores[r.method] == (r.score, r.tuned) for r in old.rows if r.method != "sgd"
-        )
+        assert all(scores[r.method] == (r.score, r.tuned) for r in old.rows if r.method != "sgd")
     for old_summary, new_summary in zip(before.families, after.families, strict=True):
         found = {r.method: (r.score, r.interval) for r in new_summary.rows}
         assert all(
-            found[r.method] == (r.score, r.interval)
-            for r in old_summary.rows
-            if r.method != "sgd"
+            found[r.method] == (r.score, r.interval) for r in old_summary.rows if r.method != "sgd"
         )
 
 

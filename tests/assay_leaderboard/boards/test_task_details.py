@@ -17,7 +17,7 @@ from assay_leaderboard.boards.search_spaces import at_edge
 from assay_leaderboard.boards.task_details import detail
 from assay_leaderboard.schema.task_details import Detail, TaskDetail
 
-from tests.assay_leaderboard.making import K, R, UNTUNED, Records, grid
+from tests.assay_leaderboard.making import UNTUNED, K, R, Records, grid
 
 TARGETS = [{"name": "easy", "value": 0.5}, {"name": "stretch", "value": 0.9}]
 GRID = (5, 10)
@@ -204,14 +204,16 @@ def test_budgets_have_the_numbers_of_their_boards() -> None:
     records.cell("digits", "begun", *grid(0.9, 2, r=2))
     found = depth(records)
     details = {item.method: item for item in found.details}
-    assert [len(details[name].budget) for name in ("sgd", "fixed", "quick", "begun")] == [8, 8, 4, 0]
+    lengths = {name: len(item.budget) for name, item in details.items()}
+    assert lengths == {"sgd": 8, "adam": 8, "fixed": 8, "quick": 4, "begun": 0}
     for k in range(1, K + 1):
         (shown,) = build(records.evidence, records.catalogue, ["digits"], RULESET, k).tasks
         assert found.families[k - 1] == shown.pairs
         for row in shown.rows:
             if row.state == "ranked":
                 own = details[row.method].budget[k - 1]
-                assert (own.k, own.expected, own.interval) == (k, row.tuned.mean, row.tuned.interval)
+                expected = k, row.tuned.mean, row.tuned.interval
+                assert (own.k, own.expected, own.interval) == expected
                 assert (own.rank, own.versus_reference) == (row.rank, row.versus_reference)
     assert found.pairs == records.task_evidence("digits").comparisons().pairs
     quick = details["quick"].budget[-1]
@@ -229,7 +231,8 @@ def test_sensitivity_comes_from_all_runs() -> None:
     )
     records = Records().task("digits", metric={"margin": 0.05})
     vals: list[list[Any]] = [[0.3, 0.76, 0.8, "diverged"], [0.5, 0.4, 0.45, 0.46]]
-    points = [{"lr": lr, "width": w, "b": 1} for lr, w in ((0.03, 5), (0.01, 6), (1.0, 3), (0.1, 1))]
+    pairs = (0.03, 5), (0.01, 6), (1.0, 3), (0.1, 1)
+    points = [{"lr": lr, "width": width, "b": 1} for lr, width in pairs]
     found_ids = records.cell("digits", "sgd", vals, space=space)
     for row in found_ids:
         for run_id, values in zip(row, points, strict=True):

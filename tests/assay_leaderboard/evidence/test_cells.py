@@ -23,7 +23,9 @@ from pydantic import BaseModel
 from tests.assay_leaderboard.making import UNTUNED, K, R, Records, grid
 
 
-def found(records: Records, evidence: Evidence | None = None) -> tuple[list[CellEvidence], list[str]]:
+def found(
+    records: Records, evidence: Evidence | None = None
+) -> tuple[list[CellEvidence], list[str]]:
     evidence = records.evidence if evidence is None else evidence
     return cells(records.cards["t"], evidence, records.catalogue, RULESET)
 
