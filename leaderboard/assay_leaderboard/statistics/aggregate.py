@@ -1,10 +1,16 @@
-"""Normalised scores over several tasks: interquartile mean, mean, gap, bootstrap intervals."""
+"""Methods over several tasks: interquartile means of normalised scores, and their bootstrap.
+
+A family of tasks is one interquartile mean over all its runs, tasks weighing the same; several
+families are the mean of theirs. Two methods are compared on the tasks that both have.
+Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep reinforcement learning at the
+edge of the statistical precipice", NeurIPS 2021, section 4.1.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,105 +20,206 @@ from numpy.typing import NDArray
 
 from assay_leaderboard.schema.values import Floats, Interval
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
-from assay_leaderboard.statistics.exact_sums import Weights, weighted_sums
-from assay_leaderboard.statistics.interquartile import middle_means
+from assay_leaderboard.statistics.contrasts import Contrasts, bootstrap_p
+from assay_leaderboard.statistics.interquartile import Weights, middle_means
 from assay_leaderboard.statistics.result_cache import ResultCache
 
-STABILITY_DRAWS = 200
-"""First draws of the bootstrap; ranks with each task left out in turn use these alone."""
+MIN_TASKS = 8
+"""With fewer tasks there is no interval for other tasks of the kind: a percentile interval over
+three tasks that is called 95 % holds 51 to 84 %."""
 _COUNTED = 128
 """Draws worked on at once, so that they fit the processor's cache."""
-MIN_TASKS = 3
-"""With fewer tasks, tasks are not resampled."""
+
+Scores = Mapping[str, Floats]
+"""A method's normalised scores {task: (n,)}."""
+Tasks = tuple[str, ...]
+"""By slug."""
 
 
-@dataclass(frozen=True)
-class Anchors:
-    """The two fixed points of a task's normalised score."""
+def interquartile_mean(values: Sequence[Floats]) -> float:
+    """Mean of the middle half of all runs of several tasks, each task weighing the same.
 
-    zero: float
-    """The chance level."""
-    one: float
-    """The reference's mean."""
-
-    def normalised(self, scores: Sequence[float]) -> Floats:
-        """Scores (n,) on the scale where chance is 0 and the reference 1."""
-        return (np.asarray(scores, dtype=np.float64) - self.zero) / (self.one - self.zero)
-
-    @property
-    def gap(self) -> float:
-        """One normalised unit in the metric's unit."""
-        return abs(self.one - self.zero)
-
-
-def sample_means(samples: Sequence[Sequence[float] | Floats]) -> Floats:
-    """Mean (m,) of each of m samples; in one call where all have the same size."""
-    if len({len(sample) for sample in samples}) == 1:
-        return np.asarray(np.array(samples, dtype=np.float64).mean(axis=1))
-    return np.array([np.mean(sample) for sample in samples], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """One method over several tasks, in normalised score; tasks weigh the same."""
-
-    iqm: float
-    mean: float
-    gap: float
-    """Optimality gap: mean of max(0, 1 - score)."""
-    iqm_interval: Interval
-    mean_interval: Interval
-    gap_interval: Interval
-    iqm_interval_tasks: Interval | None
-    """With the tasks resampled too; None for fewer than three."""
-    iqm_draws: Floats
-    """(draws,) bootstrap values of the interquartile mean. Draw i takes the same repetitions of
-    every method, so draws of two methods are paired."""
-    iqm_without: Floats
-    """(tasks,) interquartile mean with each task left out, by slug; empty for a single task."""
-    draws_without: Floats
-    """(tasks, STABILITY_DRAWS) the same for each of the first draws."""
-
-
-def aggregate(scores: Mapping[str, Floats], ruleset: Ruleset) -> Aggregate:
-    """Aggregate normalised scores {task: (n,)}: see `aggregates`."""
-    return aggregates([scores], ruleset)[0]
-
-
-def aggregates(
-    methods: Sequence[Mapping[str, Floats]], ruleset: Ruleset, cache: ResultCache | None = None
-) -> list[Aggregate]:
-    """Aggregate the normalised scores {task: (n,)} of each method, with percentile intervals.
-
-    The bootstrap resamples repetitions within each task (stratified), so its intervals are about
-    other seeds on the same tasks. A second one draws tasks, then repetitions of each drawn task.
-    Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
-    Precipice", NeurIPS 2021, section 4.1.
-
-    Args:
-        methods: normalised scores of each.
-        ruleset: seeds, draws, confidence.
-        cache: results of an earlier call; those of this call are added.
+    Runs at the two edges of the middle half count by the share of them that lies inside.
     """
-    values = [[scores[task] for task in sorted(scores)] for scores in methods]
-    designs: dict[_Design, list[int]] = {}
-    for i, (scores, found) in enumerate(zip(methods, values, strict=True)):
-        sizes = tuple(len(value) for value in found)
-        design = _Design(tuple(sorted(scores)), sizes, ruleset.seed_root, ruleset.bootstrap_draws)
-        designs.setdefault(design, []).append(i)
-    results: dict[int, Aggregate] = {}
-    for design, members in designs.items():
-        own = [values[i] for i in members]
-        alike = _known(own, design, ruleset.confidence, cache or ResultCache())
-        results |= zip(members, alike, strict=True)
-    return [results[i] for i in range(len(methods))]
+    unit = math.lcm(*(len(value) for value in values))
+    weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
+    return float(middle_means(np.concatenate(values), weights, unit * len(values))[0])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """m methods over one family, or over several that weigh the same."""
+
+    score: Floats
+    """(m,) each over the tasks that it has; NaN where it has no task of some family."""
+    ends: Floats
+    """(m, 2) percentile interval of the score over other repetitions on the same tasks; NaN where
+    there is no score, or nothing to resample (a single run on each task)."""
+    contrasts: Contrasts
+    """The differences of all pairs of methods that have tasks in common in every family."""
+
+
+class Aggregates:
+    """Interquartile means of m methods, and draws of a bootstrap; each is computed once.
+
+    The bootstrap resamples repetitions within each task, by the same indices for all methods that
+    have equally many of them: draws of two methods are paired.
+    """
+
+    def __init__(
+        self, methods: Sequence[Scores], ruleset: Ruleset, cache: ResultCache | None = None
+    ) -> None:
+        """Keep the scores.
+
+        Args:
+            methods: finite normalised scores of each; a method may lack tasks.
+            ruleset: seeds, number of draws, confidence.
+            cache: results of an earlier call; those that are used now are added.
+        """
+        self._methods = methods
+        self._ruleset = ruleset
+        self._cache = cache or ResultCache()
+        self._rows: dict[tuple[int, Tasks], Floats] = {}
+
+    def over(self, families: Sequence[Sequence[str]]) -> Summary:
+        """Summarise the methods over families of tasks, each family weighing the same.
+
+        Args:
+            families: the tasks of each, one or more.
+        """
+        groups: dict[tuple[Tasks, ...], list[int]] = {}
+        for method, scores in enumerate(self._methods):
+            own = tuple(tuple(sorted(scores.keys() & {*tasks})) for tasks in families)
+            if all(own):
+                groups.setdefault(own, []).append(method)
+        m = len(self._methods)
+        score, ends = np.full(m, math.nan), np.full((m, 2), math.nan)
+        for own, members in groups.items():
+            rows = self._mean_rows(members, own)
+            score[members] = rows[:, 0]
+            varied = [any(len(self._methods[i][t]) > 1 for f in own for t in f) for i in members]
+            ends[np.array(members)[varied]] = percentile_ends(
+                rows[varied, 1:], self._ruleset.confidence
+            )
+        return Summary(score, ends, self._contrasts(groups))
+
+    def over_other_tasks(self, tasks: Sequence[str]) -> list[Interval | None]:
+        """Interval of each method's score over one family, for other tasks of this kind.
+
+        The bootstrap draws tasks, then repetitions of each drawn task. None for a method that has
+        fewer than MIN_TASKS of the tasks.
+        """
+        found: list[Interval | None] = [None] * len(self._methods)
+        groups: dict[Tasks, list[int]] = {}
+        for method, scores in enumerate(self._methods):
+            own = tuple(sorted(scores.keys() & {*tasks}))
+            if len(own) >= MIN_TASKS:
+                groups.setdefault(own, []).append(method)
+        for own, members in groups.items():
+            for design, alike in self._designs(members, own):
+                width, confidence = 2, self._ruleset.confidence
+                keys = [self._key(i, design, confidence) for i in alike]
+                make = functools.partial(self._other_tasks, alike, design)
+                ends = self._cache.rows("other tasks", width, keys, make).tolist()
+                for method, (low, high) in zip(alike, ends, strict=True):
+                    found[method] = Interval(low, high)
+        return found
+
+    def _other_tasks(self, alike: list[int], design: _Design, places: list[int]) -> Floats:
+        weights = _over_tasks(design)
+        draws = [
+            middle_means(self._runs(alike[i], design.tasks), weights, design.quarter)
+            for i in places
+        ]
+        return percentile_ends(np.array(draws), self._ruleset.confidence)
+
+    def _contrasts(self, groups: Mapping[tuple[Tasks, ...], list[int]]) -> Contrasts:
+        """The pairs of methods of all groups, which are by the tasks that a method has."""
+        parts = [Contrasts.none(len(self._methods))]
+        for common, pairs in _common_tasks([*groups]).items():
+            members = sorted({i for pair in pairs for own in pair for i in groups[own]})
+            rows = self._mean_rows(members, common)
+            place = {method: place for place, method in enumerate(members)}
+            first, second = np.array(
+                [
+                    (place[i], place[j])
+                    for a, b in pairs
+                    for i in groups[a]
+                    for j in groups[b]
+                    if a != b or i < j
+                ],
+                dtype=np.intp,
+            ).reshape(-1, 2).T  # fmt: skip
+            names = np.array(members, dtype=np.intp)
+            difference = rows[first, 0] - rows[second, 0]
+            p = bootstrap_p(rows[:, 1:], first, second)
+            parts.append(Contrasts(len(self._methods), names[first], names[second], difference, p))
+        return Contrasts.joined(parts)
+
+    def _mean_rows(self, members: Sequence[int], families: Sequence[Tasks]) -> Floats:
+        """(members, 1 + draws): mean over families of the interquartile mean, then of its draws."""
+        total = np.zeros((len(members), 1 + self._ruleset.bootstrap_draws))
+        for tasks in families:
+            self._compute(members, tasks)
+            for row, method in zip(total, members, strict=True):
+                row += self._rows[method, tasks]
+        total /= len(families)
+        return total
+
+    def _compute(self, members: Sequence[int], tasks: Tasks) -> None:
+        """Add the rows (1 + draws,) of these methods on these tasks to those that are known."""
+        missing = [i for i in members if (i, tasks) not in self._rows]
+        for design, alike in self._designs(missing, tasks):
+            keys = [self._key(i, design) for i in alike]
+            make = functools.partial(self._middles, alike, design)
+            rows = self._cache.each("middles", 1 + design.draws, keys, make)
+            self._rows |= {(i, tasks): row for i, row in zip(alike, rows, strict=True)}
+
+    def _middles(self, alike: list[int], design: _Design, places: list[int]) -> Floats:
+        weights = _within(design)
+        return np.array(
+            [
+                middle_means(self._runs(alike[i], design.tasks), weights, design.quarter)
+                for i in places
+            ]
+        )
+
+    def _designs(self, members: Sequence[int], tasks: Tasks) -> Iterator[tuple[_Design, list[int]]]:
+        """Methods by how many repetitions they have of each task."""
+        found: dict[_Design, list[int]] = {}
+        ruleset = self._ruleset
+        for i in members:
+            sizes = tuple(len(self._methods[i][task]) for task in tasks)
+            design = _Design(tasks, sizes, ruleset.seed_root, ruleset.bootstrap_draws)
+            found.setdefault(design, []).append(i)
+        yield from found.items()
+
+    def _runs(self, method: int, tasks: Tasks) -> Floats:
+        return np.concatenate([self._methods[method][task] for task in tasks])
+
+    def _key(self, method: int, design: _Design, *more: object) -> str:
+        """A hash of everything that a row depends on."""
+        return sha256(repr((design, more)).encode() + self._runs(method, design.tasks).tobytes())
+
+
+def _common_tasks(
+    groups: Sequence[tuple[Tasks, ...]],
+) -> dict[tuple[Tasks, ...], list[tuple[tuple[Tasks, ...], tuple[Tasks, ...]]]]:
+    """Pairs of groups by the tasks that both have; none where they share no task of a family."""
+    found: dict[tuple[Tasks, ...], list[tuple[tuple[Tasks, ...], tuple[Tasks, ...]]]] = {}
+    for place, a in enumerate(groups):
+        for b in groups[place:]:
+            common = tuple(tuple(sorted({*x} & {*y})) for x, y in zip(a, b, strict=True))
+            if all(common):
+                found.setdefault(common, []).append((a, b))
+    return found
 
 
 @dataclass(frozen=True)
 class _Design:
     """The resampling of a group of methods: the same for all of them."""
 
-    tasks: tuple[str, ...]
+    tasks: Tasks
     sizes: tuple[int, ...]
     """Repetitions of each task."""
     root: str
@@ -130,150 +237,26 @@ class _Design:
         return self.unit * len(self.tasks)
 
     @property
-    def n_without(self) -> int:
-        """Number of tasks that can be left out in turn."""
-        return len(self.tasks) if len(self.tasks) > 1 else 0
-
-    @property
-    def n_stable(self) -> int:
-        """Draws for which tasks are left out in turn."""
-        return min(STABILITY_DRAWS, self.draws)
-
-    @property
     def dtype(self) -> type[np.int16] | type[np.int64]:
         """The smallest type that holds the weight of all runs, for speed."""
-        return np.int16 if 4 * self.unit * len(self.tasks) < 1 << 15 else np.int64
+        return np.int16 if 4 * self.quarter < 1 << 15 else np.int64
 
 
-def _known(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
-) -> list[Aggregate]:
-    """The aggregates of methods of one design, from the cache where it has them.
+@functools.lru_cache(maxsize=4)
+def _within(design: _Design) -> Weights:
+    """Weights (runs, 1 + draws) of a bootstrap of repetitions within tasks.
 
-    Args:
-        methods: values (n,) of each task.
-        design: of all methods.
-        confidence: level.
-        cache: see `aggregates`.
+    The first column is the sample itself. Kept, since all tuning budgets have the same design.
     """
-    base = repr((design, confidence, STABILITY_DRAWS)).encode()
-    keys = [sha256(base + np.concatenate(values).tobytes()) for values in methods]
-
-    def make(places: list[int]) -> Floats:
-        return _alike([methods[i] for i in places], design, confidence, cache)
-
-    heads = 11
-    ends = np.cumsum([heads, design.draws])
-    width = int(ends[-1]) + design.n_without * (1 + design.n_stable)
-    rows = cache.each("aggregates", width, keys, make)
-    return [_unpacked(design, *np.split(row, ends)) for row in rows]
+    parts = []
+    for task, n in zip(design.tasks, design.sizes, strict=True):
+        once = np.ones((n, 1), dtype=np.int8)
+        counts = np.hstack([once, resample_counts(design.root, task, n, design.draws)])
+        parts.append(np.multiply(counts, 4 * design.unit // n, dtype=design.dtype))
+    return np.concatenate(parts)
 
 
-def _unpacked(design: _Design, heads: Floats, draws: Floats, without: Floats) -> Aggregate:
-    iqm, mean, gap, *ends = heads.tolist()
-    within, of_mean, of_gap = (Interval(ends[i], ends[i + 1]) for i in (0, 2, 4))
-    over = None if math.isnan(ends[6]) else Interval(ends[6], ends[7])
-    by_task = without.reshape(design.n_without, 1 + design.n_stable)
-    return Aggregate(
-        iqm, mean, gap, within, of_mean, of_gap, over, draws, by_task[:, 0], by_task[:, 1:]
-    )
-
-
-def _alike(
-    methods: Sequence[Sequence[Floats]], design: _Design, confidence: float, cache: ResultCache
-) -> Floats:
-    """The numbers of an Aggregate in a row for each method; `_unpacked` reads them."""
-    weights = _weights(design, cache)
-    rows = np.array([np.concatenate(values) for values in methods])
-    middles = _middles(rows, weights.within, design.quarter)
-    whole = 4 * design.quarter
-    both = np.concatenate((rows, np.maximum(0.0, 1 - rows)))
-    means, gaps = np.split(weighted_sums(both, weights.within, whole) / whole, 2)
-    over = np.full((len(rows), 2), math.nan)
-    if weights.over is not None:
-        over = percentile_ends(_middles(rows, weights.over, design.quarter), confidence)
-    return np.hstack(
-        [
-            *(draws[:, :1] for draws in (middles, means, gaps)),
-            *(percentile_ends(draws[:, 1:], confidence) for draws in (middles, means, gaps)),
-            over,
-            middles[:, 1:],
-            _middles(rows, weights.without, design.quarter - design.unit),
-        ]
-    )
-
-
-def _middles(rows: Floats, weights: Weights, quarter: int) -> Floats:
-    """Interquartile means (m, draws) of m rows of runs (m, n) under weights (n, draws)."""
-    if not weights.size:  # of a single task
-        return np.empty((len(rows), 0))
-    return np.array([middle_means(row, weights, quarter) for row in rows])
-
-
-def interquartile_mean(values: Sequence[Floats]) -> float:
-    """Mean of the middle half of all runs, each task weighing the same.
-
-    Runs at the two edges of the middle half count by the share of them that lies inside.
-    """
-    unit = math.lcm(*(len(value) for value in values))
-    weights = np.concatenate([np.full((len(v), 1), 4 * unit // len(v)) for v in values])
-    return float(middle_means(np.concatenate(values), weights, unit * len(values))[0])
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Bootstrap weights (runs, columns) of the runs of all tasks, one task after the other."""
-
-    within: Weights
-    """First column: the sample itself; then draws of repetitions within each task."""
-    over: Weights | None
-    """Draws of tasks and then of their repetitions; None for fewer than MIN_TASKS."""
-    without: Weights
-    """The first columns of `within`, with each task left out in turn."""
-
-
-@functools.lru_cache(maxsize=1)
-def _weights(design: _Design, cache: ResultCache) -> _Weights:
-    """The weights of a design; kept, as tuned points and defaults often have the same design."""
-    within = np.concatenate(
-        [_task_weights(design, task, n) for task, n in zip(design.tasks, design.sizes, strict=True)]
-    )
-    n_columns = 1 + design.n_stable
-    without = np.tile(within[:, :n_columns], design.n_without)
-    ends = np.cumsum(design.sizes)
-    for task in range(design.n_without):
-        rows = slice(ends[task] - design.sizes[task], ends[task])
-        without[rows, task * n_columns : (task + 1) * n_columns] = 0
-    over = _known_over_tasks(design, cache) if len(design.tasks) >= MIN_TASKS else None
-    return _Weights(within, over, without)
-
-
-def _task_weights(design: _Design, task: str, n: int) -> Weights:
-    """Weights of the n runs of a task: the sample, where each counts once, then its draws."""
-    once = np.ones((n, 1), dtype=np.int8)
-    counts = np.hstack([once, resample_counts(design.root, task, n, design.draws)])
-    return np.multiply(counts, 4 * design.unit // n, dtype=design.dtype)
-
-
-def _known_over_tasks(design: _Design, cache: ResultCache) -> Weights:
-    """`_over_tasks`, from the cache where it has it: drawing takes longer than their use.
-
-    The cache holds rows of floats, so the bytes of the weights are stored as if they were floats.
-    """
-    shape = sum(design.sizes), design.draws
-    dtype: np.dtype[np.signedinteger] = np.dtype(design.dtype)
-    n_bytes = math.prod(shape) * dtype.itemsize
-    width = -(-n_bytes // 8)
-
-    def make(_: list[int]) -> Floats:
-        row = np.zeros((1, width))
-        row.view(np.uint8)[0, :n_bytes] = _over_tasks(design).ravel().view(np.uint8)
-        return row
-
-    row = cache.each("over tasks", width, [sha256(repr(design))], make)[0]
-    return np.frombuffer(row.data, dtype, math.prod(shape)).reshape(shape)
-
-
+@functools.lru_cache(maxsize=4)
 def _over_tasks(design: _Design) -> Weights:
     """Weights (runs, draws) of a bootstrap that draws tasks, then repetitions of each drawn."""
     sizes = np.array(design.sizes)

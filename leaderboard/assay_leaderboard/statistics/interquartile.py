@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from assay_leaderboard.statistics.exact_sums import Floats, Weights
+from assay_leaderboard.schema.values import Floats
+
+Weights = NDArray[np.signedinteger]
+"""Whole numbers from 0."""
 
 _BLOCK_BYTES = 1 << 19
 """Weights worked on at once, so that they fit the processor's cache."""
 
 
-@dataclass(frozen=True)
-class LookedUp:
-    """Weights (n, draws) with few distinct values, stored as places in a table of these."""
-
-    table: Weights
-    """(places, columns): each place holds the weights of several draws."""
-    places: NDArray[np.integer]
-    """(n, draws / columns) of the weights in the table."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of a weight."""
-        return self.table.dtype
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, draws)."""
-        n, draws = self.places.shape
-        return n, draws * self.table.shape[1]
-
-    def take(self, rows: NDArray[np.intp], axis: int, out: Weights, mode: str) -> None:
-        """The same as ndarray.take."""
-        looked_up = out.reshape(len(rows), -1, self.table.shape[1])
-        self.table.take(self.places[rows], axis=0, out=looked_up, mode="clip")
-
-
-def middle_means(values: Floats, weights: Weights | LookedUp, quarter: int) -> Floats:
+def middle_means(values: Floats, weights: Weights, quarter: int) -> Floats:
     """Means (draws,) of the middle half of values (n,) under weights (n, draws).
 
     A value at an edge of the middle half counts with the share of its weight that lies inside;

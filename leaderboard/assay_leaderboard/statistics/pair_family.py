@@ -78,19 +78,17 @@ class Judgement:
     def winners(self) -> NDArray[np.int8]:
         """(m,): 1 where the verdict of a pair is "better", -1 where it is "worse", else 0.
 
-        A pair that passed is one of these or negligible, and only where its mean lies within the
-        margin, since its interval holds the mean.
+        A pair that passed is better, worse or negligible. Intervals are needed only where the mean
+        lies within the margin: an interval holds the mean, so the others are not negligible.
         """
-        sizes = np.unique(self.p).tolist()
-        last = max((p for p in sizes if Fraction(p) <= self.error), default=-1.0)
-        places = np.flatnonzero(self.p <= last).tolist()
-        found = np.zeros(len(self.rows), dtype=np.int8)
-        near = []
-        for place in places:
-            mean = float(self.rows[place].mean())
-            found[place] = 1 if mean > 0 else -1
-            if abs(mean) <= 2 * self.margin:
-                near.append(place)
+        means = np.empty(len(self.rows))
+        for places, block in _alike(self.rows):
+            means[places] = block.mean(axis=1)
+        tests = np.unique(self.p).tolist()
+        last = max((p for p in tests if Fraction(p) <= self.error), default=-1.0)
+        passed = self.p <= last
+        found = np.where(passed, np.sign(means), 0).astype(np.int8)
+        near = np.flatnonzero(passed & (np.abs(means) <= 2 * self.margin)).tolist()
         for place, comparison in zip(near, self.comparisons(near), strict=True):
             if comparison.verdict not in ("better", "worse"):
                 found[place] = 0

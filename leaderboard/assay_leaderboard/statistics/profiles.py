@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
 from assay_leaderboard.schema.values import Floats, Interval
+from assay_leaderboard.statistics.aggregate import Scores
 from assay_leaderboard.statistics.bootstrap import percentile_ends, resample_counts
 from assay_leaderboard.statistics.result_cache import ResultCache
 
@@ -25,9 +26,6 @@ IMPROVEMENT_DRAWS = 1_000
 are then known to a tenth of a standard error."""
 _PAIRS = 256
 """Pairs worked on at once."""
-
-Scores = Mapping[str, Floats]
-"""A method's normalised scores {task: (n,)}."""
 
 
 def performance_profile(scores: Scores) -> list[tuple[float, float]]:
@@ -52,9 +50,14 @@ def improvements(
     """Probability that a run of i scores above one of j, and its interval, for places i < j.
 
     Mann-Whitney's share per task (ties half), mean over tasks. The bootstrap resamples repetitions
-    within tasks, of both methods by the same indices. There is no interval where each task has
-    one run. All methods have the same tasks.
+    within tasks, of both methods by the same indices. There is no interval where each task has one
+    run.
     Source: Agarwal et al. 2021, section 4.3.
+
+    Args:
+        methods: the normalised scores of each; all have the same tasks.
+        ruleset: seeds, confidence.
+        cache: results of an earlier call; those that are used now are added.
     """
     tasks = sorted(methods[0]) if methods else []
     values = [[scores[task] for task in tasks] for scores in methods]
@@ -127,7 +130,11 @@ def _places(values: Sequence[Sequence[Floats]]) -> NDArray[np.signedinteger]:
 
 
 class _Columns(NamedTuple):
-    """Comparisons between runs of two methods. Two make a column: their weights are equal."""
+    """The comparisons between the runs of two methods on all tasks.
+
+    Comparisons that have the same weight in every draw share a column, two and two: run i of the
+    first method with j of the second, and j with i.
+    """
 
     a: NDArray[np.intp]
     """(2, columns) the run of the first method, among its runs on all tasks."""
@@ -144,7 +151,7 @@ class _Columns(NamedTuple):
 def _columns(
     tasks: tuple[str, ...], size_a: tuple[int, ...], size_b: tuple[int, ...], root: str, draws: int
 ) -> _Columns:
-    """The comparisons of methods with so many runs; tuned and defaults often share them."""
+    """The comparisons of methods with so many runs on each task; kept, as many pairs share them."""
     unit = math.lcm(*(a * b for a, b in zip(size_a, size_b, strict=True)))
     whole = 4 * unit * len(tasks)
     dtype = np.dtype(np.float32 if whole < 1 << 24 else np.float64)

@@ -1,24 +1,11 @@
-"""How much hyperparameters matter, from the stored trials of a study."""
+"""The learning rate among the hyperparameters, and how wide a set of good ones is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
 
-from assay.cards import Direction
 from assay.space import Value
-
-
-def shortfalls(vals: Sequence[float], direction: Direction) -> list[float]:
-    """The distance of each validation score from the best, at least 0."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    best = max(sign * val for val in vals)
-    return [best - sign * val for val in vals]
-
-
-def near_best(shortfalls: Sequence[float], margin: float) -> list[bool]:
-    """Which scores lie within `margin` of the best."""
-    return [shortfall <= margin * (1 + 1e-9) for shortfall in shortfalls]  # 0.95 - 0.94 > 0.01
 
 
 def learning_rate(names: Collection[str]) -> str | None:

@@ -30,10 +30,13 @@ def p_values(rows: Floats) -> Floats:
     sides = np.where(rows.sum(axis=1) < 0, -1.0, 1.0)
     oriented, rounding = rows * sides[:, np.newaxis], slack(rows)
     # Where the sum is positive, an assignment is as large exactly if the subset that it flips has
-    # a mean of 0 or less; the empty subset is one. The mirrored assignments are as small.
+    # a mean of 0 or less. The empty subset is one of them, and the only one if all are positive.
     as_large = np.ones(m)
-    for part, means in blocks(oriented):
-        as_large[part] += np.count_nonzero(means <= rounding[part, np.newaxis], axis=1)
+    mixed = np.flatnonzero(oriented.min(axis=1) <= rounding)
+    limits = rounding[mixed, np.newaxis]
+    for part, means in blocks(oriented[mixed]):
+        as_large[mixed[part]] += np.count_nonzero(means <= limits[part], axis=1)
+    # The mirrored assignments are as small.
     return np.asarray(np.minimum(1.0, 2 * as_large / (1 << n)))
 
 

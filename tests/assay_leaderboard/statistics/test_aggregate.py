@@ -1,15 +1,15 @@
-"""Aggregation over tasks against scipy and brute force."""
+"""Aggregation over tasks and families against scipy and brute force."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 from assay.ruleset import RULESET
-from assay_leaderboard.statistics import aggregate, contrasts
+from assay_leaderboard.statistics import aggregate
+from assay_leaderboard.statistics.aggregate import Aggregates, Scores, Summary
 from assay_leaderboard.statistics.bootstrap import resamples
 from assay_leaderboard.statistics.result_cache import ResultCache
 from hypothesis import given, settings
@@ -21,6 +21,33 @@ SMALL = RULESET.model_copy(update={"bootstrap_draws": 300})
 def tasks(seed: int, sizes: dict[str, int]) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     return {name: generator.gamma(2.0, size=n) for name, n in sizes.items()}
+
+
+def draws(scores: Scores, n_draws: int = 300) -> np.ndarray:
+    """The interquartile mean under each draw of a plain stratified bootstrap."""
+    found = []
+    for i in range(n_draws):
+        picked = [
+            values[resamples(SMALL.seed_root, name, len(values), n_draws)[:, i]]
+            for name, values in scores.items()
+        ]
+        found.append(aggregate.interquartile_mean(picked))
+    return np.array(found)
+
+
+def p_value(difference: np.ndarray) -> float:
+    rarer = min((difference <= 1e-12).sum(), (difference >= -1e-12).sum())
+    return min(1.0, 2 * (1 + rarer) / (1 + len(difference)))
+
+
+def pairs(summary: Summary) -> dict[tuple[int, int], tuple[float, float]]:
+    found = summary.contrasts
+    return {
+        (i, j): (difference, p)
+        for i, j, difference, p in zip(
+            found.first.tolist(), found.second.tolist(), found.difference, found.p, strict=True
+        )
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -44,80 +71,173 @@ def test_one_absurd_run_does_not_move_the_iqm() -> None:
     assert aggregate.interquartile_mean(values) == before
 
 
-def test_draws_are_those_of_a_plain_stratified_bootstrap() -> None:
+@pytest.mark.parametrize("sizes", [{"a": 12, "b": 12}, {"a": 12, "b": 16, "c": 10}, {"a": 5}])
+def test_a_family_is_a_plain_stratified_bootstrap(sizes: dict[str, int]) -> None:
+    methods = [tasks(0, sizes), tasks(1, sizes)]
+    found = Aggregates(methods, SMALL).over([list(sizes)])
+    plain = [draws(scores) for scores in methods]
+    for i, scores in enumerate(methods):
+        assert found.score[i] == pytest.approx(aggregate.interquartile_mean([*scores.values()]))
+        assert found.ends[i] == pytest.approx(np.quantile(plain[i], [0.025, 0.975]))
+    (difference, p), expected = pairs(found)[0, 1], plain[0] - plain[1]
+    assert difference == pytest.approx(found.score[0] - found.score[1])
+    assert p == pytest.approx(p_value(expected))
+
+
+def test_draws_of_equal_sizes_are_paired() -> None:
     scores = tasks(0, {"a": 12, "b": 12})
-    found = aggregate.aggregate(scores, SMALL)
-    plain = []
-    for i in range(SMALL.bootstrap_draws):
-        picked = [
-            values[resamples(SMALL.seed_root, name, 12, SMALL.bootstrap_draws)[:, i]]
-            for name, values in scores.items()
-        ]
-        plain.append(scipy.stats.trim_mean(np.concatenate(picked), 0.25))
-    assert found.iqm_draws == pytest.approx(np.array(plain))
-    low, high = np.quantile(plain, [0.025, 0.975])
-    assert (found.iqm_interval.low, found.iqm_interval.high) == pytest.approx((low, high))
+    shifted = {name: values + 0.001 for name, values in scores.items()}
+    longer = {"a": scores["a"], "b": np.append(scores["b"] + 0.001, [1.0] * 4)}
+    found = pairs(Aggregates([scores, shifted, longer], SMALL).over([["a", "b"]]))
+    assert found[0, 1] == (pytest.approx(-0.001), pytest.approx(2 / 301))
+    assert found[0, 2][1] > 0.1
 
 
-@given(st.permutations(["a", "b", "c"]))
-def test_order_of_tasks_does_not_matter(order: list[str]) -> None:
-    scores = tasks(1, {"a": 12, "b": 8, "c": 1})
-    expected = aggregate.aggregate(scores, SMALL)
-    found = aggregate.aggregate({name: scores[name] for name in order}, SMALL)
-    assert found.iqm == expected.iqm
-    assert found.mean_interval == expected.mean_interval
+def test_overall_is_the_mean_of_the_families() -> None:
+    sizes = {"a": 12, "b": 12, "c": 12}
+    methods = [tasks(seed, sizes) for seed in range(3)]
+    aggregates = Aggregates(methods, SMALL)
+    overall = aggregates.over([["a", "b"], ["c"]])
+    parts = [aggregates.over([family]).score for family in (["a", "b"], ["c"])]
+    assert overall.score == pytest.approx((parts[0] + parts[1]) / 2)
+    plain = [(draws({t: m[t] for t in ("a", "b")}) + draws({"c": m["c"]})) / 2 for m in methods]
+    for ends, values in zip(overall.ends, plain, strict=True):
+        assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]))
+    for (i, j), (difference, p) in pairs(overall).items():
+        assert difference == pytest.approx(overall.score[i] - overall.score[j])
+        assert p == pytest.approx(p_value(plain[i] - plain[j]))
 
 
-def test_anchors_work_in_both_directions() -> None:
-    assert aggregate.Anchors(0.1, 0.9).normalised([0.1, 0.5, 0.9]) == pytest.approx([0, 0.5, 1])
-    assert aggregate.Anchors(4.0, 2.0).normalised([4.0, 1.0]) == pytest.approx([0, 1.5])
+def test_methods_meet_on_their_common_tasks() -> None:
+    methods: list[Scores] = [
+        tasks(0, {"a": 12, "b": 12, "c": 12}),
+        tasks(1, {"a": 12, "b": 12, "c": 12}),
+        tasks(2, {"a": 12, "c": 12}),
+        tasks(3, {"b": 12, "c": 12}),
+        tasks(4, {"b": 12}),
+        {},
+    ]
+    found = Aggregates(methods, SMALL).over([["a", "b", "c"]])
+    assert np.isnan(found.score).tolist() == [False] * 5 + [True]
+    seen = pairs(found)
+    expected = {
+        (i, j): sorted(methods[i].keys() & methods[j].keys())
+        for i in range(5)
+        for j in range(i + 1, 5)
+    }
+    for (i, j), common in expected.items():
+        place = (i, j) if (i, j) in seen else (j, i)
+        if not common:
+            assert place not in seen
+            continue
+        sign = 1 if place == (i, j) else -1
+        own = [aggregate.interquartile_mean([methods[x][t] for t in common]) for x in (i, j)]
+        assert sign * seen[place][0] == pytest.approx(own[0] - own[1])
+        difference = [draws({t: methods[x][t] for t in common}) for x in (i, j)]
+        assert seen[place][1] == pytest.approx(p_value(difference[0] - difference[1]))
+    assert len(seen) == sum(bool(common) for common in expected.values())
+    assert np.isnan(found.ends[5]).all()
 
 
-def test_the_gap_is_the_mean_shortfall_and_its_plain_bootstrap() -> None:
-    scores = tasks(4, {"a": 12, "b": 8})
-    found = aggregate.aggregate(scores, SMALL)
-    short = {name: np.maximum(0, 1 - values) for name, values in scores.items()}
-    assert found.gap == pytest.approx(np.mean([values.mean() for values in short.values()]))
-    draws = np.mean(
-        [
-            values[resamples(SMALL.seed_root, name, len(values), 300)].mean(axis=0)
-            for name, values in short.items()
-        ],
-        axis=0,
-    )
-    expected = np.quantile(draws, [0.025, 0.975])
-    assert (found.gap_interval.low, found.gap_interval.high) == pytest.approx(tuple(expected))
-    above = aggregate.aggregate({name: values + 1 for name, values in scores.items()}, SMALL)
-    assert (above.gap, above.gap_interval.high) == (0.0, 0.0)
+def test_a_method_without_a_task_of_a_family_is_not_in_the_mean_of_families() -> None:
+    methods: list[Scores] = [tasks(0, {"a": 3, "b": 3}), tasks(1, {"a": 3}), tasks(2, {"b": 3})]
+    found = Aggregates(methods, SMALL).over([["a"], ["b"]])
+    assert np.isnan(found.score).tolist() == [False, True, True]
+    assert pairs(found) == {}
 
 
 def test_methods_together_are_each_alone() -> None:
     sizes = [{"a": 12, "b": 12}, {"a": 12, "b": 8}, {"a": 12, "b": 12}, {"a": 1, "b": 1}]
     methods = [tasks(seed, size) for seed, size in enumerate(sizes)]
-    together = aggregate.aggregates(methods, SMALL)
-    for scores, found in zip(methods, together, strict=True):
-        alone = aggregate.aggregate(scores, SMALL)
-        assert (found.iqm, found.mean, found.gap) == (alone.iqm, alone.mean, alone.gap)
-        assert found.iqm_interval == alone.iqm_interval
-        assert found.mean_interval == alone.mean_interval
-        assert (found.iqm_draws == alone.iqm_draws).all()
+    together = Aggregates(methods, SMALL).over([["a", "b"]])
+    for i, scores in enumerate(methods):
+        alone = Aggregates([scores], SMALL).over([["a", "b"]])
+        assert together.score[i] == alone.score[0]
+        assert together.ends[i].tolist() == pytest.approx(alone.ends[0].tolist(), nan_ok=True)
+    assert np.isnan(together.ends[3]).all()  # nothing to resample
 
 
-@pytest.mark.parametrize("sizes", [{"a": 12, "b": 12, "c": 12, "d": 12}, {"a": 3, "b": 8, "c": 5}])
-def test_the_interval_over_tasks_is_that_of_a_plain_nested_bootstrap(sizes: dict[str, int]) -> None:
-    scores = {name: v + i for i, (name, v) in enumerate(tasks(5, sizes).items())}
-    found = aggregate.aggregate(scores, RULESET.model_copy(update={"bootstrap_draws": 4_000}))
+@given(st.permutations(["a", "b", "c"]))
+def test_the_order_of_tasks_does_not_matter(order: list[str]) -> None:
+    scores = tasks(1, {"a": 12, "b": 8, "c": 1})
+    expected = Aggregates([scores], SMALL).over([["a", "b", "c"]])
+    found = Aggregates([{name: scores[name] for name in order}], SMALL).over([order])
+    assert found.score[0] == expected.score[0]
+    assert (found.ends == expected.ends).all()
+
+
+@given(
+    st.lists(st.sets(st.sampled_from("abc")), min_size=1, max_size=5),
+    st.floats(0, 1),
+    st.sampled_from([0.05, 0.5]),
+)
+@settings(max_examples=30)
+def test_wins_follow_from_the_pairs(owned: list[set[str]], margin: float, rate: float) -> None:
+    methods = [
+        {t: v + 2 * i for t, v in tasks(i, dict.fromkeys(sorted(own), 4)).items()}
+        for i, own in enumerate(owned)
+    ]
+    found = Aggregates(methods, SMALL).over(["a", "bc"])
+    better = found.contrasts.beats(margin, rate)
+    seen = pairs(found)
+    passed = (
+        scipy.stats.false_discovery_control([p for _, p in seen.values()]) <= rate if seen else []
+    )
+    for ((i, j), (difference, _)), sure in zip(seen.items(), passed, strict=True):
+        assert better[i, j] == (sure and difference > margin)
+        assert better[j, i] == (sure and difference < -margin)
+    assert better.sum() <= len(seen)
+
+
+def test_results_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {f"t{i}": 3 for i in range(aggregate.MIN_TASKS)}
+    methods = [tasks(0, sizes), tasks(1, sizes)]
+    first = Aggregates(methods[:1], SMALL, cache := ResultCache())
+    first.over([list(sizes)])
+    first.over_other_tasks(list(sizes))
+    cache.save(tmp_path / "cache")
+    expected = Aggregates(methods, SMALL)
+    computed: list[int] = []
+    plain = aggregate.middle_means
+
+    def counted(*args: object) -> object:
+        computed.append(1)
+        return plain(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(aggregate, "middle_means", counted)
+    again = Aggregates(methods, SMALL, ResultCache.load(tmp_path / "cache"))
+    found = again.over([list(sizes)]), again.over_other_tasks(list(sizes))
+    assert len(computed) == 2  # of the second method alone
+    assert (found[0].ends == expected.over([list(sizes)]).ends).all()
+    assert found[1] == expected.over_other_tasks(list(sizes))
+
+
+@pytest.mark.parametrize("n", [12, 3])
+def test_the_interval_for_other_tasks_is_that_of_a_plain_nested_bootstrap(n: int) -> None:
+    sizes = {f"t{i}": n + i % 2 for i in range(8)}
+    scores = {name: v + i / 2 for i, (name, v) in enumerate(tasks(5, sizes).items())}
+    ruleset = RULESET.model_copy(update={"bootstrap_draws": 2_000})
+    aggregates = Aggregates([scores], ruleset)
     generator = np.random.default_rng(7)
     pools, plain = list(scores.values()), []
-    for _ in range(4_000):
+    for _ in range(2_000):
         picked = [pools[i] for i in generator.integers(0, len(pools), len(pools))]
         runs = [generator.choice(pool, len(pool)) for pool in picked]
         plain.append(aggregate.interquartile_mean(runs))
     low, high = np.quantile(plain, [0.025, 0.975])
-    over = found.iqm_interval_tasks
+    over = aggregates.over_other_tasks(list(scores))[0]
+    low_within, high_within = aggregates.over([list(scores)]).ends[0]
     assert over is not None
     assert (over.low, over.high) == pytest.approx((low, high), abs=0.08 * np.std(plain) + 0.05)
-    assert over.low < found.iqm_interval.low < found.iqm_interval.high < over.high
+    assert over.low < low_within < high_within < over.high
+
+
+def test_few_tasks_are_not_resampled() -> None:
+    sizes = {f"t{i}": 4 for i in range(8)}
+    methods = [tasks(0, sizes), tasks(1, {t: n for t, n in sizes.items() if t != "t3"})]
+    found = Aggregates(methods, SMALL).over_other_tasks(list(sizes))
+    assert found[0] is not None
+    assert found[1] is None
 
 
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (3, 8, 5), (1, 12, 12, 8), (12,) * 40])
@@ -137,102 +257,6 @@ def test_runs_drawn_over_tasks_weigh_as_much_as_the_tasks_drawn(sizes: tuple[int
     assert weights.mean(axis=1) == pytest.approx(flat, rel=0.6)
 
 
-def test_draws_of_tasks_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(0)
-    methods = [{t: generator.normal(size=n) for t, n in (("a", 3), ("b", 5), ("c", 4))}]
-    aggregate.aggregates(methods, SMALL, first := ResultCache())
-    first.save(tmp_path / "cache")
-    methods.append({task: values + 0.1 for task, values in methods[0].items()})
-    expected = aggregate.aggregates(methods, SMALL)
-    drawn = []
-    monkeypatch.setattr(aggregate, "_over_tasks", drawn.append)
-    found = aggregate.aggregates(methods, SMALL, ResultCache.load(tmp_path / "cache"))
-    assert drawn == []
-    assert [f.iqm_interval_tasks for f in found] == [e.iqm_interval_tasks for e in expected]
-    assert found[1].iqm_interval_tasks is not None
-
-
-def test_two_tasks_are_not_resampled() -> None:
-    assert aggregate.aggregate(tasks(6, {"a": 12, "b": 12}), SMALL).iqm_interval_tasks is None
-
-
-@given(
-    st.lists(st.sampled_from([1, 2, 5, 8, 12]), min_size=2, max_size=5),
-    st.integers(0, 5),
-    st.floats(1, 1e6),
-)
-@settings(max_examples=25)
-def test_a_task_left_out_leaves_the_others_as_they_would_be_alone(
-    sizes: list[int], seed: int, absurd: float
-) -> None:
-    scores = tasks(seed, {f"t{i}": n for i, n in enumerate(sizes)})
-    scores["t0"][0] = -absurd
-    found = aggregate.aggregate(scores, SMALL)
-    for i, name in enumerate(sorted(scores)):
-        rest = {other: values for other, values in scores.items() if other != name}
-        alone = aggregate.aggregate(rest, SMALL)
-        assert found.iqm_without[i] == pytest.approx(alone.iqm, rel=1e-12)
-        first = alone.iqm_draws[: aggregate.STABILITY_DRAWS]
-        assert found.draws_without[i] == pytest.approx(first, rel=1e-12)
-
-
-@pytest.mark.parametrize("m", [1, 2, 3, 40])
-@pytest.mark.parametrize("alpha", [0.05, 0.5])
-def test_who_is_beaten_by_the_spread_is_so_by_scipy(m: int, alpha: float) -> None:
-    generator = np.random.default_rng(m)
-    iqm = np.round(generator.normal(size=m), 1)  # some are equal
-    draws = (iqm + generator.normal(scale=0.3, size=(201, m)) + generator.normal(size=(201, 1))).T
-    pairs = list(itertools.combinations(range(m), 2))
-    spread = [np.std(draws[i] - draws[j]) for i, j in pairs]
-    difference = np.array([iqm[i] - iqm[j] for i, j in pairs])
-    p = 2 * scipy.stats.norm.sf(np.abs(difference) / spread)
-    certain = scipy.stats.false_discovery_control(p) <= alpha if m > 1 else p <= alpha
-    for margin in (0.0, 0.35):
-        expected = np.zeros(m, dtype=int)
-        for (i, j), gap in zip(
-            np.array(pairs).reshape(-1, 2)[certain], difference[certain], strict=True
-        ):
-            expected[j if gap > 0 else i] += abs(gap) > margin
-        found = contrasts.lost_by_spread(iqm, draws, margin, alpha)
-        assert found.tolist() == expected.tolist()
-    assert m < 40 or found.any()
-
-
-def test_draws_that_differ_by_rounding_are_equal() -> None:
-    draws = np.array([[1.0] * 10_000, [1 + 1e-15] * 10_000, [1.1] * 10_000])
-    p = contrasts.Contrasts.of(draws[:, 0], draws).p
-    assert p[0, 1] == 1.0
-    assert p[0, 2] == p[1, 2] == pytest.approx(2 / 10_001)
-
-
-@pytest.mark.parametrize("m", [0, 1, 2, 9])
-def test_contrasts_are_those_of_each_pair_alone(m: int) -> None:
-    generator = np.random.default_rng(m)
-    centres = generator.permutation(m) / 3  # near ones, far ones, and in no order
-    draws = np.round(generator.normal(centres, 0.2, size=(200, m)).T, 1)
-    p = contrasts.Contrasts.of(centres, draws).p
-    for i, j in np.ndindex(m, m):
-        rarer = min((draws[i] <= draws[j]).sum(), (draws[i] >= draws[j]).sum())
-        expected = min(1.0, 2 * (1 + rarer) / 201)
-        assert p[i, j] == (1.0 if i == j else pytest.approx(expected))
-
-
-def test_differences_without_spread_are_certain() -> None:
-    draws = np.repeat([[1.0], [2.0], [2.0]], 5, axis=1)
-    assert contrasts.lost_by_spread(draws[:, 0], draws, 0.5, 0.05).tolist() == [2, 0, 0]
-    together = np.random.default_rng(0).normal(size=200) + np.array([[0.0], [0.1], [0.0]])
-    assert contrasts.lost_by_spread(together[:, 0], together, 0.0, 0.05).tolist() == [1, 0, 1]
-
-
-def test_beats_needs_certainty_and_size() -> None:
-    scores = tasks(2, {"a": 12, "b": 12})
-    base = aggregate.aggregate(scores, SMALL)
-    above = aggregate.aggregate({k: v + 1 for k, v in scores.items()}, SMALL)
-    nearly = aggregate.aggregate({k: v + 0.001 for k, v in scores.items()}, SMALL)
-    other = aggregate.aggregate(tasks(3, {"a": 12, "b": 12}), SMALL)
-    drawn = [base, above, nearly, other]
-    iqm, draws = np.array([x.iqm for x in drawn]), np.array([x.iqm_draws for x in drawn])
-    found = contrasts.Contrasts.of(iqm, draws).beats(0.01, 0.05)
-    assert found[1].tolist() == [True, False, True, found[1, 3]]
-    assert not found[0].any()
-    assert not found[2, 0]
+def test_no_methods() -> None:
+    found = Aggregates([], SMALL).over([["a"]])
+    assert (len(found.score), found.ends.shape, found.contrasts.m) == (0, (0, 2), 0)

@@ -1,4 +1,4 @@
-"""Bootstrap draws and quantiles against numpy."""
+"""Bootstrap draws and percentiles against numpy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from assay_leaderboard.statistics import bootstrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-scores = st.lists(
-    st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 3)), min_size=2, max_size=10
-)
+
+@given(st.integers(0, 99), st.sampled_from([0.5, 0.95]))
+def test_ends_are_percentiles(seed: int, confidence: float) -> None:
+    rows = np.random.default_rng(seed).normal(size=(3, 41))
+    tail = 100 * (1 - confidence) / 2
+    expected = [[np.percentile(row, tail), np.percentile(row, 100 - tail)] for row in rows]
+    assert bootstrap.percentile_ends(rows, confidence) == pytest.approx(np.array(expected))
+    assert bootstrap.percentile_ends(np.empty((0, 41)), confidence).shape == (0, 2)
 
 
-@given(scores, st.lists(st.floats(0, 1), min_size=1, max_size=4))
-def test_quantiles_are_numpys(values: list[float], levels: list[float]) -> None:
-    ordered = np.sort(np.array([values, values[::-1]]), axis=1)
-    found = bootstrap.quantiles(ordered, np.array(levels))
-    expected = np.quantile(ordered, levels, axis=1).T
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-9)
+def test_counts_are_those_of_the_resamples() -> None:
+    indices = bootstrap.resamples("root", "task", 5, 30)
+    counts = bootstrap.resample_counts("root", "task", 5, 30)
+    for draw in range(30):
+        assert counts[:, draw].tolist() == np.bincount(indices[:, draw], minlength=5).tolist()
 
 
 def test_resamples_depend_on_their_names_alone() -> None:

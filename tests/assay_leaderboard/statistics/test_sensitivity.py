@@ -1,19 +1,9 @@
-"""What the trials of a study say of its hyperparameters."""
+"""The learning rate among the hyperparameters."""
 
 from __future__ import annotations
 
 import pytest
-from assay_leaderboard.statistics.sensitivity import decades, learning_rate, near_best, shortfalls
-
-
-def test_shortfalls_follow_the_direction() -> None:
-    assert shortfalls([0.5, 0.9, 0.7], "maximize") == pytest.approx([0.4, 0.0, 0.2])
-    assert shortfalls([0.5, 0.9, 0.7], "minimize") == pytest.approx([0.0, 0.4, 0.2])
-
-
-def test_a_score_exactly_at_the_margin_is_near() -> None:
-    """0.95 - 0.94 is more than 0.01 in floating point."""
-    assert near_best(shortfalls([0.95, 0.94, 0.9399], "maximize"), 0.01) == [True, True, False]
+from assay_leaderboard.statistics.sensitivity import decades, learning_rate
 
 
 @pytest.mark.parametrize(
