@@ -453,7 +453,7 @@ def test_a_claims_own_verdict_follows_from_its_interval_and_tasks(shown: World) 
             seen.add(finding.verdict)
             name = re.escape(f"{row.method} {row.number}: {row.text}")
             assert re.search(rf"{name} .* {row.tier} +{finding.verdict} ", text)
-    assert len(seen) > 2
+    assert len(seen) > 1
 
 
 def document(text: str) -> Element:
