@@ -32,7 +32,7 @@ GOOD: dict[str, tuple[str, float | None]] = {
     "forward_gradient": ("digits_cnn", 1),
     "global_random": ("digits_mlp", 1),
     "growing_batches": ("digits_mlp", 1),
-    "hawq_mixed": ("digits_w4a4", None),  # five passes more in the first batch
+    "hawq_mixed": ("digits_w3a3", None),  # five passes more in the first batch
     "layerwise": ("digits_mlp", 1),
     "lbfgs": ("digits_cnn", None),  # its line of iterations may end early
     "ldam_drw": ("digits_lt50", 1),
@@ -49,8 +49,8 @@ GOOD: dict[str, tuple[str, float | None]] = {
 SUBMITTED: dict[str, tuple[str, float | None]] = {
     "co_teaching": ("digits_sym40", 2),
     "elr": ("digits_sym40", 1),
-    "lsq": ("digits_w4a4", 1),
-    "pact": ("digits_w4a4", 1),
+    "lsq": ("digits_w3a3", 1),
+    "pact": ("digits_w3a3", 1),
 }
 ENDS = {
     "exits": ("failed", r"process exited with code 0 without a result"),

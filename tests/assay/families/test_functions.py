@@ -25,7 +25,7 @@ def folder(slug: str) -> Path:
 
 
 def seeds(slug: str, repetition: int = 0) -> Seeds:
-    return Seeds("test", "repetition", slug, repetition)
+    return Seeds("test", slug, repetition)
 
 
 def gradient(task, z: list[float]) -> Tensor:
