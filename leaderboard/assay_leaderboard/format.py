@@ -13,6 +13,8 @@ from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "-"
 """Stands where there is nothing to show."""
+MOST_DIGITS = 12
+"""Behind the point."""
 
 
 class Format:
@@ -22,6 +24,7 @@ class Format:
         self.scale = 100.0 if unit == "share" else 1.0
         self.unit = "%" if unit == "share" else unit
         self.digits = max(0, 1 - math.floor(math.log10(margin * self.scale)))
+        self._bounds = (0.0, margin, -margin)
         self._narrow = {sign: f"%{sign}.{self.digits}f" for sign in ("", "+")}
 
     def number(self, value: float | None, sign: str = "") -> str:
@@ -40,10 +43,33 @@ class Format:
         return f"{self.number(value, sign)} {self.ends(interval, sign)}"
 
     def ends(self, interval: Interval | None, sign: str = "") -> str:
-        """`[low, high]`, "-" if there is none."""
+        """`[low, high]`, "-" if there is none.
+
+        The interval of a difference (`sign` "+") has as many digits more as it takes to read off
+        the verdict: an end that is not 0 or +-margin is not printed as such.
+        """
         if interval is None:
             return NONE
-        return f"[{self.number(interval.low, sign)}, {self.number(interval.high, sign)}]"
+        return f"[{self._end(interval.low, sign)}, {self._end(interval.high, sign)}]"
+
+    def _end(self, value: float, sign: str) -> str:
+        text, digits = self.number(value, sign), self.digits
+        while sign and digits < MOST_DIGITS and not self._telling(value, text):
+            digits += 1
+            text = f"{value * self.scale:{sign}.{digits}f}"
+        return text
+
+    def _telling(self, value: float, text: str) -> bool:
+        """Whether a printed number lies on the same side of 0 and +-margin as its value."""
+        printed = float(text) / self.scale
+        return all(_side(printed, bound) == _side(value, bound) for bound in self._bounds)
+
+
+def _side(value: float, bound: float) -> int:
+    """1 above the bound, -1 below, 0 on it but for rounding."""
+    if abs(value - bound) <= 1e-9 * abs(bound):
+        return 0
+    return 1 if value > bound else -1
 
 
 NORMALISED = Format("", 0.01)
@@ -116,12 +142,18 @@ def verdict_word(row: Row) -> str:
     return versus.verdict or NONE if versus else NONE
 
 
-def needed_text(comparison: Comparison | None) -> str:
-    """About how many repetitions would decide an undecided comparison, for example "about 40"."""
+def needed_text(comparison: Comparison | None, family: PairFamily | None) -> str:
+    """About how many repetitions would decide an undecided comparison, for example "about 40".
+
+    And why it is undecided, where its interval excludes 0.
+    """
     if comparison is None or comparison.verdict != "undecided":
         return NONE
-    n = comparison.repetitions_needed
-    return "over 1,000" if n is None else f"about {n:,}"
+    n, interval = comparison.repetitions_needed, comparison.interval
+    about = "over 1,000" if n is None else f"about {n:,}"
+    if family and (interval.low > 0 or interval.high < 0):
+        return f"{about}: R = {comparison.n} is too small for {family.pairs:,} pairs"
+    return about
 
 
 def budget_text(k: int) -> str:

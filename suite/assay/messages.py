@@ -13,10 +13,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from assay.cards import Access, Family
-from assay.records.schema import Hash, Mechanism, Result
+from assay.records.schema import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    Count,
+    Hash,
+    Mechanism,
+    Result,
+    Seconds,
+    TrainingUsage,
+)
 from assay.space import Space, Value
 
-MAX_TEXT, MAX_ITEMS, MAX_COUNT, MAX_SECONDS = 20_000, 20_000, 2**53, 1e9
+MAX_TEXT, MAX_ITEMS = 20_000, 20_000
 
 Limit = Literal[
     "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
@@ -25,8 +34,6 @@ Limit = Literal[
 CheckStatus = Literal["ok", "failed", "note"]
 """Of a finding of `assay check`: passed, must be changed, or something to know."""
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Batch = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
@@ -200,17 +207,6 @@ class SnapshotEntry(_Message):
     seconds: Seconds
     """Training time so far."""
     train_loss: float | None
-
-
-class TrainingUsage(_Message):
-    """What training used, as counted in the child."""
-
-    batches: Count = 0
-    passes: Count = 0
-    examples: Count = 0
-    example_passes: Count = 0
-    train_seconds: Seconds = 0.0
-    optimizer_state_bytes: Count = 0
 
 
 class Outcome(_Message):

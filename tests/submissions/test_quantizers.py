@@ -177,8 +177,8 @@ def test_cards_keep_methods_to_the_bits_they_are_defined_for() -> None:
     def task(slug: str) -> TaskCard:
         return read_card(ROOT / "tasks" / slug / "card.toml", TaskCard)
 
-    reason = illegal(card_of("reste"), task("digits_w4a4"))
-    assert reason == "reste is defined for weight_bits 1, digits_w4a4 has 4"
+    reason = illegal(card_of("reste"), task("digits_w3a3"))
+    assert reason == "reste is defined for weight_bits 1, digits_w3a3 has 3"
     assert illegal(card_of("reste"), task("digits_binary")) is None
     assert illegal(card_of("lsq"), task("digits_binary")) is not None
     assert illegal(card_of("pact"), task("digits_binary")) is not None

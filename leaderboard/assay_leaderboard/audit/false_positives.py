@@ -125,17 +125,20 @@ def control_scores(runs: Iterable[RunRecord], card: TaskCard, ruleset: Ruleset) 
         spec = run.spec
         if spec.point is not None and spec.epoch is None:
             found.setdefault(spec.repetition - ruleset.control_repetition, {})[spec.point] = run
-    k = ruleset.k(card.tier, deterministic=card.deterministic)
-    return {
-        repetition: _score([points[point] for point in range(k)], card.metric)
+    known = {
+        repetition: _score(points, card, ruleset)
         for repetition, points in sorted(found.items())
-        if repetition >= 0 and points.keys() >= set(range(k))
+        if repetition >= 0
     }
+    return {repetition: score for repetition, score in known.items() if score is not None}
 
 
-def _score(runs: Sequence[RunRecord], metric: Metric) -> float:
-    """Test score of the point that is selected."""
-    return scores(selected(runs, metric), metric)[1]
+def _score(points: Mapping[int, RunRecord], card: TaskCard, ruleset: Ruleset) -> float | None:
+    """Test score of the selected point of a repetition; None where a point has no record."""
+    tuned = any(run.space.ranges for run in points.values())
+    k = ruleset.k(card.tier, deterministic=card.deterministic) if tuned else 1
+    runs = [run for point, run in points.items() if point < k]
+    return scores(selected(runs, card.metric), card.metric)[1] if len(runs) == k else None
 
 
 def control(

@@ -62,6 +62,9 @@ class TaskAudit(Part):
     tier: Tier
     unit: str
     verdict: Soundness
+    """ "not measured": the reference is not complete, or there is nothing to tell apart; always so
+    on deterministic tasks, which serve claims alone. On the paper tier, which gives no verdicts,
+    methods need not be separated."""
     chance: float
     reference: str
     reference_mean: float | None
@@ -160,12 +163,14 @@ def _audit(task: Audited, methods: Mapping[str, SubmissionCard], ruleset: Rulese
     targets = _targets(task)
     anchor = _anchor(task)
     ceiling = _ceiling(card, ranked)
-    problems = [
-        *_reference_problems(card, above, targets),
-        *_constant_problems(card, below, anchor),
-        *_spread_problems(card, len(ranked), apart, separated, ceiling),
-    ]
-    measured = above is not None and len(ranked) > 1
+    problems: list[str] = []
+    if not card.deterministic:
+        problems += _reference_problems(card, above, targets)
+        problems += _constant_problems(card, below, anchor)
+    judged = not card.deterministic and card.tier != "paper"
+    if judged:
+        problems += _spread_problems(card, len(ranked), apart, separated, ceiling)
+    measured = above is not None and (len(ranked) > 1 or not judged)
     sound: Soundness = "problem" if problems else "sound"
     return TaskAudit(
         task=card.slug,
@@ -317,7 +322,7 @@ def _constant_problems(
     if anchor.difference is None or anchor.standard_error is None:
         found.append(
             "the card has no anchor, so the task counts in no family: paste the [anchor] table "
-            "of `assay audit --json` into its card.toml"
+            "that `assay audit` prints into its card.toml"
         )
     elif abs(anchor.difference) > max(FAR * anchor.standard_error, card.metric.margin):
         found.append(

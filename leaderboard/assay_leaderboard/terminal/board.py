@@ -65,7 +65,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
         )
     )
     if task.rows:
-        out.print(_table(task, board, form))
+        out.print(_table(task, board))
     past = [_past(item, form) for item in task.withdrawn]
     notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past, *_former(task, form)]
     if task.pairs:
@@ -74,19 +74,19 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print()
 
 
-def _table(task: TaskTable, board: Board, form: Format) -> Table:
+def _table(task: TaskTable, board: Board) -> Table:
     level = f" [{level_text(task.pairs.level)}]" if task.pairs else ""
     made = new_table(
         ">rank", "method", f">mean [{level_text(board.confidence)}]", "runs",
         f">gain on {task.reference}{level}", ">p", "verdict",
     )  # fmt: skip
     for row in task.rows:
-        _add_row(made, row, board, form)
+        _add_row(made, row, task, board)
     return made
 
 
-def _add_row(made: Table, row: Row, board: Board, form: Format) -> None:
-    versus = row.versus_reference
+def _add_row(made: Table, row: Row, task: TaskTable, board: Board) -> None:
+    form, versus = Format(task.unit, task.margin), row.versus_reference
     made.add_row(
         rank_text(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
@@ -94,14 +94,14 @@ def _add_row(made: Table, row: Row, board: Board, form: Format) -> None:
         _runs(row),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         p_text(versus.p if versus else None, none=""),
-        _verdict(row),
+        _verdict(row, task),
         style="" if row.state == "ranked" else "dim",
     )
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row, task: TaskTable) -> str:
     """The verdict, with about how many repetitions would decide where it is undecided."""
-    word, needed = verdict_word(row), needed_text(row.versus_reference)
+    word, needed = verdict_word(row), needed_text(row.versus_reference, task.pairs)
     return f"{word}, n {needed}" if word == "undecided" else word
 
 

@@ -34,9 +34,11 @@ def _counts(counts: Mapping[ClaimVerdict, int]) -> str:
 
 def _add(shown: Table, row: ClaimRow) -> None:
     what = f"{row.metric}, {'tuned' if row.tuned else 'defaults'}, against {row.better_than}"
-    beyond = f" by more than {row.margin:g}" if row.margin else ""
+    margin = ""
+    if row.margin:
+        margin = f", at most {-row.margin:g} worse" if row.margin < 0 else f" +-{row.margin:g}"
     checked = "" if row.checked else "; quotation unchecked"
-    text = plain(f"{row.method} {row.number}: {row.text} ({what}{beyond}{checked})")
+    text = plain(f"{row.method} {row.number}: {row.text} ({what}{margin}{checked})")
     if not row.findings:
         shown.add_row(text, "-", "not tested", "-", "", "", f"0/{row.of_tasks}", style="dim")
     for position, finding in enumerate(row.findings):
@@ -80,9 +82,10 @@ def _footer(ledger: Ledger) -> list[str]:
         "positive where the claim holds. Its level is that of Holm's correction over the claims of "
         f"the card (alpha = {ledger.alpha:g}), so that the verdict is read off the interval. p: "
         "exact sign flips.",
-        "supported: the interval is above 0 (or the shortfall that is allowed), and no task is "
-        "significantly worse. contradicted: below. no meaningful difference: within the margin. "
-        "mixed: some tasks significantly better, some worse.",
+        "contradicted: the interval is below 0 (or the shortfall that the claim allows). "
+        "supported: above, and no task is significantly worse. mixed: some tasks are "
+        "significantly better, some worse. no meaningful difference: within the margin, even if "
+        "it excludes 0. inconclusive: anything else.",
         "A verdict holds at its tier only. Stale results never count, and preliminary ones "
         "(--quick) give no verdict.",
     ]

@@ -46,7 +46,7 @@ def _add_duel(table: Table, duel: Duel, report: ComparisonReport) -> None:
     level = duel.pairs.level if duel.pairs else report.confidence
     word: str = found.verdict or ("preliminary" if duel.preliminary else "no verdict")
     if word == "undecided":
-        word = f"{word}, n {needed_text(found)}"
+        word = f"{word}, n {needed_text(found, duel.pairs)}"
     table.add_row(
         duel.task,
         str(found.n),

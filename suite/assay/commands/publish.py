@@ -13,7 +13,6 @@ from assay.commands.options import DEFAULT_RESULTS, AsJson, Method, Results
 
 if TYPE_CHECKING:
     from assay.publication.verify import BundleProblem
-    from assay.records.bundle import Bundle
     from assay.records.log import Entry
 
 Published = Annotated[
@@ -37,7 +36,7 @@ def pack(
     out: Annotated[Path, typer.Option("--out", help="Where the bundles go.")] = Path("bundles"),
     as_json: AsJson = False,
 ) -> None:
-    """Make one bundle for every task on which a method's results are complete and current."""
+    """Make one bundle for every task on which a method's runs are complete and current."""
     from assay.plugins.registry import find_method
     from assay.publication.pack import pack_method
     from assay.records.store import Store
@@ -106,26 +105,11 @@ def _check_log(folder: Path, head: str | None) -> list[str]:
 
 
 def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[BundleProblem]]]:
-    """The problems of each bundle, also beside the published ones; one if it cannot be read."""
-    from assay.errors import BundleError
-    from assay.publication.verify import BundleProblem, verify
-    from assay.records.bundle import read_bundle
+    """The problems of each bundle, also beside the published ones."""
+    from assay.publication.verify import check_file, readable
 
-    published: list[Bundle] = []
-    for path in sorted(folder.glob("*.zip")) if paths else ():
-        try:
-            published.append(read_bundle(path))
-        except BundleError:
-            continue  # `verify --log` reports it
-    checked: list[tuple[Path, list[BundleProblem]]] = []
-    for path in paths:
-        try:
-            bundle = read_bundle(path)
-        except BundleError as error:
-            checked.append((path, [BundleProblem("error", "unreadable", str(error))]))
-            continue
-        checked.append((path, verify(bundle, published)))
-    return checked
+    published = readable(folder) if paths else []
+    return [(path, check_file(path, published)) for path in paths]
 
 
 def _valid(findings: list[BundleProblem]) -> bool:

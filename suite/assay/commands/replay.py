@@ -102,14 +102,14 @@ def _record(run_id: str, results: Path) -> RunRecord:
     """
     from assay.errors import RecordError
     from assay.paths import RESULTS
-    from assay.records.bundle import read_bundle
+    from assay.publication.verify import readable
     from assay.records.store import Store
 
     found = Store(results).find_run(run_id) or Store(RESULTS).find_run(run_id)
     if found is not None:
         return found
-    for path in sorted(RESULTS.glob("*.zip")):
-        for record in read_bundle(path).runs:
+    for bundle in readable(RESULTS):
+        for record in bundle.runs:
             if record.id == run_id:
                 return record
     raise RecordError(
@@ -121,10 +121,11 @@ def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
     """Yield each replay and print it as it comes."""
     for found in replays:
         if not as_json:
-            name = f"{found.run_id} {found.method} on {found.task}, {found.purpose}"
+            name = f"{found.run_id} {found.method} on {found.task}, repetition {found.repetition}"
+            name += "" if found.point is None else f", point {found.point}"
             remark = f": {found.detail}" if found.detail else ""
             took = f" ({found.took_seconds:.1f} s)" if found.took_seconds else ""
-            typer.echo(f"{found.verdict:16} {name} {found.repetition}{took}{remark}")
+            typer.echo(f"{found.verdict:16} {name}{took}{remark}")
         yield found
 
 
@@ -134,13 +135,16 @@ def _finish(replays: list[Replay], wanted: int, about: dict[str, Any], as_json: 
     Raises:
         typer.Exit: 1 if a run differs, 4 if one could not be replayed.
     """
-    from assay.publication.replay import summarise
+    from assay.publication.replay import rule_of, summarise
 
     found = summarise(replays, wanted)
     if as_json:
         runs = [asdict(replay) for replay in replays]
         typer.echo(json.dumps({**about, **asdict(found), "runs": runs}, indent=1))
     else:
+        done = {replay.task: replay.tolerance for replay in replays if replay.level}
+        for task, tolerance in done.items():
+            typer.echo(f"{task}: {rule_of(tolerance)}")
         typer.echo(f"tier {found.tier}: {found.why}" if found.tier else f"no tier: {found.why}")
     verdicts = {replay.verdict for replay in replays}
     if "differs" in verdicts:

@@ -55,6 +55,7 @@ _CIFAR10_FILES = tuple(
         ("test_batch", "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"),
     )
 )
+_CIFAR10_MEAN, _CIFAR10_SD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 _CIFAR100_FILES = (
     DataFile("cifar-100-python/train", "md5:16019d7e3df5f24257cddd939b257f8d"),
     DataFile("cifar-100-python/test", "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),
@@ -104,8 +105,8 @@ DATASETS: dict[str, DatasetEntry] = {
             10,
             _CIFAR10_FILES,
             _cifar_archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
-            channel_mean=(0.4914, 0.4822, 0.4465),
-            channel_sd=(0.2470, 0.2435, 0.2616),
+            channel_mean=_CIFAR10_MEAN,
+            channel_sd=_CIFAR10_SD,
         ),
         DatasetEntry(
             "cifar100",
@@ -125,8 +126,8 @@ DATASETS: dict[str, DatasetEntry] = {
                     _CIFAR10N_FILE,
                 ),
             ),
-            channel_mean=(0.4914, 0.4822, 0.4465),
-            channel_sd=(0.2470, 0.2435, 0.2616),
+            channel_mean=_CIFAR10_MEAN,
+            channel_sd=_CIFAR10_SD,
             needs="cifar10",
         ),
     )

@@ -60,7 +60,7 @@ def check(entry: DatasetEntry, file: DataFile) -> Path:
     """
     path = data_dir() / file.path
     try:
-        found = digest(path, file.digest.partition(":")[0])
+        found = digest(path, file.digest)
     except FileNotFoundError:
         raise DataError(
             f"data set {entry.name}: {path} is missing. Run `assay data prepare {entry.name}` "
@@ -78,8 +78,9 @@ def check(entry: DatasetEntry, file: DataFile) -> Path:
     return path
 
 
-def digest(path: Path, algorithm: str) -> str:
-    """`algorithm:` and the hexadecimal digest of a file."""
+def digest(path: Path, like: str) -> str:
+    """The digest of a file, written and computed as `like` is: `algorithm:hexadecimal`."""
+    algorithm = like.partition(":")[0]
     with path.open("rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
@@ -148,7 +149,7 @@ def _extract(archive: tarfile.TarFile, target: DataFile, root: Path) -> None:
 
 
 def _expect(path: Path, expected: str, origin: str) -> None:
-    found = digest(path, expected.partition(":")[0])
+    found = digest(path, expected)
     if found != expected:
         raise OSError(f"{origin} has the digest {found}, expected {expected}")
 

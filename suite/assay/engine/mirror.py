@@ -3,9 +3,11 @@
 The records are what counts. Mirroring runs in a thread of its own, adds what an interrupted command
 left out, and only warns when it fails.
 
-In MLflow: one experiment per task; one parent run per method; one nested run per record, with its
-hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`). Which MLflow run
-belongs to a record is kept in the results folder (Store.mlflow_runs).
+In MLflow: one experiment per task; one parent run per cell, which gets the repetitions' mean score
+and the pictures of the cell when the command ends; one nested run per record, with its
+hyperparameters, curves (one batched call), scores and provenance tags (`assay.*`): among them
+repetition, point, and whether it is the selected run of its repetition. Which MLflow run belongs to
+a record is kept in the results folder (Store.mlflow_runs).
 """
 
 from __future__ import annotations
@@ -14,19 +16,22 @@ import datetime
 import logging
 import os
 import queue
+import statistics
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay.cards import Direction
+from assay.identity import content_id
 from assay.records.schema import RunRecord
+from assay.records.selection import counts
 from assay.records.store import Store
 
 Draw = Callable[[RunRecord], Mapping[str, str]]
-"""The pictures of a study's cell: SVG by file name."""
-PARENT_TAG = "mlflow.parentRunId"
+"""The pictures of a record's cell: SVG by file name."""
+PARENT_TAG, SELECTED_TAG = "mlflow.parentRunId", "assay.selected"
 _IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
 
 
@@ -50,9 +55,10 @@ class Mirror:
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._known: dict[str, dict[str, str]] = {}
         self._unfinished: dict[str, str] = {}
-        self._parents: dict[tuple[str, str], str] = {}
+        self._parents: dict[str, str] = {}
         self._experiments: dict[str, str] = {}
-        self._repetitions: dict[tuple[str, str, int], tuple[Direction, list[RunRecord]]] = {}
+        self._marked: set[str] = set()
+        self._cells: dict[str, tuple[Direction, dict[int, list[RunRecord]]]] = {}
         self._thread.start()
 
     def put(self, record: RunRecord, direction: Direction) -> None:
@@ -98,9 +104,9 @@ class Mirror:
 
     def _mirror(self, record: RunRecord, direction: Direction) -> None:
         task = record.spec.task.slug
-        key = (task, record.spec.method.code_hash, record.spec.repetition)
+        _, repetitions = self._cells.setdefault(_cell_id(record), (direction, {}))
         slim = record.model_copy(update={"curve": []})
-        self._repetitions.setdefault(key, (direction, []))[1].append(slim)
+        repetitions.setdefault(record.spec.repetition, []).append(slim)
         known = self._runs_of(task)
         if record.id not in known:
             known[record.id] = self._log(record, self._experiments[task])
@@ -144,14 +150,17 @@ class Mirror:
             finished = run.info.end_time is not None  # else a killed command was writing it
             found = self._known[task] if finished else self._unfinished
             found[tags["assay.record_id"]] = run.info.run_id
-        elif "assay.method" in tags:
-            self._parents[(task, tags["assay.method_hash"])] = run.info.run_id
+            if tags.get(SELECTED_TAG) == "true":
+                self._marked.add(tags["assay.record_id"])
+        elif "assay.cell" in tags:
+            self._parents[tags["assay.cell"]] = run.info.run_id
 
     def _parent(self, record: RunRecord, experiment: str) -> str:
         method = record.spec.method
-        key = (record.spec.task.slug, method.code_hash)
+        key = _cell_id(record)
         if key not in self._parents:
             tags = {
+                "assay.cell": key,
                 "assay.method": method.slug,
                 "assay.method_hash": method.code_hash,
                 "assay.task": record.spec.task.slug,
@@ -166,11 +175,40 @@ class Mirror:
         return self._parents[key]
 
     def _summarise(self) -> None:
-        """Keep each repetition as an Optuna study."""
+        """Mark the selected runs, describe each cell on its parent, keep the Optuna studies."""
         from assay.engine.points import keep_repetition
 
-        for direction, runs in self._repetitions.values():
-            keep_repetition(runs, direction, self._optuna_url)
+        for key, (direction, repetitions) in self._cells.items():
+            counted = [[run for run in runs if counts(run.spec)] for runs in repetitions.values()]
+            best = [chosen for runs in counted if (chosen := _selected(runs, direction))]
+            for runs in counted:
+                self._mark(runs, {run.id for run in best})
+            if best:
+                self._describe(self._parents[key], best)
+            for runs in repetitions.values():
+                keep_repetition(runs, direction, self._optuna_url)
+
+    def _mark(self, runs: Sequence[RunRecord], best: set[str]) -> None:
+        """Set the tag of the selected run, and unset it where another was selected before."""
+        for run in runs:
+            if (run.id in best) != (run.id in self._marked):
+                value = "true" if run.id in best else "false"
+                self._client.set_tag(self._known[run.spec.task.slug][run.id], SELECTED_TAG, value)
+
+    def _describe(self, parent: str, best: Sequence[RunRecord]) -> None:
+        """The selected runs' mean test score, and the pictures of their cell."""
+        from mlflow.entities import Metric
+
+        tests = [run.result.test for run in best if run.result]
+        now = max(map(_milliseconds, best))
+        values = {"test.n": float(len(tests)), "test.mean": statistics.mean(tests)}
+        if len(tests) > 1:
+            values["test.sd"] = statistics.stdev(tests)
+        # Of two values at one time and step MLflow shows the larger, not the later one.
+        metrics = [Metric(name, value, now, len(tests)) for name, value in values.items()]
+        self._client.log_batch(parent, metrics, [])
+        for name, text in (self._draw(best[0]) if self._draw else {}).items():
+            self._client.log_text(parent, text, f"pictures/{name}")
 
     def _keep_index(self) -> None:
         """Which MLflow run each record became."""
@@ -202,6 +240,19 @@ class Mirror:
         status = "FINISHED" if record.status == "completed" else "FAILED"
         self._client.set_terminated(run_id, status=status, end_time=end)
         return run_id
+
+
+def _cell_id(record: RunRecord) -> str:
+    """Equal for the runs of one cell."""
+    own = {"repetition", "point", "hyperparameters"}
+    return content_id(record.spec.model_dump(mode="json", exclude=own))
+
+
+def _selected(runs: Sequence[RunRecord], direction: Direction) -> RunRecord | None:
+    """The best on validation of the runs that completed, the earliest among equals."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    scored = [(sign * run.result.val, -(run.spec.point or 0), run) for run in runs if run.result]
+    return max(scored, key=lambda item: item[:2])[2] if scored else None
 
 
 def _scalars(record: RunRecord) -> dict[str, float]:

@@ -163,7 +163,9 @@ class Pipeline:
         ended = [cell.defaults[number] for number in tried if number in cell.defaults]
         failed = [record for record in ended if record.status == "failed"]
         if len(failed) == len(tried):
-            self._stop(cell, f"the defaults failed ({failed[-1].message[:MAX_SHOWN]})")
+            where = f"{len(failed)} repetition" + "s" * (len(failed) > 1)
+            said = failed[-1].message[:MAX_SHOWN]
+            self._stop(cell, f"the defaults failed in {where} ({said})")
         elif len(failed) < len(ended):
             for spec in list(cell.waiting.values()):
                 self._push(spec, cell)

@@ -32,6 +32,7 @@ from assay.messages import (
     WorkerSeeds,
 )
 from assay.plugins.registry import MethodEntry, TaskEntry
+from assay.records.rounding import rounded
 from assay.records.schema import (
     Compute,
     CurvePoint,
@@ -205,7 +206,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     ended, outcome, scored = trained.ended, trained.outcome, trained.scored
     device = "gpu" if processes.compute.accelerator == "gpu" else "cpu"
     claimed = outcome.usage.model_dump() if outcome else {}
-    return RunRecord(
+    record = RunRecord(
         id=job.spec.id,
         spec=job.spec,
         space=job.space,
@@ -234,6 +235,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
         reproduce=reproduce,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+    return rounded(record)
 
 
 def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
@@ -242,8 +244,7 @@ def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
             batch=entry.batch,
             passes=entry.passes,
             example_passes=entry.example_passes,
-            # Microseconds: more digits are noise that fills a bundle.
-            seconds=round(entry.seconds, 6),
+            seconds=entry.seconds,
             train_loss=entry.train_loss,
             start=entry.start,
             val=point.val,

@@ -58,8 +58,9 @@ def load_method(source: Path, entry_point: str = "", packages: Path | None = Non
         sys.path.insert(0, str(packages))
     if class_name:
         return _named_method(module_name, class_name, source)
-    module = _load(source, f"assay_method_{source.parent.name}", as_package=is_folder(source))
-    found: type[Method] = _only_subclass(module, Method)
+    name, as_package = f"assay_method_{source.parent.name}", is_folder(source)
+    module = _load(source, name, as_package=as_package)
+    found: type[Method] = _only_subclass(module, Method, name if as_package else "")
     return found
 
 
@@ -131,14 +132,12 @@ def _advice(error: Exception, path: Path) -> str:
     return ""
 
 
-def _only_subclass(module: ModuleType, base: type) -> Any:
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, base)
-        and value.__module__ == module.__name__
-    ]
+def _only_subclass(module: ModuleType, base: type, package: str = "") -> Any:
+    """The one subclass of `base` that a module defines or, if none, imports from its `package`."""
+    known = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, base)]
+    found = [value for value in known if value.__module__ == module.__name__]
+    if not found and package:
+        found = [value for value in known if value.__module__.startswith(f"{package}.")]
     leaves = [c for c in found if not any(c is not d and issubclass(d, c) for d in found)]
     if len(leaves) != 1:
         names = ", ".join(c.__name__ for c in leaves) or "none"

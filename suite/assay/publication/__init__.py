@@ -1,7 +1,8 @@
 """Publication: from a results folder to the results log, and what is checked on the way.
 
-pack           bundles of a results folder's complete, current studies
+pack           bundles of a results folder's whole, current cells
 verify         checks of a bundle without running anything (tier T1)
+cell_checks    checks of the runs of a cell taken together
 record_checks  checks of one run record against its task's card
 replay         runs done again and compared with their records (tier T2)
 publish        adds a bundle to a published folder and its log

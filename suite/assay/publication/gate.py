@@ -16,9 +16,9 @@ from assay.errors import AssayError, BundleError
 from assay.plugins.files import is_data
 from assay.publication.git import Change, Checkout
 from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
-from assay.publication.verify import verify
+from assay.publication.verify import readable, verify
 from assay.records import log
-from assay.records.bundle import MAX_FILE_BYTES, Bundle, read_bundle
+from assay.records.bundle import MAX_FILE_BYTES, read_bundle
 
 ORDINARY = "100644"
 MAX_FILES = 200
@@ -141,7 +141,7 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
         found.problems += taken_by(card, old, base)
     if not found.bundles:
         found.problems.append(f"there is no bundle; expected one a task: assay pack {slug}")
-    published = _readable(checkout.root / PUBLISHED)
+    published = readable(checkout.root / PUBLISHED)
     before = log.attempts(log.read(checkout.root / PUBLISHED))
     for name in found.bundles:
         bundle = read_bundle(scratch / name)
@@ -154,14 +154,3 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
             refused = finding.severity == "error" or finding.code == "stale"
             kept = found.problems if refused else found.flags
             kept.append(f"{name}: {finding.message}")
-
-
-def _readable(folder: Path) -> list[Bundle]:
-    """The published bundles that can be read; records.log.check reports the others."""
-    bundles = []
-    for path in sorted(folder.glob("*.zip")):
-        try:
-            bundles.append(read_bundle(path))
-        except BundleError:
-            continue
-    return bundles

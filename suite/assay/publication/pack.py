@@ -1,4 +1,4 @@
-"""`assay pack`: bundles of the complete and current studies of a results folder."""
+"""`assay pack`: bundles of the whole and current cells of a results folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay import atomic
-from assay.errors import AssayError, BundleError, PluginError, RecordError
-from assay.plugins.registry import MethodEntry, method_ref, task_entries, task_ref
+from assay.errors import AssayError, BundleError, PluginError
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay.publication.cell_checks import by_cell, place_of, plan, published_part
 from assay.records.bundle import pack
-from assay.records.schema import MethodRef, RunRecord, StudyRecord, reproduce_command
+from assay.records.schema import RunRecord, reproduce_command
+from assay.records.selection import counts
 from assay.records.staleness import stale
 from assay.records.store import Store
 from assay.untrusted import text as texts
@@ -23,11 +25,11 @@ class Packed:
 
     written: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """A line with the reason for each study that is in no bundle."""
+    """A line with the reason for each cell that is in no bundle, or not in full."""
 
 
 def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
-    """Write one bundle into `out` for every task on which `method` is complete and current.
+    """Write one bundle into `out` for every task on which a cell of `method` is whole and current.
 
     Raises:
         PluginError: the method is not a folder with a card that stands alone.
@@ -42,20 +44,21 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
     for name, data in source.items():
         _check_source(name, data)
     done = Packed()
-    for task, studies in _by_task(method.card.slug, store, done).items():
-        chosen = list(_complete(task, method_ref(method), studies, store, done))
-        if not chosen:
+    for task, found in _by_task(method.card.slug, store, done).items():
+        entry = task_entries().get(task)
+        if entry is None:
+            done.left_out.append(f"{task}: this checkout has no such task")
             continue
-        runs = {run.id: _neutral(run) for _, needed in chosen for run in needed}
-        kept = [study for study, _ in chosen]
-        records: list[RunRecord | StudyRecord] = [*runs.values(), *kept]
-        for record in records:
-            _check_record(record, names)
-        name, data = pack(list(runs.values()), kept, source)
+        runs = [_neutral(run) for run in _whole(found, entry, method, done)]
+        if not runs:
+            continue
+        for run in runs:
+            _check_record(run, names)
+        name, data = pack(runs, source, entry.card.metric)
         done.written.append(_write(out / name, data))
     if not done.written:
         reasons = done.left_out or [
-            f"{store.root} holds no study of it; make one with: assay run {method.card.slug}"
+            f"{store.root} holds no run of it; make them with: assay run {method.card.slug}"
         ]
         raise AssayError(
             f"{method.card.slug}: there is nothing to pack:\n"
@@ -79,45 +82,35 @@ def unpublishable(method: MethodEntry) -> str | None:
     return None
 
 
-def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[StudyRecord]]:
-    """The method's studies by task; unreadable ones are added to `done.left_out`."""
-    found: dict[str, list[StudyRecord]] = {}
-    for study in store.studies(done.left_out):
-        if study.method.slug == slug:
-            found.setdefault(study.task.slug, []).append(study)
+def _by_task(slug: str, store: Store, done: Packed) -> dict[str, list[RunRecord]]:
+    """The method's runs by task; unreadable ones are added to `done.left_out`."""
+    found: dict[str, list[RunRecord]] = {}
+    for run in store.runs(done.left_out, method=slug):
+        found.setdefault(run.spec.task.slug, []).append(run)
     return found
 
 
-def _complete(
-    task: str, method: MethodRef, studies: list[StudyRecord], store: Store, done: Packed
-) -> Iterator[tuple[StudyRecord, list[RunRecord]]]:
-    """The studies that are current and have all their records, each with its runs."""
-    entry = task_entries().get(task)
-    for study in studies:
-        where = f"{task}, study {study.id} ({study.preset})"
-        if entry is None:
-            done.left_out.append(f"{where}: this checkout has no such task")
+def _whole(
+    runs: list[RunRecord], task: TaskEntry, method: MethodEntry, done: Packed
+) -> Iterator[RunRecord]:
+    """The runs of the cells that are current and whole; says of the others what they lack."""
+    slugs = method.card.slug, task.card.slug
+    for cell in by_cell(run for run in runs if counts(run.spec)):
+        spec = cell[0].spec
+        where = f"{task.card.slug}{f', epoch {spec.epoch}' if spec.epoch else ''}"
+        if reason := stale(spec, task_ref(task), method_ref(method)):
+            done.left_out.append(f"{where}: {len(cell)} runs: {reason}; run it again")
             continue
-        if reason := stale(study, task_ref(entry), method):
-            done.left_out.append(f"{where}: {reason}; run it again")
-            continue
-        needed = sorted(study.run_ids)
-        try:
-            found = [store.run(task, study.method.slug, run_id) for run_id in needed]
-        except RecordError as error:
-            done.left_out.append(f"{where}: {error}")
-            continue
-        runs = [run for run in found if run is not None]
-        if len(runs) < len(needed):
-            command = f"assay run {study.method.slug} --task {task}"
-            if study.preset == "quick":
-                command += " --quick"
+        preset, part = published_part(cell, task.card)
+        if preset != "full":
+            wanted = plan(task.card, cell[0].space, "full").places()
+            n_missing = len(wanted - {place_of(run) for run in cell})
+            packed = "; packed as preliminary" if part else ""
             done.left_out.append(
-                f"{where}: {len(needed) - len(runs)} of {len(needed)} runs have no record yet; "
-                f"make them with: {command}"
+                f"{where}: {n_missing} of {len(wanted)} runs have no record yet{packed}; make them "
+                f"with: assay run {slugs[0]} --task {slugs[1]}"
             )
-            continue
-        yield study, runs
+        yield from (run for run in cell if place_of(run) in part)
 
 
 def _neutral(run: RunRecord) -> RunRecord:
@@ -131,7 +124,7 @@ def _neutral(run: RunRecord) -> RunRecord:
     return run.model_copy(update={"message": texts.without_paths(said), "reproduce": command})
 
 
-def _check_record(record: RunRecord | StudyRecord, names: list[str]) -> None:
+def _check_record(record: RunRecord, names: list[str]) -> None:
     """Refuse a record that holds a path of this machine or a name of its user.
 
     Raises:

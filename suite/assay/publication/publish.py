@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay import atomic
-from assay.errors import BundleError
+from assay.errors import BundleError, FormerBundle
 from assay.identity import sha256
-from assay.publication.verify import verify
-from assay.records import log
-from assay.records.bundle import Bundle, parse_bundle, read_bundle
+from assay.publication.verify import readable, verify
+from assay.records import former, log
+from assay.records.bundle import Bundle, parse_bundle
 from assay.records.log import Entry, Kind
 from assay.untrusted.files import read_regular
 from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
@@ -36,9 +36,9 @@ def add(
     new = kind in ("publish", *log.REPLACING)
     source = bundle if new and not place.exists() else place
     data = _bytes(source)
-    own = parse_bundle(data, source)
+    own = _parsed(data, source, kind)
     old = None if replaces is None else sha256(_bytes(folder / replaces.name))
-    if new:
+    if new and own is not None:
         _check(own, folder)
     copied = source != place and _copy(data, place)
     try:
@@ -49,11 +49,23 @@ def add(
         raise
 
 
+def _parsed(data: bytes, path: Path, kind: Kind) -> Bundle | None:
+    """The bundle; None for one of ruleset 1, which can only be retracted.
+
+    Raises:
+        BundleError: it cannot be read, or is of ruleset 1 and not to be retracted.
+    """
+    try:
+        return parse_bundle(data, path)
+    except FormerBundle as error:
+        if kind != "retract":
+            raise BundleError(f"{error}; it can only be retracted or superseded") from error
+    former.parse_bundle(data, path)
+    return None
+
+
 def _check(bundle: Bundle, folder: Path) -> None:
-    same_task = sorted(
-        folder.glob(f"{bundle.manifest.task.slug}--*.zip")
-    )  # verify compares no others
-    others = [read_bundle(path) for path in same_task]
+    others = readable(folder, bundle.manifest.task.slug)  # verify compares no others
     errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
     if errors:
         raise BundleError(

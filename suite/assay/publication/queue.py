@@ -16,6 +16,7 @@ from typing import Literal
 from assay.publication.git import Checkout
 from assay.publication.submit import BRANCH, PUBLISHED
 from assay.records import log
+from assay.records.formats import is_former
 
 State = Literal["incomplete", "prepared", "open", "merged", "published"]
 
@@ -89,7 +90,7 @@ def _published(checkout: Checkout, base: str) -> Iterator[Waiting]:
         standing = standings.get(name)
         if standing is None:
             unlogged.setdefault(slug, []).append(name)
-        elif standing.state == "current" and standing.tier in ("T0", "T1"):
+        elif _unplayed(standing, checkout, base):
             unplayed.setdefault(slug, []).append(name)
     for slug, bundles in unlogged.items():
         since = checkout.git("log", "-1", "--format=%cI", base, "--", f"{PUBLISHED}/{bundles[0]}")
@@ -99,6 +100,13 @@ def _published(checkout: Checkout, base: str) -> Iterator[Waiting]:
         since = min(standings[name].since for name in bundles)
         action = f"assay replay {PUBLISHED}/{bundles[0]}"
         yield _waiting(slug, "published", bundles, since, action + _more(bundles))
+
+
+def _unplayed(standing: log.Standing, checkout: Checkout, base: str) -> bool:
+    """Whether a bundle waits for its replay; those of ruleset 1 are not replayed any more."""
+    if standing.state != "current" or standing.tier not in ("T0", "T1"):
+        return False
+    return not is_former(checkout.file(base, f"{PUBLISHED}/{standing.file}") or b"")
 
 
 def _more(bundles: list[str]) -> str:

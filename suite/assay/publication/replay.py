@@ -1,8 +1,9 @@
 """Replays: a recorded run done again and compared with its record (tier T2).
 
 On the same kind of machine (Environment.machine_key, on a CPU) weights, scores and curve must be
-the same, bit for bit. On another one rounding differs, and the difference grows while training:
-there the test score must be within a number of margins of the task's metric (see `tolerance`).
+the same, bit for bit; most records of a bundle have no curve. On another one rounding differs, and
+the difference grows while training: there the test score must be within a number of margins of the
+task's metric (see `tolerance`).
 Seconds are never compared.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.engine.scorer import SCORER_VERSION
@@ -31,12 +33,14 @@ from assay.plugins.registry import MethodEntry, find_method, find_task, method_r
 from assay.records.schema import (
     MACHINE_FIELDS,
     Compute,
+    CurvePoint,
     Environment,
     MethodRef,
     RunRecord,
     reproduce_command,
 )
 from assay.records.staleness import stale
+from assay.space import Space
 
 ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
 SANDBOXED = ("L2", "L3", "L4")
@@ -58,11 +62,14 @@ class Replay:
     run_id: str
     task: str
     method: str
-    purpose: str
     repetition: int
+    point: int | None
     verdict: ReplayVerdict
     detail: str
     recorded_test: float | None
+    tolerance: float | None
+    """Largest difference of test scores that is allowed on another kind of machine; None where runs
+    are compared on one kind of machine only, or this one was not done."""
     replayed_test: float | None = None
     recorded_seconds: float | None = None
     """Training time on the record's machine: a claim, which a replay cannot confirm."""
@@ -89,6 +96,16 @@ def tolerance(card: TaskCard) -> float | None:
     return card.replay_tolerance
 
 
+def rule_of(card_tolerance: float | None) -> str:
+    """What replays are held to, in words."""
+    other = (
+        "runs of another one cannot be compared"
+        if card_tolerance is None
+        else f"on another one the test score may differ by {card_tolerance:.4g}"
+    )
+    return f"on one kind of machine all must be equal bit for bit, {other}"
+
+
 def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> ReplayComparison:
     """The verdict on a run and a repetition of it.
 
@@ -101,7 +118,7 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
     if known.scorer_version != again.scorer_version:
         versions = f"{known.scorer_version} of the scorer, now {again.scorer_version}"
         return ReplayComparison("cannot", f"scored by version {versions}")
-    if _facts(known) == _facts(again):
+    if not _differing(known, again):
         return ReplayComparison("identical", "" if known.result else f"ended {known.status} again")
     if not other:
         return ReplayComparison("differs", _what_differs(known, again))
@@ -136,20 +153,32 @@ def machine_difference(known: Environment, again: Environment) -> str:
 
 
 def _facts(record: RunRecord) -> dict[str, Any]:
-    """Everything in a record that its spec determines on one kind of machine."""
+    """Everything in a record that its spec determines on one kind of machine, but the curve."""
     usage = record.usage
     return {
         "status": record.status,
         "weights": record.weights_sha256,
         "result": record.result,
-        "curve": [replace(point, seconds=0.0) for point in record.curve],
         "counts": (usage.batches, usage.passes, usage.examples) if record.result else None,
     }
 
 
-def _what_differs(known: RunRecord, again: RunRecord) -> str:
+def _differing(known: RunRecord, again: RunRecord) -> list[str]:
+    """Which facts differ; of the curve only what the record holds."""
     there, here = _facts(known), _facts(again)
     names = [name for name in there if there[name] != here[name]]
+    if known.curve and _places(known.curve) != _places(again.curve):
+        names.append("curve")
+    return names
+
+
+def _places(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """A curve without its times, and without coordinates, which bundles leave out."""
+    return [replace(point, seconds=0.0, x=None, y=None) for point in curve]
+
+
+def _what_differs(known: RunRecord, again: RunRecord) -> str:
+    names = _differing(known, again)
     said = f"status {known.status}, now {again.status}" if "status" in names else ""
     if "result" in names and known.result and again.result:
         said = f"test {known.result.test:.6g}, now {again.result.test:.6g}"
@@ -157,7 +186,10 @@ def _what_differs(known: RunRecord, again: RunRecord) -> str:
 
 
 def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
-    """`n` random runs, from as many tasks as possible, so that any result may be drawn."""
+    """`n` random runs, by repetition and point, from as many tasks as possible.
+
+    Any run may be drawn, so that none can be false without a risk.
+    """
     draw = random.Random(seed)
     by_task: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.id):
@@ -250,9 +282,10 @@ def _on_pool(
     waiting = list(jobs)
     try:
         with start() as pool:
+            declared: dict[tuple[Path, Path], Space] = {}
             while waiting:
                 record, job = waiting[0]
-                answer = _again(pool, record, job)
+                answer = _again(pool, record, job, declared)
                 waiting.pop(0)
                 yield answer
     except AssayError as error:
@@ -260,16 +293,27 @@ def _on_pool(
             yield _told(record, ReplayComparison("cannot", str(error)))
 
 
-def _again(pool: Pool, record: RunRecord, job: Job) -> Replay:
+def _again(
+    pool: Pool, record: RunRecord, job: Job, declared: dict[tuple[Path, Path], Space]
+) -> Replay:
+    """Replay one run; `declared` keeps the search spaces of its task and method."""
     began = time.monotonic()
+    pair = job.task, job.method
+    key = job.task.folder, job.method.source
     try:
+        if key not in declared:
+            declared[key] = make_cells([pair], pool)[0].space
+        if declared[key] != record.space:
+            said = "its search space is not the one that the method declares"
+            return _told(record, ReplayComparison("differs", said))
         again = pool.run(job, record.reproduce)
     except AssayError as error:
         return _told(record, ReplayComparison("cannot", str(error)))
-    found = compare(record, again, tolerance(job.task.card))
+    allowed = tolerance(job.task.card)
+    found = compare(record, again, allowed)
     remarks = [text for text in (found.detail, command_note(record)) if text]
     found = ReplayComparison(found.verdict, "; ".join(remarks))
-    return _told(record, found, again, time.monotonic() - began)
+    return replace(_told(record, found, again, time.monotonic() - began), tolerance=allowed)
 
 
 def _told(
@@ -280,11 +324,12 @@ def _told(
         run_id=record.id,
         task=spec.task.slug,
         method=spec.method.slug,
-        purpose=spec.purpose,
         repetition=spec.repetition,
+        point=spec.point,
         verdict=found.verdict,
         detail=found.detail,
         recorded_test=record.result.test if record.result else None,
+        tolerance=None,
         replayed_test=again.result.test if again and again.result else None,
         recorded_seconds=record.usage.train_seconds,
         replayed_seconds=again.usage.train_seconds if again else None,
@@ -312,7 +357,7 @@ def _prepared(
     method = method_of(spec.method)
     if lacking := lacking_packages(method.card):
         raise PluginError(lacking)
-    return Job(spec, task, method), epoch
+    return Job(spec, task, method, record.space), epoch
 
 
 def command_note(record: RunRecord) -> str:

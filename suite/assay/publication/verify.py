@@ -7,30 +7,33 @@ imported; tasks are those of this checkout.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from assay.cards import SubmissionCard, TaskCard
 from assay.detectors import detect
+from assay.errors import BundleError, FormerBundle
 from assay.identity import source_hash
 from assay.plugins.files import MAX_DATA_BYTES, MAX_DATA_FILE_BYTES, is_data
 from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
+from assay.publication.cell_checks import by_cell, cell_problems
 from assay.publication.record_checks import run_problems
-from assay.records.bundle import Bundle
-from assay.records.schema import RunRecord, RunSpec, StudyRecord, reproduce_command, select
+from assay.records import former
+from assay.records.bundle import Bundle, read_bundle
+from assay.records.schema import RunRecord
+from assay.records.selection import results
 from assay.records.staleness import stale
-from assay.ruleset import RULESET
-from assay.space import ChoiceRange, Space, Value
 from assay.untrusted import text as texts
 
 CARD, METHOD = "card.toml", "method.py"
-MAX_DIMENSIONS, MAX_OPTIONS, MAX_WHOLE = 64, 256, 2**53
 MAX_TEXT = 10_000
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 """PEP 263."""
@@ -60,16 +63,51 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
     if entry is None:
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
         return [*found, _error("task", reason)]
-    if reason := next(filter(None, (stale(s, task_ref(entry)) for s in bundle.studies)), ""):
+    if reason := next(filter(None, (stale(r.spec, task_ref(entry)) for r in bundle.runs)), ""):
         # Stale records may be sound, but the checks below hold them against the code of now.
         return [*found, _flag("stale", f"{reason}; its numbers were not checked")]
     found += _entered(bundle, entry.card)
-    for study in bundle.studies:
-        found += _study(study, bundle, entry.card)
-    found += _strays(bundle)
+    for runs in by_cell(bundle.runs):
+        found += _cell_as_a_whole(runs, entry.card)
+    kept = {run.id for run in results(bundle.runs, entry.card.metric)}
     for run in bundle.runs:
-        found += [_error(code, f"run {run.id}: {said}") for code, said in _run(run, entry.card)]
+        drawn = run.spec.point == 0 or run.id in kept
+        problems = run_problems(run, entry.card, has_curve=drawn)
+        found += [_error(code, f"run {run.id}: {said}") for code, said in problems]
     return [*found, *_isolation(bundle.runs), *_suspicions(bundle, entry.card, published)]
+
+
+def check_file(path: Path, published: Sequence[Bundle] = ()) -> list[BundleProblem]:
+    """All problems of the bundle in a file; one of ruleset 1 is read and not checked further.
+
+    Args:
+        path: the file.
+        published: see verify.
+    """
+    try:
+        return verify(read_bundle(path), published)
+    except FormerBundle:
+        pass
+    except BundleError as error:
+        return [_error("unreadable", str(error))]
+    try:
+        former.read_bundle(path)
+    except BundleError as error:
+        return [_error("unreadable", str(error))]
+    reason = "made under ruleset 1 and kept for reference; its numbers were not checked"
+    return [_flag("former", reason)]
+
+
+def readable(folder: Path, task: str = "*") -> list[Bundle]:
+    """The bundles of this ruleset in a folder (of one task) that can be read.
+
+    records.log.check reports the others.
+    """
+    bundles = []
+    for path in sorted(folder.glob(f"{task}--*.zip")):
+        with contextlib.suppress(BundleError):
+            bundles.append(read_bundle(path))
+    return bundles
 
 
 def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> Findings:
@@ -83,7 +121,7 @@ def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> 
         for run in other.runs
     ]
     others = {slug: entry.contents for slug, entry in entries.items() if slug != own}
-    flags = detect(bundle.runs, bundle.studies, bundle.source, card, baseline, others=others)
+    flags = detect(bundle.runs, bundle.source, card, baseline, others=others)
     return (_flag(flag.code, flag.message) for flag in flags)
 
 
@@ -156,17 +194,13 @@ def _cell(bundle: Bundle) -> Findings:
     """Manifest, card and records are all of one task and one method, and no record is twice."""
     manifest = bundle.manifest
     own = (manifest.task, manifest.method)
-    refs = [(f"run {run.id}", run.spec.task, run.spec.method) for run in bundle.runs]
-    refs += [(f"study {study.id}", study.task, study.method) for study in bundle.studies]
-    for name, task, method in refs:
-        if (task, method) != own:
+    for run in bundle.runs:
+        if (run.spec.task, run.spec.method) != own:
+            name = f"run {run.id}"
             yield _error("cell", f"{name} is of another task, method or version than the manifest")
-    for kind, ids in (
-        ("run", [run.id for run in bundle.runs]),
-        ("study", [study.id for study in bundle.studies]),
-    ):
-        for record_id in sorted({record_id for record_id in ids if ids.count(record_id) > 1}):
-            yield _error("cell", f"{kind} {record_id} stands there twice")
+    for run_id, n in Counter(run.id for run in bundle.runs).items():
+        if n > 1:
+            yield _error("cell", f"run {run_id} stands there {n} times")
     card = _card(bundle)
     if isinstance(card, str):
         yield _error("card", card)
@@ -176,17 +210,15 @@ def _cell(bundle: Bundle) -> Findings:
 
 def _texts(bundle: Bundle) -> Findings:
     """No text could steer a terminal, a page or a spreadsheet, or holds private data."""
-    for kind, name, data in (
-        *((r.kind, f"run {r.id}", r.model_dump(mode="json")) for r in bundle.runs),
-        *((s.kind, f"study {s.id}", s.model_dump(mode="json")) for s in bundle.studies),
-    ):
-        for where, text in texts.strings(data):
-            fixed = where == "reproduce"  # compared with the right command
+    for run in bundle.runs:
+        name = f"run {run.id}"
+        for where, text in texts.strings(run.model_dump(mode="json")):
+            derived = where == "reproduce"  # from the spec, when the bundle is read
             if reason := _bad_text(text):
                 yield _error("text", f"{name}: {where[:100]} {reason}")
-            elif not fixed and (private := texts.private(text)):
+            elif not derived and (private := texts.private(text)):
                 yield _error("private", f"{name}: {where[:100]} holds {private}")
-            elif kind == "run" and where == "message" and texts.formula(text):
+            elif where == "message" and texts.formula(text):
                 yield _flag("formula", f"{name}: message is a formula to a spreadsheet")
     card = _card(bundle)
     if isinstance(card, str):
@@ -232,9 +264,9 @@ def _duplicates(bundle: Bundle, published: Sequence[Bundle]) -> Findings:
             )
 
 
-def _training(run: RunRecord) -> tuple[str, int, str]:
+def _training(run: RunRecord) -> tuple[int, str]:
     """Equal for runs that would end alike if their methods were the same."""
-    return run.spec.purpose, run.spec.repetition, repr(sorted(run.spec.hyperparameters.items()))
+    return run.spec.repetition, repr(sorted(run.spec.hyperparameters.items()))
 
 
 def _outcome(run: RunRecord) -> tuple[object, ...]:
@@ -245,123 +277,21 @@ def _entered(bundle: Bundle, card: TaskCard) -> Findings:
     own = _card(bundle)
     if isinstance(own, SubmissionCard) and (reason := illegal(own, card)):
         yield _error("entry", reason)
-    records: list[RunRecord | StudyRecord] = [*bundle.runs, *bundle.studies]
-    for record in records:
-        if (record.family, record.tier) != (card.family, card.tier):
-            yield _error("cell", f"{record.kind} {record.id}: family or tier is not the task's")
+    for run in bundle.runs:
+        if (run.family, run.tier) != (card.family, card.tier):
+            yield _error("cell", f"run {run.id}: family or tier is not the task's")
 
 
-def _study(study: StudyRecord, bundle: Bundle, card: TaskCard) -> Findings:
-    """Its points are those of the ruleset, the best one is selected, every planned run exists."""
-    name = f"study {study.id}"
-    runs = {run.id: run for run in bundle.runs}
-    yield from _points(study, card)
-    for trial in study.trials:
-        run = runs.get(trial.run_id)
-        if trial.run_id != _spec(study, trial.hyperparameters, "tuning", 0).id:
-            yield _error("study", f"{name}: trial {trial.number} names a run of another point")
-        elif run is None:
-            yield _error(
-                "missing", f"{name}: run {trial.run_id} of trial {trial.number} is missing"
-            )
-        elif (trial.status, trial.val) != (
-            run.status,
-            run.result.val if run.result else card.metric.chance,
-        ):
-            yield _error("study", f"{name}: trial {trial.number} is not what its run says")
-    if study.selected != select(study.trials, card.metric.direction):
-        yield _error("selection", f"{name}: trial {study.selected} is not the best on validation")
-    k, fixed = len(study.trials), card.deterministic
-    r = RULESET.r(study.preset, deterministic=fixed)
-    r_defaults = RULESET.r_defaults(study.preset, k, deterministic=fixed)
-    best = study.trials[study.selected].hyperparameters
-    for what, given, point, n in (
-        ("selected", study.selected_runs, best, r),
-        ("default", study.default_runs, study.trials[0].hyperparameters, r_defaults),
-    ):
-        planned = [_spec(study, point, "repetition", number).id for number in range(n)]
-        if given != planned:
-            yield _error("repetitions", f"{name}: {what}_runs are not repetitions 0..{n - 1}")
-        if lacking := [run_id for run_id in given if run_id not in runs]:
-            yield _error("missing", f"{name}: {len(lacking)} of its {what}_runs: {lacking[0]}, ...")
-
-
-def _spec(
-    study: StudyRecord,
-    point: dict[str, Value],
-    purpose: Literal["tuning", "repetition"],
-    repetition: int,
-) -> RunSpec:
-    return RunSpec(
-        ruleset=study.ruleset,
-        task=study.task,
-        method=study.method,
-        hyperparameters=point,
-        purpose=purpose,
-        repetition=repetition,
-        compute=study.compute,
-        epoch=study.epoch if purpose == "repetition" else None,
-    )
-
-
-def _points(study: StudyRecord, card: TaskCard) -> Findings:
-    """Trials ran exactly the points that the space and the ruleset draw."""
-    name = f"study {study.id}"
-    if reason := _space_problem(study.space):
-        yield _error("space", f"{name}: {reason}")
-        return
-    from assay.engine.points import study_points  # Optuna takes a second to import
-
-    try:
-        expected = study_points(study.space, card.family, card.tier, study.preset)
-    except (ValueError, OverflowError) as error:
-        yield _error("space", f"{name}: no points can be drawn from its space: {str(error)[:200]}")
-        return
-    given = [trial.hyperparameters for trial in study.trials]
-    if len(given) != len(expected):
-        yield _error("points", f"{name}: {len(given)} trials, expected {len(expected)}")
-    for number, (own, drawn) in enumerate(zip(given, expected, strict=False)):
-        if not _same_point(own, drawn):
-            yield _error("points", f"{name}: trial {number} is not the point that was to be tried")
-
-
-def _same_point(a: Mapping[str, Value], b: Mapping[str, Value]) -> bool:
-    """Equal, real numbers to nine digits: machines differ in the last digit of a logarithm."""
-    return a.keys() == b.keys() and all(
-        math.isclose(value, other, rel_tol=1e-9)
-        if isinstance(value, float) and isinstance(other := b[name], float)
-        else (type(value), value) == (type(b[name]), b[name])
-        for name, value in a.items()
-    )
-
-
-def _space_problem(space: Space) -> str | None:
-    """Why no method can have declared `space`; None if one can."""
-    if len(space.ranges) > MAX_DIMENSIONS:
-        return f"{len(space.ranges)} tuned hyperparameters, expected at most {MAX_DIMENSIONS}"
-    for name, found in space.ranges.items():
-        if isinstance(found, ChoiceRange):
-            sound = 0 < len(found.options) <= MAX_OPTIONS
-        else:
-            sound = -MAX_WHOLE <= found.low <= found.high <= MAX_WHOLE
-            sound = sound and (found.low > 0 or not found.log)
-        if not sound or space.defaults.get(name) not in found:
-            return f"the range of {name[:60]} is empty, absurd or excludes its default"
-    return None
-
-
-def _strays(bundle: Bundle) -> Findings:
-    """Runs outside of the studies could be attempts that were not counted."""
-    named = {run_id for study in bundle.studies for run_id in study.run_ids}
-    strays = [run.id for run in bundle.runs if run.id not in named]
-    if strays:
-        yield _error("stray", f"{len(strays)} run(s) belong to no study of the bundle: {strays[0]}")
-
-
-def _run(run: RunRecord, card: TaskCard) -> Iterator[tuple[str, str]]:
-    if run.reproduce != reproduce_command(run.spec.method.slug, run.spec):
-        yield "reproduce", "its command is not the one that repeats it"
-    yield from run_problems(run, card)
+def _cell_as_a_whole(runs: Sequence[RunRecord], card: TaskCard) -> Findings:
+    """Every planned run of a cell is there, at the planned hyperparameters, and no other."""
+    spec = runs[0].spec
+    parts = (spec.compute.accelerator, f"{spec.compute.threads} threads", spec.epoch or "")
+    name = ", ".join(part for part in parts if part)
+    for code, said in cell_problems(runs, card):
+        yield _error(code, f"cell ({name}): {said}")
+    if len({run.environment.machine_key for run in runs}) > 1:
+        yield _flag("machines", f"cell ({name}): its runs are of several kinds of machines, whose "
+                    "seconds cannot be compared")  # fmt: skip
 
 
 def _isolation(runs: Sequence[RunRecord]) -> Findings:

@@ -24,7 +24,7 @@ from assay.errors import BundleError, FormerBundle
 from assay.identity import canonical_json, sha256
 from assay.records.column_reader import from_columns
 from assay.records.columns import to_columns
-from assay.records.former import is_former
+from assay.records.formats import is_former
 from assay.records.schema import MethodRef, RunRecord, TaskRef
 from assay.untrusted import strict_json
 from assay.untrusted.files import read_regular

@@ -18,13 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assay.cards import Slug
 from assay.errors import BundleError, RecordError
 from assay.identity import sha256
+from assay.records.formats import is_former
 from assay.records.schema import Id
 from assay.records.store import read_text
 from assay.untrusted.files import read_regular
 from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES, read_archive
 
-FIRST_MEMBER = b"environment.json"
-"""Members are sorted by name, and this one exists in bundles of format 1 alone."""
 MAX_TRIALS, MAX_REPETITIONS = 1_000, 1_000
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,11 +89,6 @@ class _Run(_Part):
     schema_version: Literal[1]
     id: Id
     result: _Result | None
-
-
-def is_former(data: bytes) -> bool:
-    """Whether the file of a bundle, of which `data` is the beginning, is of format 1."""
-    return data[30 : 30 + len(FIRST_MEMBER)] == FIRST_MEMBER  # after the header of a zip file
 
 
 def read_bundle(path: Path) -> FormerResult | None:

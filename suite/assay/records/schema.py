@@ -25,6 +25,9 @@ MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "devic
 """Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+MAX_COUNT, MAX_SECONDS = 2**53, 1e9
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -115,25 +118,30 @@ class CurvePoint:
     y: float | None = Field(default=None, exclude_if=_absent)
 
 
-class Usage(_Record):
-    """What a run spent; counted in the worker unless said otherwise."""
+class TrainingUsage(_Record):
+    """What a run's training spent, as counted in the worker (a claim)."""
 
-    batches: int = 0
-    passes: int = 0
+    batches: Count = 0
+    passes: Count = 0
     """Forward-backward passes."""
-    examples: int = 0
+    examples: Count = 0
     """Examples drawn, repeats included."""
-    example_passes: int = 0
+    example_passes: Count = 0
     """Passes times the examples in each: what the budget counts."""
-    train_seconds: float = 0.0
+    train_seconds: Seconds = 0.0
     """In training, evaluation excluded."""
-    wall_seconds: float = 0.0
+    optimizer_state_bytes: Count = 0
+
+
+class Usage(TrainingUsage):
+    """What a run spent."""
+
+    wall_seconds: Seconds = 0.0
     """Whole run, measured outside the worker's fork."""
     cpu_seconds: float = 0.0
     """User and system time of the run's process, measured outside it."""
-    peak_bytes: int = 0
+    peak_bytes: Count = 0
     """Largest resident set of the run's process, measured outside it."""
-    optimizer_state_bytes: int = 0
 
 
 class Checks(_Record):

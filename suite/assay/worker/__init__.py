@@ -4,6 +4,8 @@ serve          start, and the loop over requests
 fork           one forked child: started, watched, measured, cleared away
 plugin_host    what a child does with a plugin
 session        one method on one task from one start: model, optimizers, steps
+plans          what a method is told of its task and its budget
+hook_returns   checks of what hooks return
 training       sessions run through Lightning
 pass_counter   counts the calls of autograd
 probe_method   checks of a method, for `assay check`

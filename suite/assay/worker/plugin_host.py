@@ -26,10 +26,10 @@ from assay.messages import (
     Refusal,
     Run,
     SnapshotEntry,
-    TrainingUsage,
     WorkerRequest,
     clip,
 )
+from assay.records.schema import TrainingUsage
 
 
 @dataclass

@@ -6,7 +6,6 @@ A session trains the batches that it is told to; assay.worker.training says whic
 from __future__ import annotations
 
 import inspect
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from assay.cards import Access, TaskCard
+from assay.cards import Access
 from assay.errors import PluginError
 from assay.messages import WorkerSeeds
-from assay.method import Batch, Method, Plan, TrainingSet
+from assay.method import Batch, Method, TrainingSet
 from assay.task import Task
+from assay.worker import hook_returns
 from assay.worker.pass_counter import PassCounter
-
-DROP_AT, DROP_FACTOR = 0.8, 0.1
+from assay.worker.plans import plan_of, total_batches
 
 
 class Diverged(Exception):
@@ -43,15 +41,6 @@ class Point:
     seconds: float
     train_loss: float | None
     state: dict[str, Tensor]
-
-
-def schedule_of(card: TaskCard) -> Callable[[float], float]:
-    """The task's learning-rate factor when the share `elapsed` of the budget is spent."""
-    if card.schedule == "constant":
-        return lambda elapsed: 1.0
-    if card.schedule == "drop":
-        return lambda elapsed: 1.0 if elapsed < DROP_AT else DROP_FACTOR
-    return lambda elapsed: 1.0 - elapsed
 
 
 class _Calibration:
@@ -116,7 +105,7 @@ class _Step:
 
     def _transform_gradients(self) -> None:
         if self._transform is not None:
-            _nothing(
+            hook_returns.expect_nothing(
                 self._transform(self.model),
                 "transform_gradients",
                 "change the parameters' `.grad` in place",
@@ -190,19 +179,24 @@ class Session:
         self.counter.examples = card.budget.batch_size
         self.seconds = 0.0
         """In training so far, evaluation excluded."""
-        self.plan = method.plan = _plan(task, access, reference, self.targets, seeds, device)
-        self.plan.total_batches = _total_batches(method, self.plan)
+        self.plan = method.plan = plan_of(task, access, reference, self.targets, seeds, device)
+        self.plan.total_batches = total_batches(method, self.plan)
         self._losses = _Losses()
         model = task.build_model(train)
         model.load_state_dict(start)
         with self.counter:
             transformed: Any = method.transform_model(model.to(device).train())
-            self.model: nn.Module = _expect(transformed, nn.Module, "transform_model").to(device)
+            hook_returns.expect(transformed, nn.Module, "transform_model")
+            self.model: nn.Module = transformed.to(device)
             self.model.register_forward_pre_hook(self.counter.note_inputs)
-            self.optimizers = _optimizers(method.configure_optimizer(self.model))
+            configured: Any = method.configure_optimizer(self.model)
+            self.optimizers = hook_returns.optimizers_of(configured)
+            _switch(self.optimizers, "train")
         self.plan.spent = self.counter.example_passes
         self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
-        self._stream = _stream(method.sampler(TrainingSet(self.inputs, self.targets)))
+        self._stream = hook_returns.stream_of(
+            method.sampler(TrainingSet(self.inputs, self.targets))
+        )
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = card.evaluation.thresholds(card.budget)
         self._step = _Step(self)
@@ -221,14 +215,7 @@ class Session:
         Raises:
             PluginError: it is not a scalar tensor.
         """
-        if not isinstance(loss, Tensor) or loss.dim():
-            given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else (
-                type(loss).__name__
-            )  # fmt: skip
-            raise PluginError(
-                f"compute_loss returned {given}, expected a scalar Tensor{_forgotten(loss)}"
-            )
-        self._losses.pending.append(loss.detach())
+        self._losses.pending.append(hook_returns.expect_scalar(loss).detach())
 
     def train_batches(self, n_batches: int, on_point: Callable[[Point], None]) -> None:
         """Train up to `n_batches` batches; `stopped` says that the budget is spent.
@@ -256,7 +243,7 @@ class Session:
                 if training_step is None:
                     step.automatic()
                 else:
-                    _nothing(
+                    hook_returns.expect_nothing(
                         training_step(step),
                         "training_step",
                         "it must call step.backward and step.optimizer_step itself",
@@ -269,7 +256,9 @@ class Session:
                     counter.add()
                 plan.spent = counter.example_passes
                 if epoch_end is not None and plan.epoch > epoch:
-                    _nothing(epoch_end(self.model), "on_epoch_end", "keep values in `self`")
+                    hook_returns.expect_nothing(
+                        epoch_end(self.model), "on_epoch_end", "keep values in `self`"
+                    )
                     plan.spent = counter.example_passes
             self.stopped = plan.spent >= plan.budget
             if plan.spent >= self._thresholds[0]:
@@ -287,10 +276,7 @@ class Session:
         try:
             indices = next(self._stream)
         except StopIteration:
-            raise PluginError(
-                f"sampler ended after {self.plan.batch} batches; expected an endless stream of "
-                "index tensors: wrap it in `while True`"
-            ) from None
+            raise hook_returns.stream_ended(self.plan.batch) from None
         taken = self._take(indices)
         if self._decode is not None:
             taken = self._decode(taken)
@@ -299,34 +285,21 @@ class Session:
         batch = Batch(taken, self.targets.index_select(0, indices), indices)
         if self._transform_batch is None:
             return batch
-        changed: Batch = _expect(self._transform_batch(batch), Batch, "transform_batch")
+        changed: Batch = hook_returns.expect(self._transform_batch(batch), Batch, "transform_batch")
         return changed
 
     def _take(self, indices: Any) -> Tensor:
         try:
             taken = self.inputs.index_select(0, indices)
         except (TypeError, RuntimeError, IndexError) as error:
-            raise self._bad_indices(indices) from error
+            raise hook_returns.bad_indices(indices, len(self.inputs)) from error
         if indices.dim() != 1 or not len(indices):
-            raise self._bad_indices(indices)
+            raise hook_returns.bad_indices(indices, len(self.inputs))
         return taken
-
-    def _bad_indices(self, indices: Any) -> PluginError:
-        whole = isinstance(indices, Tensor) and not indices.is_floating_point()
-        known = whole and indices.dtype != torch.bool and indices.numel() > 0
-        span = f" with values in {int(indices.min())}..{int(indices.max())}" if known else ""
-        return PluginError(
-            f"sampler yielded {_shown(indices)}{span}, expected a tensor of shape (n,) and type "
-            f"torch.int64 with values in 0..{len(self.inputs) - 1}, one for each batch"
-        )
 
     def _set_lr(self, factor: Any) -> None:
         """Scale the learning rate of every group, those added since the last batch too."""
-        if not isinstance(factor, (int, float)) or not 0 <= factor < math.inf:
-            raise PluginError(
-                f"lr_factor returned {_shown(factor)} for elapsed={self.plan.elapsed:.3g}, "
-                "expected a number, 0 or more"
-            )
+        self._factor = hook_returns.expect_factor(factor, self.plan.elapsed)
         if len(self._base_lrs) != sum(len(o.param_groups) for o in self.optimizers):
             known = {id(group): lr for group, lr in self._base_lrs}
             self._base_lrs = [
@@ -334,10 +307,9 @@ class Session:
                 for optimizer in self.optimizers
                 for group in optimizer.param_groups
             ]
-        self._factor = float(factor)
         for group, lr in self._base_lrs:
             if lr is not None:
-                group["lr"] = lr * factor
+                group["lr"] = lr * self._factor
 
     def lr_changed_by_method(self) -> tuple[float, float] | None:
         """A learning rate as it was set for the last batch and as it is now, if they differ."""
@@ -354,7 +326,7 @@ class Session:
         with self.counter:
             final: Any = self.method.finalize_model(self.model, self.calibration)
         self.plan.spent = self.counter.example_passes
-        final = _expect(final, nn.Module, "finalize_model")
+        hook_returns.expect(final, nn.Module, "finalize_model")
         with torch.no_grad():
             # A copy: a file must not change with the training that goes on, nor share memory.
             state = {
@@ -411,61 +383,6 @@ def _own(instance: Any, base: type, name: str) -> Any:
     return getattr(instance, name) if defined else None
 
 
-def _expect(value: Any, kind: type, hook: str) -> Any:
-    if not isinstance(value, kind):
-        raise PluginError(
-            f"{hook} returned {type(value).__name__}, expected {kind.__name__}{_forgotten(value)}"
-        )
-    return value
-
-
-def _forgotten(value: Any) -> str:
-    """Advice on a value that a hook returned."""
-    return ": is a `return` missing?" if value is None else ""
-
-
-def _shown(value: Any) -> str:
-    """A returned value in a few words."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
-    return f"{type(value).__name__} ({value!r:.60})"
-
-
-def _stream(sampled: Any) -> Iterator[Any]:
-    """The batches of a sampler."""
-    try:
-        return iter(sampled)
-    except TypeError as error:
-        raise PluginError(
-            f"sampler returned {_shown(sampled)}, expected an endless iterator: "
-            "`yield` one tensor of indices for each batch"
-        ) from error
-
-
-def _nothing(returned: Any, hook: str, advice: str) -> None:
-    """Refuse a value that a hook returned, where it would be lost without a word."""
-    if returned is not None:
-        raise PluginError(f"{hook} returned {_shown(returned)}, expected None: {advice}")
-
-
-def _optimizers(returned: Any) -> list[Optimizer]:
-    found = list(returned) if isinstance(returned, (list, tuple)) else [returned]
-    if not found:
-        raise PluginError("configure_optimizer returned no optimizer")
-    for optimizer in found:
-        if isinstance(optimizer, (list, tuple, dict, LRScheduler)):
-            kinds = type(returned).__name__
-            if isinstance(returned, (list, tuple)):
-                kinds += f" of {' and '.join(dict.fromkeys(type(o).__name__ for o in found))}"
-            raise PluginError(
-                f"configure_optimizer returned a {kinds}, as in Lightning; expected one optimizer "
-                "or a list of optimizers: schedules belong in lr_factor"
-            )
-        _expect(optimizer, Optimizer, "configure_optimizer")
-    _switch(found, "train")
-    return found
-
-
 def _needs_closure(optimizer: Optimizer) -> bool:
     """Whether `step` cannot be called without a closure."""
     parameter = inspect.signature(optimizer.step).parameters.get("closure")
@@ -477,52 +394,3 @@ def _switch(optimizers: Sequence[Optimizer], mode: str) -> None:
     for optimizer in optimizers:
         if (switch := getattr(optimizer, mode, None)) is not None:
             switch()
-
-
-def _total_batches(method: Method, plan: Plan) -> int:
-    passes = method.passes_per_batch
-    if not isinstance(passes, (int, float)) or not 0 < passes < math.inf:
-        advice = ": is `@property` missing?" if callable(passes) else ""
-        raise PluginError(
-            f"passes_per_batch is {_shown(passes)}, expected a positive number{advice}"
-        )
-    return max(1, math.floor(plan.budget / (plan.batch_size * passes)))
-
-
-def _plan(
-    task: Task,
-    access: frozenset[Access],
-    reference: Mapping[str, Any],
-    targets: Tensor,
-    seeds: WorkerSeeds,
-    device: torch.device,
-) -> Plan:
-    card = task.card
-    n, size = len(targets), card.budget.batch_size
-    rate = card.recipe.get("noise_rate")
-    return Plan(
-        family=card.family,
-        budget=card.budget.example_passes,
-        total_batches=card.budget.batches,
-        batches_per_epoch=max(1, math.floor(n / size)),
-        batch_size=size,
-        n_examples=n,
-        n_classes=card.n_classes,
-        device=device,
-        generator=torch.Generator().manual_seed(seeds.method),
-        order_generator=torch.Generator().manual_seed(seeds.order),
-        access=access,
-        schedule=schedule_of(card),
-        loss=task.loss,
-        reference_optimizer=lambda parameters: task.reference_optimizer(
-            parameters, task.Reference(**reference)
-        ),
-        task_transform=task.transform_model,
-        recipe=dict(card.recipe),
-        class_counts=(
-            torch.bincount(targets.cpu(), minlength=card.n_classes)
-            if "class_counts" in access
-            else None
-        ),
-        noise_rate=float(rate) if "noise_rate" in access and rate is not None else None,
-    )

@@ -17,7 +17,7 @@ from assay.errors import AssayError, UnknownName
 from assay.plugins.registry import find_task
 
 COLUMNS = [
-    "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
+    "task", "family", "tier", "method", "repetition", "point", "selected", "hyperparameters",
     "status", "val", "test", "example_passes", "seconds", "level", "epoch", "method_hash", "id",
 ]  # fmt: skip
 
@@ -47,9 +47,11 @@ def test_the_frame_has_one_row_a_run(recorded: assay.Results, submission: Any) -
     assert list(frame.columns) == COLUMNS
     assert len(frame) == len(list(submission.store.runs())) == len(set(frame["id"]))
     assert set(frame["task"]) == {"digits_step", "beale"} and set(frame["method"]) == {"my_opt"}
-    tuning = frame[(frame["task"] == "beale") & (frame["purpose"] == "tuning")]
-    assert sorted(tuning["point"]) == [0, 1, 2, 3]
-    assert set(tuning.columns[frame.dtypes == "float64"]) == {"val", "test", "seconds"}
+    first = frame[(frame["task"] == "beale") & (frame["repetition"] == 0)]
+    assert sorted(first["point"]) == [0, 1, 2, 3]
+    assert list(first["selected"].sort_values()) == [False] * 3 + [True]
+    assert list(first["val"][first["selected"]]) == [first["val"].max()]  # beale maximises
+    assert set(frame.columns[frame.dtypes == "float64"]) == {"val", "test", "seconds"}
     assert frame["hyperparameters"].map(lambda point: "lr" in point).all()
 
 

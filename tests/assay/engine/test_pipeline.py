@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.engine.cells import Cell, missing_runs
+from assay.engine.cells import Cell, Extent, extent
 from assay.engine.pipeline import MAX_WORKER_ERRORS, Pipeline, Progress
 from assay.errors import DataError, PluginError, RecordError, RunHung, StorageError, WorkerError
+from assay.records.selection import selected
 from assay.records.store import Store
 from assay.ruleset import RULESET
 
@@ -40,75 +42,83 @@ def run(pool: Any, store: Store, cells: list[Cell], stop_after: int | None = Non
 
 def contents(store: Store) -> dict[str, Any]:
     """Everything recorded, without the time it was recorded."""
-    records = [*store.runs(), *store.studies()]
+    records = list(store.runs())
     kept = {record.id: record.model_dump(exclude={"created_at"}) for record in records}
     assert len(kept) == len(records)
     return kept
 
 
-def test_the_defaults_can_be_repeated_alone(
+def test_every_repetition_tries_every_point_once(
     fake_pool: Any, store: Store, cells: list[Cell]
 ) -> None:
     pool = fake_pool()
-    pipeline = Pipeline(pool, store, None, lambda progress: None)
-    progress = pipeline.repeat(cells, [100, 101])
-    assert progress.done == progress.total == 2 * len(cells) == len(pool.ran)
-    specs = [record.spec for record in store.runs()]
-    assert {spec.repetition for spec in specs} == {100, 101}
-    assert all(spec.purpose == "repetition" for spec in specs)
-    assert all(spec.hyperparameters == cells[0].points[0] for spec in specs)
-    assert list(store.studies()) == []
-    again = pipeline.repeat(cells, [100, 101, 102])
-    assert (again.reused, again.done) == (2 * len(cells), len(cells))
-
-
-def test_a_cell_is_tuned_then_repeated(fake_pool: Any, store: Store, cells: list[Cell]) -> None:
-    pool = fake_pool()
     progress = run(pool, store, cells)
     k, r = RULESET.quick_tuning_points, RULESET.quick_repetitions
-    assert progress.done == progress.total == len(cells) * (k + r) == len(pool.ran)
+    assert progress.done == progress.total == len(cells) * k * r == len(pool.ran)
     assert sum(progress.by_status.values()) == progress.done
     assert set(pool.ran) == {record.id for record in store.runs()}
-    for cell in cells:
-        study = store.study(cell.task_ref.slug, cell.method_ref.slug, cell.study_id)
-        assert study is not None
-        runs = [store.run(cell.task_ref.slug, cell.method_ref.slug, t.run_id) for t in study.trials]
-        assert [run.spec.hyperparameters for run in runs if run] == cell.points
-        assert all(run is not None and run.spec.purpose == "tuning" for run in runs)
-        for trial, made in zip(study.trials, runs, strict=True):
-            assert made is not None
-            assert trial.val == (made.result.val if made.result else cell.task.card.metric.chance)
-        assert study.trials[study.selected].val == max(trial.val for trial in study.trials)
-        best = study.trials[study.selected].hyperparameters
-        for number, run_id in enumerate(study.selected_runs):
-            made = store.run(cell.task_ref.slug, cell.method_ref.slug, run_id)
-            assert made is not None
-            assert (made.spec.hyperparameters, made.spec.repetition) == (best, number)
-            assert made.spec.purpose == "repetition"
-        assert len(study.selected_runs) == r
-        assert study.default_runs == []
+    for cell, known in zip(cells, progress.cells, strict=True):
+        runs = list(store.runs(None, cell.task_ref.slug, cell.method_ref.slug))
+        found = {(run.spec.repetition, run.spec.point): run for run in runs}
+        assert sorted(found) == [(number, point) for number in range(r) for point in range(k)]
+        for (number, point), made in found.items():
+            assert made.spec.hyperparameters == cell.points(number)[point]
+            assert made.space == cell.space
+        for number in range(r):
+            best = selected([found[number, point] for point in range(k)], cell.task.card.metric)
+            assert known.selected[number].id == best.id
+            assert known.defaults[number].id == found[number, 0].id
 
 
-def test_the_full_preset_repeats_the_defaults_too(
-    fake_pool: Any, store: Store, cells: list[Cell], make_cell: Callable[..., Cell]
+def test_runs_of_a_repetition_follow_each_other_and_methods_take_turns(
+    fake_pool: Any, store: Store, cells: list[Cell]
 ) -> None:
-    cell = make_cell(cells[0].task, cells[0].method, "full")
-    progress = run(fake_pool(), store, [cell])
-    (study,) = store.studies()
-    assert len(study.trials) == RULESET.k("lite")
-    assert len(study.selected_runs) == len(study.default_runs) == RULESET.repetitions
-    shared = study.selected == 0
-    assert set(study.selected_runs).isdisjoint(study.default_runs) != shared
-    assert progress.done == progress.total
+    pool = fake_pool()
+    run(pool, store, cells)
+    specs = {record.id: record.spec for record in store.runs()}
+    order = [specs[run_id] for run_id in pool.ran]
+    assert [spec.point for spec in order[:2]] == [0, 0]
+    tasks = [spec.task.slug for spec in order]
+    n = len(order) // 2
+    assert sum(slug == "one" for slug in tasks[:n]) >= n - 2  # a worker waits for no defaults
+    places = [
+        (s.repetition, s.point, s.method.slug == "adam") for s in order if s.task.slug == "one"
+    ]
+    assert places[4:] == sorted(places)[4:]
 
 
-def test_quick_points_are_the_first_of_the_full_ones(
-    cells: list[Cell], make_cell: Callable[..., Cell]
+@pytest.mark.parametrize("more", [{"preset": "full"}, {"n_repetitions": 9}])
+def test_more_points_or_repetitions_only_add_runs(
+    fake_pool: Any, store: Store, cells: list[Cell], make_cell: Callable[..., Cell],
+    more: dict[str, Any],
+) -> None:  # fmt: skip
+    run(fake_pool(), store, cells[:1])
+    before = contents(store)
+    larger = make_cell(cells[0].task, cells[0].method, **more)
+    assert before.keys() < larger.specs.keys()
+    progress = run(fake_pool(), store, [larger])
+    assert (progress.reused, progress.done) == (len(before), len(larger.specs) - len(before))
+    assert before.items() <= contents(store).items()
+
+
+def test_the_control_is_a_cell_of_its_own_that_shares_no_run(
+    cells: list[Cell], fake_pool: Any, store: Store
 ) -> None:
-    full = make_cell(cells[0].task, cells[0].method, "full")
-    assert full.points[: len(cells[0].points)] == cells[0].points
-    assert full.points[0] == full.space.defaults
-    assert [spec.id for spec in full.tuning][:4] == [spec.id for spec in cells[0].tuning]
+    second = replace(cells[0], extent=extent(cells[0].task.card, control=True))
+    numbers = {spec.repetition for spec in second.specs.values()}
+    assert numbers == set(range(100, 100 + RULESET.r("lite")))
+    assert second.specs.keys().isdisjoint(cells[0].specs)
+    assert second.points(100) != cells[0].points(0)
+    assert run(fake_pool(), store, [cells[0], second]).problems == []
+
+
+def test_an_epoch_has_the_public_points_and_runs_of_its_own(cells: list[Cell]) -> None:
+    hidden = replace(cells[0], epoch="autumn")
+    public = list(cells[0].specs.values())
+    for spec, own in zip(public, hidden.specs.values(), strict=True):
+        assert own.epoch == "autumn"
+        assert own.id != spec.id
+        assert own.model_copy(update={"epoch": None}) == spec
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
@@ -116,6 +126,7 @@ def test_stopped_after_any_run_the_same_command_finishes(
     fake_pool: Any, tmp_path: Path, cells: list[Cell], n_workers: int
 ) -> None:
     whole = Store(tmp_path / "whole")
+    cells = [replace(cell, extent=Extent(range(2), 4)) for cell in cells[1:3]]
     run(fake_pool(), whole, cells)
     total = len(list(whole.runs()))
     for stop_after in range(0, total + 1, 3):
@@ -144,15 +155,15 @@ def test_a_finished_command_runs_and_writes_nothing(
     assert again.ran == []
     assert (progress.done, progress.reused) == (0, len(list(store.runs())))
     assert {path: path.stat().st_mtime_ns for path in store.root.rglob("*.json")} == stamps
-    assert all(missing == 0 for _, missing in missing_runs(cells, store))
+    assert all(cell.missing(store) == {} for cell in cells)
 
 
 def test_missing_runs_are_counted_before_and_while(
     fake_pool: Any, store: Store, cells: list[Cell]
 ) -> None:
-    assert [missing for _, missing in missing_runs(cells[:1], store)] == [12]
+    assert cells[0].missing(store) == cells[0].specs
     run(fake_pool(), store, cells[:1], stop_after=5)
-    assert [missing for _, missing in missing_runs(cells[:1], store)] == [7]
+    assert len(cells[0].missing(store)) == 24 - 5
 
 
 def test_a_method_that_changed_shares_no_record(
@@ -166,50 +177,59 @@ def test_a_method_that_changed_shares_no_record(
     assert len(list(store.runs())) == 2 * progress.done
 
 
-def test_failing_defaults_stop_the_cell_and_no_other(
+def test_defaults_that_fail_in_three_repetitions_stop_the_cell_and_no_other(
     fake_pool: Any, store: Store, cells: list[Cell]
 ) -> None:
     pool = fake_pool(broken={"sgd": "ValueError: no"})
     progress = run(pool, store, cells)
-    failed = [record for record in store.runs() if record.status == "failed"]
-    assert len(failed) == 2  # one a task: the defaults
-    assert all(record.spec.hyperparameters == cells[0].points[0] for record in failed)
+    failed = [record.spec for record in store.runs() if record.status == "failed"]
+    tried = [(task, number, 0) for task in ("one", "other") for number in range(3)]
+    assert sorted((spec.task.slug, spec.repetition, spec.point) for spec in failed) == tried
     assert progress.failures == {"sgd": "sgd failed on one: ValueError: no"}
     assert progress.problems == [
-        f"sgd on {task}: the defaults failed (ValueError: no); no other point was tried"
+        f"sgd on {task}: the defaults failed in 3 repetitions (ValueError: no); "
+        "no other point was tried"
         for task in ("one", "other")
     ]
-    assert [study.method.slug for study in store.studies()] == ["adam", "adam"]
-    assert progress.done == progress.total == 2 + 24
+    assert progress.done == progress.total == 6 + 48
     again = fake_pool()
     resumed = run(again, store, cells)
     assert (again.ran, resumed.problems) == ([], progress.problems)
-    assert (resumed.reused, resumed.total) == (26, 26)
+    assert (resumed.reused, resumed.total) == (54, 54)
+
+
+@pytest.mark.parametrize("fails_in", [range(1), range(2), range(3, 6)])
+def test_defaults_that_fail_in_some_repetitions_stop_nothing(
+    fake_pool: Any, store: Store, cells: list[Cell], fails_in: range
+) -> None:
+    pool = fake_pool(broken={"sgd": "no"}, broken_in=fails_in)
+    progress = run(pool, store, cells[:1])
+    assert (progress.done, progress.problems) == (24, [])
+
+
+def test_a_deterministic_task_has_one_run_and_its_failure_is_told(
+    fake_pool: Any, store: Store, cells: list[Cell]
+) -> None:
+    cell = replace(cells[0], extent=Extent(range(1), 1))
+    progress = run(fake_pool(broken={"sgd": "no"}), store, [cell])
+    assert progress.problems == ["sgd on one: every run failed"]
 
 
 def test_diverging_defaults_stop_nothing(fake_pool: Any, store: Store, cells: list[Cell]) -> None:
     progress = run(fake_pool(share_diverged=1.0), store, cells[:1])
-    assert (progress.done, progress.problems, progress.failures) == (12, [], {})
+    assert (progress.done, progress.problems, progress.failures) == (24, [], {})
 
 
-def test_a_method_whose_repeated_defaults_all_fail_is_a_problem(
-    fake_pool: Any, store: Store, cells: list[Cell]
-) -> None:
-    pipeline = Pipeline(fake_pool(broken={"adam": "no"}), store, None, lambda progress: None)
-    progress = pipeline.repeat(cells[:2], [0, 1])
-    assert progress.problems == ["adam on one: every run failed"]
-
-
-@pytest.mark.parametrize("which", [0, 2])
+@pytest.mark.parametrize("which", [0, 6])
 def test_a_run_that_hangs_has_no_record_and_is_tried_again(
     fake_pool: Any, store: Store, cells: list[Cell], which: int
 ) -> None:
-    hangs = cells[0].tuning[which].id
+    hangs = list(cells[0].specs)[which]
 
     class Hanging(fake_pool):  # type: ignore[misc]
         def run(self, job: Any, reproduce: str) -> Any:
             if job.spec.id == hangs:
-                raise RunHung("sgd on one (tuning, repetition 0): stopped as it did not end")
+                raise RunHung("sgd on one (repetition 0, point 0): stopped as it did not end")
             return super().run(job, reproduce)
 
     progress = run(Hanging(), store, cells[:2])
@@ -217,10 +237,9 @@ def test_a_run_that_hangs_has_no_record_and_is_tried_again(
     assert "stopped as it did not end" in problem
     kept = {record.id for record in store.runs()}
     assert hangs not in kept
-    assert progress.done == len(kept) == 12 + (3 if which else 0)
-    assert [study.method.slug for study in store.studies()] == ["adam"]
+    assert progress.done == len(kept) == 24 + (23 if which else 0)
     resumed = run(fake_pool(), store, cells[:2])
-    assert (resumed.problems, resumed.done + resumed.reused) == ([], 24)
+    assert (resumed.problems, resumed.done + resumed.reused) == ([], 48)
 
 
 @pytest.mark.parametrize("error", [DataError("no data"), PluginError("no task")])
@@ -231,10 +250,9 @@ def test_a_task_that_cannot_run_is_one_problem_and_takes_no_other_with_it(
     progress = run(pool, store, cells)
     assert progress.problems == [f"one: {error}"]
     assert {record.spec.task.slug for record in store.runs()} == {"other"}
-    assert progress.done == 24
-    assert [record.task.slug for record in store.studies()] == ["other", "other"]
+    assert progress.done == 48
     resumed = run(fake_pool(), store, cells)
-    assert (resumed.done, resumed.reused, resumed.problems) == (24, 24, [])
+    assert (resumed.done, resumed.reused, resumed.problems) == (48, 48, [])
 
 
 def test_workers_that_keep_dying_end_the_command(
@@ -293,6 +311,5 @@ def test_every_record_says_how_to_repeat_it(
         words = record.reproduce.split()
         assert words[:2] == ["assay", "run"]
         assert words[-1] == "--again"
-        assert f"lr={record.spec.hyperparameters['lr']!r}" in words
         assert words[words.index("--repetition") + 1] == str(record.spec.repetition)
-        assert words[words.index("--purpose") + 1] == record.spec.purpose
+        assert words[words.index("--point") + 1] == str(record.spec.point)

@@ -38,8 +38,8 @@ def load(card: TaskCard) -> Task:
     return task
 
 
-def seeds(repetition: int = 0, purpose: str = "repetition") -> Seeds:
-    return Seeds("root", purpose, "task", repetition)
+def seeds(repetition: int = 0) -> Seeds:
+    return Seeds("root", "task", repetition)
 
 
 def snapshot(state: Mapping[str, torch.Tensor], batch: int = 1) -> Snapshot:

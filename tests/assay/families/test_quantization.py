@@ -38,7 +38,7 @@ def task_of(slug: str, **changes: object) -> Quantization:
 
 
 def seeds(repetition: int = 0) -> Seeds:
-    return Seeds("test", "tuning", "digits", repetition)
+    return Seeds("test", "digits", repetition)
 
 
 def short(slug: str, **changes: object) -> Quantization:
@@ -50,7 +50,7 @@ def short(slug: str, **changes: object) -> Quantization:
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return short("digits_w4a4").prepare(seeds())
+    return short("digits_w3a3").prepare(seeds())
 
 
 def started(task: Quantization, problem: Problem) -> nn.Module:
@@ -343,7 +343,7 @@ def test_cost_of_a_network_by_hand() -> None:
 
 
 def test_start_is_a_trained_float_network(problem: Problem) -> None:
-    task = short("digits_w4a4")
+    task = short("digits_w3a3")
     model = started(task, problem).eval()
     with torch.no_grad():
         predicted = model(problem.sealed["test_inputs"]).argmax(1)
@@ -355,7 +355,7 @@ def test_prepare_repeats_bit_for_bit_whatever_the_threads(problem: Problem) -> N
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(2)
     try:
-        again = short("digits_w4a4").prepare(seeds())
+        again = short("digits_w3a3").prepare(seeds())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -419,7 +419,7 @@ def test_pretrained_networks_are_kept_beyond_lite(
     assert kept.stat().st_size > 100
 
     task.prepare(seeds(1))
-    other_bits = short("digits_w4a4", tier="standard", recipe=recipe | {"weight_bits": 4})
+    other_bits = short("digits_w3a3", tier="standard", recipe=recipe | {"weight_bits": 3})
     other_bits.prepare(seeds())
     assert len(list((tmp_path / "pretrained").iterdir())) == 2
 

@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 from assay_leaderboard import format as texts
 from assay_leaderboard.format import Format, plain
 from assay_leaderboard.schema.board import Row, RunCounts
-from assay_leaderboard.schema.values import Comparison, Interval
+from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "\N{EN DASH}"
 MARKS = {
@@ -47,8 +47,8 @@ def span(form: Format, value: float | None, interval: Interval | None, sign: str
         return Markup(NONE)
     if interval is None:
         return Markup(number(form, value, sign))
-    low, high = form.number(interval.low, sign), form.number(interval.high, sign)
-    return Markup(minus(f'{form.number(value, sign)} <span class="i">[{low}, {high}]</span>'))
+    ends = minus(form.ends(interval, sign))
+    return Markup(f'{minus(form.number(value, sign))} <span class="i">{ends}</span>')
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:
@@ -76,9 +76,9 @@ def verdict_word(row: Row) -> str:
     return NONE if word == texts.NONE else word
 
 
-def needed(comparison: Comparison | None) -> str:
+def needed(comparison: Comparison | None, family: PairFamily | None) -> str:
     """About how many repetitions would decide, where a comparison is undecided."""
-    return texts.needed_text(comparison).replace(texts.NONE, NONE)
+    return texts.needed_text(comparison, family).replace(texts.NONE, NONE)
 
 
 def runs_text(runs: RunCounts) -> str:

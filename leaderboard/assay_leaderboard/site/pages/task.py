@@ -199,7 +199,7 @@ def _result(
         *gain_cells(versus, verdict_word(row), form),
         TableCell(f"{versus.superiority:.2f}", versus.superiority) if versus else EMPTY,
         TableCell(margin_text(form, versus.detectable), versus.detectable) if versus else EMPTY,
-        TableCell(needed(versus)),
+        TableCell(needed(versus, table.pairs)),
         sample_cell(links, table.task, row.method, row.defaults, form),
         TableCell(number(NORMALISED, row.score), row.score),
         TableCell(NONE if ratio is None else f"{ratio:.2f}", ratio),

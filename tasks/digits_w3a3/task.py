@@ -1,4 +1,4 @@
-"""Handwritten digits with 8-bit weights and activations."""
+"""Handwritten digits with 3-bit weights and activations."""
 
 from __future__ import annotations
 

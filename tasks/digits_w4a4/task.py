@@ -1,9 +1,0 @@
-"""Handwritten digits with 4-bit weights and activations."""
-
-from __future__ import annotations
-
-from assay.families.quantization import Quantization
-
-
-class Digits(Quantization):
-    """The family and the card define everything."""
