@@ -10,7 +10,6 @@ import pytest
 from assay.cards import SubmissionCard, read_card
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import CardError, PluginError
 from assay.plugins.loading import load_task
 from assay.plugins.registry import find_method, find_task, method_ref, task_ref
@@ -59,8 +58,8 @@ def test_helpers_and_data_files_reach_the_worker_and_nothing_else_does(
     (folder / "other.toml").write_text("")
     task, method = make_task(), find_method(str(folder))
     (cell,) = make_cells([(task, method)], pool, "quick")
-    spec = cell.spec(cell.points[0], "tuning", 0)
-    record = pool.run(Job(spec, task, method), cell.reproduce(spec))
+    spec = next(iter(cell.specs.values()))
+    record = pool.run(cell.job(spec), cell.reproduce(spec))
     assert (record.status, record.message) == ("completed", "")
 
 
