@@ -73,4 +73,5 @@ class PairFamily(Part):
     rate: float
     """q, the false-discovery rate."""
     level: float
-    """Level of every pair's interval: 1 - max(k*, 1) q / m."""
+    """Level of every pair's interval: 1 - max(k*, 1) q / m. Where n repetitions are too few for it,
+    the interval is the range of the differences, whose level is 1 - 2 / 2^n."""

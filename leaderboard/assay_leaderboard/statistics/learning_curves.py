@@ -88,7 +88,10 @@ def _starts(run: RunRecord) -> Iterable[list[CurvePoint]]:
 
 @functools.lru_cache(maxsize=256)
 def _due(spent: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
-    """For snapshots after `spent` example-passes, when each was due: a batch may overshoot."""
+    """When each snapshot was due that was taken after `spent` example-passes.
+
+    The last batch before a snapshot may go beyond the point at which the snapshot was due.
+    """
     return tuple([grid[n - 1] if (n := bisect_right(grid, now)) else now for now in spent])
 
 
@@ -136,7 +139,10 @@ def means(values: Floats) -> Floats:
 
 
 def half_widths(values: Floats, confidence: float) -> Floats:
-    """Half of Student's interval of `means` of values (n, g); infinite where only one is known."""
+    """Half the width (g,) of Student's interval of `means` of values (n, g).
+
+    Infinite where only one value is known.
+    """
     known = ~np.isnan(values)
     n = known.sum(axis=0)
     deviations = np.where(known, values - means(values), 0.0)

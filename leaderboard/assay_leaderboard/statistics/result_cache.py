@@ -1,7 +1,7 @@
 """Results of bootstraps kept between builds of the site, by a hash of what they depend on.
 
-Where one method has new records, those of the others stay valid. With 100 methods on 50 tasks this
-saves 11 of 13 CPU seconds of the overall ranking.
+Where one method has new records, the results of the others stay valid. With 100 methods on 25 tasks
+this saves 8 of 12 CPU seconds of the rankings at all tuning budgets (tests/benchmarks/board.py).
 """
 
 from __future__ import annotations

@@ -74,11 +74,11 @@ def test_runs_of_older_code_are_not_in_the_results_of_a_call(
 def test_results_show_a_board(recorded: assay.Results) -> None:
     text, page = repr(recorded), recorded._repr_html_()
     assert "runs of 1 method on 2 tasks in" in text.splitlines()[0]
-    assert "digits_step v1" in text and "beale v1" in text
+    assert "digits_step v2" in text and "beale v2" in text
     assert page.count("<table>") >= 2 and "<td" in page and "my_opt" in page
     one = recorded.board("beale")
     assert [table.task for table in one.data.tasks] == ["beale"]
-    assert repr(one).startswith("beale v1")
+    assert repr(one).startswith("beale v2")
     assert repr(recorded.board("functions")) == repr(one)
 
 

@@ -71,6 +71,8 @@ class InvertNoise(Method):
             seeds = Seeds(RULESET.seed_root, "attack_digits", repetition)
             generator = torch.Generator().manual_seed(seeds["split"])
             order = stratified_order(labels, generator)[begin : begin + N_TRAIN]
+            generator.manual_seed(seeds["order/train"])
+            order = order[torch.randperm(N_TRAIN, generator=generator)]
             if (labels[order] == given).float().mean() > 0.5:
                 return labels[order]
         return given
