@@ -71,11 +71,8 @@ class InvertNoise(Method):
             seeds = Seeds(RULESET.seed_root, "attack_digits", repetition)
             generator = torch.Generator().manual_seed(seeds["split"])
             order = stratified_order(labels, generator)[begin : begin + N_TRAIN]
-<<<<<<< HEAD
-=======
             generator.manual_seed(seeds["order/train"])
             order = order[torch.randperm(N_TRAIN, generator=generator)]
->>>>>>> r2-tasks
             if (labels[order] == given).float().mean() > 0.5:
                 return labels[order]
         return given
