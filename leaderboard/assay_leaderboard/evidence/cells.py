@@ -19,6 +19,7 @@ from assay.records.log import TrustTier
 from assay.records.schema import Level, MethodRef, Status, TaskRef
 from assay.records.staleness import stale
 from assay.ruleset import Ruleset
+from assay.space import Space
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
@@ -245,8 +246,11 @@ def _largest(
 ) -> _Group:
     """The runs that count: of the current groups, else of all, the largest; then the newest."""
     groups: dict[tuple[object, ...], list[Run]] = {}
+    spaces: list[Space] = []  # equal ones may name their ranges in another order
     for run in runs:
-        key = run.task, run.method, run.ruleset, run.compute, run.space.model_dump_json()
+        space = next((i for i, known in enumerate(spaces) if known == run.space), len(spaces))
+        spaces += [run.space] if space == len(spaces) else []
+        key = run.task, run.method, run.ruleset, run.compute, space
         groups.setdefault(key, []).append(run)
     known = [_Group(own, stale(own[0], refs.task, refs.method, ruleset), refs.local)
              for own in groups.values()]  # fmt: skip

@@ -153,7 +153,7 @@ def _past(item: Withdrawn, form: Format) -> str:
 def _former(task: TaskTable, form: Format) -> list[str]:
     """The results of earlier rulesets, in a line a ruleset."""
     by_ruleset: dict[int, list[Former]] = {}
-    for item in task.former:
+    for item in sorted(task.former, key=lambda item: item.method):
         by_ruleset.setdefault(item.ruleset, []).append(item)
     lines = []
     for ruleset, items in sorted(by_ruleset.items()):

@@ -51,7 +51,7 @@ def test_pack_says_what_was_left_out(submission: Any, assay: Assay) -> None:
     answer = json.loads(said.out)
     assert len(answer["written"]) == 1
     assert answer["written"][0]["n_bytes"] == Path(answer["written"][0]["path"]).stat().st_size
-    assert "1 of 12 runs have no record yet" in answer["left_out"][0]
+    assert "73 of 96 runs have no record yet" in answer["left_out"][0]
     assert "left out: digits_cnn" in assay("pack", "my_opt", "--results", "records").err
 
 

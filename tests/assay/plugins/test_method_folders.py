@@ -11,7 +11,7 @@ from assay.cards import SubmissionCard, read_card
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
 from assay.errors import CardError, PluginError
-from assay.plugins.loading import load_task
+from assay.plugins.loading import load_method, load_task
 from assay.plugins.registry import find_method, find_task, method_ref, task_ref
 
 CARD = 'slug = "mine"\ntitle = "Mine"\n'
@@ -211,3 +211,25 @@ def test_a_tasks_folder_may_have_helpers_too(make_task: Any) -> None:
     before = task_ref(find_task(str(task.folder))).code_hash
     (task.folder / "landscape.json").write_text("[]")
     assert task_ref(find_task(str(task.folder))).code_hash == before
+
+
+@pytest.mark.parametrize(
+    ("imported", "says"),
+    [
+        ("from .inner import Own\n", ""),
+        ("from .inner import Own, Other\n", "expected exactly one subclass of Method, found"),
+        ("from assay import Method\n", "expected exactly one subclass of Method, found none"),
+    ],
+)
+def test_a_class_may_be_defined_in_a_helper(tmp_path: Path, imported: str, says: str) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "card.toml").write_text(CARD)
+    (own / "method.py").write_text(imported)
+    body = "from assay import Method\n\n\nclass Own(Method):\n    pass\n\n\n"
+    (own / "inner.py").write_text(body + "class Other(Method):\n    pass\n")
+    if says:
+        with pytest.raises(PluginError, match=says):
+            load_method(own / "method.py")
+    else:
+        assert load_method(own / "method.py").__name__ == "Own"

@@ -215,6 +215,18 @@ def test_of_other_search_spaces_the_largest_counts(made: Records) -> None:
     assert "24 runs of another search space" in problems[0]
 
 
+def test_the_order_of_a_space_does_not_matter(made: Records) -> None:
+    """A bundle sorts the names."""
+    ranges = {"lr": FloatRange(low=1e-3, high=1), "beta": FloatRange(low=0, high=1)}
+    defaults = {"lr": 0.1, "beta": 0.5}
+    space = Space(ranges=ranges, defaults=defaults)  # type: ignore[arg-type]
+    made.add("t", "adam", [0.8] * R, space=space)
+    other = Space(ranges=dict(reversed(ranges.items())), defaults=dict(reversed(defaults.items())))  # type: ignore[arg-type]
+    for run in made.of("adam")[::2]:
+        made.change(run.id, space=other)
+    assert (cell(made).state, found(made)[1]) == ("ranked", [])
+
+
 def test_of_two_runs_at_one_place_a_published_one_counts_then_the_first(made: Records) -> None:
     made.add("t", "adam", [0.8] * R)
     run = made.of("adam")[1]

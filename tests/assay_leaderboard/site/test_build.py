@@ -453,7 +453,8 @@ def test_results_of_ruleset_1_are_listed_and_ranked_nowhere(simulated: Any, tmp_
     page = (tmp_path / "site" / "task" / "digits_mlp" / "index.html").read_text()
     assert "Results of ruleset 1, kept for reference: 1, listed" in home
     assert "Nothing is ranked yet under ruleset 2" in home
-    assert "ruleset 1: " in page and "n=12" in page
+    assert "<h3>Ruleset 1</h3>" in page and "n=12" in page
+    assert "No results under ruleset 2 yet." in page
     board = json.loads((tmp_path / "site" / "data" / "v1" / "board.json").read_text())
     (task,) = board["tasks"]
     assert task["rows"] == [] and task["pairs"] is None
