@@ -13,6 +13,7 @@ import random
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from assay.cards import TaskCard
@@ -20,6 +21,7 @@ from assay.engine.cells import Cell, extent
 from assay.identity import sha256
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
 from assay.publication.pack import pack_method
+from assay.records.rounding import rounded
 from assay.records.schema import (
     Compute,
     CurvePoint,
@@ -83,19 +85,22 @@ class Submission:
     def method(self) -> MethodEntry:
         return find_method(str(self.folder))
 
-    def cell(self, task: str, preset: Preset = "quick") -> Cell:
+    def cell(self, task: str, preset: Preset = "quick", **options: Any) -> Cell:
         found = find_task(task)
         refs = task_ref(found), method_ref(self.method)
-        wanted = extent(found.card, preset)
+        wanted = extent(found.card, preset, **options)
         return Cell(found, self.method, *refs, SPACE, Compute(), wanted)
 
     def record(self, task: str, preset: Preset = "quick", salt: str = "") -> list[RunRecord]:
         """Write what `assay run` would have written of one task; `salt` changes the scores."""
         cell = self.cell(task, preset)
-        runs = [coherent_run(cell, spec, salt) for spec in cell.specs.values()]
-        for run in runs:
-            self.store.write(run)
-        return runs
+        return [self.write(cell, spec, salt) for spec in cell.specs.values()]
+
+    def write(self, cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
+        """Write one run of a cell."""
+        run = coherent_run(cell, spec, salt)
+        self.store.write(run)
+        return run
 
     def bundle(self, out: Path) -> Path:
         (path,) = pack_method(self.method, self.store, out).written
@@ -131,7 +136,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
         for start in range(2 if card.family == "functions" else 1)
         for batch in batches
     ]
-    return RunRecord(
+    record = RunRecord(
         id=spec.id,
         spec=spec,
         space=cell.space,
@@ -155,6 +160,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
         reproduce=cell.reproduce(spec),
         created_at="2026-01-01T00:00:00+00:00",
     )
+    return rounded(record)
 
 
 def _usage(curve: list[CurvePoint], n: int) -> Usage:

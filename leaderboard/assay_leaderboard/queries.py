@@ -104,7 +104,9 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
     catalogue, _ = read(names, results, published=published, empty=True)
     folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
     cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
-    tasks, compared, problems = [], [], []
+    tasks: list[task_audit.Audited] = []
+    compared: list[TaskComparisons] = []
+    problems: list[str] = []
     arms: dict[str, false_positives.Arms] = {}
     for slug in cards:
         found = from_folders(slug, folders, catalogue, RULESET)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
 from assay.engine.cells import Cell, extent
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.epochs import Epoch
 from assay.identity import derive_seed, sha256
+from assay.messages import Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.bundle import pack
 from assay.records.schema import (
@@ -145,6 +146,10 @@ class FakePool:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def answer(self, request: object, kind: type[Description]) -> Description:
+        """The description of any method: it has all hooks of an optimizer, and SPACE."""
+        return Description(hooks=["configure_optimizer"], spaces=dict.fromkeys(FAMILIES, SPACE))
 
     def run(self, job: Job, reproduce: str) -> RunRecord:
         spec = job.spec
@@ -356,7 +361,7 @@ class Author:
         store = Store(self.folder / "results" / str(len(list(self.out.iterdir()))))
         cell = self.make_cell(self.task, entry)
         Pipeline(self.fake_pool(), store, None, lambda _: None).run([cell])
-        name, data = pack(list(store.runs()), entry.contents)
+        name, data = pack(list(store.runs()), entry.contents, self.task.card.metric)
         (self.out / name).write_bytes(data)
         return self.out / name
 

@@ -12,14 +12,13 @@ import pytest
 from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
-from assay.engine.runs import Job, worker_seeds
+from assay.engine.runs import worker_seeds
 from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
 from assay.errors import EpochError
 from assay.messages import Ended, WorkerRequest
 from assay.records.parsing import parse_record
 from assay.records.schema import RunSpec
 from assay.records.store import Store
-from pydantic import ValidationError
 
 
 @pytest.fixture
@@ -136,17 +135,15 @@ def test_ids_from_before_there_were_epochs_stay(
     make_cell: Any, make_task: Any, make_method: Any
 ) -> None:
     cell = make_cell(make_task(), make_method("sgd", "a = 1\n"))
-    spec = cell.spec(cell.points[0], "repetition", 0)
+    spec = next(iter(cell.specs.values()))
     assert "epoch" not in spec.model_dump(mode="json")
     hidden = spec.model_copy(update={"epoch": "spring"})
     assert hidden.model_dump(mode="json")["epoch"] == "spring"
     assert hidden.id != spec.id
     assert RunSpec.model_validate(hidden.model_dump(mode="json")) == hidden
-    with pytest.raises(ValidationError, match="only repetitions"):
-        RunSpec.model_validate(hidden.model_dump(mode="json") | {"purpose": "tuning"})
 
 
-def test_an_epoch_repeats_what_public_tuning_selected(
+def test_an_epoch_has_whole_repetitions_of_its_own_at_the_public_points(
     fake_pool: Any, make_cell: Any, make_task: Any, make_method: Any, tmp_path: Path
 ) -> None:
     from dataclasses import replace
@@ -157,17 +154,17 @@ def test_an_epoch_repeats_what_public_tuning_selected(
     hidden: Cell = replace(cell, epoch="spring")
     pool = fake_pool(epoch=Epoch("spring", "root"))
     progress = Pipeline(pool, store, None, lambda _: None).run([hidden])
-    assert progress.done == len(pool.ran) == hidden.r  # the tuning was there already
-    both = {study.epoch: study for study in store.studies()}
-    assert set(both) == {None, "spring"}
-    assert both[None].trials == both["spring"].trials
-    assert not set(both[None].selected_runs) & set(both["spring"].selected_runs)
-    for run_id in both["spring"].selected_runs:
-        record = store.find_run(run_id)
-        assert record is not None
-        assert (record.spec.epoch, record.spec.purpose) == ("spring", "repetition")
-        assert "--epoch spring" in record.reproduce
-        assert parse_record(record.model_dump_json(), type(record), "x") == record
+    assert progress.done == len(pool.ran) == len(cell.specs)
+    records = list(store.runs())
+    public = [record.spec for record in records if record.spec.epoch is None]
+    own = [record.spec for record in records if record.spec.epoch == "spring"]
+    assert len(public) == len(own) == len(cell.specs)
+    for specs in (public, own):
+        specs.sort(key=lambda spec: (spec.repetition, spec.point))
+    assert [spec.model_copy(update={"epoch": None}) for spec in own] == public
+    for record in records:
+        assert ("--epoch spring" in record.reproduce) == (record.spec.epoch == "spring")
+        assert parse_record(record.model_dump_json(), "x") == record
 
 
 def test_a_worker_gets_seeds_and_never_their_root(
@@ -188,11 +185,11 @@ def test_a_worker_gets_seeds_and_never_their_root(
     monkeypatch.setattr(pool, "epoch", Epoch("spring", root))
     (cell,) = make_cells([(task, method)], pool, "quick")
     assert cell.epoch == "spring"
-    hidden = cell.spec(cell.points[0], "repetition", 0)
+    hidden = next(iter(cell.specs.values()))
     public = hidden.model_copy(update={"epoch": None})
-    runs = [pool.run(Job(spec, task, method), "x") for spec in (hidden, public, hidden)]
+    runs = [pool.run(cell.job(spec), "x") for spec in (hidden, public, hidden)]
     with pytest.raises(EpochError, match="hidden seeds of the epoch autumn"):
-        pool.run(Job(hidden.model_copy(update={"epoch": "autumn"}), task, method), "x")
+        pool.run(cell.job(hidden.model_copy(update={"epoch": "autumn"})), "x")
     assert [run.status for run in runs] == ["completed"] * 3
     assert runs[0].weights_sha256 == runs[2].weights_sha256 != runs[1].weights_sha256
     assert len(said) == 4

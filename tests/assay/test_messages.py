@@ -32,6 +32,7 @@ from assay.messages import (
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import RunSpec
 from assay.ruleset import RULESET
+from assay.space import Space
 from pydantic import ValidationError
 
 SNAPSHOT = {
@@ -93,9 +94,9 @@ def test_a_malformed_claim_ends_its_run_alone(
     workers = list(pool.workers)
     spec = RunSpec(
         ruleset=RULESET.version, task=task_ref(task), method=method_ref(method),
-        hyperparameters={}, purpose="repetition", repetition=0,
+        hyperparameters={}, repetition=0, point=0,
     )  # fmt: skip
-    record = pool.run(Job(spec, task, method), "assay run")
+    record = pool.run(Job(spec, task, method, Space()), "assay run")
     assert record.status == "failed"
     assert record.message == "the method's process exited with code 0 without a result"
     with pytest.raises(PluginError, match="gave a malformed answer: hooks: Field required"):

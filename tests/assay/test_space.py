@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Annotated, Any
 
+import optuna
 import pytest
-from assay.engine.points import draw_points
+from assay.engine.points import draw_points, points
 from assay.errors import PluginError
 from assay.space import (
     Choice,
@@ -52,21 +54,27 @@ def spaces(draw: st.DrawFn) -> Space:
     )
 
 
+def varies(found: Any) -> bool:
+    if isinstance(found, ChoiceRange):
+        return len(found.options) > 1
+    return bool(found.low < found.high)
+
+
 @settings(max_examples=40, deadline=None)
 @given(spaces(), st.integers(0, 2**63 - 1), st.integers(1, 8), st.integers(1, 8))
 def test_points(space: Space, seed: int, k: int, more: int) -> None:
-    points = draw_points(space, k, seed)
-    assert points[0] == space.defaults
-    assert len(points) == (k if space.ranges else 1)
-    for point in points:
+    drawn = draw_points(space, k, seed)
+    assert drawn[0] == space.defaults
+    assert len(drawn) == (k if any(map(varies, space.ranges.values())) else 1)
+    for point in drawn:
         assert set(point) == set(space.defaults)
         for name, value in point.items():
             if name in space.ranges:
                 assert value in space.ranges[name]
             else:
                 assert value == space.defaults[name]
-    assert draw_points(space, k, seed) == points
-    assert draw_points(space, max(k, more), seed)[: min(k, more)] == points[: min(k, more)]
+    assert draw_points(space, k, seed) == drawn
+    assert draw_points(space, max(k, more), seed)[: min(k, more)] == drawn[: min(k, more)]
 
 
 def test_points_cover_choices_and_both_ends_of_a_log_range() -> None:
@@ -78,12 +86,12 @@ def test_points_cover_choices_and_both_ends_of_a_log_range() -> None:
         },
         defaults={"lr": 1e-3, "depth": 1, "decay": 0.0},
     )
-    points = draw_points(space, 17, seed=3)[1:]
-    assert {point["decay"] for point in points} == {0.0, 1e-4, 1e-3, 1e-2}
-    assert {point["depth"] for point in points} == {1, 2, 3}
-    decades = {math.floor(-math.log10(float(point["lr"]))) for point in points}
+    drawn = draw_points(space, 17, seed=3)[1:]
+    assert {point["decay"] for point in drawn} == {0.0, 1e-4, 1e-3, 1e-2}
+    assert {point["depth"] for point in drawn} == {1, 2, 3}
+    decades = {math.floor(-math.log10(float(point["lr"]))) for point in drawn}
     assert decades == {0, 1, 2, 3, 4}
-    counts = [sum(point["decay"] == option for point in points) for option in (0.0, 1e-4, 1e-3)]
+    counts = [sum(point["decay"] == option for point in drawn) for option in (0.0, 1e-4, 1e-3)]
     assert max(counts) - min(counts) <= 1
 
 
@@ -93,6 +101,51 @@ def test_points_depend_on_the_seed_and_not_on_the_order_of_fields() -> None:
     turned = Space(ranges=dict(reversed(ranges.items())), defaults={"b": 0.5, "a": 0.5})
     assert draw_points(space, 5, 1) == draw_points(turned, 5, 1)
     assert draw_points(space, 5, 1) != draw_points(space, 5, 2)
+
+
+def test_points_are_those_of_optunas_sampler() -> None:
+    space = Space(
+        ranges={
+            "choice": ChoiceRange(options=("a", "b", "c")),
+            "log": FloatRange(low=1e-5, high=1.0, log=True),
+            "n": IntRange(low=1, high=9),
+            "n_log": IntRange(low=1, high=900, log=True),
+            "x": FloatRange(low=-1.0, high=3.0),
+        },
+        defaults={"choice": "b", "log": 0.1, "n": 2, "n_log": 2, "x": 0.0, "fixed": 7},
+    )
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        "choice": optuna.distributions.IntDistribution(0, 2),
+        "log": optuna.distributions.FloatDistribution(1e-5, 1.0, log=True),
+        "n": optuna.distributions.IntDistribution(1, 9),
+        "n_log": optuna.distributions.IntDistribution(1, 900, log=True),
+        "x": optuna.distributions.FloatDistribution(-1.0, 3.0),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=11)
+    study = optuna.create_study(sampler=sampler)
+    first = {"choice": 1, "log": 0.1, "n": 2, "n_log": 2, "x": 0.0}
+    study.add_trial(optuna.create_trial(params=first, distributions=distributions, value=0.0))
+    for point in draw_points(space, 12, 11)[1:]:
+        drawn = study.ask(distributions).params
+        assert point["choice"] == "abc"[drawn["choice"]]
+        assert (point["n"], point["n_log"]) == (drawn["n"], drawn["n_log"])
+        assert point["log"] == pytest.approx(drawn["log"], rel=1e-5)
+        assert point["x"] == pytest.approx(drawn["x"], rel=1e-5)
+
+
+def test_equal_spaces_have_equal_points_and_repetitions_others() -> None:
+    ranges = {"lr": FloatRange(low=1e-4, high=1.0, log=True)}
+    space = Space(ranges=ranges, defaults={"lr": 0.1})
+    assert points(space, 3, 8) == points(space.model_copy(deep=True), 3, 8)
+    assert points(space, 3, 4) == points(space, 3, 8)[:4]
+    drawn = {str(points(space, repetition, 8)[1:]) for repetition in range(16)}
+    assert len(drawn) == 16
+    moved = Space(ranges=ranges, defaults={"lr": 0.2})
+    assert points(moved, 3, 8)[1:] != points(space, 3, 8)[1:]
+    points(space, 3, 8)[0]["lr"] = 7.0  # a copy: no caller changes another's points
+    assert points(space, 3, 8)[0] == {"lr": 0.1}
 
 
 def test_merged_prefixes_the_other_space() -> None:

@@ -26,6 +26,7 @@ reference = "sgd"
 dataset = {{ name = "none", source = "none", licence = "none" }}
 model = {{ name = "mlp" }}
 metric = {{ name = "accuracy", direction = "maximize", chance = 0.1, margin = 0.005 }}
+anchor = {{ value = 0.9, n = 12, standard_error = 0.003 }}
 budget = {{ batches = 10, batch_size = 2, seconds = 10 }}
 """
 

@@ -59,7 +59,9 @@ def site_view(
         known = records.task_evidence(table.task)
         compared.append(known.comparisons())
         made = detail(known, compared[-1])
-        audited.append(Audited(known.card, table, made))
+        reference = compared[-1].reference
+        scores = reference.values() if reference and reference.state == "ranked" else None
+        audited.append(Audited(known.card, table, made, scores))
         landscape = (landscapes or {}).get(table.task)
         found = audit([audited[-1]], cards, (), None, RULESET).tasks[0]
         tasks.append(TaskView(known.card, table, made, landscape, cards, found))
@@ -75,9 +77,7 @@ def site_view(
     view = SiteView(
         board=board,
         budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
-        standings={
-            t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks
-        },
+        standings={t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks},
         ledger=evaluate(compared, cards, task_cards, RULESET, []),
         methods={slug: cards.get(slug) for slug in slugs},
         tasks=task_cards,

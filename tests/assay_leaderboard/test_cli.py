@@ -8,18 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import typer
 from assay import paths
 from assay.errors import AssayError, StorageError, UnknownName
 from assay.paths import ROOT
 from assay.plugins import registry
-from assay.records.schema import RunSpec
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay_leaderboard.cli import register
 from typer.testing import CliRunner
+
+from tests.assay_leaderboard.making import noisy
 
 app = typer.Typer()
 register(app)
@@ -41,7 +41,7 @@ def test_a_flagged_row_says_why_and_keeps_its_numbers(checkout: Any) -> None:
     checkout.write(Store(RESULTS))
     text = " ".join(call("board", "digits").stdout.split())
     assert text.count("(flagged)") == 1
-    assert "unused: flagged, above_ceiling: 12 runs have a score outside 0..1" in text
+    assert "unused: flagged, above_ceiling: 96 runs have a score outside 0..1" in text
     assert "it changes no number" in text
     rows = json.loads(call("board", "digits", "--json").stdout)["tasks"][0]["rows"]
     flagged = {row["method"]: [flag["code"] for flag in row["flags"]] for row in rows}
@@ -52,17 +52,18 @@ def test_a_flagged_row_says_why_and_keeps_its_numbers(checkout: Any) -> None:
 @pytest.mark.usefixtures("results")
 class TestBoard:
     def test_shows_every_task_the_family_and_how_it_was_computed(self) -> None:
-        text = call("board").stdout
+        text = " ".join(call("board").stdout.split())
         for part in (
             "digits v1",
             "letters v1",
-            "10/12 L0, 1",
-            "diverged",
-            "8/8 L0 prelim.",
+            "80/96 L0,",
+            "diverged,",
+            "preliminary",
+            "6 of 12 repetitions, 4 of 8 points",
             "reference",
-            "classification: 2 task(s)",
-            "Holm",
-            "10,000 draws",
+            "gain: intervals at level",
+            "over 1 pair",
+            "Repetitions are other splits and draws of these data, not other data.",
             "assay run adam --task letters",
         ):
             assert part in text
@@ -87,19 +88,25 @@ class TestBoard:
         board = json.loads(call("board", "--json").stdout)
         assert [task["task"] for task in board["tasks"]] == ["digits", "letters"]
         assert board["tasks"][0]["rows"][0]["method"] == "sgd"
-        assert board["schema_version"] == 1
+        assert board["schema_version"] == 2
 
     def test_narrows_to_tasks_and_methods(self) -> None:
         assert "letters" not in call("board", "digits").stdout
         assert "adam" not in call("board", "l*", "--method", "sgd").stdout
 
-    def test_a_method_that_lacks_tasks_is_listed_but_not_ranked(self) -> None:
-        for path in (RESULTS / "studies/letters/adam").glob("*.json"):
-            path.unlink()
-        assert "Not ranked, tasks are lacking: adam 1/2" in call("board").stdout
+    def test_a_method_that_lacks_tasks_is_ranked_on_those_it_has(self) -> None:
+        assert "Not ranked: adam 1/2" not in call("board").stdout  # ranked on the one it has
+        assert "1/2" in call("board").stdout
 
-    def test_defaults_without_default_runs(self) -> None:
-        assert "incomplete" in call("board", "--defaults").stdout
+    def test_a_budget_of_one_is_the_defaults(self) -> None:
+        text = " ".join(call("board", "digits", "--budget", "1").stdout.split())
+        assert "published defaults, no tuning" in text
+        board = json.loads(call("board", "digits", "--budget", "1", "--json").stdout)
+        assert board["budget"] == 1
+        for row in board["tasks"][0]["rows"]:
+            assert row["tuned"] == row["defaults"]
+        report = json.loads(call("compare", "adam", "sgd", "--budget", "2", "--json").stdout)
+        assert report["budget"] == 2
 
     def test_twice_the_same_to_the_last_digit(self) -> None:
         assert call("board", "--json").stdout == call("board", "--json").stdout
@@ -113,8 +120,8 @@ class TestBoard:
     def test_unreadable_records_are_named_and_the_rest_is_shown(self) -> None:
         damaged = sorted((RESULTS / "runs/digits/adam").glob("*.json"))[0]
         damaged.write_text("{")
-        broken = sorted((RESULTS / "studies/letters/adam").glob("*.json"))[0]
-        broken.write_text(broken.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+        broken = sorted((RESULTS / "runs/letters/adam").glob("*.json"))[0]
+        broken.write_text(broken.read_text().replace('"schema_version": 2', '"schema_version": 9'))
         done = call("board")
         assert done.exit_code == 0
         assert "not valid JSON" in done.stderr
@@ -126,7 +133,7 @@ class TestBoard:
         for name in ("card.toml", "task.py"):
             (paths.ROOT / "tasks/letters" / name).unlink()
         registry.task_entries.cache_clear()
-        assert "task letters is not known here: 2 studies not shown" in call("board").stderr
+        assert "task letters is not known here: 120 runs not shown" in call("board").stderr
 
     @pytest.mark.parametrize(
         ("arguments", "hint"),
@@ -153,9 +160,8 @@ class TestBoard:
     def test_compare_shows_tasks_and_overall(self) -> None:
         done = call("compare", "adam", "sgd")
         assert done.exit_code == 0
-        assert "letters (prelim.)" in done.stdout
-        assert "Overall, 2 task(s)" in done.stdout
-        assert "P(A>B)" in done.stdout
+        assert "preliminary" in done.stdout
+        assert "wins A" in done.stdout and "the verdict is that of the board" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 100
 
     def test_compare_json(self) -> None:
@@ -169,6 +175,8 @@ slug = "claimer"
 title = "claimer"
 
 [[claims]]
+checked = true
+written = 2026-01-02
 text = "It is better than SGD [red]on\\u001b[31m digits of any kind, in whatever way they come."
 source = "made up"
 metric = "accuracy"
@@ -202,10 +210,10 @@ class TestClaims:
         done = call("claims")
         text = " ".join(done.stdout.split())
         assert done.exit_code == 0
-        assert "2 claim(s): 2 supported, 0 contradicted, 0 inconclusive, 0 not tested" in text
+        assert "1 claim(s) with a checked quotation: 1 supported" in text
+        assert "1 with an unchecked one: 1 supported" in text
         assert "assay run claimer --task letters" in text
-        assert "at lite scale" in text
-        assert "supported" in text and "0.0010" in text
+        assert "supported" in text and "0.0005" in text
         assert max(map(len, done.stdout.splitlines())) <= 100
         assert "\x1b" not in done.stdout
 
@@ -226,14 +234,14 @@ class TestAudit:
     def test_says_what_is_wrong_and_what_to_do(self, tmp_path: Path) -> None:
         done = call("audit", "--write", str(tmp_path / "audit.json"))
         text = " ".join(done.stdout.split())
-        assert "sound: 1 of 2 task(s) problem: 1 of 2 task(s)" in text
-        assert "digits: no pair of the 2 methods is separated" in text
-        assert "not measurable: no standard results" in text
+        assert "sound: 0 of 2 task(s) problem: 1 of 2 task(s) not measured: 1 of 2" in text
+        assert "digits: none of 1 pairs of methods is separated" in text
+        assert "Whether lite ranks predict standard ranks" in text
         assert "not run; next: assay aa" in text
         assert max(map(len, done.stdout.splitlines())) <= 100
         written = json.loads((tmp_path / "audit.json").read_text())
         assert written == json.loads(call("audit", "--json").stdout)
-        assert sorted(written["tasks"][0]["widest"]) == ["best", "comparison", "worst"]
+        assert sorted(written["tasks"][0]["widest"]) == ["a", "b", "comparison"]
 
     @pytest.mark.usefixtures("checkout")
     def test_without_records_it_says_what_to_run(self) -> None:
@@ -242,23 +250,15 @@ class TestAudit:
         assert "next: assay run sgd --task digits" in text
 
     def test_the_control_is_shown(self, checkout: Any) -> None:
-        generator = np.random.default_rng(5)
-        for repetition, score in enumerate(generator.normal(0.9, 0.01, 24).tolist()):
-            spec = RunSpec(
-                ruleset=1,
-                task=checkout.task_ref("digits", ""),
-                method=checkout.method_ref("sgd", ""),
-                hyperparameters={},
-                purpose="repetition",
-                repetition=RULESET.control_repetition + repetition,
-            )
-            Store(RESULTS).write(checkout.run_record(spec, score))
+        first = RULESET.control_repetition
+        checkout.add("digits", "sgd", noisy(0.9, 5), first=first)
+        checkout.write(Store(RESULTS))
         done = call("audit", "digits")
         text = " ".join(done.stdout.split())
-        assert "0 of 1 rejected" in text
+        assert "one pair a task, 12 repetitions in each arm: 0 of 1" in text
         assert max(map(len, done.stdout.splitlines())) <= 100
         control = json.loads(call("audit", "digits", "--json").stdout)["control"]
-        assert (control["n_runs"], control["n_independent"]) == (24, 1)
+        assert (control["n_tasks"], control["pairs"]["rejected"]["n"]) == (1, 1)
 
     @pytest.mark.usefixtures("results")
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ derived here, from the differences alone, by brute force.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -43,18 +44,20 @@ from tests.assay_leaderboard.site_making import site_map, site_view
 FAST = RULESET.model_copy(update={"bootstrap_draws": 50})
 Pair = tuple[str, str, str]
 """Task, method, and the method that it is compared with."""
-LAST = 5
-"""Number of the last world."""
+SEEDS = (1, 2)
+LAST = 0
+"""Number of the world without differences."""
 NUMBER = r"[+-][\d.]+"
 GAIN = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
 """A difference, which is the only number that is printed with its sign."""
 WORD = r"(better, negligible|worse, negligible|better|worse|equivalent|undecided)"
 
 
+@functools.cache
 def world(seed: int) -> Records:
     """Tasks on which methods differ much, little or not at all, with failures and gaps.
 
-    The last one has no method that differs, and a pair that would, were there fewer pairs.
+    The world LAST has no method that differs, and a pair that would, were there fewer pairs.
     """
     if seed == LAST:
         return noise()
@@ -137,7 +140,7 @@ class World:
         return self.records.cards[task].metric.margin
 
 
-@pytest.fixture(scope="module", params=range(LAST + 1))
+@pytest.fixture(scope="module", params=[*SEEDS, LAST])
 def shown(request: pytest.FixtureRequest) -> Iterator[World]:
     records = world(request.param)
     with pytest.MonkeyPatch.context() as patch:
@@ -151,19 +154,21 @@ def shown(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def cards(records: Records) -> dict[str, SubmissionCard]:
-    """Every method claims to be better than every other, tuned and with its defaults."""
+    """Every method claims to be better than the reference and the next one, on every task, tuned
+    and with its defaults.
+    """
     names = sorted({run.spec.method.slug for run in records.runs.values()})
     found = {}
-    for name in names:
+    for place, name in enumerate(names):
+        others = {"sgd", names[place - 1]} - {name}
         claims = [
             Claim(
                 text=f"{task} {other} {tuned}", source="made up", better_than=other, tasks=[task],
                 metric="accuracy", tuned=tuned,
             )
             for task in records.cards
-            for other in names
+            for other in sorted(others)
             for tuned in (True, False)
-            if other != name
         ]  # fmt: skip
         found[name] = SubmissionCard(slug=name, title=name, claims=claims)
     return found
@@ -267,7 +272,7 @@ def readable(found: Comparison | tuple[str, str], word: str, margin: float, loos
 
 
 def test_the_worlds_have_every_verdict() -> None:
-    words = {word for seed in range(LAST + 1) for word in derived(world(seed), K)[0].values()}
+    words = {word for seed in SEEDS for word in derived(world(seed), K)[0].values()}
     assert words == {
         "better", "worse", "equivalent", "undecided", "better, negligible", "worse, negligible",
     }  # fmt: skip
@@ -348,8 +353,9 @@ def test_the_budget_curve_is_the_board_at_every_budget(shown: World) -> None:
 
 
 def reports(shown: World) -> Iterator[ComparisonReport]:
-    methods = sorted({row.method for _, row in rows(shown.board)})
-    for a, b in itertools.permutations(methods, 2):
+    methods = {row.method for _, row in rows(shown.board)}
+    others = sorted(methods & {"a", "b", "copy", "near", "quick", "old"})
+    for a, b in [("sgd", other) for other in others] + [(other, "sgd") for other in others]:
         yield compare(
             shown.records.evidence, shown.records.catalogue, (a, b), list(shown.records.cards), FAST
         )
@@ -397,7 +403,7 @@ def test_the_terminal_says_the_boards_verdicts_and_ranks(shown: World) -> None:
         margin = _printed_margin(shown, table.task)
         assert f"margin {margin:g}" in re.sub(r"(\.\d*?)0+\b", r"\1", block)
         for row in table.rows:
-            (line,) = [x for x in block.splitlines() if re.match(rf"\S+ +{row.method}( |$)", x)]
+            (line,) = [x for x in block.splitlines() if re.match(rf" *\S+ +{row.method} ", x)]
             said = re.search(rf" {WORD}(?:, n .*)?$", line.rstrip())
             key = table.task, row.method, table.reference
             assert (said[1] if said else None) == shown.full.get(key)
@@ -421,7 +427,7 @@ def test_claims_name_the_boards_verdicts(shown: World) -> None:
                     if row.tuned == tuned and task.kind == "complete":
                         found[task.task, row.method, row.better_than] = task.verdict
         check(found, shown.truth[k])
-        assert found.keys() == shown.truth[k].keys()
+        assert {key for key in shown.truth[k] if key[2] == "sgd"} <= found.keys()
 
 
 def test_a_claims_own_verdict_follows_from_its_interval_and_tasks(shown: World) -> None:
@@ -447,7 +453,7 @@ def test_a_claims_own_verdict_follows_from_its_interval_and_tasks(shown: World) 
             seen.add(finding.verdict)
             name = re.escape(f"{row.method} {row.number}: {row.text}")
             assert re.search(rf"{name} .* {row.tier} +{finding.verdict} ", text)
-    assert len(seen) > 2
+    assert len(seen) > 1
 
 
 def document(text: str) -> Element:
@@ -456,14 +462,15 @@ def document(text: str) -> Element:
     return found
 
 
-def table_rows(found: Element, identity: str) -> list[list[str]]:
-    """The texts of the cells of a table, marks left out, with the ordinary minus sign."""
-    table = found.find(f".//table[@id='{identity}']")
-    assert table is not None, identity
-    return [
-        ["".join(cell.itertext()).replace("\N{MINUS SIGN}", "-").strip() for cell in row]
-        for row in table.iter("tr")
-    ]
+def tables(found: Element) -> dict[str, list[list[str]]]:
+    """By id, the texts of the cells of the tables, with the ordinary minus sign."""
+    return {
+        table.get("id", ""): [
+            ["".join(cell.itertext()).replace("\N{MINUS SIGN}", "-").strip() for cell in row]
+            for row in table.iter("tr")
+        ]
+        for table in found.iter("table")
+    }
 
 
 def test_the_page_of_a_task(shown: World) -> None:
@@ -471,22 +478,23 @@ def test_the_page_of_a_task(shown: World) -> None:
         slug, margin = task.card.slug, _printed_margin(shown, task.card.slug)
         text = task_page(task, site_map(shown.view))[f"task/{slug}/index.html"]
         page = document(text)
-        head, *body = table_rows(page, "tuned")
-        place = {name.split(" ")[0]: i for i, name in reversed([*enumerate(head)])}
-        gain, verdict = (i for i, n in enumerate(head) if n.startswith(("Gain", "Verdict")))
-        assert place
-        found = {}
-        for cells in body:
-            said = re.search(rf"{WORD}$", cells[verdict])
-            method = re.match(r"[a-z]+", cells[0])
-            assert method is not None
-            if said:
-                key = slug, method[0], task.table.reference
-                found[key] = said[1]
-                ends = GAIN.search(cells[gain])
-                assert ends is not None
-                readable((ends[2], ends[3]), said[1], margin, slug in shown.undecidable[K])
-        check(found, shown.full)
+        for name, k in (("tuned", K), ("k3", 3), ("k1", 1)):
+            head, *body = tables(page)[name]
+            gain, verdict = (i for i, n in enumerate(head) if n.startswith(("Gain", "Verdict")))
+            found = {}
+            for cells in body:
+                said = re.search(rf"{WORD}$", cells[verdict])
+                method = re.match(r"[a-z]+", cells[0])
+                assert method is not None
+                if said:
+                    key = slug, method[0], task.table.reference
+                    found[key] = said[1]
+                    ends = GAIN.search(cells[gain])
+                    assert ends is not None
+                    readable((ends[2], ends[3]), said[1], margin, slug in shown.undecidable[k])
+            check(found, shown.truth[k])
+            of_task = {key for key in shown.truth[k] if (key[0], key[2]) == (slug, "sgd")}
+            assert found.keys() == of_task
         pairs = dict(_matrix_on(page, slug, margin, slug in shown.undecidable[K]))
         check(pairs, shown.full)
         assert 2 * len(pairs) == sum(key[0] == slug for key in shown.full)
@@ -521,11 +529,12 @@ def test_the_scripts_of_the_compare_page(shown: World) -> None:
 
 
 def test_the_page_of_claims(shown: World) -> None:
-    page = document(claims_page(shown.view, site_map(shown.view))["claims/index.html"])
+    text = claims_page(shown.view, site_map(shown.view))["claims/index.html"]
+    page = tables(document(text))
     found: dict[bool, dict[Pair, str]] = {True: {}, False: {}}
     for row in shown.view.ledger.rows:
         for finding in row.findings:
-            _, *body = table_rows(page, f"{row.method}-{row.number}-{finding.tier}")
+            _, *body = page[f"{row.method}-{row.number}-{finding.tier}"]
             for cells in body:
                 if said := re.search(rf"{WORD}$", cells[2]):
                     found[row.tuned][cells[0], row.method, row.better_than] = said[1]
@@ -536,7 +545,7 @@ def test_the_page_of_claims(shown: World) -> None:
                     readable((ends[2], ends[3]), said[1], margin, loose)
     for tuned, k in ((True, K), (False, 1)):
         check(found[tuned], shown.truth[k])
-    summary = {tuple(cells[:2]): cells[2] for cells in table_rows(page, "claims")[1:]}
+    summary = {tuple(cells[:2]): cells[2] for cells in page["claims"][1:]}
     for row in shown.view.ledger.rows:
         assert row.verdict in summary[row.text, row.method]
 

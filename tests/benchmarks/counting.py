@@ -68,7 +68,7 @@ def session(n_batches):
     budget = task.card.budget.model_copy(update={"batches": n_batches})
     evaluation = Evaluation(points=1)
     task.card = task.card.model_copy(update={"budget": budget, "evaluation": evaluation})
-    problem = task.prepare(Seeds("assay-1", "repetition", "digits_mlp", 0))
+    problem = task.prepare(Seeds("assay-2", "digits_mlp", 0))
     method = load_method(ROOT / "submissions" / "sgd" / "method.py")
     return Session(
         task=task,

@@ -40,7 +40,7 @@ def main():
         if options.batches:
             budget = task.card.budget.model_copy(update={"batches": options.batches})
             task.card = task.card.model_copy(update={"budget": budget})
-        problem = task.prepare(Seeds("assay-1", "repetition", name, 0))
+        problem = task.prepare(Seeds("assay-2", name, 0))
         lr = 1e-4 if task.card.family == "functions" else 0.01
         engine(task, problem, lr), loops(task, problem, lr)
         ratios, ours, theirs = [], [], []

@@ -64,7 +64,7 @@ def main():
     task = load_task(ROOT / "tasks" / name)
     began = time.perf_counter()
     for repetition in range(n):
-        problem = task.prepare(Seeds("assay-1", "repetition", name, repetition))
+        problem = task.prepare(Seeds("assay-2", name, repetition))
         model = train(task, problem, problem.starts[0], lr, repetition)
         score = accuracy(task, model, problem.sealed["test_inputs"], problem.sealed["test_targets"])
         print(f"{name} {repetition} {score:.4f}")

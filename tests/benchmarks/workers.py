@@ -18,7 +18,6 @@ from pathlib import Path
 
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.plugins.registry import find_method, select_tasks
 from assay.records.schema import Compute
 
@@ -52,8 +51,7 @@ def run_all(task, n_runs, n_workers):
     with Pool(n_workers=n_workers, compute=Compute()) as pool:
         cell = make_cells([(select_tasks([task])[0], find_method("sgd"))], pool, "full")[0]
         jobs = [
-            Job(cell.spec(cell.points[0], "repetition", n), cell.task, cell.method)
-            for n in range(n_runs + n_workers)
+            cell.job(cell.spec(n, 0, dict(cell.space.defaults))) for n in range(n_runs + n_workers)
         ]
         with ThreadPoolExecutor(n_workers) as threads:
             list(threads.map(lambda job: pool.run(job, ""), jobs[:n_workers]))  # warm up

@@ -31,8 +31,9 @@ class TaskBudgets:
         """From the comparisons at the full budget."""
         points: dict[str, list[BudgetPoint]] = {cell.method: [] for cell in full.cells}
         families = []
-        for k in budgets([full]):
-            task = replace(full, budget=k)
+        every = budgets([full])
+        for k in every:
+            task = full if k == every[-1] else replace(full, budget=k)
             families.append(task.family)
             for method, point in _points(task, k).items():
                 points[method].append(point)

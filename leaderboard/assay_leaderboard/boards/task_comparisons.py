@@ -21,7 +21,7 @@ from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Floats, Interval, PairFamily, Verdict
 from assay_leaderboard.statistics import pair_family, subset_means
 from assay_leaderboard.statistics.corrections import rank_intervals
-from assay_leaderboard.statistics.pair_family import Judgement
+from assay_leaderboard.statistics.pair_family import Judgement, Rows
 
 MIRRORED: dict[Verdict | None, Verdict | None] = {
     "better": "worse",
@@ -118,7 +118,7 @@ class TaskComparisons:
         first, second = np.triu_indices(len(scores), 1)
         differences = scores[first] - scores[second]
         known = ~np.isnan(differences)
-        rows: Sequence[Floats] = [*differences]
+        rows: Rows = differences
         if not known.all():
             rows = [row[kept] for row, kept in zip(differences, known, strict=True)]
         rate = self.ruleset.false_discovery_rate

@@ -19,15 +19,14 @@ from assay.records.log import TrustTier
 from assay.records.schema import Level, MethodRef, Status, TaskRef
 from assay.records.staleness import stale
 from assay.ruleset import Ruleset
+from assay.space import Space
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from assay_leaderboard.evidence.runs import Catalogue, Evidence, Past, Run
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
 from assay_leaderboard.schema.board import State
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE, Floats
 from assay_leaderboard.statistics import tuning_budgets
-
-__all__ = ["Catalogue", "CellEvidence", "Evidence", "Past", "Run", "cells", "run_command"]
 
 Grid = Annotated[
     NDArray[np.float64],
@@ -151,16 +150,8 @@ class CellEvidence:
     @property
     def selected_runs(self) -> list[str]:
         """Ids of the selected runs, by repetition."""
-        return self._ids(self.selected)
-
-    @property
-    def default_runs(self) -> list[str]:
-        """Ids of the runs of the defaults, by repetition."""
-        return self._ids(np.zeros(len(self.val), dtype=np.intp))
-
-    def _ids(self, points: NDArray[np.intp]) -> list[str]:
         rows = np.flatnonzero(self.counted).tolist()
-        found = (self.runs[row][points[row]] for row in rows)
+        found = (self.runs[row][self.selected[row]] for row in rows)
         return [run for run in found if run is not None]
 
     @property
@@ -245,8 +236,11 @@ def _largest(
 ) -> _Group:
     """The runs that count: of the current groups, else of all, the largest; then the newest."""
     groups: dict[tuple[object, ...], list[Run]] = {}
+    spaces: list[Space] = []  # equal ones may name their ranges in another order
     for run in runs:
-        key = run.task, run.method, run.ruleset, run.compute, run.space.model_dump_json()
+        space = next((i for i, known in enumerate(spaces) if known == run.space), len(spaces))
+        spaces += [run.space] if space == len(spaces) else []
+        key = run.task, run.method, run.ruleset, run.compute, space
         groups.setdefault(key, []).append(run)
     known = [_Group(own, stale(own[0], refs.task, refs.method, ruleset), refs.local)
              for own in groups.values()]  # fmt: skip

@@ -21,10 +21,11 @@ from assay_leaderboard.statistics import sign_flips, subset_means, verdicts
 from assay_leaderboard.statistics.corrections import benjamini_hochberg
 from assay_leaderboard.statistics.subset_means import as_written
 
+Rows = Sequence[Floats] | Floats
+"""Differences (n,) of each of m pairs; faster as an array (m, n), where all have equally many."""
 
-def judge(
-    rows: Sequence[Floats], margin: float, rate: float
-) -> tuple[PairFamily, list[Comparison]]:
+
+def judge(rows: Rows, margin: float, rate: float) -> tuple[PairFamily, list[Comparison]]:
     """Compare all pairs of a task and give each its verdict.
 
     Args:
@@ -51,7 +52,7 @@ class Judgement:
     a board.
     """
 
-    rows: Sequence[Floats]
+    rows: Rows
     """Paired differences (n,) of each pair."""
     margin: float
     family: PairFamily
@@ -61,7 +62,7 @@ class Judgement:
     """(m,) exact sign-flip tests, not corrected."""
 
     @classmethod
-    def of(cls, rows: Sequence[Floats], margin: float, rate: float) -> Judgement:
+    def of(cls, rows: Rows, margin: float, rate: float) -> Judgement:
         """Judge all pairs; arguments and errors are those of `judge`."""
         p = _p_values(rows)
         m, passed = len(rows), benjamini_hochberg(p, rate)
@@ -72,7 +73,7 @@ class Judgement:
     def comparisons(self, places: Sequence[int] | None = None) -> list[Comparison]:
         """The comparisons of the pairs at some places, or of all, in order."""
         places = range(len(self.rows)) if places is None else places
-        rows, p = [self.rows[place] for place in places], self.p[[*places]]
+        rows, p = _rows(self.rows, places), self.p[[*places]]
         return [*_comparisons(rows, _Numbers.of(rows, p), self.error, self.margin)]
 
     def winners(self) -> NDArray[np.int8]:
@@ -95,7 +96,7 @@ class Judgement:
         return found
 
 
-def unjudged(rows: Sequence[Floats], error: float | Fraction) -> list[Comparison]:
+def unjudged(rows: Rows, error: float | Fraction) -> list[Comparison]:
     """Comparisons without a verdict, of preliminary pairs, which belong to no family.
 
     Args:
@@ -105,7 +106,7 @@ def unjudged(rows: Sequence[Floats], error: float | Fraction) -> list[Comparison
     return [*_comparisons(rows, _Numbers.of(rows, _p_values(rows)), error, None)]
 
 
-def _p_values(rows: Sequence[Floats]) -> Floats:
+def _p_values(rows: Rows) -> Floats:
     """The exact sign-flip test (m,) of each pair."""
     p = np.empty(len(rows))
     for places, block in _alike(rows):
@@ -123,7 +124,7 @@ class _Numbers(NamedTuple):
     """Sample standard deviation of the differences; 0 for a single one."""
 
     @classmethod
-    def of(cls, rows: Sequence[Floats], p: Floats) -> _Numbers:
+    def of(cls, rows: Rows, p: Floats) -> _Numbers:
         """From the differences and the test of each pair."""
         found = cls(*np.empty((4, len(rows))))._replace(p=p)
         for places, block in _alike(rows):
@@ -134,7 +135,7 @@ class _Numbers(NamedTuple):
 
 
 def _comparisons(
-    rows: Sequence[Floats], numbers: _Numbers, error: float | Fraction, margin: float | None
+    rows: Rows, numbers: _Numbers, error: float | Fraction, margin: float | None
 ) -> Iterator[Comparison]:
     """The comparison of each pair; without a verdict where there is no margin."""
     ends = np.empty((len(rows), 2))
@@ -159,8 +160,18 @@ def _comparisons(
         )
 
 
-def _alike(rows: Sequence[Floats]) -> Iterator[tuple[list[int], Floats]]:
+def _rows(rows: Rows, places: Sequence[int]) -> Rows:
+    """The rows at some places."""
+    if isinstance(rows, np.ndarray):
+        return np.asarray(rows[[*places]])
+    return [rows[place] for place in places]
+
+
+def _alike(rows: Rows) -> Iterator[tuple[list[int] | slice, Floats]]:
     """The places of the rows of each length, and these rows as an array."""
+    if isinstance(rows, np.ndarray):
+        yield slice(None), rows
+        return
     places: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(len(row), []).append(place)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay_leaderboard.schema.values import Floats
-from assay_leaderboard.statistics.subset_means import blocks, slack
+from assay_leaderboard.schema.values import MAX_REPETITIONS, Floats
+from assay_leaderboard.statistics.subset_means import slack
+
+_BLOCK = 1 << 19
+"""Comparisons worked on at once, so that they fit the processor's cache."""
 
 
 def p_values(rows: Floats) -> Floats:
@@ -27,17 +30,29 @@ def p_values(rows: Floats) -> Floats:
         ValueError: n is out of range.
     """
     m, n = rows.shape
+    if not 1 <= n <= MAX_REPETITIONS:
+        raise ValueError(f"expected 1 to {MAX_REPETITIONS} repetitions, got {n}")
     sides = np.where(rows.sum(axis=1) < 0, -1.0, 1.0)
-    oriented, rounding = rows * sides[:, np.newaxis], slack(rows)
-    # Where the sum is positive, an assignment is as large exactly if the subset that it flips has
-    # a mean of 0 or less. The empty subset is one of them, and the only one if all are positive.
-    as_large = np.ones(m)
-    mixed = np.flatnonzero(oriented.min(axis=1) <= rounding)
-    limits = rounding[mixed, np.newaxis]
-    for part, means in blocks(oriented[mixed]):
-        as_large[mixed[part]] += np.count_nonzero(means <= limits[part], axis=1)
-    # The mirrored assignments are as small.
+    # Where the sum is positive, an assignment is as large exactly if the mean of the subset that it
+    # flips is 0 or less, up to the slack; the slack is taken off each value. The mirrored
+    # assignments are as small. Every subset is one of the first half and one of the second.
+    lowered = rows * sides[:, np.newaxis] - slack(rows)[:, np.newaxis]
+    first, second = _sums(lowered[:, : n // 2]), -_sums(lowered[:, n // 2 :])
+    as_large = np.empty(m)
+    n_rows = max(1, _BLOCK // (1 << n))
+    for start in range(0, m, n_rows):
+        part = slice(start, start + n_rows)
+        pairs = first[part, :, np.newaxis] <= second[part, np.newaxis, :]
+        as_large[part] = np.count_nonzero(pairs, axis=(1, 2))
     return np.asarray(np.minimum(1.0, 2 * as_large / (1 << n)))
+
+
+def _sums(values: Floats) -> Floats:
+    """The sums (m, 2^n) of all subsets of each of m rows (m, n), the empty one first."""
+    sums = np.zeros((len(values), 1))
+    for column in values.T:
+        sums = np.concatenate((sums, sums + column[:, np.newaxis]), axis=1)
+    return sums
 
 
 def superiorities(rows: Floats) -> Floats:

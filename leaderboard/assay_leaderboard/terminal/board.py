@@ -59,7 +59,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
     out.print(
         plain(
-            f"  {task.family}, {task.tier}; {words.test} {task.metric}{unit}, {better} is better; "
+            f"  {task.family}, {task.tier}; {words.scored(task.metric)}{unit}, {better} is better; "
             f"chance {form.number(task.chance)}, margin {form.number(task.margin)}; "
             f"{budget_words(board.budget)}"
         )
@@ -76,25 +76,22 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
 
 def _table(task: TaskTable, board: Board) -> Table:
     level = f" [{level_text(task.pairs.level)}]" if task.pairs else ""
-    both = board.budget != 1
     made = new_table(
         ">rank", "method", f">mean [{level_text(board.confidence)}]", "runs",
-        *([">defaults"] if both else []),
         f">gain on {task.reference}{level}", ">p", "verdict",
     )  # fmt: skip
     for row in task.rows:
-        _add_row(made, row, task, board, both)
+        _add_row(made, row, task, board)
     return made
 
 
-def _add_row(made: Table, row: Row, task: TaskTable, board: Board, both: bool) -> None:
+def _add_row(made: Table, row: Row, task: TaskTable, board: Board) -> None:
     form, versus = Format(task.unit, task.margin), row.versus_reference
     made.add_row(
         rank_text(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
         f"{form.span(row.tuned.mean, row.tuned.interval)} n={row.tuned.n}",
         _runs(row),
-        *([form.number(row.defaults.mean)] if both else []),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         p_text(versus.p if versus else None, none=""),
         _verdict(row, task),
@@ -156,7 +153,7 @@ def _past(item: Withdrawn, form: Format) -> str:
 def _former(task: TaskTable, form: Format) -> list[str]:
     """The results of earlier rulesets, in a line a ruleset."""
     by_ruleset: dict[int, list[Former]] = {}
-    for item in task.former:
+    for item in sorted(task.former, key=lambda item: item.method):
         by_ruleset.setdefault(item.ruleset, []).append(item)
     lines = []
     for ruleset, items in sorted(by_ruleset.items()):

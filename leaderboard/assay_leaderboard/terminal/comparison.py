@@ -64,7 +64,7 @@ def _footer(report: ComparisonReport) -> list[str]:
     m = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}" if pairs else ""
     family = (
         f" The level makes each interval exclude 0 exactly where its pair passed "
-        f"(Benjamini-Hochberg, q = {100 * report.false_discovery_rate:g} % over {m} pairs of the "
+        f"(Benjamini-Hochberg, q = {100 * report.false_discovery_rate:g} % over {m} pair(s) of the "
         "task); the verdict is that of the board."
         if m
         else ""

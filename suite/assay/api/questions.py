@@ -68,7 +68,7 @@ def compare(
     Arguments and errors are those of `board`; `a` and `b` are slugs or classes.
     """
     from assay_leaderboard import queries
-    from assay_leaderboard.terminal.board import show_report
+    from assay_leaderboard.terminal.comparison import show_report
 
     report = queries.compare(
         method_name(a),

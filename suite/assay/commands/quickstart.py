@@ -27,7 +27,7 @@ def quickstart(
     workers: Workers = None,
     allow_weaker: AllowWeaker = False,
 ) -> None:
-    """Rank diffGrad against SGD, Adam and others in five families, in minutes."""
+    """Compare diffGrad with SGD, Adam and others in five families, in minutes."""
     from assay.commands import run_many
     from assay.engine.planning import RunRequest
     from assay.plugins.registry import select_tasks

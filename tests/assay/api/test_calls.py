@@ -17,7 +17,7 @@ from assay.errors import AssayError, UnknownName
 from assay.plugins.registry import find_task
 
 COLUMNS = [
-    "task", "family", "tier", "method", "purpose", "repetition", "point", "hyperparameters",
+    "task", "family", "tier", "method", "repetition", "point", "selected", "hyperparameters",
     "status", "val", "test", "example_passes", "seconds", "level", "epoch", "method_hash", "id",
 ]  # fmt: skip
 
@@ -47,9 +47,11 @@ def test_the_frame_has_one_row_a_run(recorded: assay.Results, submission: Any) -
     assert list(frame.columns) == COLUMNS
     assert len(frame) == len(list(submission.store.runs())) == len(set(frame["id"]))
     assert set(frame["task"]) == {"digits_step", "beale"} and set(frame["method"]) == {"my_opt"}
-    tuning = frame[(frame["task"] == "beale") & (frame["purpose"] == "tuning")]
-    assert sorted(tuning["point"]) == [0, 1, 2, 3]
-    assert set(tuning.columns[frame.dtypes == "float64"]) == {"val", "test", "seconds"}
+    first = frame[(frame["task"] == "beale") & (frame["repetition"] == 0)]
+    assert sorted(first["point"]) == [0, 1, 2, 3]
+    assert list(first["selected"].sort_values()) == [False] * 3 + [True]
+    assert list(first["val"][first["selected"]]) == [first["val"].max()]  # beale maximises
+    assert set(frame.columns[frame.dtypes == "float64"]) == {"val", "test", "seconds"}
     assert frame["hyperparameters"].map(lambda point: "lr" in point).all()
 
 
@@ -72,11 +74,11 @@ def test_runs_of_older_code_are_not_in_the_results_of_a_call(
 def test_results_show_a_board(recorded: assay.Results) -> None:
     text, page = repr(recorded), recorded._repr_html_()
     assert "runs of 1 method on 2 tasks in" in text.splitlines()[0]
-    assert "digits_step v1" in text and "beale v1" in text
+    assert "digits_step v2" in text and "beale v2" in text
     assert page.count("<table>") >= 2 and "<td" in page and "my_opt" in page
     one = recorded.board("beale")
     assert [table.task for table in one.data.tasks] == ["beale"]
-    assert repr(one).startswith("beale v1")
+    assert repr(one).startswith("beale v2")
     assert repr(recorded.board("functions")) == repr(one)
 
 

@@ -40,7 +40,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert json.loads(line.removeprefix("RESULT ")) == [24, ["my_method", "sgd"], "<div>"]
+    assert json.loads(line.removeprefix("RESULT ")) == [48, ["my_method", "sgd"], "<div>"]
     assert (tmp_path / "my-results" / "methods" / "my_method.py").is_file()
 
 

@@ -16,7 +16,7 @@ Assay = Callable[..., Any]
 @pytest.fixture
 def packed(submission: Any, assay: Assay) -> Path:
     """A bundle in ./bundles, made from ./records."""
-    submission.record("digits_step")
+    submission.record("digits_step", "full")
     said = assay("pack", "./my_opt", "--results", "records")
     assert (said.code, said.err) == (0, "")
     assert "next: assay verify bundles/*.zip" in said.out
@@ -44,14 +44,14 @@ def test_from_records_to_a_published_and_retracted_bundle(packed: Path, assay: A
 
 
 def test_pack_says_what_was_left_out(submission: Any, assay: Assay) -> None:
-    submission.record("digits_step")
-    study = submission.record("digits_cnn")
-    submission.store.run_path("digits_cnn", "my_opt", study.selected_runs[0]).unlink()
+    submission.record("digits_step", "full")
+    runs = submission.record("digits_cnn")
+    submission.store.path_of(runs[7]).unlink()
     said = assay("pack", "my_opt", "--results", "records", "--json")
     answer = json.loads(said.out)
     assert len(answer["written"]) == 1
     assert answer["written"][0]["n_bytes"] == Path(answer["written"][0]["path"]).stat().st_size
-    assert "1 of 12 runs have no record yet" in answer["left_out"][0]
+    assert "73 of 96 runs have no record yet" in answer["left_out"][0]
     assert "left out: digits_cnn" in assay("pack", "my_opt", "--results", "records").err
 
 
@@ -80,7 +80,7 @@ def test_a_hostile_name_does_not_steer_the_terminal(assay: Assay, tmp_path: Path
 
 
 def test_results_that_cannot_be_written(submission: Any, assay: Assay, tmp_path: Path) -> None:
-    submission.record("digits_step")
+    submission.record("digits_step", "full")
     (tmp_path / "file").touch()
     said = assay("pack", "./my_opt", "--results", "records", "--out", "file/bundles")
     assert said.code == 3 and said.err.count("\n") == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from assay.commands import run_many, run_one
+from assay.commands.run_one import Choice
 from assay.commands.summary import INCOMPLETE, INTERRUPTED
 from assay.engine.cells import Cell
 from assay.engine.planning import RunRequest
@@ -23,14 +24,21 @@ class Fixed:
 
     def __init__(self, cell: Cell, results: Path, patch: pytest.MonkeyPatch) -> None:
         self.cell, self.results, self.patch = cell, results, patch
-        patch.setattr(run_one, "make_cells", lambda *_: [cell])
+        patch.setattr(run_many, "make_cells", lambda *_, **__: [cell])
 
-    def run(self, pool: Any, *settings: str, again: bool = False) -> int:
+    def run(
+        self,
+        pool: Any,
+        *settings: str,
+        again: bool = False,
+        repetition: int | None = 3,
+        point: int | None = None,
+    ) -> int:
         self.patch.setattr(run_many, "Pool", lambda **_: pool)
         request = RunRequest(
             methods=["sgd"], tasks=[self.cell.task], results=self.results, as_json=True
         )
-        return run_one.run_fixed(request, list(settings), "repetition", 3, again)
+        return run_one.run_chosen(request, Choice(repetition, point, settings), again=again)
 
     def records(self) -> list[RunRecord]:
         return list(Store(self.results).runs())
@@ -58,7 +66,7 @@ def test_a_fixed_run_is_recorded_once_and_compared_on_request(
     assert remark() == "new"
     (record,) = fixed.records()
     assert record.spec.hyperparameters == {"lr": 1.0, "nesterov": True}
-    assert (record.spec.purpose, record.spec.repetition) == ("repetition", 3)
+    assert (record.spec.repetition, record.spec.point) == (3, None)
     pool = fake_pool(share_diverged=0)
     assert fixed.run(pool, "lr=1.0") == 0
     assert (remark(), pool.ran) == ("recorded before", [])
@@ -82,10 +90,48 @@ def test_ctrl_c_in_a_fixed_run_says_how_to_continue(
         def run(self, *arguments: Any) -> RunRecord:
             raise KeyboardInterrupt
 
-    assert fixed.run(Interrupted()) == INTERRUPTED == 130
+    assert fixed.run(Interrupted(), "lr=1") == INTERRUPTED == 130
     assert "give the same command again" in capsys.readouterr().err
     assert fixed.records() == []
-    assert fixed.run(fake_pool()) == 0  # the lock is free again
+    assert fixed.run(fake_pool(), "lr=1") == 0  # the lock is free again
+
+
+@pytest.mark.parametrize(
+    ("repetition", "point", "expected"),
+    [
+        (3, 2, [(3, 2)]),
+        (3, None, [(3, point) for point in range(8)]),
+        (None, 7, [(number, 7) for number in range(12)]),
+        (14, 0, [(14, 0)]),
+        (105, 1, [(105, 1)]),
+    ],
+)
+def test_repetitions_and_points_are_run_one_by_one(
+    fixed: Fixed,
+    fake_pool: Any,
+    repetition: int | None,
+    point: int | None,
+    expected: list[tuple[int, int]],
+) -> None:
+    assert fixed.run(fake_pool(), repetition=repetition, point=point) == 0
+    found = [record.spec for record in fixed.records()]
+    assert sorted((spec.repetition, spec.point) for spec in found) == expected
+    for spec in found:
+        assert spec.point is not None
+        assert spec.hyperparameters == fixed.cell.points(spec.repetition)[spec.point]
+    inside = {spec.id for spec in found if spec.repetition < 12}
+    assert inside <= fixed.cell.specs.keys()
+
+
+def test_a_point_that_is_none_is_told_before_anything_runs(fixed: Fixed, fake_pool: Any) -> None:
+    pool = fake_pool()
+    with pytest.raises(AssayError, match="sgd has 8 points on toy; expected 0 to 7"):
+        fixed.run(pool, point=8)
+    with pytest.raises(AssayError, match="--repetition 16: expected 0 to 15, or 100 and more"):
+        fixed.run(pool, repetition=16)
+    with pytest.raises(AssayError, match="--set and --point exclude each other"):
+        fixed.run(pool, "lr=1", point=1)
+    assert pool.ran == []
 
 
 @pytest.mark.parametrize(
@@ -138,12 +184,13 @@ def test_the_command_of_a_record_works_from_where_it_was_run(
         (path / "method.py").write_text("x = 1\n")
         (path / "card.toml").write_text(f'slug = "{path.name}"\ntitle = "Mine"\n')
 
-    def cells(pairs: Any, pool: Any, preset: Any) -> list[Cell]:
+    def cells(pairs: Any, pool: Any, preset: Any, **_: Any) -> list[Cell]:
         return [make_cell(task, method, preset) for task, method in pairs]
 
     monkeypatch.setattr(run_many, "Pool", lambda **_: fake_pool())
-    monkeypatch.setattr(run_one, "make_cells", cells)
-    options = ["--task", str(task.folder), "--set", "lr=0.5", "--repetition", "2"]
+    monkeypatch.setattr(run_many, "make_cells", cells)
+    chosen = ["--point", "3"] if path.suffix else ["--set", "lr=0.5"]
+    options = ["--task", str(task.folder), *chosen, "--repetition", "2"]
     dash = given.startswith("-")
     said = assay("run", *options, *(["--", given] if dash else [given]))
     assert (said.code, said.err.count("Traceback")) == (0, 0), said.err
@@ -178,10 +225,10 @@ def test_a_fixed_run_that_fails_or_hangs_ends_with_another_code(
         def run(self, *arguments: Any) -> RunRecord:
             raise RunHung("sgd on toy: stopped as it did not end")
 
-    assert fixed.run(Hanging()) == INCOMPLETE == 4
+    assert fixed.run(Hanging(), point=0) == INCOMPLETE == 4
     assert capsys.readouterr().err == "assay: sgd on toy: stopped as it did not end\n"
     assert fixed.records() == []
     broken = fake_pool(broken={"sgd": "ValueError: no"})
-    assert fixed.run(broken) == INCOMPLETE
-    assert fixed.run(fake_pool()) == INCOMPLETE  # recorded before
+    assert fixed.run(broken, point=0) == INCOMPLETE
+    assert fixed.run(fake_pool(), point=0) == INCOMPLETE  # recorded before
     assert [record.message for record in fixed.records()] == ["ValueError: no"]

@@ -19,9 +19,9 @@ RUN_ID = "0123456789abcdef"
 
 def told(verdict: str, level: str | None = "L2") -> Replay:
     return Replay(
-        run_id=RUN_ID, task="toy", method="mine", purpose="repetition", repetition=0,
+        run_id=RUN_ID, task="toy", method="mine", repetition=0, point=0,
         verdict=verdict, detail="why", recorded_test=0.5, replayed_test=0.5, level=level,  # type: ignore[arg-type]
-        took_seconds=1.0,
+        tolerance=None, took_seconds=1.0,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from assay.commands import run_many
 from assay.commands.summary import INCOMPLETE
 from assay.engine.cells import Cell
 from assay.engine.planning import RunRequest
+from assay.records.store import Store
 from assay.ruleset import RULESET
 
 Run = Callable[..., int]
@@ -31,7 +33,7 @@ def run(
     """`assay run sgd adam --task toy --quick` on a pool that trains nothing."""
     task = make_task()
     cells = [make_cell(task, make_method(slug, f"a = {slug!r}\n")) for slug in ("sgd", "adam")]
-    monkeypatch.setattr(run_many, "make_cells", lambda *_: cells)
+    monkeypatch.setattr(run_many, "make_cells", lambda *_, **__: cells)
     request = RunRequest(
         methods=["sgd", "adam"], tasks=[task], results=tmp_path / "r", preset="quick", mlflow="off"
     )
@@ -48,19 +50,28 @@ def test_a_run_ends_with_the_scores_and_the_next_command(
 ) -> None:
     assert run(fake_pool(share_diverged=0)) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == f"24 runs done; records in {tmp_path / 'r'}"
-    assert out[1] == "mean test scores of the tuned methods, preliminary (--quick):"
-    assert re.fullmatch(rf"  toy  sgd   accuracy 0\.\d+ \(n = {N}\)", out[2])
-    assert re.fullmatch(rf"  toy  adam  accuracy 0\.\d+ \(n = {N}\)", out[3])
+    assert out[0] == f"48 runs done; records in {tmp_path / 'r'}"
+    assert out[1] == "mean test scores (of each repetition the best point on validation):"
+    size = rf"\(defaults 0\.\d+, {N} repetitions of 4 points, preliminary\)"
+    assert re.fullmatch(rf"  toy  sgd   accuracy 0\.\d+ {size}", out[2])
+    assert re.fullmatch(rf"  toy  adam  accuracy 0\.\d+ {size}", out[3])
     where = f"toy --results {tmp_path / 'r'}"
     assert out[4:] == [f"next: assay board {where}, or: assay compare sgd adam {where}"]
 
     assert run(fake_pool(), as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["done"], said["reused"], said["failures"]) == (0, 24, {})
+    assert (said["done"], said["reused"], said["failures"]) == (0, 48, {})
     assert [score["method"] for score in said["scores"]] == ["sgd", "adam"]
     assert {score["n"] for score in said["scores"]} == {N}
     assert said["scores"][0]["preliminary"] is True
+    by_repetition: dict[int, list[Any]] = {}
+    for record in Store(tmp_path / "r").runs(None, "toy", "sgd"):
+        by_repetition.setdefault(record.spec.repetition, []).append(record)
+    best = [max(runs, key=lambda run: run.result.val) for runs in by_repetition.values()]
+    defaults = [next(r for r in runs if r.spec.point == 0) for runs in by_repetition.values()]
+    for key, runs in (("test", best), ("defaults", defaults)):
+        mean = statistics.fmean(run.result.test for run in runs)
+        assert said["scores"][0][key] == pytest.approx(mean)
     assert said["next"][0] == f"assay board {where}"
 
 
@@ -74,8 +85,10 @@ def test_a_method_that_always_fails_says_so_at_once_and_at_the_end(
     told = [line for line in lines if line.startswith("sgd failed on toy: ValueError: no no")]
     assert len(told) == 1 and len(told[0]) < 400
     assert lines.index(told[0]) < len(lines) - 1
-    assert lines[-1].startswith("assay: sgd on toy: the defaults failed (ValueError: no")
-    assert ", 1 failed" in said.out.splitlines()[0]
+    assert lines[-1].startswith(
+        "assay: sgd on toy: the defaults failed in 3 repetitions (ValueError: no"
+    )
+    assert ", 3 failed" in said.out.splitlines()[0]
     assert "  toy  adam  accuracy" in said.out
     assert "sgd" not in said.out.split("next: ")[1]
 
@@ -89,4 +102,6 @@ def test_repetitions_that_diverge_are_counted_beside_the_mean(
     run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(fake_pool(share_diverged=1.0)) == 0
-    assert capsys.readouterr().out.count("no repetition completed") == 2
+    out = capsys.readouterr().out
+    assert out.count("6 of them at chance: no point completed") == 2
+    assert out.count("accuracy 0.1 (defaults 0.1, ") == 2

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from assay.cards import Metric, TaskCard
 from assay.detectors import Flag, detect
-from assay.detectors.baselines import by_point
+from assay.detectors.baselines import Baselines
 from assay.identity import sha256
 from assay.records.schema import (
     Checks,
@@ -27,7 +27,7 @@ from assay.records.schema import (
     TaskRef,
     Usage,
 )
-from assay.space import Value
+from assay.space import Space
 
 from tests.assay.conftest import ENVIRONMENT
 
@@ -70,22 +70,23 @@ def run_of(
     train: float = 0.5,
     wall: float = 0.6,
     checks: Checks | None = None,
-    purpose: str = "repetition",
+    point: int | None = 0,
     **result: Any,
 ) -> RunRecord:
     spec = RunSpec(
-        ruleset=1,
+        ruleset=2,
         task=TASK,
         method=MethodRef(slug=method, version=1, code_hash=sha256(method)),
         hyperparameters={"lr": 0.1},
-        purpose=purpose,  # type: ignore[arg-type]
         repetition=repetition,
+        point=point,
         compute=Compute(),
     )
     scores = {"val": val, "test": test, "test_last": test, "test_oracle": test, "selected": 4}
     return RunRecord(
         id=spec.id,
         spec=spec,
+        space=Space(),
         family="classification",
         tier="lite",
         status="completed",
@@ -156,7 +157,7 @@ def codes(flags: Sequence[Flag]) -> list[str]:
 def found(
     runs: Sequence[RunRecord], baseline: Sequence[RunRecord], card: TaskCard | None = None
 ) -> list[Flag]:
-    return detect(runs, [], {"method.py": OPTIMIZER}, card or card_of(), baseline)
+    return detect(runs, {"method.py": OPTIMIZER}, card or card_of(), baseline)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -166,8 +167,8 @@ def test_honest_records_are_not_flagged(level: float, seed: int, baseline: list[
 
 
 def test_nothing_is_said_without_runs_or_baselines() -> None:
-    assert detect([], [], {}, card_of(), []) == []
-    assert detect(runs_of("mine"), [], {}, card_of(), []) == []
+    assert detect([], {}, card_of(), []) == []
+    assert detect(runs_of("mine"), {}, card_of(), []) == []
 
 
 def test_records_of_another_task_version_are_no_baseline(baseline: list[RunRecord]) -> None:
@@ -197,7 +198,7 @@ def test_a_missing_first_loss_is_flagged(baseline: list[RunRecord]) -> None:
 def test_a_method_with_its_own_loss_may_begin_anywhere(baseline: list[RunRecord]) -> None:
     checks = Checks(first_losses=[0.02], reference_first_losses=[2.31], weight_distances=[1.5])
     source = {"method.py": OPTIMIZER.replace(b"configure_optimizer", b"compute_loss")}
-    assert detect(runs_of("mine", checks=checks), [], source, card_of(), baseline) == []
+    assert detect(runs_of("mine", checks=checks), source, card_of(), baseline) == []
 
 
 def test_runs_that_end_alike_are_not_flagged_for_it(baseline: list[RunRecord]) -> None:
@@ -211,17 +212,31 @@ def test_runs_that_end_alike_are_not_flagged_for_it(baseline: list[RunRecord]) -
     assert found([first, first, *others], baseline) == []
 
 
-def test_values_of_other_types_are_other_points() -> None:
-    run = run_of("mine", 0, val=0.9, test=0.9)
-    points: list[dict[str, Value]] = [
-        *({"a": value, "b": 2} for value in (1, 1.0, True, "1", 1)),
-        {"b": 2, "a": 1},
+def test_a_result_is_the_selected_run_of_each_repetition(baseline: list[RunRecord]) -> None:
+    """Other points of the same repetitions are neither examined nor compared with."""
+    checks = Checks(first_losses=[0.02], reference_first_losses=[2.31], weight_distances=[90.0])
+    others = [run_of("mine", r, val=0.5, test=0.5, point=1, checks=checks) for r in range(8)]
+    by_hand = [run_of("mine", r, val=0.99, test=1.2, point=None, cpu=9.0) for r in range(8)]
+    control = [run_of("mine", 100 + r, val=0.99, test=1.2, cpu=9.0) for r in range(8)]
+    honest = runs_of("mine")
+    assert found([*honest, *others, *by_hand, *control], baseline) == []
+    selected = [run_of("mine", r, val=0.999, test=0.95, point=1, checks=checks) for r in range(8)]
+    assert "first_loss" in codes(found([*honest, *selected], baseline))
+    worse = [run_of("sgd", r, val=0.2, test=0.2, point=1) for r in range(8)]
+    known = Baselines([*worse, *baseline, *others]).beside(TASK, "mine", card_of())
+    assert sorted(map(len, known.groups)) == [8, 8, 8]
+    assert {run.spec.point for run in known.runs} == {0}
+
+
+def test_a_repetition_without_a_completed_run_counts_in_no_spread(
+    baseline: list[RunRecord],
+) -> None:
+    failed = [
+        run.model_copy(update={"status": "failed", "result": None, "curve": []})
+        for run in runs_of("mine")[:3]
     ]
-    runs = [
-        run.model_copy(update={"spec": run.spec.model_copy(update={"hyperparameters": point})})
-        for point in points
-    ]
-    assert [len(group) for group in by_point(runs)] == [3, 1, 1, 1]
+    assert found([*failed, *runs_of("mine")[3:]], baseline) == []
+    assert found(failed, baseline) == []
 
 
 def test_records_without_checks_are_not_flagged(baseline: list[RunRecord]) -> None:

@@ -11,6 +11,7 @@ from assay.engine.runs import Job
 from assay.plugins import registry
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import RunRecord, RunSpec
+from assay.space import Space
 
 HONEST = """
 from assay.method import Method
@@ -36,14 +37,14 @@ class Pretrained(Method):
 
 def real_run(pool: Pool, task: TaskEntry, method: MethodEntry) -> RunRecord:
     spec = RunSpec(
-        ruleset=1,
+        ruleset=2,
         task=task_ref(task),
         method=method_ref(method),
         hyperparameters={"reference.lr": 0.05, "reference.weight_decay": 5e-4},
-        purpose="repetition",
         repetition=0,
+        point=0,
     )
-    return pool.run(Job(spec, task, method), "assay run")
+    return pool.run(Job(spec, task, method, Space()), "assay run")
 
 
 def test_a_real_run_agrees_with_the_scorer_and_other_weights_do_not(
@@ -56,7 +57,7 @@ def test_a_real_run_agrees_with_the_scorer_and_other_weights_do_not(
         record = real_run(pool, task, make_method(slug, source))
         assert record.status == "completed", record.message
         assert record.checks is not None
-        flags = detect([record], [], {f"{slug}.py": source.encode()}, task.card, [])
+        flags = detect([record], {f"{slug}.py": source.encode()}, task.card, [])
         assert [flag.code for flag in flags] == expected
         (distance,) = record.checks.weight_distances
         assert distance is not None and distance > 0
@@ -70,13 +71,13 @@ def test_functions_have_a_first_loss_per_start(
     task = registry.find_task(str(Path("tasks/beale").resolve()))
     method = make_method("honest", HONEST)
     spec = RunSpec(
-        ruleset=1,
+        ruleset=2,
         task=task_ref(task),
         method=method_ref(method),
         hyperparameters={"reference.lr": 0.05},
-        purpose="repetition",
         repetition=0,
+        point=0,
     )
-    record = pool.run(Job(spec, task, method), "assay run")
+    record = pool.run(Job(spec, task, method, Space()), "assay run")
     assert record.checks is not None and len(record.checks.first_losses) == 3
     assert record.checks.first_losses == record.checks.reference_first_losses

@@ -32,7 +32,7 @@ def test_no_submission_of_this_checkout_is_flagged() -> None:
     here = sources_here()
     assert len(here) >= 25
     for source in here.values():
-        assert detect([], [], source, CARD, [], others=here) == []
+        assert detect([], source, CARD, [], others=here) == []
 
 
 def random_text(n: int, alphabet: str) -> str:
@@ -92,10 +92,10 @@ def test_a_renamed_copy_is_flagged() -> None:
     here = sources_here()
     stolen = renamed(here["diffgrad_alias"]["method.py"].decode()).encode()
     copy = {"card.toml": b'slug = "mine"', "method.py": stolen}
-    (flag,) = detect([], [], copy, CARD, [], others=here)
+    (flag,) = detect([], copy, CARD, [], others=here)
     assert flag.code == "duplicate" and "diffgrad_alias: the same code" in flag.message
     changed = stolen.replace(b"xi = grad.abs()", b"grad.clamp_(-1, 1)\n        xi = grad.abs()")
-    (flag,) = detect([], [], copy | {"method.py": changed}, CARD, [], others=here)
+    (flag,) = detect([], copy | {"method.py": changed}, CARD, [], others=here)
     assert "diffgrad_alias: likeness 0.9" in flag.message
 
 

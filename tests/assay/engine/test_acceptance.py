@@ -12,7 +12,6 @@ from assay.cards import TaskCard, read_card
 from assay.engine.cells import Cell, make_cells
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import AssayError, RunHung
 from assay.paths import ROOT
 from assay.plugins.registry import TaskEntry, find_method, find_task
@@ -118,14 +117,14 @@ def run(pool: Pool, toy: Callable[..., TaskEntry]) -> Run:
         key = (slug, seconds)
         task = tasks.setdefault(key, tasks.get(key) or toy(*key))
         cell = cell_of(pool, task, method)
-        spec = cell.spec(dict(cell.space.defaults), "repetition", repetition)
-        return pool.run(Job(spec, cell.task, cell.method), cell.reproduce(spec))
+        spec = cell.spec(repetition, 0, dict(cell.space.defaults))
+        return pool.run(cell.job(spec), cell.reproduce(spec))
 
     return once
 
 
 def cell_of(pool: Pool, task: TaskEntry, method: Path) -> Cell:
-    (cell,) = make_cells([(task, find_method(str(method)))], pool, "quick")
+    (cell,) = make_cells([(task, find_method(str(method)))], pool, "quick", n_repetitions=2)
     return cell
 
 
@@ -211,9 +210,9 @@ def test_a_run_that_sleeps_for_ever_is_stopped_and_not_recorded(
         problem,
     )
     assert {record.spec.method.slug for record in store.runs()} == {"adamw"}
-    assert progress.done == cells[1].n_runs
+    assert progress.done == len(cells[1].specs)
     with pytest.raises(RunHung):
-        pool.run(Job(cells[0].tuning[0], cells[0].task, cells[0].method), "assay run")
+        pool.run(cells[0].job(next(iter(cells[0].specs.values()))), "assay run")
 
 
 def test_methods_that_cannot_be_loaded_are_refused_together(
@@ -230,7 +229,7 @@ def test_methods_that_cannot_be_loaded_are_refused_together(
         assert re.search(expected, line), line
 
 
-def test_pipeline_tunes_repeats_and_resumes(
+def test_pipeline_runs_every_point_and_resumes(
     pool: Pool, toy: Callable[..., TaskEntry], tmp_path: Path
 ) -> None:
     task, store = toy("digits_mlp"), Store(tmp_path)
@@ -238,15 +237,10 @@ def test_pipeline_tunes_repeats_and_resumes(
     progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
     records = list(store.runs())
     assert progress.problems == []
-    assert progress.done == len(records) == sum(cell.n_runs for cell in cells)
-    assert progress.by_status == {"completed": cells[0].n_runs, "diverged": cells[1].n_runs}
-    studies = {study.method.slug: study for study in store.studies()}
-    assert {trial.val for trial in studies["produces_nan"].trials} == {task.card.metric.chance}
-    assert studies["sam"].selected_runs == [
-        record.id
-        for spec in cells[0].repetitions(cells[0].points[studies["sam"].selected])
-        for record in records
-        if record.id == spec.id
-    ]
+    assert progress.done == len(records) == sum(len(cell.specs) for cell in cells)
+    assert progress.by_status == {
+        "completed": len(cells[0].specs),
+        "diverged": len(cells[1].specs),
+    }
     again = Pipeline(pool, store, None, lambda progress: None).run(cells)
     assert (again.done, again.reused) == (0, len(records))

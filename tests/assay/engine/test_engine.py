@@ -15,7 +15,8 @@ import pytest
 import torch
 from assay import Seeds
 from assay.commands import run_many, summary
-from assay.engine.cells import Cell, make_cells
+from assay.engine import cells
+from assay.engine.cells import make_cells
 from assay.engine.clients import WorkerClient
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
@@ -25,9 +26,11 @@ from assay.errors import StorageError, WorkerError
 from assay.messages import Prepare, Prepared
 from assay.plugins.loading import load_task
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_ref, task_ref
-from assay.records.schema import Purpose, RunRecord, RunSpec
+from assay.records.rounding import rounded
+from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import RULESET
+from assay.space import Space
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
@@ -91,14 +94,14 @@ class Leaves(Method):
 
 
 def spec_of(task: TaskEntry, method: MethodEntry, **changes: Any) -> RunSpec:
-    facts: dict[str, Any] = {"hyperparameters": {}, "purpose": "repetition", "repetition": 0}
+    facts: dict[str, Any] = {"hyperparameters": {}, "repetition": 0, "point": 0}
     return RunSpec(
         ruleset=RULESET.version, task=task_ref(task), method=method_ref(method), **facts | changes
     )
 
 
 def run(pool: Pool, task: TaskEntry, method: MethodEntry, **changes: Any) -> RunRecord:
-    return pool.run(Job(spec_of(task, method, **changes), task, method), "assay run")
+    return pool.run(Job(spec_of(task, method, **changes), task, method, Space()), "assay run")
 
 
 def comparable(record: RunRecord) -> dict[str, Any]:
@@ -141,42 +144,33 @@ def test_runs_are_paired_across_methods(
         hashes = {key: record.weights_sha256 for key, record in records.items()}
         assert hashes["quiet", 0] == hashes["greedy", 0] != hashes["quiet", 1]
         assert hashes["quiet", 1] == hashes["greedy", 1]
-        tuning = run(pool, task, quiet, purpose="tuning")
-        assert tuning.weights_sha256 not in hashes.values()
+        other = run(pool, task, quiet, repetition=0, point=3)
+        assert other.weights_sha256 == hashes["quiet", 0]
 
 
-def prepared(pool: Pool, task: TaskEntry, purpose: Purpose, repetition: int) -> Prepared:
-    request = Prepare(
-        task=task.folder, purpose=purpose, repetition=repetition, seed_root=RULESET.seed_root
-    )
+def prepared(pool: Pool, task: TaskEntry, repetition: int) -> Prepared:
+    request = Prepare(task=task.folder, repetition=repetition, seed_root=RULESET.seed_root)
     return pool.ask_scorer(request, Prepared)
 
 
-def test_no_repetition_sees_the_split_or_start_of_tuning(
+def test_no_repetition_sees_the_split_or_start_of_another(
     pool: Pool, make_task: Callable[..., TaskEntry]
 ) -> None:
     task = make_task()
-    problems: list[tuple[Purpose, int]] = [("tuning", 0)]
-    problems += [("repetition", number) for number in range(3)]
-    answers = [prepared(pool, task, *problem) for problem in problems]
+    answers = [prepared(pool, task, number) for number in range(4)]
     for name in ("train", "start0"):
         paths = [a.train if name == "train" else a.starts[0] for a in answers]
-        assert len({path.read_bytes() for path in paths}) == len(problems)
-    again = prepared(pool, task, "tuning", 0)
-    assert again == answers[0]
+        assert len({path.read_bytes() for path in paths}) == len(answers)
+    assert prepared(pool, task, 0) == answers[0]
 
 
-def test_seeds_of_tuning_and_of_repetitions_are_disjoint() -> None:
-    purposes = {
-        purpose: {
-            Seeds(RULESET.seed_root, purpose, "digits_mlp", repetition)[name]
-            for repetition in range(100)
-            for name in ("split", "init", "noise/train", "noise/val")
-        }
-        for purpose in ("tuning", "repetition")
-    }
-    assert purposes["tuning"].isdisjoint(purposes["repetition"])
-    assert all(len(seeds) == 400 for seeds in purposes.values())
+def test_seeds_of_repetitions_are_disjoint_and_those_of_the_control_too() -> None:
+    seeds = [
+        Seeds(RULESET.seed_root, "digits_mlp", repetition)[name]
+        for repetition in (*range(16), *range(100, 116))
+        for name in ("split", "init", "noise/train", "noise/val")
+    ]
+    assert len(set(seeds)) == len(seeds)
 
 
 NOISY = {"family": "noisy_labels", "recipe": 'noise = "symmetric"\nnoise_rate = 0.4'}
@@ -187,10 +181,10 @@ def test_a_worker_gets_nothing_that_is_scored_on(
     pool: Pool, make_task: Callable[..., TaskEntry], changes: dict[str, str]
 ) -> None:
     task = make_task(**changes)
-    answer = prepared(pool, task, "repetition", 0)
+    answer = prepared(pool, task, 0)
     folder = answer.train.parent
     assert sorted(path.name for path in folder.iterdir()) == ["start0", "train"]
-    seeds = Seeds(RULESET.seed_root, "repetition", "toy", 0)
+    seeds = Seeds(RULESET.seed_root, "toy", 0)
     problem = load_task(task.folder).prepare(seeds)
     train = load_file(answer.train)
     assert set(train) == set(problem.train)
@@ -229,7 +223,7 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
     }  # fmt: skip
     (seeds,) = request["seeds"]
     assert set(seeds) == {"order", "augment", "method"}
-    sealed = Seeds(RULESET.seed_root, "repetition", "toy", 3)
+    sealed = Seeds(RULESET.seed_root, "toy", 3)
     for name in ("split", "init", "noise/train", "noise/val"):
         assert sealed[name] not in seeds.values()
 
@@ -280,25 +274,23 @@ def test_a_run_that_fails_on_a_full_disk_is_no_result_of_the_method(
         run(pool, task, fails)
 
 
-def test_a_pool_of_two_gives_a_study_that_is_its_records(
+def test_a_pool_of_two_gives_records_whose_numbers_fit(
     pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
 ) -> None:
     task, store = make_task(), Store(tmp_path / "results")
-    cells = make_cells([(task, find_method(name)) for name in ("sgd", "adam")], pool, "quick")
-    progress = Pipeline(pool, store, None, lambda progress: None).run(cells)
+    pairs = [(task, find_method(name)) for name in ("sgd", "adam")]
+    made = make_cells(pairs, pool, "quick", n_repetitions=2)
+    progress = Pipeline(pool, store, None, lambda progress: None).run(made)
     assert progress.problems == []
-    assert progress.by_status == {"completed": 24}
-    for study in store.studies():
-        assert max(trial.val for trial in study.trials) == study.trials[study.selected].val
-        for run_id in study.selected_runs:
-            record = store.run(task.card.slug, study.method.slug, run_id)
-            assert record is not None
-            assert record.result is not None
-            best = max(record.curve, key=lambda point: (point.val, point.batch))
-            assert record.result.val == best.val
-            assert record.result.test == best.test
-            assert record.result.test_oracle == max(point.test for point in record.curve)
-            assert record.result.test_last == record.curve[-1].test
+    assert progress.by_status == {"completed": 16}
+    for record in store.runs():
+        assert record.result is not None
+        best = max(record.curve, key=lambda point: (point.val, point.batch))
+        assert record.result.val == best.val
+        assert record.result.test == best.test
+        assert record.result.test_oracle == max(point.test for point in record.curve)
+        assert record.result.test_last == record.curve[-1].test
+        assert record == rounded(record)
 
 
 def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
@@ -314,6 +306,7 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
         tasks=[absent, make_task("present")],
         results=tmp_path / "results",
         preset="quick",
+        repetitions=2,
         workers=2,
         mlflow="off",
     )
@@ -324,40 +317,33 @@ def test_missing_data_are_one_clear_error_and_the_other_tasks_run(
     assert told[0].startswith("assay: absent: ")
     assert "cifar10" in told[0].lower()
     assert "Traceback" not in said.err
-    assert "12 runs done" in said.out
+    assert "8 runs done" in said.out
     records = list(Store(request.results).runs())
     assert {record.spec.task.slug for record in records} == {"present"}
-    assert len(records) == 12
+    assert len(records) == 8
 
 
-def test_the_control_runs_each_reference_at_its_defaults_once(
+def test_the_control_runs_each_reference_as_two_methods(
     fake_pool: Callable[..., Any], make_task: Callable[..., TaskEntry], tmp_path: Path,
-    make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    asked: list[tuple[str, str]] = []
-
-    def cells(pairs: Any, *_: object) -> list[Cell]:
-        asked.extend((task.card.slug, method.card.slug) for task, method in pairs)
-        return [make_cell(task, method) for task, method in pairs]
-
     monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
-    monkeypatch.setattr(run_many, "make_cells", cells)
+    monkeypatch.setattr(cells, "_spaces", lambda pairs, pool: [Space(defaults={"a": 1})] * 2)
     request = RunRequest(
         methods=(),
         tasks=[make_task("one"), make_task("other")],
         results=tmp_path / "results",
         mlflow="off",
-        control=range(100, 104),
+        control=True,
     )
     assert run_many.run(request) == 0
-    assert asked == [("one", "sgd"), ("other", "sgd")]
     records = list(Store(request.results).runs())
-    assert sorted((r.spec.task.slug, r.spec.repetition) for r in records) == [
-        (task, number) for task in ("one", "other") for number in range(100, 104)
+    r = RULESET.r("lite")
+    assert {record.spec.method.slug for record in records} == {"sgd"}
+    assert sorted((record.spec.task.slug, record.spec.repetition) for record in records) == [
+        (task, number) for task in ("one", "other") for number in (*range(r), *range(100, 100 + r))
     ]
-    assert {r.spec.purpose for r in records} == {"repetition"}
-    assert list(Store(request.results).studies()) == []
-    capsys.readouterr()
+    assert capsys.readouterr().out.count("sgd, control") == 2
     assert run_many.run(request) == 0
-    assert "0 runs done (8 were recorded before)" in capsys.readouterr().out
+    assert f"0 runs done ({4 * r} were recorded before)" in capsys.readouterr().out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from assay.engine.cells import Cell
 from assay.engine.mirror import Draw, Mirror, default_uris
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
-from assay.engine.points import keep_study
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
@@ -115,7 +113,7 @@ def test_the_mirror_says_what_the_records_say_once_after_any_stop(
     said = capsys.readouterr()
     assert "warning: MLflow mirror incomplete" in said.err
     assert "the next command catches up" in said.err
-    assert len(list(world.store.runs())) == 12
+    assert len(list(world.store.runs())) == 24
     world.run(fake_pool(), stop_after=5)
     leave_begun(world)
     world.run(fake_pool())
@@ -143,7 +141,7 @@ def test_the_mirror_says_what_the_records_say_once_after_any_stop(
             check_run(client, run, record)
     assert seen == set(records)
     check_index(world, client, set(records))
-    check_studies(world)
+    check_studies(world, records)
     check_parents(world, records)
 
 
@@ -156,18 +154,16 @@ def check_index(world: World, client: Any, records: set[str]) -> None:
 
 
 def test_pictures_of_a_cell_are_artifacts_of_its_parent_run(world: World, fake_pool: Any) -> None:
-    world.draw = lambda study: {"curve.svg": f"<svg><title>{study.id}</title></svg>"}
+    world.draw = lambda run: {"curve.svg": f"<svg><title>{run.spec.method.slug}</title></svg>"}
     world.run(fake_pool())
     client = world.client()
-    parents = [
-        r for runs in world.mirrored().values() for r in runs if "assay.study_id" in r.data.tags
-    ]
+    parents = [r for runs in world.mirrored().values() for r in runs if "assay.cell" in r.data.tags]
     assert len(parents) == 3
     for run in parents:
         (found,) = client.list_artifacts(run.info.run_id, "pictures")
         assert found.path == "pictures/curve.svg"
         local = client.download_artifacts(run.info.run_id, found.path, str(world.store.root))
-        assert run.data.tags["assay.study_id"] in Path(local).read_text()
+        assert run.data.tags["assay.method"] in Path(local).read_text()
     assert (world.store.root / "mlflow-artifacts").is_dir()
 
 
@@ -181,57 +177,96 @@ def test_a_damaged_index_of_mlflow_runs_is_none(tmp_path: Path, text: str) -> No
     assert store.mlflow_runs() == {"a": "1", "b": "2"}
 
 
+def selected_runs(world: World, records: dict[str, RunRecord]) -> dict[tuple[str, str], set[str]]:
+    """By task and method, the run of each repetition with the best validation score."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for cell in world.cells:
+        sign = 1 if cell.task.card.metric.direction == "maximize" else -1
+        own = [records[run_id] for run_id in cell.specs]
+        for repetition in cell.extent.repetitions:
+            runs = [run for run in own if run.result and run.spec.repetition == repetition]
+            best = max(runs, key=lambda run: sign * run.result.val)  # type: ignore[union-attr]
+            found.setdefault((cell.task_ref.slug, cell.method_ref.slug), set()).add(best.id)
+    return found
+
+
 def check_parents(world: World, records: dict[str, RunRecord]) -> None:
-    """A parent run carries the selected point and the repetitions' mean."""
-    parents = {
-        run.data.tags["assay.study_id"]: run
-        for runs in world.mirrored().values()
-        for run in runs
-        if "assay.method" in run.data.tags
+    """Selected runs are marked, and a parent run has their mean."""
+    chosen = selected_runs(world, records)
+    mirrored = [run for runs in world.mirrored().values() for run in runs]
+    marked = {
+        run.data.tags["assay.record_id"]
+        for run in mirrored
+        if run.data.tags.get("assay.selected") == "true"
     }
-    studies = list(world.store.studies())
-    assert len(studies) == len(parents) == 3
-    for study in studies:
-        run, chosen = parents[study.id], study.trials[study.selected]
-        tests = [records[i].result.test for i in study.selected_runs if records[i].result]  # type: ignore[union-attr]
-        assert run.data.metrics["val.selected"] == chosen.val
-        assert run.data.metrics["test.n"] == len(tests)
+    assert marked == set().union(*chosen.values())
+    parents = [run for run in mirrored if "assay.cell" in run.data.tags]
+    assert len(parents) == len(chosen) == 3
+    for run in parents:
+        tags = run.data.tags
+        own = [records[i].result for i in chosen[tags["assay.task"], tags["assay.method"]]]
+        tests = [result.test for result in own if result]
+        assert run.data.metrics["test.n"] == len(tests) == 6
         assert run.data.metrics["test.mean"] == pytest.approx(np.mean(tests))
         assert run.data.metrics["test.sd"] == pytest.approx(np.std(tests, ddof=1))
-        assert json.loads(run.data.tags["assay.selected"]) == chosen.hyperparameters
 
 
-def check_studies(world: World) -> None:
-    studies = {s.id: s for s in world.store.studies()}
+def check_studies(world: World, records: dict[str, RunRecord]) -> None:
+    """One Optuna study a repetition, whose best trial is the selected run."""
     names = optuna.get_all_study_names(world.optuna_url)
-    assert sorted(names) == sorted(
-        f"{s.task.slug}/{s.method.slug}/{s.id}" for s in studies.values()
-    )
+    assert len(names) == 3 * 6
+    best, seen = set(), set()
     for name in names:
-        study = studies[name.rsplit("/", 1)[1]]
         kept = optuna.load_study(study_name=name, storage=world.optuna_url)
-        assert len(kept.trials) == len(study.trials)
-        for trial, own in zip(study.trials, kept.trials, strict=True):
-            assert own.params == {"lr": trial.hyperparameters["lr"]}
-            assert own.value == trial.val
-            assert own.user_attrs == {"run_id": trial.run_id, "status": trial.status}
-        assert kept.best_value == study.trials[study.selected].val
+        for trial in kept.trials:
+            record = records[trial.user_attrs["run_id"]]
+            seen.add(record.id)
+            assert trial.params == {"lr": record.spec.hyperparameters["lr"]}
+            assert trial.value == (record.result.val if record.result else None)
+        best.add(kept.best_trial.user_attrs["run_id"])
+    assert seen == set(records)
+    assert best == set().union(*selected_runs(world, records).values())
 
 
-def test_a_study_that_a_kill_left_half_kept_is_completed(world: World, fake_pool: Any) -> None:
-    Pipeline(fake_pool(), world.store, None, lambda progress: None).run(world.cells[:1])
-    (record,) = world.store.studies()
-    half = record.model_copy(update={"trials": record.trials[:2]})
-    keep_study(half, "maximize", world.optuna_url)
-    keep_study(record, "maximize", world.optuna_url)
-    keep_study(record, "maximize", world.optuna_url)
-    check_studies(world)
+def test_a_mark_moves_when_a_better_point_is_tried(world: World, fake_pool: Any) -> None:
+    cell = world.cells[0]
+    pool, specs = fake_pool(), [s for s in cell.specs.values() if s.repetition == 0]
+    runs = [pool.run(cell.job(spec), cell.reproduce(spec)) for spec in specs]
+    done = sorted((run for run in runs if run.result), key=lambda run: run.result.val)
+    for upto in (1, len(done)):
+        mirror = world.mirror()
+        for run in done[:upto]:
+            mirror.put(run, "maximize")
+        mirror.close()
+        assert mirror.problem is None
+        marked = [
+            run.data.tags["assay.record_id"]
+            for run in world.mirrored()["assay/one"]
+            if run.data.tags.get("assay.selected") == "true"
+        ]
+        assert marked == [done[upto - 1].id]
+
+
+def test_runs_made_by_hand_and_controls_are_in_no_mean(world: World, fake_pool: Any) -> None:
+    cell, pool = world.cells[0], fake_pool(share_diverged=0.0)
+    point = cell.points(0)[0]
+    mirror = world.mirror()
+    for repetition, number in ((0, 0), (0, None), (100, 0)):
+        spec = cell.spec(repetition, number, point)
+        mirror.put(pool.run(cell.job(spec), cell.reproduce(spec)), "maximize")
+    mirror.close()
+    assert mirror.problem is None
+    runs = world.mirrored()["assay/one"]
+    assert sum("assay.record_id" in run.data.tags for run in runs) == 3
+    (parent,) = (run for run in runs if "assay.cell" in run.data.tags)
+    assert parent.data.metrics["test.n"] == 1
+    assert sum(run.data.tags.get("assay.selected") == "true" for run in runs) == 1
 
 
 def out_of_reach(world: World, fake_pool: Any, patch: pytest.MonkeyPatch) -> None:
     """A command whose tracking server does not answer: it succeeds all the same."""
     patch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
-    patch.setattr(run_many, "make_cells", lambda *_: world.cells[:1])
+    patch.setattr(run_many, "make_cells", lambda *_, **__: world.cells[:1])
     request = RunRequest(
         methods=["sgd"],
         tasks=[world.cells[0].task],

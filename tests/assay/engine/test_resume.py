@@ -18,7 +18,8 @@ from assay.plugins.registry import find_method, task_entries
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-COMMAND = ["run", "sgd", "--task", "diffgrad_f1", "--quick", "--workers", "1", "--mlflow", "off"]
+COMMAND = ["run", "sgd", "--task", "beale", "--quick", "--repetitions", "3", "--workers", "1",
+           "--mlflow", "off"]  # fmt: skip
 
 
 def start(results: Path, *more: str) -> subprocess.Popen[str]:
@@ -117,14 +118,13 @@ def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_giv
     assert now.items() <= after.items()
 
     whole = Store(tmp_path / "whole")
-    cells = make_cells([(task_entries()["diffgrad_f1"], find_method("sgd"))], pool, "quick")
+    pair = (task_entries()["beale"], find_method("sgd"))
+    cells = make_cells([pair], pool, "quick", n_repetitions=3)
     progress = Pipeline(pool, whole, None, lambda progress: None).run(cells)
     assert progress.problems == []
     one_worker = {record.id: comparable(record) for record in store.runs()}
     two_workers = {record.id: comparable(record) for record in whole.runs()}
     assert one_worker == two_workers
-    (study,), (same) = list(store.studies()), list(whole.studies())
-    assert study.model_dump(exclude={"created_at"}) == same[0].model_dump(exclude={"created_at"})
     left = {path.name for path in results.rglob("*") if path.is_file() and path not in after}
     assert left == {".lock"}
 

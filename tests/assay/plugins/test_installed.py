@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import PluginError
 from assay.plugins import registry
 from assay.plugins.packages import lacking_packages
@@ -143,8 +142,8 @@ def test_it_trains_in_the_sandbox(install: Install, pool: Pool, make_task: Any, 
     losses.write_text(losses.read_text().replace("import demo_other\n", ""))
     task, method = make_task(), find_method(slug)
     (cell,) = make_cells([(task, method)], pool, "quick")
-    spec = cell.spec(cell.points[0], "tuning", 0)
-    record = pool.run(Job(spec, task, method), cell.reproduce(spec))
+    spec = next(iter(cell.specs.values()))
+    record = pool.run(cell.job(spec), cell.reproduce(spec))
     assert (record.status, record.message) == ("completed", "")
     assert record.reproduce.startswith(f"assay run {slug} --task ")
 

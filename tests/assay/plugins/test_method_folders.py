@@ -10,9 +10,8 @@ import pytest
 from assay.cards import SubmissionCard, read_card
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import CardError, PluginError
-from assay.plugins.loading import load_task
+from assay.plugins.loading import load_method, load_task
 from assay.plugins.registry import find_method, find_task, method_ref, task_ref
 
 CARD = 'slug = "mine"\ntitle = "Mine"\n'
@@ -59,8 +58,8 @@ def test_helpers_and_data_files_reach_the_worker_and_nothing_else_does(
     (folder / "other.toml").write_text("")
     task, method = make_task(), find_method(str(folder))
     (cell,) = make_cells([(task, method)], pool, "quick")
-    spec = cell.spec(cell.points[0], "tuning", 0)
-    record = pool.run(Job(spec, task, method), cell.reproduce(spec))
+    spec = next(iter(cell.specs.values()))
+    record = pool.run(cell.job(spec), cell.reproduce(spec))
     assert (record.status, record.message) == ("completed", "")
 
 
@@ -212,3 +211,25 @@ def test_a_tasks_folder_may_have_helpers_too(make_task: Any) -> None:
     before = task_ref(find_task(str(task.folder))).code_hash
     (task.folder / "landscape.json").write_text("[]")
     assert task_ref(find_task(str(task.folder))).code_hash == before
+
+
+@pytest.mark.parametrize(
+    ("imported", "says"),
+    [
+        ("from .inner import Own\n", ""),
+        ("from .inner import Own, Other\n", "expected exactly one subclass of Method, found"),
+        ("from assay import Method\n", "expected exactly one subclass of Method, found none"),
+    ],
+)
+def test_a_class_may_be_defined_in_a_helper(tmp_path: Path, imported: str, says: str) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "card.toml").write_text(CARD)
+    (own / "method.py").write_text(imported)
+    body = "from assay import Method\n\n\nclass Own(Method):\n    pass\n\n\n"
+    (own / "inner.py").write_text(body + "class Other(Method):\n    pass\n")
+    if says:
+        with pytest.raises(PluginError, match=says):
+            load_method(own / "method.py")
+    else:
+        assert load_method(own / "method.py").__name__ == "Own"

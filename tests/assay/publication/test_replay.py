@@ -16,6 +16,7 @@ from assay.errors import AssayError, DataError, PluginError, WorkerError
 from assay.publication import replay as replaying
 from assay.publication.replay import Replay, compare, replay, sample, summarise, unpacked
 from assay.records.schema import RunRecord, reproduce_command
+from assay.space import FloatRange
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,9 +34,8 @@ def run(cell: Cell, fake_pool: Any) -> Callable[[int], RunRecord]:
     """A record of a repetition, as the fake pool makes them."""
 
     def made(number: int = 0) -> RunRecord:
-        spec = cell.spec(cell.points[0], "repetition", number)
-        job = replaying.Job(spec, cell.task, cell.method)
-        record: RunRecord = fake_pool().run(job, cell.reproduce(spec))
+        spec = cell.spec(number, 0, cell.points(number)[0])
+        record: RunRecord = fake_pool().run(cell.job(spec), cell.reproduce(spec))
         return record
 
     return made
@@ -78,6 +78,25 @@ def test_on_one_machine_everything_but_time_must_be_the_same(completed: RunRecor
         found = compare(completed.model_copy(update=change), completed, ALLOWED)
         assert found.verdict == "differs"
         assert found.detail.startswith(name)
+
+
+def test_a_record_without_a_curve_is_compared_by_the_rest(completed: RunRecord) -> None:
+    """Most records of a bundle have none; coordinates are left out of others."""
+    bare = completed.model_copy(update={"curve": [], "checks": None})
+    assert compare(bare, completed, ALLOWED).verdict == "identical"
+    placed = completed.model_copy(
+        update={"curve": [replace(point, x=0.5, y=0.5) for point in completed.curve]}
+    )
+    assert compare(completed, placed, ALLOWED).verdict == "identical"
+    forged = bare.model_copy(update={"weights_sha256": "0" * 64})
+    assert compare(forged, completed, ALLOWED).verdict == "differs"
+
+
+def test_the_rule_is_said_in_words() -> None:
+    assert "equal bit for bit, on another one the test score may differ by 0.02" in (
+        replaying.rule_of(ALLOWED)
+    )
+    assert "runs of another one cannot be compared" in replaying.rule_of(None)
 
 
 def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecord) -> None:
@@ -154,8 +173,9 @@ def test_a_sample_is_of_its_size_without_repeats_over_all_tasks(
 
 
 def told(verdict: str, level: str | None = "L2") -> Replay:
-    names = {"run_id": "0" * 16, "task": "t", "method": "m", "purpose": "tuning", "repetition": 0}
-    return Replay(**names, verdict=verdict, detail="", recorded_test=0.5, level=level)  # type: ignore[arg-type]
+    names = {"run_id": "0" * 16, "task": "t", "method": "m", "repetition": 0, "point": 1}
+    facts = {"verdict": verdict, "detail": "", "recorded_test": 0.5, "tolerance": 0.02}
+    return Replay(**names, **facts, level=level)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +231,18 @@ def test_runs_are_replayed_on_one_pool_each_with_its_verdict(
     assert [one.verdict for one in found] == ["identical", "identical", "differs", "identical"]
     assert [one.run_id for one in found] == [record.id for record in records]
     assert replaying_cell.pools == 1
+
+
+def test_another_search_space_than_the_methods_is_a_difference(
+    replaying_cell: Replaying, completed: RunRecord, fake_pool: Any
+) -> None:
+    """Points are drawn from it, so who could choose it could choose them."""
+    lr = FloatRange(low=0.09, high=0.11)
+    other = completed.space.model_copy(update={"ranges": {"lr": lr}})
+    found = replaying_cell([completed, completed.model_copy(update={"space": other})], fake_pool())
+    assert [one.verdict for one in found] == ["identical", "differs"]
+    assert "not the one that the method declares" in found[1].detail
+    assert found[0].tolerance == 0.02
 
 
 def test_what_cannot_be_replayed_says_why_and_stops_no_other(
@@ -303,8 +335,8 @@ def test_a_real_run_is_identical_and_a_forged_score_is_not(
     task, method = make_task(), make_method("mine", source)
     monkeypatch.setattr(replaying, "find_task", lambda slug: task)
     (cell,) = make_cells([(task, method)], pool, "quick")
-    spec = cell.spec(cell.points[0], "repetition", 1)
-    record = pool.run(replaying.Job(spec, task, method), cell.reproduce(spec))
+    spec = cell.spec(1, 1, cell.points(1)[1])
+    record = pool.run(cell.job(spec), cell.reproduce(spec))
     assert record.result is not None
     better = record.result.model_copy(update={"test": 1.0})
     forged = record.model_copy(update={"result": better})

@@ -8,30 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.cards import TaskCard
 from assay.identity import sha256, source_hash
-from assay.publication.verify import BundleProblem, verify
+from assay.plugins.registry import find_task
+from assay.publication.verify import BundleProblem, check_file, readable, verify
 from assay.records.bundle import Bundle, file_name, pack, parse_bundle, read_bundle
-from assay.records.schema import (
-    Isolation,
-    Result,
-    RunRecord,
-    RunSpec,
-    StudyRecord,
-    reproduce_command,
-    study_id,
-)
+from assay.records.schema import Isolation, Result, RunRecord, RunSpec
+from assay.records.selection import results
+from assay.space import Space
 
-Records = tuple[list[RunRecord], list[StudyRecord], dict[str, bytes]]
+from tests.assay.records.test_former import old_bundle
 
 
 @pytest.fixture
 def good(bundles: dict[str, Path]) -> Bundle:
+    """The runs of --quick: six repetitions of four points."""
     return read_bundle(bundles["digits_step"])
 
 
-def remade(runs: list[RunRecord], studies: list[StudyRecord], source: dict[str, bytes]) -> Bundle:
-    """A bundle as its maker would have made it, all hashes right; also of foreign records."""
-    name, data = pack(runs, studies, source)
+def card_of(bundle: Bundle) -> TaskCard:
+    return find_task(bundle.manifest.task.slug).card
+
+
+def remade(bundle: Bundle, runs: list[RunRecord], source: dict[str, bytes] | None = None) -> Bundle:
+    """A bundle as its maker would have made it; also of foreign records."""
+    name, data = pack(runs, bundle.source if source is None else source, card_of(bundle).metric)
     return parse_bundle(data, Path(name))
 
 
@@ -40,24 +41,16 @@ def codes(findings: list[BundleProblem], severity: str = "error") -> set[str]:
 
 
 def run_with(bundle: Bundle, **changes: Any) -> Bundle:
-    """The bundle with one repetition changed."""
-    chosen = bundle.studies[0].selected_runs[0]
+    """The bundle with the result of one repetition changed."""
+    chosen = repetition(bundle).id
     runs = [run.model_copy(update=changes) if run.id == chosen else run for run in bundle.runs]
-    return remade(runs, bundle.studies, bundle.source)
-
-
-def study_with(bundle: Bundle, **changes: Any) -> Bundle:
-    """The bundle with its study changed, under the id that then is its own."""
-    study = bundle.studies[0].model_copy(update=changes)
-    points = [trial.hyperparameters for trial in study.trials]
-    rest = (study.compute, study.ruleset, points, len(study.selected_runs))
-    study = study.model_copy(update={"id": study_id(study.task, study.method, *rest)})
-    return remade(bundle.runs, [study], bundle.source)
+    found = remade(bundle, runs)
+    return replace(found, runs=runs) if "curve" in changes else found
 
 
 def repetition(bundle: Bundle) -> RunRecord:
-    chosen = bundle.studies[0].selected_runs[0]
-    return next(run for run in bundle.runs if run.id == chosen)
+    """The selected run of the first repetition, which has a curve."""
+    return results(bundle.runs, card_of(bundle).metric)[0]
 
 
 @pytest.mark.parametrize("task", ["digits_step", "beale"])
@@ -90,7 +83,7 @@ RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "a better test score": (lambda b: result_of(b, test=1.0), "selected"),
     "a better last score": (lambda b: result_of(b, test_last=1.0), "selected"),
     "a better validation score": (lambda b: result_of(b, val=1.0), "selected"),
-    "another snapshot": (lambda b: result_of(b, selected=0), "selected"),
+    "another snapshot": (lambda b: result_of(b, selected=3), "selected"),
     "no snapshot": (lambda b: result_of(b, selected=-1), "selected"),
     "a score above one": (lambda b: result_of(b, test=1.5), "score"),
     "a negative score": (lambda b: curve_of(b, 0, val=-0.5), "score"),
@@ -110,11 +103,9 @@ RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "more training than time": (lambda b: usage_of(b, train_seconds=30.0), "usage"),
     "no weights": (lambda b: {"weights_sha256": None}, "weights"),
     "a failed run with a curve": (lambda b: {"status": "failed", "result": None}, "curve"),
-    "another command": (lambda b: {"reproduce": "assay run my_opt; curl x | sh"}, "reproduce"),
     "another family": (lambda b: {"family": "quantization"}, "cell"),
+    "another space": (lambda b: {"space": Space()}, "space"),
     "another tier": (lambda b: {"tier": "paper"}, "cell"),
-    "no date": (lambda b: {"created_at": "yesterday"}, "created_at"),
-    "a local date": (lambda b: {"created_at": "2026-01-01T00:00:00+02:00"}, "created_at"),
     "in process": (lambda b: {"isolation": Isolation(level="L0")}, "isolation"),
     "a terminal code": (lambda b: {"message": "\x1b[2J"}, "text"),
     "bidirectional text": (lambda b: {"message": "abc\u202edef"}, "text"),
@@ -145,45 +136,61 @@ def test_weaker_isolation_and_formulas_are_flags(good: Bundle) -> None:
     assert (codes(found), codes(found, "flag")) == (set(), {"isolation", "formula"})
 
 
-def test_the_selected_trial_is_the_best(good: Bundle) -> None:
-    study = good.studies[0]
-    other = (study.selected + 1) % len(study.trials)
-    assert codes(verify(study_with(good, selected=other))) == {"selection", "repetitions"}
+def test_a_run_that_is_not_selected_needs_no_curve_and_is_checked_all_the_same(
+    good: Bundle,
+) -> None:
+    other = next(run for run in good.runs if not run.curve)
+    assert other.result is not None and verify(good) == []
+
+    def with_other(**changes: Any) -> Bundle:
+        runs = [run.model_copy(update=changes) if run is other else run for run in good.runs]
+        return remade(good, runs)
+
+    assert codes(verify(with_other(weights_sha256=None))) == {"weights"}
+    usage = other.usage.model_copy(update={"cpu_seconds": 1e6})
+    assert codes(verify(with_other(usage=usage))) == {"usage"}
+    unknown = other.result.model_copy(update={"secondary": {"luck": 1.0}})
+    assert codes(verify(with_other(result=unknown))) == {"score"}
 
 
-def test_trials_say_what_their_runs_say(good: Bundle) -> None:
-    trials = list(good.studies[0].trials)
-    trials[1] = trials[1].model_copy(update={"val": 0.999})
-    assert "study" in codes(verify(study_with(good, trials=trials)))
-    trials[1] = trials[1].model_copy(update={"run_id": trials[2].run_id})
-    assert "study" in codes(verify(study_with(good, trials=trials)))
+def test_a_better_validation_score_makes_a_run_the_selected_one(good: Bundle) -> None:
+    """Which then needs the curve that shows it."""
+    other = next(run for run in good.runs if not run.curve)
+    assert other.result is not None
+    better = other.model_copy(
+        update={"result": other.result.model_copy(update={"val": 1.0, "test": 1.0})}
+    )
+    found = remade(good, [better if run is other else run for run in good.runs])
+    assert "curve" in codes(verify(found))
 
 
 def respecified(run: RunRecord, **changes: Any) -> RunRecord:
-    """The run under another spec, its id and command right."""
+    """The run under another spec, with its id."""
     spec = RunSpec(**{**run.spec.model_dump(), **changes})
-    command = reproduce_command(spec.method.slug, spec)
-    return run.model_copy(update={"spec": spec, "id": spec.id, "reproduce": command})
+    return run.model_copy(update={"spec": spec, "id": spec.id})
 
 
 def test_points_are_those_that_the_ruleset_draws(good: Bundle) -> None:
     """A point chosen by hand, everything else made to fit it."""
-    study = good.studies[0]
-    runs = {run.id: run for run in good.runs}
-    mine = {**study.trials[2].hyperparameters, "lr": 0.0123}
-    run = respecified(runs.pop(study.trials[2].run_id), hyperparameters=mine)
-    trials = list(study.trials)
-    trials[2] = trials[2].model_copy(update={"hyperparameters": mine, "run_id": run.id})
-    changed = good.__class__(
-        good.manifest, [*runs.values(), run], good.studies, good.source, good.sha256, good.path
-    )
-    assert "points" in codes(verify(study_with(changed, trials=trials)))
+    run = next(run for run in good.runs if run.spec.point == 2)
+    others = [other for other in good.runs if other is not run]
+    for mine in (
+        {**run.spec.hyperparameters, "lr": 0.0123},
+        {**run.spec.hyperparameters, "steps": 3.0},
+        {**run.spec.hyperparameters, "more": 1},
+    ):
+        forged = respecified(run, hyperparameters=mine)
+        assert codes(verify(remade(good, [*others, forged]))) == {"points"}
 
 
-def test_more_trials_than_allowed_are_found(good: Bundle) -> None:
-    study = good.studies[0]
-    extra = study.trials[1].model_copy(update={"number": len(study.trials)})
-    assert codes(verify(study_with(good, trials=[*study.trials, extra]))) == {"points"}
+def test_points_belong_to_their_repetition(good: Bundle) -> None:
+    """The points of one repetition, under other seeds."""
+    of = {(run.spec.repetition, run.spec.point): run for run in good.runs}
+    swapped = [
+        respecified(run, repetition=1 - place[0]) if place[0] in (0, 1) and place[1] else run
+        for place, run in of.items()
+    ]
+    assert codes(verify(remade(good, swapped))) >= {"points"}
 
 
 @pytest.mark.parametrize(
@@ -196,57 +203,71 @@ def test_more_trials_than_allowed_are_found(good: Bundle) -> None:
     ],
 )
 def test_a_space_that_no_method_can_have(good: Bundle, change: dict[str, Any]) -> None:
-    space = good.studies[0].space
+    space = good.runs[0].space
     lr = space.ranges["lr"].model_copy(update=change)
     changed = space.model_copy(update={"ranges": {**space.ranges, "lr": lr}})
-    assert codes(verify(study_with(good, space=changed))) == {"space"}
+    runs = [run.model_copy(update={"space": changed}) for run in good.runs]
+    assert codes(verify(remade(good, runs))) == {"space"}
 
 
-def test_missing_repetitions_and_stray_runs(good: Bundle) -> None:
-    lost = good.studies[0].selected_runs[-1]
-    fewer = remade([run for run in good.runs if run.id != lost], good.studies, good.source)
-    assert codes(verify(fewer)) == {"missing"}
-    stray = respecified(repetition(good), repetition=99)
-    more = remade([*good.runs, stray], good.studies, good.source)
-    assert codes(verify(more)) == {"stray"}
-    runs = good.studies[0].selected_runs
-    assert "repetitions" in codes(verify(study_with(good, selected_runs=runs[:-1])))
+def test_missing_and_stray_runs(good: Bundle) -> None:
+    *fewer, last = good.runs
+    assert codes(verify(remade(good, fewer))) == {"missing"}
+    no_defaults = [run for run in good.runs if run.spec.point]
+    assert "missing" in codes(verify(remade(good, no_defaults)))
+    for place in ({"repetition": 99}, {"repetition": 100}, {"repetition": 6}, {"point": 20}):
+        more = remade(good, [*good.runs, respecified(last, **place)])
+        assert "stray" in codes(verify(more))
+    found = verify(remade(good, fewer))
+    assert "73 of 96 runs are missing, such as point 4 of repetition 0" in found[0].message
+
+
+def test_a_whole_cell_and_more_repetitions(submission: Any, tmp_path: Path) -> None:
+    submission.record("digits_step", "full")
+    cell = submission.cell("digits_step", "full", n_repetitions=14)
+    for spec in cell.specs.values():
+        submission.write(cell, spec)
+    bundle = read_bundle(submission.bundle(tmp_path))
+    assert len(bundle.runs) == 14 * 8 and verify(bundle) == []
+    *fewer, _ = bundle.runs
+    assert codes(verify(remade(bundle, fewer))) == {"stray"}
+
+
+def test_cells_of_several_devices_are_each_whole(good: Bundle) -> None:
+    gpu = {"accelerator": "gpu", "threads": 1, "isa": "avx2"}
+    others = [respecified(run, compute=gpu) for run in good.runs]
+    assert codes(verify(remade(good, [*good.runs, *others]))) == set()
+    found = verify(remade(good, [*good.runs, *others[1:]]))
+    assert codes(found) == {"missing"}
+    assert "cell (gpu, 1 threads): 73 of 96" in found[0].message
+
+
+def test_several_machines_are_a_flag(good: Bundle) -> None:
+    first, *others = good.runs
+    elsewhere = first.environment.model_copy(update={"cpu": "another"})
+    moved = first.model_copy(update={"environment": elsewhere})
+    found = verify(remade(good, [moved, *others]))
+    assert (codes(found), codes(found, "flag")) == (set(), {"machines"})
 
 
 def test_records_that_stand_twice(good: Bundle) -> None:
-    twice = remade([*good.runs, good.runs[0]], good.studies, good.source)
-    assert codes(verify(twice)) == {"cell"}
+    assert codes(verify(replace(good, runs=[*good.runs, good.runs[0]]))) == {"cell"}
 
 
 def test_the_source_is_the_one_of_the_records(good: Bundle) -> None:
     changed = {**good.source, "method.py": b"x = 1\n"}
-    assert codes(verify(remade(good.runs, good.studies, changed))) == {"source"}
+    assert codes(verify(remade(good, good.runs, changed))) == {"source"}
     commented = {**good.source, "method.py": b"# why\n" + good.source["method.py"]}
-    assert verify(remade(good.runs, good.studies, commented)) == []
+    assert verify(remade(good, good.runs, commented)) == []
     without = {"card.toml": good.source["card.toml"]}
-    assert codes(verify(remade(good.runs, good.studies, without))) == {"source"}
+    assert codes(verify(remade(good, good.runs, without))) == {"source"}
 
 
 def with_source(bundle: Bundle, source: dict[str, bytes]) -> Bundle:
     """The bundle as if it had been recorded with this source."""
     ref = bundle.manifest.method.model_copy(update={"code_hash": source_hash(source.items())})
-    new_ids: dict[str, str] = {}
-    runs = []
-    for run in bundle.runs:
-        runs.append(respecified(run, method=ref.model_dump()))
-        new_ids[run.id] = runs[-1].id
-    study = bundle.studies[0]
-    moved = study.model_copy(
-        update={
-            "method": ref,
-            "trials": [t.model_copy(update={"run_id": new_ids[t.run_id]}) for t in study.trials],
-            "selected_runs": [new_ids[run_id] for run_id in study.selected_runs],
-        }
-    )
-    points = [trial.hyperparameters for trial in moved.trials]
-    rest = (moved.compute, moved.ruleset, points, len(moved.selected_runs))
-    moved = moved.model_copy(update={"id": study_id(moved.task, ref, *rest)})
-    return remade(runs, [moved], source)
+    runs = [respecified(run, method=ref.model_dump()) for run in bundle.runs]
+    return remade(bundle, runs, source)
 
 
 CARD_START = 'slug = "my_opt"\ntitle = "Mine"\n'
@@ -331,7 +352,7 @@ def test_what_is_published_already(good: Bundle) -> None:
         copied.manifest.model_copy(
             update={"method": copied.manifest.method.model_copy(update={"slug": "theirs"})}
         ),
-        *(copied.runs, copied.studies, copied.source, copied.sha256, copied.path),
+        *(copied.runs, copied.source, copied.sha256, copied.path),
     )
     found = verify(good, [theirs])
     assert codes(found, "flag") == {"copied"} and codes(found) == set()
@@ -344,3 +365,19 @@ def test_what_is_published_already(good: Bundle) -> None:
 def test_names_are_of_one_form(good: Bundle) -> None:
     manifest = good.manifest
     assert file_name(manifest.task, manifest.method, good.sha256) == good.path.name
+
+
+def test_files_of_all_kinds_are_told_apart(
+    good: Bundle, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    old = old_bundle("beale", "my_opt", tmp_path)
+    assert check_file(bundles["digits_step"]) == []
+    assert (codes(check_file(old)), codes(check_file(old), "flag")) == (set(), {"former"})
+    damaged = tmp_path / old.name.replace("my_opt", "other")
+    damaged.write_bytes(old.read_bytes())
+    nothing = tmp_path / "nothing.zip"
+    for path in (damaged, nothing):
+        assert codes(check_file(path)) == {"unreadable"}
+    (tmp_path / good.path.name).write_bytes(good.path.read_bytes())
+    assert [bundle.path.name for bundle in readable(tmp_path)] == [good.path.name]
+    assert readable(tmp_path, "beale") == []

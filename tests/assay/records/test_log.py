@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.cards import Metric
 from assay.errors import BundleError, LogError
 from assay.identity import canonical_json, sha256
 from assay.publication import publish
@@ -19,6 +20,9 @@ from assay.records.log import NOTHING, append, check, read, standings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.assay.records.test_former import old_bundle
+
+METRIC = Metric(name="accuracy", direction="maximize", chance=0.1, margin=0.01)
 Lines = list[bytes]
 
 
@@ -40,7 +44,7 @@ def again(path: Path, out: Path) -> Path:
     runs = [
         run.model_copy(update={"created_at": "2026-02-02T00:00:00+00:00"}) for run in bundle.runs
     ]
-    name, data = pack(runs, bundle.studies, bundle.source)
+    name, data = pack(runs, bundle.source, METRIC)
     (out / name).write_bytes(data)
     return out / name
 
@@ -204,11 +208,31 @@ def test_what_replaces_a_bundle_is_of_its_task(tmp_path: Path, bundles: dict[str
 
 def test_only_valid_bundles_are_published(tmp_path: Path, bundles: dict[str, Path]) -> None:
     bundle = read_bundle(bundles["beale"])
-    runs = [run.model_copy(update={"reproduce": "rm -rf /"}) for run in bundle.runs]
-    name, data = pack(runs, bundle.studies, bundle.source)
+    runs = [run.model_copy(update={"message": "\x1b[2J"}) for run in bundle.runs]
+    name, data = pack(runs, bundle.source, METRIC)
     for folder in (tmp_path / "elsewhere", tmp_path / "published"):
         folder.mkdir()
         (folder / name).write_bytes(data)
         with pytest.raises(BundleError, match="is not valid and was not published"):
             publish.add(tmp_path / "published", "publish", folder / name)
     assert read(tmp_path / "published") == []
+
+
+def test_a_bundle_of_ruleset_1_is_only_superseded_or_retracted(
+    tmp_path: Path, bundles: dict[str, Path]
+) -> None:
+    """Its log goes on: a result of this ruleset takes its place."""
+    place = tmp_path / "published"
+    place.mkdir()
+    old = old_bundle("beale", "my_opt", place)
+    append(place, "publish", old)
+    for kind in ("replay", "reveal"):
+        with pytest.raises(BundleError, match="it can only be retracted or superseded"):
+            publish.add(place, kind, old)
+    publish.add(place, "supersede", bundles["beale"], replaces=old, note="ruleset 2")
+    assert check(place) == []
+    other = old_bundle("digits_step", "my_opt", place)
+    append(place, "publish", other)
+    publish.add(place, "retract", other, note="a wrong clock")
+    with pytest.raises(BundleError, match="it can only be retracted"):
+        publish.add(place, "publish", old_bundle("ackley_10d", "my_opt", tmp_path))

@@ -6,16 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from assay.errors import RecordError
+from assay.errors import FormerRecord, RecordError
 from assay.records.parsing import parse_record
-from assay.records.schema import RunRecord, StudyRecord
+from assay.records.schema import RunRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.assay.conftest import make_record, make_study
+from tests.assay.conftest import make_record
 
 
-def as_text(record: RunRecord | StudyRecord, **changes: Any) -> str:
+def as_text(record: RunRecord, **changes: Any) -> str:
     return json.dumps({**record.model_dump(mode="json"), **changes})
 
 
@@ -36,7 +36,7 @@ GOOD = as_text(make_record())
         (as_text(make_record(), schema_version=True), "schema_version, got True"),
         (as_text(make_record(), schema_version="1"), "schema_version, got '1'"),
         (as_text(make_record(), schema_version=1.0), "schema_version, got 1.0"),
-        (as_text(make_record(), schema_version=2), "newer Assay .*pip install --upgrade"),
+        (as_text(make_record(), schema_version=3), "newer Assay .*pip install --upgrade"),
         (as_text(make_record(), schema_version=0), "record schema 0 is unknown"),
         (as_text(make_record(), kind="study"), "kind"),
         (as_text(make_record(), status="great"), "status"),
@@ -50,32 +50,17 @@ GOOD = as_text(make_record())
         (GOOD.replace("0.25", "Infinity"), "finite"),
         (GOOD.replace("0.25", "1e999"), "finite"),
         (GOOD.replace('"lr": 0.1', '"lr": 0.2'), "is not its spec's id"),
-        (as_text(make_study()), "kind"),
     ],
 )
 def test_a_record_that_is_not_one_is_refused_by_name(text: str, says: str) -> None:
     with pytest.raises(RecordError, match=says) as caught:
-        parse_record(text, RunRecord, "bundle.jsonl:7")
+        parse_record(text, "bundle.jsonl:7")
     assert str(caught.value).startswith("bundle.jsonl:7: ")
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"id": "0" * 16},
-        {"ruleset": 2},
-        {"selected": 2},
-        {"selected": -1},
-        {"selected_runs": []},
-        {"trials": []},
-        {"trials": [as_dict for as_dict in make_study().model_dump(mode="json")["trials"][::-1]]},
-    ],
-    ids=str,
-)
-def test_a_study_that_does_not_fit_together_is_refused(changes: dict[str, Any]) -> None:
-    assert parse_record(as_text(make_study()), StudyRecord, "here") == make_study()
-    with pytest.raises(RecordError, match=r"^here: "):
-        parse_record(as_text(make_study(), **changes), StudyRecord, "here")
+def test_a_record_of_ruleset_1_is_told_apart() -> None:
+    with pytest.raises(FormerRecord, match="here: made under ruleset 1"):
+        parse_record(as_text(make_record(), schema_version=1, anything=1), "here")
 
 
 @settings(max_examples=150, deadline=None)
@@ -83,7 +68,7 @@ def test_a_study_that_does_not_fit_together_is_refused(changes: dict[str, Any]) 
 def test_damage_anywhere_is_refused_or_harmless(start: int, length: int, put: str) -> None:
     text = GOOD[:start] + put + GOOD[start + length :]
     try:
-        record = parse_record(text, RunRecord, "here")
+        record = parse_record(text, "here")
     except RecordError as error:
         assert str(error).startswith("here: ")
     else:

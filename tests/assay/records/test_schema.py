@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.errors import RecordError, StorageError
+from assay.errors import FormerRecord, RecordError, StorageError
 from assay.identity import canonical_json, content_id, sha256
 from assay.records.parsing import parse_record
 from assay.records.schema import Compute, MethodRef, Result, RunRecord, RunSpec, TaskRef
@@ -20,7 +20,7 @@ from assay.records.store import MAX_RECORD_BYTES, Store, read_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.assay.conftest import make_record, make_spec, make_study
+from tests.assay.conftest import make_record, make_spec
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -33,8 +33,8 @@ SPECS = st.builds(
     task=st.builds(TaskRef, slug=SLUGS, version=st.integers(1, 9), code_hash=HASHES),
     method=st.builds(MethodRef, slug=SLUGS, version=st.integers(1, 9), code_hash=HASHES),
     hyperparameters=st.dictionaries(st.text("abc._", min_size=1, max_size=9), VALUES, max_size=4),
-    purpose=st.sampled_from(["tuning", "repetition"]),
     repetition=st.integers(0, 99),
+    point=st.none() | st.integers(0, 9),
     compute=st.builds(Compute, threads=st.integers(1, 8)),
 )
 
@@ -50,7 +50,7 @@ def files_under(folder: Path) -> list[str]:
 
 def test_golden_id_of_a_spec() -> None:
     """Files on disk are named like this; a change orphans every record."""
-    assert make_spec().id == "a2a80e0a54e2821a"
+    assert make_spec().id == "feafd9bb2986db89"
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,8 +73,9 @@ def test_different_specs_have_different_ids(one: RunSpec, other: RunSpec) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ruleset": 2},
-        {"purpose": "tuning"},
+        {"ruleset": 3},
+        {"point": 1},
+        {"point": None},
         {"repetition": 1},
         {"compute": Compute(threads=2)},
         {"compute": Compute(isa="native")},
@@ -102,22 +103,33 @@ def test_a_record_round_trips(spec: RunSpec, val: float, test: float, message: s
     result = Result(val=val, test=test, test_last=test, test_oracle=val, selected=0)
     record = make_record(spec, result=result, message=message)
     text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
-    assert parse_record(text, RunRecord, "here") == record
+    assert parse_record(text, "here") == record
 
 
 def test_what_is_written_is_read_and_found_again(store: Store) -> None:
-    record, study = make_record(), make_study()
+    record = make_record()
     assert store.write(record)
-    assert store.write(study)
     assert store.run("toy", "sgd", record.id) == record
-    assert store.study("toy", "sgd", study.id) == study
+    assert store.find_run(record.id) == record
+    assert store.run_ids("toy", "sgd") == {record.id}
+    assert store.tasks() == ["toy"]
     assert list(store.runs()) == [record]
-    assert list(store.studies()) == [study]
+    assert list(store.runs(task="toy", method="sgd")) == [record]
+    assert list(store.runs(task="other")) == list(store.runs(method="adam")) == []
     assert store.run("toy", "sgd", "f" * 16) is None
-    assert files_under(store.root) == [
-        f"runs/toy/sgd/{record.id}.json",
-        f"studies/toy/sgd/{study.id}.json",
-    ]
+    assert files_under(store.root) == [f"runs/toy/sgd/{record.id}.json"]
+
+
+def test_records_of_ruleset_1_are_passed_over(store: Store) -> None:
+    record = make_record()
+    store.write(record)
+    old = store.run_path("toy", "sgd", "0" * 16)
+    old.write_text('{"schema_version": 1, "kind": "run"}')
+    problems: list[str] = []
+    assert list(store.runs(problems)) == list(store.runs()) == [record]
+    assert problems == []
+    with pytest.raises(FormerRecord):
+        store.run("toy", "sgd", "0" * 16)
 
 
 def test_the_first_record_of_an_id_stays(store: Store) -> None:
@@ -217,21 +229,21 @@ def test_files_that_cannot_be_read(store: Store) -> None:
     other = path.with_name("0" * 16 + ".json")
     other.write_bytes(path.read_bytes())
     with pytest.raises(RecordError, match=f"holds the record {record.id}, expected 0000"):
-        read_record(other, RunRecord)
+        read_record(other)
     for content in (b"\xff\xfe", b" " * (MAX_RECORD_BYTES + 1)):
         other.write_bytes(content)
         with pytest.raises(RecordError, match=r"0000\.json: (cannot be read|4,000,001 bytes)"):
-            read_record(other, RunRecord)
+            read_record(other)
     other.unlink()
     os.mkfifo(other)
     with pytest.raises(RecordError, match="not a regular file"):
-        read_record(other, RunRecord)
+        read_record(other)
     other.unlink()
     other.mkdir()
     with pytest.raises(RecordError, match="not a regular file"):
-        read_record(other, RunRecord)
+        read_record(other)
     with pytest.raises(FileNotFoundError):
-        read_record(path.with_name("1" * 16 + ".json"), RunRecord)
+        read_record(path.with_name("1" * 16 + ".json"))
 
 
 def test_reading_all_names_the_unreadable_ones_and_goes_on(store: Store) -> None:

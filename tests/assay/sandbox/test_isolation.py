@@ -26,6 +26,7 @@ from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
 from assay.sandbox import bubblewrap, launch, limits, mechanisms, self_check
 from assay.sandbox.handover import empty, hand_over
+from assay.space import Space
 
 needs_bubblewrap = pytest.mark.skipif(
     bubblewrap.bubblewrap_problem() is not None, reason=str(bubblewrap.bubblewrap_problem())
@@ -345,9 +346,9 @@ def run_module(
     method = MethodEntry(SubmissionCard(slug=slug, title=slug), path)
     spec = RunSpec(
         ruleset=RULESET.version, task=task_ref(task), method=method_ref(method),
-        hyperparameters={}, purpose="repetition", repetition=0,
+        hyperparameters={}, repetition=0, point=0,
     )  # fmt: skip
-    return pool.run(Job(spec, task, method), "assay run")
+    return pool.run(Job(spec, task, method, Space()), "assay run")
 
 
 @needs_bubblewrap

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from assay.ruleset import RULESET
+from assay_leaderboard.audit import false_positives
 from assay_leaderboard.audit.false_positives import (
     SPLITS,
     Arms,
@@ -120,7 +121,10 @@ def test_twice_the_same() -> None:
 
 
 @pytest.mark.parametrize("r", [10, 12])
-def test_the_false_positive_rate_of_many_tasks_is_compatible_with_alpha(r: int) -> None:
+def test_the_false_positive_rate_of_many_tasks_is_compatible_with_alpha(
+    r: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(false_positives, "SPLITS", 10)
     generator = np.random.default_rng(r)
     found = report(*generator.exponential(1.0, (60, 2, r)))
     assert found.pairs.rejected.interval.low <= 0.05 <= found.pairs.rejected.interval.high

@@ -74,8 +74,8 @@ def only(found: Audit) -> TaskAudit:
 def target(name: Any, reached: int) -> TargetReached:
     span = Interval(low=0.0, high=1.0)
     return TargetReached(
-        name=name, value=0.5, n=12, reached=reached, rate=span, passes=None, seconds=None,
-        survival=[],
+        name=name, split="val", value=0.5, n=12, reached=reached, rate=span, passes=None,
+        seconds=None, survival=[],
     )  # fmt: skip
 
 

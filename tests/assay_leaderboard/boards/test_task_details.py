@@ -354,7 +354,7 @@ HUGE = 10**400
 )
 def test_hostile_numbers_stay_finite(made: Records, point: dict[str, Any]) -> None:
     """Records may hold any number that JSON can; a page may not."""
-    usage = Usage(
+    usage = Usage.model_construct(
         example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE
     )
     space = Space(ranges={"lr": FloatRange(low=0, high=1)}, defaults={"lr": 1.0})

@@ -29,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     cards = demo_cards(made.catalogue.methods)
     cards["noisy"] = cards["noisy"].model_copy(update={"title": HOSTILE, "track": "loss"})
-    view, tasks, cells = site_view(made.evidence, made.catalogue, cards, made.runs)
+    view, tasks, cells = site_view(made, cards)
     view = replace(view, problems=[HOSTILE], with_local=True)
     write(folder, view, tasks, cells)
     return folder

@@ -104,10 +104,10 @@ def test_what_is_not_known_sorts_last_both_ways(visit: Visit) -> None:
 def test_search_and_filters_combine_and_come_back_from_the_address(visit: Visit) -> None:
     page = visit("task/digits")
     page.get_by_label("Search").fill("ndecid")
-    assert 1 < len(rows(page)) < 9
+    assert 1 < len(rows(page)) < 10
     page.get_by_label("Track").select_option("loss")
     assert rows(page) == ["noisy"]
-    assert page.locator(".count").inner_text() == "1 of 9 rows"
+    assert page.locator(".count").inner_text() == "1 of 10 rows"
     assert hash_of(page) == "#q=ndecid&track=loss"
     page.reload()
     assert rows(page) == ["noisy"]
@@ -128,29 +128,49 @@ def test_unknown_keys_and_values_are_ignored(visit: Visit) -> None:
 
 def test_columns_are_chosen_and_kept(visit: Visit) -> None:
     page = visit("task/digits")
-    tools = page.get_by_role("group", name="accuracy of the tuned point")
+    tools = page.get_by_role("group", name="Test accuracy, tuned with 8 points")
     tools.get_by_text("Columns", exact=True).click()
     tools.get_by_label("Command").uncheck()
     assert not head(page, "command").is_visible()
     assert hash_of(page) == "#hide=tuned.command"
     page.reload()
     assert not head(page, "command").is_visible()
-    assert page.locator("#tuned td:visible").count() == 9 * 11
+    assert page.locator("#tuned td:visible").count() == 10 * 13
 
 
 def test_the_slider_shows_one_budget(visit: Visit) -> None:
     page = visit()
     assert page.locator("details.budget:visible").count() == 1
     slider = page.get_by_role("slider", name="Tuning budget")
-    assert slider.get_attribute("aria-valuetext") == "Tuned with 12 trials"
+    assert slider.get_attribute("aria-valuetext") == "Tuned with 8 points"
     slider.focus()
     slider.press("Home")
-    assert page.locator("details.budget:visible").get_attribute("data-k") == "0"
-    assert hash_of(page) == "#k=0"
+    assert page.locator("details.budget:visible").get_attribute("data-k") == "1"
+    assert hash_of(page) == "#k=1"
     page.reload()
-    assert page.locator("details.budget:visible").get_attribute("data-k") == "0"
+    assert page.locator("details.budget:visible").get_attribute("data-k") == "1"
     ranking = visit("family/classification", "k=4")
     assert ranking.locator("table:visible").first.get_attribute("id") == "k4"
+
+
+def test_a_budget_chosen_on_one_page_stays_on_the_next(visit: Visit) -> None:
+    page = visit(state="k=3")
+    page.get_by_role("link", name="Tasks", exact=True).click()
+    page.wait_for_url("**/task/index.html#k=3")
+    note = page.locator("#chosen-budget")
+    assert note.is_visible() and "3 points" in note.inner_text()
+    page.get_by_role("link", name="digits", exact=True).click()
+    page.wait_for_url("**/task/digits/index.html#k=3")
+    assert page.locator("details.budget:visible").get_attribute("data-k") == "3"
+    lead = page.locator("details.budget:visible .verdict-line").inner_text()
+    assert lead.startswith("Tuned with 3 points")
+    assert page.locator("details.budget:visible figure").is_visible()
+    page.locator("details.budget:visible a.q").first.click()
+    page.wait_for_url("**/run/digits/*.html#k=3")
+    page.get_by_role("link", name="Compare", exact=True).click()
+    page.wait_for_url("**/compare/index.html#k=3")
+    page.select_option("select[name=a]", "better")
+    assert hash_of(page) == "#a=better&k=3"
 
 
 def test_methods_are_compared_and_the_address_restores_them(visit: Visit) -> None:
@@ -171,7 +191,7 @@ def test_methods_are_compared_and_the_address_restores_them(visit: Visit) -> Non
 
 def test_the_view_as_csv_runs_nothing_in_a_spreadsheet(visit: Visit) -> None:
     page = visit("task/digits", "track=loss&hide=tuned.trust")
-    tools = page.get_by_role("group", name="accuracy of the tuned point")
+    tools = page.get_by_role("group", name="Test accuracy, tuned with 8 points")
     with page.expect_download() as waiting:
         tools.get_by_text("CSV of this view").click()
     text = Path(waiting.value.path()).read_text(encoding="utf-8")
@@ -237,11 +257,11 @@ def test_a_phone_never_scrolls_the_page_sideways(visit: Visit, site: Path) -> No
 
 def test_without_the_script_everything_is_there(visit: Visit) -> None:
     page = visit("task/digits", java_script_enabled=False)
-    assert len(rows(page)) == 9
+    assert len(rows(page)) == 10
     assert page.get_by_text("assay run better --task digits").first.is_visible()
     assert page.locator("button:visible, select:visible, input:visible").count() == 0
     home = visit(java_script_enabled=False)
-    assert home.locator("details.budget summary:visible").count() == 3
+    assert home.locator("details.budget summary:visible").count() == 8
     home.locator("details.budget summary").last.click()
     assert home.locator("details.budget[open]").count() == 2
     compare = visit("compare", java_script_enabled=False)
@@ -253,7 +273,8 @@ def test_a_number_leads_to_its_runs(visit: Visit) -> None:
     page = visit("task/digits")
     page.locator("#tuned tr", has_text="unstable").locator("a.q").first.click()
     assert page.locator("h1").inner_text().startswith("unstable")
-    assert page.locator("section.run").count() == 12
+    page.wait_for_load_state()
+    assert page.locator("section.run").count() == 96
     run = page.locator("section.run").nth(3)
     page.goto(page.url.split("#")[0] + f"#{run.get_attribute('id')}")
     page.wait_for_selector("section.run details[open]")

@@ -234,7 +234,7 @@ def test_holm_counts_the_claims_of_the_same_card_and_no_others(records: Records)
 @given(
     rows=st.lists(st.lists(st.integers(-8, 20), min_size=6, max_size=6), min_size=1, max_size=4),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_interval_excludes_0_exactly_where_holm_rejects(rows: list[list[int]]) -> None:
     made = Records().task("digits")
     made.add("digits", "new", [0.0] * R)
@@ -547,7 +547,7 @@ class TestDates:
 
 
 @given(st.randoms(use_true_random=False), st.lists(st.floats(0.1, 1.0), min_size=12, max_size=12))
-@settings(max_examples=20)
+@settings(max_examples=6)
 def test_neither_order_nor_other_methods_move_the_test_of_a_claim(
     rng: random.Random, other: list[float]
 ) -> None:

@@ -63,7 +63,6 @@ def test_all_runs_make_arrays_of_repetitions_and_points(made: Records) -> None:
     own = [[run for run in runs if run.spec.repetition == r] for r in range(R)]
     metric = made.cards["t"].metric
     assert full.selected_runs == [selected(row, metric).id for row in own]
-    assert full.default_runs == [row[0].id for row in own]
 
 
 def test_a_budget_is_the_mean_over_choices_of_the_other_points(made: Records) -> None:
@@ -213,6 +212,18 @@ def test_of_other_search_spaces_the_largest_counts(made: Records) -> None:
     (adam,), problems = found(made)
     assert adam.values().tolist() == [0.8] * R
     assert "24 runs of another search space" in problems[0]
+
+
+def test_the_order_of_a_space_does_not_matter(made: Records) -> None:
+    """A bundle sorts the names."""
+    ranges = {"lr": FloatRange(low=1e-3, high=1), "beta": FloatRange(low=0, high=1)}
+    defaults = {"lr": 0.1, "beta": 0.5}
+    space = Space(ranges=ranges, defaults=defaults)  # type: ignore[arg-type]
+    made.add("t", "adam", [0.8] * R, space=space)
+    other = Space(ranges=dict(reversed(ranges.items())), defaults=dict(reversed(defaults.items())))  # type: ignore[arg-type]
+    for run in made.of("adam")[::2]:
+        made.change(run.id, space=other)
+    assert (cell(made).state, found(made)[1]) == ("ranked", [])
 
 
 def test_of_two_runs_at_one_place_a_published_one_counts_then_the_first(made: Records) -> None:

@@ -13,7 +13,6 @@ from assay.errors import AssayError, LogError
 from assay.plugins.registry import find_method
 from assay.publication import publish
 from assay.publication.pack import pack_method
-from assay.records.bundle import pack
 from assay.records.log import LOG, append
 from assay.records.store import Store
 from assay_leaderboard.cli import register
@@ -86,19 +85,24 @@ def test_without_the_option_only_the_folder_given_is_shown(folder: Folder) -> No
 
 
 def test_a_published_result_and_the_same_one_at_home_are_one_row(folder: Folder) -> None:
-    """The published one counts, and the board says that there is another."""
     Path("assay-results").rename("other")
     Path("records-first").rename("assay-results")
     done = board("--with-local")
     assert done.stdout.count("first T1") == 1
     assert "(local)" not in done.stdout
-    Path("assay-results").rename("records-first")
-    folder.bundle("first", salt="other scores")
-    Path("records-firstother scores").rename("assay-results")
-    path = next(Path("assay-results").glob("studies/*/first/*.json"))
-    study = json.loads(path.read_text())
-    assert [row["method"] for row in table("--with-local")["rows"]].count("first") == 1
-    assert study["id"] == path.stem
+
+
+def test_published_and_local_runs_of_a_method_make_one_row(folder: Folder) -> None:
+    """Nothing local is hidden; the published run counts where both have one."""
+    before = {row["method"]: row for row in table("--with-local")["rows"]}["first"]
+    assert (before["state"], before["trust"]) == ("preliminary", "T1")
+    store = Store(Path("assay-results"))
+    source = folder.root / "source" / "first"
+    type(folder.submission)(source, store).record(TASK, preset="full", salt="at home")
+    row = {row["method"]: row for row in table("--with-local")["rows"]}["first"]
+    assert (row["state"], row["trust"], row["runs"]["missing"]) == ("ranked", "T0", 0)
+    assert row["note"] == "72 of 96 runs are local"
+    assert row["defaults"]["n"] == 12
 
 
 def test_a_superseded_result_stays_visible(folder: Folder) -> None:
@@ -111,10 +115,10 @@ def test_a_superseded_result_stays_visible(folder: Folder) -> None:
     assert rows["first"]["tuned"]["mean"] != before["first"]["tuned"]["mean"]
     (past,) = after["withdrawn"]
     assert past["mean"] == before["first"]["tuned"]["mean"]
-    assert (past["state"], past["reason"], past["n"]) == ("superseded", "a longer run", 8)
+    assert (past["state"], past["reason"], past["n"]) == ("superseded", "a longer run", 6)
     assert past["bundle"] == old.name and (folder.published / old.name).exists()
     text = " ".join(board("--with-local").stdout.split())
-    assert "first: superseded 20" in text and "n = 8): a longer run" in text
+    assert "first: superseded 20" in text and "n = 6): a longer run" in text
 
 
 def test_a_retracted_result_is_not_ranked_and_stays_visible(folder: Folder) -> None:
@@ -167,8 +171,3 @@ def test_no_published_folder_is_no_error(
     Path("assay-results").rename("hidden")
     with pytest.raises(AssayError, match="no results"):
         board("--with-local")
-
-
-def test_packing_needs_a_study() -> None:
-    with pytest.raises(AssayError, match="no study"):
-        pack([], [], {})

@@ -438,9 +438,7 @@ def test_a_run_leads_to_its_bundle_record_source_and_entry(site: Files) -> None:
     assert "bit for bit as recorded" in page and "may differ by ±2.0 %" in page
 
 
-def test_results_of_ruleset_1_are_listed_and_ranked_nowhere(
-    simulated: Any, tmp_path: Path
-) -> None:
+def test_results_of_ruleset_1_are_listed_and_ranked_nowhere(simulated: Any, tmp_path: Path) -> None:
     """As the published bundles of the real checkout are."""
     bundle = next((ROOT / "leaderboard" / "results").glob("digits_mlp--sgd-*.zip"))
     folder = tmp_path / "former"
@@ -453,9 +451,10 @@ def test_results_of_ruleset_1_are_listed_and_ranked_nowhere(
     made(tmp_path / "site", results=folder)
     home = (tmp_path / "site" / "index.html").read_text()
     page = (tmp_path / "site" / "task" / "digits_mlp" / "index.html").read_text()
-    assert "Ruleset 1, kept for reference: 1 result" in home
+    assert "Results of ruleset 1, kept for reference: 1, listed" in home
     assert "Nothing is ranked yet under ruleset 2" in home
-    assert "ruleset 1: " in page and "n=12" in page
+    assert "<h3>Ruleset 1</h3>" in page and "n=12" in page
+    assert "No results under ruleset 2 yet." in page
     board = json.loads((tmp_path / "site" / "data" / "v1" / "board.json").read_text())
     (task,) = board["tasks"]
     assert task["rows"] == [] and task["pairs"] is None

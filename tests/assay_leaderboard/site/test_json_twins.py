@@ -217,9 +217,7 @@ def test_a_line_of_the_long_table_holds_whatever_a_record_says(records: Any, poi
 
 def test_both_forms_of_the_table_of_runs_hold_all_rows(tmp_path: Path) -> None:
     """More than Arrow reads at once, one row, and a task without any."""
-    line = (
-        "t,m,r{},0,{},true,completed,{},0.1,,1e-9,18,9,,3,0.5,1,2,,7,L2,T1,ranked,true,"
-    )
+    line = "t,m,r{},0,{},true,completed,{},0.1,,1e-9,18,9,,3,0.5,1,2,,7,L2,T1,ranked,true,"
     line += '"{{""lr"": 0.1, ""x"": ""\u20ac""}}",,now\n'
     texts = ["".join(line.format(n, n, n / 7) for n in range(20_000)), line.format(1, "", ""), ""]
     csv_tables.write_runs(texts, tmp_path / "runs.csv", tmp_path / "runs.parquet")

@@ -281,7 +281,7 @@ def test_validation_under_label_noise_says_that_it_is_noisy(new_records: Any) ->
     assert "Selected on validation (noisy labels)" in text
     runs = next(iter(runs_page(cells[0], site).values()))
     assert "validation (noisy labels) " in runs
-    assert "<th scope=\"col\">validation (noisy labels)<th" in runs
+    assert '<th scope="col">validation (noisy labels)<th' in runs
 
 
 def test_a_failing_audit_is_a_banner_on_its_task(

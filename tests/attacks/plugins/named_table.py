@@ -74,11 +74,12 @@ class NamedTable(Method):
             [int(digit) for digit in "".join(name[6:] for name in Table.__annotations__)]
         )
         begin = N_TEST + N_VAL
-        for purpose in ("repetition", "tuning"):
-            for repetition in range(16):
-                seeds = Seeds(RULESET.seed_root, purpose, "attack_digits", repetition)
-                generator = torch.Generator().manual_seed(seeds["split"])
-                order = stratified_order(labels, generator)[begin : begin + N_TRAIN]
-                if (labels[order] == given).float().mean() > 0.5:
-                    return labels[order]
+        for repetition in range(16):
+            seeds = Seeds(RULESET.seed_root, "attack_digits", repetition)
+            generator = torch.Generator().manual_seed(seeds["split"])
+            order = stratified_order(labels, generator)[begin : begin + N_TRAIN]
+            generator.manual_seed(seeds["order/train"])
+            order = order[torch.randperm(N_TRAIN, generator=generator)]
+            if (labels[order] == given).float().mean() > 0.5:
+                return labels[order]
         return given

@@ -166,7 +166,9 @@ def _full_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
         TableCell(span(NORMALISED, row.score, row.interval), row.score),
         _tasks_cell(row.n_tasks, row.of_tasks),
         TableCell(str(row.n), row.n),
-        TableCell(_ends((others.low, others.high) if others else None), others and others.low),
+        TableCell(
+            _ends((others.low, others.high) if others else None), others.low if others else None
+        ),
         TableCell(_ends(spread), spread[0] if spread else None),
         TableCell(number(NORMALISED, row.mean), row.mean),
         TableCell(number(NORMALISED, row.defaults), row.defaults),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from assay_leaderboard.audit.false_positives import ControlReport
+from assay_leaderboard.audit.tasks import Audit
 from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.site.html.links import SiteMap
 from assay_leaderboard.site.html.templates import page
@@ -31,6 +32,7 @@ def home_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         n_tasks=len(view.board.tasks),
         n_runs=view.n_runs,
         counts=view.ledger.counts,
+        n_unchecked=sum(view.ledger.counts_unchecked.values()),
         ruleset=view.ruleset,
     )
 
@@ -45,11 +47,20 @@ def _sentences(view: SiteView) -> Iterator[str]:
     bad = sorted(task.task for task in judged if task.verdict == "problem")
     unknown = sorted(task.task for task in judged if task.verdict == "not measured")
     sound = len(judged) - len(bad) - len(unknown)
+    if len(unknown) > 1 and len(unknown) == len(judged):
+        yield f"None of the {len(judged)} tasks is measured by the audit of the suite yet."
+        yield from _of_suite(audit)
+        return
     yield (
         f"Of {len(judged)} tasks {sound} pass the audit of the suite."
         + (f" {len(bad)} fail it: {_some(bad)}." if bad else "")
         + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
     )
+    yield from _of_suite(audit)
+
+
+def _of_suite(audit: Audit) -> Iterator[str]:
+    """What was found of the tiers and of the tests."""
     yield audit.lite_predicts or (
         "Whether ranks on the cheap lite tier predict those on the standard tier is not measured "
         "yet."

@@ -18,10 +18,10 @@ def _former(tables: list[TaskTable]) -> str:
     if not found:
         return ""
     rulesets = ", ".join(str(number) for number in sorted({item.ruleset for item in found}))
-    n = f"{len(found):,} result" + ("" if len(found) == 1 else "s")
     return (
-        f"Ruleset {rulesets}, kept for reference: {n}, listed apart on the pages of tasks and "
-        "methods. They are not compared with anything, ranked nowhere and support no claim."
+        f"Results of ruleset {rulesets}, kept for reference: {len(found):,}, listed apart on the "
+        "pages of tasks and methods. They are compared with nothing, ranked nowhere and support no "
+        "claim."
     )
 
 
@@ -30,10 +30,10 @@ def _stale(tables: list[TaskTable]) -> str:
     n = sum(row.state == "stale" for row in rows)
     if not n:
         return ""
-    some = f"All {n:,} results" if n == len(rows) else f"{n:,} of {len(rows):,} results"
+    some = f"All {n:,}" if n == len(rows) else f"{n:,} of {len(rows):,}"
     return (
-        f"{some} are stale: the code of their task or method has changed since they were made. "
-        "They are still shown on the pages of tasks and methods, but they are not ranked and "
+        f"Stale results: {some}. The code of their task or method has changed since they were "
+        "made. They are still shown on the pages of tasks and methods, but they are not ranked and "
         "support no claim until they are repeated with: assay run METHOD"
     )
 
@@ -42,8 +42,7 @@ def _preliminary(tables: list[TaskTable]) -> str:
     n = sum(row.state == "preliminary" for table in tables for row in table.rows)
     if not n:
         return ""
-    some = "1 result is" if n == 1 else f"{n:,} results are"
     return (
-        f"{some} preliminary: fewer repetitions or points than a full protocol (--quick). They "
-        "have differences with intervals, but no rank and no verdict."
+        f"Preliminary results: {n:,}, made with fewer repetitions or points than the full protocol "
+        "(--quick). They have differences with intervals, but no rank and no verdict."
     )

@@ -17,11 +17,12 @@ from markupsafe import Markup, escape
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.format import Format, plain, split_words
 from assay_leaderboard.schema.task_details import TrialPoint
-from assay_leaderboard.site.html.links import SiteMap, runs_path
+from assay_leaderboard.site.html.links import PageLinks, SiteMap, runs_path
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
     NONE,
     duration,
+    link,
     minus,
     p_text,
     said,
@@ -75,11 +76,34 @@ def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
         p=p_text(versus.p) if versus else NONE,
         verdict=verdict(verdict_word(row)),
         tolerance=_tolerance(view, form),
-        published=view.published,
-        raw=links.data(f"runs/{view.card.slug}/{row.method}.jsonl") if view.has_raw else "",
-        source=links.file(f"method/{row.method}/source.txt") if view.has_source else "",
+        sources=_sources(view, links),
         pictures=list(figures.of_cell(view).values()),
     )
+
+
+def _sources(view: CellView, links: PageLinks) -> Markup:
+    """Links to the bundle, its entry in the log, the raw local records and the method's source."""
+    found: list[Markup | str] = []
+    if view.published:
+        bundle = links.data(f"bundles/{view.published.file}")
+        entry = f"{links.page('log')}#entry{view.published.entry}"
+        found.append(
+            Markup(
+                '<a href="{}" download>bundle</a> (a zip with the raw records and the source of '
+                "the method)"
+            ).format(bundle)
+        )
+        found.append(link(entry, f"log entry {view.published.entry}"))
+    if view.has_raw:
+        raw = links.data(f"runs/{view.card.slug}/{view.row.method}.jsonl")
+        found.append(
+            Markup('<a href="{}" download>raw local records</a> (JSON, one run a line)').format(raw)
+        )
+    if view.has_source:
+        found.append(link(links.file(f"method/{view.row.method}/source.txt"), "method source"))
+    elif not view.published:
+        found.append("the source of this version of the method is not in this checkout")
+    return Markup(" · ").join(found)
 
 
 def _tolerance(view: CellView, form: Format) -> str:

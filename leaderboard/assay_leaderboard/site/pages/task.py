@@ -21,7 +21,7 @@ from assay_leaderboard.schema.task_details import BudgetPoint, Detail
 from assay_leaderboard.schema.values import PairFamily
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
-from assay_leaderboard.site.html.templates import human, page
+from assay_leaderboard.site.html.templates import page
 from assay_leaderboard.site.html.text import (
     NONE,
     needed,
@@ -102,7 +102,9 @@ def _rankings(view: TaskView, links: PageLinks) -> list[Ranking]:
         name=recommendation.budget_name(largest),
         answer=recommendation.top(ranks, references),
         table=_results(view.table, view.methods, details, largest, links),
-        picture=figures.forest("picture-intervals", view.table, figures.of_rows(view.table.rows)),
+        picture=figures.forest(
+            "picture-intervals", view.table, figures.of_rows(by_rank(view.table.rows))
+        ),
     )
     return [full, *(_at_budget(view, points, k, links) for k in range(largest - 1, 0, -1))]
 
@@ -114,7 +116,7 @@ def _at_budget(
     sign = -1 if view.table.direction == "maximize" else 1
     found = [(m, point) for m, own in budgets.items() for point in own if point.k == k]
     found = [(method, point) for method, point in found if point.rank]
-    found.sort(key=lambda item: (sign * item[1].expected, item[0]))
+    found.sort(key=lambda item: (item[1].rank or (0, 0), sign * item[1].expected, item[0]))
     ranks = {method: point.rank for method, point in found if point.rank}
     n = {row.method: row.tuned.n for row in view.table.rows}
     families = view.detail.families
@@ -140,7 +142,7 @@ def _results(
 ) -> Table:
     """The ranking at the full budget, with all its columns."""
     form, words = Format(table.unit, table.margin), split_words(table.family)
-    score = f"{words.test.capitalize()} {human(table.metric)}"
+    score = words.scored(table.metric).capitalize()
     unit = f"{form.unit}, {direction(table)}".removeprefix(", ")
     columns = [
         Column("method", "Method", text=True),
@@ -159,7 +161,7 @@ def _results(
     ]
     rows: list[TableRow] = []
     last = 0
-    for row in table.rows:
+    for row in by_rank(table.rows):
         first = row.rank[0] if row.rank else 0
         css = "" if row.state == "ranked" else "dim"
         css += " group" if rows and first != last else ""
@@ -171,6 +173,11 @@ def _results(
     csv = links.data(f"tasks/{table.task}.csv")
     family = _gain_caption(table.pairs)
     return Table("tuned", caption + family, columns, rows, sorted_by="rank", csv=csv)
+
+
+def by_rank(rows: Sequence[Row]) -> list[Row]:
+    """Rows by their rank, equal ones from best to worst mean; those without a rank last."""
+    return sorted(rows, key=lambda row: (row.rank is None, row.rank or (0, 0)))
 
 
 def _gain_columns(table: TaskTable, form: Format) -> list[Column]:
@@ -219,7 +226,7 @@ def _budget_table(
     """The ranking at a smaller budget."""
     table = view.table
     form, words = Format(table.unit, table.margin), split_words(table.family)
-    score = f"{words.test.capitalize()} {human(table.metric)}"
+    score = words.scored(table.metric).capitalize()
     columns = [
         Column("method", "Method", text=True),
         Column("rank", "Rank", "interval", low=True),

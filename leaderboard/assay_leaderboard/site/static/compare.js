@@ -89,7 +89,7 @@
         if (word) found[word] = (found[word] ?? 0) + 1;
       }
       const said = Object.keys(MARKS).filter((word) => found[word])
-        .map((word) => `${word} on ${found[word]}`);
+        .map((word) => `${word.includes(",") ? `“${word}”` : word} on ${found[word]}`);
       return `${a} is, against ${b}: ${said.join(", ") || "never met"}.`;
     });
   }
