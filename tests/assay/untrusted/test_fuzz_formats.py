@@ -171,7 +171,8 @@ class Bundles:
         value = json.loads(members[name])
         if name == "runs.json" and draw.random() < 0.8:
             column = draw.choice(list(value))  # most places are in the middle of curves
-            value[column] = changed({"a": value[column]}, draw).get("a", value[column])
+            part = changed({"a": value[column]}, draw)
+            value[column] = part.get("a", []) if isinstance(part, dict) else part
         else:
             value = changed(value, draw)
         members[name] = json.dumps(value).encode()
