@@ -94,17 +94,21 @@ class SplitWords(NamedTuple):
     """What the scores of a family are called, so that every caption names its split."""
 
     test: str
-    """What is ranked."""
+    """What is ranked; empty where nothing is hidden."""
     validation: str
     """What selects."""
     targets: str
     """Where targets are measured."""
 
+    def scored(self, metric: str) -> str:
+        """What is ranked, with its metric: "test accuracy"."""
+        return f"{self.test} {metric.replace('_', ' ')}".strip()
+
 
 def split_words(family: Family) -> SplitWords:
     """The names of a family's splits."""
     if family == "functions":
-        return SplitWords("final", "objective", "the objective")
+        return SplitWords("", "objective", "the objective")
     if family == "noisy_labels":
         clean = "the test set, as the validation labels are noisy"
         return SplitWords("test", "validation (noisy labels)", clean)

@@ -128,7 +128,7 @@ Marker = Uniform | LogUniform | IntUniform | LogInt | Choice
 
 
 class Hyperparameters(BaseModel):
-    """A method's hyperparameters; every field needs a default, which trial 0 runs."""
+    """A method's hyperparameters; every field needs a default: point 0 of every repetition."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True

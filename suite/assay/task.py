@@ -61,7 +61,7 @@ class Scores:
     """The scores of a run, in the unit and direction of the card's metric."""
 
     val: float
-    """On validation at the selected snapshot; tuning maximises or minimises it."""
+    """On validation at the selected snapshot; of a repetition's points the best on it counts."""
     test: float
     """On test at the same snapshot; the result of the run."""
     test_last: float

@@ -23,8 +23,8 @@ from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay.space import FloatRange, Space, Value
 from assay_leaderboard.boards.task_records import TaskEvidence, from_records
-from assay_leaderboard.evidence.cells import Catalogue, Evidence, Run
 from assay_leaderboard.evidence.results_folder import TaskRecords
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
 
 Score = float | str | None
 """A score, a status other than "completed", or None for a run without a record."""

@@ -14,7 +14,7 @@ from assay.checking import attack_judge, attack_range
 from assay.checking.attack_judge import Attack
 from assay.checking.attack_range import AttackRange, Ending, read_registry
 from assay.checking.canaries import plant
-from assay.errors import UnknownName
+from assay.errors import RunHung, UnknownName
 from assay.sandbox.bubblewrap import bubblewrap_problem
 from assay.sandbox.mechanisms import ADVICE
 from typer.testing import CliRunner
@@ -129,6 +129,15 @@ def test_canaries_lie_where_the_attacks_look_and_are_gone_afterwards(tmp_path: P
     assert dict(os.environ) == before
     with pytest.raises(ProcessLookupError):
         os.kill(int(targets["BYSTANDER"]), 0)
+
+
+def test_an_attack_that_hangs_is_told_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object) -> None:
+        raise RunHung("it did not end")
+
+    monkeypatch.setattr(AttackRange, "_variant", hang)
+    judged = AttackRange("landlock")._tried(read_registry()[0], "")
+    assert (judged.ended, judged.evidence) == ("broken", "it did not end")
 
 
 def test_an_unknown_attack_is_told_with_its_likes() -> None:

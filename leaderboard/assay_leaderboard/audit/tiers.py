@@ -16,6 +16,8 @@ from assay_leaderboard.statistics.bootstrap import resamples
 MIN_METHODS = 4
 """With three methods Kendall's tau takes only four values."""
 OVERALL: Final = "overall"
+UNKNOWN = "not measurable: "
+"""Before the reason why there is no tau."""
 
 
 class TierAgreement(Part):
@@ -60,7 +62,8 @@ def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
         return ""
     chosen = next((item for item in reversed(found) if item.tau is not None), None)
     if chosen is None:
-        return f"Whether lite ranks predict standard ranks is not known: {found[-1].note}."
+        why = found[-1].note.removeprefix(UNKNOWN)
+        return f"Whether lite ranks predict standard ranks is not known: {why}."
     where = "over all families" if chosen.family == OVERALL else f"in {chosen.family}"
     span = chosen.interval
     level = f"{100 * confidence:g} %"
@@ -77,16 +80,16 @@ def _agreement(name: str, tiers: Mapping[Tier, FamilySummary], ruleset: Ruleset)
     methods = sorted(lite.keys() & standard.keys())
     tau = interval = None
     note = next(
-        (f"not measurable: no {tier} task with an anchor has results" for tier, n in counts.items()
+        (f"{UNKNOWN}no {tier} task with an anchor has results" for tier, n in counts.items()
          if not n),
         "",
     )  # fmt: skip
     if not note and len(methods) < MIN_METHODS:
-        note = f"not measurable: {len(methods)} methods have both, expected {MIN_METHODS} or more"
+        note = f"{UNKNOWN}{len(methods)} methods have both, expected {MIN_METHODS} or more"
     if not note:
         x, y = (np.array([scores[method] for method in methods]) for scores in (lite, standard))
         tau, interval = kendall(x, y, name, ruleset)
-        note = "" if tau is not None else "not measurable: all methods tie"
+        note = "" if tau is not None else f"{UNKNOWN}all methods tie"
     return TierAgreement(
         family=name,
         methods=methods,

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from assay.cards import TaskCard
+from assay.records.columns import PATH_REPETITIONS
 from assay.records.schema import Compute, RunRecord
 
 from assay_leaderboard.boards import search_spaces
@@ -44,9 +45,6 @@ from assay_leaderboard.statistics.time_to_target import Attempt, Steps
 
 Machine = tuple[tuple[str, ...], Compute]
 """Environment.machine_key and Compute of a run: seconds are compared between equal ones only."""
-
-PATH_REPETITIONS = 3
-"""First repetitions whose paths over a function are kept; a picture shows no more."""
 
 
 def detail(evidence: TaskEvidence, comparisons: TaskComparisons | None = None) -> TaskDetail:

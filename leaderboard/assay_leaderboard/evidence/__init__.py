@@ -1,5 +1,6 @@
-"""What the records say, read against the checkout.
+"""Records to evidence: which runs count, as arrays of repetitions and points.
 
-Files: cells (which study of a method counts on a task), results_folder (reads records), checkout
-(the current cards and code hashes), flags (suspicious results).
+Files: runs (what was read, in a light form), cells (the runs of one method on one task),
+results_folder (bundles and local records), checkout (the tasks and methods they are read against),
+flags (signs that a result may be false).
 """

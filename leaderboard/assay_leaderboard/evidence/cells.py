@@ -23,12 +23,10 @@ from assay.space import Space
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from assay_leaderboard.evidence.runs import Catalogue, Evidence, Past, Run
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
 from assay_leaderboard.schema.board import State
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE, Floats
 from assay_leaderboard.statistics import tuning_budgets
-
-__all__ = ["Catalogue", "CellEvidence", "Evidence", "Past", "Run", "cells", "run_command"]
 
 Grid = Annotated[
     NDArray[np.float64],
@@ -152,16 +150,8 @@ class CellEvidence:
     @property
     def selected_runs(self) -> list[str]:
         """Ids of the selected runs, by repetition."""
-        return self._ids(self.selected)
-
-    @property
-    def default_runs(self) -> list[str]:
-        """Ids of the runs of the defaults, by repetition."""
-        return self._ids(np.zeros(len(self.val), dtype=np.intp))
-
-    def _ids(self, points: NDArray[np.intp]) -> list[str]:
         rows = np.flatnonzero(self.counted).tolist()
-        found = (self.runs[row][points[row]] for row in rows)
+        found = (self.runs[row][self.selected[row]] for row in rows)
         return [run for run in found if run is not None]
 
     @property

@@ -59,7 +59,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     out.print(plain(f"{task.task} v{task.version}: {task.title}"), style="bold")
     out.print(
         plain(
-            f"  {task.family}, {task.tier}; {words.test} {task.metric}{unit}, {better} is better; "
+            f"  {task.family}, {task.tier}; {words.scored(task.metric)}{unit}, {better} is better; "
             f"chance {form.number(task.chance)}, margin {form.number(task.margin)}; "
             f"{budget_words(board.budget)}"
         )

@@ -20,6 +20,7 @@ from assay.errors import AssayError, RunHung, UnknownName
 from assay.publication.replay import ReplayVerdict, compare, tolerance
 from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
+from assay.ruleset import MAX_REPETITIONS, RULESET
 from assay.space import Value
 
 REMARKS: dict[ReplayVerdict, str] = {
@@ -48,6 +49,23 @@ class Choice:
         """Whether it is not simply all runs."""
         return bool(self.settings) or (self.repetition, self.point) != (None, None)
 
+    def check(self) -> None:
+        """Refuse a choice that no cell has.
+
+        Raises:
+            AssayError: it is one.
+        """
+        if self.settings and self.point is not None:
+            raise AssayError(
+                "--set and --point exclude each other: both choose the hyperparameters"
+            )
+        control = RULESET.control_repetition
+        if self.repetition is not None and MAX_REPETITIONS <= self.repetition < control:
+            raise AssayError(
+                f"--repetition {self.repetition}: expected 0 to {MAX_REPETITIONS - 1}, or "
+                f"{control} and more for the A/A control"
+            )
+
 
 def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
     """Run some runs of each method and task, and print a line for each.
@@ -64,8 +82,7 @@ def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
     Raises:
         AssayError: the request cannot be met.
     """
-    if choice.settings and choice.point is not None:
-        raise AssayError("--set and --point exclude each other: both choose the hyperparameters")
+    choice.check()
     pairs = chosen_pairs(request, partial(say, request))
     store = Store(request.results)
     try:

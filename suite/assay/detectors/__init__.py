@@ -2,8 +2,8 @@
 
 Each compares records with what is possible, or with the baselines of the same task. A flag is shown
 beside the result for readers to judge; it changes no score and no rank. The thresholds were set on
-900 honest runs (77 cells of method and task, 10 tasks of all families), none of which is flagged;
-"honest" in the comments gives their extremes.
+900 honest runs of ruleset 1 (77 cells of method and task, 10 tasks of all families), none of which
+is flagged; "honest" in the comments gives their extremes.
 
 baselines   the runs that are examined and those they are compared with
 runs        signs in how runs went

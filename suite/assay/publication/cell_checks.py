@@ -104,7 +104,7 @@ def _extent_problems(runs: Sequence[RunRecord], card: TaskCard) -> Iterator[Prob
     there = {place_of(run) for run in runs}
     preset, part = published_part(runs, card)
     wanted = part or plan(card, runs[0].space, "full").places()
-    if missing := sorted(wanted - there, key=str):
+    if missing := sorted(wanted - there, key=_in_order):
         repetition, point = missing[0]
         yield (
             "missing",
@@ -113,7 +113,7 @@ def _extent_problems(runs: Sequence[RunRecord], card: TaskCard) -> Iterator[Prob
                 f"repetition {repetition}"
             ),
         )
-    if strays := sorted(there - wanted, key=str):
+    if strays := sorted(there - wanted, key=_in_order):
         repetition, point = strays[0]
         what = "the preliminary cell" if preset == "quick" else "the cell"
         yield (
@@ -123,6 +123,10 @@ def _extent_problems(runs: Sequence[RunRecord], card: TaskCard) -> Iterator[Prob
                 f"{repetition}: they could be attempts that were not counted"
             ),
         )
+
+
+def _in_order(place: Place) -> tuple[int, int]:
+    return place[0], place[1] or 0
 
 
 def _point_problems(runs: Sequence[RunRecord], card: TaskCard) -> Iterator[Problem]:

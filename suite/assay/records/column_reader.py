@@ -1,7 +1,7 @@
 """Run records from the columns of a bundle (assay.records.columns), which a stranger may have made.
 
 Every column is checked against the type of its field at once, and the records are put together from
-checked values: validating each record by itself would take four times as long.
+checked values: validating each record by itself takes more than twice as long.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def _kind(annotation: Any) -> Kind:
 def _of(model: type[BaseModel], name: str, *, absent: bool = False) -> Kind:
     """What checks a column of values of a model's field, which may be `absent` (null)."""
     field = model.model_fields[name]
-    own: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else None
-    own = own or field.annotation
+    own: Any = field.annotation
+    if field.metadata:
+        own = Annotated[(own, *field.metadata)]
     return _kind(own | None if absent else own)
 
 

@@ -127,6 +127,8 @@ def test_a_point_that_is_none_is_told_before_anything_runs(fixed: Fixed, fake_po
     pool = fake_pool()
     with pytest.raises(AssayError, match="sgd has 8 points on toy; expected 0 to 7"):
         fixed.run(pool, point=8)
+    with pytest.raises(AssayError, match="--repetition 16: expected 0 to 15, or 100 and more"):
+        fixed.run(pool, repetition=16)
     with pytest.raises(AssayError, match="--set and --point exclude each other"):
         fixed.run(pool, "lr=1", point=1)
     assert pool.ran == []

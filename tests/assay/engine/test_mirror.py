@@ -266,7 +266,7 @@ def test_runs_made_by_hand_and_controls_are_in_no_mean(world: World, fake_pool: 
 def out_of_reach(world: World, fake_pool: Any, patch: pytest.MonkeyPatch) -> None:
     """A command whose tracking server does not answer: it succeeds all the same."""
     patch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
-    patch.setattr(run_many, "make_cells", lambda *_: world.cells[:1])
+    patch.setattr(run_many, "make_cells", lambda *_, **__: world.cells[:1])
     request = RunRequest(
         methods=["sgd"],
         tasks=[world.cells[0].task],

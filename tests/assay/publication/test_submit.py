@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from assay.errors import BundleError, PluginError, SubmissionError
+from assay.paths import ROOT
 from assay.plugins.registry import MethodEntry, find_method
 from assay.publication import submit
 from assay.publication.git import Checkout
 from assay.publication.queue import queue
 from assay.publication.submit import bundles_of, make_branch, plan
 from assay.records import log
+
+from tests.assay.records.test_former import old_bundle
 
 CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
 
@@ -232,6 +237,23 @@ def test_the_queue_follows_a_submission_from_branch_to_replay(
     git(repo, "commit", "-q", "-am", "Replayed")
     git(repo, "push", "-q", "origin", "main")
     assert queue(Checkout(repo)) == []
+
+
+def test_bundles_of_ruleset_1_wait_for_no_replay(repo: Path) -> None:
+    """Nor does a change of the engine ask for one."""
+    place = repo / "leaderboard" / "results"
+    place.mkdir(parents=True)
+    log.append(place, "publish", old_bundle("toy", "sgd", place))
+    git(repo, "add", "-A")
+    git(repo, "commit", "-q", "-m", "Publish")
+    assert queue(Checkout(repo)) == []
+    git(repo, "checkout", "-q", "-b", "change")
+    (repo / "suite" / "assay" / "engine.py").write_text("a = 2\n")
+    git(repo, "commit", "-q", "-am", "Change")
+    script = [sys.executable, str(ROOT / "ci" / "affected"), "--repo", str(repo), "main...change"]
+    said = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    found = json.loads(said)
+    assert (found["everything"], found["replays"]) == (True, [])
 
 
 def test_a_branch_without_bundles_is_incomplete(repo: Path) -> None:

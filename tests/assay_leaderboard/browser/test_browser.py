@@ -273,6 +273,7 @@ def test_a_number_leads_to_its_runs(visit: Visit) -> None:
     page = visit("task/digits")
     page.locator("#tuned tr", has_text="unstable").locator("a.q").first.click()
     assert page.locator("h1").inner_text().startswith("unstable")
+    page.wait_for_load_state()
     assert page.locator("section.run").count() == 96
     run = page.locator("section.run").nth(3)
     page.goto(page.url.split("#")[0] + f"#{run.get_attribute('id')}")

@@ -63,7 +63,6 @@ def test_all_runs_make_arrays_of_repetitions_and_points(made: Records) -> None:
     own = [[run for run in runs if run.spec.repetition == r] for r in range(R)]
     metric = made.cards["t"].metric
     assert full.selected_runs == [selected(row, metric).id for row in own]
-    assert full.default_runs == [row[0].id for row in own]
 
 
 def test_a_budget_is_the_mean_over_choices_of_the_other_points(made: Records) -> None:

@@ -105,23 +105,26 @@ def table_of(parts: Sequence[Any]) -> str:
     return "" if not rows else sheet(header, ([row.get(key) for key in header] for row in rows))
 
 
-def run_rows(cell: CellEvidence, runs: Iterable[RunRecord], published: Container[str]) -> str:
+def run_rows(found: CellEvidence, runs: Iterable[RunRecord], published: Container[str]) -> str:
     """The rows of one method on one task in the table of runs, without a header.
 
     Args:
-        cell: the method on the task.
+        found: the method on the task.
         runs: of the cell.
         published: ids of the runs that are published.
     """
-    selected = set(cell.selected_runs)
-    return _csv(
+    selected = set(found.selected_runs)
+    words = {True: "true", False: "false"}
+    out = io.StringIO()
+    # Numbers as they are, and `cell` for texts alone: a large board has millions of numbers.
+    csv.writer(out, lineterminator="\n").writerows(
         [
             run.spec.task.slug,
             run.spec.method.slug,
             run.id,
             _count(run.spec.repetition),
             _count(run.spec.point or 0),
-            run.id in selected,
+            words[run.id in selected],
             run.status,
             *_scores(run.result),
             _count(run.usage.example_passes),
@@ -134,15 +137,16 @@ def run_rows(cell: CellEvidence, runs: Iterable[RunRecord], published: Container
             _count(run.usage.peak_bytes),
             _count(run.usage.optimizer_state_bytes),
             run.isolation.level,
-            cell.tier,
-            cell.state,
-            run.id in published,
-            json.dumps(run.spec.hyperparameters, sort_keys=True),
+            found.tier,
+            found.state,
+            words[run.id in published],
+            cell(json.dumps(run.spec.hyperparameters, sort_keys=True)),
             run.spec.epoch,
-            run.created_at,
+            cell(run.created_at),
         ]
         for run in runs
     )
+    return out.getvalue()
 
 
 def _scores(result: Result | None) -> tuple[float | None, ...]:

@@ -110,7 +110,7 @@ def _json(value: Any) -> str:
 
 def _standing(table: TaskTable, row: Row, form: Format) -> dict[str, Any]:
     """The entry of a method on a task, not yet compared with any other."""
-    score = f"{split_words(table.family).test} {human(table.metric)}"
+    score = split_words(table.family).scored(table.metric)
     return {
         "title": table.task,
         "family": human(table.family),

@@ -151,7 +151,7 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
     """The row of a task in the table of a method."""
     form = Format(table.unit, table.margin)
     name = link(links.task(table.task), table.task)
-    score = f"{split_words(table.family).test} {human(table.metric)}"
+    score = split_words(table.family).scored(table.metric)
     unit = ", ".join(part for part in (score, form.unit, direction(table)) if part)
     cells = [
         TableCell(name + Markup(" <small>{}</small>").format(unit)),

@@ -155,8 +155,7 @@ def _section(record: RunRecord, selected: bool, view: CellView, form: Format, or
         f"<p>{_scores(record, form, words.validation)}; {usage.example_passes} example-passes, "
         f"{usage.passes} passes, {duration(usage.train_seconds)}"
         "\n<details><summary>More</summary>\n"
-        f"<p>{said(_point(record.spec.hyperparameters))}. {_usage(usage)}. "
-        f"{_checks(record.checks)}{origin}\n"
+        f"<p>{_usage(usage)}. {_checks(record.checks)}{origin}\n"
         f"{_curve(record.curve, words.validation)}</details></section>\n"
     )
 

@@ -21,7 +21,7 @@ from assay_leaderboard.schema.task_details import BudgetPoint, Detail
 from assay_leaderboard.schema.values import PairFamily
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
-from assay_leaderboard.site.html.templates import human, page
+from assay_leaderboard.site.html.templates import page
 from assay_leaderboard.site.html.text import (
     NONE,
     needed,
@@ -142,7 +142,7 @@ def _results(
 ) -> Table:
     """The ranking at the full budget, with all its columns."""
     form, words = Format(table.unit, table.margin), split_words(table.family)
-    score = f"{words.test.capitalize()} {human(table.metric)}"
+    score = words.scored(table.metric).capitalize()
     unit = f"{form.unit}, {direction(table)}".removeprefix(", ")
     columns = [
         Column("method", "Method", text=True),
@@ -226,7 +226,7 @@ def _budget_table(
     """The ranking at a smaller budget."""
     table = view.table
     form, words = Format(table.unit, table.margin), split_words(table.family)
-    score = f"{words.test.capitalize()} {human(table.metric)}"
+    score = words.scored(table.metric).capitalize()
     columns = [
         Column("method", "Method", text=True),
         Column("rank", "Rank", "interval", low=True),

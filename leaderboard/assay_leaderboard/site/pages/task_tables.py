@@ -140,11 +140,12 @@ def _edges(shares: dict[str, float]) -> Markup | str:
 def selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:
     """Test scores of the last, the selected and the best snapshot, side by side."""
     words = split_words(view.card.family)
+    unit = f"{form.unit}; " if form.unit else ""
     columns = [
         _METHOD,
         Column("last", "Last", form.unit),
-        Column("selected", f"Selected on {words.validation}", f"{form.unit} what ranks".strip()),
-        Column("oracle", f"Best on {words.test}", f"{form.unit} never a result".strip()),
+        Column("selected", f"Selected on {words.validation}", f"{unit}what ranks"),
+        Column("oracle", f"Best on {words.test or words.validation}", f"{unit}never a result"),
         Column("gap", "Oracle's gap", "best minus selected"),
     ]
     sign = 1 if view.card.metric.direction == "maximize" else -1
@@ -159,7 +160,7 @@ def selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:
         cells.append(TableCell(minus(form.number(gap, "+")), gap))
         rows.append(TableRow([method_cell(links, detail.method), *cells]))
     caption = (
-        f"Which snapshot is scored: mean {words.test} {view.card.metric.name.replace('_', ' ')} "
-        "of the selected runs at the full tuning budget"
+        f"Which snapshot is scored: mean {words.scored(view.card.metric.name)} of the selected "
+        "runs at the full tuning budget"
     )
     return Table("selection", caption, columns, rows) if rows else None
