@@ -69,8 +69,8 @@ def _form(run: RunRecord) -> Iterator[Problem]:
 
 def _usage(run: RunRecord, card: TaskCard) -> Iterator[Problem]:
     usage = run.usage
-    if any(value < 0 for value in usage.model_dump().values()):
-        yield "usage", "a number below zero"
+    if usage.cpu_seconds < 0:
+        yield "usage", "CPU seconds below zero"
     if usage.train_seconds > usage.wall_seconds + CLOCK_SLACK:
         yield "usage", "more time in training than passed on the wall"
     seconds = card.budget.seconds * run.spec.compute.threads

@@ -378,6 +378,7 @@ BAD: dict[str, tuple[Callable[[Members], None], str]] = {
     "a secondary table": (within("result.secondary", []), "result.secondary: expected a JSON"),
     "a secondary score": (within("result.secondary.x", ["1"] * 24), "result.secondary.x: 0: Inp"),
     "an unknown score": (within("result.best", [1.0] * 24), "result.best: no such column"),
+    "negative time": (within("usage.wall_seconds.0", -1.0), "usage.wall_seconds: 0: Input should"),
     "half a batch": (within("usage.batches.0", 0.5), "usage.batches: 0: Input should be a valid"),
     "a hyperparameter": (within("hyperparameters.lr.0", [1]), "hyperparameters.lr: expected numb"),
     "a time": (within("created_at.0", "2026"), "created_at: 0: Input should be a valid integer"),
