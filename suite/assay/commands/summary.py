@@ -7,16 +7,19 @@ import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import typer
 
+from assay.cards import TaskCard
 from assay.commands.options import DEFAULT_RESULTS
 from assay.engine.cells import extent
 from assay.engine.pipeline import CellProgress, Progress
 from assay.engine.planning import RunRequest
 from assay.records.selection import scores as scores_of
-from assay.ruleset import RULESET
+from assay.ruleset import RULESET, Preset
 
+State = Literal["complete", "preliminary", "incomplete"]
 INTERRUPTED, INCOMPLETE = 130, 4
 """Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record, or a method failed in every
 run of a task."""
@@ -44,8 +47,8 @@ class Score:
     """Points in each."""
     n_chance: int
     """Repetitions none of whose points completed, scored as chance."""
-    preliminary: bool
-    """Whether there are fewer repetitions or points than the tier asks for."""
+    state: State
+    """Complete, preliminary (what --quick asks for is there) or incomplete."""
     control: bool
     """Whether this is the second arm of the A/A control."""
 
@@ -62,7 +65,6 @@ def _score(progress: CellProgress) -> Score | None:
     if not whole:
         return None
     best = [progress.selected[number] for number in whole]
-    full = extent(card)
     return Score(
         task=progress.task,
         method=progress.method,
@@ -75,9 +77,19 @@ def _score(progress: CellProgress) -> Score | None:
         n=len(whole),
         k=k,
         n_chance=sum(run.result is None for run in best),
-        preliminary=len(whole) < len(full.repetitions) or cell.extent.k < full.k,
+        state=_state(len(whole), cell.extent.k, card),
         control=cell.extent.repetitions[0] >= RULESET.control_repetition,
     )
+
+
+def _state(n: int, k: int, card: TaskCard) -> State:
+    """What `n` whole repetitions of `k` points are; the board says the same (evidence.cells)."""
+    states: dict[Preset, State] = {"full": "complete", "quick": "preliminary"}
+    for preset, state in states.items():
+        wanted = extent(card, preset)
+        if n >= len(wanted.repetitions) and k >= wanted.k:
+            return state
+    return "incomplete"
 
 
 def next_commands(request: RunRequest, found: Sequence[Score]) -> list[str]:
@@ -162,7 +174,7 @@ def _print_scores(found: Sequence[Score]) -> None:
         chance = f", {score.n_chance} of them at chance: no point completed" * bool(score.n_chance)
         typer.echo(
             f"  {score.task:{task_width}}  {name:{name_width}}  {score.metric} {score.test:.4g} "
-            f"({beside}{size}{chance}{', preliminary' * score.preliminary})"
+            f"({beside}{size}{chance}{'' if score.state == 'complete' else f', {score.state}'})"
         )
     if len(found) > len(shown):
         typer.echo(f"  and {len(found) - len(shown)} more")

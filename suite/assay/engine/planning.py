@@ -81,7 +81,7 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
 def by_device(request: RunRequest, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
     """Pairs grouped by device, each with its number of workers.
 
-    Under "auto" tasks above the lite tier go to a GPU if there is one.
+    Under "auto" tasks above the lite tier, functions aside, go to a GPU if there is one.
     """
     if request.accelerator not in ("auto", "cpu", "gpu"):
         raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
@@ -91,7 +91,7 @@ def by_device(request: RunRequest, pairs: Pairs) -> Iterator[tuple[Compute, int,
     on_gpu: Pairs = []
     on_cpu: Pairs = []
     for pair in pairs:
-        small = pair[0].card.tier == "lite"
+        small = pair[0].card.tier == "lite" or pair[0].card.family == "functions"
         wants = request.accelerator == "gpu" or (
             request.accelerator == "auto" and n_gpus and not small
         )

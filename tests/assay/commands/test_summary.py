@@ -63,7 +63,7 @@ def test_a_run_ends_with_the_scores_and_the_next_command(
     assert (said["done"], said["reused"], said["failures"]) == (0, 48, {})
     assert [score["method"] for score in said["scores"]] == ["sgd", "adam"]
     assert {score["n"] for score in said["scores"]} == {N}
-    assert said["scores"][0]["preliminary"] is True
+    assert said["scores"][0]["state"] == "preliminary"
     by_repetition: dict[int, list[Any]] = {}
     for record in Store(tmp_path / "r").runs(None, "toy", "sgd"):
         by_repetition.setdefault(record.spec.repetition, []).append(record)

@@ -66,8 +66,9 @@ def test_helpers_and_data_files_reach_the_worker_and_nothing_else_does(
 @pytest.mark.parametrize("name", ["helper.py", "inner.py", "table.csv", "method.py", "card.toml"])
 def test_every_file_that_is_used_is_in_the_hash(folder: Path, name: str) -> None:
     before = digest(folder)
+    more = {".py": "\nx = 1\n", ".toml": "version = 2\n", ".csv": "\n"}
     with (folder / name).open("a") as file:
-        file.write("\nx = 1\n" if name.endswith(".py") else "\n")
+        file.write(more[Path(name).suffix])
     assert digest(folder) != before
 
 
