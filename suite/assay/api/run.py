@@ -12,7 +12,7 @@ from assay.api.questions import Names, listed, results_folder
 from assay.api.results import Results
 from assay.errors import AssayError, UnknownName
 from assay.method import Method
-from assay.ruleset import MAX_REPETITIONS, Preset
+from assay.ruleset import Preset
 
 PRESETS = ("quick", "full")
 METHODS = "methods"
@@ -72,8 +72,6 @@ def run(
 
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
-    if repetitions is not None and not 1 <= repetitions <= MAX_REPETITIONS:
-        raise AssayError(f"repetitions: expected 1 to {MAX_REPETITIONS}, got {repetitions}")
     folder = results_folder(results)
     chosen = [methods] if isinstance(methods, str | Path | type) else list(methods)
     request = RunRequest(

@@ -20,7 +20,6 @@ from assay.commands.options import (
     chosen_tasks,
 )
 from assay.errors import AssayError
-from assay.ruleset import MAX_REPETITIONS
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +37,7 @@ def run(
     ] = False,
     repetitions: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=MAX_REPETITIONS, help="How many, where the tier's number is too small."
-        ),
+        typer.Option(min=1, help="How many, up to 16, where the tier's number is too small."),
     ] = None,
     workers: Workers = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,

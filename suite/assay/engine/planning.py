@@ -12,7 +12,7 @@ from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal
 from assay.records.schema import Compute
-from assay.ruleset import Preset
+from assay.ruleset import MAX_REPETITIONS, Preset
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
@@ -39,6 +39,17 @@ class RunRequest:
     control: bool = False
     """Run each task's reference twice, the second time in the repetitions of the A/A control;
     `methods` is empty."""
+
+    def __post_init__(self) -> None:
+        """Refuse a number of repetitions that the statistics cannot enumerate.
+
+        Raises:
+            AssayError: it is out of range.
+        """
+        if self.repetitions is not None and not 1 <= self.repetitions <= MAX_REPETITIONS:
+            raise AssayError(
+                f"repetitions: expected 1 to {MAX_REPETITIONS}, got {self.repetitions}"
+            )
 
 
 def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:

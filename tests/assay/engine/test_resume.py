@@ -18,7 +18,7 @@ from assay.plugins.registry import find_method, task_entries
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
-COMMAND = ["run", "sgd", "--task", "beale", "--quick", "--repetitions", "3", "--workers", "1",
+COMMAND = ["run", "sgd", "--task", "beale", "--quick", "--repetitions", "2", "--workers", "1",
            "--mlflow", "off"]  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_giv
 
     whole = Store(tmp_path / "whole")
     pair = (task_entries()["beale"], find_method("sgd"))
-    cells = make_cells([pair], pool, "quick", n_repetitions=3)
+    cells = make_cells([pair], pool, "quick", n_repetitions=2)
     progress = Pipeline(pool, whole, None, lambda progress: None).run(cells)
     assert progress.problems == []
     one_worker = {record.id: comparable(record) for record in store.runs()}
