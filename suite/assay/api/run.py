@@ -10,7 +10,7 @@ from typing import TypeAlias
 from assay.api.class_source import write_method
 from assay.api.questions import Names, listed, results_folder
 from assay.api.results import Results
-from assay.errors import AssayError, UnknownName
+from assay.errors import UnknownName
 from assay.method import Method
 from assay.ruleset import Preset
 
