@@ -187,6 +187,7 @@ def test_a_hang_is_caught_in_the_act(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "TOY_SECONDS", 3.0)
+    monkeypatch.setattr(trials, "FIT_SECONDS", 3.0)
     findings = list(check_method(pool, PLUGINS / "hangs"))
     assert failures(findings) == {"runs": "did not end within 3 s"}
     assert findings[-1].detail.startswith("not tried in functions")
