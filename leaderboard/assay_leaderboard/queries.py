@@ -52,7 +52,8 @@ def board(
 
     Raises:
         UnknownName: there is no such task, method or epoch.
-        AssayError: there is no record to show, `budget` is below 1, or the published log is broken.
+        AssayError: there is no record to show, `budget` is out of range, or the published log is
+            broken.
     """
     _check_budget(budget)
     catalogue, evidence = read(names, results, published=published, flagged=True)
@@ -233,10 +234,11 @@ def _check_budget(budget: int | None) -> None:
     """Check that a tuning budget, if one is given, is one.
 
     Raises:
-        AssayError: it is below 1.
+        AssayError: it is out of range.
     """
-    if budget is not None and budget < 1:
-        raise AssayError(f"expected a budget of 1 or more points, got {budget}; 1 is the defaults")
+    most = max(RULESET.tuning_points.values())
+    if budget is not None and not 1 <= budget <= most:
+        raise AssayError(f"expected a budget of 1 (the defaults) to {most} points, got {budget}")
 
 
 def _check_epoch(epoch: str | None, evidence: Evidence) -> None:

@@ -57,11 +57,11 @@ def test_the_audit_reads_the_control(checkout: Records, results: Path, tmp_path:
     assert {task.task: task.n for task in found.tasks} == {"digits": R, "letters": R - 2}
 
 
-@pytest.mark.parametrize("budget", [0, -3])
-def test_a_budget_has_a_point_at_least(results: Path, budget: int) -> None:
-    with pytest.raises(AssayError, match=f"1 or more points, got {budget}"):
+@pytest.mark.parametrize("budget", [0, -3, 9])
+def test_a_budget_is_a_number_of_points(results: Path, budget: int) -> None:
+    with pytest.raises(AssayError, match=f"1 .the defaults. to 8 points, got {budget}"):
         queries.board([], results, budget=budget)
-    with pytest.raises(AssayError, match="1 is the defaults"):
+    with pytest.raises(AssayError, match="1 .the defaults. to 8"):
         queries.compare("adam", "sgd", [], results, budget=budget)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assay.ruleset import RULESET, Tier
 from rich.console import Console
 from rich.table import Table
 
@@ -47,9 +48,11 @@ def show_board(board: Board, out: Console) -> None:
     show_lines(_footer(board), out)
 
 
-def budget_words(budget: int | None) -> str:
-    """A board's budget in words."""
-    return "at the full tuning budget" if budget is None else budget_text(budget)
+def budget_words(budget: int | None, tier: Tier | None = None) -> str:
+    """A board's budget in words; on a tier it is at most that tier's number of points."""
+    if budget is None or (tier is not None and budget >= RULESET.k(tier)):
+        return "at the full tuning budget"
+    return budget_text(budget)
 
 
 def _show_task(task: TaskTable, board: Board, out: Console) -> None:
@@ -61,7 +64,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
         plain(
             f"  {task.family}, {task.tier}; {words.scored(task.metric)}{unit}, {better} is better; "
             f"chance {form.number(task.chance)}, margin {form.number(task.margin)}; "
-            f"{budget_words(board.budget)}"
+            f"{budget_words(board.budget, task.tier)}"
         )
     )
     if task.rows:
@@ -171,7 +174,7 @@ def _show_summary(summary: FamilySummary, board: Board, out: Console) -> None:
     what = f"{n_tasks} task(s)"
     if len(summary.families) > 1:
         what = f"mean of {len(summary.families)} families, {what}"
-    out.print(f"{summary.name}: {what}, {budget_words(board.budget)}", style="bold")
+    out.print(f"{summary.name}: {what}, {budget_words(board.budget, summary.tier)}", style="bold")
     ranked = [row for row in summary.rows if row.rank]
     if ranked:
         out.print(_summary_table(ranked, board))

@@ -71,6 +71,8 @@ class Answer(Top):
     score: Markup
     """Normalised score of the first of the top."""
     n_tasks: int
+    fewest_tasks: int
+    """Tasks of the method that has the fewest; it is compared with others on these alone."""
     gains: Sequence[Gain]
     """Of the first method."""
     n_gains: int
@@ -119,6 +121,7 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         k=table.k,
         score=span(NORMALISED, first.score, first.interval),
         n_tasks=len(tasks),
+        fewest_tasks=min(row.n_tasks for row in table.rows),
         gains=gains[:SHOWN],
         n_gains=len(gains),
     )
