@@ -18,7 +18,7 @@ from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Interval
 from assay_leaderboard.site.html.links import DATA, SiteMap
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import NONE, minus, p_text, rank_text
+from assay_leaderboard.site.html.text import MARKS, NONE, minus, p_text, rank_text
 from assay_leaderboard.site.pages.cells import direction
 from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
@@ -33,6 +33,7 @@ def compare_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         site,
         "compare",
         "compare.html",
+        marks=json.dumps(MARKS),
         methods=_compared(view),
         most=MOST,
         notices=notices(view.board.tasks),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from assay.cards import SubmissionCard
 from markupsafe import Markup
@@ -42,16 +41,6 @@ _FULL = (
 )
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """The part of the page that shows one tuning budget."""
-
-    k: int
-    name: str
-    answer: recommendation.Top | None
-    table: Table
-
-
 def family_page(
     summary: FamilySummary,
     budgets: Sequence[BudgetTable],
@@ -74,7 +63,7 @@ def family_page(
     scored = [table for table in tasks if table.task in summary.tasks]
     references = [table.reference for table in scored]
     rankings = [
-        Ranking(
+        recommendation.Ranking(
             k=table.k,
             name=recommendation.budget_name(table.k),
             answer=recommendation.of_table(table, references),
@@ -86,7 +75,7 @@ def family_page(
     ]
     if not rankings and any(row.score is not None for row in summary.rows):  # paper: no ranks
         made = _full_table(summary, 1, cards, links)
-        rankings = [Ranking(1, recommendation.budget_name(1), None, made)]
+        rankings = [recommendation.Ranking(1, recommendation.budget_name(1), None, made)]
     return page(
         site,
         path,

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from assay_leaderboard.format import NORMALISED, Format, budget_text
 from assay_leaderboard.schema.board import Board, BudgetTable, TaskTable
 from assay_leaderboard.schema.values import Comparison
+from assay_leaderboard.site.html.table import Table
 from assay_leaderboard.site.html.text import span, verdict
 from assay_leaderboard.site.pages.cells import SHOWN
 from assay_leaderboard.site.views import SiteView
@@ -60,6 +61,18 @@ class Top:
     def reference_on_top(self) -> bool:
         """All tasks have the same reference, and no method is shown to beat it."""
         return len(self.references) == 1 and self.references[0] in self.top
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One tuning budget on the page of a task or family (templates/rankings.html)."""
+
+    k: int
+    name: str
+    answer: Top | None
+    table: Table
+    picture: Markup | str = ""
+    """Empty where there is none."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from assay.cards import SubmissionCard
-from markupsafe import Markup
 
 from assay_leaderboard.format import (
     NORMALISED,
@@ -47,17 +45,6 @@ from assay_leaderboard.site.pictures import Estimate
 from assay_leaderboard.site.views import TaskView
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """The part of the page that shows one tuning budget."""
-
-    k: int
-    name: str
-    answer: recommendation.Top | None
-    table: Table
-    picture: Markup
-
-
 def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
     """/task/<slug>/index.html."""
     path = f"task/{view.card.slug}"
@@ -89,7 +76,7 @@ def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
     )
 
 
-def _rankings(view: TaskView, links: PageLinks) -> list[Ranking]:
+def _rankings(view: TaskView, links: PageLinks) -> list[recommendation.Ranking]:
     """The ranking at each budget, the full one first."""
     details = {detail.method: detail for detail in view.detail.details}
     points = {method: detail.budget for method, detail in details.items()}
@@ -97,7 +84,7 @@ def _rankings(view: TaskView, links: PageLinks) -> list[Ranking]:
     largest = max([largest, *(p.k for own in points.values() for p in own)])
     references = [view.table.reference]
     ranks = {row.method: row.rank for row in view.table.rows if row.rank}
-    full = Ranking(
+    full = recommendation.Ranking(
         k=largest,
         name=recommendation.budget_name(largest),
         answer=recommendation.top(ranks, references),
@@ -111,7 +98,7 @@ def _rankings(view: TaskView, links: PageLinks) -> list[Ranking]:
 
 def _at_budget(
     view: TaskView, budgets: Mapping[str, Sequence[BudgetPoint]], k: int, links: PageLinks
-) -> Ranking:
+) -> recommendation.Ranking:
     """The ranking at a smaller budget."""
     sign = -1 if view.table.direction == "maximize" else 1
     found = [(m, point) for m, own in budgets.items() for point in own if point.k == k]
@@ -124,7 +111,7 @@ def _at_budget(
         Estimate(method, point.expected, point.interval, n[method], point.rank)
         for method, point in found
     ]
-    return Ranking(
+    return recommendation.Ranking(
         k=k,
         name=recommendation.budget_name(k),
         answer=recommendation.top(ranks, [view.table.reference]),

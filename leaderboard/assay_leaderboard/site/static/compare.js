@@ -7,14 +7,7 @@
   const selects = [...box.querySelectorAll("select")];
   const status = box.querySelector(".status");
   const result = box.querySelector(".result");
-  const MARKS = {
-    "better": "▲",
-    "worse": "▼",
-    "equivalent": "≈",
-    "better, negligible": "△",
-    "worse, negligible": "▽",
-    "undecided": "?",
-  };
+  const MARKS = JSON.parse(box.dataset.marks);
   const make = window.assayMake;
   const choose = window.assayChoose;
   const state = window.assayState;
