@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.cards import Direction
+from assay.engine.studies import Studies
 from assay.identity import content_id
 from assay.records.schema import RunRecord
 from assay.records.selection import counts
@@ -101,6 +102,7 @@ class Mirror:
             for name in ("mlflow", "alembic", "mlflow.store.db.utils"):  # reset by the import
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             self._client = mlflow.MlflowClient(tracking_uri=self._uri)
+            self._studies = Studies(self._optuna_url)
 
     def _mirror(self, record: RunRecord, direction: Direction) -> None:
         task = record.spec.task.slug
@@ -110,6 +112,7 @@ class Mirror:
         known = self._runs_of(task)
         if record.id not in known:
             known[record.id] = self._log(record, self._experiments[task])
+        self._studies.add(record, direction)
 
     def _runs_of(self, task: str) -> dict[str, str]:
         """Record id -> MLflow run id for all mirrored runs of a task; asked once."""
@@ -175,9 +178,7 @@ class Mirror:
         return self._parents[key]
 
     def _summarise(self) -> None:
-        """Mark the selected runs, describe each cell on its parent, keep the Optuna studies."""
-        from assay.engine.points import keep_repetition
-
+        """Mark the selected runs, and describe each cell on its parent."""
         for key, (direction, repetitions) in self._cells.items():
             counted = [[run for run in runs if counts(run.spec)] for runs in repetitions.values()]
             best = [chosen for runs in counted if (chosen := _selected(runs, direction))]
@@ -185,8 +186,6 @@ class Mirror:
                 self._mark(runs, {run.id for run in best})
             if best:
                 self._describe(self._parents[key], best)
-            for runs in repetitions.values():
-                keep_repetition(runs, direction, self._optuna_url)
 
     def _mark(self, runs: Sequence[RunRecord], best: set[str]) -> None:
         """Set the tag of the selected run, and unset it where another was selected before."""

@@ -1,4 +1,4 @@
-"""Hyperparameter points, drawn in advance, and the runs of a repetition kept as an Optuna study.
+"""Hyperparameter points, drawn in advance.
 
 The points of a repetition depend on the search space and the repetition's number alone, not on
 results. So runs may finish in any order, a larger number of points only appends, and methods with
@@ -8,19 +8,15 @@ equal spaces try equal points.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from assay.cards import Direction
-from assay.identity import canonical_json, content_id, derive_seed
-from assay.records.schema import RunRecord
+from assay.identity import canonical_json, derive_seed
 from assay.ruleset import RULESET
 from assay.space import ChoiceRange, FloatRange, IntRange, Space, Value
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
+    pass
 
 DIGITS = 6
 """Significant digits of a drawn number: machines whose logarithms differ in the last bit draw the
@@ -85,63 +81,3 @@ def _value(found: AnyRange, share: float) -> Value:
     if isinstance(found, IntRange):
         return min(max(round(value), found.low), found.high)
     return min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
-
-
-def keep_repetition(runs: Sequence[RunRecord], direction: Direction, url: str) -> None:
-    """Add the runs of a repetition to an Optuna storage, as trials of one study.
-
-    Values are validation scores, so the study's best trial is the repetition's selected point. A
-    run that did not complete is a failed trial. Runs that are there already stay as they are, and
-    runs at hyperparameters chosen by hand are left out.
-
-    Args:
-        runs: of one method, task and repetition.
-        direction: of the task's metric.
-        url: of the storage, as Optuna writes it.
-    """
-    import logging
-
-    import optuna
-
-    optuna.logging.set_verbosity(logging.ERROR)
-    drawn = sorted(
-        (run for run in runs if run.spec.point is not None), key=lambda run: run.spec.point or 0
-    )
-    if not drawn:
-        return
-    study = optuna.create_study(
-        storage=url, study_name=_study_name(drawn[0]), direction=direction, load_if_exists=True
-    )
-    kept = {trial.user_attrs["run_id"] for trial in study.get_trials(deepcopy=False)}
-    study.add_trials([_trial(run) for run in drawn if run.id not in kept])
-
-
-def _study_name(run: RunRecord) -> str:
-    """Task, method and repetition, and a hash of all that runs of a study have in common."""
-    spec = run.spec
-    common = spec.model_dump(mode="json", exclude={"point", "hyperparameters"})
-    return f"{spec.task.slug}/{spec.method.slug}/{spec.repetition}/{content_id(common)}"
-
-
-def _trial(run: RunRecord) -> FrozenTrial:
-    import optuna
-
-    distributions = {name: _distribution(found) for name, found in run.space.ranges.items()}
-    done = optuna.trial.TrialState.COMPLETE if run.result else optuna.trial.TrialState.FAIL
-    return optuna.create_trial(
-        params={name: run.spec.hyperparameters[name] for name in distributions},
-        distributions=distributions,
-        value=run.result.val if run.result else None,
-        state=done,
-        user_attrs={"run_id": run.id, "status": run.status, "point": run.spec.point},
-    )
-
-
-def _distribution(found: AnyRange) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(found, ChoiceRange):
-        return CategoricalDistribution(found.options)
-    if isinstance(found, IntRange):
-        return IntDistribution(found.low, found.high, log=found.log)
-    return FloatDistribution(found.low, found.high, log=found.log)
