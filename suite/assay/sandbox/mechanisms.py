@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from assay.sandbox.bubblewrap import (
     readable,
     scratch,
 )
+from assay.sandbox.namespaces import profile as own_namespaces
 
 ADVICE = (
     "install bubblewrap (Debian: apt-get install bubblewrap), or accept results that cannot be "
@@ -51,12 +55,14 @@ class Box:
         """What the worker copies from `scratch` after a run; no run can reach it."""
         return self.root / "results"
 
-    def make(self) -> None:
-        """Create the folders."""
+    def make(self, mechanism: Mechanism) -> None:
+        """Create the folders, for a worker in this sandbox."""
         for folder in (self.inbox, self.scratch, self.results):
             folder.mkdir(parents=True)
-        if os.geteuid() == 0:  # the worker is another user then
+        if os.geteuid() == 0 and mechanism == "bubblewrap":  # the worker is another user then
             os.chown(self.results, USER, USER)
+        if run_user(mechanism) is not None:  # which has to get through, but not to list it
+            self.root.parent.chmod(0o711)
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
         """The inbox and the writable folder as the worker names them."""
@@ -82,12 +88,43 @@ def choose(*, compute: Compute, allow_weaker: bool) -> Mechanism:
         advice = ADVICE
     if not allow_weaker:
         raise WorkerError(f"{reason}; {advice}")
+    if (problem := nobody_problem()) is not None:
+        raise WorkerError(problem)
     return "subprocess"
+
+
+def run_user(mechanism: Mechanism) -> int | None:
+    """Whom a run becomes where root starts its worker; None where it stays who it is.
+
+    In bubblewrap the worker is that user already.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0 or mechanism == "bubblewrap":
+        return None
+    return USER
+
+
+@functools.cache
+def nobody_problem() -> str | None:
+    """Why a run could not go on as `nobody`, whom root's runs become, or None."""
+    if run_user("subprocess") is None:
+        return None
+    for path in (*readable(), Path(tempfile.gettempdir())):
+        for part in (*reversed(path.resolve().parents), path.resolve()):
+            needed = stat.S_IXOTH if part.is_dir() else stat.S_IROTH
+            if not part.stat().st_mode & needed:
+                return (
+                    f"the user nobody, whom a run becomes that root starts, cannot read {part}; "
+                    f"let others read it (chmod o+rX {part}), move it, or start Assay as an "
+                    "ordinary user"
+                )
+    return None
 
 
 @functools.cache
 def landlock_problem() -> str | None:
     """Why Landlock cannot be used on this machine, or None."""
+    if (problem := nobody_problem()) is not None:
+        return problem
     found = landlock.abi()
     if found < landlock.MIN_ABI:
         return f"Landlock has ABI {found} here, expected at least {landlock.MIN_ABI}"
@@ -109,7 +146,7 @@ def profile_hash(mechanism: Mechanism) -> str:
     """SHA-256 of the sandbox's options (paths of this machine left out), filter and limits."""
     options: list[str] = []
     if mechanism == "bubblewrap":
-        options = [*as_ordinary_user(Path("inbox")), *namespaces(0), *mounts(Path("inbox"))]
+        options = [*as_ordinary_user(Path("inbox")), *namespaces(), *mounts(Path("inbox"))]
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
     names |= {str(path): f"<island {number}>" for number, path in enumerate(islands())}
@@ -118,5 +155,6 @@ def profile_hash(mechanism: Mechanism) -> str:
         "options": [names.get(option, option) for option in options],
         "filter": seccomp.program().hex() if mechanism != "subprocess" else None,
         "limits": limits.as_dict(),
+        "run": own_namespaces() if mechanism == "bubblewrap" else [],
     }
     return sha256(canonical_json(profile))

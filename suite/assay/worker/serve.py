@@ -14,12 +14,13 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from assay.identity import sha256
 from assay.messages import WORKER_REQUEST, Machine, WorkerStart
-from assay.sandbox import landlock
+from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
@@ -49,8 +50,12 @@ def main() -> None:
 
 
 def _setup(start: WorkerStart) -> WorkerSetup:
-    """What the supervisor said of the sandbox, with Landlock's rules where children need them."""
-    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected)
+    """What the supervisor said of the sandbox, with what its children need to enter it."""
+    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected, start.user)
+    if start.mechanism == "bubblewrap":
+        inside = [path.relative_to(start.out) for path in _below(start.readable, start.out)]
+        kept = dict.fromkeys(start.out / path.parts[0] for path in inside)
+        return replace(setup, home=namespaces.here(), kept=tuple(kept))
     if start.mechanism != "landlock":
         return setup
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
@@ -60,6 +65,10 @@ def _setup(start: WorkerStart) -> WorkerSetup:
         masked=start.masked,
     )
     return replace(setup, rules=rules)
+
+
+def _below(paths: Iterable[Path], folder: Path) -> list[Path]:
+    return [path for path in paths if path.is_relative_to(folder)]
 
 
 def _preload() -> None:

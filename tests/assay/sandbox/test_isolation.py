@@ -431,17 +431,17 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
 ) -> None:
     ran = tmp_path / "ran"
     (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    options = bubblewrap.namespaces
+    options = bubblewrap.mounts
 
-    def careless(handle: int) -> list[str]:
-        return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
+    def careless(inbox: Path) -> list[str]:
+        return ["--bind" if part == "--ro-bind" else part for part in options(inbox)]
 
-    monkeypatch.setattr(launch, "namespaces", careless)
+    monkeypatch.setattr(launch, "mounts", careless)
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
     with (
         Pool(n_workers=1, compute=Compute()) as loose,
-        pytest.raises(WorkerError, match="seccomp: found"),
+        pytest.raises(WorkerError, match="/in can be written to"),
     ):
         loose.answer(asked(tmp_path / "method.py"), Description)
 
@@ -482,7 +482,11 @@ def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, i
     (left / "new\nline").write_text("x")
     with (left / "sparse").open("wb") as file:
         file.truncate(2 * limits.LIMITS.disk_bytes)
-    hand_over(left, results[1])
+    disk = os.open(tmp_path, os.O_RDONLY)
+    try:
+        hand_over(disk, "left", results[1])
+    finally:
+        os.close(disk)
     found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
     assert found == {"outcome.json", "shared/family/findings.jsonl"}
 
@@ -556,14 +560,14 @@ from pathlib import Path
 from assay.sandbox.limits import Watch, end_all
 
 folder = Path(sys.argv[1])
-watch = Watch(folder, cpu=0.4, own_namespace=False)
+watch = Watch(folder, os.open(folder, os.O_RDONLY), cpu=0.4, first=None)
 for _ in range(2):  # neither is over the limit alone
     if os.fork() == 0:
         while True:
             pass
 while (limit := watch.exceeded()) is None:
     time.sleep(0.01)
-end_all(own_namespace=False)
+end_all()
 print(limit, 0.4 <= watch.cpu_seconds() < 10)
 """
 
