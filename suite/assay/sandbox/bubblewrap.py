@@ -44,11 +44,11 @@ LINKS = (
 )
 WORKER_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETPCAP")
 """Over the worker's own user namespace: to make a run's namespaces, and to drop both for good."""
-TRIAL = (
-    "import ctypes; "
-    f"exit(ctypes.CDLL(None).unshare({NEW_PROCESSES | NEW_MOUNTS | NEW_IPC}) and 'a run can have "
-    "no namespaces of its own')"
-)
+TRIAL = f"""
+import ctypes
+if ctypes.CDLL(None).unshare({NEW_PROCESSES | NEW_MOUNTS | NEW_IPC}):
+    raise SystemExit("a run can have no namespaces of its own")
+"""
 IN, OUT, TMP = Path("/in"), Path("/out"), Path("/tmp")
 TRIAL_SECONDS = 30.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from assay.errors import WorkerError
 from assay.identity import canonical_json, sha256
 from assay.records.schema import Compute, Isolation, Mechanism
-from assay.sandbox import landlock, limits, seccomp
+from assay.sandbox import landlock, limits, privileges, seccomp
 from assay.sandbox.bubblewrap import (
     IN,
     USER,
@@ -26,6 +25,7 @@ from assay.sandbox.bubblewrap import (
     readable,
     scratch,
 )
+from assay.sandbox.namespaces import blocked
 from assay.sandbox.namespaces import profile as own_namespaces
 
 ADVICE = (
@@ -105,18 +105,20 @@ def run_user(mechanism: Mechanism) -> int | None:
 
 @functools.cache
 def nobody_problem() -> str | None:
-    """Why a run could not go on as `nobody`, whom root's runs become, or None."""
+    """Why a run cannot go on as `nobody`, whom root's runs become, or None.
+
+    With its full rights root can let it see the code wherever that lies (open_to_all).
+    """
     if run_user("subprocess") is None:
         return None
-    for path in (*readable(), Path(tempfile.gettempdir())):
-        for part in (*reversed(path.resolve().parents), path.resolve()):
-            needed = stat.S_IXOTH if part.is_dir() else stat.S_IROTH
-            if not part.stat().st_mode & needed:
-                return (
-                    f"the user nobody, whom a run becomes that root starts, cannot read {part}; "
-                    f"let others read it (chmod o+rX {part}), move it, or start Assay as an "
-                    "ordinary user"
-                )
+    closed = blocked([Path(tempfile.gettempdir())])
+    if not privileges.can_mount():
+        closed |= blocked(readable())
+    for folder, paths in closed.items():
+        return (
+            f"a run that root starts becomes the user nobody, who cannot read {paths[0]}: let "
+            f"others through (chmod o+x {folder}), move it, or start Assay as an ordinary user"
+        )
     return None
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,6 +86,45 @@ def mount_own(out: Path, kept: Iterable[Path]) -> None:
     _mount(None, PROC, REMOUNT | BIND | READ_ONLY | PLAIN | NO_PROGRAMS)
     for device in DEVICES:  # everybody may write to them, which sets their times
         _mount(None, device, REMOUNT | BIND | READ_ONLY | NO_SETUID | NO_PROGRAMS)
+
+
+def blocked(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Which paths other users cannot get to, by the topmost folder that keeps them out."""
+    found: dict[Path, list[Path]] = {}
+    for path in paths:
+        for part in (*reversed(path.absolute().parents), path.absolute()):
+            needed = stat.S_IXOTH if part.is_dir() else stat.S_IROTH
+            if not part.is_symlink() and not part.stat().st_mode & needed:
+                found.setdefault(part, []).append(path)
+                break
+    return found
+
+
+def open_to_all(paths: Iterable[Path]) -> None:
+    """Let other users get to `paths`, for this process and its children alone.
+
+    In mounts of its own, each folder that keeps others out is replaced by one that holds nothing
+    but those of the paths that lie below it. Files keep their own rights.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if not (groups := blocked(paths)):
+        return
+    _call("unshare", NEW_MOUNTS)
+    _mount(None, Path("/"), RECURSIVE | PRIVATE)
+    for closed, inside in groups.items():
+        with tempfile.TemporaryDirectory() as name:
+            _mount("tmpfs", Path(name), PLAIN, "size=64k,mode=755")
+            for path in inside:
+                place = Path(name) / path.relative_to(closed)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_symlink():
+                    place.symlink_to(path.readlink())
+                    continue
+                place.mkdir() if path.is_dir() else place.touch()
+                _mount(str(path), place, BIND | RECURSIVE)
+            _mount(name, closed, MOVE)
 
 
 def profile() -> list[str]:

@@ -13,6 +13,7 @@ PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 4, 38, 22
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
 SECCOMP_MODE_FILTER = 2
 CAPABILITY_VERSION_3 = 0x20080522
+CAP_SYS_ADMIN = 21
 
 
 class _Program(ctypes.Structure):
@@ -20,14 +21,22 @@ class _Program(ctypes.Structure):
 
 
 def become(user: int) -> None:
-    """Become the user and the group `user`, with no other groups; root alone can.
+    """Become the user and the group `user`, with no other groups and no rights; root alone can.
 
     Raises:
         OSError: the kernel refused.
     """
+    _drop_bounding_set()  # which takes root's rights
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+
+
+def can_mount() -> bool:
+    """Whether this process may make mounts of its own: root with its full rights."""
+    libc, found = _libc(), (ctypes.c_uint32 * 6)()
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    return libc.capget(header, found) == 0 and bool(found[0] & 1 << CAP_SYS_ADMIN)
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -50,12 +59,16 @@ def drop_capabilities() -> None:
     Raises:
         OSError: the kernel refused.
     """
+    _drop_bounding_set()
+    _checked(_libc().capset(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)))
+
+
+def _drop_bounding_set() -> None:
     libc, number = _libc(), 0
     while (bounded := libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0)) >= 0:
         if bounded:
             libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
         number += 1
-    _checked(libc.capset(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)))
 
 
 def filter_calls(program: bytes) -> None:

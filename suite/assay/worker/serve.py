@@ -56,6 +56,8 @@ def _setup(start: WorkerStart) -> WorkerSetup:
         inside = [path.relative_to(start.out) for path in _below(start.readable, start.out)]
         kept = dict.fromkeys(start.out / path.parts[0] for path in inside)
         return replace(setup, home=namespaces.here(), kept=tuple(kept))
+    if start.user is not None:
+        namespaces.open_to_all(start.readable)
     if start.mechanism != "landlock":
         return setup
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
