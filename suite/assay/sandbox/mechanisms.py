@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,26 @@ ADVICE = (
     "install bubblewrap (Debian: apt-get install bubblewrap), or accept results that cannot be "
     "trusted with --allow-weaker"
 )
+
+REMAINS: Mapping[Mechanism, str] = {
+    "bubblewrap": (
+        "What only a virtual machine would close: runs share the kernel. A run can leave bits for "
+        "later ones in which pages of a library are in memory and in the kernel's counters, and "
+        "signal to a run beside it by the load it makes."
+    ),
+    "landlock": (
+        "Level L1: a run can read and write its own files alone, has no network and cannot change "
+        "other processes. It is not kept from sockets that have a name in the file system, from "
+        "seeing other processes and their command lines, or, before Landlock ABI 6, from signals "
+        "to those of its user. Runs share process ids, memory in /dev/shm that others open to all, "
+        "and all that runs at level L2 share."
+    ),
+    "subprocess": (
+        "Level L1 without a sandbox: nothing is prevented, but that a run reads the memory of its "
+        "worker. Use it for methods that you trust."
+    ),
+}
+"""What a run can still do, for `assay sandbox`."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +82,9 @@ class Box:
             folder.mkdir(parents=True)
         if os.geteuid() == 0 and mechanism == "bubblewrap":  # the worker is another user then
             os.chown(self.results, USER, USER)
-        if run_user(mechanism) is not None:  # which has to get through, but not to list it
-            self.root.parent.chmod(0o711)
+        if (user := run_user(mechanism)) is not None:
+            os.chown(self.scratch, user, user)
+            self.root.parent.chmod(0o711)  # it has to get through, but not to list it
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
         """The inbox and the writable folder as the worker names them."""
