@@ -138,6 +138,7 @@ def _start(
             "writable": [str(out), str(SHARED_MEMORY)],
             "processes": [1, 2],
             "shared_memory": [],
+            "own_folder": True,
             "mounted": [*map(str, [*inside, *readable(), *masked()]), "/dev", "/proc"],
         }
     return WorkerStart(

@@ -79,7 +79,7 @@ _X86_64 = {
     "sched_setattr": 314, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
     "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "mincore": 27,
     "fadvise64": 221, "preadv2": 327, "io_setup": 206, "io_submit": 209,
-    "inotify_add_watch": 254,
+    "inotify_add_watch": 254, "inotify_init": 253, "inotify_init1": 294,
     **_NEW,
 }  # fmt: skip
 _AARCH64 = {
@@ -101,7 +101,7 @@ _AARCH64 = {
     "sched_setattr": 274, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
     "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "mincore": 232,
     "fadvise64": 223, "preadv2": 286, "io_setup": 0, "io_submit": 2,
-    "inotify_add_watch": 27,
+    "inotify_add_watch": 27, "inotify_init1": 26,
     **_NEW,
 }  # fmt: skip
 

@@ -48,6 +48,8 @@ def look(*, kept: int, own_namespace: bool) -> Facts:
         facts["root"] = sorted(os.listdir("/"))
         facts["processes"] = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         facts["shared_memory"] = os.listdir("/dev/shm")
+        # The same path may name a folder of the worker's, which lies below the run's own.
+        facts["own_folder"] = os.path.samestat(os.stat("."), os.stat(os.getcwd()))
     return facts
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import socket
@@ -125,12 +126,14 @@ class NestedChild:
             be_first(theirs, out, kept, run)
         theirs.close()
         self._control.settimeout(START_SECONDS)
-        said, handles, _, _ = socket.recv_fds(self._control, 1000, 1)
-        if said != READY or not handles:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        try:
+            said, handles, _, _ = socket.recv_fds(self._control, 1000, 1)
+            if said != READY or not handles:
+                raise OSError(said.decode(errors="replace") or "their first process died")
+        except OSError:
+            self._kill()
             self._control.close()
-            raise OSError(said.decode(errors="replace") or "the first process of a run died")
+            raise
         self.disk = handles[0]
 
     def end(self) -> Ending:
@@ -141,13 +144,17 @@ class NestedChild:
         said = b""
         with contextlib.suppress(OSError):
             said = self._control.recv(100)
-        if not said:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        _, _, usage = os.wait4(self.pid, 0)
+        regular = said.isdigit()
+        usage = os.wait4(self.pid, 0)[2] if regular else self._kill()
         self._control.close()
-        code = os.waitstatus_to_exitcode(int(said)) if said else -signal.SIGKILL
+        code = os.waitstatus_to_exitcode(int(said)) if regular else -signal.SIGKILL
         return Ending(code, usage.ru_maxrss * 1024)
+
+    def _kill(self) -> resource.struct_rusage:
+        """End the first process, and with it all others; what it used, and those it waited for."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        return os.wait4(self.pid, 0)[2]
 
     def clear(self) -> None:
         """See Child. The file system goes with its last descriptor."""
@@ -181,6 +188,7 @@ def be_first(
         privileges.set_dumpable(True)  # to write to its own /proc; the run is not there yet
         namespaces.mount_own(out, kept)
         privileges.set_dumpable(False)
+        os.chdir(out)  # the old working folder is the worker's, and now out of sight
         disk = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
         socket.send_fds(control, [READY], [disk])
         pid = os.fork()

@@ -9,10 +9,12 @@ children cannot reach its memory or descriptors, though they have its user.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import platform
+import resource
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -38,6 +40,7 @@ def main() -> None:
     """Serve requests until stdin closes."""
     setup = _setup(WorkerStart.model_validate_json(sys.stdin.readline()))
     os.set_inheritable(setup.results, False)
+    _raise_limit_on_files()
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
     (setup.out / "tmp").mkdir(exist_ok=True)
@@ -67,6 +70,17 @@ def _setup(start: WorkerStart) -> WorkerSetup:
         masked=start.masked,
     )
     return replace(setup, rules=rules)
+
+
+def _raise_limit_on_files() -> None:
+    """Take all open files that are allowed.
+
+    The kernel hands on a descriptor only while those on their way, counted for all processes of a
+    user together, are fewer than this limit; a run has a lower one (limits.apply).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _below(paths: Iterable[Path], folder: Path) -> list[Path]:
