@@ -26,6 +26,8 @@ from assay.records.schema import (
 from assay.space import Space, Value
 
 MAX_TEXT, MAX_ITEMS = 20_000, 20_000
+ORACLE = 4
+"""Descriptor of a run's connection to its oracle, in the worker's child; see Run.oracle."""
 
 Limit = Literal[
     "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
@@ -136,6 +138,8 @@ class Run(_MethodRequest):
     starts: list[Path]
     seeds: list[WorkerSeeds]
     """One for each start."""
+    oracle: Path | None = None
+    """A listening AF_UNIX stream socket that the child is connected to, as descriptor ORACLE."""
 
 
 class Describe(_MethodRequest):

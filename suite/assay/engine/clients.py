@@ -295,6 +295,9 @@ class WorkerClient(ChildProcess):
             for number, start in enumerate(request.starts):
                 _link(start, inbox / f"start{number}")
             paths["starts"] = [inside / f"start{n}" for n in range(len(request.starts))]
+        if isinstance(request, Run) and request.oracle is not None:
+            os.link(request.oracle, inbox / "oracle")
+            paths["oracle"] = inside / "oracle"
         if isinstance(request, ProbeMethod | ProbeTaskFit | ProbeTask):
             shutil.copytree(request.shared, inbox / "shared", copy_function=_copy_readable)
             for folder in (inbox / "shared", *(inbox / "shared").iterdir()):

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.identity import sha256
-from assay.messages import Ended, Limit, Run, WorkerRequest
+from assay.messages import ORACLE, Ended, Limit, Run, WorkerRequest
 from assay.records.schema import Mechanism
 from assay.sandbox import landlock, limits, seccomp, self_check
 from assay.sandbox.handover import empty, hand_over
@@ -30,6 +31,8 @@ DEVIATES = 97
 """Exit code of a child that found its sandbox other than it should be and loaded no plugin."""
 KEPT = 3
 """Descriptor of the pipe to the worker; the child closes it before it loads a plugin."""
+ORACLE_SECONDS = 20.0
+"""How long to wait for the oracle to accept."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -56,6 +59,12 @@ class WorkerSetup:
     def folder(self) -> Path:
         """The current run's folder."""
         return self.out / "run"
+
+    def facts_of(self, request: WorkerRequest) -> Mapping[str, self_check.Fact]:
+        """What a child that does `request` must find."""
+        if _oracle(request) is None:
+            return self.expected
+        return {**self.expected, "descriptors": [0, 1, 2, ORACLE]}
 
 
 def close_to_children() -> None:
@@ -96,7 +105,7 @@ def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
         cpu_seconds=watch.cpu_seconds(),
         peak_bytes=usage.ru_maxrss * 1024,
         probe_hash=None if facts is None else sha256(json.dumps(facts, sort_keys=True)),
-        deviations=[] if facts is None else self_check.deviations(facts, setup.expected),
+        deviations=[] if facts is None else self_check.deviations(facts, setup.facts_of(request)),
     )
     hand_over(setup.folder, setup.results)
     empty(setup.out)
@@ -177,12 +186,14 @@ def _child(request: WorkerRequest, setup: WorkerSetup, saw: int) -> None:
             landlock.drop_capabilities()
             landlock.filter_calls(seccomp.program())
         _take_over_descriptors(setup.folder, saw)
+        if (oracle := _oracle(request)) is not None:
+            _connect(oracle)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         on_gpu = request.visible_gpu is not None
         limits.apply(own_namespace=setup.own_namespace, address_space=not on_gpu)
         facts = self_check.look(kept=KEPT, own_namespace=setup.own_namespace)
-        if self_check.deviations(facts, setup.expected):
+        if self_check.deviations(facts, setup.facts_of(request)):
             code = DEVIATES
         _write_all(KEPT, json.dumps(facts).encode())
         os.close(KEPT)
@@ -212,6 +223,25 @@ def _take_over_descriptors(folder: Path, saw: int) -> None:
         os.dup2(descriptor, number)
     os.set_inheritable(KEPT, False)
     os.closerange(KEPT + 1, 65536)
+
+
+def _oracle(request: WorkerRequest) -> Path | None:
+    """The socket of the run's oracle, if it has one."""
+    return request.oracle if isinstance(request, Run) else None
+
+
+def _connect(oracle: Path) -> None:
+    """Connect to an oracle as descriptor ORACLE; blocking, without a time limit of its own."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(ORACLE_SECONDS)
+    connection.connect(str(oracle))
+    connection.settimeout(None)
+    if connection.fileno() == ORACLE:
+        connection.detach()
+    else:
+        with connection:
+            os.dup2(connection.fileno(), ORACLE)
+    os.set_inheritable(ORACLE, False)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import PluginError, WorkerError
-from assay.messages import Describe, Description
+from assay.messages import Describe, Description, Outcome, Run
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
@@ -179,7 +181,7 @@ ASKED = """
 import sys
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.messages import Describe, Description
+from assay.messages import Describe, Description, Outcome, Run
 from assay.records.schema import Compute
 
 with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
@@ -503,6 +505,34 @@ def test_any_tree_can_be_cleared_away(tmp_path: Path) -> None:
     (left / "dangling").symlink_to("nowhere")
     empty(left)
     assert list(left.iterdir()) == []
+
+
+def test_a_run_has_a_connection_to_its_oracle_as_descriptor_4(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    source = "import os, socket\nline = socket.socket(fileno=4)\nline.sendall(b'?')\n"
+    method = looks(tmp_path, f"{source}found = line.recv(9).decode()")
+    with socket.socket(socket.AF_UNIX) as oracle, ThreadPoolExecutor(1) as thread:
+        place = pool.folder / "oracle"
+        oracle.bind(str(place))
+        place.chmod(0o666)  # the run is another user
+        oracle.listen()
+        oracle.settimeout(30)
+
+        def answer() -> bytes:
+            connection, _ = oracle.accept()
+            with connection:
+                asked = connection.recv(9)
+                connection.sendall(b"answer")
+            return asked
+
+        heard = thread.submit(answer)
+        request = Run(
+            method=method, task=make_task().folder, access=[], cpu_seconds=20, seconds=30,
+            hyperparameters={}, reference={}, train=method, starts=[], seeds=[], oracle=place,
+        )  # fmt: skip
+        assert told(pool.answer(request, Outcome).message) == "answer"
+        assert heard.result() == b"?"
 
 
 def test_old_records_without_a_mechanism_stay_valid() -> None:
