@@ -62,7 +62,11 @@ class Oracle(Protocol):
         """The Hessian times `vectors`: one call. Arguments and errors as `evaluate`."""
 
     def charge(self, examples: int) -> None:
-        """Count a pass over `examples` that asks for nothing: no batch is free."""
+        """Count a pass over `examples` that asks for nothing: no batch is free.
+
+        Raises:
+            BudgetSpent: nothing is left.
+        """
 
     def mark(self, batch: int, digest: bytes) -> None:
         """Note what has been spent where a snapshot is taken.
@@ -98,7 +102,7 @@ class FunctionOracle:
         self.n_rows, self.passes, self.example_passes = n_rows, 0, 0
         self.marks: list[Mark] = []
         self._budget, self._max_marks = budget, max_marks
-        self._functions = {torch.float32: function}
+        self._functions = {torch.float32: _Held(function)}
 
     def __deepcopy__(self, memo: dict[int, object]) -> FunctionOracle:
         """Copies of a model ask, and pay, here too."""
@@ -109,9 +113,10 @@ class FunctionOracle:
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """See Oracle."""
         self._pay(len(rows))
+        held = self._held(unknowns)
         with torch.enable_grad():
-            value, parameters = self._value(rows, unknowns)
-            gradients = autograd.grad(value, parameters, materialize_grads=True)
+            value = held.at(rows, unknowns)
+            gradients = autograd.grad(value, held.unknowns, materialize_grads=True)
         return value.detach(), gradients
 
     def product(
@@ -119,19 +124,22 @@ class FunctionOracle:
     ) -> Sequence[Tensor]:
         """See Oracle."""
         self._pay(len(rows))
+        held = self._held(unknowns)
         with torch.enable_grad():
-            value, parameters = self._value(rows, unknowns)
-            gradients = autograd.grad(value, parameters, create_graph=True, materialize_grads=True)
-            curved = [pair for pair in zip(gradients, vectors, strict=True) if pair[0].requires_grad]
+            gradients = autograd.grad(
+                held.at(rows, unknowns), held.unknowns, create_graph=True, materialize_grads=True
+            )
+            curved = [p for p in zip(gradients, vectors, strict=True) if p[0].grad_fn is not None]
             if not curved:  # a linear function
-                return [torch.zeros_like(parameter) for parameter in parameters]
+                return [torch.zeros_like(unknown) for unknown in unknowns]
             along, directions = zip(*curved, strict=True)
-            return autograd.grad(along, parameters, directions, materialize_grads=True)
+            return autograd.grad(along, held.unknowns, directions, materialize_grads=True)
 
     def charge(self, examples: int) -> None:
         """See Oracle."""
-        self.passes += 1
-        self.example_passes += examples
+        if self.example_passes >= self._budget:
+            raise BudgetSpent
+        self._count(examples)
 
     def mark(self, batch: int, digest: bytes) -> None:
         """See Oracle.
@@ -148,21 +156,34 @@ class FunctionOracle:
         if self.example_passes + examples > self._budget + GRACE:
             self.example_passes = max(self.example_passes, self._budget)
             raise BudgetSpent
-        self.charge(examples)
+        self._count(examples)
 
-    def _value(
-        self, rows: Sequence[int], unknowns: Sequence[Tensor]
-    ) -> tuple[Tensor, list[nn.Parameter]]:
+    def _count(self, examples: int) -> None:
+        self.passes += 1
+        self.example_passes += examples
+
+    def _held(self, unknowns: Sequence[Tensor]) -> _Held:
+        """The function in the unknowns' type."""
         dtype = unknowns[0].dtype
         if dtype not in self._functions:
-            self._functions[dtype] = copy.deepcopy(self._functions[torch.float32]).to(dtype)
-        function = self._functions[dtype]
-        parameters = [parameter for _, parameter in sorted(function.named_parameters())]
-        with torch.no_grad():
-            for parameter, unknown in zip(parameters, unknowns, strict=True):
-                parameter.copy_(unknown)
-        value: Tensor = function(torch.tensor(rows).unsqueeze(1))
-        return value, parameters
+            function = copy.deepcopy(self._functions[torch.float32].function)
+            self._functions[dtype] = _Held(function.to(dtype))
+        return self._functions[dtype]
+
+
+class _Held:
+    """A function in one type, and its parameters in the order of their names."""
+
+    def __init__(self, function: nn.Module) -> None:
+        self.function = function
+        self.unknowns = [parameter for _, parameter in sorted(function.named_parameters())]
+
+    def at(self, rows: Sequence[int], unknowns: Sequence[Tensor]) -> Tensor:
+        """The value at a point, to be differentiated by `self.unknowns`."""
+        for own, given in zip(self.unknowns, unknowns, strict=True):
+            own.data.copy_(given)
+        value: Tensor = self.function(torch.tensor(rows).unsqueeze(1))
+        return value
 
 
 def digest_of(state: Mapping[str, Tensor]) -> bytes:

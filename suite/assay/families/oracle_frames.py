@@ -9,8 +9,8 @@
               EVALUATE  the value, the gradient
               PRODUCT   the product
 
-Numbers are little-endian. The unknowns come in the order of their names. Whoever receives a question
-reads nothing whose length it has not computed itself, and takes no question that breaks a rule.
+Numbers are little-endian. The unknowns come in the order of their names. Whoever receives a
+question reads nothing whose length it has not computed itself, and takes none that breaks a rule.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class Layout:
         self._n_numbers = sum(self._sizes)
         self._n_starts, self._n_rows, self._budget = n_starts, n_rows, budget
 
-    def tensors(
-        self, data: bytes | bytearray, dtype: torch.dtype, offset: int = 0
-    ) -> list[Tensor]:
+    def tensors(self, data: bytes | bytearray, dtype: torch.dtype, offset: int = 0) -> list[Tensor]:
         """The tensors of the unknowns' shapes whose bytes begin at `offset`."""
         found = []
         # torch warns of memory that cannot be written to.

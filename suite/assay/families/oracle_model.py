@@ -32,7 +32,7 @@ class OracleModel(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """The function with the mean of the noise rows `inputs` (n, 1) added: a scalar."""
         unknowns = [getattr(self, name) for name in self._names]
-        value: Tensor = _Value.apply(self._oracle, inputs, *unknowns)[0]  # type: ignore[no-untyped-call]
+        value: Tensor = _Value.apply(self._oracle, inputs, *unknowns)[0]
         return value
 
 
@@ -61,6 +61,17 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor
 
 
+class _Applied(Function):
+    """A Function whose arguments are all given by position and have no defaults."""
+
+    @classmethod
+    def apply(cls, *arguments: Any) -> Any:
+        """Function.apply without its search for defaults, which takes as long as ten additions."""
+        if torch._C._are_functorch_transforms_active():
+            return super().apply(*arguments)  # type: ignore[no-untyped-call]
+        return super(Function, cls).apply(*arguments)  # type: ignore[misc]
+
+
 def _each(function: Any, info: Any, in_dims: Sequence[Any], arguments: Sequence[Any]) -> Any:
     """The rule of vmap: one call for each element of the batch."""
     results = [
@@ -75,7 +86,7 @@ def _each(function: Any, info: Any, in_dims: Sequence[Any], arguments: Sequence[
     return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0,) * len(results[0])
 
 
-class _Value(Function):
+class _Value(_Applied):
     """(value, *gradient) of (oracle, inputs, *unknowns); only the value can be differentiated."""
 
     @staticmethod
@@ -97,12 +108,12 @@ class _Value(Function):
         known = ctx.saved_tensors
         gradients = known[: len(known) // 2]
         if torch.is_grad_enabled() or forward_ad._current_level >= 0:
-            gradients = _Gradient.apply(ctx.oracle, ctx.inputs, *known)  # type: ignore[no-untyped-call]
+            gradients = _Gradient.apply(ctx.oracle, ctx.inputs, *known)
         return (None, None, *(grad_value * gradient for gradient in gradients))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
-        gradients = _Gradient.apply(ctx.oracle, ctx.inputs, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        gradients = _Gradient.apply(ctx.oracle, ctx.inputs, *ctx.saved_tensors)
         moving = [
             (gradient * tangent).sum()
             for gradient, tangent in zip(gradients, tangents[2:], strict=True)
@@ -115,7 +126,7 @@ class _Value(Function):
         return _each(_Value, info, in_dims, arguments)
 
 
-class _Gradient(Function):
+class _Gradient(_Applied):
     """The gradient of (oracle, inputs, *gradient, *unknowns): known, so that this asks for nothing.
 
     Its derivatives are Hessian products.
@@ -134,7 +145,7 @@ class _Gradient(Function):
     @staticmethod
     def backward(ctx: Any, *vectors: Tensor) -> tuple[Any, ...]:
         unknowns = ctx.saved_tensors
-        products = _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)  # type: ignore[no-untyped-call]
+        products = _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)
         return (None, None, *(None for _ in unknowns), *products)
 
     @staticmethod
@@ -144,14 +155,14 @@ class _Gradient(Function):
             torch.zeros_like(unknown) if tangent is None else tangent
             for unknown, tangent in zip(unknowns, tangents[-len(unknowns) :], strict=True)
         ]
-        return _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)  # type: ignore[no-untyped-call]
+        return _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[Any], *arguments: Any) -> Any:
         return _each(_Gradient, info, in_dims, arguments)
 
 
-class _Product(Function):
+class _Product(_Applied):
     """The Hessian product of (oracle, inputs, *unknowns, *vectors)."""
 
     @staticmethod
@@ -169,7 +180,7 @@ class _Product(Function):
     @staticmethod
     def backward(ctx: Any, *vectors: Tensor) -> tuple[Any, ...]:
         unknowns = ctx.saved_tensors
-        products = _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)  # type: ignore[no-untyped-call]
+        products = _Product.apply(ctx.oracle, ctx.inputs, *unknowns, *vectors)
         third = (torch.full_like(unknown, torch.nan) for unknown in unknowns)
         return (None, None, *third, *products)
 

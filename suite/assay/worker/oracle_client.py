@@ -78,7 +78,7 @@ class RemoteOracle:
 
     def charge(self, examples: int) -> None:
         """See Oracle."""
-        self._ask(oracle_frames.question(CHARGE, self._start, examples))
+        self._paid(oracle_frames.question(CHARGE, self._start, examples))
 
     def mark(self, batch: int, digest: bytes) -> None:
         """See Oracle."""
