@@ -296,6 +296,20 @@ class Prepare(_Repetition):
     command: Literal["prepare"] = "prepare"
 
 
+class OpenOracle(_Repetition):
+    """Start the oracle of one run on a function. Answer: `OracleOpened`."""
+
+    command: Literal["open_oracle"] = "open_oracle"
+
+
+class CloseOracle(_Message):
+    """End a run's oracle. Answer: `OracleClosed`."""
+
+    command: Literal["close_oracle"] = "close_oracle"
+    oracle: Path
+    """The socket."""
+
+
 class Score(_Repetition):
     """Score a run's snapshots. Answer: `Scored`."""
 
@@ -305,6 +319,8 @@ class Score(_Repetition):
     snapshots: list[SnapshotEntry]
     seeds: list[WorkerSeeds]
     accelerator: Literal["cpu", "gpu"]
+    oracle: Path | None = None
+    """Of the oracle that the run had: what was spent counts as it says."""
 
 
 class MakeToys(_Message):
@@ -324,7 +340,10 @@ class DescribeTask(_Message):
     task: Path
 
 
-ScorerRequest = Annotated[Prepare | Score | MakeToys | DescribeTask, Field(discriminator="command")]
+ScorerRequest = Annotated[
+    Prepare | OpenOracle | CloseOracle | Score | MakeToys | DescribeTask,
+    Field(discriminator="command"),
+]
 SCORER_REQUEST: TypeAdapter[ScorerRequest] = TypeAdapter(ScorerRequest)
 
 
@@ -335,11 +354,27 @@ class Prepared(_Message):
     starts: list[Path]
 
 
+class OracleOpened(_Message):
+    """Where an oracle waits for its run."""
+
+    oracle: Path
+    """The socket."""
+
+
+class OracleClosed(_Message):
+    """What the run spent in all, as its oracle counted; None where it left no account."""
+
+    passes: Count | None = None
+    example_passes: Count | None = None
+
+
 class ScoredPoint(_Message):
     """Scores of one snapshot; see records.schema.CurvePoint."""
 
     val: float
     test: float
+    passes: Count
+    example_passes: Count
     x: float | None = None
     y: float | None = None
 

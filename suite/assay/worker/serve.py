@@ -27,6 +27,7 @@ from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
     "assay.worker.training",
+    "assay.worker.oracle_client",
     "assay.families.class_imbalance",
     "assay.families.functions",
     "assay.families.noisy_labels",
