@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from assay import atomic
 from assay.data import formats
-from assay.data.catalogue import DatasetEntry, dataset
+from assay.data.catalogue import DECODED, DatasetEntry, dataset
 from assay.data.files import check, fetch
 from assay.errors import DataError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DECODER_VERSION = 1
 """Part of a cache file's name: raise it when a decoder gives other tensors."""
+_DECODED_HERE: dict[Path, str] = {}
+"""Digests of what this process has decoded itself, by cache file."""
 
 
 def cache_dir() -> Path:
@@ -39,16 +41,32 @@ def load(name: str) -> dict[str, Tensor]:
     """
     entry = dataset(name)
     if not entry.files:
-        return {"digits": _digits, "breast_cancer": _breast_cancer}[name]()
+        return _expected(name, {"digits": _digits, "breast_cancer": _breast_cancer}[name]())
     path = cache_dir() / f"{name}-{_version(entry)}.safetensors"
-    mapped = _mapped(path)
+    known = DECODED.get(path.stem) or _DECODED_HERE.get(path)
+    mapped = None if known is None else _mapped(path, known)
     if mapped is None:
-        _decode(entry, path)
+        known = _DECODED_HERE[path] = _decode(entry, path)
         _mapped.cache_clear()
-        mapped = _mapped(path)
+        mapped = _mapped(path, known)
     if mapped is None:
         raise DataError(f"{path}: cannot be read back; set ASSAY_CACHE to another folder")
     return {**(load(entry.needs) if entry.needs else {}), **mapped}
+
+
+def _expected(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors`, after a comparison with the digest of the catalogue, if it has one.
+
+    Raises:
+        DataError: they are others.
+    """
+    expected = DECODED.get(name)
+    if expected is not None and digest(tensors) != expected:
+        raise DataError(
+            f"data set {name}: its tensors are not those of the published files. Reinstall the "
+            "package that it comes with, for someone has changed the installed files."
+        )
+    return tensors
 
 
 def prepare(name: str) -> None:
@@ -68,8 +86,8 @@ def _version(entry: DatasetEntry) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _decode(entry: DatasetEntry, path: Path) -> None:
-    """Check published files and decode them into a cache file."""
+def _decode(entry: DatasetEntry, path: Path) -> str:
+    """Check published files and decode them into a cache file; the digest of the tensors."""
     from safetensors.torch import save_file
 
     decoders = {
@@ -79,30 +97,32 @@ def _decode(entry: DatasetEntry, path: Path) -> None:
         "cifar10n": _cifar10n,
     }
     tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
-    try:
-        with atomic.new_file(path) as temporary:
-            save_file(tensors, temporary, {"sha256": _digest(tensors)})
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."
-        ) from error
+    found = digest(_expected(path.stem, tensors))
+    if _mapped(path, found) is None:
+        try:
+            with atomic.new_file(path) as temporary:
+                save_file(tensors, temporary)
+        except OSError as error:
+            raise DataError(
+                f"cannot write {path}: {error}. Set ASSAY_CACHE to a folder with enough space."
+            ) from error
+    return found
 
 
 @lru_cache
-def _mapped(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a cache file, memory-mapped; None if there is none or it is damaged."""
+def _mapped(path: Path, expected: str) -> dict[str, Tensor] | None:
+    """The tensors of a cache file, memory-mapped; None if there is none with this digest."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            expected = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    return tensors if _digest(tensors) == expected else None
+    return tensors if digest(tensors) == expected else None
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def digest(tensors: dict[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes."""
     found = hashlib.sha256()
     for name in sorted(tensors):
