@@ -147,11 +147,7 @@ def _finish(
     mean = found.mean_difference
     if as_json:
         runs = [asdict(replay) for replay in replays]
-        told: dict[str, Any] = {
-            "tier": found.tier,
-            "why": found.why,
-            "contradicted": found.contradicted,
-        }
+        told: dict[str, Any] = asdict(found)
         told["mean_difference"] = mean.model_dump() if mean else None
         typer.echo(json.dumps({**about, **told, "runs": runs}, indent=1))
     else:
