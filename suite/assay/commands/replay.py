@@ -80,6 +80,7 @@ def _replay_bundle(
     import secrets
 
     from assay.publication import replay as replaying
+    from assay.publication.report import SAMPLE
     from assay.records.bundle import read_bundle
 
     bundle = read_bundle(path)
@@ -93,7 +94,7 @@ def _replay_bundle(
             records, lambda ref: replaying.checked_method(entry, ref), **options
         )
         replays = list(_shown(found, as_json))
-    enough = min(replaying.SAMPLE, len(bundle.runs))
+    enough = min(SAMPLE, len(bundle.runs))
     _finish(replays, len(records), about, as_json, enough)
 
 

@@ -118,6 +118,14 @@ class Checkout:
             for facts, path in zip(parts[::2], parts[1::2], strict=False)
         ]
 
+    def fork(self, base: str, head: str) -> str:
+        """The commit at which `head` left `base`.
+
+        Raises:
+            SubmissionError: they have none in common.
+        """
+        return self.git("merge-base", base, head)
+
     def size(self, ref: str, path: str) -> int:
         """Bytes of a file in a commit.
 

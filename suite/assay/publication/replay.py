@@ -51,8 +51,6 @@ from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
 SANDBOXED = ("L2", "L3", "L4")
-SAMPLE = 10
-"""Runs of a bundle that are replayed, and fewest that earn a tier (or all, if there are fewer)."""
 DECIDING = 0.8
 """Share of a sample that is drawn from the selected runs, which decide the score."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
