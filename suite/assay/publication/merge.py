@@ -81,7 +81,12 @@ def publish_merged(
 
 
 def refuse(
-    checkout: Checkout, base: str, head: str, data: bytes | None, reason: str = ""
+    checkout: Checkout,
+    base: str,
+    head: str,
+    data: bytes | None,
+    reason: str = "",
+    author: str | None = None,
 ) -> Iterator[Entry]:
     """Log the bundles of a change that the gate did not pass as refused, and remove them.
 
@@ -91,6 +96,7 @@ def refuse(
         head: its commit, merged or not.
         data: what ci/gate-run printed for it; None: a reason is given.
         reason: why it is refused; by default what the report says.
+        author: the account of the pull request, where there is no report.
 
     Raises:
         BundleError: the gate passed the change, or the report is of another one.
@@ -100,7 +106,7 @@ def refuse(
     if report is not None and report.passed:
         raise BundleError("the gate passed this change; there is nothing to refuse")
     folder = checkout.root / PUBLISHED
-    author = report.author if report else None
+    author = report.author if report else author
     said = reason or ("; ".join(report.problems) if report else "") or "the gate did not pass it"
     entries = log.read(folder)
     known, owners = {entry.file for entry in entries}, log.owners(entries)
