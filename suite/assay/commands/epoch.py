@@ -83,9 +83,8 @@ def list_(as_json: AsJson = False) -> None:
         return
     for status in found:
         state = f"revealed {status.revealed[:10]}" if status.revealed else "hidden"
-        entry = (
-            f"entry {logged[status.name].committed.n}" if status.name in logged else "not logged"
-        )
+        known = logged.get(status.name)
+        entry = f"log entry {known.committed.n}" if known else "not in the log"
         typer.echo(
             f"{status.name:20} {status.begun[:10]} {state:20} {status.commitment[:16]}... "
             f"{entry}, {len(_bundles(folder, status.name))} bundles"

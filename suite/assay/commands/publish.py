@@ -67,9 +67,7 @@ def verify(
     ] = None,
     extends: Annotated[
         Path | None,
-        typer.Option(
-            help="With --log: the log.jsonl of an earlier time, which it must begin with."
-        ),
+        typer.Option(help="With --log: an earlier log.jsonl, which it must extend."),
     ] = None,
     published: Published = None,
     as_json: AsJson = False,
