@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from assay.cards import HOOKS
+from assay.detectors.source_data import SourceData, source_data
+from assay.syntax import NotParsed, parse_python, parse_toml
+
+__all__ = [
+    "NEAR", "Library", "Source", "SourceData", "defined_hooks", "likeness", "max_entropy",
+    "oddities", "resemblances", "shape", "source_data",
+]  # fmt: skip
 
 Source = Mapping[str, bytes]
 
@@ -72,8 +78,8 @@ def _trees(source: Source) -> dict[str, ast.Module]:
     for name, data in sorted(source.items()):
         if name.endswith(".py"):
             try:
-                trees[name] = ast.parse(data)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                trees[name] = parse_python(data)
+            except NotParsed:
                 continue
     return trees
 
@@ -97,6 +103,7 @@ def oddities(source: Source) -> list[str]:
         runs = [run for run in _ENCODED.findall(data) if not _LINES.match(run)]
         if runs:
             found.append(f"{name}: {len(max(runs, key=len))} characters that look encoded")
+    found += source_data(source).excess
     trees = _trees(source)
     unread = [name for name in sorted(source) if name.endswith(".py") and name not in trees]
     found += [f"{name}: cannot be parsed as Python" for name in unread]
@@ -287,8 +294,8 @@ def resemblances(source: Source, library: Library) -> list[tuple[str, float]]:
 def _card(source: Source) -> dict[str, Any]:
     """The card, unchecked; empty if there is none or it is damaged."""
     try:
-        return tomllib.loads(source["card.toml"].decode())
-    except (KeyError, ValueError, RecursionError):
+        return parse_toml(source["card.toml"])
+    except (KeyError, NotParsed):
         return {}
 
 

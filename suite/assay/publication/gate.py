@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.cards import SubmissionCard, read_card
+from assay.cards import MAX_DATA_FILES, SubmissionCard, read_card
 from assay.errors import AssayError, BundleError
-from assay.plugins.files import is_data
+from assay.plugins.files import MAX_CODE_FILES, is_data
 from assay.publication.git import Change, Checkout
 from assay.publication.ownership import maintainers, owner_problems
 from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
@@ -142,6 +142,8 @@ def unpack(
     own = scratch / slug
     own.mkdir()
     paths = checkout.files(head, f"submissions/{slug}")
+    if len(paths) > (limit := MAX_CODE_FILES + MAX_DATA_FILES):
+        raise BundleError(f"submissions/{slug}: {len(paths):,} files, expected at most {limit}")
     for path in paths:
         (own / Path(path).name).write_bytes(_read(checkout, head, path, MAX_SOURCE_BYTES))
     if not {"card.toml", "method.py"} <= {Path(path).name for path in paths}:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from assay.detectors import detect
 from assay.epochs import EpochStatus, epochs, epochs_folder
 from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import source_hash
-from assay.plugins.files import MAX_DATA_BYTES, MAX_DATA_FILE_BYTES, is_data
+from assay.plugins.files import is_data, size_problems
 from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, cell_problems
 from assay.publication.origin_checks import origin_problems
@@ -33,7 +32,11 @@ from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import RunRecord
 from assay.records.selection import results
 from assay.records.staleness import stale
+<<<<<<< HEAD
 from assay.ruleset import SCORER_VERSION
+=======
+from assay.syntax import NotParsed, parse_toml
+>>>>>>> s2-data
 from assay.untrusted import text as texts
 
 CARD, METHOD = "card.toml", "method.py"
@@ -167,7 +170,7 @@ def _source(bundle: Bundle) -> Findings:
 
 
 def _data(bundle: Bundle) -> Findings:
-    """The files that are no code are those that the card lists, within bounds."""
+    """The files that are no code are those that the card lists; all are within bounds."""
     files = bundle.source
     card = _card(bundle)
     listed = card.data if isinstance(card, SubmissionCard) else []
@@ -177,24 +180,18 @@ def _data(bundle: Bundle) -> Findings:
         elif name not in listed:
             yield _error("source", f"source/{name}: only Python files, card.toml and the data "
                          "files that it lists are published")  # fmt: skip
-        elif len(files[name]) > MAX_DATA_FILE_BYTES:
-            yield _error("source", f"source/{name}: {len(files[name]):,} bytes, expected at most "
-                         f"{MAX_DATA_FILE_BYTES:,}")  # fmt: skip
-    if (n := sum(len(data) for name, data in files.items() if is_data(name))) > MAX_DATA_BYTES:
-        yield _error("source", f"the data files have {n:,} bytes together, expected at most "
-                     f"{MAX_DATA_BYTES:,}")  # fmt: skip
+    yield from (_error("source", problem) for problem in size_problems(files))
 
 
 def _card(bundle: Bundle) -> SubmissionCard | str:
     """The submission's card, or what is wrong with it."""
     try:
-        text = bundle.source.get(CARD, b"").decode("utf-8")
-        return SubmissionCard(**tomllib.loads(text))
+        return SubmissionCard(**parse_toml(bundle.source.get(CARD, b"")))
     except ValidationError as error:
         first = error.errors()[0]
         return f"source/{CARD}: {'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
-    except (ValueError, RecursionError, TypeError) as error:
-        return f"source/{CARD}: not valid TOML: {str(error)[:200]}"
+    except (NotParsed, TypeError) as error:
+        return f"source/{CARD}: {str(error)[:200]}"
 
 
 def _cell(bundle: Bundle) -> Findings:
