@@ -19,8 +19,8 @@ from assay.detectors.source_data import SourceData, source_data
 from assay.syntax import NotParsed, parse_python, parse_toml
 
 __all__ = [
-    "NEAR", "Library", "Resemblance", "Source", "SourceData", "defined_hooks", "likeness", "max_entropy",
-    "oddities", "resemblances", "shape", "source_data",
+    "NEAR", "Library", "Resemblance", "Source", "SourceData", "defined_hooks", "likeness",
+    "max_entropy", "oddities", "resemblances", "shape", "source_data",
 ]  # fmt: skip
 
 Source = Mapping[str, bytes]
