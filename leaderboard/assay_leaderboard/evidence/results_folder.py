@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay import paths
 from assay.detectors import Flag
+from assay.epochs import epochs
 from assay.errors import BundleError
 from assay.records import former
 from assay.records import log as publication_log
@@ -20,7 +22,7 @@ from assay.records.schema import RunRecord
 from assay.records.store import Store
 
 from assay_leaderboard.evidence.flags import Cell, FlagFinder
-from assay_leaderboard.evidence.runs import Evidence, Past, Run
+from assay_leaderboard.evidence.runs import LOCAL, Evidence, Past, Rules, Run
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ def open_folder(folder: Path) -> ResultsFolder:
     for standing in standings.values():
         by_task.setdefault(standing.file.split("--")[0], []).append(standing)
     return ResultsFolder(folder, by_task, log)
+
+
+def rules_of(results: ResultsFolder, *, with_local: bool) -> Rules:
+    """What may rank on a board of this folder.
+
+    Args:
+        results: the folder. One with a log is a published one, and so is that of the checkout.
+        with_local: results of the user's own are shown beside published ones.
+    """
+    own = results.folder.resolve() == paths.RESULTS.resolve()
+    published = not with_local and (own or bool(results.log))
+    return Rules(published, revealed(results.folder))
+
+
+def revealed(folder: Path) -> dict[str, str]:
+    """When each epoch of a published folder was revealed, by name; open ones are left out.
+
+    Raises:
+        EpochError: the file of an epoch is malformed.
+    """
+    found = epochs(folder / paths.EPOCHS.name)
+    return {epoch.name: epoch.revealed for epoch in found if epoch.revealed}
 
 
 def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:
@@ -117,7 +141,7 @@ def load_folder(
     return together(found)
 
 
-def together(parts: Sequence[Evidence]) -> Evidence:
+def together(parts: Sequence[Evidence], rules: Rules = LOCAL) -> Evidence:
     """All parts; the first wins where several have the same run, task and method, or bundle."""
     runs: dict[str, Run] = {}
     flags: dict[Cell, Sequence[Flag]] = {}
@@ -133,6 +157,7 @@ def together(parts: Sequence[Evidence]) -> Evidence:
         tiers=tiers,
         past=[past for part in parts for past in part.past],
         former=[result for part in parts for result in part.former],
+        rules=rules,
     )
 
 

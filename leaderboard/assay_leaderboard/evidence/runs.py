@@ -43,6 +43,8 @@ class Run:
     test: float | None
     level: Level
     created_at: str
+    sealed: bool = True
+    """Made on a CPU in a sandbox that keeps sealed data from the method."""
     secondary: Mapping[str, float] = field(default_factory=dict)
     """Values of the secondary metrics, by name."""
 
@@ -65,8 +67,28 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             created_at=record.created_at,
+            sealed=_sealed(record),
             secondary=result.secondary if result else {},
         )
+
+
+def _sealed(record: RunRecord) -> bool:
+    """Whether the method could not see sealed data; no sandbox has a GPU."""
+    return record.isolation.level >= "L2" and record.spec.compute.accelerator == "cpu"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Whose board it is, which decides what may rank."""
+
+    published: bool = False
+    """Only sealed results that were replayed (T2) or have hidden seeds of a revealed epoch (T3)
+    may rank. If not set: every complete, current result, under the seeds that are asked for."""
+    revealed: Mapping[str, str] = field(default_factory=dict)
+    """The epochs whose seeds are known to everybody: when each was revealed; UTC, ISO 8601."""
+
+
+LOCAL = Rules()
 
 
 @dataclass(frozen=True)
@@ -86,8 +108,10 @@ class Evidence:
     former: Sequence[FormerResult] = ()
     """Results of earlier rulesets, which are only listed."""
     epoch: str | None = None
-    """Only runs with the hidden seeds of this epoch count; None: with the public seeds.
-    Repetitions are paired by number, and those of different epochs have nothing in common."""
+    """Only runs with the hidden seeds of this epoch count. None: those with the public seeds, or by
+    the rules of the published board those with hidden ones, where there are some. Repetitions are
+    paired by number, and those of different epochs have nothing in common."""
+    rules: Rules = LOCAL
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class _Build:
         summaries = [family.summary for family in families.values()]
         tables = [part.table for part in results.parts.values()]
         return SiteView(
-            board=assembled(tables, summaries, ledger.problems, inputs.ruleset, None),
+            board=assembled(tables, summaries, ledger.problems, inputs.ruleset, None, inputs.rules),
             budgets=[table for family in families.values() for table in family.budgets],
             standings={slug: part.standings for slug, part in results.parts.items()},
             ledger=ledger,

@@ -15,8 +15,8 @@ from assay.ruleset import RULESET, Ruleset
 
 from assay_leaderboard.evidence import checkout
 from assay_leaderboard.evidence.flags import FlagFinder
-from assay_leaderboard.evidence.results_folder import ResultsFolder, open_folder
-from assay_leaderboard.evidence.runs import Catalogue
+from assay_leaderboard.evidence.results_folder import ResultsFolder, open_folder, rules_of
+from assay_leaderboard.evidence.runs import Catalogue, Rules
 from assay_leaderboard.site.html.links import SiteMap
 
 _SLUG = re.compile(r"[a-z0-9_]{1,48}")
@@ -30,6 +30,7 @@ class BuildInputs:
     flags: FlagFinder
     results: Sequence[ResultsFolder]
     """Where folders speak of the same run, the first one counts."""
+    rules: Rules
     site: SiteMap
     ruleset: Ruleset
     task_folders: Mapping[str, Path]
@@ -56,6 +57,7 @@ def read_inputs(folders: Iterable[Path], *, with_local: bool) -> BuildInputs:
         catalogue=checkout.catalogue(tasks.values(), methods.values()),
         flags=checkout.flag_finder(tasks.values(), methods.values()),
         results=results,
+        rules=rules_of(results[0], with_local=with_local),
         site=SiteMap(
             tasks=frozenset(task for found in results for task in found.tasks if task in tasks),
             methods=frozenset({*methods, *(slug for found in results for slug in _methods(found))}),

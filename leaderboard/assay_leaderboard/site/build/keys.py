@@ -33,6 +33,7 @@ class CacheKeys:
                         for slug, (card, ref) in methods.items()},
             "site": [sorted(inputs.site.tasks), sorted(inputs.site.methods),
                      inputs.site.version, inputs.site.with_local],
+            "rules": [inputs.rules.published, dict(inputs.rules.revealed)],
             "ruleset": inputs.ruleset.model_dump(mode="json"),
             "mlflow": inputs.mlflow,
         }  # fmt: skip

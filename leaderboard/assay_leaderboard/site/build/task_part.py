@@ -74,10 +74,13 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     Returns:
         A `TaskPart`, and the files.
     """
-    known = from_folders(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
+    known = from_folders(
+        slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags, inputs.rules
+    )
     withdrawn = past(known.card, known.evidence, inputs.catalogue, inputs.ruleset)
     comparisons = known.comparisons()
-    made = table(comparisons, withdrawn, former(known.card, known.evidence))
+    earlier, revealed = former(known.card, known.evidence), inputs.rules.revealed
+    made = table(comparisons, withdrawn, earlier, revealed)
     detail = task_detail(known, comparisons)
     methods = {name: found[0] for name, found in inputs.catalogue.methods.items()}
     audited = Audited(known.card, made, detail, _reference(comparisons))
