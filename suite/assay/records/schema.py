@@ -19,6 +19,8 @@ from assay.space import Space, Value
 
 SCHEMA_VERSION = 2
 Level = Literal["L0", "L1", "L2", "L3", "L4"]
+SEALED_LEVELS: tuple[Level, ...] = ("L2", "L3", "L4")
+"""Levels at which a method cannot reach sealed data; below, results are unsealed."""
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
 MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
@@ -198,6 +200,11 @@ class Isolation(_Record):
     probe_hash: str | None = None
     """SHA-256 of what the run could see of its surroundings (sandbox.self_check)."""
 
+    @property
+    def sealed(self) -> bool:
+        """Whether the level says that the method could not reach sealed data."""
+        return self.level in SEALED_LEVELS
+
 
 class RunRecord(_Record):
     """The record of one run; never edited."""
@@ -228,6 +235,16 @@ class RunRecord(_Record):
     """The exact command that repeats this run."""
     created_at: str
     """UTC, ISO 8601."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the method ran in a sandbox that keeps sealed data from it.
+
+        False at L0 and L1, and for every run on a GPU, which no sandbox has. Runs that are not
+        sealed never rank on the published board.
+        """
+        on_cpu = self.spec.compute.accelerator == "cpu" and self.environment.device == "cpu"
+        return self.isolation.sealed and on_cpu
 
 
 def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> str:
