@@ -289,7 +289,8 @@ def _cell(
         statuses[place[0]][place[1]] = run.status
         ids[place[0]][place[1]] = run.id
     state, points = _state(~np.isnan(grids["test"]), r, k, card, ruleset)
-    tier = min((evidence.tiers.get(run.id, "T0") for run in placed.values()), default="T0")
+    tiers: set[TrustTier] = {evidence.tiers.get(run.id, "T0") for run in placed.values()}
+    tier = min(tiers, default="T0")
     if evidence.rules.published and state in ("ranked", "preliminary"):
         state = _barred(placed.values(), tier) or state
     return CellEvidence(

@@ -44,7 +44,7 @@ class Run:
     level: Level
     created_at: str
     sealed: bool = True
-    """Made on a CPU in a sandbox that keeps sealed data from the method."""
+    """RunRecord.sealed."""
     secondary: Mapping[str, float] = field(default_factory=dict)
     """Values of the secondary metrics, by name."""
 
@@ -67,14 +67,9 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             created_at=record.created_at,
-            sealed=_sealed(record),
+            sealed=record.sealed,
             secondary=result.secondary if result else {},
         )
-
-
-def _sealed(record: RunRecord) -> bool:
-    """Whether the method could not see sealed data; no sandbox has a GPU."""
-    return record.isolation.level >= "L2" and record.spec.compute.accelerator == "cpu"
 
 
 @dataclass(frozen=True)

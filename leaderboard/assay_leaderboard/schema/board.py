@@ -128,7 +128,7 @@ class Row:
     """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
     isolation: Level | None
     """The weakest sandbox among its runs; None without runs."""
-    epoch: str | None = None
+    epoch: str | None
     """Whose hidden seeds its runs have; None: the public seeds."""
     k: int
     """Hyperparameter points of each repetition that the score is selected from."""
