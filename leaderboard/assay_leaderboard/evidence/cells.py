@@ -290,7 +290,7 @@ def _cell(
         ids[place[0]][place[1]] = run.id
     state, points = _state(~np.isnan(grids["test"]), r, k, card, ruleset)
     tiers: set[TrustTier] = {evidence.tiers.get(run.id, "T0") for run in placed.values()}
-    tier = min(tiers, default="T0")
+    tier: TrustTier = min(tiers, default="T0")
     if evidence.rules.published and state in ("ranked", "preliminary"):
         state = _barred(placed.values(), tier) or state
     return CellEvidence(
