@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from assay.cards import HOOKS, REPLAY_MARGINS, TRACKS
-from assay.records.log import Entry, cell_of
+from assay.records.log import Entry
 from assay.ruleset import Ruleset, Tier
 from markupsafe import Markup, escape
 
@@ -161,15 +161,15 @@ def _log(log: Sequence[Entry], links: PageLinks) -> Table | None:
     ]
     rows = []
     for entry in reversed(log):
-        task, method = cell_of(entry.file)
+        task, method = entry.cell or (None, None)
         rows.append(
             TableRow(
                 [
                     TableCell(Markup('<span id="entry{0}">{0}</span>').format(entry.n), entry.n),
                     TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
                     TableCell(entry.kind),
-                    TableCell(link(links.task(task), task)),
-                    TableCell(link(links.method(method), method)),
+                    TableCell(link(links.task(task), task)) if task else EMPTY,
+                    TableCell(link(links.method(method), method)) if method else EMPTY,
                     TableCell(entry.tier or NONE),
                     TableCell(said(entry.note), css="long") if entry.note else EMPTY,
                     TableCell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
