@@ -9,6 +9,7 @@ baselines   the runs that are examined and those they are compared with
 runs        signs in how runs went
 scores      signs in scores and curves
 source      signs in the submission's source
+source_data how many bits of data the source carries
 """
 
 from __future__ import annotations

@@ -16,6 +16,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from assay.cards import HOOKS
+from assay.detectors.source_data import SourceData, source_data
+
+__all__ = [
+    "NEAR", "Library", "Source", "SourceData", "defined_hooks", "likeness", "max_entropy",
+    "oddities", "resemblances", "shape", "source_data",
+]  # fmt: skip
 
 Source = Mapping[str, bytes]
 
@@ -97,6 +103,7 @@ def oddities(source: Source) -> list[str]:
         runs = [run for run in _ENCODED.findall(data) if not _LINES.match(run)]
         if runs:
             found.append(f"{name}: {len(max(runs, key=len))} characters that look encoded")
+    found += source_data(source).excess
     trees = _trees(source)
     unread = [name for name in sorted(source) if name.endswith(".py") and name not in trees]
     found += [f"{name}: cannot be parsed as Python" for name in unread]
