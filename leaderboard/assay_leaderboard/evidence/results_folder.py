@@ -11,7 +11,6 @@ from pathlib import Path
 
 from assay import paths
 from assay.detectors import Flag
-from assay.epochs import epochs
 from assay.errors import BundleError
 from assay.records import former
 from assay.records import log as publication_log
@@ -78,17 +77,8 @@ def rules_of(results: ResultsFolder, *, with_local: bool) -> Rules:
     """
     own = results.folder.resolve() == paths.RESULTS.resolve()
     published = not with_local and (own or bool(results.log))
-    return Rules(published, revealed(results.folder))
-
-
-def revealed(folder: Path) -> dict[str, str]:
-    """When each epoch of a published folder was revealed, by name; open ones are left out.
-
-    Raises:
-        EpochError: the file of an epoch is malformed.
-    """
-    found = epochs(folder / paths.EPOCHS.name)
-    return {epoch.name: epoch.revealed for epoch in found if epoch.revealed}
+    epochs = publication_log.epochs(results.log)
+    return Rules(published, {e.name: e.revealed.at for e in epochs if e.revealed})
 
 
 def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:

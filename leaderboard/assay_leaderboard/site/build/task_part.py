@@ -170,17 +170,18 @@ def _bundle(
     tiers = known.evidence.tiers
     ids = frozenset(run for row in cell.runs for run in row if run is not None and run in tiers)
     first = inputs.results[0]
-    for standing in _current(first.standings.get(task, ()), cell.method) if ids else ():
+    for standing in _current(first.standings.get(task, ()), cell) if ids else ():
         entry = next((e.n for e in first.log if e.sha256 == standing.sha256), None)
         if entry is not None:
             return Published(standing.file, entry, ids), first.folder / standing.file
     return None
 
 
-def _current(standings: Iterable[Standing], method: str) -> Iterator[Standing]:
-    """The current bundles of a method."""
+def _current(standings: Iterable[Standing], cell: CellEvidence) -> Iterator[Standing]:
+    """The current bundles of a method with the seeds of its cell."""
     for standing in standings:
-        if standing.state == "current" and cell_of(standing.file)[1] == method:
+        own = cell_of(standing.file)[1] == cell.method and standing.epoch == cell.epoch
+        if own and standing.state == "current":
             yield standing
 
 
