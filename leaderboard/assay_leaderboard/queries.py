@@ -102,7 +102,7 @@ def judge(methods: Collection[str], results: Path, *, published: bool = False) -
     }
     catalogue, evidence = read(sorted(named), results, published=published)
     tasks, problems = all_comparisons(evidence, catalogue, RULESET)
-    return ledger.evaluate(tasks, cards, known, RULESET, problems)
+    return ledger.evaluate(tasks, cards, known, RULESET, problems, evidence.rules.view)
 
 
 def audit(names: Collection[str], results: Path, *, published: bool = False) -> task_audit.Audit:

@@ -116,7 +116,7 @@ def assembled(
 ) -> Board:
     """A board from its tables and summaries, in the given order."""
     return Board(
-        view="published" if rules.published else "local",
+        view=rules.view,
         ruleset=ruleset.version,
         budget=budget,
         confidence=ruleset.confidence,
@@ -200,7 +200,7 @@ def table(
         deterministic=card.deterministic,
         reference=card.reference,
         anchor=Anchor(**card.anchor.model_dump()) if card.anchor else None,
-        seeds=Seeds(epoch=task.epoch, revealed=revealed.get(task.epoch or "")),
+        seeds=Seeds.of(task.epoch, revealed),
         pairs=task.family,
         rows=[
             _row(task, cell, tuned[cell.method], defaults[cell.method], rank_of.get(cell.method))
@@ -232,6 +232,9 @@ def _row(
         trust=cell.tier,
         isolation=cell.level,
         epoch=cell.epoch,
+        replay=cell.replay,
+        tries=cell.tries,
+        refused=cell.refused,
         k=min(task.budget or cell.k, cell.k),
         runs=_run_counts(cell),
         tuned=tuned,

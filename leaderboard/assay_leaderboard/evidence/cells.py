@@ -15,15 +15,15 @@ from typing import Annotated
 import numpy as np
 from assay.cards import TaskCard
 from assay.detectors import Flag
-from assay.records.log import TrustTier
+from assay.records.log import Standing, TrustTier
 from assay.records.schema import Level, Status
 from assay.ruleset import Ruleset
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 from assay_leaderboard.evidence.groups import RunGroup, largest
-from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
-from assay_leaderboard.schema.board import State
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run, Tries
+from assay_leaderboard.schema.board import Replay, State
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE, Floats
 from assay_leaderboard.statistics import tuning_budgets
 
@@ -74,6 +74,12 @@ class CellEvidence:
     """Whose hidden seeds the runs have; None: the public seeds."""
     tier: TrustTier = "T0"
     """How far the results can be trusted: as far as the least trusted run."""
+    replay: Replay | None = None
+    """How many of the runs others have repeated; None: none of them."""
+    tries: int = 0
+    """Bundles of this method on this task, of all versions, published or refused."""
+    refused: int = 0
+    """Those of them that were refused."""
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change no number."""
     since: str = ""
@@ -289,6 +295,7 @@ def _cell(
         statuses[place[0]][place[1]] = run.status
         ids[place[0]][place[1]] = run.id
     state, points = _state(~np.isnan(grids["test"]), r, k, card, ruleset)
+    tries = evidence.tries.get((card.slug, first.method.slug), Tries())
     tiers: set[TrustTier] = {evidence.tiers.get(run.id, "T0") for run in placed.values()}
     tier: TrustTier = min(tiers, default="T0")
     if evidence.rules.published and state in ("ranked", "preliminary"):
@@ -308,9 +315,27 @@ def _cell(
         n_local=sum(run.id not in evidence.tiers for run in placed.values()),
         level=min((run.level for run in placed.values()), default=None),
         epoch=first.epoch,
+        replay=_replay(evidence.bundles.get((first.task, first.method, first.epoch))),
+        tries=tries.n,
+        refused=tries.refused,
         tier=tier,
         flags=evidence.flags.get((first.task, first.method), ()),
         since=min(run.created_at for run in group.runs),
+    )
+
+
+def _replay(bundle: Standing | None) -> Replay | None:
+    """What the log says of the last replay of a published bundle."""
+    if bundle is None or not bundle.replays:
+        return None
+    verdicts = Counter(run.verdict for run in bundle.replays)
+    mean = bundle.mean_difference
+    return Replay(
+        n=len(bundle.replays),
+        identical=verdicts["identical"],
+        within_tolerance=verdicts["within tolerance"],
+        mean_difference=mean.mean if mean else None,
+        allowed=mean.allowed if mean else None,
     )
 
 

@@ -14,6 +14,8 @@ from assay.records.log import Standing, TrustTier
 from assay.records.schema import Compute, Level, MethodRef, RunRecord, Status, TaskRef
 from assay.space import Space
 
+from assay_leaderboard.schema.board import View
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -73,6 +75,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Tries:
+    """How often a method was submitted on a task, over all versions."""
+
+    n: int = 0
+    refused: int = 0
+    """Those of the n that the gate refused."""
+
+
+@dataclass(frozen=True)
 class Rules:
     """Whose board it is, which decides what may rank."""
 
@@ -81,6 +92,11 @@ class Rules:
     may rank. If not set: every complete, current result, under the seeds that are asked for."""
     revealed: Mapping[str, str] = field(default_factory=dict)
     """The epochs whose seeds are known to everybody: when each was revealed; UTC, ISO 8601."""
+
+    @property
+    def view(self) -> View:
+        """Their name."""
+        return "published" if self.published else "local"
 
 
 LOCAL = Rules()
@@ -98,6 +114,10 @@ class Evidence:
     """Signs that the result of a method on a task may be false."""
     tiers: Mapping[str, TrustTier] = field(default_factory=dict)
     """Of published runs, by id; one that is not here is local, that is self-reported (T0)."""
+    bundles: Mapping[tuple[TaskRef, MethodRef, str | None], Standing] = field(default_factory=dict)
+    """The current published bundles, by task, method and epoch."""
+    tries: Mapping[tuple[str, str], Tries] = field(default_factory=dict)
+    """Of each task and method."""
     past: Sequence[Past] = ()
     """Published bundles that no longer count."""
     former: Sequence[FormerResult] = ()

@@ -5,6 +5,7 @@ Keys are stable within `schema_version`; numbers are finite; unknown values are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from assay.cards import Family
@@ -43,6 +44,11 @@ class Seeds(Part):
     """Hidden seeds of this epoch, which only the organisers knew; None: the public seeds."""
     revealed: str | None = None
     """When the epoch was revealed, UTC; None for the public seeds and for an open epoch."""
+
+    @classmethod
+    def of(cls, epoch: str | None, revealed: Mapping[str, str]) -> Seeds:
+        """Those of an epoch, or the public ones; `revealed` says when each epoch was revealed."""
+        return cls(epoch=epoch, revealed=revealed.get(epoch) if epoch else None)
 
 
 class Withdrawn(Part):
@@ -108,6 +114,22 @@ class RunCounts:
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
+class Replay:
+    """Runs of a published result that were done again and compared with their records."""
+
+    n: int
+    identical: int
+    """Their weights came out bit for bit as recorded."""
+    within_tolerance: int
+    """On another kind of machine: their test scores came close."""
+    mean_difference: float | None
+    """Mean of recorded minus replayed test scores over the runs replayed on other kinds of
+    machines. Positive: the records claim better results, whatever the metric's direction."""
+    allowed: float | None
+    """Its size beyond which a replay counts as failed."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class Row:
     """One method on one task."""
 
@@ -130,6 +152,13 @@ class Row:
     """The weakest sandbox among its runs; None without runs."""
     epoch: str | None
     """Whose hidden seeds its runs have; None: the public seeds."""
+    replay: Replay | None
+    """The last one; None where nobody has repeated any of its runs."""
+    tries: int
+    """Bundles of this method on this task, of all versions, that were published or refused: many
+    tries make a lucky result likely."""
+    refused: int
+    """Those of them that were refused."""
     k: int
     """Hyperparameter points of each repetition that the score is selected from."""
     runs: RunCounts

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assay import paths
+from assay.detectors.source import source_data
 from assay.errors import AssayError
 
 from assay_leaderboard.audit.tasks import Audit, Audited, audit
@@ -184,6 +185,11 @@ class _Build:
             log=plan.log,
             scorecard=plan.reports.scorecard,
             audit=self.audit(results, summaries),
+            data={
+                ref.slug: source_data(inputs.flags.sources[ref])
+                for _, ref in inputs.catalogue.methods.values()
+            },
+            epochs=inputs.epochs,
             queue=plan.reports.queue,
             ruleset=inputs.ruleset,
             with_local=inputs.site.with_local,

@@ -34,6 +34,7 @@ class CacheKeys:
             "site": [sorted(inputs.site.tasks), sorted(inputs.site.methods),
                      inputs.site.version, inputs.site.with_local],
             "rules": [inputs.rules.published, dict(inputs.rules.revealed)],
+            "epochs": [repr(epoch) for epoch in inputs.epochs],
             "ruleset": inputs.ruleset.model_dump(mode="json"),
             "mlflow": inputs.mlflow,
         }  # fmt: skip

@@ -173,7 +173,8 @@ def _bundle(
     for standing in _current(first.standings.get(task, ()), cell) if ids else ():
         entry = next((e.n for e in first.log if e.sha256 == standing.sha256), None)
         if entry is not None:
-            return Published(standing.file, entry, ids), first.folder / standing.file
+            made = Published(standing.file, entry, ids, standing.replays)
+            return made, first.folder / standing.file
     return None
 
 
