@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from assay.cards import HOOKS
 from assay.detectors.source_data import SourceData, source_data
+from assay.syntax import NotParsed, parse_python, parse_toml
 
 __all__ = [
     "NEAR", "Library", "Source", "SourceData", "defined_hooks", "likeness", "max_entropy",
@@ -78,8 +78,8 @@ def _trees(source: Source) -> dict[str, ast.Module]:
     for name, data in sorted(source.items()):
         if name.endswith(".py"):
             try:
-                trees[name] = ast.parse(data)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                trees[name] = parse_python(data)
+            except NotParsed:
                 continue
     return trees
 
@@ -294,8 +294,8 @@ def resemblances(source: Source, library: Library) -> list[tuple[str, float]]:
 def _card(source: Source) -> dict[str, Any]:
     """The card, unchecked; empty if there is none or it is damaged."""
     try:
-        return tomllib.loads(source["card.toml"].decode())
-    except (KeyError, ValueError, RecursionError):
+        return parse_toml(source["card.toml"])
+    except (KeyError, NotParsed):
         return {}
 
 

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from assay import __version__, paths
 from assay.engine.clients import Answer, disk_full
 from assay.engine.outcomes import checks, read_outcome, verdict
-from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch
 from assay.errors import BadWeights, EpochError, RunHung
 from assay.identity import derive_seed, sha256
@@ -43,7 +42,7 @@ from assay.records.schema import (
     Status,
     Usage,
 )
-from assay.ruleset import RULESET
+from assay.ruleset import RULESET, SCORER_VERSION
 from assay.sandbox import limits, mechanisms
 from assay.space import Space, Value
 from assay.untrusted.text import plain_text

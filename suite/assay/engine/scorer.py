@@ -45,7 +45,6 @@ from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
-SCORER_VERSION = 1
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
 POINT_KEYS = ("val", "test", "x", "y")
 """What a record keeps of a point of the curve."""

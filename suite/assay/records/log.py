@@ -49,6 +49,7 @@ __all__ = [
     "KINDS",
     "NEW",
     "NOTHING",
+    "OF_EPOCHS",
     "REPLACING",
     "Entry",
     "Kind",
@@ -120,6 +121,11 @@ def check(folder: Path, head: str | None = None, former: bytes | None = None) ->
         with contextlib.suppress(OSError):
             problems += extends(former, _bytes(folder))
     return [*problems, *_file_problems(folder, entries)]
+
+
+def chain_problems(folder: Path) -> list[str]:
+    """What is wrong with the log itself, whatever files lie beside it."""
+    return _read(folder)[1]
 
 
 def extends(former: bytes, now: bytes) -> list[str]:

@@ -14,7 +14,8 @@ from assay.engine.cells import Cell
 from assay.engine.pool import Pool
 from assay.errors import AssayError, DataError, PluginError, WorkerError
 from assay.publication import replay as replaying
-from assay.publication.replay import Replay, compare, replay, sample, summarise, unpacked
+from assay.publication.comparison import compare, rule_of, tolerance
+from assay.publication.replay import Replay, replay, sample, summarise, unpacked
 from assay.records.schema import RunRecord, reproduce_command
 from assay.space import FloatRange
 from hypothesis import given
@@ -93,10 +94,10 @@ def test_a_record_without_a_curve_is_compared_by_the_rest(completed: RunRecord) 
 
 
 def test_the_rule_is_said_in_words() -> None:
-    assert "equal bit for bit, on another one the test score may differ by 0.02" in (
-        replaying.rule_of(ALLOWED)
+    assert "equal bit for bit, on another one validation and test score may differ by 0.02" in (
+        rule_of(ALLOWED)
     )
-    assert "runs of another one cannot be compared" in replaying.rule_of(None)
+    assert "runs of another one cannot be compared" in rule_of(None)
 
 
 def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecord) -> None:
@@ -112,9 +113,9 @@ def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecor
 
 def test_the_tolerance_is_the_tasks(make_task: Callable[..., Any]) -> None:
     card = make_task().card
-    assert replaying.tolerance(card) == 2 * card.metric.margin
+    assert tolerance(card) == 2 * card.metric.margin
     quantized = card.model_copy(update={"family": "quantization"})
-    assert replaying.tolerance(quantized) is None
+    assert tolerance(quantized) is None
 
 
 def test_quantized_runs_of_two_machines_are_comparable_if_the_same(completed: RunRecord) -> None:
