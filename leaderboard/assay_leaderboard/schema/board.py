@@ -24,8 +24,8 @@ State = Literal[
 View = Literal["local", "published"]
 _NOT_RANKING: dict[State, str] = {
     "not replayed": "verified, not replayed yet: does not rank",
-    "unsealed": "made on a GPU or in no sandbox: does not rank",
-    "public seeds": "under the public seeds, while ranks stand on hidden seeds: does not rank",
+    "unsealed": "unsealed, made on a GPU or in no sandbox: does not rank",
+    "public seeds": "public seeds alone, while ranks here stand on hidden ones: does not rank",
 }
 
 

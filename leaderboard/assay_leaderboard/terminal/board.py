@@ -144,7 +144,8 @@ def _row_notes(task: TaskTable) -> list[str]:
     methods: dict[str, list[str]] = {}
     for row in task.rows:
         if row.note:
-            note = row.note if row.state == "ranked" else f"{row.state}, {row.note}"
+            spoken = row.state == "ranked" or not_ranking(row.state)
+            note = row.note if spoken else f"{row.state}, {row.note}"
             methods.setdefault(note, []).append(row.method)
     return [f"{', '.join(names)}: {reason}" for reason, names in methods.items()]
 

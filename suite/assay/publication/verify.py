@@ -32,11 +32,8 @@ from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import RunRecord
 from assay.records.selection import results
 from assay.records.staleness import stale
-<<<<<<< HEAD
 from assay.ruleset import SCORER_VERSION
-=======
 from assay.syntax import NotParsed, parse_toml
->>>>>>> s2-data
 from assay.untrusted import text as texts
 
 CARD, METHOD = "card.toml", "method.py"

@@ -24,10 +24,9 @@ def _not_replayed(tables: list[TaskTable]) -> str:
     if not n:
         return ""
     return (
-        f"Verified, not replayed yet: {n:,}. Their bundles are complete and consistent, but such a "
-        "bundle can be written without a single run. They are shown with their numbers, take no "
-        "rank, are compared with nothing and support no claim until somebody else has repeated a "
-        "sample of their runs (T2)."
+        f"Verified, not replayed yet: {n:,}. A valid bundle can be written without a single run, "
+        "so these results are shown with their numbers, and take no rank, are compared with "
+        "nothing and support no claim until others have repeated a sample of their runs (T2)."
     )
 
 

@@ -255,6 +255,7 @@ def _notes(table: TaskTable) -> list[tuple[str, list[str]]]:
     methods: dict[str, list[str]] = {}
     for row in table.rows:
         if row.note:
-            note = row.note if row.state == "ranked" else f"{row.state}, {row.note}"
+            spoken = row.state == "ranked" or not_ranking(row.state)
+            note = row.note if spoken else f"{row.state}, {row.note}"
             methods.setdefault(note, []).append(row.method)
     return [*methods.items()]
