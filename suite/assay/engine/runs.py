@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from assay import __version__, paths
 from assay.engine.clients import Answer, disk_full
-from assay.engine.outcomes import checks, read_outcome, verdict
+from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
 from assay.epochs import Epoch
 from assay.errors import BadWeights, EpochError, RunHung
 from assay.identity import derive_seed, sha256
@@ -105,6 +105,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         EpochError: the spec has hidden seeds that were not given.
         StorageError: the disk is full.
         RunHung: the run was stopped at the limit on wall time.
+        RunLost: its worker died or its process was killed; see Pool.run.
         WorkerError: a process of ours died.
     """
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
@@ -139,6 +140,17 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
                 status, message = "failed", str(error)
     trained = Trained(status, message, ended, outcome, scored)
     return _record(job, trained, reproduce, processes)
+
+
+def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunRecord:
+    """The record of a run that was lost twice: it failed, so that nobody gets free tries."""
+    ended = error.ended or Ended(
+        limit=None, exit=-9, wall_seconds=0.0, cpu_seconds=0.0, peak_bytes=0, probe_hash=None,
+        deviations=[],
+    )  # fmt: skip
+    what = "its worker ended" if error.ended is None else "its process was killed"
+    message = f"{what} twice while it ran: {error}"
+    return _record(job, Trained("failed", message, ended, None), reproduce, processes)
 
 
 def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:

@@ -41,7 +41,7 @@ from assay.messages import (
     clip,
 )
 from assay.plugins.loading import load_task
-from assay.records.schema import Result
+from assay.records.schema import MAX_NUMBER, Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
@@ -113,7 +113,7 @@ class _Scorer:
         runs, digest = _load(request.folder, request.snapshots, kept, task)
         scores = task.score(kept.problem, runs)
         if not _all_finite(scores):
-            raise BadWeights("the score is not finite")
+            raise BadWeights("a score is not finite, or absurdly large")
         return Scored(
             result=Result(
                 val=scores.val,
@@ -257,7 +257,7 @@ def _all_finite(scores: Scores) -> bool:
     values = [scores.val, scores.test, scores.test_last, scores.test_oracle]
     values += scores.secondary.values()
     values += [point[split] for point in scores.curve for split in ("val", "test")]
-    return all(math.isfinite(value) for value in values)
+    return all(abs(value) <= MAX_NUMBER for value in values)
 
 
 def main() -> None:

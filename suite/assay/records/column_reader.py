@@ -31,6 +31,7 @@ from assay.records.schema import (
     Checks,
     CurvePoint,
     MethodRef,
+    Number,
     Result,
     RunRecord,
     RunSpec,
@@ -70,9 +71,10 @@ _SINGLE: Mapping[str, Kind] = {
     "created_at": _kind(Annotated[int, Field(ge=0, lt=LAST_SECOND)]),
 }
 _SCORES = {name: _of(Result, name, absent=True) for name in SCORES}
-_SECONDARY = _kind(float | None)
+_SECONDARY = _kind(Number | None)
 _USAGE = {name: _of(Usage, name) for name in Usage.model_fields}
-_POINT = {name: _kind(kind) for name, kind in get_type_hints(CurvePoint).items() if name in POINT}
+_HINTS = get_type_hints(CurvePoint, include_extras=True)
+_POINT = {name: _kind(kind) for name, kind in _HINTS.items() if name in POINT}
 _SETTERS = {field.name: CurvePoint.__dict__[field.name].__set__ for field in fields(CurvePoint)}
 _VALUES = {bool, int, float, str, type(None)}
 """Types of hyperparameters (space.Value), and of one that a run does not have."""

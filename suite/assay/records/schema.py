@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from assay.cards import Family, Slug
 from assay.identity import content_id
 from assay.ruleset import Tier
-from assay.space import Space, Value
+from assay.space import Setting, Space
 
 SCHEMA_VERSION = 2
 Level = Literal["L0", "L1", "L2", "L3", "L4"]
@@ -27,9 +27,17 @@ MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "devic
 """Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-MAX_COUNT, MAX_SECONDS = 2**53, 1e9
+MAX_COUNT, MAX_SECONDS, MAX_NUMBER = 2**53, 1e9, 1e100
+"""Bounds of what is recorded: sums and squares of such numbers are still numbers."""
+MAX_STARTS = 1000
+MAX_POINTS = 20_000
+"""Of all starts together."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+"""A score, a loss or a coordinate."""
+Losses = Annotated[list[Number | None], Field(max_length=MAX_STARTS)]
+"""One for each start."""
 
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -86,7 +94,7 @@ class RunSpec(_Record):
     point: Annotated[int, Field(ge=0)] | None
     """Which of the repetition's hyperparameter points; 0 is the method's defaults. None: chosen by
     hand (`--set`), so that the run is on no board."""
-    hyperparameters: dict[str, Value]
+    hyperparameters: dict[str, Setting]
     """All values, defaults included; the reference optimizer's are prefixed `reference.`."""
     compute: Compute = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
@@ -102,22 +110,22 @@ class RunSpec(_Record):
 class CurvePoint:
     """One evaluation point. Has slots because points take most of a record's memory."""
 
-    batch: int
-    passes: int
-    example_passes: int = Field(default=0, exclude_if=_zero)
+    batch: Count
+    passes: Count
+    example_passes: Count = Field(default=0, exclude_if=_zero)
     """Passes times the examples in each."""
-    seconds: float
+    seconds: Seconds
     """Training time so far; the clock stops around evaluation."""
-    train_loss: float | None
+    train_loss: Number | None
     """Mean training loss since the previous point, as the worker reports it (a claim)."""
-    val: float
-    test: float
-    start: int
+    val: Number
+    test: Number
+    start: Annotated[int, Field(ge=0, le=MAX_STARTS)]
     """Which start, on tasks with several."""
-    x: float | None = Field(default=None, exclude_if=_absent)
+    x: Number | None = Field(default=None, exclude_if=_absent)
     """Where the weights lie, on functions of one or two unknowns (Functions.position). Not
     written where there is no such place, so that other records stay as they are."""
-    y: float | None = Field(default=None, exclude_if=_absent)
+    y: Number | None = Field(default=None, exclude_if=_absent)
 
 
 class TrainingUsage(_Record):
@@ -140,7 +148,7 @@ class Usage(TrainingUsage):
 
     wall_seconds: Seconds = 0.0
     """Whole run, measured outside the worker's fork."""
-    cpu_seconds: float = 0.0
+    cpu_seconds: Annotated[float, Field(le=MAX_SECONDS)] = 0.0
     """User and system time of the run's process, measured outside it."""
     peak_bytes: Count = 0
     """Largest resident set of the run's process, measured outside it."""
@@ -149,12 +157,12 @@ class Usage(TrainingUsage):
 class Checks(_Record):
     """Facts for assay.detectors, which no score depends on; one entry per start."""
 
-    first_losses: list[float | None] = []
+    first_losses: Losses = []
     """Loss of the first batch as the worker reports it (a claim); None where it reports none."""
-    reference_first_losses: list[float | None] = []
+    reference_first_losses: Losses = []
     """The same, computed by the scorer from its own initial weights and seeds; None where the batch
     cannot be made again (a GPU draws other augmentations)."""
-    weight_distances: list[float | None] = []
+    weight_distances: Losses = []
     """|w_T - w_0| / |w_0| over the trainable tensors exported in float; None where there are none
     or |w_0| = 0."""
 
@@ -162,12 +170,12 @@ class Checks(_Record):
 class Result(_Record):
     """Scores of a run in the task's metric; see task.Scores."""
 
-    val: float
-    test: float
-    test_last: float
-    test_oracle: float
-    selected: int
-    secondary: dict[str, float] = {}
+    val: Number
+    test: Number
+    test_last: Number
+    test_oracle: Number
+    selected: Count
+    secondary: dict[str, Number] = {}
 
 
 class Environment(_Record):
@@ -222,7 +230,7 @@ class RunRecord(_Record):
     """Why the run did not complete."""
     result: Result | None = None
     """Present exactly when the status is "completed"."""
-    curve: list[CurvePoint] = []
+    curve: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS)] = []
     usage: Usage = Usage()
     environment: Environment
     isolation: Isolation
