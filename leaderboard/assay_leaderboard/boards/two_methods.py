@@ -24,6 +24,7 @@ from assay_leaderboard.schema.values import (
     Interval,
     PairFamily,
     Part,
+    Problems,
     Verdict,
 )
 from assay_leaderboard.statistics import sign_flips, subset_means
@@ -88,7 +89,7 @@ class ComparisonReport(Part):
     """Tasks per verdict; preliminary ones are not counted."""
     overall: Overall | None
     """None where no compared task has an anchor."""
-    problems: list[str]
+    problems: Problems
 
 
 def compare(

@@ -28,7 +28,7 @@ from assay_leaderboard.claims.pooled import (
     tier_verdict,
 )
 from assay_leaderboard.schema.board import View
-from assay_leaderboard.schema.values import Part
+from assay_leaderboard.schema.values import Part, Problems
 from assay_leaderboard.statistics import holm
 
 
@@ -88,7 +88,7 @@ class Ledger(Part):
     """Claims per verdict, of those whose quotation is checked."""
     counts_unchecked: dict[ClaimVerdict, int]
     """The same of the others."""
-    problems: list[str]
+    problems: Problems
 
 
 def evaluate(

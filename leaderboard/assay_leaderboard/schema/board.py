@@ -16,7 +16,14 @@ from assay.ruleset import Tier
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
+from assay_leaderboard.schema.values import (
+    SLOTTED,
+    Comparison,
+    Interval,
+    PairFamily,
+    Part,
+    Problems,
+)
 
 State = Literal[
     "ranked", "preliminary", "incomplete", "stale", "not replayed", "unsealed", "public seeds"
@@ -330,5 +337,5 @@ class Board(Part):
     families: list[FamilySummary]
     overall: FamilySummary | None
     """None where there are fewer than two families."""
-    problems: list[str]
+    problems: Problems
     """Records that were left out, and why."""

@@ -16,6 +16,7 @@ from typing import Any
 from assay import paths
 from assay.detectors.source import source_data
 from assay.errors import AssayError
+from assay.untrusted.text import plain_text
 
 from assay_leaderboard.audit.tasks import Audit, Audited, audit
 from assay_leaderboard.boards.board import assembled
@@ -212,7 +213,7 @@ class _Build:
         found = {problem for part in parts for problem in part.problems} | self.plan.unread
         for results in self.plan.inputs.results:
             found = {problem.replace(f"{results.folder}/", "") for problem in found}
-        return sorted(found)
+        return sorted(plain_text(problem) for problem in found)
 
 
 def _by_name(functions: Iterable[Callable[..., Any]]) -> dict[str, tuple[Any, ...]]:

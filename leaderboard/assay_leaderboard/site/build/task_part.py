@@ -19,7 +19,7 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint
-from assay_leaderboard.schema.values import Floats, Part
+from assay_leaderboard.schema.values import Floats, Part, Problems
 from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.inputs import BuildInputs
 from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
@@ -44,7 +44,7 @@ class TaskPart(Part):
     """Its rows in the table of all runs, as CSV."""
     n_runs: int
     """Of all methods."""
-    problems: list[str]
+    problems: Problems
 
     @property
     def empty(self) -> bool:
