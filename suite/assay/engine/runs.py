@@ -186,7 +186,9 @@ def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunR
     )  # fmt: skip
     what = "its worker ended" if error.ended is None else "its process was killed"
     message = f"{what} twice while it ran: {error}"
-    return _record(job, Trained("failed", message, ended, None, OracleClosed()), reproduce, processes)
+    return _record(
+        job, Trained("failed", message, ended, None, OracleClosed()), reproduce, processes
+    )
 
 
 def _request(job: Job, seed_root: str, prepared: Prepared, oracle: Path | None) -> Run:
