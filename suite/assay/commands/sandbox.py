@@ -43,7 +43,7 @@ def sandbox(
 
     chosen = read_registry(names or ())
     mechanism = choose(compute=Compute(), allow_weaker=False)
-    level = describe(mechanism, None)
+    level = describe(mechanism, None, oracle=False)
     if not as_json:
         typer.echo(f"{mechanism}, level {level.level}: {len(chosen)} attacks")
     endings = []

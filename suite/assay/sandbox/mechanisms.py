@@ -12,7 +12,7 @@ from pathlib import Path
 
 from assay.errors import WorkerError
 from assay.identity import canonical_json, sha256
-from assay.records.schema import Compute, Isolation, Mechanism
+from assay.records.schema import Compute, Isolation, Level, Mechanism
 from assay.sandbox import landlock, limits, privileges, seccomp
 from assay.sandbox.bubblewrap import (
     IN,
@@ -155,10 +155,17 @@ def landlock_problem() -> str | None:
     return None if seccomp.supported() else "the seccomp filter is not known for this machine"
 
 
-def describe(mechanism: Mechanism, probe_hash: str | None) -> Isolation:
-    """The sandbox as a record describes it; `probe_hash` is of what the run saw of it."""
+def describe(mechanism: Mechanism, probe_hash: str | None, *, oracle: bool) -> Isolation:
+    """The sandbox as a record describes it.
+
+    Args:
+        mechanism: which it was.
+        probe_hash: of what the run saw of it.
+        oracle: whether the function that the run trained on was kept from it.
+    """
+    sealed: Level = "L3" if oracle else "L2"
     return Isolation(
-        level="L2" if mechanism == "bubblewrap" else "L1",
+        level=sealed if mechanism == "bubblewrap" else "L1",
         mechanism=mechanism,
         profile_hash=profile_hash(mechanism),
         probe_hash=probe_hash,
