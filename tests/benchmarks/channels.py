@@ -75,11 +75,10 @@ def pages(one, other, folder, n_bits):
     bits = [secrets.randbits(1) for _ in range(n_bits)]
     source = PAGES.format(path=str(path), stride=STRIDE)
     found(one, folder, source + WRITE_PAGES.format(bits=bits))
-    pairs = found(other, folder, source + READ_PAGES.format(n=n_bits))
-    erased = sum(first == second for first, second in pairs)
-    right = sum(
-        first != second and bit == second for bit, (first, second) in zip(bits, pairs, strict=True)
-    )
+    read = found(other, folder, source + READ_PAGES.format(n=n_bits))
+    pairs = [read[2 * n : 2 * n + 2] for n in range(n_bits)]
+    erased = sum(pair in ("00", "11") for pair in pairs)
+    right = sum(pair == ("10", "01")[bit] for bit, pair in zip(bits, pairs, strict=True))
     print(f"pages: {right} of {n_bits} bits read back in another pool, {erased} erased")
 
 
