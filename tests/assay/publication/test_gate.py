@@ -13,7 +13,7 @@ from assay.cards import SubmissionCard
 from assay.errors import BundleError, LogError
 from assay.paths import ROOT
 from assay.publication import gate as gating
-from assay.publication import merge, publish
+from assay.publication import publish
 from assay.publication.gate import gate, log_problems, rule
 from assay.publication.git import Change, Checkout
 from assay.publication.merge import publish_merged, refuse
@@ -386,7 +386,7 @@ def test_what_passed_is_not_refused_and_a_stranger_makes_no_tries_for_others(
     with pytest.raises(BundleError, match="passed this change"):
         published.refuse(published.report())
     failed = published.report(passed=False, problems=["no"], author="eve")
-    monkeypatch.setattr(merge.log, "owners", lambda entries: {"mine": "ada"})
+    monkeypatch.setattr(log, "owners", lambda entries: {"mine": "ada"})
     assert published.refuse(failed) == []
 
 
