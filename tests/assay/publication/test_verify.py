@@ -364,7 +364,7 @@ def test_source_is_plain_text(good: Bundle, name: str, data: bytes, code: str | 
         (["t.csv"], {}, "source/t.csv is missing, which the card lists"),
         (["t.csv"], {"t.csv": bytes(65_537)}, "65,537 bytes, expected at most 65,536"),
         ([], {"t.csv": b"1"}, "only Python files, card.toml and the data files that it lists"),
-        (list("abcde"), dict.fromkeys("abcde", bytes(60_000)), "300,000 bytes together"),
+        (list("abcde"), dict.fromkeys("abcde", bytes(60_000)), "together; these have 300,000"),
     ],
 )
 def test_data_files_are_those_of_the_card(
