@@ -59,7 +59,7 @@ def test_an_attack_is_no_dud(attack: Attack, unsandboxed: AttackRange) -> None:
 
 
 def test_the_registry_covers_the_table_and_every_plugin() -> None:
-    assert {attack.number for attack in REGISTRY} == set(range(1, 49))
+    assert {attack.number for attack in REGISTRY} >= set(range(1, 49))
     slugs = [attack.slug for attack in REGISTRY]
     assert len(set(slugs)) == len(slugs)
     plugins = {path.stem for path in (attack_range.folder() / "plugins").glob("*.py")}
