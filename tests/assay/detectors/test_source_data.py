@@ -120,6 +120,11 @@ def test_excess_is_an_oddity() -> None:
     assert set(source_data(source).excess) <= set(oddities(source))
 
 
+def test_bytes_that_are_no_text_count_each_for_itself() -> None:
+    data = random.Random(0).randbytes(1000)
+    assert source_data({"method.py": data}).total_bits > 8 * 900
+
+
 def test_names_of_many_files_are_flagged() -> None:
     source = {f"{word}{n}.py": b"" for n, word in enumerate(words(16)[:60])}
     assert any("in its files" in text for text in source_data(source).excess)
