@@ -318,7 +318,7 @@ class SubmissionCard(_CardPart):
     claims: list[Claim] = []
     supersedes: Slug | None = None
     derived_from: list[Slug] = []
-    """Submissions whose code this one started from; likeness to them is not flagged."""
+    """Submissions whose code this one started from; likeness to them is shown as derived."""
 
 
 MAX_PROBLEMS = 20

@@ -14,7 +14,7 @@ from assay.checking.trials import Subject, try_out
 from assay.detectors.source_data import source_data
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.errors import AssayError, CardError, PluginError, UnknownName
+from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
 from assay.messages import Load, Loaded
 from assay.plugins.files import read_file
 from assay.plugins.packages import lacking_packages
@@ -190,13 +190,12 @@ def _check_code(pool: Pool, entry: MethodEntry) -> Generator[CheckResult, None, 
     )
     try:
         with tempfile.TemporaryDirectory(dir=pool.folder, prefix="load-") as name:
-            log = Path(name) / "printed"
-            loaded = pool.answer(request, Loaded, log)
-            said = printed(log)
+            loaded = pool.answer(request, Loaded, Path(name))
+            said = printed(Path(name) / "output.log")
     except Refused as error:
         yield failed("import", str(error))
         return {}
-    except PluginError as error:
+    except (PluginError, WorkerError) as error:
         yield failed("import", f"importing {source.name}: {error}")
         return {}
     if said:

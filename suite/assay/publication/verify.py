@@ -19,17 +19,20 @@ from pydantic import ValidationError
 
 from assay.cards import SubmissionCard, TaskCard
 from assay.detectors import detect
-from assay.errors import BundleError, FormerBundle
+from assay.epochs import EpochStatus, epochs, epochs_folder
+from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import source_hash
 from assay.plugins.files import is_data, size_problems
 from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, cell_problems
+from assay.publication.origin_checks import origin_problems
 from assay.publication.record_checks import run_problems
 from assay.records import former
 from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import RunRecord
 from assay.records.selection import results
 from assay.records.staleness import stale
+from assay.ruleset import SCORER_VERSION
 from assay.syntax import NotParsed, parse_toml
 from assay.untrusted import text as texts
 
@@ -70,11 +73,15 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
     for runs in by_cell(bundle.runs):
         found += _cell_as_a_whole(runs, entry.card)
     kept = {run.id for run in results(bundle.runs, entry.card.metric)}
+    known = _epochs()
     for run in bundle.runs:
         drawn = run.spec.point == 0 or run.id in kept
-        problems = run_problems(run, entry.card, has_curve=drawn)
+        problems = [
+            *run_problems(run, entry.card, has_curve=drawn),
+            *origin_problems(run, known),
+        ]
         found += [_error(code, f"run {run.id}: {said}") for code, said in problems]
-    return [*found, *_isolation(bundle.runs), *_suspicions(bundle, entry.card, published)]
+    return [*found, *_older(bundle.runs), *_suspicions(bundle, entry.card, published)]
 
 
 def check_file(path: Path, published: Sequence[Bundle] = ()) -> list[BundleProblem]:
@@ -192,6 +199,9 @@ def _cell(bundle: Bundle) -> Findings:
         if (run.spec.task, run.spec.method) != own:
             name = f"run {run.id}"
             yield _error("cell", f"{name} is of another task, method or version than the manifest")
+    if len({run.spec.epoch for run in bundle.runs}) > 1:
+        yield _error("epoch", "its runs have the seeds of several epochs; expected one bundle for "
+                     "the public seeds and one for each epoch")  # fmt: skip
     for run_id, n in Counter(run.id for run in bundle.runs).items():
         if n > 1:
             yield _error("cell", f"run {run_id} stands there {n} times")
@@ -288,9 +298,14 @@ def _cell_as_a_whole(runs: Sequence[RunRecord], card: TaskCard) -> Findings:
                     "seconds cannot be compared")  # fmt: skip
 
 
-def _isolation(runs: Sequence[RunRecord]) -> Findings:
-    levels = {run.isolation.level for run in runs}
-    if "L0" in levels:
-        yield _error("isolation", "runs in the scorer's own process (L0) are not for publication")
-    if "L1" in levels:
-        yield _flag("isolation", "runs without a sandbox (L1): the method could reach its scores")
+def _epochs() -> dict[str, EpochStatus]:
+    """The epochs with a commitment in this checkout; none if their files are malformed."""
+    with contextlib.suppress(EpochError):
+        return {status.name: status for status in epochs(epochs_folder())}
+    return {}
+
+
+def _older(runs: Sequence[RunRecord]) -> Findings:
+    """Runs of an earlier scorer, which cannot be replayed any more."""
+    if n := sum(1 <= run.scorer_version < SCORER_VERSION for run in runs):
+        yield _flag("stale", f"{n} runs were scored by an earlier version of the scorer")
