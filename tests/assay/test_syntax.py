@@ -81,7 +81,8 @@ TOML: dict[str, Make] = {
     "nested tables": lambda n: "x = " + "{a=" * (n // 3),
     "digits": lambda n: "x = " + "9" * n,
     "open quotes": lambda n: "x = " + "'\"" * (n // 2),
-    "patterns": lambda n: f'slug="a"\ntitle="a"\npackages = ["{"a" * n}"]',
+    "distribution": lambda n: f'slug="a"\ntitle="a"\npackages = ["{"a" * n}"]',
+    "pattern": lambda n: f'slug="a"\ntitle="a"\n[[claims]]\ntasks = ["{"[a-" * (n // 3)}"]',
 }
 PYTHON: dict[str, Make] = {
     "escaped quotes": lambda n: "\\'" * (n // 2),
