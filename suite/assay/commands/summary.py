@@ -23,6 +23,7 @@ State = Literal["complete", "preliminary", "incomplete"]
 INTERRUPTED, INCOMPLETE = 130, 4
 """Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record, or a method failed in every
 run of a task."""
+UNSEALED = "unsealed (on a GPU or in no full sandbox): they never rank on the published board"
 MAX_SCORES = 40
 """Most lines of scores; the board shows all."""
 MAX_TASKS = 4
@@ -146,6 +147,7 @@ def _print_json(
         "by_status": progress.by_status,
         "problems": progress.problems,
         "notes": progress.notes,
+        "unsealed": progress.n_unsealed,
         "failures": progress.failures,
         "interrupted": progress.interrupted,
         "scores": [asdict(score) for score in found],
@@ -160,6 +162,8 @@ def _print_runs(request: RunRequest, progress: Progress) -> None:
     shown = "".join(f", {n} {status.replace('_', ' ')}" for status, n in bad.items())
     again = f" ({progress.reused} were recorded before)" if progress.reused else ""
     typer.echo(f"{count(progress.done, 'run')} done{again}{shown}; records in {request.results}")
+    if progress.n_unsealed:
+        typer.echo(f"{count(progress.n_unsealed, 'run')} {UNSEALED}")
 
 
 def _print_scores(found: Sequence[Score]) -> None:
