@@ -240,7 +240,11 @@ LEAVE = '(folder / "outcome.json").write_text("{}"); os._exit(0)'
     [
         (CHEAP, LEAVE, "its process left malformed findings: line 2: no check 'cost' has begun"),
         (ALL, LEAVE, "its process ended before this check: finalize_model"),
-        ('file.write("[[[" + chr(10))', "os.kill(os.getpid(), 9)", "malformed findings: line 2"),
+        (
+            'file.write("[[[" + chr(10))',
+            "os.kill(os.getpid(), 9)",
+            "malformed findings: it is not JSON",
+        ),
         ("pass", '(folder / "shared").rename(folder / "x"); os._exit(3)', "exited with code 3"),
         ("pass", '(folder / "outcome.json").write_text("[" * 99); os._exit(0)', "malformed answer"),
     ],
