@@ -43,6 +43,8 @@ MAX_TEXT, MAX_WORDS, MAX_NAME = 5_000, 300, 100
 """Characters of a text, of a line about the machine or a mistake in JSON, and of a name."""
 MAX_LISTED = 200
 """Texts in one list."""
+ORACLE = 4
+"""Descriptor of a run's connection to its oracle, in the worker's child; see Run.oracle."""
 
 Limit = Literal[
     "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"
@@ -117,6 +119,8 @@ class WorkerStart(_Message):
     """What a run can write to."""
     results: int
     """Descriptor of the folder for what a run left."""
+    user: int | None = None
+    """Whom a run becomes, where root started the worker and no bubblewrap does that."""
     expected: dict[str, bool | int | list[int] | list[str]]
     """What a child must find when it looks around (sandbox.self_check.deviations)."""
     readable: list[Path]
@@ -194,6 +198,8 @@ class Run(_MethodRequest):
     starts: list[Path]
     seeds: list[WorkerSeeds]
     """One for each start."""
+    oracle: Path | None = None
+    """A listening AF_UNIX stream socket that the child is connected to, as descriptor ORACLE."""
 
 
 class Describe(_MethodRequest):
@@ -371,6 +377,20 @@ class Prepare(_Repetition):
     command: Literal["prepare"] = "prepare"
 
 
+class OpenOracle(_Repetition):
+    """Start the oracle of one run on a function. Answer: `OracleOpened`."""
+
+    command: Literal["open_oracle"] = "open_oracle"
+
+
+class CloseOracle(_Message):
+    """End a run's oracle. Answer: `OracleClosed`."""
+
+    command: Literal["close_oracle"] = "close_oracle"
+    oracle: Path
+    """The socket."""
+
+
 class Score(_Repetition):
     """Score a run's snapshots. Answer: `Scored`."""
 
@@ -380,6 +400,8 @@ class Score(_Repetition):
     snapshots: list[SnapshotEntry]
     seeds: list[WorkerSeeds]
     accelerator: Literal["cpu", "gpu"]
+    oracle: Path | None = None
+    """Of the oracle that the run had: what was spent counts as it says."""
 
 
 class MakeToys(_Message):
@@ -399,7 +421,10 @@ class DescribeTask(_Message):
     task: Path
 
 
-ScorerRequest = Annotated[Prepare | Score | MakeToys | DescribeTask, Field(discriminator="command")]
+ScorerRequest = Annotated[
+    Prepare | OpenOracle | CloseOracle | Score | MakeToys | DescribeTask,
+    Field(discriminator="command"),
+]
 SCORER_REQUEST: TypeAdapter[ScorerRequest] = TypeAdapter(ScorerRequest)
 
 
@@ -410,11 +435,27 @@ class Prepared(_Message):
     starts: list[Path]
 
 
+class OracleOpened(_Message):
+    """Where an oracle waits for its run."""
+
+    oracle: Path
+    """The socket."""
+
+
+class OracleClosed(_Message):
+    """What the run spent in all, as its oracle counted; None where it left no account."""
+
+    passes: Count | None = None
+    example_passes: Count | None = None
+
+
 class ScoredPoint(_Message):
     """Scores of one snapshot; see records.schema.CurvePoint."""
 
     val: Number
     test: Number
+    passes: Count
+    example_passes: Count
     x: Measured | None = None
     y: Measured | None = None
 

@@ -121,7 +121,9 @@ class Step(Protocol):
     """One batch, for a method that drives its own training step.
 
     Every call of autograd (`backward`, `torch.autograd.grad`, torch.func's transforms that use
-    them) is counted as one forward-backward pass over the batch, wherever it is made.
+    them) is counted as one forward-backward pass over the batch, wherever it is made. Tasks of the
+    family functions count evaluations instead: a forward pass is one, with its gradient or without;
+    the backward pass after it is free; each Hessian product is one more.
     """
 
     model: nn.Module
@@ -139,6 +141,8 @@ class Step(Protocol):
 
     def count_pass(self, n: int = 1, examples: int | None = None) -> None:
         """Count work that autograd does not do: forward mode, finite differences.
+
+        On functions every evaluation has been counted already, and this does nothing.
 
         Args:
             n: how many passes cost as much.

@@ -36,7 +36,8 @@ class Problem:
 
     train: Tensors
     """For the worker: `inputs` (n, ...), `targets` (n,) as given (noisy if the task says so), and
-    whatever `build_model` needs. Never val or test labels, test inputs or clean labels."""
+    whatever `build_model` needs. Never val or test labels, test inputs or clean labels, nor what
+    was drawn of a function."""
     starts: Sequence[Tensors]
     """Initial weights; the method is trained from each in turn. One, except for functions."""
     sealed: Tensors = field(default_factory=dict)
@@ -107,6 +108,10 @@ class Task(ABC):
     def build_model(self, train: Tensors) -> nn.Module:
         """The network, with weights not set; worker and scorer each build their own."""
 
+    def model_for(self, problem: Problem, start: int) -> nn.Module:
+        """The network that is trained from one start, where sealed data are at hand."""
+        return self.build_model(problem.train)
+
     @abstractmethod
     def score(self, problem: Problem, runs: Sequence[Sequence[Snapshot]]) -> Scores:
         """Score the snapshots (one sequence per start) against sealed data.
@@ -123,7 +128,7 @@ class Task(ABC):
         from safetensors.torch import _TYPES
 
         names = {dtype: name for name, dtype in _TYPES.items()}
-        state = self.build_model(problem.train).state_dict()
+        state = self.model_for(problem, 0).state_dict()
         return {key: (names[value.dtype], tuple(value.shape)) for key, value in state.items()}
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:

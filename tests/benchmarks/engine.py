@@ -18,6 +18,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 import torch
 from assay.cards import Evaluation
+from assay.families.functions import Functions
 from assay.paths import ROOT
 from assay.plugins.loading import load_method, load_task
 from assay.task import Seeds
@@ -82,10 +83,11 @@ def engine(task, problem, lr):
             reference={},
             train=problem.train,
             start=start,
+            oracle=task.oracle(problem, number) if isinstance(task, Functions) else None,
             seeds=WorkerSeeds(order=1, augment=2, method=3),
             device=torch.device("cpu"),
         )
-        for start in problem.starts
+        for number, start in enumerate(problem.starts)
     ]
     training.train(sessions, lambda number, point: None)
 

@@ -20,7 +20,7 @@ from assay.task import Seeds
 def train(task, problem, start, lr, seed):
     """The task's budget with SGD (Nesterov momentum 0.9) and linear decay, as plain PyTorch."""
     card = task.card
-    model = task.build_model(problem.train)
+    model = task.model_for(problem, 0)
     model.load_state_dict(start)
     model.train()
     optimizer = torch.optim.SGD(

@@ -23,7 +23,7 @@ def trajectory(slug: str, optimizer: str, scale: float = 1.0) -> list[float]:
     """x after each of 300 steps on scale * F, from the task's own start."""
     task = load_task(ROOT / "tasks" / slug)
     problem = task.prepare(Seeds("test", slug, 0))
-    model = task.build_model(problem.train)
+    model = task.model_for(problem, 0)
     model.load_state_dict(dict(problem.starts[0]))
     assert float(model.x.detach()) == -1.0
     steps = OPTIMIZERS[optimizer](model.parameters())

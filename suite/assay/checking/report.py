@@ -25,9 +25,8 @@ ASIDES = {"cost": ("passes",)}
 MAX_NAMED = 3
 """Places that are named; more are counted."""
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-_NUMBERS = re.compile(r"[\d.,()\[\] -]+")
-"""Numbers and shapes together: (16, 10) and (16,) count as alike. Also signs without a digit, as a
-pattern that asks for one would take quadratic time."""
+_NUMBERS = re.compile(r"[\d.,()\[\] -]++")
+"""Numbers and shapes together, if a digit is among them: (16, 10) and (16,) count as alike."""
 _ESCAPE_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
@@ -78,7 +77,7 @@ def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
         alike: dict[tuple[str, ...], list[CheckResult]] = {}
         for result in group:
             if result.status == "failed":
-                key: tuple[str, ...] = ("failed", _NUMBERS.sub("#", result.detail))
+                key: tuple[str, ...] = ("failed", _without_numbers(result.detail))
             else:
                 key = (result.status, result.check, _NUMBER.sub("#", result.detail))
             alike.setdefault(key, []).append(result)
@@ -87,6 +86,10 @@ def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
             first = replace(same[0], also_in=tuple(places[1:]))
             details = [result.detail for result in same]
             yield replace(first, detail=_ranges(details)) if first.status == "ok" else first
+
+
+def _without_numbers(text: str) -> str:
+    return _NUMBERS.sub(lambda found: "#" if any(map(str.isdigit, found[0])) else found[0], text)
 
 
 def _ranges(details: list[str]) -> str:

@@ -41,11 +41,11 @@ def sandbox(
     """
     from assay.checking.attack_range import AttackRange, read_registry
     from assay.records.schema import Compute
-    from assay.sandbox.mechanisms import choose, describe
+    from assay.sandbox.mechanisms import REMAINS, choose, describe
 
     chosen = read_registry(names or ())
     mechanism = choose(compute=Compute(), allow_weaker=False)
-    level = describe(mechanism, None)
+    level = describe(mechanism, None, oracle=False)
     if not as_json:
         typer.echo(f"{mechanism}, level {level.level}: {len(chosen)} attacks")
     endings = []
@@ -55,6 +55,8 @@ def sandbox(
             if not as_json:
                 _print_ending(endings[-1], evidence=evidence)
     _summary(endings, level, as_json=as_json)
+    if not as_json:
+        typer.echo(REMAINS[mechanism])
     if any(ending.surprising for ending in endings):
         raise typer.Exit(SURPRISED)
     if any(ending.ended == "not judged" for ending in endings):

@@ -235,9 +235,9 @@ class WorkerClient(ChildProcess):
             with_data: let it find data sets, which only `subprocess` can; it may load tasks then,
                 and no method.
         """
-        box.make()
+        box.make(mechanism)
         self._box, self._inbox = box, box.places(mechanism)[0]
-        extra = _data_variables() if with_data else {}
+        extra = _data_variables() if with_data else None
         with log.open("ab") as file:
             process = launch.launch_worker(box, mechanism, compute=compute, log=file, extra=extra)
         super().__init__(process, log)
@@ -285,7 +285,7 @@ class WorkerClient(ChildProcess):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise disk_full(folder) from error
-            raise UnusableMethod(f"its files cannot be handed to a worker: {error}") from error
+            raise WorkerError(f"files cannot be handed to a worker: {error}") from error
         finally:
             for place in (self._box.inbox, self._box.results):
                 _clear(place)
@@ -315,6 +315,9 @@ class WorkerClient(ChildProcess):
             for number, start in enumerate(request.starts):
                 _link(start, inbox / f"start{number}")
             paths["starts"] = [inside / f"start{n}" for n in range(len(request.starts))]
+        if isinstance(request, Run) and request.oracle is not None:
+            os.link(request.oracle, inbox / "oracle")
+            paths["oracle"] = inside / "oracle"
         if isinstance(request, ProbeMethod | ProbeTaskFit | ProbeTask):
             shutil.copytree(request.shared, inbox / "shared", copy_function=_copy_readable)
             for folder in (inbox / "shared", *(inbox / "shared").iterdir()):

@@ -9,18 +9,21 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from assay import __version__, paths
 from assay.engine.clients import Answer, disk_full
 from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
-from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch
-from assay.errors import BadWeights, EpochError, RunHung
+from assay.errors import AssayError, BadWeights, EpochError, RunHung
 from assay.identity import derive_seed, sha256
 from assay.messages import (
+    CloseOracle,
     Ended,
     Machine,
+    OpenOracle,
+    OracleClosed,
+    OracleOpened,
     Outcome,
     Prepare,
     Prepared,
@@ -43,7 +46,7 @@ from assay.records.schema import (
     Status,
     Usage,
 )
-from assay.ruleset import RULESET
+from assay.ruleset import RULESET, SCORER_VERSION
 from assay.sandbox import limits, mechanisms
 from assay.space import Space, Value
 from assay.untrusted.text import plain_text
@@ -73,6 +76,7 @@ class Trained:
     message: str
     ended: Ended
     outcome: Outcome | None
+    oracle: OracleClosed
     scored: Scored | None = None
 
 
@@ -116,9 +120,11 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         "seed_root": seed_root,
     }
     prepared = processes.ask_scorer(Prepare(**repetition), Prepared)
-    request = _request(job, seed_root, prepared)
-    with tempfile.TemporaryDirectory(dir=processes.folder, prefix=f"{spec.id}-") as name:
-        folder = Path(name)
+    with (
+        tempfile.TemporaryDirectory(dir=processes.folder, prefix=f"{spec.id}-") as name,
+        _Oracle(job, repetition, processes) as oracle,
+    ):
+        folder, request = Path(name), _request(job, seed_root, prepared, oracle.path)
         ended = processes.ask_worker(request, folder)
         if ended.limit == "wall time":
             raise _hung(spec, ended)
@@ -135,12 +141,41 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
                     snapshots=outcome.snapshots,
                     seeds=request.seeds,
                     accelerator=spec.compute.accelerator,
+                    oracle=oracle.path,
                 )
                 scored = processes.ask_scorer(score, Scored)
             except BadWeights as error:
                 status, message = "failed", str(error)
-    trained = Trained(status, message, ended, outcome, scored)
+    trained = Trained(status, message, ended, outcome, oracle.closed, scored)
     return _record(job, trained, reproduce, processes)
+
+
+class _Oracle:
+    """A context in which a run on a function has an oracle; other runs have none."""
+
+    path: Path | None = None
+    """Its socket."""
+    closed = OracleClosed()
+    """What it says of the run; there once the context is left."""
+
+    def __init__(self, job: Job, repetition: dict[str, Any], processes: Processes) -> None:
+        self._wanted = job.task.card.family == "functions"
+        self._repetition, self._processes = repetition, processes
+
+    def __enter__(self) -> Self:
+        if self._wanted:
+            opened = self._processes.ask_scorer(OpenOracle(**self._repetition), OracleOpened)
+            self.path = opened.oracle
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.path is None:
+            return
+        try:
+            self.closed = self._processes.ask_scorer(CloseOracle(oracle=self.path), OracleClosed)
+        except AssayError:
+            if kind is None:
+                raise
 
 
 def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunRecord:
@@ -149,12 +184,13 @@ def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunR
         limit=None, exit=-9, wall_seconds=0.0, cpu_seconds=0.0, peak_bytes=0, probe_hash=None,
         deviations=[],
     )  # fmt: skip
-    what = "its worker ended" if error.ended is None else "its process was killed"
-    message = f"{what} twice while it ran: {error}"
-    return _record(job, Trained("failed", message, ended, None), reproduce, processes)
+    message = f"{error.what} twice while it ran: {error}"
+    return _record(
+        job, Trained("failed", message, ended, None, OracleClosed()), reproduce, processes
+    )
 
 
-def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
+def _request(job: Job, seed_root: str, prepared: Prepared, oracle: Path | None) -> Run:
     """What the worker is asked to do."""
     own, reference = split_values(job.spec)
     seconds = job.task.card.budget.seconds
@@ -170,6 +206,7 @@ def _request(job: Job, seed_root: str, prepared: Prepared) -> Run:
         train=prepared.train,
         starts=prepared.starts,
         seeds=[worker_seeds(seed_root, job.spec, n) for n in range(len(prepared.starts))],
+        oracle=oracle,
     )
 
 
@@ -218,6 +255,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     ended, outcome, scored = trained.ended, trained.outcome, trained.scored
     device = "gpu" if processes.compute.accelerator == "gpu" else "cpu"
     claimed = outcome.usage.model_dump() if outcome else {}
+    claimed |= trained.oracle.model_dump(exclude_none=True)
     record = RunRecord(
         id=job.spec.id,
         spec=job.spec,
@@ -240,7 +278,9 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
             **_source(),
             **processes.machine.model_dump(exclude={"gpus"}),
         ),
-        isolation=mechanisms.describe(processes.mechanism, ended.probe_hash),
+        isolation=mechanisms.describe(
+            processes.mechanism, ended.probe_hash, oracle=job.task.card.family == "functions"
+        ),
         scorer_version=SCORER_VERSION,
         weights_sha256=scored.weights_sha256 if scored else None,
         checks=checks(outcome, scored),
@@ -254,8 +294,8 @@ def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
     return [
         CurvePoint(
             batch=entry.batch,
-            passes=entry.passes,
-            example_passes=entry.example_passes,
+            passes=point.passes,
+            example_passes=point.example_passes,
             seconds=entry.seconds,
             train_loss=entry.train_loss,
             start=entry.start,

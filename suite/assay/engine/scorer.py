@@ -16,18 +16,25 @@ import sys
 import tempfile
 import traceback
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from assay.cards import spending_problem
-from assay.errors import AssayError, BadWeights, DataError
+from assay.engine.oracle import Account, OracleProcess
+from assay.errors import AssayError, BadWeights, DataError, PluginError
 from assay.messages import (
     SCORER_REQUEST,
+    CloseOracle,
     DescribeTask,
     Done,
     MakeToys,
+    OpenOracle,
+    OracleClosed,
+    OracleOpened,
     Prepare,
     Prepared,
     Score,
@@ -43,9 +50,8 @@ from assay.messages import (
 from assay.plugins.loading import load_task
 from assay.records.schema import MAX_NUMBER, Result
 from assay.space import space_of
-from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
+from assay.task import Problem, Scores, Seeds, Snapshot, Task
 
-SCORER_VERSION = 1
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
 POINT_KEYS = ("val", "test", "x", "y")
 """What a record keeps of a point of the curve."""
@@ -69,6 +75,8 @@ class _Scorer:
         self._folder = folder
         self._tasks: dict[Path, Task] = {}
         self._problems: OrderedDict[tuple[Path, int, str], _PreparedProblem] = OrderedDict()
+        self._oracles: dict[Path, OracleProcess] = {}
+        self._n_oracles = 0
 
     def answer(self, request: ScorerRequest) -> BaseModel:
         """Do a request."""
@@ -87,6 +95,10 @@ class _Scorer:
                 return Done()
             case Prepare():
                 return self.prepare(request)
+            case OpenOracle():
+                return self.open_oracle(request)
+            case CloseOracle():
+                return self.close_oracle(request)
             case Score():
                 return self.score(request)
 
@@ -102,6 +114,28 @@ class _Scorer:
         starts = [kept.folder / f"start{i}" for i in range(len(kept.problem.starts))]
         return Prepared(train=kept.folder / "train", starts=starts)
 
+    def open_oracle(self, request: OpenOracle) -> OracleOpened:
+        """Start the oracle of a run."""
+        from assay.families.functions import Functions
+
+        task = self.task(request.task)
+        if not isinstance(task, Functions):
+            raise PluginError(f"task {task.card.slug} is no function: it has no oracle")
+        self._n_oracles += 1
+        path = self._folder / f"oracle{self._n_oracles}"
+        self._oracles[path] = OracleProcess(task, self._problem(request).problem, path)
+        return OracleOpened(oracle=path)
+
+    def close_oracle(self, request: CloseOracle) -> OracleClosed:
+        """End the oracle of a run."""
+        accounts = self._oracles.pop(request.oracle).close()
+        if accounts is None:
+            return OracleClosed()
+        return OracleClosed(
+            passes=sum(account.passes for account in accounts),
+            example_passes=sum(account.example_passes for account in accounts),
+        )
+
     def score(self, request: Score) -> Scored:
         """Scores of a run's snapshots.
 
@@ -111,7 +145,12 @@ class _Scorer:
         from assay.untrusted.weights import relative_distance
 
         kept, task = self._problem(request), self.task(request.task)
-        runs, digest = _load(request.folder, request.snapshots, kept, task)
+        runs, digest = _load(request.folder, request.snapshots, kept)
+        if request.oracle is not None:
+            runs = as_marked(runs, self._oracles[request.oracle].close())
+        for number, run in enumerate(runs):
+            if problem := spending_problem([s.example_passes for s in run], task.card):
+                raise BadWeights(f"start {number}: {problem}")
         scores = task.score(kept.problem, runs)
         if not _all_finite(scores):
             raise BadWeights("a score is not finite, or absurdly large")
@@ -125,8 +164,12 @@ class _Scorer:
                 secondary=dict(scores.secondary),
             ),
             curve=[
-                ScoredPoint(**{key: point[key] for key in POINT_KEYS if key in point})
-                for point in scores.curve
+                ScoredPoint(
+                    passes=snapshot.passes,
+                    example_passes=snapshot.example_passes,
+                    **{key: point[key] for key in POINT_KEYS if key in point},
+                )
+                for point, snapshot in zip(scores.curve, chain(*runs), strict=True)
             ],
             weights_sha256=digest,
             reference_first_losses=self._first_losses(request, kept, task),
@@ -143,12 +186,12 @@ class _Scorer:
         key = json.dumps([[seeds.model_dump() for seeds in request.seeds], request.accelerator])
         if key not in kept.first_losses:
             kept.first_losses[key] = [
-                _first_loss(task, kept.problem, start, seeds, request.accelerator)
-                for start, seeds in zip(kept.problem.starts, request.seeds, strict=True)
+                _first_loss(task, kept.problem, number, seeds, request.accelerator)
+                for number, seeds in enumerate(request.seeds)
             ]
         return kept.first_losses[key]
 
-    def _problem(self, request: Prepare | Score) -> _PreparedProblem:
+    def _problem(self, request: Prepare | OpenOracle | Score) -> _PreparedProblem:
         key = (request.task, request.repetition, request.seed_root)
         if key not in self._problems:
             self._evict()
@@ -156,7 +199,7 @@ class _Scorer:
         self._problems.move_to_end(key)
         return self._problems[key]
 
-    def _make(self, request: Prepare | Score) -> _PreparedProblem:
+    def _make(self, request: Prepare | OpenOracle | Score) -> _PreparedProblem:
         from safetensors.torch import load_file
 
         from assay.untrusted.weights import write_tensors
@@ -171,7 +214,7 @@ class _Scorer:
         # A mapped file: the training data are in memory once for all processes.
         problem = replace(problem, train=load_file(folder / "train"))
         n_bytes = sum(path.stat().st_size for path in folder.iterdir())
-        model = task.build_model(problem.train)
+        model = task.model_for(problem, 0)
         trainable = frozenset(name for name, _ in model.named_parameters())
         return _PreparedProblem(problem, folder, n_bytes, task.layout(problem), trainable)
 
@@ -186,7 +229,7 @@ class _Scorer:
 
 
 def _first_loss(
-    task: Task, problem: Problem, start: Tensors, seeds: WorkerSeeds, accelerator: str
+    task: Task, problem: Problem, start: int, seeds: WorkerSeeds, accelerator: str
 ) -> float | None:
     """Loss of the first batch where a method changes nothing, as worker.session computes it.
 
@@ -203,8 +246,8 @@ def _first_loss(
     batch = task.augment(task.decode(inputs[indices]), augment)
     if accelerator != "cpu" and not torch.equal(before, augment.get_state()):
         return None
-    model = task.build_model(problem.train)
-    model.load_state_dict(dict(start))
+    model = task.model_for(problem, start)
+    model.load_state_dict(dict(problem.starts[start]))
     model = task.transform_model(model.train())
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seeds.method)
@@ -216,18 +259,54 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def as_marked(
+    runs: Sequence[Sequence[Snapshot]], accounts: Sequence[Account] | None
+) -> list[list[Snapshot]]:
+    """Snapshots with what was spent up to each, as the oracle counted it.
+
+    Args:
+        runs: snapshots per start, in order, as the worker says.
+        accounts: of the oracle, per start.
+
+    Raises:
+        BadWeights: there are other snapshots than were marked while the run went on.
+    """
+    from assay.families.oracle import digest_of
+
+    if accounts is None:
+        raise BadWeights("the oracle of the function left no account of the run")
+    counted: list[list[Snapshot]] = []
+    for number, (run, account) in enumerate(zip(runs, accounts, strict=True)):
+        if len(run) != len(account.marks):
+            raise BadWeights(
+                f"start {number}: {len(run)} snapshots, but {len(account.marks)} were marked"
+            )
+        for snapshot, mark in zip(run, account.marks, strict=True):
+            if digest_of(snapshot.state) != mark.digest or snapshot.batch != mark.batch:
+                raise BadWeights(
+                    f"start {number}: the snapshot of batch {snapshot.batch} is not the one that "
+                    f"was marked after {mark.example_passes} example-passes"
+                )
+        counted.append(
+            [
+                replace(snapshot, passes=mark.passes, example_passes=mark.example_passes)
+                for snapshot, mark in zip(run, account.marks, strict=True)
+            ]
+        )
+    return counted
+
+
 def _load(
-    folder: Path, listed: list[SnapshotEntry], kept: _PreparedProblem, task: Task
+    folder: Path, listed: list[SnapshotEntry], kept: _PreparedProblem
 ) -> tuple[list[list[Snapshot]], str]:
     """Snapshots per start, in order, and the hash of the last ones.
 
     Raises:
-        BadWeights: files, names or batch numbers are not what the budget allows.
+        BadWeights: files or names are not what they must be.
     """
     from assay.identity import sha256
     from assay.untrusted.weights import read_snapshot
 
-    card = task.card
     runs: list[list[Snapshot]] = []
     digests = []
     for number in range(len(kept.problem.starts)):
@@ -245,8 +324,6 @@ def _load(
                     state=state,
                 )
             )
-        if problem := spending_problem([s.example_passes for s in run], card):
-            raise BadWeights(f"start {number}: {problem}")
         runs.append(run)
         digests.append(digest)
     if len(listed) != sum(len(run) for run in runs):

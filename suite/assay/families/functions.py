@@ -1,8 +1,10 @@
 """Synthetic functions with known minima and random starts, scored by how low and how soon they get.
 
-A run trains its method from several starts in turn, each time a new instance. Let gap(t) be the
+A run trains its method from several starts in turn, each on a function of its own. The function is
+never where the method is: its model asks an oracle (families.oracle), which is paid for each call
+and holds what was drawn. Let gap(t) be the
 noiseless function's value minus its global minimum, at the point that the method would export after
-t forward-backward passes. Then
+t evaluations, in example-passes. Then
 
     progress(t) = clip(ln(gap(0) / gap(t)) / ln(gap(0) / gap_floor), 0, 1)
 
@@ -33,6 +35,7 @@ from torch.optim import Adam, Optimizer
 
 from assay.cards import TaskCard
 from assay.errors import CardError
+from assay.families.oracle import FunctionOracle
 from assay.space import Hyperparameters, LogUniform
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 
@@ -80,38 +83,42 @@ class PointRecipe(Recipe):
 
 
 class Objective(nn.Module):
-    """A function of its parameters, the unknowns; instance data are non-persistent buffers."""
+    """A function of its parameters, the unknowns; what was drawn are non-persistent buffers."""
 
     @abstractmethod
     def value(self) -> Tensor:
         """The noiseless function at the unknowns: a scalar."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The scalar that a method sees; `inputs` (n, k) are n rows of noise, k = 0 if none."""
+        """The scalar that a method sees; `inputs` (n, 1) are numbers of noise rows."""
         return self.value()
 
 
 class PointObjective(Objective):
     """f(rotation (x - shift)) + <noise, x - shift> of one vector `x` (dimension,)."""
 
-    def __init__(self, formula: Callable[[Tensor], Tensor], train: Tensors) -> None:
+    def __init__(self, formula: Callable[[Tensor], Tensor], instance: Tensors) -> None:
         super().__init__()
         self.formula = formula
-        self.x = nn.Parameter(torch.zeros_like(train["shift"]))
+        self.x = nn.Parameter(torch.zeros_like(instance["shift"]))
         self.shift: Tensor
         self.rotation: Tensor | None
-        self.register_buffer("shift", train["shift"], persistent=False)
-        self.register_buffer("rotation", train.get("rotation"), persistent=False)
+        self.noise: Tensor
+        self.register_buffer("shift", instance["shift"], persistent=False)
+        self.register_buffer("rotation", instance.get("rotation"), persistent=False)
+        self.register_buffer("noise", instance["noise"], persistent=False)
 
     def value(self) -> Tensor:
         """The noiseless function at `x`: a scalar."""
         return self._value_at(self.x - self.shift)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The function with the mean of the noise rows `inputs` (n, dimension or 0) added."""
+        """The function with the mean of the noise rows (dimension or 0,) `inputs` added."""
         moved = self.x - self.shift
         value = self._value_at(moved)
-        return value + inputs.mean(0) @ moved if inputs.shape[1] else value
+        if not self.noise.shape[1]:
+            return value
+        return value + self.noise.index_select(0, inputs[:, 0].long()).mean(0) @ moved
 
     def _value_at(self, moved: Tensor) -> Tensor:
         return self.formula(moved if self.rotation is None else self.rotation @ moved)
@@ -183,7 +190,7 @@ class Functions(Task):
 
     @abstractmethod
     def draw_instance(self, generator: Generator) -> dict[str, Tensor]:
-        """The random parts of one repetition's function, for `build_model`."""
+        """The random parts of one start's function, for `build_model`."""
 
     @abstractmethod
     def draw_start(self, instance: Tensors, generator: Generator) -> dict[str, Tensor]:
@@ -191,7 +198,7 @@ class Functions(Task):
 
     @abstractmethod
     def build_model(self, train: Tensors) -> Objective:
-        """The function, unknowns not yet set."""
+        """The function, unknowns not yet set; `train` is an instance, with its `noise`."""
 
     def position(self, model: Any, state: Tensors) -> dict[str, float]:
         """Where `state` lies in a picture of the function, as x and y. Default: nowhere."""
@@ -202,18 +209,44 @@ class Functions(Task):
         return torch.zeros(self.card.budget.batches, 0)
 
     def prepare(self, seeds: Seeds) -> Problem:
-        """Draw instance, noise and starts; a start already in the global basin is drawn again.
+        """Draw instance, noise and point of each start, again if it lies in the global basin.
+
+        A worker gets the points and numbers of noise rows; all else is sealed.
 
         Raises:
-            CardError: START_DRAWS starts in a row lay in the global basin.
+            CardError: START_DRAWS points in a row lay in the global basin.
         """
-        instance = self.draw_instance(_generator(seeds["instance"]))
-        inputs = self.draw_noise(instance, _generator(seeds["noise"]))
-        train = {"inputs": inputs, "targets": torch.zeros(len(inputs)), **instance}
-        model = self.build_model(train).double()
         generator = _generator(seeds["starts"])
-        starts = [self._outside_basin(model, instance, generator) for _ in range(self.n_starts)]
-        return Problem(train=train, starts=starts)
+        starts: list[Tensors] = []
+        sealed: dict[str, Tensor] = {}
+        for number in range(self.n_starts):
+            own = str(number or "")
+            instance = self.draw_instance(_generator(seeds["instance" + own]))
+            instance["noise"] = self.draw_noise(instance, _generator(seeds["noise" + own]))
+            model = self.build_model(instance).double()
+            starts.append(self._outside_basin(model, instance, generator))
+            sealed |= {f"{number}.{name}": tensor for name, tensor in instance.items()}
+        n_rows = len(sealed["0.noise"])
+        rows = torch.arange(n_rows, dtype=torch.float32).unsqueeze(1)
+        train = {"inputs": rows, "targets": torch.zeros(n_rows)}
+        return Problem(train=train, starts=starts, sealed=sealed)
+
+    def model_for(self, problem: Problem, start: int) -> Objective:
+        """The function of one start, unknowns not yet set."""
+        own = f"{start}."
+        return self.build_model(
+            {key[len(own) :]: t for key, t in problem.sealed.items() if key.startswith(own)}
+        )
+
+    def oracle(self, problem: Problem, start: int) -> FunctionOracle:
+        """A new oracle of the function of one start."""
+        card = self.card
+        return FunctionOracle(
+            self.model_for(problem, start),
+            n_rows=len(problem.train["inputs"]),
+            budget=card.budget.example_passes,
+            max_marks=len(card.evaluation.thresholds(card.budget)),
+        )
 
     @property
     def n_starts(self) -> int:
@@ -250,11 +283,11 @@ class Functions(Task):
         The curve holds progress, per start: it shares unit and direction with the score, so that
         the card's targets can be read off it.
         """
-        model = self.build_model(problem.train).double()
+        models = [self.model_for(problem, n).double() for n in range(len(problem.starts))]
         budget = self.card.budget.example_passes
         traces = [
             self._trace(model, start, snapshots, budget)
-            for start, snapshots in zip(problem.starts, runs, strict=True)
+            for model, start, snapshots in zip(models, problem.starts, runs, strict=True)
         ]
         curve: list[Mapping[str, float]] = []
         areas: list[float] = []
@@ -267,7 +300,7 @@ class Functions(Task):
                     "batch": snapshot.batch,
                     "val": share,
                     "test": share,
-                    **self.position(model, snapshot.state),
+                    **self.position(models[number], snapshot.state),
                 }
                 for snapshot, share in zip(snapshots, progress, strict=True)
             ]

@@ -30,6 +30,7 @@ from assay.records.columns import (
 from assay.records.schema import (
     Checks,
     CurvePoint,
+    Line,
     MethodRef,
     Number,
     Result,
@@ -39,6 +40,7 @@ from assay.records.schema import (
     Usage,
     reproduce_command,
 )
+from assay.space import Setting
 
 LAST_SECOND = 2**33
 """Far in the future; what is later is no time of a record."""
@@ -72,6 +74,8 @@ _SINGLE: Mapping[str, Kind] = {
 }
 _SCORES = {name: _of(Result, name, absent=True) for name in SCORES}
 _SECONDARY = _kind(Number | None)
+_SETTING = _kind(Setting | None)
+_NAMES = _kind(Line)
 _USAGE = {name: _of(Usage, name) for name in Usage.model_fields}
 _HINTS = get_type_hints(CurvePoint, include_extras=True)
 _POINT = {name: _kind(kind) for name, kind in _HINTS.items() if name in POINT}
@@ -99,6 +103,8 @@ def from_columns(value: Any, task: TaskRef, method: MethodRef, n: int) -> list[R
     for name, column in tuned.items():
         if not set(map(type, column)) <= _VALUES:
             raise BundleError(f"hyperparameters.{name[:60]}: expected numbers, texts and booleans")
+        _checked(column, _SETTING, f"hyperparameters.{name[:60]}")
+    _checked([*tuned], _NAMES, "hyperparameters")
     results = _results(found["result"], single["status"], n)
     usage = _records(Usage, _table(found["usage"], _USAGE, n, "usage."), n)
     weights = _digests(found["weights_sha256"], n)
@@ -208,6 +214,7 @@ def _results(value: Any, statuses: Sequence[str], n: int) -> list[Result | None]
         name: _checked(column, _SECONDARY, f"result.secondary.{name}")
         for name, column in secondary.items()
     }
+    _checked([*secondary], _NAMES, "result.secondary")
     main = _table(scores, _SCORES, n, "result.")
     found: list[Result | None] = []
     for index, (status, row) in enumerate(zip(statuses, _rows(main, n), strict=True)):

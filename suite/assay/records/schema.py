@@ -9,13 +9,21 @@ import json
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from assay.cards import Family, Slug
 from assay.identity import content_id
 from assay.ruleset import Tier
 from assay.space import Setting, Space
+from assay.untrusted import text
+
+
+def _plain(value: str) -> str:
+    if problem := text.unsafe(value):
+        raise ValueError(f"the text {problem}")
+    return value
+
 
 SCHEMA_VERSION = 2
 Level = Literal["L0", "L1", "L2", "L3", "L4"]
@@ -36,6 +44,9 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 """A score, a loss or a coordinate."""
+Line = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
+"""A text on one line, without characters that could steer a terminal or a page."""
+Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Losses = Annotated[list[Number | None], Field(max_length=MAX_STARTS)]
 """One for each start."""
 
@@ -59,7 +70,7 @@ class TaskRef(_Record):
     """Which task, exactly."""
 
     slug: Slug
-    version: int
+    version: Version
     code_hash: Hash
     """Of the card, task.py and the family's code (identity.code_hash)."""
 
@@ -68,7 +79,7 @@ class MethodRef(_Record):
     """Which method, exactly."""
 
     slug: Slug
-    version: int
+    version: Version
     code_hash: Hash
     """Of card.toml and method.py."""
 
@@ -77,8 +88,8 @@ class Compute(_Record):
     """The hardware settings that numbers depend on: part of the spec, enforced by the worker."""
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] = 1
-    isa: str = "avx2"
+    threads: Annotated[int, Field(ge=1, le=10_000)] = 1
+    isa: Line = "avx2"
     """Largest instruction set in use ("avx2", "native"); results differ bitwise between them."""
 
 
@@ -86,15 +97,15 @@ class RunSpec(_Record):
     """Everything that determines the result of a run."""
 
     schema_version: Literal[2] = 2
-    ruleset: int
+    ruleset: Version
     task: TaskRef
     method: MethodRef
-    repetition: Annotated[int, Field(ge=0)]
+    repetition: Count
     """Which experiment: its number seeds the split, weights, order, noise and points."""
-    point: Annotated[int, Field(ge=0)] | None
+    point: Count | None
     """Which of the repetition's hyperparameter points; 0 is the method's defaults. None: chosen by
     hand (`--set`), so that the run is on no board."""
-    hyperparameters: dict[str, Setting]
+    hyperparameters: dict[Line, Setting]
     """All values, defaults included; the reference optimizer's are prefixed `reference.`."""
     compute: Compute = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
@@ -175,22 +186,22 @@ class Result(_Record):
     test_last: Number
     test_oracle: Number
     selected: Count
-    secondary: dict[str, Number] = {}
+    secondary: dict[Line, Number] = {}
 
 
 class Environment(_Record):
     """Where a run happened; no host name, user or path."""
 
-    python: str
-    torch: str
-    platform: str
-    cpu: str
-    cpu_flags_hash: str
-    assay: str
-    commit: str | None = None
+    python: Line
+    torch: Line
+    platform: Line
+    cpu: Line
+    cpu_flags_hash: Line
+    assay: Line
+    commit: Line | None = None
     dirty: bool | None = None
-    lock_hash: str | None = None
-    device: str = "cpu"
+    lock_hash: Line | None = None
+    device: Line = "cpu"
 
     @property
     def machine_key(self) -> tuple[str, ...]:
@@ -203,9 +214,9 @@ class Isolation(_Record):
 
     level: Level
     mechanism: Mechanism | None = None
-    profile_hash: str | None = None
+    profile_hash: Line | None = None
     """SHA-256 of the sandbox's options, filter and limits (sandbox.mechanisms.profile_hash)."""
-    probe_hash: str | None = None
+    probe_hash: Line | None = None
     """SHA-256 of what the run could see of its surroundings (sandbox.self_check)."""
 
     @property
@@ -226,7 +237,7 @@ class RunRecord(_Record):
     family: Family
     tier: Tier
     status: Status
-    message: str = ""
+    message: Line = ""
     """Why the run did not complete."""
     result: Result | None = None
     """Present exactly when the status is "completed"."""
@@ -234,14 +245,14 @@ class RunRecord(_Record):
     usage: Usage = Usage()
     environment: Environment
     isolation: Isolation
-    scorer_version: int
+    scorer_version: Version
     weights_sha256: Hash | None = None
     """SHA-256 of the last snapshot's file, or of the digests of all starts' last snapshots."""
     checks: Checks | None = None
     """None if the run was not scored, or by an Assay that made no checks."""
-    reproduce: str
+    reproduce: Line
     """The exact command that repeats this run."""
-    created_at: str
+    created_at: Line
     """UTC, ISO 8601."""
 
     @property

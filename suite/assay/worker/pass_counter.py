@@ -1,11 +1,14 @@
-"""Counts the calls of autograd in this process: what a method spends, whatever it says."""
+"""Counts what a method spends, whatever it says: calls of autograd, or calls of an oracle."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor, autograd, nn
+
+from assay.families.oracle import BudgetSpent, Oracle
 
 _run_backward = getattr(autograd, "_engine_run_backward")  # noqa: B009  (no public name)
 
@@ -37,9 +40,17 @@ class PassCounter:
         self.passes += n
         self.example_passes += n * (self.examples if examples is None else examples)
 
+    def claim(self, n: int = 1, examples: int | None = None) -> None:
+        """What a method says of itself (Step.count_pass): as `add`."""
+        self.add(n, examples)
+
     def begin_batch(self, examples: int) -> None:
         """The passes that follow are over a batch of `examples`."""
         self.examples, self._forwarded = examples, 0
+
+    def watch(self, model: nn.Module) -> None:
+        """Charge what goes through the model."""
+        model.register_forward_pre_hook(self.note_inputs)
 
     def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Forward pre-hook: what goes through the model with gradients will be charged."""
@@ -64,3 +75,48 @@ class PassCounter:
 
     def __exit__(self, *_: object) -> None:
         setattr(autograd, "_engine_run_backward", _run_backward)  # noqa: B010
+
+
+class CallCounter:
+    """What a start has spent of a function: its oracle counts, and nothing else is known of it."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        self.examples = 1
+        """Examples of the batch."""
+
+    @property
+    def passes(self) -> int:
+        """Calls of the oracle."""
+        return self._oracle.passes
+
+    @property
+    def example_passes(self) -> int:
+        """Calls times the rows in each."""
+        return self._oracle.example_passes
+
+    @property
+    def forward_examples(self) -> int:
+        """The same: each evaluation is counted."""
+        return self._oracle.example_passes
+
+    def add(self) -> None:
+        """Charge a pass over the batch, if there is a budget left."""
+        with contextlib.suppress(BudgetSpent):
+            self._oracle.charge(self.examples)
+
+    def claim(self, n: int = 1, examples: int | None = None) -> None:
+        """Do nothing: what a method says of itself has been counted already."""
+
+    def begin_batch(self, examples: int) -> None:
+        """Note the examples of the next batch."""
+        self.examples = examples
+
+    def watch(self, model: nn.Module) -> None:
+        """Do nothing: the oracle sees every call."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass

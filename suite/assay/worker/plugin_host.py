@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from assay.messages import (
+    ORACLE,
     Describe,
     Description,
     Load,
@@ -129,10 +131,12 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
     import torch
     from safetensors.torch import load_file
 
+    from assay.families.oracle import Oracle
     from assay.method import hyperparameters_for
     from assay.plugins.loading import load_method, load_task
     from assay.space import checked_values
     from assay.untrusted.weights import write_tensors
+    from assay.worker.oracle_client import OracleConnection, RemoteOracle
     from assay.worker.session import Point, Session
     from assay.worker.training import train
 
@@ -143,6 +147,13 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
         hyperparameters_for(method_class, task.card.family), request.hyperparameters
     )
     tensors = load_file(request.train)
+    starts = [load_file(start) for start in request.starts]
+    oracles: list[Oracle | None] = [None] * len(starts)
+    if request.oracle is not None:
+        connection = OracleConnection(
+            socket.socket(fileno=ORACLE), starts[0], len(tensors["inputs"])
+        )
+        oracles = [RemoteOracle(connection, number) for number in range(len(starts))]
     sessions = [
         Session(
             task=task,
@@ -150,11 +161,12 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
             access=frozenset(request.access),
             reference=request.reference,
             train=tensors,
-            start=load_file(start),
+            start=start,
             seeds=seeds,
             device=device,
+            oracle=oracle,
         )
-        for start, seeds in zip(request.starts, request.seeds, strict=True)
+        for start, seeds, oracle in zip(starts, request.seeds, oracles, strict=True)
     ]
 
     def on_point(number: int, point: Point) -> None:

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from assay.cards import FAMILIES, Family, TaskCard
 from assay.errors import AssayError
+from assay.families.functions import Functions
 from assay.families.toys import toy_task
 from assay.messages import Done, Load, Loaded, ProbeMethod, ProbeTaskFit, Refusal, clip
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
 from assay.plugins.loading import load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of
-from assay.task import Problem, Snapshot, Task
+from assay.task import Problem, Seeds, Snapshot, Task
 from assay.untrusted.weights import read_snapshot, write_tensors
 from assay.worker.findings import ResultLog, explained, first_difference
 from assay.worker.hook_mistakes import hook_mistakes
@@ -116,7 +117,11 @@ def probe_task_fit(request: ProbeTaskFit) -> Done:
     with findings.check("tasks"):
         task = load_task(request.task)
         subject = _subject(request)
-        toy = Toy(task, Problem(load_file(request.train), [load_file(request.starts[0])]))
+        if isinstance(task, Functions):  # an instance of its own, as that of no run may be here
+            problem = task.prepare(Seeds("check", task.card.slug, 0))
+        else:
+            problem = Problem(load_file(request.train), [load_file(request.starts[0])])
+        toy = Toy(task, problem)
         session = subject.session(toy, reference=request.reference)
         points: list[Point] = []
         try:

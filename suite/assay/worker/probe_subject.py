@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from assay.cards import Access
+from assay.families.functions import Functions
 from assay.messages import WorkerSeeds
 from assay.method import Method
 from assay.space import Value
@@ -66,6 +67,7 @@ class ProbedMethod:
             start=toy.problem.starts[0],
             seeds=WorkerSeeds(order=1, augment=2, method=3),
             device=torch.device("cpu"),
+            oracle=toy.task.oracle(toy.problem, 0) if isinstance(toy.task, Functions) else None,
         )
 
     def trained(self, toy: Toy, prepare: Callable[[Session], None] = lambda _: None) -> Trained:

@@ -150,8 +150,8 @@ def _rows(inputs: Tensor) -> set[bytes]:
 def _untrained(task: Task, problem: Problem) -> list[dict[str, Tensor]]:
     """What a method that trains nothing would hand over, per start."""
     states = []
-    for start in problem.starts:
-        model = task.build_model(problem.train)
+    for number, start in enumerate(problem.starts):
+        model = task.model_for(problem, number)
         model.load_state_dict(dict(start))
         model = task.transform_model(model)
         with torch.no_grad():
@@ -173,7 +173,7 @@ def _check_loss(findings: ResultLog, task: Task, problem: Problem) -> None:
     """Loss and augmentation: shapes, finite gradients, the same twice."""
     size = task.card.budget.batch_size
     inputs, targets = problem.train["inputs"][:size], problem.train["targets"][:size]
-    model = task.build_model(problem.train)
+    model = task.model_for(problem, 0)
     model.load_state_dict(dict(problem.starts[0]))
     one, two = (task.augment(task.decode(inputs), Generator().manual_seed(1)) for _ in range(2))
     if not torch.equal(one, two):

@@ -9,21 +9,27 @@ children cannot reach its memory or descriptors, though they have its user.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import importlib.metadata
 import os
 import platform
+import resource
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from assay.identity import sha256
 from assay.messages import WORKER_REQUEST, Machine, WorkerStart
-from assay.sandbox import landlock
+from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
     "assay.worker.training",
+    "assay.worker.oracle_client",
     "assay.families.class_imbalance",
     "assay.families.functions",
     "assay.families.noisy_labels",
@@ -37,6 +43,7 @@ def main() -> None:
     """Serve requests until stdin closes."""
     setup = _setup(WorkerStart.model_validate_json(sys.stdin.readline()))
     os.set_inheritable(setup.results, False)
+    _raise_limit_on_files()
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
     (setup.out / "tmp").mkdir(exist_ok=True)
@@ -49,8 +56,14 @@ def main() -> None:
 
 
 def _setup(start: WorkerStart) -> WorkerSetup:
-    """What the supervisor said of the sandbox, with Landlock's rules where children need them."""
-    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected)
+    """What the supervisor said of the sandbox, with what its children need to enter it."""
+    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected, start.user)
+    if start.mechanism == "bubblewrap":
+        inside = [path.relative_to(start.out) for path in _below(start.readable, start.out)]
+        kept = dict.fromkeys(start.out / path.parts[0] for path in inside)
+        return replace(setup, home=namespaces.here(), kept=tuple(kept))
+    if start.user is not None:
+        namespaces.open_to_all(start.readable)
     if start.mechanism != "landlock":
         return setup
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
@@ -62,6 +75,21 @@ def _setup(start: WorkerStart) -> WorkerSetup:
     return replace(setup, rules=rules)
 
 
+def _raise_limit_on_files() -> None:
+    """Take all open files that are allowed.
+
+    The kernel hands on a descriptor only while those on their way, counted for all processes of a
+    user together, are fewer than this limit; a run has a lower one (limits.apply).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _below(paths: Iterable[Path], folder: Path) -> list[Path]:
+    return [path for path in paths if path.is_relative_to(folder)]
+
+
 def _preload() -> None:
     """Import what every run needs, so that a forked child starts at once."""
     import logging
@@ -70,6 +98,8 @@ def _preload() -> None:
     warnings.filterwarnings("ignore")
     import torch
 
+    with _without_plots():
+        importlib.import_module("pytorch_lightning")
     for name in PRELOADED:
         importlib.import_module(name)
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set their level on import
@@ -83,6 +113,36 @@ def _preload() -> None:
     torch.backends.cudnn.benchmark = False
     gc.collect()
     gc.freeze()
+
+
+@contextlib.contextmanager
+def _without_plots() -> Iterator[None]:
+    """Keep Lightning's metrics from importing matplotlib and scipy.signal where they find them.
+
+    The two take a third of the CPU time of a worker's start. A method may still import them.
+    """
+    from lightning_utilities.core import imports
+
+    def available(package: str) -> bool:
+        return package != "matplotlib" and found(package)
+
+    def version(package: str) -> str:
+        if package == "matplotlib":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return importlib.metadata.version(package)
+
+    found = imports.package_available
+    placeholder = ModuleType("scipy.signal")
+    setattr(placeholder, "hamming", None)  # noqa: B010  # they import it to add this name
+    sys.modules["scipy.signal"] = placeholder
+    setattr(imports, "package_available", available)  # noqa: B010
+    setattr(imports, "_version", version)  # noqa: B010
+    try:
+        yield
+    finally:
+        del sys.modules["scipy.signal"]
+        setattr(imports, "package_available", found)  # noqa: B010
+        setattr(imports, "_version", importlib.metadata.version)  # noqa: B010
 
 
 def _warm_up() -> None:

@@ -5,6 +5,7 @@ A session trains the batches that it is told to; assay.worker.training says whic
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import random
 import time
@@ -19,11 +20,13 @@ from torch.optim import Optimizer
 
 from assay.cards import Access
 from assay.errors import PluginError
+from assay.families.oracle import BudgetSpent, Oracle, digest_of
+from assay.families.oracle_model import OracleModel
 from assay.messages import WorkerSeeds
 from assay.method import Batch, Method, TrainingSet
 from assay.task import Task
 from assay.worker import hook_returns
-from assay.worker.pass_counter import PassCounter
+from assay.worker.pass_counter import CallCounter, PassCounter
 from assay.worker.plans import plan_of, total_batches
 
 
@@ -67,7 +70,7 @@ class _Step:
         self._transform = session.hook("transform_gradients")
         self._closures = [_needs_closure(optimizer) for optimizer in session.optimizers]
         self._any_closure = any(self._closures)
-        self.count_pass = session.counter.add
+        self.count_pass = session.counter.claim
 
     def forward(self, inputs: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.model(self.batch.inputs if inputs is None else inputs))
@@ -162,6 +165,7 @@ class Session:
         start: Mapping[str, Tensor],
         seeds: WorkerSeeds,
         device: torch.device,
+        oracle: Oracle | None = None,
     ) -> None:
         card = task.card
         self.task, self.method, self.device = task, method, device
@@ -175,20 +179,24 @@ class Session:
                 f"expected at least one batch of {card.budget.batch_size}"
             )
         self._augment_generator = torch.Generator(device).manual_seed(seeds.augment)
-        self.counter = PassCounter()
+        self._oracle = oracle
+        self.counter = PassCounter() if oracle is None else CallCounter(oracle)
         self.counter.examples = card.budget.batch_size
         self.seconds = 0.0
         """In training so far, evaluation excluded."""
         self.plan = method.plan = plan_of(task, access, reference, self.targets, seeds, device)
         self.plan.total_batches = total_batches(method, self.plan)
         self._losses = _Losses()
-        model = task.build_model(train)
-        model.load_state_dict(start)
+        if oracle is None:
+            model = task.build_model(train)
+            model.load_state_dict(start)
+        else:
+            model = OracleModel(oracle, start)
         with self.counter:
             transformed: Any = method.transform_model(model.to(device).train())
             hook_returns.expect(transformed, nn.Module, "transform_model")
             self.model: nn.Module = transformed.to(device)
-            self.model.register_forward_pre_hook(self.counter.note_inputs)
+            self.counter.watch(self.model)
             configured: Any = method.configure_optimizer(self.model)
             self.optimizers = hook_returns.optimizers_of(configured)
             _switch(self.optimizers, "train")
@@ -240,14 +248,15 @@ class Session:
             before, epoch = counter.passes, plan.epoch
             self._set_lr(lr_factor(plan.elapsed))
             with counter:
-                if training_step is None:
-                    step.automatic()
-                else:
-                    hook_returns.expect_nothing(
-                        training_step(step),
-                        "training_step",
-                        "it must call step.backward and step.optimizer_step itself",
-                    )
+                with contextlib.suppress(BudgetSpent):
+                    if training_step is None:
+                        step.automatic()
+                    else:
+                        hook_returns.expect_nothing(
+                            training_step(step),
+                            "training_step",
+                            "it must call step.backward and step.optimizer_step itself",
+                        )
                 if project is not None:
                     project(self.model)
                 plan.batch += 1
@@ -263,7 +272,10 @@ class Session:
             self.stopped = plan.spent >= plan.budget
             if plan.spent >= self._thresholds[0]:
                 self.seconds += time.perf_counter() - began
-                on_point(self.take_point())
+                point = self.take_point()
+                if self._oracle is not None:
+                    self._oracle.mark(point.batch, digest_of(point.state))
+                on_point(point)
                 self._thresholds = [n for n in self._thresholds if n > plan.spent]
                 began = time.perf_counter()
             if self.stopped:

@@ -195,8 +195,12 @@ def test_a_hang_is_caught_in_the_act(
 
 
 def test_command_reports_all_and_never_imports_a_plugin(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    pool: Pool,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(check, "Pool", lambda **_: contextlib.nullcontext(pool))
     single = tmp_path / "my_file.py"
     single.write_text(HEAD + "class Mine(Method): pass\nraise ValueError('at import')\n")
     loaded = set(sys.modules)

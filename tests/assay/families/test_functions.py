@@ -162,8 +162,8 @@ def test_noisy_quadratic_has_the_condition_number_of_its_card():
 
 def test_noise_of_the_quadratic_has_the_shape_of_its_hessian():
     task = load_task(folder("noisy_quadratic_100d"))
-    train = task.prepare(seeds("noisy_quadratic_100d")).train
-    along = train["inputs"] @ train["rotation"].T
+    sealed = task.prepare(seeds("noisy_quadratic_100d")).sealed
+    along = sealed["0.noise"] @ sealed["0.rotation"].T
     ratio = along.std(0) / (task.recipe.noise_sd * task.eigenvalues.sqrt().float())
     assert float((ratio - 1).abs().max()) < 0.12
     assert float((along.mean(0) / along.std(0)).abs().max()) < 4 / task.card.budget.batches**0.5
@@ -172,19 +172,19 @@ def test_noise_of_the_quadratic_has_the_shape_of_its_hessian():
 def test_noise_moves_value_and_gradient_and_nothing_else():
     task = load_task(folder("noisy_quadratic_100d"))
     problem = task.prepare(seeds("noisy_quadratic_100d"))
-    model = task.build_model(problem.train)
+    model = task.model_for(problem, 0)
     model.load_state_dict(dict(problem.starts[0]))
     rows = problem.train["inputs"][:2]
     clean = torch.autograd.grad(model.value(), model.x)[0]
     noisy = torch.autograd.grad(model(rows), model.x)[0]
-    assert torch.allclose(noisy - clean, rows.mean(0), atol=1e-5)
+    assert torch.allclose(noisy - clean, problem.sealed["0.noise"][:2].mean(0), atol=1e-5)
 
 
 def test_reddi_draws_each_gradient_once_per_epoch_and_stays_in_its_interval():
     task = load_task(folder("reddi_online"))
-    train = task.prepare(seeds("reddi_online")).train
-    model = task.build_model(train)
-    slopes = [float(torch.autograd.grad(model(row[None]), model.x)[0]) for row in train["inputs"]]
+    problem = task.prepare(seeds("reddi_online"))
+    model, rows = task.model_for(problem, 0), problem.train["inputs"]
+    slopes = [float(torch.autograd.grad(model(row[None]), model.x)[0]) for row in rows]
     assert sorted(slopes) == [-10.0] * 100 + [1202.0]
     assert task.card.budget.batches % len(slopes) == 0
     for far, kept in ((3.0, 1.0), (-3.0, -1.0), (0.25, 0.25)):
@@ -205,8 +205,8 @@ def test_fixed_starts_are_for_claims_alone():
 def test_every_repetition_is_another_problem_and_always_the_same(slug):
     task = load_task(folder(slug))
     one, again, other = (task.prepare(seeds(slug, r)) for r in (0, 0, 1))
-    assert one.train.keys() == again.train.keys()
-    assert all(torch.equal(one.train[key], again.train[key]) for key in one.train)
+    assert one.sealed.keys() == again.sealed.keys()
+    assert all(torch.equal(one.sealed[key], again.sealed[key]) for key in one.sealed)
     for start, same in zip(one.starts, again.starts, strict=True):
         assert all(torch.equal(start[key], same[key]) for key in start)
     key = next(iter(one.starts[0]))
@@ -216,15 +216,16 @@ def test_every_repetition_is_another_problem_and_always_the_same(slug):
 
 
 @pytest.mark.parametrize("slug", FUNCTIONS)
-def test_nothing_is_sealed_and_every_tensor_can_be_stored(slug, tmp_path):
+def test_a_worker_gets_row_numbers_alone_and_every_tensor_can_be_stored(slug, tmp_path):
     from safetensors.torch import load_file, save_file
 
     task = load_task(folder(slug))
     problem = task.prepare(seeds(slug))
-    assert problem.sealed == {}
-    save_file(dict(problem.train), tmp_path / "train")
-    stored = load_file(tmp_path / "train")
-    model = task.build_model(stored)
+    assert problem.train["inputs"][:, 0].tolist() == list(range(len(problem.train["targets"])))
+    assert problem.train.keys() == {"inputs", "targets"}
+    assert not problem.train["targets"].any()
+    save_file(dict(problem.sealed), tmp_path / "sealed")
+    stored, model = problem.train, task.model_for(problem, 0)
     assert set(task.layout(problem)) == set(problem.starts[0])
     for number, start in enumerate(problem.starts):
         save_file(dict(start), tmp_path / f"{number}")
@@ -240,15 +241,17 @@ def test_no_start_lies_in_the_global_basin(slug):
     task = load_task(folder(slug))
     for repetition in range(3):
         problem = task.prepare(seeds(slug, repetition))
-        model = task.build_model(problem.train).double()
         assert len(problem.starts) == task.recipe.n_starts
-        assert all(task.gap(model, start) > task.recipe.basin_gap for start in problem.starts)
+        for number, start in enumerate(problem.starts):
+            model = task.model_for(problem, number).double()
+            assert task.gap(model, start) > task.recipe.basin_gap
 
 
 @pytest.mark.parametrize("slug", ["rastrigin_10d", "ackley_10d"])
 def test_shift_and_rotation_change_neither_values_nor_gradient_lengths(slug):
     task = load_task(folder(slug))
-    train = {k: v.double() for k, v in task.prepare(seeds(slug)).train.items()}
+    sealed = task.prepare(seeds(slug)).sealed
+    train = {name: sealed[f"0.{name}"].double() for name in ("shift", "rotation", "noise")}
     identity = torch.eye(10, dtype=torch.float64)
     assert torch.allclose(train["rotation"] @ train["rotation"].T, identity, atol=1e-6)
     assert float(train["shift"].abs().max()) > 0.5
@@ -273,7 +276,7 @@ def test_random_rotations_prefer_no_sign():
 def test_matrix_factorization_has_its_singular_values_and_its_lowest_saddle():
     task = load_task(folder("matrix_factorization"))
     problem = task.prepare(seeds("matrix_factorization"))
-    matrix = problem.train["matrix"].double()
+    matrix = problem.sealed["0.matrix"].double()
     left, found, right = torch.linalg.svd(matrix)
     assert found[:4].flip(0).tolist() == pytest.approx(task.singular_values().tolist(), rel=1e-5)
     assert float(found[4]) < 1e-6
@@ -335,11 +338,11 @@ def test_every_function_with_plot_bounds_has_a_landscape():
 def test_curve_holds_the_place_of_small_functions_alone():
     two = load_task(folder("beale"))
     problem = two.prepare(seeds("beale"))
-    model = two.build_model(problem.train).double()
-    state = {"x": torch.tensor([3.0, 0.5]) + problem.train["shift"]}
+    model = two.model_for(problem, 1).double()
+    state = {"x": torch.tensor([3.0, 0.5]) + problem.sealed["1.shift"]}
     assert two.position(model, state) == pytest.approx({"x": 3.0, "y": 0.5}, abs=1e-6)
     assert two.position(model, {"x": torch.tensor([math.nan, 0.0])}) == {}
     ten = load_task(folder("ackley_10d"))
     many = ten.prepare(seeds("ackley_10d"))
     start = many.starts[0]
-    assert ten.position(ten.build_model(many.train).double(), start) == {}
+    assert ten.position(ten.model_for(many, 0).double(), start) == {}

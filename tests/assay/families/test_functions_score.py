@@ -175,7 +175,7 @@ def adam_anytime(slug: str, lr: float, betas: tuple[float, float], **options: bo
     """A bare training loop: one start, batch order shuffled per epoch."""
     task = task_of(slug)
     problem = task.prepare(Seeds("test", slug, 0))
-    model = task.build_model(problem.train)
+    model = task.model_for(problem, 0)
     model.load_state_dict(dict(problem.starts[0]))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=betas, **options)
     inputs, total = problem.train["inputs"], task.card.budget.batches

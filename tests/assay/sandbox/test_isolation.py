@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from assay import paths
 from assay.cards import SubmissionCard
+from assay.engine import pool as pools
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import PluginError, WorkerError
-from assay.messages import Describe, Description
+from assay.messages import Describe, Description, Outcome, Run
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
-from assay.sandbox import bubblewrap, launch, limits, mechanisms, self_check
+from assay.sandbox import bubblewrap, launch, limits, mechanisms, privileges, self_check
 from assay.sandbox.handover import empty, hand_over
 from assay.space import Space
 
@@ -177,11 +181,15 @@ found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
 
 ASKED = """
 import sys
+from unittest.mock import MagicMock
+
+import assay.engine.pool
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.messages import Describe, Description
+from assay.messages import Describe, Description, Outcome, Run
 from assay.records.schema import Compute
 
+assay.engine.pool.ScorerClient = MagicMock()  # nothing is scored
 with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
     for path in sys.argv[2:]:
         try:
@@ -385,10 +393,12 @@ def test_a_record_says_in_which_sandbox_it_was_made(
 
 
 @needs_landlock
-def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
+def test_landlock_lets_a_run_have_its_own_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts = [
         "import socket; socket.socket(socket.AF_INET)",
-        f"open({str(paths.PACKAGE.parent / 'pyproject.toml')!r}).read()",
+        f"open({str(paths.ROOT / 'pyproject.toml')!r}).read()",
         f"open({str(paths.PACKAGE / 'x.py')!r}, 'w')",
         "open('/etc/passwd').read()",
         "open('/tmp/x', 'w')",
@@ -396,12 +406,15 @@ def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
         f"open('/proc/{os.getpid()}/environ', 'rb').read()",
         "from sklearn.datasets import load_digits; load_digits()",
     ]
+    monkeypatch.setattr(pools, "ScorerClient", MagicMock())  # nothing is scored
     with Pool(n_workers=1, compute=Compute(), mechanism="landlock") as pool:
         found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
         assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
         assert seen(
             pool, tmp_path, "import os; found = open(os.environ['TMPDIR'] + '/x', 'w') and 1"
         )
+        user = seen(pool, tmp_path, "import os; found = [os.getuid(), *os.getgroups()]")
+        assert user == ([65534] if os.geteuid() == 0 else [os.getuid(), *os.getgroups()])
         worker = pool.workers[0]
         assert seen(pool, tmp_path, "import os; os.fork() or __import__('time').sleep(99)\nfound=1")
         assert pool.workers == [worker]
@@ -429,17 +442,20 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
 ) -> None:
     ran = tmp_path / "ran"
     (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    options = bubblewrap.namespaces
+    options = bubblewrap.mounts
 
-    def careless(handle: int) -> list[str]:
-        return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
+    def careless(inbox: Path) -> list[str]:
+        found = options(inbox)
+        at = found.index("/")
+        return [*found[: at - 1], *found[at + 1 :]]
 
-    monkeypatch.setattr(launch, "namespaces", careless)
+    monkeypatch.setattr(launch, "mounts", careless)
+    monkeypatch.setattr(pools, "ScorerClient", MagicMock())  # nothing is scored
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
     with (
         Pool(n_workers=1, compute=Compute()) as loose,
-        pytest.raises(WorkerError, match="seccomp: found"),
+        pytest.raises(WorkerError, match="the mount / can be written to"),
     ):
         loose.answer(asked(tmp_path / "method.py"), Description)
 
@@ -480,7 +496,11 @@ def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, i
     (left / "new\nline").write_text("x")
     with (left / "sparse").open("wb") as file:
         file.truncate(2 * limits.LIMITS.disk_bytes)
-    hand_over(left, results[1])
+    disk = os.open(tmp_path, os.O_RDONLY)
+    try:
+        hand_over(disk, "left", results[1])
+    finally:
+        os.close(disk)
     found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
     assert found == {"outcome.json", "shared/family/findings.jsonl"}
 
@@ -505,6 +525,34 @@ def test_any_tree_can_be_cleared_away(tmp_path: Path) -> None:
     assert list(left.iterdir()) == []
 
 
+def test_a_run_has_a_connection_to_its_oracle_as_descriptor_4(
+    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path
+) -> None:
+    source = "import os, socket\nline = socket.socket(fileno=4)\nline.sendall(b'?')\n"
+    method = looks(tmp_path, f"{source}found = line.recv(9).decode()")
+    with socket.socket(socket.AF_UNIX) as oracle, ThreadPoolExecutor(1) as thread:
+        place = pool.folder / "oracle"
+        oracle.bind(str(place))
+        place.chmod(0o666)  # the run is another user
+        oracle.listen()
+        oracle.settimeout(30)
+
+        def answer() -> bytes:
+            connection, _ = oracle.accept()
+            with connection:
+                asked = connection.recv(9)
+                connection.sendall(b"answer")
+            return asked
+
+        heard = thread.submit(answer)
+        request = Run(
+            method=method, task=make_task().folder, access=[], cpu_seconds=20, seconds=30,
+            hyperparameters={}, reference={}, train=method, starts=[], seeds=[], oracle=place,
+        )  # fmt: skip
+        assert told(pool.answer(request, Outcome).message) == "answer"
+        assert heard.result() == b"?"
+
+
 def test_old_records_without_a_mechanism_stay_valid() -> None:
     assert Isolation.model_validate({"level": "L1"}).mechanism is None
 
@@ -520,20 +568,69 @@ def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
         pool.answer(asked(path), Description)
 
 
+HIDING = """
+import ctypes, os, signal, time
+libc = ctypes.CDLL(None)
+no_wait = (ctypes.c_char * 152).from_buffer_copy(bytes(136) + b"\\x02" + bytes(15))  # SA_NOCLDWAIT
+def burn():
+    while time.process_time() < 0.004:
+        pass
+    os._exit(0)
+for number in range(200):
+    way = number % 4
+    if way == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if way == 1:
+        libc.sigaction(signal.SIGCHLD, no_wait, None)
+    clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+    pid = libc.syscall(clone, 0x8000 | 17, 0, 0, 0, 0) if way == 3 else os.fork()
+    if pid == 0:
+        if way == 2 and os.fork() != 0:
+            os._exit(0)
+        burn()
+    time.sleep(0.004)
+"""
+
+
+@needs_bubblewrap
+def test_cpu_time_of_children_that_nobody_waits_for_counts(pool: Pool, tmp_path: Path) -> None:
+    source = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-ISc', {HIDING!r}])\nfound = 1"
+    )
+    spent = []
+    for number, text in enumerate((source, "found = 1")):
+        folder = tmp_path / str(number)
+        (folder / "left").mkdir(parents=True)
+        ended = pool.ask_worker(asked(looks(folder, text), 60), folder / "left")
+        spent.append(ended.cpu_seconds)
+    assert spent[0] - spent[1] >= 0.9 * 200 * 0.004
+
+
+def test_code_that_nobody_can_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setattr(mechanisms, "run_user", lambda _: 65534)
+    monkeypatch.setattr(privileges, "can_mount", lambda: False)
+    with tempfile.TemporaryDirectory() as closed:  # its owner's alone
+        monkeypatch.setattr(mechanisms, "readable", lambda: (Path(closed),))
+        problem = mechanisms.nobody_problem.__wrapped__()
+    assert problem is not None
+    assert "nobody" in problem and f"chmod o+x {closed}" in problem and "ordinary user" in problem
+
+
 WATCHED = """
 import os, sys, time
 from pathlib import Path
 from assay.sandbox.limits import Watch, end_all
 
 folder = Path(sys.argv[1])
-watch = Watch(folder, cpu=0.4, own_namespace=False)
+watch = Watch(folder, os.open(folder, os.O_RDONLY), cpu=0.4, first=None)
 for _ in range(2):  # neither is over the limit alone
     if os.fork() == 0:
         while True:
             pass
 while (limit := watch.exceeded()) is None:
     time.sleep(0.01)
-end_all(own_namespace=False)
+end_all()
 print(limit, 0.4 <= watch.cpu_seconds() < 10)
 """
 
