@@ -211,7 +211,7 @@ def test_no_answer_is_more_than_an_error_of_ours(answer: tuple[type[BaseModel], 
 def _record_of(outcome: Outcome) -> None:
     """Write the outcome's numbers down, as engine.runs does, and calculate with them."""
     usage = Usage(**outcome.usage.model_dump())
-    point = ScoredPoint(val=0.5, test=0.5)
+    point = ScoredPoint(val=0.5, test=0.5, passes=1, example_passes=1)
     scored = SimpleNamespace(curve=[point] * len(outcome.snapshots))
     curve = _curve(outcome, scored)  # type: ignore[arg-type]
     found = checks(outcome, SimpleNamespace(reference_first_losses=[], weight_distances=[]))  # type: ignore[arg-type]
