@@ -119,6 +119,8 @@ def summarise(
     """
     if mirror_problem:
         typer.echo(mirror_warning(mirror_problem), err=True)
+    if progress.n_unsealed:
+        typer.echo(f"note: {count(progress.n_unsealed, 'run')} {UNSEALED}", err=True)
     for note in dict.fromkeys(progress.notes):
         typer.echo(f"note: {note}", err=True)
     for problem in dict.fromkeys(progress.problems):
@@ -162,8 +164,6 @@ def _print_runs(request: RunRequest, progress: Progress) -> None:
     shown = "".join(f", {n} {status.replace('_', ' ')}" for status, n in bad.items())
     again = f" ({progress.reused} were recorded before)" if progress.reused else ""
     typer.echo(f"{count(progress.done, 'run')} done{again}{shown}; records in {request.results}")
-    if progress.n_unsealed:
-        typer.echo(f"{count(progress.n_unsealed, 'run')} {UNSEALED}")
 
 
 def _print_scores(found: Sequence[Score]) -> None:

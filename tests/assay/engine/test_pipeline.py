@@ -328,7 +328,7 @@ def test_a_method_that_cannot_be_handed_over_stops_its_own_cells_alone(
 
     progress = run(Refusing(), store, cells)
     assert {record.spec.method.slug for record in store.runs()} == {"adam"}
-    assert progress.done == progress.total == 48
+    assert progress.done == progress.total - 2 == 48  # one run of each cell was tried
     assert set(progress.notes) == {"adam on one: tried once more"}
     assert sorted(problem[:20] for problem in progress.problems) == [
         "sgd on one: half a c", "sgd on other: half a",
