@@ -16,7 +16,7 @@ CHANGES = {
     "infinite": ('"train_loss": 1.0', '"train_loss": 1e999'),
     "half": ('"status": "completed"', '"status": "completed", "message": "\\ud800"'),
     "twice": ('"status": "completed"', '"status": "failed", "status": "completed"'),
-    "deep": ('"usage": {', '"usage": ' + "[" * 100_000 + '{'),
+    "deep": ('"usage": {', '"usage": ' + "[" * 100_000 + "{"),
     "named": ('"file": "start0-', '"file": "../../start0-'),
 }
 
