@@ -101,8 +101,9 @@ def parse_claim(data: bytes, kind: type[Claim]) -> Claim:
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong and where, in plain text of bounded length."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"])) or "it"
-    return plain_text(f"{where[:MAX_NAME]}: {first['msg'][:MAX_WORDS]}")
+    where, said = ".".join(map(str, first["loc"])) or "it", first["msg"]
+    said = said.removeprefix("Value error, ")
+    return plain_text(f"{where[:MAX_NAME]}: {said[:MAX_WORDS]}")
 
 
 # A worker, from its start on.

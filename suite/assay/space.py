@@ -247,7 +247,8 @@ def space_of(model: type[Hyperparameters]) -> Space:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:2])) or "its search space"
-        raise PluginError(f"{model.__qualname__}: {where}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise PluginError(f"{model.__qualname__}: {where}: {said}") from error
 
 
 def _range_problem(found: FloatRange | IntRange | ChoiceRange) -> str:

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 from assay.checking import attack_judge, attack_range
-from assay.checking.attack_judge import Attack
+from assay.checking.attack_judge import Attack, AttackJudge, Judgement
 from assay.checking.attack_range import AttackRange, Ending, read_registry
-from assay.checking.canaries import plant
-from assay.errors import RunHung, UnknownName
+from assay.checking.canaries import Canaries, plant
+from assay.errors import AssayError, RunHung, UnknownName, WorkerError
+from assay.plugins.registry import find_task
+from assay.records.schema import Usage
 from assay.sandbox.bubblewrap import bubblewrap_problem
 from assay.sandbox.mechanisms import ADVICE, run_user
 from typer.testing import CliRunner
+
+from tests.assay.conftest import make_record
 
 REGISTRY = read_registry()
 HERE = [attack for attack in REGISTRY if attack.runs_here]
@@ -99,7 +103,7 @@ def test_attacks_say_what_they_do() -> None:
         ("open", "flagged", True),
         ("flagged", "open", False),
         ("open", "open", False),
-        ("broken", "open", True),
+        ("not judged", "failed", False),
         ("elsewhere", "failed", False),
     ],
 )
@@ -142,13 +146,53 @@ def test_canaries_lie_where_the_attacks_look_and_are_gone_afterwards(tmp_path: P
         os.kill(int(targets["BYSTANDER"]), 0)
 
 
-def test_an_attack_that_hangs_is_told_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [RunHung("it did not end"), WorkerError("the sandbox is not as it should be")]
+)
+def test_an_attack_that_did_not_run_is_not_judged(
+    monkeypatch: pytest.MonkeyPatch, error: AssayError
+) -> None:
     def hang(*_: object) -> None:
-        raise RunHung("it did not end")
+        raise error
 
     monkeypatch.setattr(AttackRange, "_variant", hang)
     judged = AttackRange("landlock")._tried(read_registry()[0], "")
-    assert (judged.ended, judged.evidence) == ("broken", "it did not end")
+    assert (judged.ended, judged.evidence) == ("not judged", str(error))
+
+
+def test_a_gain_of_one_variant_is_told_though_another_did_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends = {"a": "not judged", "b": "open", "c": "failed"}
+    monkeypatch.setattr(AttackRange, "_baseline", lambda *_: {})
+    monkeypatch.setattr(
+        AttackRange,
+        "_tried",
+        lambda self, attack, variant: Judgement(ended=ends[variant], evidence=variant),
+    )
+    attack = HERE[0].model_copy(update={"variants": ("a", "b", "c")})
+    assert AttackRange("landlock").run(attack).ended == "open"
+    rest = attack.model_copy(update={"variants": ("a", "c")})
+    assert AttackRange("landlock").run(rest).ended == "not judged"
+
+
+IMPORT = "method.py cannot be imported: PermissionError: [Errno 13] Permission denied"
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["sound", "broken"])
+@pytest.mark.parametrize("attack", HERE, ids=lambda attack: attack.slug)
+def test_an_attack_whose_probe_did_not_run_could_not_be_judged(
+    attack: Attack, honest: bool, tmp_path: Path
+) -> None:
+    """As where no plugin can be read: neither "gained" nor held."""
+    failed = make_record(
+        status="failed", message=IMPORT, result=None, curve=[], usage=Usage(), weights_sha256=None
+    )
+    canaries = Canaries(frozenset({"token"}), {}, tmp_path)
+    task = find_task(str(attack_range.folder() / "tasks" / attack.task))
+    other = make_record() if honest else failed
+    judge = AttackJudge(attack, canaries, other, task, "no-such-serial", 1.0)
+    assert judge.judge([failed] * attack.n_runs)[0] is None
 
 
 def test_an_unknown_attack_is_told_with_its_likes() -> None:
@@ -159,7 +203,7 @@ def test_an_unknown_attack_is_told_with_its_likes() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ended", "code"), [("failed", 0), ("open", 1)])
+@pytest.mark.parametrize(("ended", "code"), [("failed", 0), ("open", 1), ("not judged", 4)])
 def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, ended: attack_judge.AttackResult, code: int
 ) -> None:
@@ -182,3 +226,5 @@ def test_the_scorecard_is_printed_and_a_surprise_is_its_exit_code(
     told = CliRunner().invoke(app, ["sandbox", "frame_walk", "--json"])
     assert told.exit_code == code
     assert f'"ended": "{ended}"' in told.stdout
+    assert ("could not be judged: frame_walk" in said.output) is (code == 4)
+    assert ("gained what the registry" in said.output) is (code == 1)

@@ -18,8 +18,14 @@ from assay.records.schema import RunRecord
 Expected = Literal["failed", "no gain", "flagged", "open"]
 """How the registry says an attack ends: its run fails; it completes and gains nothing; it gains and
 a detector flags it; it gains and nothing notices."""
-AttackResult = Literal["failed", "no gain", "flagged", "open", "broken", "elsewhere"]
-"""How an attack ended: also "broken", not to be judged, and "elsewhere", shown by another test."""
+AttackResult = Literal["failed", "no gain", "flagged", "open", "not judged", "elsewhere"]
+"""How an attack ended: also "not judged", where it did not run, timed out or broke by itself, and
+"elsewhere", shown by another test."""
+NEVER_RAN = re.compile(
+    r"\(method\.py, line|cannot be imported|exited with code (?!0\b)|twice while it ran"
+    r"|No space left"
+)
+"""In the message of a run that failed by itself: it says nothing of what the attack is for."""
 
 
 class Attack(BaseModel):
@@ -103,6 +109,8 @@ class AttackJudge:
         stolen = self._stolen(records)
         if stolen:
             return True, stolen
+        if self.honest.status != "completed":
+            return None, f"an honest method cannot run here: {self.honest.message}"
         return judges[self.attack.gain](records)
 
     def _stolen(self, records: Sequence[RunRecord]) -> str:
@@ -131,7 +139,7 @@ class AttackJudge:
     def _score(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         record, metric = records[0], self.task.card.metric
         if record.result is None or self.honest.result is None:
-            return self._crash(record) or (False, record.message)
+            return self._never_ran(record) or (False, record.message)
         ahead = record.result.test - self.honest.result.test
         gained = (ahead if metric.direction == "maximize" else -ahead) > metric.margin
         return gained, f"test {record.result.test:.3f}, honest {self.honest.result.test:.3f}"
@@ -140,24 +148,37 @@ class AttackJudge:
         record = records[0]
         if record.status == "completed":
             return True, "the forged file was scored"
-        return self._crash(record) or (False, record.message)
+        return self._never_ran(record) or (False, record.message)
 
     def _limit(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
-        message = records[0].message
-        return self.attack.limit not in message, message or records[0].status
+        record = records[0]
+        if self.attack.limit in record.message:
+            return False, record.message
+        if record.status == "completed":
+            return True, "it was not stopped"
+        return None, f"it ended before it was stopped: {record.message or record.status}"
 
     def _process(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 if self.serial.encode() in path.read_bytes():
                     return True, "its process is still there"
+        message = records[0].message
+        if "DENIED" not in message:
+            return None, f"it started no process: {message or records[0].status}"
         return False, "its process ended with the run"
 
     def _environment(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         seen, true = records[0].environment, self.honest.environment
-        return seen != true, f"recorded as {seen.cpu}, {seen.platform}"
+        if seen != true:
+            return True, f"recorded as {seen.cpu}, {seen.platform}"
+        if records[0].status != "completed":
+            return None, f"it did not run: {records[0].message}"
+        return False, f"recorded as {seen.cpu}, {seen.platform}"
 
     def _clock(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
+        if records[0].status != "completed":
+            return None, f"it did not run: {records[0].message}"
         usage, honest = records[0].usage, self.honest.usage
         gained = usage.wall_seconds < 0.1 * self.seconds or usage.cpu_seconds <= 0
         return gained, (
@@ -168,8 +189,11 @@ class AttackJudge:
     def _text(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         message = records[0].message
         bad = sorted({f"U+{ord(c):04X}" for c in message if unicodedata.category(c)[0] == "C"})
-        kept = f"{len(message)} characters, none of which controls anything"
-        return bool(bad), f"the message has {', '.join(bad)}" if bad else kept
+        if bad:
+            return True, f"the message has {', '.join(bad)}"
+        if "HYPERLINK" not in message and "malformed" not in message:
+            return None, f"its text is not in the record: {message or records[0].status}"
+        return False, f"{len(message)} characters, none of which controls anything"
 
     def _replay(self, records: Sequence[RunRecord]) -> tuple[bool | None, str]:
         hashes = {record.weights_sha256 for record in records}
@@ -183,9 +207,9 @@ class AttackJudge:
         record = records[0]
         return (True, "completed") if record.result else (None, record.message)
 
-    def _crash(self, record: RunRecord) -> tuple[None, str] | None:
-        """The verdict on an attack that failed by a mistake of its own; None if it did not."""
-        broke = "(method.py, line" in record.message or "cannot be imported" in record.message
+    def _never_ran(self, record: RunRecord) -> tuple[None, str] | None:
+        """The verdict on an attack that failed by itself; None if it did not."""
+        broke = NEVER_RAN.search(record.message)
         return (None, f"the attack itself broke: {record.message}") if broke else None
 
 

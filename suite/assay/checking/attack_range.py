@@ -25,7 +25,7 @@ from assay.checking.canaries import Canaries, plant
 from assay.detectors import detect
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import PluginError, RunHung, UnknownName, WorkerError
+from assay.errors import AssayError, PluginError, StorageError, UnknownName
 from assay.paths import ATTACKS
 from assay.plugins.registry import (
     MethodEntry,
@@ -67,10 +67,15 @@ class Ending(BaseModel):
 
     @property
     def surprising(self) -> bool:
-        """Whether it gained more than the registry expects, or could not be judged."""
-        if self.ended == "broken":
-            return True
-        gains = {"failed": 0, "no gain": 0, "elsewhere": 0, "flagged": 1, "open": 2}
+        """Whether it gained more than the registry expects."""
+        gains = {
+            "failed": 0,
+            "no gain": 0,
+            "elsewhere": 0,
+            "not judged": 0,
+            "flagged": 1,
+            "open": 2,
+        }
         return gains[self.ended] > gains[self.expected]
 
 
@@ -138,11 +143,18 @@ class AttackRange:
             ended: AttackResult = "open" if attack.expected == "open" else "elsewhere"
             judged = Judgement(ended=ended, evidence=f"shown by {attack.shown_by}")
         else:
-            # The first honest runs are everyone's: no variant may wait for another's.
-            self._baseline(attack.task)
+            with contextlib.suppress(AssayError):  # each variant says so
+                # The first honest runs are everyone's: no variant may wait for another's.
+                self._baseline(attack.task)
             with ThreadPoolExecutor(N_WORKERS) as threads:
                 parts = list(threads.map(lambda v: self._tried(attack, v), attack.variants))
-            order: tuple[AttackResult, ...] = ("broken", "open", "flagged", "no gain", "failed")
+            order: tuple[AttackResult, ...] = (
+                "open",
+                "flagged",
+                "not judged",
+                "no gain",
+                "failed",
+            )
             judged = Judgement(
                 ended=min((part.ended for part in parts), key=order.index),
                 evidence=" | ".join(part.evidence for part in parts),
@@ -158,8 +170,10 @@ class AttackRange:
     def _tried(self, attack: Attack, variant: str) -> Judgement:
         try:
             return self._variant(attack, variant)
-        except (WorkerError, RunHung) as error:
-            return Judgement(ended="broken", evidence=str(error))
+        except StorageError:
+            raise
+        except AssayError as error:
+            return Judgement(ended="not judged", evidence=str(error))
 
     def _variant(self, attack: Attack, variant: str) -> Judgement:
         serial = secrets.token_hex(8)
@@ -187,7 +201,7 @@ class AttackRange:
         if variant:
             evidence = f"{variant}: {evidence}"
         if gained is None:
-            return Judgement(ended="broken", evidence=evidence)
+            return Judgement(ended="not judged", evidence=evidence)
         if not gained:
             completed = all(record.status == "completed" for record in records)
             return Judgement(ended="no gain" if completed else "failed", evidence=evidence)

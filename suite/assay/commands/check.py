@@ -33,7 +33,9 @@ def check(
     """List everything that is wrong with a task or a method, in half a minute.
 
     A method is tried out on a toy of each of its families and for a few batches on every lite task
-    that it may enter, or on the tasks given by --task and --family.
+    that it may enter, or on the tasks given by --task and --family. What is found there is told by
+    the process that holds the method (`claimed` in the JSON): help for its author, no evidence for
+    others. Ranks rest on records and replays.
 
     Examples:
         assay check ./my_method.py

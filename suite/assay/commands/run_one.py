@@ -163,14 +163,15 @@ def _run_one(
 
 def _print_run(request: RunRequest, record: RunRecord, remark: str) -> None:
     if request.as_json:
-        typer.echo(json.dumps({"remark": remark, "record": record.model_dump(mode="json")}))
+        answer = {"remark": remark, "sealed": record.sealed}
+        typer.echo(json.dumps({**answer, "record": record.model_dump(mode="json")}))
         return
     score = f"test {record.result.test:.6g}" if record.result else record.message
     spec = record.spec
     point = "own settings" if spec.point is None else f"point {spec.point}"
     typer.echo(
         f"{record.id} {spec.method.slug} on {spec.task.slug}, repetition {spec.repetition}, "
-        f"{point}: {record.status}, {score} ({remark})"
+        f"{point}: {record.status}, {score} ({remark}{', unsealed' * (not record.sealed)})"
     )
     typer.echo(f"  to repeat it: {record.reproduce}")
 

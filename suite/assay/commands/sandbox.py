@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from assay.checking.attack_range import Ending
     from assay.records.schema import Isolation
 
-SURPRISED = 1
-"""Exit code where an attack gains what the registry does not admit."""
+SURPRISED, NOT_JUDGED = 1, 4
+"""Exit codes: an attack gains what the registry does not admit; none does, and at least one could
+not be judged."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,8 @@ def sandbox(
 ) -> None:
     """Attack this machine's sandbox in every known way and print how each attack ended.
 
-    Exit code 1 if one of them gains what the registry of attacks does not admit.
+    Exit code 1 if one of them gains what the registry of attacks does not admit; else 4 if one did
+    not run, took too long or broke by itself: it could not be judged, so nothing is known of it.
     """
     from assay.checking.attack_range import AttackRange, read_registry
     from assay.records.schema import Compute
@@ -57,23 +59,27 @@ def sandbox(
         typer.echo(REMAINS[mechanism])
     if any(ending.surprising for ending in endings):
         raise typer.Exit(SURPRISED)
+    if any(ending.ended == "not judged" for ending in endings):
+        raise typer.Exit(NOT_JUDGED)
 
 
 def _print_ending(ending: Ending, *, evidence: bool) -> None:
-    mark = "!" if ending.surprising else " "
+    unknown = ending.ended == "not judged"
+    mark = "!" if ending.surprising else "?" if unknown else " "
     typer.echo(
-        f"{mark}{ending.number:>3}  {ending.slug:<22} {ending.ended:<9} {ending.seconds:>6.1f} s  "
+        f"{mark}{ending.number:>3}  {ending.slug:<22} {ending.ended:<10} {ending.seconds:>6.1f} s  "
         f"{ending.stopped_by}"
     )
-    if evidence or ending.surprising:
+    if evidence or ending.surprising or unknown:
         typer.echo(f"      {ending.evidence}")
 
 
 def _summary(endings: list[Ending], level: Isolation, *, as_json: bool) -> None:
     counts: Counter[str] = Counter(sorted(ending.ended for ending in endings))
     surprises = [ending.slug for ending in endings if ending.surprising]
+    unknown = [ending.slug for ending in endings if ending.ended == "not judged"]
     if as_json:
-        summary = {"counts": dict(counts), "surprising": surprises}
+        summary = {"counts": dict(counts), "surprising": surprises, "not_judged": unknown}
         attacks = [ending.model_dump(mode="json") for ending in endings]
         isolation = level.model_dump(mode="json", exclude={"probe_hash"})
         typer.echo(json.dumps({**isolation, **summary, "attacks": attacks}, indent=1))
@@ -84,9 +90,11 @@ def _summary(endings: list[Ending], level: Isolation, *, as_json: bool) -> None:
         "flagged": "gained and were flagged",
         "open": "open",
         "elsewhere": "shown by other tests",
-        "broken": "could not be judged",
+        "not judged": "could not be judged",
     }
     told = ", ".join(f"{n} {words[name]}" for name, n in counts.items())
     typer.echo(f"{told}; {sum(ending.seconds for ending in endings):.0f} s")
     if surprises:
         typer.echo(f"gained what the registry does not admit: {', '.join(surprises)}", err=True)
+    if unknown:
+        typer.echo(f"could not be judged: {', '.join(unknown)}", err=True)

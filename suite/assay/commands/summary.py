@@ -23,6 +23,7 @@ State = Literal["complete", "preliminary", "incomplete"]
 INTERRUPTED, INCOMPLETE = 130, 4
 """Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record, or a method failed in every
 run of a task."""
+UNSEALED = "unsealed (on a GPU or in no full sandbox): they never rank on the published board"
 MAX_SCORES = 40
 """Most lines of scores; the board shows all."""
 MAX_TASKS = 4
@@ -118,6 +119,8 @@ def summarise(
     """
     if mirror_problem:
         typer.echo(mirror_warning(mirror_problem), err=True)
+    if progress.n_unsealed:
+        typer.echo(f"note: {count(progress.n_unsealed, 'run')} {UNSEALED}", err=True)
     for note in dict.fromkeys(progress.notes):
         typer.echo(f"note: {note}", err=True)
     for problem in dict.fromkeys(progress.problems):
@@ -146,6 +149,7 @@ def _print_json(
         "by_status": progress.by_status,
         "problems": progress.problems,
         "notes": progress.notes,
+        "unsealed": progress.n_unsealed,
         "failures": progress.failures,
         "interrupted": progress.interrupted,
         "scores": [asdict(score) for score in found],

@@ -285,7 +285,7 @@ class WorkerClient(ChildProcess):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise disk_full(folder) from error
-            raise UnusableMethod(f"its files cannot be handed to a worker: {error}") from error
+            raise WorkerError(f"files cannot be handed to a worker: {error}") from error
         finally:
             for place in (self._box.inbox, self._box.results):
                 _clear(place)

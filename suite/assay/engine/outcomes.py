@@ -28,12 +28,20 @@ class Refused(PluginError):
 
 
 class RunLost(WorkerError):
-    """A run whose worker died, or whose process was killed though it had reached no limit."""
+    """A run whose worker or scorer died, or that was killed though it had reached no limit."""
 
-    def __init__(self, reason: str, ended: Ended | None = None) -> None:
-        """`ended` is what was measured of the run's process, where the worker lived on."""
+    def __init__(
+        self, reason: str, ended: Ended | None = None, what: str = "its worker ended"
+    ) -> None:
+        """Say what happened.
+
+        Args:
+            reason: what is known of it.
+            ended: what was measured of the run's process, where the worker lived on.
+            what: which process ended.
+        """
         super().__init__(reason)
-        self.ended = ended
+        self.ended, self.what = ended, what
 
 
 def read_outcome(folder: Path) -> Outcome | None:
@@ -108,7 +116,8 @@ def verdict(
         RunLost: something killed it that was no limit of ours; the run may be tried again.
     """
     if was_killed(ended, folder):
-        raise RunLost(_how_it_ended(ended, folder, cpu_seconds), ended)
+        how = _how_it_ended(ended, folder, cpu_seconds)
+        raise RunLost(how, ended, what="its process was killed")
     if ended.limit == "CPU time":
         return "out_of_budget", f"stopped after {cpu_seconds:g} s of CPU time, the task's limit"
     if ended.limit is not None or outcome is None:

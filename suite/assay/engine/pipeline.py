@@ -85,6 +85,8 @@ class Progress:
     reused: int = 0
     done: int = 0
     by_status: dict[str, int] = field(default_factory=dict)
+    n_unsealed: int = 0
+    """Runs outside a sandbox that seals (RunRecord.sealed)."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What went wrong and was made good: runs that were tried once more."""
@@ -205,6 +207,7 @@ class Pipeline:
         """Note how a run ended, and mirror it."""
         progress, method = self.progress, cell.method
         progress.by_status[record.status] = progress.by_status.get(record.status, 0) + 1
+        progress.n_unsealed += not record.sealed
         cell.count(record)
         if record.status == "failed" and method not in progress.failures:
             said = record.message[:MAX_SHOWN]

@@ -19,8 +19,10 @@ from assay.engine.runs import Job
 from assay.epochs import Epoch
 from assay.errors import BadWeights, PluginError, WorkerError
 from assay.messages import (
+    CloseOracle,
     Ended,
     Machine,
+    OracleOpened,
     ProbeTask,
     Run,
     Score,
@@ -74,6 +76,7 @@ class Pool:
         )
         self.workers: list[WorkerClient] = []
         self._scorer_lock, self._local = threading.Lock(), threading.local()
+        self._oracles: set[Path] = set()
         self._auditor: WorkerClient | None = None
         self._idle: queue.SimpleQueue[WorkerClient] = queue.SimpleQueue()
         self._closed = False
@@ -84,8 +87,7 @@ class Pool:
         # A sandbox dies with the thread that started it, so a thread that lives as long as we do.
         self._launcher = ThreadPoolExecutor(1)
         try:
-            (self.folder / "problems").mkdir()
-            self._scorer = ScorerClient(self.folder / "problems", self.compute, self._log)
+            self._scorer = self._start_scorer()
             for _ in range(self.n_workers):
                 self.workers.append(self._start_worker())
             self._scorer.wait_ready()
@@ -204,31 +206,45 @@ class Pool:
     def ask_scorer(self, request: ScorerRequest, kind: type[Answer]) -> Answer:
         """Have a request done by the scorer; see ScorerClient.ask.
 
-        A scorer that died is replaced and asked once more. Weights that it cannot score even then
-        are bad: the run fails, and no other.
+        A scorer that died is replaced and asked once more. What it cannot score is the fault of the
+        run whose weights they are, and of no other.
+
+        Raises:
+            RunLost: the scorer died over a run, or the run's oracle died with an earlier scorer.
         """
-        scoring = isinstance(request, Score)
+        oracle: Path | None = getattr(request, "oracle", None)
         with self._scorer_lock:
+            if oracle is not None and oracle not in self._oracles:
+                raise RunLost("another scorer has taken its place", what="its scorer ended")
             try:
-                try:
-                    return self._scorer.ask(request, kind)
-                except WorkerError as error:
-                    if self._closed or not (scoring or isinstance(error, ChildDied)):
-                        raise
-                    self._replace_scorer()
-                    return self._scorer.ask(request, kind)
-            except (PluginError, WorkerError) as error:
-                if self._closed or not scoring:
+                answer = self._scorer.ask(request, kind)
+            except ChildDied as error:
+                if self._closed:
                     raise
-                if isinstance(error, ChildDied):
-                    self._replace_scorer()
-                raise BadWeights(f"its weights cannot be scored: {error}") from error
+                self._replace_scorer()
+                if isinstance(request, Score | CloseOracle):
+                    raise RunLost(str(error), what="its scorer ended") from error
+                answer = self._scorer.ask(request, kind)
+            except (PluginError, WorkerError) as error:
+                if isinstance(request, Score):
+                    raise BadWeights(f"its weights cannot be scored: {error}") from error
+                raise
+            if isinstance(answer, OracleOpened):
+                self._oracles.add(answer.oracle)
+            return answer
 
     def _replace_scorer(self) -> None:
-        """Close the scorer and start another, which prepares problems anew."""
+        """Close the scorer, with whose oracles runs are lost, and start another."""
         self._scorer.close()
-        self._scorer = ScorerClient(self.folder / "problems", self.compute, self._log)
+        self._oracles.clear()
+        self._scorer = self._start_scorer()
         self._scorer.wait_ready()
+
+    def _start_scorer(self) -> ScorerClient:
+        self._n_started += 1
+        problems = self.folder / f"problems{self._n_started}"
+        problems.mkdir()
+        return ScorerClient(problems, self.compute, self._log)
 
     def ask_worker(self, request: WorkerRequest, folder: Path) -> Ended:
         """Have a request done by the next free worker; see WorkerClient.do.

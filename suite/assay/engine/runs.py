@@ -184,8 +184,7 @@ def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunR
         limit=None, exit=-9, wall_seconds=0.0, cpu_seconds=0.0, peak_bytes=0, probe_hash=None,
         deviations=[],
     )  # fmt: skip
-    what = "its worker ended" if error.ended is None else "its process was killed"
-    message = f"{what} twice while it ran: {error}"
+    message = f"{error.what} twice while it ran: {error}"
     return _record(
         job, Trained("failed", message, ended, None, OracleClosed()), reproduce, processes
     )

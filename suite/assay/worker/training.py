@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.trainer.connectors import callback_connector
+from pytorch_lightning.trainer.connectors import callback_connector, signal_connector
 from torch import nn
 
 from assay.worker.session import Point, Session
@@ -35,6 +35,9 @@ def train(sessions: Sequence[Session], on_point: Callable[[int, Point], None]) -
     # Lightning would ask every installed package for callbacks to add to a measured run, and the
     # search takes longer than fifty small steps.
     setattr(callback_connector, "_load_external_callbacks", lambda group: [])  # noqa: B010
+    # With Lightning's handler, a run that SIGTERM ends would look like one that failed by itself.
+    silent = lambda self: None  # noqa: E731
+    setattr(signal_connector._SignalConnector, "register_signal_handlers", silent)  # noqa: B010
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice concerns settings that are ours
         trainer = pl.Trainer(

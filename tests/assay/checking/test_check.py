@@ -220,6 +220,57 @@ def test_command_reports_all_and_never_imports_a_plugin(
     assert not any(name.startswith("assay_method_") for name in set(sys.modules) - loaded)
 
 
+FORGES = """
+import gc, os
+from pathlib import Path
+class Mine(Method):
+    def configure_optimizer(self, model):
+        folder = Path(os.readlink("/proc/self/fd/1")).parent
+        for found in folder.rglob("findings.jsonl"):
+            with found.open("a") as file:
+                {forgery}
+        {end}
+"""
+CHEAP = 'file.write(\'{"check":"cost","status":"ok","detail":"\\\\u001b[2Jcheap"}\\n\')'
+ALL = (
+    'file.write("".join(\'{"begun":"%s"}\\n{"check":"%s","status":"ok","detail":"fine"}\\n\''
+    ' % (n, n) for n in ("repeatable", "snapshot")))'
+)
+LEAVE = '(folder / "outcome.json").write_text("{}"); os._exit(0)'
+
+
+@pytest.mark.parametrize(
+    ("forgery", "end", "said"),
+    [
+        (CHEAP, LEAVE, "its process left malformed findings: line 2: no check 'cost' has begun"),
+        (ALL, LEAVE, "its process ended before this check: finalize_model"),
+        (
+            'file.write("[[[" + chr(10))',
+            "os.kill(os.getpid(), 9)",
+            "malformed findings: it is not JSON",
+        ),
+        ("pass", '(folder / "shared").rename(folder / "x"); os._exit(3)', "exited with code 3"),
+        ("pass", '(folder / "outcome.json").write_text("[" * 99); os._exit(0)', "malformed answer"),
+    ],
+    ids=["escape", "incomplete", "garbage", "moved", "answer"],
+)
+def test_forged_findings_fail_and_the_next_method_is_checked(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    forgery: str, end: str, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(check, "Pool", lambda **_: contextlib.nullcontext(pool))
+    evil = submission(tmp_path, FORGES.replace("{forgery}", forgery).replace("{end}", end))
+    other = tmp_path / "other.py"
+    other.write_text("raise ValueError('at import')\n")
+    names = [str(evil), str(other)]
+    assert check_all(names, as_json=False, tasks=[find_task("beale")]) is False
+    told = capfd.readouterr().out
+    assert said in told
+    assert "cheap" not in told
+    assert "\x1b" not in told
+    assert "ValueError: at import" in told
+
+
 def test_command_chooses_tasks() -> None:
     def chosen(names: list[str] | None, families: list[str] | None) -> list[str]:
         return [entry.card.slug for entry in command._chosen(names, families) or []]

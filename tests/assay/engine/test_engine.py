@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -17,13 +17,13 @@ from assay import Seeds
 from assay.commands import run_many, summary
 from assay.engine import cells
 from assay.engine.cells import make_cells
-from assay.engine.clients import WorkerClient
+from assay.engine.clients import ChildDied, ScorerClient, WorkerClient
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import StorageError, WorkerError
-from assay.messages import Prepare, Prepared
+from assay.errors import PluginError, StorageError, WorkerError
+from assay.messages import Describe, Description, Prepare, Prepared, Score, ScorerRequest
 from assay.plugins.loading import load_task
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_ref, task_ref
 from assay.records.rounding import rounded
@@ -77,6 +77,16 @@ class Kills(Method):
         os.kill(os.getppid(), signal.SIGKILL)
 """
 
+KILLS_ITSELF = """\
+import os
+import signal
+from assay.method import Method
+
+
+class Kills(Method):
+    def on_epoch_end(self, model):
+        os.kill(os.getpid(), signal.{number})
+"""
 LEAVES_PIPES = """\
 import os
 from pathlib import Path
@@ -229,19 +239,93 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
         assert sealed[name] not in seeds.values()
 
 
-def test_a_worker_that_is_killed_is_replaced(
+def test_a_run_whose_worker_is_killed_is_done_on_a_fresh_one(
     pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry]
 ) -> None:
     task, kills = make_task(), make_method("kills", KILLS_ITS_WORKER)
     if pool.mechanism == "bubblewrap":  # nobody inside can kill the first process of a namespace
         assert run(pool, task, kills).status == "completed"
-    for worker in pool.workers:
-        os.killpg(worker._process.pid, signal.SIGKILL)
-    for _ in range(pool.n_workers):
-        with pytest.raises(WorkerError, match=r"assay.worker.serve ended unexpectedly"):
-            run(pool, task, kills)
-    records = [run(pool, task, find_method("sgd"), repetition=number) for number in range(3)]
-    assert [record.status for record in records] == ["completed"] * 3
+    sgd, told = find_method("sgd"), list[str]()
+    dead = pool.workers[0]
+    os.killpg(dead._process.pid, signal.SIGKILL)
+    for number in range(pool.n_workers):
+        job = Job(spec_of(task, sgd, repetition=number), task, sgd, Space())
+        assert pool.run(job, "assay run", told.append).status == "completed"
+    (line,) = told
+    assert line.startswith("sgd on toy (repetition ")
+    assert "assay.worker.serve ended unexpectedly" in line
+    assert line.endswith("the run was tried once more")
+    assert dead not in pool.workers
+    assert pool._idle.qsize() == pool.n_workers
+
+
+def test_a_run_that_loses_two_workers_has_failed(
+    pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+
+    def dies(*_: object) -> NoReturn:
+        raise ChildDied("it ended unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerClient, "do", dies)
+        patch.setattr(Pool, "_replaced", lambda self, worker: worker)
+        record = run(pool, task, find_method("sgd"))
+        with pytest.raises(PluginError, match="its worker ended twice over it"):
+            pool.answer(Describe(method=Path("m.py"), families=[], seconds=1), Description)
+        patch.setattr(pool, "_closed", True)
+        with pytest.raises(WorkerError):  # Ctrl-C: nothing is recorded
+            run(pool, task, find_method("sgd"))
+    assert record.status == "failed"
+    assert record.message == "its worker ended twice while it ran: it ended unexpectedly"
+    assert pool._idle.qsize() == pool.n_workers
+    assert run(pool, task, find_method("sgd")).status == "completed"
+
+
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
+def test_a_run_whose_process_is_killed_is_tried_once_more(
+    pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry],
+    monkeypatch: pytest.MonkeyPatch, number: str,
+) -> None:  # fmt: skip
+    replaced, told = list[WorkerClient](), list[str]()
+
+    def kept(self: Pool, worker: WorkerClient) -> WorkerClient:
+        replaced.append(worker)  # a start would take seconds
+        return worker
+
+    monkeypatch.setattr(Pool, "_replaced", kept)
+    task, kills = make_task(), make_method("kills", KILLS_ITSELF.format(number=number))
+    job = Job(spec_of(task, kills), task, kills, Space())
+    record = pool.run(job, "assay run", told.append)
+    assert record.status == "failed"
+    killed = f"was killed by signal {int(getattr(signal, number))} without a result"
+    assert record.message == (
+        f"its process was killed twice while it ran: the method's process {killed}"
+    )
+    assert record.usage.cpu_seconds > 0
+    assert (len(replaced), len(told)) == (1, 1)
+    assert pool._idle.qsize() == pool.n_workers
+
+
+def test_weights_that_kill_the_scorer_fail_their_run_alone(
+    pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, replaced = ScorerClient.ask, list[int]()
+    errors = iter([ChildDied("it is dead"), WorkerError("KeyError"), PluginError("no such layer")])
+
+    def dies(self: ScorerClient, request: ScorerRequest, kind: Any) -> Any:
+        if isinstance(request, Score) and (error := next(errors, None)):
+            raise error
+        return ask(self, request, kind)
+
+    monkeypatch.setattr(ScorerClient, "ask", dies)
+    monkeypatch.setattr(Pool, "_replace_scorer", lambda self: replaced.append(1))
+    task = make_task()
+    records = [run(pool, task, find_method("sgd"), repetition=n) for n in range(3)]
+    assert [record.status for record in records] == ["failed", "failed", "completed"]
+    assert records[0].message == "its weights cannot be scored: KeyError"
+    assert records[1].message == "its weights cannot be scored: no such layer"
+    assert len(replaced) == 1
 
 
 @pytest.mark.parametrize(
@@ -330,7 +414,7 @@ def test_the_control_runs_each_reference_as_two_methods(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(fake_pool()))
-    monkeypatch.setattr(cells, "_spaces", lambda pairs, pool: [Space(defaults={"a": 1})] * 2)
+    monkeypatch.setattr(cells, "_spaces", lambda *_: [Space(defaults={"a": 1})] * 2)
     request = RunRequest(
         methods=(),
         tasks=[make_task("one"), make_task("other")],

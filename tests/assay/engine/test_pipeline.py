@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from assay.engine.cells import Cell, Extent, extent
+from assay.engine.clients import UnusableMethod
 from assay.engine.pipeline import MAX_WORKER_ERRORS, Pipeline, Progress
 from assay.errors import DataError, PluginError, RecordError, RunHung, StorageError, WorkerError
 from assay.records.selection import selected
@@ -313,3 +314,22 @@ def test_every_record_says_how_to_repeat_it(
         assert words[-1] == "--again"
         assert words[words.index("--repetition") + 1] == str(record.spec.repetition)
         assert words[words.index("--point") + 1] == str(record.spec.point)
+
+
+def test_a_method_that_cannot_be_handed_over_stops_its_own_cells_alone(
+    fake_pool: Any, store: Store, cells: list[Cell]
+) -> None:
+    class Refusing(fake_pool):  # type: ignore[misc]
+        def run(self, job: Any, reproduce: str, tell: Any = None) -> Any:
+            if job.spec.method.slug == "sgd":
+                raise UnusableMethod("half a character in a name")
+            tell("adam on one: tried once more")
+            return super().run(job, reproduce)
+
+    progress = run(Refusing(), store, cells)
+    assert {record.spec.method.slug for record in store.runs()} == {"adam"}
+    assert progress.done == progress.total - 2 == 48  # one run of each cell was tried
+    assert set(progress.notes) == {"adam on one: tried once more"}
+    assert sorted(problem[:20] for problem in progress.problems) == [
+        "sgd on one: half a c", "sgd on other: half a",
+    ]  # fmt: skip

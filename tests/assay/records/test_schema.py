@@ -309,3 +309,27 @@ def test_a_record_is_sealed_in_a_sandbox_on_a_cpu(
         }
     )
     assert changed.sealed is sealed
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("curve", 0, "passes"), 10**400),
+        (("curve", 0, "passes"), -1),
+        (("curve", 0, "train_loss"), 1e300),
+        (("curve", 0, "seconds"), 1e30),
+        (("usage", "example_passes"), 2**53 + 1),
+        (("result", "test"), 1e200),
+        (("spec", "hyperparameters", "lr"), 10**400),
+        (("spec", "hyperparameters", "kind"), "\x1b[2J"),
+        (("space", "defaults", "lr"), "x" * 300),
+    ],
+)
+def test_a_number_or_text_beyond_all_bounds_is_refused(place: tuple[Any, ...], value: Any) -> None:
+    data = make_record(make_spec()).model_dump(mode="json")
+    inner = data
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(RecordError):
+        parse_record(json.dumps(data), "a record")
