@@ -128,7 +128,7 @@ def test_what_is_not_paid_for_is_not_answered_and_a_flood_of_it_ends(served):
 
 
 def test_more_marks_than_evaluation_points_end_the_connection(served):
-    ours, oracle, ended = served
+    ours, oracle, _ = served
     remote = RemoteOracle(OracleConnection(ours, START, 64), 0)
     for _ in range(TASK.card.evaluation.points):
         remote.mark(1, digest_of(START))
