@@ -61,6 +61,8 @@ class WorkerStart(_Message):
     """What a run can write to."""
     results: int
     """Descriptor of the folder for what a run left."""
+    user: int | None = None
+    """Whom a run becomes, where root started the worker and no bubblewrap does that."""
     expected: dict[str, bool | int | list[int] | list[str]]
     """What a child must find when it looks around (sandbox.self_check.deviations)."""
     readable: list[Path]

@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.sandbox.mechanisms import run_user
+
 PREFIX = "ASSAY-CANARY"
 PLACES = ("env", "data", "home", "checkout", "results", "shm", "tcp", "udp", "abstract", "named")
 BYSTANDER_SECONDS = 900
 """After this time the bystander process ends, even if this process was killed before."""
 SHARED_MEMORY = Path("/dev/shm")
 POLL_SECONDS = 0.2
+RUN_USER = run_user("subprocess")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def plant(folder: Path) -> Iterator[Canaries]:
         (place / ".git").mkdir(parents=True)
         (place / ".git" / "secret").write_text(tokens[name])
         (place / "secret").write_text(tokens[name])
+    _give_away(folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environment(tokens["env"], places))
         bystander = stack.enter_context(_bystander(tokens["env"], places["data"] / "secret"))
@@ -71,6 +75,18 @@ def plant(folder: Path) -> Iterator[Canaries]:
         if sys.platform == "linux":
             stack.enter_context(_listener(f"\0{abstract}", tokens["abstract"]))
         yield Canaries(frozenset(tokens.values()), targets, places["results"])
+
+
+def _give_away(folder: Path) -> None:
+    """Where root plants them, make the canaries the property of `nobody`, whom a run becomes.
+
+    An attack shall reach what a user's own method would reach without a sandbox.
+    """
+    if RUN_USER is None:
+        return
+    folder.parent.chmod(0o711)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, RUN_USER, RUN_USER)
 
 
 @contextlib.contextmanager
@@ -99,10 +115,11 @@ def _bystander(token: str, secret: Path) -> Iterator[int]:
     with secret.open("rb") as file:
         os.set_inheritable(file.fileno(), True)  # children inherit it unless it is closed
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", f"import time; time.sleep({BYSTANDER_SECONDS})"],
+            ["sleep", str(BYSTANDER_SECONDS)],
             env={"ASSAY_CANARY": token},
             pass_fds=[file.fileno()],
             stdin=subprocess.DEVNULL,
+            user=RUN_USER,
         )
         try:
             yield process.pid
@@ -126,6 +143,8 @@ def _listener(address: str | tuple[str, int], token: str) -> Iterator[int]:
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.bind(address)
+        if isinstance(address, str) and not address.startswith("\0"):
+            os.chmod(address, 0o666)
         listening.listen()
 
         def serve() -> None:

@@ -39,7 +39,7 @@ def sandbox(
     """
     from assay.checking.attack_range import AttackRange, read_registry
     from assay.records.schema import Compute
-    from assay.sandbox.mechanisms import choose, describe
+    from assay.sandbox.mechanisms import REMAINS, choose, describe
 
     chosen = read_registry(names or ())
     mechanism = choose(compute=Compute(), allow_weaker=False)
@@ -53,6 +53,8 @@ def sandbox(
             if not as_json:
                 _print_ending(endings[-1], evidence=evidence)
     _summary(endings, level, as_json=as_json)
+    if not as_json:
+        typer.echo(REMAINS[mechanism])
     if any(ending.surprising for ending in endings):
         raise typer.Exit(SURPRISED)
 

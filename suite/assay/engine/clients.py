@@ -225,9 +225,9 @@ class WorkerClient(ChildProcess):
             with_data: let it find data sets, which only `subprocess` can; it may load tasks then,
                 and no method.
         """
-        box.make()
+        box.make(mechanism)
         self._box, self._inbox = box, box.places(mechanism)[0]
-        extra = _data_variables() if with_data else {}
+        extra = _data_variables() if with_data else None
         with log.open("ab") as file:
             process = launch.launch_worker(box, mechanism, compute=compute, log=file, extra=extra)
         super().__init__(process, log)

@@ -11,6 +11,13 @@ from pathlib import Path
 
 from assay.paths import BUNDLED, PACKAGE
 from assay.sandbox import limits, seccomp
+from assay.sandbox.namespaces import (
+    DEVICES,
+    NEW_IPC,
+    NEW_MOUNTS,
+    NEW_PROCESSES,
+    SHARED_MEMORY,
+)
 
 USER = 65534
 """`nobody`, whom a worker runs as."""
@@ -28,8 +35,20 @@ PREFIX_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")
 """What a worker needs of an interpreter's prefix; the rest may be a checkout or a home folder."""
 MASKED = ("sklearn/datasets/data", "sklearn/datasets/tests/data")
 """Folders inside installed packages with data sets of tasks: clean labels and test inputs."""
-WRITABLE = ("/dev/shm", "/dev/pts")
-DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
+LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    *(
+        (f"/proc/self/fd/{number}", f"/dev/{name}")
+        for number, name in enumerate(("stdin", "stdout", "stderr"))
+    ),
+)
+WORKER_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETPCAP")
+"""Over the worker's own user namespace: to make a run's namespaces, and to drop both for good."""
+TRIAL = f"""
+import ctypes
+if ctypes.CDLL(None).unshare({NEW_PROCESSES | NEW_MOUNTS | NEW_IPC}):
+    raise SystemExit("a run can have no namespaces of its own")
+"""
 IN, OUT, TMP = Path("/in"), Path("/out"), Path("/tmp")
 TRIAL_SECONDS = 30.0
 
@@ -51,12 +70,11 @@ def bubblewrap_problem() -> str | None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "bubblewrap is there, but setpriv (Debian: util-linux), which root needs, is not"
     try:
-        with FilterHandle() as handle:
-            sandbox = [*as_ordinary_user(PACKAGE), *namespaces(handle), *mounts(PACKAGE)]
-            tried = subprocess.run(
-                [*sandbox, "--", sys.executable, "-I", "-S", "-c", ""],
-                pass_fds=(handle,), capture_output=True, text=True, timeout=TRIAL_SECONDS,
-            )  # fmt: skip
+        sandbox = [*as_ordinary_user(PACKAGE), *namespaces(), *mounts(PACKAGE)]
+        tried = subprocess.run(
+            [*sandbox, "--", sys.executable, "-I", "-S", "-c", TRIAL],
+            capture_output=True, text=True, timeout=TRIAL_SECONDS,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         return f"bubblewrap does not start: {error}"
     if tried.returncode:
@@ -98,21 +116,24 @@ def _binds() -> list[str]:
     return options
 
 
-def namespaces(filter_handle: int) -> list[str]:
-    """Call bwrap with all namespaces, no capabilities and the filter behind a descriptor."""
+def namespaces() -> list[str]:
+    """Call bwrap with all namespaces and what a worker needs to make those of its runs."""
     return [
         shutil.which("bwrap") or "bwrap",
-        *("--unshare-user", "--unshare-all", "--disable-userns"),
+        *("--unshare-user", "--unshare-all"),
         *("--uid", str(USER), "--gid", str(USER), "--hostname", HOST_NAME),
-        *("--as-pid-1", "--die-with-parent", "--new-session"),
-        *("--cap-drop", "ALL", "--clearenv", "--seccomp", str(filter_handle)),
+        *("--as-pid-1", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--cap-drop", "ALL"),
+        *(part for name in WORKER_CAPABILITIES for part in ("--cap-add", name)),
     ]
 
 
 def mounts(inbox: Path) -> list[str]:
-    """Options for bwrap's binds and file systems. Order matters: a later one covers an earlier."""
-    shared, disk = limits.LIMITS.shared_memory_bytes, limits.LIMITS.disk_bytes
-    own = ["--size", str(disk), "--tmpfs", str(scratch())]
+    """Options for bwrap's binds and file systems. Order matters: a later one covers an earlier.
+
+    What can be written to is the worker's; each run has its own above it (namespaces.mount_own).
+    """
+    own = ["--size", str(limits.LIMITS.disk_bytes), "--tmpfs", str(scratch())]
     options = own if islands() else []
     for path in islands():  # as mount points they cannot be moved, nor written beside the code
         options += ["--size", "4096", "--tmpfs", str(path)]
@@ -124,12 +145,21 @@ def mounts(inbox: Path) -> list[str]:
     return [
         *options,
         # Read-only: where root started it, /proc/sys takes it for root, even without capabilities.
-        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
-        *("--size", str(shared), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
+        *("--proc", "/proc", "--remount-ro", "/proc", *_devices()),
         *("--ro-bind", str(inbox), str(IN)),
         *(() if islands() else (*own, "--symlink", f"{OUT}/tmp", str(TMP))),
         *("--remount-ro", "/", "--chdir", str(scratch())),
     ]
+
+
+def _devices() -> list[str]:
+    """Options for /dev. bwrap's own `--dev` takes a second user namespace, over the mounts."""
+    options = ["--size", "65536", "--tmpfs", "/dev", "--dir", str(SHARED_MEMORY)]
+    for device in DEVICES:
+        options += ["--dev-bind", str(device), str(device)]
+    for target, link in LINKS:
+        options += ["--symlink", target, link]
+    return [*options, "--remount-ro", "/dev"]
 
 
 @functools.cache
@@ -178,16 +208,3 @@ def masked() -> tuple[Path, ...]:
     places = [place / name for place in (*packages(), *system) for name in MASKED]
     places.append(BUNDLED)
     return tuple(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
-
-
-class FilterHandle:
-    """A context manager that gives the seccomp filter as a descriptor, which bwrap reads."""
-
-    def __enter__(self) -> int:
-        self._handle, end = os.pipe()
-        os.write(end, seccomp.program())
-        os.close(end)
-        return self._handle
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)

@@ -20,17 +20,18 @@ MAX_DEPTH = 3
 """Our own files lie at most as deep as `shared/<family>/<file>`."""
 
 
-def hand_over(folder: Path, results: int) -> None:
-    """Copy regular files with plain names from `folder` to another folder.
+def hand_over(disk: int, name: str, results: int) -> None:
+    """Copy regular files with plain names from a folder that a run wrote.
 
     Anything else is passed over, and so is what exceeds a run's disk limit.
 
     Args:
-        folder: written by the run.
+        disk: descriptor of the folder that it could write to.
+        name: of the folder in there to copy.
         results: descriptor of the folder to copy to.
     """
     with contextlib.suppress(OSError):
-        source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        source = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=disk)
         try:
             _copy_folder(source, results, LIMITS.disk_bytes, MAX_DEPTH)
         finally:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from assay.sandbox.privileges import no_new_privileges
+
 MIN_ABI = 4
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-CAPABILITY_VERSION_3 = 0x20080522
 ABI_VERSION, PATH_BENEATH = 1, 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -43,10 +42,6 @@ class _Ruleset(ctypes.Structure):
 class _PathBeneath(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def abi() -> int:
@@ -126,36 +121,6 @@ def _allow(rules: int, path: Path, access: int) -> None:
         os.close(handle)
 
 
-def no_new_privileges() -> None:
-    """Keep set-uid programs that are started from here from gaining rights.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    _checked(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-
-
-def drop_capabilities() -> None:
-    """Give up root's capabilities; it still owns its files.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    _checked(_libc().capset(header, bytes(24)))
-
-
-def filter_calls(program: bytes) -> None:
-    """Install a seccomp filter (assay.sandbox.seccomp.program) for this process and its children.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    no_new_privileges()
-    given = _Program(len(program) // 8, program)
-    _checked(_libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))
-
-
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -163,5 +128,5 @@ def _libc() -> ctypes.CDLL:
 def _checked(result: int) -> int:
     if result < 0:
         code = ctypes.get_errno()
-        raise OSError(code, f"{os.strerror(code)} (Landlock or seccomp)")
+        raise OSError(code, f"{os.strerror(code)} (Landlock)")
     return result

@@ -13,17 +13,15 @@ from typing import IO
 from assay.messages import WorkerStart
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox.bubblewrap import (
-    DEVICES,
     USER,
-    WRITABLE,
-    FilterHandle,
     as_ordinary_user,
     masked,
     mounts,
     namespaces,
     readable,
 )
-from assay.sandbox.mechanisms import Box
+from assay.sandbox.mechanisms import Box, run_user
+from assay.sandbox.namespaces import SHARED_MEMORY
 from assay.sandbox.self_check import Fact
 
 
@@ -48,24 +46,23 @@ def launch_worker(
     variables = environment(compute, {**_worker_variables(inside[1]), **(extra or {})})
     handle = os.open(box.results, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with FilterHandle() as filter_handle:
-            command = interpreter("assay.worker.serve")
-            if mechanism == "bubblewrap":
-                settings = [part for item in variables.items() for part in ("--setenv", *item)]
-                sandbox = [*namespaces(filter_handle), *settings, *mounts(box.inbox)]
-                command = [*as_ordinary_user(box.inbox), *sandbox, "--", *command]
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=variables,
-                pass_fds=(handle, filter_handle) if mechanism == "bubblewrap" else (handle,),
-                start_new_session=True,  # Ctrl-C is the supervisor's alone
-                cwd=box.scratch,
-            )
+        command = interpreter("assay.worker.serve")
+        if mechanism == "bubblewrap":
+            settings = [part for item in variables.items() for part in ("--setenv", *item)]
+            sandbox = [*namespaces(), *settings, *mounts(box.inbox)]
+            command = [*as_ordinary_user(box.inbox), *sandbox, "--", *command]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=variables,
+            pass_fds=(handle,),
+            start_new_session=True,  # Ctrl-C is the supervisor's alone
+            cwd=box.scratch,
+        )
         assert process.stdin is not None
-        start = _start(mechanism, inside, handle, variables)
+        start = _start(mechanism, inside, handle, variables, with_data=extra is not None)
         with contextlib.suppress(BrokenPipeError):  # whoever waits for its answer reports its end
             process.stdin.write(start.model_dump_json().encode() + b"\n")
             process.stdin.flush()
@@ -112,16 +109,24 @@ def _worker_variables(out: Path) -> dict[str, str]:
 
 
 def _start(
-    mechanism: Mechanism, inside: tuple[Path, Path], results: int, variables: Mapping[str, str]
+    mechanism: Mechanism,
+    inside: tuple[Path, Path],
+    results: int,
+    variables: Mapping[str, str],
+    *,
+    with_data: bool,
 ) -> WorkerStart:
     """What the worker is told at its start."""
     inbox, out = inside
+    user = None if with_data else run_user(mechanism)
     expected: dict[str, Fact] = {"descriptors": [0, 1, 2], "environment": sorted(variables)}
     if mechanism != "subprocess":
         expected |= {"seccomp": 2, "no_new_privileges": True, "sockets": []}
         expected["parts_of_worker"] = []
-    if mechanism == "landlock":
-        expected["effective_capabilities"] = 0
+    if mechanism == "landlock" or user is not None:
+        expected |= {"effective_capabilities": 0, "no_new_privileges": True}
+    if user is not None:
+        expected |= {"users": [user], "groups": [user]}
     if mechanism == "bubblewrap":
         expected |= {
             "users": [USER],
@@ -130,7 +135,10 @@ def _start(
             "effective_capabilities": 0,
             "capabilities": [0, 0, 0, 0, 0],
             "interfaces": ["lo"],
-            "writable": [str(out), *WRITABLE, *DEVICES],
+            "writable": [str(out), str(SHARED_MEMORY)],
+            "processes": [1, 2],
+            "shared_memory": [],
+            "own_folder": True,
             "mounted": [*map(str, [*inside, *readable(), *masked()]), "/dev", "/proc"],
         }
     return WorkerStart(
@@ -138,6 +146,7 @@ def _start(
         inbox=inbox,
         out=out,
         results=results,
+        user=user,
         expected=expected,
         readable=list(readable()),
         masked=list(masked()),

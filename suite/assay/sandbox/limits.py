@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,35 +140,40 @@ def apply(*, own_namespace: bool, address_space: bool) -> None:
 class Watch:
     """What all processes of a run use together, as the worker sees it from outside.
 
-    The CPU time of a process is lost if it ends between two looks and its parent ignores its end.
-    A run can hide CPU time in many such processes, up to its limit on wall time.
+    No process of a run in bubblewrap or Landlock can end unseen: nothing there can be reaped but by
+    waiting for it (seccomp), and what nobody waits for, the run's first process or the worker does.
     """
 
-    def __init__(self, folder: Path, *, cpu: float, own_namespace: bool) -> None:
-        """Begin to watch.
+    def __init__(self, folder: Path, disk: int, *, cpu: float, first: int | None) -> None:
+        """Begin to watch, before any process of the run has been waited for.
 
         Args:
             folder: what the run can write to, with its output in `run/output.log`.
+            disk: descriptor of that folder.
             cpu: CPU seconds that it may use.
-            own_namespace: whether every other process in sight belongs to the run.
+            first: the first process of its namespaces, if it has its own; then it has a file system
+                of its own as well, and every other process in sight belongs to it.
         """
-        self._folder, self._cpu, self.own_namespace = folder, cpu, own_namespace
+        self._folder, self._disk, self._cpu, self._first = folder, disk, cpu, first
         self._base_bytes = _resident(os.getpid()) if sys.platform == "linux" else 0
         self._before = _children_seconds()
-        disk = os.statvfs(folder)
-        self._free_before = (disk.f_bfree * disk.f_frsize, disk.f_ffree)
+        self._seen = 0.0
 
     def exceeded(self) -> Limit | None:
         """A limit that the run is over, or None."""
         return self._over_disk() or (self._over_processes() if sys.platform == "linux" else None)
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of the processes that ended, and were waited for, since the beginning."""
-        return _children_seconds() - self._before
+        """CPU seconds of all of the run's processes, once all have been waited for.
+
+        What was seen before counts where the kernel had to end the run's first process.
+        """
+        return max(_children_seconds() - self._before, self._seen)
 
     def _over_disk(self) -> Limit | None:
         with contextlib.suppress(OSError):
-            if os.lstat(self._folder / "run" / "output.log").st_size > LIMITS.output_bytes:
+            log = os.stat("run/output.log", dir_fd=self._disk, follow_symlinks=False)
+            if log.st_size > LIMITS.output_bytes:
                 return "output"
         n_bytes, n_files = self._used()
         if n_files > LIMITS.n_files:
@@ -180,10 +185,9 @@ class Watch:
 
         Where it has a file system of its own that knows; elsewhere the folder is walked through.
         """
-        if self.own_namespace:
-            disk = os.statvfs(self._folder)
-            free_bytes, free_files = self._free_before
-            return free_bytes - disk.f_bfree * disk.f_frsize, free_files - disk.f_ffree
+        if self._first is not None:
+            disk = os.statvfs(self._disk)
+            return (disk.f_blocks - disk.f_bfree) * disk.f_frsize, disk.f_files - disk.f_ffree
         n_bytes = n_files = 0
         pending = [self._folder]
         while pending and n_files <= LIMITS.n_files:
@@ -196,18 +200,26 @@ class Watch:
         return n_bytes, n_files
 
     def _over_processes(self) -> Limit | None:
-        n_threads, resident, seconds = 0, 0, self.cpu_seconds()
-        for pid in processes(own_namespace=self.own_namespace):
+        n_threads, resident, seconds = 0, 0, _children_seconds() - self._before
+        for pid in self._processes():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                resident += _resident(pid)
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 seconds += sum(int(field) for field in fields[11:15]) / _TICKS
-                n_threads += int(fields[17])
+                if pid != self._first:
+                    resident += _resident(pid)
+                    n_threads += int(fields[17])
+        self._seen = max(self._seen, seconds)
         if resident > self._base_bytes + LIMITS.memory_bytes:
             return "memory"
         if n_threads >= LIMITS.n_processes:
             return "processes"
         return "CPU time" if seconds > self._cpu else None
+
+    def _processes(self) -> Iterable[int]:
+        """The run's processes: all that the worker sees but itself, or its descendants."""
+        if self._first is None:
+            return _descendants(os.getpid())
+        return (int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1")
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -223,13 +235,6 @@ def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def processes(*, own_namespace: bool) -> list[int]:
-    """Ids of a run's processes: all in the worker's namespace, or the worker's descendants."""
-    if own_namespace:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-    return list(_descendants(os.getpid()))
-
-
 def _descendants(pid: int) -> Iterator[int]:
     pending = [pid]
     while pending:
@@ -242,22 +247,18 @@ def _descendants(pid: int) -> Iterator[int]:
                     yield from map(int, words)
 
 
-def kill_all(*, own_namespace: bool) -> None:
-    """Send SIGKILL to every process of a run."""
-    if own_namespace:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)  # all in the namespace but its first process, at once
-        return
-    for pid in processes(own_namespace=False):
+def kill_all() -> None:
+    """Send SIGKILL to every descendant of this process."""
+    for pid in _descendants(os.getpid()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def end_all(*, own_namespace: bool) -> None:
-    """Kill every process of a run and wait until none is left."""
+def end_all() -> None:
+    """Kill every descendant of this process and wait until none is left."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            kill_all(own_namespace=own_namespace)
+            kill_all()
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(0.001)

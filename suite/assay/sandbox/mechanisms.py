@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import WorkerError
 from assay.identity import canonical_json, sha256
 from assay.records.schema import Compute, Isolation, Level, Mechanism
-from assay.sandbox import landlock, limits, seccomp
+from assay.sandbox import landlock, limits, privileges, seccomp
 from assay.sandbox.bubblewrap import (
     IN,
     USER,
@@ -23,11 +26,33 @@ from assay.sandbox.bubblewrap import (
     readable,
     scratch,
 )
+from assay.sandbox.namespaces import blocked
+from assay.sandbox.namespaces import profile as own_namespaces
 
 ADVICE = (
     "install bubblewrap (Debian: apt-get install bubblewrap), or accept results that cannot be "
     "trusted with --allow-weaker"
 )
+
+REMAINS: Mapping[Mechanism, str] = {
+    "bubblewrap": (
+        "What only a virtual machine would close: runs share the kernel. A run can leave bits for "
+        "later ones in which pages of a library are in memory and in the kernel's counters, and "
+        "signal to a run beside it by the load it makes."
+    ),
+    "landlock": (
+        "Level L1: a run can read and write its own files alone, has no network and cannot change "
+        "other processes. It is not kept from sockets that have a name in the file system, from "
+        "seeing other processes and their command lines, or, before Landlock ABI 6, from signals "
+        "to those of its user. Runs share process ids, memory in /dev/shm that others open to all, "
+        "and all that runs at level L2 share."
+    ),
+    "subprocess": (
+        "Level L1 without a sandbox: nothing is prevented, but that a run reads the memory of its "
+        "worker. Use it for methods that you trust."
+    ),
+}
+"""What a run can still do, for `assay sandbox`."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +76,15 @@ class Box:
         """What the worker copies from `scratch` after a run; no run can reach it."""
         return self.root / "results"
 
-    def make(self) -> None:
-        """Create the folders."""
+    def make(self, mechanism: Mechanism) -> None:
+        """Create the folders, for a worker in this sandbox."""
         for folder in (self.inbox, self.scratch, self.results):
             folder.mkdir(parents=True)
-        if os.geteuid() == 0:  # the worker is another user then
+        if os.geteuid() == 0 and mechanism == "bubblewrap":  # the worker is another user then
             os.chown(self.results, USER, USER)
+        if (user := run_user(mechanism)) is not None:
+            os.chown(self.scratch, user, user)
+            self.root.parent.chmod(0o711)  # it has to get through, but not to list it
 
     def places(self, mechanism: Mechanism) -> tuple[Path, Path]:
         """The inbox and the writable folder as the worker names them."""
@@ -82,12 +110,45 @@ def choose(*, compute: Compute, allow_weaker: bool) -> Mechanism:
         advice = ADVICE
     if not allow_weaker:
         raise WorkerError(f"{reason}; {advice}")
+    if (problem := nobody_problem()) is not None:
+        raise WorkerError(problem)
     return "subprocess"
+
+
+def run_user(mechanism: Mechanism) -> int | None:
+    """Whom a run becomes where root starts its worker; None where it stays who it is.
+
+    In bubblewrap the worker is that user already.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0 or mechanism == "bubblewrap":
+        return None
+    return USER
+
+
+@functools.cache
+def nobody_problem() -> str | None:
+    """Why a run cannot go on as `nobody`, whom root's runs become, or None.
+
+    With its full rights root can let it see the code wherever that lies (open_to_all).
+    """
+    if run_user("subprocess") is None:
+        return None
+    closed = blocked([Path(tempfile.gettempdir())])
+    if not privileges.can_mount():
+        closed |= blocked(readable())
+    for folder, paths in closed.items():
+        return (
+            f"a run that root starts becomes the user nobody, who cannot read {paths[0]}: let "
+            f"others through (chmod o+x {folder}), move it, or start Assay as an ordinary user"
+        )
+    return None
 
 
 @functools.cache
 def landlock_problem() -> str | None:
     """Why Landlock cannot be used on this machine, or None."""
+    if (problem := nobody_problem()) is not None:
+        return problem
     found = landlock.abi()
     if found < landlock.MIN_ABI:
         return f"Landlock has ABI {found} here, expected at least {landlock.MIN_ABI}"
@@ -116,7 +177,7 @@ def profile_hash(mechanism: Mechanism) -> str:
     """SHA-256 of the sandbox's options (paths of this machine left out), filter and limits."""
     options: list[str] = []
     if mechanism == "bubblewrap":
-        options = [*as_ordinary_user(Path("inbox")), *namespaces(0), *mounts(Path("inbox"))]
+        options = [*as_ordinary_user(Path("inbox")), *namespaces(), *mounts(Path("inbox"))]
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
     names |= {str(path): f"<island {number}>" for number, path in enumerate(islands())}
@@ -125,5 +186,6 @@ def profile_hash(mechanism: Mechanism) -> str:
         "options": [names.get(option, option) for option in options],
         "filter": seccomp.program().hex() if mechanism != "subprocess" else None,
         "limits": limits.as_dict(),
+        "run": own_namespaces() if mechanism == "bubblewrap" else [],
     }
     return sha256(canonical_json(profile))

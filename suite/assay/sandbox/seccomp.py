@@ -1,12 +1,21 @@
 """The system calls a method may not make, as a classic BPF program assembled here.
 
 A deny list: torch, threads and loader workers need most of the kernel, and a list of what they
-need would break with the next version of either. Denied is what reaches past the namespaces
-(keyrings, sockets other than AF_UNIX, performance counters, locks on files that all runs can
-read), what outlives a run inside them (System V IPC, POSIX queues), what has been a way into the
-kernel (io_uring, bpf, userfaultfd, new namespaces) and what reads another process (ptrace,
-process_vm_*). clone3 answers ENOSYS: its flags lie behind a pointer that no filter can read, and
-the C library then falls back on clone.
+need would break with the next version of either. Denied is
+
+    what reaches past the namespaces   keyrings, sockets other than AF_UNIX, performance counters;
+                                       locks and watches on files that all runs can read
+    what is left when a run ends       System V IPC, POSIX queues, extended attributes
+    what reads or changes another      ptrace, process_vm_*; limits, priority, scheduling, affinity
+    process
+    what has been a way into the       io_uring, bpf, userfaultfd, new namespaces
+    kernel
+    what says which pages of a file    mincore, cachestat, RWF_NOWAIT, asynchronous reads; and what
+    are in memory                      drops them
+
+SIGCHLD cannot be ignored: the call answers 0 and does nothing. A child that nobody has to wait for
+would take the record of its CPU time with it. clone3 answers ENOSYS: its flags lie behind a pointer
+that no filter can read, and the C library then falls back on clone.
 
 Numbers: Linux's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h;
 instructions: linux/bpf_common.h, linux/seccomp.h, linux/audit.h.
@@ -29,8 +38,16 @@ X32_BIT = 0x40000000
 AF_UNIX = 1
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Put characters into a terminal's input, which a shell would read after the run."""
-LOCKS = (5, 6, 7, 36, 37, 38, 1024, 1025)
-"""F_GETLK, F_SETLK, F_SETLKW, the same for open file descriptions, F_SETLEASE, F_GETLEASE."""
+LOCKS = (5, 6, 7, 36, 37, 38, 1024, 1025, 1026)
+"""F_GETLK, F_SETLK, F_SETLKW, the same for open file descriptions, F_SETLEASE, F_GETLEASE, and
+F_NOTIFY, which tells that others read a folder."""
+SIGCHLD = 17
+ONE_PROCESS, ONE_IO_PROCESS = 0, 1
+"""PRIO_PROCESS of setpriority, IOPRIO_WHO_PROCESS of ioprio_set; not a group, not a user."""
+DROP_PAGES = 4
+"""POSIX_FADV_DONTNEED."""
+UNCACHED = 0x88
+"""RWF_NOWAIT, which fails where a page is not in memory, and RWF_DONTCACHE."""
 NEW_NAMESPACES = 0x02000000 | 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 \
     | 0x40000000 | 0x00000080  # fmt: skip
 """CLONE_NEWCGROUP, NS, UTS, IPC, USER, PID, NET, TIME."""
@@ -40,6 +57,7 @@ _NEW = {  # numbers that all architectures share
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     "fspick": 433, "clone3": 435, "process_madvise": 440, "mount_setattr": 442,
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448, "open_tree_attr": 467,
+    "cachestat": 451, "setxattrat": 463, "removexattrat": 466,
 }  # fmt: skip
 _X86_64 = {
     "fcntl": 72, "flock": 73,
@@ -56,6 +74,12 @@ _X86_64 = {
     "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "semtimedop": 220,
+    "rt_sigaction": 13, "prlimit64": 302, "setpriority": 141, "ioprio_set": 251,
+    "sched_setaffinity": 203, "sched_setscheduler": 144, "sched_setparam": 142,
+    "sched_setattr": 314, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
+    "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "mincore": 27,
+    "fadvise64": 221, "preadv2": 327, "io_setup": 206, "io_submit": 209,
+    "inotify_add_watch": 254, "inotify_init": 253, "inotify_init1": 294,
     **_NEW,
 }  # fmt: skip
 _AARCH64 = {
@@ -72,6 +96,12 @@ _AARCH64 = {
     "kcmp": 272, "finit_module": 273, "kexec_file_load": 294, "bpf": 280, "userfaultfd": 282,
     "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "semctl": 191, "semtimedop": 192,
     "semop": 193, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189,
+    "rt_sigaction": 134, "prlimit64": 261, "setpriority": 140, "ioprio_set": 30,
+    "sched_setaffinity": 122, "sched_setscheduler": 119, "sched_setparam": 118,
+    "sched_setattr": 274, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
+    "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "mincore": 232,
+    "fadvise64": 223, "preadv2": 286, "io_setup": 0, "io_submit": 2,
+    "inotify_add_watch": 27, "inotify_init1": 26,
     **_NEW,
 }  # fmt: skip
 
@@ -108,6 +138,9 @@ class _When:
     """Deny where the test fails instead."""
 
 
+_OF_ANOTHER = (_When(0, EQUAL, 0, errno.EPERM, unless=True),)
+"""Where argument 0 is a process: 0 is the caller."""
+
 _CONDITIONAL: Mapping[str, Sequence[_When]] = {
     "socket": (_When(0, EQUAL, AF_UNIX, errno.EAFNOSUPPORT, unless=True),),
     "fcntl": tuple(_When(1, EQUAL, command, errno.EPERM) for command in LOCKS),
@@ -117,6 +150,22 @@ _CONDITIONAL: Mapping[str, Sequence[_When]] = {
         _When(1, EQUAL, TIOCLINUX, errno.EPERM),
     ),
     "personality": (_When(0, EQUAL, 0xFFFFFFFF, errno.EPERM, unless=True),),  # asking is allowed
+    "rt_sigaction": (_When(0, EQUAL, SIGCHLD, 0),),
+    "prlimit64": _OF_ANOTHER,
+    "sched_setaffinity": _OF_ANOTHER,
+    "sched_setscheduler": _OF_ANOTHER,
+    "sched_setparam": _OF_ANOTHER,
+    "sched_setattr": _OF_ANOTHER,
+    "setpriority": (
+        _When(0, EQUAL, ONE_PROCESS, errno.EPERM, unless=True),
+        _When(1, EQUAL, 0, errno.EPERM, unless=True),
+    ),
+    "ioprio_set": (
+        _When(0, EQUAL, ONE_IO_PROCESS, errno.EPERM, unless=True),
+        _When(1, EQUAL, 0, errno.EPERM, unless=True),
+    ),
+    "fadvise64": (_When(3, EQUAL, DROP_PAGES, errno.EPERM),),
+    "preadv2": (_When(5, ANY_BIT, UNCACHED, errno.EOPNOTSUPP),),
 }
 _ERRORS = {"clone3": errno.ENOSYS}
 

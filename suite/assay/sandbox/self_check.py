@@ -21,7 +21,8 @@ CAPABILITIES = ("Inh", "Prm", "Eff", "Bnd", "Amb")
 
 
 def look(*, kept: int, own_namespace: bool) -> Facts:
-    """What this process can see and do. Equal for all runs on a machine: no process ids, no times.
+    """What this process can see and do. Equal for all runs on a machine: no times, and process ids
+    only in a namespace of its own.
 
     Args:
         kept: an open descriptor to leave out, the pipe to the worker.
@@ -45,6 +46,10 @@ def look(*, kept: int, own_namespace: bool) -> Facts:
         facts["mounts"] = _mounts()
         facts["interfaces"] = _interfaces()
         facts["root"] = sorted(os.listdir("/"))
+        facts["processes"] = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        facts["shared_memory"] = os.listdir("/dev/shm")
+        # The same path may name a folder of the worker's, which lies below the run's own.
+        facts["own_folder"] = os.path.samestat(os.stat("."), os.stat(os.getcwd()))
     return facts
 
 
@@ -123,7 +128,7 @@ def _mounts() -> list[list[str]]:
 
 def _interfaces() -> list[str]:
     with contextlib.suppress(OSError):
-        lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+        lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
         return sorted(line.partition(":")[0].strip() for line in lines)
     return []
 

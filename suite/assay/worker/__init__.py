@@ -1,7 +1,8 @@
 """What runs inside the sandbox: a process that forks a child for each request and measures it.
 
 serve          start, and the loop over requests
-fork           one forked child: started, watched, measured, cleared away
+fork           one forked child: in the sandbox, watched, measured, cleared away
+children       how a child is started and ended; the first process of its namespaces
 plugin_host    what a child does with a plugin
 session        one method on one task from one start: model, optimizers, steps
 plans          what a method is told of its task and its budget

@@ -5,7 +5,6 @@ What the child does with a plugin is in worker.plugin_host.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -14,26 +13,27 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from assay.identity import sha256
 from assay.messages import ORACLE, Ended, Limit, Run, WorkerRequest
 from assay.records.schema import Mechanism
-from assay.sandbox import landlock, limits, seccomp, self_check
-from assay.sandbox.handover import empty, hand_over
+from assay.sandbox import landlock, limits, privileges, seccomp, self_check
+from assay.sandbox.handover import hand_over
 from assay.sandbox.limits import Watch
+from assay.worker.children import Child, NestedChild, PlainChild
 from assay.worker.plugin_host import answer
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_CHILD_SUBREAPER = 36
 DEVIATES = 97
 """Exit code of a child that found its sandbox other than it should be and loaded no plugin."""
 KEPT = 3
 """Descriptor of the pipe to the worker; the child closes it before it loads a plugin."""
 ORACLE_SECONDS = 20.0
 """How long to wait for the oracle to accept."""
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,14 @@ class WorkerSetup:
     """Descriptor of the folder for what a run left."""
     expected: Mapping[str, self_check.Fact]
     """What a child must find (self_check.deviations)."""
+    user: int | None = None
+    """Whom a child becomes, where root started the worker and no bubblewrap does that."""
     rules: int | None = None
     """Descriptor of the Landlock rules that a child enters."""
-
-    @property
-    def own_namespace(self) -> bool:
-        """Whether every other process that can be seen belongs to the run."""
-        return self.mechanism == "bubblewrap"
+    kept: Sequence[Path] = ()
+    """Folders below `out` that hold code."""
+    home: int | None = None
+    """Descriptor of the worker's PID namespace, where each run has namespaces of its own."""
 
     @property
     def folder(self) -> Path:
@@ -70,48 +71,65 @@ class WorkerSetup:
 def close_to_children() -> None:
     """Keep children out of this process, though they have its user, and become their reaper."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        privileges.set_dumpable(False)
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
     """Do a request in a child; how it ended and what it used, measured from outside."""
     began = time.monotonic()
-    setup.folder.mkdir()
-    (setup.out / "tmp").mkdir(exist_ok=True)
-    watch = Watch(setup.out, cpu=_cpu_seconds(request), own_namespace=setup.own_namespace)
+    deadline = began + request.seconds
     saw, child_end = os.pipe()
-    worker = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _die_with(worker)
-        _child(request, setup, child_end)  # never returns
-    os.close(child_end)
     try:
-        facts = _read_facts(saw, began + request.seconds)
-        limit = _supervise(pid, watch, began + request.seconds)
+        child = _started(request, setup, child_end)
+    except OSError as error:
+        os.close(saw)
+        return _not_started(error)
+    finally:
+        os.close(child_end)
+    first = None if setup.home is None else child.pid
+    watch = Watch(child.folder, child.disk, cpu=_cpu_seconds(request), first=first)
+    try:
+        facts = _read_facts(saw, deadline)
+        limit = _supervise(child.pid, watch, deadline)
     finally:
         os.close(saw)
-        limits.kill_all(own_namespace=setup.own_namespace)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    _, status, usage = os.wait4(pid, 0)
-    limits.end_all(own_namespace=setup.own_namespace)
-    code = os.waitstatus_to_exitcode(status)
+        ending = child.end()
     ended = Ended(
-        limit=limit or _limit_of_signal(code),
-        exit=code,
+        limit=limit or _limit_of_signal(ending.code),
+        exit=ending.code,
         wall_seconds=time.monotonic() - began,
         cpu_seconds=watch.cpu_seconds(),
-        peak_bytes=usage.ru_maxrss * 1024,
+        peak_bytes=ending.peak_bytes,
         probe_hash=None if facts is None else sha256(json.dumps(facts, sort_keys=True)),
         deviations=[] if facts is None else self_check.deviations(facts, setup.facts_of(request)),
     )
-    hand_over(setup.folder, setup.results)
-    empty(setup.out)
-    if setup.own_namespace:
-        empty(SHARED_MEMORY)
+    hand_over(child.disk, setup.folder.name, setup.results)
+    child.clear()
     return ended
+
+
+def _started(request: WorkerRequest, setup: WorkerSetup, child_end: int) -> Child:
+    def run() -> NoReturn:
+        _child(request, setup, child_end)
+
+    if setup.home is None:
+        return PlainChild(setup.out, setup.user, run)
+    return NestedChild(setup.out, setup.kept, setup.home, run)
+
+
+def _not_started(error: OSError) -> Ended:
+    """The answer where a run's namespaces could not be made."""
+    problem = f"a run can have no namespaces of its own: {error}"
+    return Ended(
+        limit=None,
+        exit=DEVIATES,
+        wall_seconds=0.0,
+        cpu_seconds=0.0,
+        peak_bytes=0,
+        probe_hash=None,
+        deviations=[problem],
+    )
 
 
 def _cpu_seconds(request: WorkerRequest) -> float:
@@ -148,7 +166,7 @@ def _supervise(pid: int, watch: Watch, deadline: float) -> Limit | None:
             ready, _, _ = select.select(waited, [], [], min(left, limits.POLL_SECONDS))
             # There is one request at a time, so this is the end of the supervisor.
             if sys.stdin in ready:
-                limits.end_all(own_namespace=watch.own_namespace)
+                limits.end_all()
                 os._exit(0)
             if limit := watch.exceeded():
                 return limit
@@ -168,50 +186,55 @@ def _limit_of_signal(code: int) -> Limit | None:
     return "file size" if code == -signal.SIGXFSZ else None
 
 
-def _die_with(worker: int) -> None:
-    """Kill this process when its worker dies (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != worker:
-            os._exit(1)
-
-
-def _child(request: WorkerRequest, setup: WorkerSetup, saw: int) -> None:
+def _child(request: WorkerRequest, setup: WorkerSetup, saw: int) -> NoReturn:
     """The forked process: enter the sandbox, look around, do the request, leave outcome.json."""
     code = 1
     try:
-        os.setsid()
-        if setup.rules is not None:
-            landlock.enter(setup.rules)
-            landlock.drop_capabilities()
-            landlock.filter_calls(seccomp.program())
-        _take_over_descriptors(setup.folder, saw)
-        if (oracle := _oracle(request)) is not None:
-            _connect(oracle)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-        on_gpu = request.visible_gpu is not None
-        limits.apply(own_namespace=setup.own_namespace, address_space=not on_gpu)
-        facts = self_check.look(kept=KEPT, own_namespace=setup.own_namespace)
-        if self_check.deviations(facts, setup.facts_of(request)):
+        if _entered(request, setup, saw):
+            _do(request, setup.folder)
+            code = 0
+        else:
             code = DEVIATES
-        _write_all(KEPT, json.dumps(facts).encode())
-        os.close(KEPT)
-        if code == DEVIATES:
-            return
-        if on_gpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(request.visible_gpu)
-        outcome = answer(request, setup.folder)
-        partial = setup.folder / "outcome.partial"
-        partial.write_bytes(outcome.model_dump_json().encode())
-        partial.rename(setup.folder / "outcome.json")
-        code = 0
     except BaseException as error:  # the log is the only place left for it
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _do(request: WorkerRequest, folder: Path) -> None:
+    if request.visible_gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(request.visible_gpu)
+    outcome = answer(request, folder)
+    partial = folder / "outcome.partial"
+    partial.write_bytes(outcome.model_dump_json().encode())
+    partial.rename(folder / "outcome.json")
+
+
+def _entered(request: WorkerRequest, setup: WorkerSetup, saw: int) -> bool:
+    """Give up all rights, look around and tell the worker; whether all is as it should be."""
+    os.setsid()
+    if setup.user is not None:
+        privileges.become(setup.user)
+    if setup.rules is not None:
+        landlock.enter(setup.rules)
+    _take_over_descriptors(setup.folder, saw)
+    if (oracle := _oracle(request)) is not None:
+        _connect(oracle)
+    limits.apply(own_namespace=setup.home is not None, address_space=request.visible_gpu is None)
+    if sys.platform == "linux":
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # and so it stays (seccomp)
+        if setup.mechanism != "subprocess" or setup.user is not None:
+            privileges.no_new_privileges()
+            privileges.drop_capabilities()
+        privileges.set_dumpable(True)
+    if setup.mechanism != "subprocess":
+        privileges.filter_calls(seccomp.program())
+    facts = self_check.look(kept=KEPT, own_namespace=setup.home is not None)
+    _write_all(KEPT, json.dumps(facts).encode())
+    os.close(KEPT)
+    return not self_check.deviations(facts, setup.facts_of(request))
 
 
 def _take_over_descriptors(folder: Path, saw: int) -> None:

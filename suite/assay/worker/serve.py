@@ -9,17 +9,20 @@ children cannot reach its memory or descriptors, though they have its user.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import platform
+import resource
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from assay.identity import sha256
 from assay.messages import WORKER_REQUEST, Machine, WorkerStart
-from assay.sandbox import landlock
+from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
@@ -38,6 +41,7 @@ def main() -> None:
     """Serve requests until stdin closes."""
     setup = _setup(WorkerStart.model_validate_json(sys.stdin.readline()))
     os.set_inheritable(setup.results, False)
+    _raise_limit_on_files()
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to the log
     (setup.out / "tmp").mkdir(exist_ok=True)
@@ -50,8 +54,14 @@ def main() -> None:
 
 
 def _setup(start: WorkerStart) -> WorkerSetup:
-    """What the supervisor said of the sandbox, with Landlock's rules where children need them."""
-    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected)
+    """What the supervisor said of the sandbox, with what its children need to enter it."""
+    setup = WorkerSetup(start.mechanism, start.out, start.results, start.expected, start.user)
+    if start.mechanism == "bubblewrap":
+        inside = [path.relative_to(start.out) for path in _below(start.readable, start.out)]
+        kept = dict.fromkeys(start.out / path.parts[0] for path in inside)
+        return replace(setup, home=namespaces.here(), kept=tuple(kept))
+    if start.user is not None:
+        namespaces.open_to_all(start.readable)
     if start.mechanism != "landlock":
         return setup
     null, *devices = (Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
@@ -61,6 +71,21 @@ def _setup(start: WorkerStart) -> WorkerSetup:
         masked=start.masked,
     )
     return replace(setup, rules=rules)
+
+
+def _raise_limit_on_files() -> None:
+    """Take all open files that are allowed.
+
+    The kernel hands on a descriptor only while those on their way, counted for all processes of a
+    user together, are fewer than this limit; a run has a lower one (limits.apply).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _below(paths: Iterable[Path], folder: Path) -> list[Path]:
+    return [path for path in paths if path.is_relative_to(folder)]
 
 
 def _preload() -> None:

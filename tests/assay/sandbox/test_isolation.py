@@ -26,7 +26,7 @@ from assay.messages import Describe, Description, Outcome, Run
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
-from assay.sandbox import bubblewrap, launch, limits, mechanisms, self_check
+from assay.sandbox import bubblewrap, launch, limits, mechanisms, privileges, self_check
 from assay.sandbox.handover import empty, hand_over
 from assay.space import Space
 
@@ -404,6 +404,8 @@ def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
         assert seen(
             pool, tmp_path, "import os; found = open(os.environ['TMPDIR'] + '/x', 'w') and 1"
         )
+        user = seen(pool, tmp_path, "import os; found = [os.getuid(), *os.getgroups()]")
+        assert user == ([65534] if os.geteuid() == 0 else [os.getuid(), *os.getgroups()])
         worker = pool.workers[0]
         assert seen(pool, tmp_path, "import os; os.fork() or __import__('time').sleep(99)\nfound=1")
         assert pool.workers == [worker]
@@ -431,17 +433,19 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
 ) -> None:
     ran = tmp_path / "ran"
     (tmp_path / "method.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    options = bubblewrap.namespaces
+    options = bubblewrap.mounts
 
-    def careless(handle: int) -> list[str]:
-        return [part for part in options(handle) if part not in ("--seccomp", str(handle))]
+    def careless(inbox: Path) -> list[str]:
+        found = options(inbox)
+        at = found.index("/")
+        return [*found[: at - 1], *found[at + 1 :]]
 
-    monkeypatch.setattr(launch, "namespaces", careless)
+    monkeypatch.setattr(launch, "mounts", careless)
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
     with (
         Pool(n_workers=1, compute=Compute()) as loose,
-        pytest.raises(WorkerError, match="seccomp: found"),
+        pytest.raises(WorkerError, match="the mount / can be written to"),
     ):
         loose.answer(asked(tmp_path / "method.py"), Description)
 
@@ -482,7 +486,11 @@ def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, i
     (left / "new\nline").write_text("x")
     with (left / "sparse").open("wb") as file:
         file.truncate(2 * limits.LIMITS.disk_bytes)
-    hand_over(left, results[1])
+    disk = os.open(tmp_path, os.O_RDONLY)
+    try:
+        hand_over(disk, "left", results[1])
+    finally:
+        os.close(disk)
     found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
     assert found == {"outcome.json", "shared/family/findings.jsonl"}
 
@@ -550,20 +558,69 @@ def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
         pool.answer(asked(path), Description)
 
 
+HIDING = """
+import ctypes, os, signal, time
+libc = ctypes.CDLL(None)
+no_wait = (ctypes.c_char * 152).from_buffer_copy(bytes(136) + b"\\x02" + bytes(15))  # SA_NOCLDWAIT
+def burn():
+    while time.process_time() < 0.004:
+        pass
+    os._exit(0)
+for number in range(200):
+    way = number % 4
+    if way == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if way == 1:
+        libc.sigaction(signal.SIGCHLD, no_wait, None)
+    clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+    pid = libc.syscall(clone, 0x8000 | 17, 0, 0, 0, 0) if way == 3 else os.fork()
+    if pid == 0:
+        if way == 2 and os.fork() != 0:
+            os._exit(0)
+        burn()
+    time.sleep(0.004)
+"""
+
+
+@needs_bubblewrap
+def test_cpu_time_of_children_that_nobody_waits_for_counts(pool: Pool, tmp_path: Path) -> None:
+    source = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-ISc', {HIDING!r}])\nfound = 1"
+    )
+    spent = []
+    for number, text in enumerate((source, "found = 1")):
+        folder = tmp_path / str(number)
+        (folder / "left").mkdir(parents=True)
+        ended = pool.ask_worker(asked(looks(folder, text), 60), folder / "left")
+        spent.append(ended.cpu_seconds)
+    assert spent[0] - spent[1] >= 0.9 * 200 * 0.004
+
+
+def test_code_that_nobody_can_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setattr(mechanisms, "run_user", lambda _: 65534)
+    monkeypatch.setattr(privileges, "can_mount", lambda: False)
+    with tempfile.TemporaryDirectory() as closed:  # its owner's alone
+        monkeypatch.setattr(mechanisms, "readable", lambda: (Path(closed),))
+        problem = mechanisms.nobody_problem.__wrapped__()
+    assert problem is not None
+    assert "nobody" in problem and f"chmod o+x {closed}" in problem and "ordinary user" in problem
+
+
 WATCHED = """
 import os, sys, time
 from pathlib import Path
 from assay.sandbox.limits import Watch, end_all
 
 folder = Path(sys.argv[1])
-watch = Watch(folder, cpu=0.4, own_namespace=False)
+watch = Watch(folder, os.open(folder, os.O_RDONLY), cpu=0.4, first=None)
 for _ in range(2):  # neither is over the limit alone
     if os.fork() == 0:
         while True:
             pass
 while (limit := watch.exceeded()) is None:
     time.sleep(0.01)
-end_all(own_namespace=False)
+end_all()
 print(limit, 0.4 <= watch.cpu_seconds() < 10)
 """
 

@@ -17,6 +17,9 @@ ALLOWED_NUMBERS = {
     "x86_64": (0, 1, 257, 9, 202, 319, 53, 59),
     "aarch64": (63, 64, 56, 222, 98, 279, 199, 221),
 }
+OF_ANOTHER = (
+    "prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
+)  # fmt: skip
 words = st.integers(0, 2**64 - 1)
 
 
@@ -57,9 +60,14 @@ def test_every_listed_call_is_denied(machine: tuple[str, Architecture, bytes]) -
     for name, number in facts.numbers.items():
         arguments = {
             "socket": (2,), "clone": (0x10000000,), "ioctl": (0, 0x5412), "personality": (8,),
-            "fcntl": (3, 6),
+            "fcntl": (3, 6), "rt_sigaction": (17, 1), "setpriority": (0, 1), "ioprio_set": (1, 1),
+            "fadvise64": (3, 0, 0, 4), "preadv2": (3, 0, 1, 0, 0, 8),
+            **dict.fromkeys(OF_ANOTHER, (1,)),
         }.get(name, ())  # fmt: skip
-        expected = {"clone3": errno.ENOSYS, "socket": errno.EAFNOSUPPORT}.get(name, errno.EPERM)
+        expected = {
+            "clone3": errno.ENOSYS, "socket": errno.EAFNOSUPPORT, "rt_sigaction": 0,
+            "preadv2": errno.EOPNOTSUPP,
+        }.get(name, errno.EPERM)  # fmt: skip
         assert verdict(program, facts.audit, number, arguments) == error(expected), name
 
 
@@ -74,6 +82,19 @@ def test_ordinary_calls_are_allowed(machine: tuple[str, Architecture, bytes]) ->
     assert verdict(program, facts.audit, numbers["personality"], (0xFFFFFFFF,)) == seccomp.ALLOW
     for command in (fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_SETFL):
         assert verdict(program, facts.audit, numbers["fcntl"], (3, command)) == seccomp.ALLOW
+
+
+def test_a_process_changes_itself_alone(machine: tuple[str, Architecture, bytes]) -> None:
+    _, facts, program = machine
+    for name in OF_ANOTHER:
+        assert verdict(program, facts.audit, facts.numbers[name], (0, 9)) == seccomp.ALLOW
+        assert verdict(program, facts.audit, facts.numbers[name], (2**32 - 1,)) == error(1)
+    own = {"setpriority": (0, 0, 9), "ioprio_set": (1, 0, 9), "rt_sigaction": (2, 1)}
+    groups = {"setpriority": ((1, 0), (2, 0)), "ioprio_set": ((2, 0), (3, 0))}
+    for name, arguments in own.items():
+        assert verdict(program, facts.audit, facts.numbers[name], arguments) == seccomp.ALLOW
+        for whole in groups.get(name, ()):
+            assert verdict(program, facts.audit, facts.numbers[name], whole) == error(1)
 
 
 def test_no_lock_is_allowed(machine: tuple[str, Architecture, bytes]) -> None:
