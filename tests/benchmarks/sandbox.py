@@ -2,9 +2,10 @@
 
     python tests/benchmarks/sandbox.py [--pairs 15] [--rounds 3000]
 
-Prints, with n and the range: the difference in a run's time from request to answer for a method
-that does nothing (what a run costs beside its training), and the ratio for a method that computes
-for about two seconds, in CPU time.
+Prints, with n and the range: a run's time from request to answer for a method that does nothing
+(what a run costs beside its training), the part of it from fork to exit (namespaces, checks, the
+child's end), how much more the first is than unsandboxed, and the ratio in CPU time for a method
+that computes for about two seconds.
 """
 
 import argparse
@@ -54,19 +55,23 @@ def main():
 def compare(pools, method, n_pairs):
     """Wall and CPU time of each mechanism against `subprocess`, the unsandboxed worker."""
     walls = {name: [] for name in pools}
+    inner = {name: [] for name in pools}
     cpus = {name: [] for name in pools}
     for number in range(n_pairs + 1):
         for name, pool in pools.items():
-            wall, cpu = timed(pool, method)
+            wall, within, cpu = timed(pool, method)
             if number:  # the first warms up
                 walls[name].append(wall)
+                inner[name].append(within)
                 cpus[name].append(cpu)
     for name in pools:
         more = [a - b for a, b in zip(walls[name], walls["subprocess"], strict=True)]
         ratios = [a / b for a, b in zip(cpus[name], cpus["subprocess"], strict=True)]
         print(
-            f"{method.stem:8} {name:11} wall {statistics.median(walls[name]) * 1e3:7.1f} ms, more "
-            f"than unsandboxed {statistics.median(more) * 1e3:6.1f} ms; CPU "
+            f"{method.stem:8} {name:11} wall {statistics.median(walls[name]) * 1e3:7.1f} ms, of "
+            f"which fork to exit {statistics.median(inner[name]) * 1e3:6.1f} ms "
+            f"({min(inner[name]) * 1e3:.1f}..{max(inner[name]) * 1e3:.1f}); more than "
+            f" unsandboxed {statistics.median(more) * 1e3:6.1f} ms; CPU "
             f"{statistics.median(cpus[name]) * 1e3:7.1f} ms, ratio {statistics.median(ratios):.3f} "
             f"({min(ratios):.3f}..{max(ratios):.3f}, n = {n_pairs} pairs)",
             flush=True,
@@ -74,12 +79,12 @@ def compare(pools, method, n_pairs):
 
 
 def timed(pool, method):
-    """Seconds from request to answer, and of CPU time."""
+    """Seconds from request to answer, from fork to exit, and of CPU time."""
     request = Describe(method=method, families=[], seconds=120)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         ended = pool.ask_worker(request, Path(folder))
-        return time.monotonic() - began, ended.cpu_seconds
+        return time.monotonic() - began, ended.wall_seconds, ended.cpu_seconds
 
 
 if __name__ == "__main__":

@@ -561,6 +561,7 @@ def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
 HIDING = """
 import ctypes, os, signal, time
 libc = ctypes.CDLL(None)
+ended, alive = os.pipe()
 no_wait = (ctypes.c_char * 152).from_buffer_copy(bytes(136) + b"\\x02" + bytes(15))  # SA_NOCLDWAIT
 def burn():
     while time.process_time() < 0.004:
@@ -573,12 +574,24 @@ for number in range(200):
     if way == 1:
         libc.sigaction(signal.SIGCHLD, no_wait, None)
     clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
-    pid = libc.syscall(clone, 0x8000 | 17, 0, 0, 0, 0) if way == 3 else os.fork()
+    sibling = number % 8 == 7  # CLONE_PARENT; these stay until the parent ends
+    pid = libc.syscall(clone, 0x8000 | 17, 0, 0, 0, 0) if sibling else os.fork()
     if pid == 0:
         if way == 2 and os.fork() != 0:
             os._exit(0)
         burn()
-    time.sleep(0.004)
+    time.sleep(0.001)
+    if number % 20 == 19:  # else they would be too many
+        os.close(alive)
+        os.read(ended, 1)  # until the last child has ended
+        ended, alive = os.pipe()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+os.close(alive)
+os.read(ended, 1)  # until the last child has ended
 """
 
 
