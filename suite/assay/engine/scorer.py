@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from assay.cards import spending_problem
-from assay.engine.oracle import Account, OracleProcess
 from assay.errors import AssayError, BadWeights, DataError, PluginError
 from assay.messages import (
     SCORER_REQUEST,
@@ -51,6 +51,9 @@ from assay.plugins.loading import load_task
 from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
+
+if TYPE_CHECKING:
+    from assay.engine.oracle import Account, OracleProcess
 
 SCORER_VERSION = 2
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
@@ -117,6 +120,7 @@ class _Scorer:
 
     def open_oracle(self, request: OpenOracle) -> OracleOpened:
         """Start the oracle of a run."""
+        from assay.engine.oracle import OracleProcess
         from assay.families.functions import Functions
 
         task = self.task(request.task)
