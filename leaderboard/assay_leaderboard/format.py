@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from assay.cards import Family
 
-from assay_leaderboard.schema.board import Row, RunCounts
+from assay_leaderboard.schema.board import Replay, Row, RunCounts, Seeds, View
 from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "-"
@@ -158,6 +158,57 @@ def needed_text(comparison: Comparison | None, family: PairFamily | None) -> str
     if family and (interval.low > 0 or interval.high < 0):
         return f"{about}: R = {comparison.n} is too small for {family.pairs:,} pairs"
     return about
+
+
+def seeds_text(seeds: Seeds) -> str:
+    """Under which seeds ranks and verdicts stand, in words."""
+    if seeds.epoch is None:
+        return "public seeds"
+    when = f"revealed {seeds.revealed[:10]}" if seeds.revealed else "not revealed yet"
+    return f"hidden seeds of epoch {seeds.epoch}, {when}"
+
+
+def hidden_text(hidden: Mapping[str, str]) -> str:
+    """Under which seeds the ranks of several tasks stand; `hidden` has the epoch of some tasks."""
+    if not hidden:
+        return "public seeds"
+    found = (f"{task} (epoch {epoch})" for task, epoch in sorted(hidden.items()))
+    return f"hidden seeds on {', '.join(found)}; public seeds elsewhere"
+
+
+def replay_text(replay: Replay, form: Format) -> str:
+    """What came of repeating runs of a published result."""
+    found = f"{replay.n} runs repeated by others: {replay.identical} bit for bit"
+    if replay.within_tolerance:
+        found += f", {replay.within_tolerance} within the tolerance of another machine"
+    if replay.mean_difference is not None:
+        unit = f" {form.unit}" if form.unit else ""
+        allowed = form.number(replay.allowed)
+        found += (
+            f"; recorded minus repeated {form.number(replay.mean_difference, '+')}{unit} on "
+            f"average, at most {allowed}{unit} allowed"
+        )
+    return found
+
+
+def tries_text(row: Row) -> str:
+    """How often the method was submitted on the task."""
+    refused = f", {row.refused} of them refused" if row.refused else ""
+    return f"{row.tries} tries{refused}"
+
+
+def view_text(view: View) -> str:
+    """What ranks on a board, in a sentence."""
+    if view == "local":
+        return (
+            "Your own view: every complete, current result ranks, also self-reported (T0) ones and "
+            "those that nobody has repeated yet (T1). On the published board these do not rank."
+        )
+    return (
+        "Published board: a result ranks once runs of it were repeated by others (T2), or under "
+        "hidden seeds (T3), and only if it was made in a sandbox on a CPU. Others are shown and "
+        "compared with nothing."
+    )
 
 
 def budget_text(k: int) -> str:

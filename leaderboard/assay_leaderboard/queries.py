@@ -25,7 +25,12 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.claims import ledger
 from assay_leaderboard.claims.one_task import named_tasks
 from assay_leaderboard.evidence import checkout
-from assay_leaderboard.evidence.results_folder import load_folder, open_folder, together
+from assay_leaderboard.evidence.results_folder import (
+    load_folder,
+    open_folder,
+    rules_of,
+    together,
+)
 from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.board import Board
 
@@ -97,12 +102,12 @@ def judge(methods: Collection[str], results: Path, *, published: bool = False) -
     }
     catalogue, evidence = read(sorted(named), results, published=published)
     tasks, problems = all_comparisons(evidence, catalogue, RULESET)
-    return ledger.evaluate(tasks, cards, known, RULESET, problems)
+    return ledger.evaluate(tasks, cards, known, RULESET, problems, evidence.rules.view)
 
 
 def audit(names: Collection[str], results: Path, *, published: bool = False) -> task_audit.Audit:
     """How well tasks tell methods apart, and how often tests err. Arguments as of `board`."""
-    catalogue, _ = read(names, results, published=published, empty=True)
+    catalogue, evidence = read(names, results, published=published, empty=True)
     folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
     cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     tasks: list[task_audit.Audited] = []
@@ -110,7 +115,7 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
     problems: list[str] = []
     arms: dict[str, false_positives.Arms] = {}
     for slug in cards:
-        found = from_folders(slug, folders, catalogue, RULESET)
+        found = from_folders(slug, folders, catalogue, RULESET, rules=evidence.rules)
         problems += found.problems
         own = found.comparisons()
         tasks.append(_audited(found, own))
@@ -172,6 +177,8 @@ def read(
 ) -> tuple[Catalogue, Evidence]:
     """The cards and code hashes of the selected tasks, and the evidence on them.
 
+    The rules of the published board apply to a published folder alone, without `published`.
+
     Args:
         names: tasks, families, tiers or patterns; all tasks if there are none.
         results: folder of the user's results.
@@ -192,6 +199,7 @@ def read(
     if published:
         others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder)
         evidence = together([others, evidence])
+    rules = rules_of(open_folder(results), with_local=published)
     if not any((evidence.runs, evidence.past, evidence.former, empty)):
         what = " for " + " ".join(names) if names else ""
         unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
@@ -202,7 +210,7 @@ def read(
     seen = _recorded(evidence)
     seen |= {entry.card.reference for entry in selected}
     shown = [entry for slug, entry in methods.items() if slug in seen]
-    return checkout.catalogue(selected, shown), evidence
+    return checkout.catalogue(selected, shown), replace(evidence, rules=rules)
 
 
 def _claiming(names: Collection[str]) -> dict[str, SubmissionCard]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from assay.errors import CardError
 from assay.ruleset import Tier
 from assay.space import Value
+from assay.syntax import MAX_TOML_BYTES, NotParsed, parse_toml
+from assay.untrusted.files import read_regular
 
 Family = Literal["classification", "functions", "noisy_labels", "class_imbalance", "quantization"]
 FAMILIES: tuple[Family, ...] = (
@@ -317,9 +318,11 @@ class SubmissionCard(_CardPart):
     claims: list[Claim] = []
     supersedes: Slug | None = None
     derived_from: list[Slug] = []
-    """Submissions whose code this one started from; likeness to them is not flagged."""
+    """Submissions whose code this one started from; likeness to them is shown as derived."""
 
 
+MAX_PROBLEMS = 20
+"""Problems of one card that are listed."""
 Card = TypeVar("Card", TaskCard, SubmissionCard)
 
 
@@ -330,19 +333,22 @@ def read_card(path: Path, model: type[Card]) -> Card:
         CardError: with every problem, each as `file:line: key: what is wrong`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also digits or brackets without end
-        raise CardError([f"{path}: not valid TOML: {error}"]) from error
+        content = read_regular(path.resolve(), MAX_TOML_BYTES)
+        data = parse_toml(content)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
+        reason = getattr(error, "strerror", None) or error
+        raise CardError([f"{path}: cannot be read: {reason}"]) from error
+    except NotParsed as error:
+        raise CardError([f"{path}: {error}"]) from error
+    text = content.decode()
     try:
         card = model(**data)
     except ValidationError as error:
-        raise CardError(
-            [_problem(path, text, entry["loc"], entry) for entry in error.errors()]
-        ) from error
+        found = error.errors()
+        problems = [_problem(path, text, e["loc"], e) for e in found[:MAX_PROBLEMS]]
+        if len(found) > MAX_PROBLEMS:
+            problems.append(f"{path}: and {len(found) - MAX_PROBLEMS:,} more problems")
+        raise CardError(problems) from error
     if card.slug != path.parent.name:
         raise CardError(
             [f"{path}:{_line(text, ('slug',))}: slug: is {card.slug!r}, expected the folder's "
@@ -367,7 +373,7 @@ def _line(text: str, loc: tuple[int | str, ...]) -> int:
     wanted = next((part for part in loc if isinstance(part, int)), 0)
     best, depth, seen, inside = 1, 0, -1, not names[:-1]
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[{1,2}\s*([\w.\- ]+?)\s*\]{1,2}", line)
+        header = re.match(r"\s*+\[{1,2}+([^\[\]]++)\]", line)
         if header:
             table = [part.strip() for part in header[1].split(".")]
             inside = table == names[: len(table)]
@@ -377,7 +383,7 @@ def _line(text: str, loc: tuple[int | str, ...]) -> int:
             if inside and len(table) > depth:
                 best, depth = number, len(table)
             continue
-        key = re.match(r"\s*([\w\-]+)\s*=", line)
+        key = re.match(r"\s*+([\w\-]++)\s*+=", line)
         if key and inside and key[1] in names[-2:] and depth < len(names):
             if key[1] == names[-1]:
                 return number

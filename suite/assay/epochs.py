@@ -83,6 +83,7 @@ class EpochStatus:
     begun: str
     revealed: str | None
     commitment: str
+    ruleset: int
 
 
 def epochs_folder() -> Path:
@@ -159,7 +160,8 @@ def epochs(folder: Path) -> Iterator[EpochStatus]:
         ended = _read(place, Revelation) if place.exists() else None
         if ended is not None:
             _checked(found, ended.key, place)
-        yield EpochStatus(found.name, found.at, ended.at if ended else None, found.commitment)
+        yield EpochStatus(found.name, found.at, ended.at if ended else None,
+                          found.commitment, found.ruleset)  # fmt: skip
 
 
 def _key(master: bytes, name: str) -> str:

@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import tokenize
-import tomllib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from assay.syntax import parse_toml, python_text
 
 ID_LENGTH = 16
 _CANONICAL = json.JSONEncoder(
@@ -78,10 +80,9 @@ def source_hash(files: Iterable[tuple[str, bytes]]) -> str:
 def _card_facts(source: bytes) -> bytes:
     """The keys of a card that runs depend on, as JSON; a card that is not TOML as it is."""
     try:
-        card = tomllib.loads(source.decode())
-        facts = {key: value for key, value in card.items() if key not in CARD_WORDS}
+        facts = {k: value for k, value in parse_toml(source).items() if k not in CARD_WORDS}
         return canonical_json(facts).encode()
-    except (ValueError, TypeError, RecursionError):  # TypeError: a date, which no such key has
+    except (ValueError, TypeError):  # TypeError: a date, which no such key has
         return source
 
 
@@ -89,49 +90,60 @@ def bare(source: bytes) -> bytes:
     """Python `source` without the comments and docstrings that `code_hash` leaves out.
 
     Methods are run in this form, so that they cannot read anything from their own file that their
-    hash does not cover. Line numbers stay the same. Text that is not Python is returned as it is.
+    hash does not cover. Line numbers stay the same. What `syntax.python_text` takes for no Python
+    is returned as it is; the hash covers all of it.
     """
-    source = source.replace(b"\r\n", b"\n")
-    try:
-        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
-    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
-        return source
-    lines = io.StringIO(source.decode(tokens[0].string), newline="").readlines()
-    for token in reversed(list(_left_out(list(_whole_strings(tokens, source))))):
+    text, tokens = _tokens(source)
+    if not tokens:
+        return _plain_lines(source)
+    lines = io.StringIO(text, newline="").readlines()
+    for token in reversed(_left_out(tokens)):
         (first, begin), (last, end) = token.start, token.end
         kept = "" if token.type == tokenize.COMMENT else '""' + "\n" * (last - first)
         whole = lines[first - 1][:begin] + kept + lines[last - 1][end:]
-        lines[first - 1 : last] = whole.splitlines(keepends=True)
+        lines[first - 1 : last] = io.StringIO(whole, newline="").readlines()
     return "".join(lines).encode()
 
 
-def _left_out(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+def _plain_lines(source: bytes) -> bytes:
+    return source.replace(b"\r\n", b"\n")
+
+
+def _tokens(source: bytes) -> tuple[str, list[tokenize.TokenInfo]]:
+    """The text of a Python file and its tokens; none if it is not Python."""
+    text = python_text(source)
+    if text is None:
+        return "", []
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text, newline="").readline))
+    except (tokenize.TokenError, SyntaxError):
+        return "", []
+    return text, list(_whole_strings(tokens, text))
+
+
+def _left_out(tokens: list[tokenize.TokenInfo]) -> list[tokenize.TokenInfo]:
     """Comments and docstrings: strings that are a statement of their own."""
+    found = [token for token in tokens if token.type == tokenize.COMMENT]
     statement_starts = True
-    for position, token in enumerate(tokens):
-        if token.type == tokenize.COMMENT:
-            yield token
-        elif token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE):
+    for token, following in pairwise(token for token in tokens if token.type not in _LAYOUT):
+        if token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE):
             statement_starts = True
-        elif token.type not in _LAYOUT:
-            following = (t.type for t in tokens[position + 1 :] if t.type not in _LAYOUT)
-            alone = token.type == tokenize.STRING and statement_starts
-            if alone and next(following) == tokenize.NEWLINE:
-                yield token
-            statement_starts = False
+            continue
+        if statement_starts and token.type == tokenize.STRING:
+            found += [token] if following.type == tokenize.NEWLINE else []
+        statement_starts = False
+    return sorted(found, key=lambda token: token.start)
 
 
 @lru_cache(maxsize=256)  # tasks share the files of their family
 def _significant(source: bytes) -> bytes:
     """The tokens of a Python file, with marks for indentation, without comments and docstrings."""
+    found = _tokens(source)[1]
+    if not found:  # not Python: whatever imports it will report that
+        return _plain_lines(source)
+    tokens = [token for token in found if token.type not in _LAYOUT]
     kept: list[str] = []
     statement_starts = True
-    source = source.replace(b"\r\n", b"\n")
-    try:
-        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
-    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
-        return source  # not Python: whatever imports it will report that
-    tokens = [token for token in _whole_strings(tokens, source) if token.type not in _LAYOUT]
     for position, token in enumerate(tokens):
         if token.type == tokenize.INDENT:
             kept.append("\x01")
@@ -150,12 +162,12 @@ def _significant(source: bytes) -> bytes:
     return "".join(kept).encode()
 
 
-def _whole_strings(tokens: list[tokenize.TokenInfo], source: bytes) -> Iterator[tokenize.TokenInfo]:
+def _whole_strings(tokens: list[tokenize.TokenInfo], text: str) -> Iterator[tokenize.TokenInfo]:
     """`tokens` with each f-string as one token, as in Python 3.11; later versions split it.
 
     So a file has the same hash under every version of Python.
     """
-    lines = io.StringIO(source.decode(tokens[0].string), newline="").readlines()
+    lines = io.StringIO(text, newline="").readlines()
     depth, start = 0, (0, 0)
     for token in tokens:
         kind = tokenize.tok_name[token.type]
@@ -167,8 +179,8 @@ def _whole_strings(tokens: list[tokenize.TokenInfo], source: bytes) -> Iterator[
         if kind in ("FSTRING_END", "TSTRING_END"):
             depth -= 1
             if not depth:
-                text = "".join(lines[start[0] - 1 : token.end[0]])
+                whole = "".join(lines[start[0] - 1 : token.end[0]])
                 tail = len(lines[token.end[0] - 1]) - token.end[1]
                 yield token._replace(
-                    type=tokenize.STRING, string=text[start[1] : len(text) - tail], start=start
+                    type=tokenize.STRING, string=whole[start[1] : len(whole) - tail], start=start
                 )

@@ -1,31 +1,48 @@
 """What the supervisor, its workers and its scorer say to each other: one JSON object a line.
 
-Whoever receives a message validates it. What a worker's child leaves in `outcome.json` is written
-by whatever ran there. Its sizes and numbers are bounded, but it may be false, and no score is taken
-from it.
+Whoever receives a message validates it. What a worker's child leaves is written by whatever ran
+there (`parse_claim`). Its sizes and numbers are bounded and its texts plain, but it may be false,
+and no score is taken from it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from assay.cards import Access, Family
 from assay.records.schema import (
     MAX_COUNT,
+    MAX_NUMBER,
+    MAX_POINTS,
     MAX_SECONDS,
+    MAX_STARTS,
     Count,
     Hash,
     Mechanism,
+    Number,
     Result,
     Seconds,
     TrainingUsage,
 )
-from assay.space import Space, Value
+from assay.space import REFERENCE, Space, Value
+from assay.untrusted import strict_json
+from assay.untrusted.text import plain_lines, plain_text
 
-MAX_TEXT, MAX_ITEMS = 20_000, 20_000
+MAX_TEXT, MAX_WORDS, MAX_NAME = 5_000, 300, 100
+"""Characters of a text, of a line about the machine or a mistake in JSON, and of a name."""
+MAX_LISTED = 200
+"""Texts in one list."""
 ORACLE = 4
 """Descriptor of a run's connection to its oracle, in the worker's child; see Run.oracle."""
 
@@ -35,8 +52,20 @@ Limit = Literal[
 """What a run can be stopped at (sandbox.limits)."""
 CheckStatus = Literal["ok", "failed", "note"]
 """Of a finding of `assay check`: passed, must be changed, or something to know."""
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(plain_lines)]
+"""Lines without control characters; a worker clips what it says."""
+Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(plain_text)]
+Name = Annotated[str, Field(max_length=MAX_NAME, pattern=r"^[A-Za-z0-9_]+$")]
+Texts = Annotated[list[Text], Field(max_length=MAX_LISTED)]
 Batch = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+def _clamped(value: float) -> float:
+    return min(max(value, -MAX_NUMBER), MAX_NUMBER)
+
+
+Measured = Annotated[float, AfterValidator(_clamped)]
+"""A number that an honest run may let grow without bound."""
 
 
 def clip(text: str) -> str:
@@ -46,6 +75,34 @@ def clip(text: str) -> str:
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Claim = TypeVar("Claim", bound=BaseModel)
+
+
+class Malformed(ValueError):
+    """An answer that is not of the form it should have; the message says where, in plain text."""
+
+
+def parse_claim(data: bytes, kind: type[Claim]) -> Claim:
+    """What a worker's child left, as a `kind`.
+
+    Raises:
+        Malformed: it is not strict JSON (see untrusted.strict_json), or not a `kind`.
+    """
+    try:
+        return kind.model_validate(strict_json.parse(data))
+    except strict_json.NotStrict as error:
+        raise Malformed(plain_text(str(error))[:MAX_WORDS]) from error
+    except ValidationError as error:
+        raise Malformed(first_problem(error)) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong and where, in plain text of bounded length."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"])) or "it"
+    return plain_text(f"{where[:MAX_NAME]}: {first['msg'][:MAX_WORDS]}")
 
 
 # A worker, from its start on.
@@ -73,12 +130,12 @@ class WorkerStart(_Message):
 class Machine(_Message):
     """A worker's first answer: the machine, without host name, user or path."""
 
-    python: str
-    torch: str
-    platform: str
-    cpu: str
-    cpu_flags_hash: str
-    gpus: Annotated[int, Field(ge=0)]
+    python: Words
+    torch: Words
+    platform: Words
+    cpu: Words
+    cpu_flags_hash: Hash
+    gpus: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Ended(_Message):
@@ -86,14 +143,14 @@ class Ended(_Message):
 
     limit: Limit | None
     """The limit that the child was stopped at."""
-    exit: int
+    exit: Annotated[int, Field(ge=-128, le=255)]
     """Exit code; -n for signal n."""
     wall_seconds: Seconds
     cpu_seconds: Annotated[float, Field(le=MAX_SECONDS)]
     peak_bytes: Count
     probe_hash: Hash | None
     """Of what the child saw of its sandbox; None if it ended before it had looked."""
-    deviations: list[str]
+    deviations: Texts
     """What was not as it should be in the sandbox; if anything, no plugin was loaded."""
 
 
@@ -205,14 +262,14 @@ WORKER_REQUEST: TypeAdapter[WorkerRequest] = TypeAdapter(WorkerRequest)
 class SnapshotEntry(_Message):
     """One snapshot that a run wrote."""
 
-    file: Annotated[str, Field(max_length=100)]
-    start: Annotated[int, Field(ge=0, le=MAX_ITEMS)]
+    file: Annotated[str, Field(pattern=r"^start[0-9]{1,4}-[0-9]{1,9}\.safetensors$")]
+    start: Annotated[int, Field(ge=0, le=MAX_STARTS)]
     batch: Batch
     passes: Count
     example_passes: Count
     seconds: Seconds
     """Training time so far."""
-    train_loss: float | None
+    train_loss: Measured | None
 
 
 class Outcome(_Message):
@@ -220,10 +277,18 @@ class Outcome(_Message):
 
     status: Literal["completed", "diverged", "failed"]
     message: Text = ""
-    snapshots: Annotated[list[SnapshotEntry], Field(max_length=MAX_ITEMS)] = []
+    snapshots: Annotated[list[SnapshotEntry], Field(max_length=MAX_POINTS)] = []
+    """One start after the other."""
     usage: TrainingUsage = TrainingUsage()
-    first_losses: Annotated[list[float | None], Field(max_length=MAX_ITEMS)] = []
+    first_losses: Annotated[list[Measured | None], Field(max_length=MAX_STARTS)] = []
     """Loss of the first batch, per start; None where none was noted."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Outcome:
+        starts = [entry.start for entry in self.snapshots]
+        if starts != sorted(starts):
+            raise ValueError("the snapshots are not listed one start after the other")
+        return self
 
 
 class Refusal(_Message):
@@ -235,28 +300,35 @@ class Refusal(_Message):
 class Description(_Message):
     """A method as data."""
 
-    hooks: list[Text]
+    hooks: Annotated[list[Name], Field(max_length=MAX_LISTED)]
     spaces: dict[Family, Space]
+
+    @model_validator(mode="after")
+    def _own_names(self) -> Description:
+        names = {name for space in self.spaces.values() for name in space.defaults}
+        if any(name.startswith(REFERENCE) for name in names):
+            raise ValueError("a hyperparameter has a name of the reference optimizer's")
+        return self
 
 
 class Loaded(_Message):
     """What `assay check` has to know of a method before it tries it out."""
 
-    hooks: list[Text]
+    hooks: Annotated[list[Name], Field(max_length=MAX_LISTED)]
     space_problems: dict[Family, Text]
     """What is wrong with its search space, by family."""
-    runnable: list[Family]
+    runnable: Annotated[list[Family], Field(max_length=MAX_LISTED)]
     """Families in which every hyperparameter has a default."""
-    unknown_families: list[Text]
+    unknown_families: Texts
     """Families it names hyperparameters for and that do not exist."""
-    mistakes: list[Text]
+    mistakes: Texts
     """Names that do not do what their author expects, each with what to use."""
 
 
 class TaskProbed(_Message):
     """The probe came to its end; its findings are in the shared folder."""
 
-    null: float | None = None
+    null: Number | None = None
     """Mean test score of untrained weights; None where it could not be computed."""
 
 
@@ -264,21 +336,29 @@ class Done(_Message):
     """Nothing more to say."""
 
 
+METHOD_CHECKS = (
+    "runs", "repeatable", "snapshot", "finalize_model", "learning rate", "search space", "cost",
+    "gradients in place",
+)  # fmt: skip
+"""The checks of `ProbeMethod`, in the order in which they begin."""
+FIT_CHECKS = ("tasks",)
+"""Those of `ProbeTaskFit`."""
+TASK_CHECKS = ("loads", "prepare", "sealed", "layout", "loss", "null")
+"""Those of `ProbeTask`."""
+
+
 class CheckBegun(_Message):
     """A line of findings: a check begins. If its child died, the last such check is to blame."""
 
-    begun: Text
+    begun: Words
 
 
 class CheckFinding(_Message):
     """A line of findings: what a check found."""
 
-    check: Text
+    check: Words
     status: CheckStatus
     detail: Text
-
-
-FINDING: TypeAdapter[CheckBegun | CheckFinding] = TypeAdapter(CheckBegun | CheckFinding)
 
 
 # The scorer: trusted, it alone holds labels.
@@ -371,12 +451,12 @@ class OracleClosed(_Message):
 class ScoredPoint(_Message):
     """Scores of one snapshot; see records.schema.CurvePoint."""
 
-    val: float
-    test: float
+    val: Number
+    test: Number
     passes: Count
     example_passes: Count
-    x: float | None = None
-    y: float | None = None
+    x: Measured | None = None
+    y: Measured | None = None
 
 
 class Scored(_Message):
@@ -385,8 +465,8 @@ class Scored(_Message):
     result: Result
     curve: list[ScoredPoint]
     weights_sha256: Hash
-    reference_first_losses: list[float | None]
-    weight_distances: list[float | None]
+    reference_first_losses: Annotated[list[Measured | None], Field(max_length=MAX_STARTS)]
+    weight_distances: Annotated[list[Measured | None], Field(max_length=MAX_STARTS)]
 
 
 class TaskDescription(_Message):
@@ -398,6 +478,6 @@ class TaskDescription(_Message):
 class ScorerError(_Message):
     """Why the scorer did not do what it was asked for."""
 
-    error: str
+    error: Text
     kind: Literal["data", "task", "weights", "scorer"]
     """What is at fault: missing data, the task, a run's weights, or the scorer itself."""

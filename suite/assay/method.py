@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from assay import space
 from assay.cards import HOOKS, Access, Family
 from assay.space import Hyperparameters, Space, space_of
 from assay.task import TaskLoss
@@ -178,7 +179,7 @@ class Method:
     card, say what it enters (`families`, `track`, `access`).
     """
 
-    class Hyperparameters(Hyperparameters):
+    class Hyperparameters(space.Hyperparameters):
         """Hyperparameters; a subclass declares fields with ranges (see assay.space)."""
 
     hyperparameters_by_family: ClassVar[Mapping[Family, type[Hyperparameters]]] = {}

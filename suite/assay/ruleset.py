@@ -12,6 +12,10 @@ MAX_REPETITIONS = 16
 """Most repetitions of a cell: all signs and all subsets of them are counted one by one."""
 
 
+SCORER_VERSION = 2
+"""Raised whenever the scorer computes scores in another way; part of every record."""
+
+
 class Ruleset(BaseModel):
     """How methods are tuned, repeated and compared in this version of the benchmark."""
 

@@ -11,13 +11,48 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from assay.errors import PluginError
 
 Value = bool | int | float | str
+MAX_WHOLE, MAX_FLOAT = 2**63, 1e100
+"""Largest hyperparameters, in size; seeds are whole numbers of 63 bits."""
+MAX_VALUE_TEXT, MAX_NAME = 200, 64
+"""Characters of a text as a value, and of a hyperparameter's name."""
+MAX_NAMES, MAX_OPTIONS = 200, 200
+"""Most hyperparameters of a space, and most options of a choice."""
+REFERENCE = "reference."
+"""Before the names of the task's reference optimizer's hyperparameters, in a run's own space."""
+
+
+def _bounded(value: Value) -> Value:
+    """`value` unless it is too large, too long or holds what a terminal would obey."""
+    if isinstance(value, str):
+        if len(value) > MAX_VALUE_TEXT or not value.isprintable():
+            raise ValueError(f"expected at most {MAX_VALUE_TEXT} characters that can be printed")
+    elif isinstance(value, float):
+        if not abs(value) <= MAX_FLOAT:
+            raise ValueError(f"expected a number from {-MAX_FLOAT:g} to {MAX_FLOAT:g}")
+    elif not -MAX_WHOLE <= value <= MAX_WHOLE:
+        raise ValueError("expected a whole number of at most 63 bits")
+    return value
+
+
+Setting = Annotated[Value, AfterValidator(_bounded)]
+"""The value of a hyperparameter."""
+Bound = Annotated[float, Field(ge=-MAX_FLOAT, le=MAX_FLOAT)]
+Whole = Annotated[int, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 
 
 class _Range(BaseModel):
@@ -28,8 +63,8 @@ class FloatRange(_Range):
     """A real interval, searched uniformly or on a log scale; `low <= high`."""
 
     kind: Literal["float"] = "float"
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     log: bool = False
 
     def __contains__(self, value: object) -> bool:
@@ -40,8 +75,8 @@ class IntRange(_Range):
     """Whole numbers from `low` to `high`, both included."""
 
     kind: Literal["int"] = "int"
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     log: bool = False
 
     def __contains__(self, value: object) -> bool:
@@ -53,7 +88,7 @@ class ChoiceRange(_Range):
     """A finite set of values, in the order given."""
 
     kind: Literal["choice"] = "choice"
-    options: tuple[Value, ...]
+    options: Annotated[tuple[Setting, ...], Field(max_length=MAX_OPTIONS)]
 
     def __contains__(self, value: object) -> bool:
         return any(type(value) is type(option) and value == option for option in self.options)
@@ -140,10 +175,28 @@ class Space(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    ranges: dict[str, Range] = {}
+    ranges: Annotated[dict[str, Range], Field(max_length=MAX_NAMES)] = {}
     """Ranges of the tunable hyperparameters, by name."""
-    defaults: dict[str, Value] = {}
+    defaults: Annotated[dict[str, Setting], Field(max_length=MAX_NAMES)] = {}
     """Defaults of all hyperparameters, tunable or not, by name."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse what `space_of` would not have made."""
+        for name in self.defaults:
+            own = name.removeprefix(REFERENCE)
+            if len(own) > MAX_NAME or not own.isidentifier() or not own.isprintable():
+                raise ValueError(
+                    f"a hyperparameter's name is not one of Python of up to {MAX_NAME} characters"
+                )
+        for name, found in self.ranges.items():
+            if name not in self.defaults:
+                raise ValueError("a range belongs to no hyperparameter")
+            if problem := _range_problem(found):
+                raise ValueError(f"{name}: {problem}")
+            if self.defaults[name] not in found:
+                raise ValueError(f"{name}: its default lies outside its range")
+        return self
 
     def merged(self, prefix: str, other: Space) -> Space:
         """This space and `other`, whose names are prefixed."""
@@ -189,7 +242,23 @@ def space_of(model: type[Hyperparameters]) -> Space:
                 ranges[name] = found
     if problems:
         raise PluginError(f"{model.__qualname__}: " + "; ".join(problems))
-    return Space(ranges=ranges, defaults=defaults)
+    try:
+        return Space(ranges=ranges, defaults=defaults)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"][1:2])) or "its search space"
+        raise PluginError(f"{model.__qualname__}: {where}: {first['msg']}") from error
+
+
+def _range_problem(found: FloatRange | IntRange | ChoiceRange) -> str:
+    """What is wrong with a range by itself; empty if nothing."""
+    if isinstance(found, ChoiceRange):
+        return "" if found.options else "expected at least one option"
+    if found.low > found.high:
+        return f"`low <= high` must hold, but got (low={found.low}, high={found.high})"
+    if found.log and found.low <= 0:
+        return f"`0 < low` must hold on a log scale, but got low={found.low}"
+    return ""
 
 
 def _checked(marker: Marker, default: Value, kind: TypeAdapter[Any]) -> tuple[Range | None, str]:
@@ -199,8 +268,8 @@ def _checked(marker: Marker, default: Value, kind: TypeAdapter[Any]) -> tuple[Ra
     except ValidationError as error:
         return None, f"{marker}: {error.errors()[0]['msg']}"
     if isinstance(found, ChoiceRange):
-        if not found.options:
-            return None, f"{marker}: expected at least one option"
+        if problem := _range_problem(found):
+            return None, f"{marker}: {problem}"
         try:
             options = tuple(kind.validate_python(option) for option in found.options)
         except ValidationError as error:
@@ -210,11 +279,8 @@ def _checked(marker: Marker, default: Value, kind: TypeAdapter[Any]) -> tuple[Ra
         fits = {bool: "Choice((False, True))", int: "IntUniform or LogInt"}
         wanted = fits.get(type(default), "Uniform or LogUniform")
         return None, f"is of type {type(default).__name__}, which {marker} cannot search: {wanted}"
-    else:
-        if found.low > found.high:
-            return None, f"`low <= high` must hold, but got (low={found.low}, high={found.high})"
-        if found.log and found.low <= 0:
-            return None, f"`0 < low` must hold on a log scale, but got low={found.low}"
+    elif problem := _range_problem(found):
+        return None, problem
     if default not in found:
         return None, f"its default {default!r} lies outside its range {marker}"
     return found, ""

@@ -151,7 +151,7 @@ class FakePool:
         """The description of any method: it has all hooks of an optimizer, and SPACE."""
         return Description(hooks=["configure_optimizer"], spaces=dict.fromkeys(FAMILIES, SPACE))
 
-    def run(self, job: Job, reproduce: str) -> RunRecord:
+    def run(self, job: Job, reproduce: str, tell: object = None) -> RunRecord:
         spec = job.spec
         if spec.task.slug in self.fails:
             raise self.fails[spec.task.slug]

@@ -84,6 +84,8 @@ def site_view(
         log=[],
         scorecard=None,
         audit=audit(audited, cards, summaries, None, RULESET),
+        data={},
+        epochs=[],
         queue=[],
         ruleset=RULESET,
         with_local=False,
@@ -102,6 +104,7 @@ def site_map(view: SiteView) -> SiteMap:
         view.version,
         view.ruleset.version,
         view.with_local,
+        view.board.view == "published",
     )
 
 

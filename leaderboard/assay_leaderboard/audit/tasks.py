@@ -20,7 +20,7 @@ from assay_leaderboard.audit.tiers import TierAgreement, calibrate, sentence
 from assay_leaderboard.evidence.cells import run_command
 from assay_leaderboard.schema.board import Anchor, FamilySummary, Row, TaskTable
 from assay_leaderboard.schema.task_details import Pair, TargetReached, TaskDetail
-from assay_leaderboard.schema.values import Comparison, Floats, Part
+from assay_leaderboard.schema.values import Comparison, Floats, Part, Problems
 from assay_leaderboard.statistics import pair_family
 
 Soundness = Literal["sound", "problem", "not measured"]
@@ -106,7 +106,7 @@ class Audit(Part):
     """The same in one sentence; empty where there are no results."""
     control: ControlReport | None
     """The reference against itself under other seeds; None where `assay aa` was not run."""
-    problems: list[str]
+    problems: Problems
 
 
 @dataclass(frozen=True)

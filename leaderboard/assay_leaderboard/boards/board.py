@@ -6,7 +6,8 @@ random numbers are seeded by the ruleset and the names of tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar, get_args
 
 from assay.cards import FAMILIES, TaskCard
@@ -19,7 +20,7 @@ from assay_leaderboard.boards.task_comparisons import (
     mean_intervals,
 )
 from assay_leaderboard.evidence.cells import CellEvidence, cells, run_command
-from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Rules
 from assay_leaderboard.schema.board import (
     Anchor,
     Board,
@@ -28,8 +29,10 @@ from assay_leaderboard.schema.board import (
     Row,
     RunCounts,
     Sample,
+    Seeds,
     TaskTable,
     Withdrawn,
+    not_ranking,
 )
 from assay_leaderboard.statistics.result_cache import ResultCache
 
@@ -65,8 +68,8 @@ def build(
         before = former(card, evidence)
         if found or gone or before:
             work.append(TaskComparisons(card, found, ruleset, budget))
-            tables.append(table(work[-1], gone, before))
-    return assembled(tables, summaries(work), problems, ruleset, budget)
+            tables.append(table(work[-1], gone, before, evidence.rules.revealed))
+    return assembled(tables, summaries(work), problems, ruleset, budget, evidence.rules)
 
 
 def summaries(
@@ -109,9 +112,11 @@ def assembled(
     problems: Sequence[str],
     ruleset: Ruleset,
     budget: int | None,
+    rules: Rules,
 ) -> Board:
     """A board from its tables and summaries, in the given order."""
     return Board(
+        view=rules.view,
         ruleset=ruleset.version,
         budget=budget,
         confidence=ruleset.confidence,
@@ -165,7 +170,10 @@ def former(card: TaskCard, evidence: Evidence) -> list[Former]:
 
 
 def table(
-    task: TaskComparisons, withdrawn: Sequence[Withdrawn] = (), former: Sequence[Former] = ()
+    task: TaskComparisons,
+    withdrawn: Sequence[Withdrawn] = (),
+    former: Sequence[Former] = (),
+    revealed: Mapping[str, str] = MappingProxyType({}),
 ) -> TaskTable:
     """The table of one task: ranked rows from best to worst, then the others by slug.
 
@@ -173,6 +181,7 @@ def table(
         task: the task, at the budget of the table.
         withdrawn: published results that no longer count.
         former: results of earlier rulesets.
+        revealed: when each epoch was revealed.
     """
     card, rank_of = task.card, task.ranks()
     order = task.in_order
@@ -191,6 +200,7 @@ def table(
         deterministic=card.deterministic,
         reference=card.reference,
         anchor=Anchor(**card.anchor.model_dump()) if card.anchor else None,
+        seeds=Seeds.of(task.epoch, revealed),
         pairs=task.family,
         rows=[
             _row(task, cell, tuned[cell.method], defaults[cell.method], rank_of.get(cell.method))
@@ -221,6 +231,10 @@ def _row(
         local=cell.local,
         trust=cell.tier,
         isolation=cell.level,
+        epoch=cell.epoch,
+        replay=cell.replay,
+        tries=cell.tries,
+        refused=cell.refused,
         k=min(task.budget or cell.k, cell.k),
         runs=_run_counts(cell),
         tuned=tuned,
@@ -257,13 +271,16 @@ def _missing(cell: CellEvidence) -> int:
 def _note(task: TaskComparisons, cell: CellEvidence) -> str:
     """What is to be said of a row beside its state."""
     planned = cell.planned * cell.planned_k
-    said = []
+    said, why = [], ""
     if cell.stale:
         said.append(cell.stale)
     elif cell.state == "incomplete":
         said.append(f"{_missing(cell)} of {planned} runs have no record yet")
-    elif cell.preliminary:
+    elif why := not_ranking(cell.state):
+        said.append(why)
+    if cell.preliminary or (why and (cell.n < cell.planned or cell.k < cell.planned_k)):
         said.append(f"{cell.n} of {cell.planned} repetitions, {cell.k} of {cell.planned_k} points")
+    if cell.preliminary:
         reference = task.reference
         if reference and reference is not cell:
             budget = common_budget(task.budget, (cell, reference))

@@ -158,6 +158,7 @@ def summarise(
         families=sorted({task.card.family for task in work}, key=FAMILIES.index),
         tasks=anchored,
         unanchored=[task.card.slug for task in work if task.card.slug not in field.tasks],
+        hidden={task.card.slug: task.epoch for task in work if task.epoch},
         margin=ranking.margin,
         rows=rows,
         improvements=_improvements(scores, field),

@@ -22,7 +22,8 @@ class TaskBudgets:
     """The methods of a task at every budget."""
 
     points: Mapping[str, list[BudgetPoint]]
-    """By method, at k = 1 .. K; a preliminary cell up to its own points. Empty where incomplete."""
+    """By method, at k = 1 .. K; a preliminary cell up to its own points. Empty where stale or
+    incomplete."""
     families: list[PairFamily]
     """Of the pairs at every budget; empty where fewer than two methods are ranked."""
 
@@ -47,7 +48,7 @@ def budgets(tasks: Sequence[TaskComparisons]) -> range:
 
 
 def _most(cell: CellEvidence) -> float:
-    """The largest budget at which a preliminary cell has a score."""
+    """The largest budget at which a cell has a score; preliminary ones have fewer points."""
     return math.inf if cell.k == cell.planned_k else cell.k
 
 
@@ -56,7 +57,7 @@ def _points(task: TaskComparisons, k: int) -> dict[str, BudgetPoint]:
     shown = [
         cell
         for cell in task.cells
-        if cell.state == "ranked" or (cell.preliminary and k <= _most(cell))
+        if cell.state not in ("stale", "incomplete") and k <= _most(cell)
     ]
     values = [cell.values(k) for cell in shown]
     intervals = mean_intervals(values, task.ruleset.confidence)

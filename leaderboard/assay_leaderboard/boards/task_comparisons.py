@@ -48,6 +48,11 @@ class TaskComparisons:
         return 1.0 if self.card.metric.direction == "maximize" else -1.0
 
     @property
+    def epoch(self) -> str | None:
+        """The epoch whose hidden seeds ranks and verdicts stand on; None: the public seeds."""
+        return next((cell.epoch for cell in self.in_order), None)
+
+    @property
     def judged(self) -> bool:
         """Whether the task gives verdicts and ranks.
 

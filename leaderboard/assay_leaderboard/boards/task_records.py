@@ -18,7 +18,7 @@ from assay_leaderboard.evidence.results_folder import (
     read_task,
     together,
 )
-from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.evidence.runs import LOCAL, Catalogue, Evidence, Rules
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def from_folders(
     catalogue: Catalogue,
     ruleset: Ruleset,
     flag_finder: FlagFinder | None = None,
+    rules: Rules = LOCAL,
 ) -> TaskEvidence:
     """The evidence on a task from folders of results; the first one wins where a run is in several.
 
@@ -64,16 +65,21 @@ def from_folders(
         catalogue: cards and code hashes of the checkout.
         ruleset: the current one.
         flag_finder: flags suspicious results; nothing is flagged without it.
+        rules: what may rank.
     """
     found = [records for folder in folders for records in read_task(folder, task, flag_finder)]
-    return from_records(task, found, catalogue, ruleset)
+    return from_records(task, found, catalogue, ruleset, rules)
 
 
 def from_records(
-    task: str, found: Sequence[TaskRecords], catalogue: Catalogue, ruleset: Ruleset
+    task: str,
+    found: Sequence[TaskRecords],
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    rules: Rules = LOCAL,
 ) -> TaskEvidence:
     """The evidence on a task from records; the first ones win where a run is in several."""
-    evidence = together([records.evidence for records in found])
+    evidence = together([records.evidence for records in found], rules)
     card = catalogue.tasks[task][0]
     kept, problems = cells(card, evidence, catalogue, ruleset)
     wanted = {run for cell in kept for row in cell.runs for run in row if run is not None}

@@ -7,7 +7,7 @@ its task.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,12 +17,14 @@ from assay.ruleset import Ruleset, Tier
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.evidence.cells import CellEvidence, cells
 from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.schema.board import Seeds, View, not_ranking
 from assay_leaderboard.schema.values import (
     Comparison,
     Floats,
     Interval,
     PairFamily,
     Part,
+    Problems,
     Verdict,
 )
 from assay_leaderboard.statistics import sign_flips, subset_means
@@ -42,6 +44,8 @@ class Duel(Part):
     """Mean over the repetitions recorded for both, at the same budget; None where `comparison` is.
     """
     mean_b: float | None
+    seeds: Seeds
+    """Those of the repetitions that are compared."""
     note: str
     """Why there is no comparison; empty if there is one."""
     comparison: Comparison | None
@@ -71,6 +75,8 @@ class ComparisonReport(Part):
     """Everything `assay compare` says."""
 
     schema_version: Literal[2] = 2
+    view: View
+    """By which rules results rank; see Board."""
     ruleset: int
     budget: int | None
     """Points that each repetition's score is selected from; None: all of the task's tier."""
@@ -83,7 +89,7 @@ class ComparisonReport(Part):
     """Tasks per verdict; preliminary ones are not counted."""
     overall: Overall | None
     """None where no compared task has an anchor."""
-    problems: list[str]
+    problems: Problems
 
 
 def compare(
@@ -109,13 +115,14 @@ def compare(
         task = TaskComparisons(card, found, ruleset, budget)
         if not task.by_method.keys() & set(methods):
             continue
-        duels.append(duel(task, *methods))
+        duels.append(duel(task, *methods, revealed=evidence.rules.revealed))
         if duels[-1].comparison and task.gap is not None:
             pooled[slug] = _by_repetition(task, *methods) / task.gap
     counts = Counter(
         duel.comparison.verdict for duel in duels if duel.comparison and duel.comparison.verdict
     )
     return ComparisonReport(
+        view=evidence.rules.view,
         ruleset=ruleset.version,
         budget=budget,
         a=methods[0],
@@ -129,8 +136,15 @@ def compare(
     )
 
 
-def duel(task: TaskComparisons, a: str, b: str) -> Duel:
-    """Two methods on one task, with the verdict that they have on its board."""
+def duel(task: TaskComparisons, a: str, b: str, revealed: Mapping[str, str]) -> Duel:
+    """Two methods on one task, with the verdict that they have on its board.
+
+    Args:
+        task: the task.
+        a: slug of a method.
+        b: the same.
+        revealed: when each epoch was revealed.
+    """
     card, known = task.card, task.by_method
     note = _why_not(known.get(a), a) or _why_not(known.get(b), b)
     if not note and card.deterministic:
@@ -152,6 +166,7 @@ def duel(task: TaskComparisons, a: str, b: str) -> Duel:
         preliminary=any(cell.preliminary for cell in (known.get(a), known.get(b)) if cell),
         mean_a=mean_a,
         mean_b=mean_b,
+        seeds=Seeds.of(task.epoch, revealed),
         note=note,
         comparison=comparison,
         pairs=task.family if comparison and comparison.verdict else None,
@@ -164,6 +179,8 @@ def _why_not(cell: CellEvidence | None, method: str) -> str:
         return f"{method} has no record here"
     if cell.stale:
         return f"{method} is stale: {cell.stale}"
+    if why := not_ranking(cell.state):
+        return f"{method}: {why}"
     if cell.state == "incomplete":
         return f"{method} is incomplete: fewer runs than --quick makes have a record"
     return ""

@@ -27,7 +27,8 @@ from assay_leaderboard.claims.pooled import (
     tier_test,
     tier_verdict,
 )
-from assay_leaderboard.schema.values import Part
+from assay_leaderboard.schema.board import View
+from assay_leaderboard.schema.values import Part, Problems
 from assay_leaderboard.statistics import holm
 
 
@@ -76,6 +77,8 @@ class Ledger(Part):
     """Everything `assay claims` says."""
 
     schema_version: Literal[2] = 2
+    view: View
+    """By which rules results rank; see Board. What does not rank supports no claim."""
     ruleset: int
     confidence: float
     alpha: float
@@ -85,7 +88,7 @@ class Ledger(Part):
     """Claims per verdict, of those whose quotation is checked."""
     counts_unchecked: dict[ClaimVerdict, int]
     """The same of the others."""
-    problems: list[str]
+    problems: Problems
 
 
 def evaluate(
@@ -94,6 +97,7 @@ def evaluate(
     tasks: Mapping[str, TaskCard],
     ruleset: Ruleset,
     problems: Sequence[str] = (),
+    view: View = "local",
 ) -> Ledger:
     """Judge every claim of every card.
 
@@ -116,6 +120,7 @@ def evaluate(
         tasks: every task that a claim may name, by slug.
         ruleset: levels and tiers.
         problems: what could not be read.
+        view: by which rules results rank.
     """
     by_task = {task.card.slug: TaskAtBudgets(task) for task in compared}
     tiers = list(ruleset.tuning_points)
@@ -126,6 +131,7 @@ def evaluate(
         own = [_by_tier(slug, claim, order, by_task, tasks, ruleset) for claim in claims]
         rows += _judged(slug, claims, own, order, ruleset)
     return Ledger(
+        view=view,
         ruleset=ruleset.version,
         confidence=ruleset.confidence,
         alpha=ruleset.alpha,

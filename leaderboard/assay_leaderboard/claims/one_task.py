@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from assay_leaderboard.boards.secondary_metrics import MEANINGS
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, common_budget
 from assay_leaderboard.evidence.cells import CellEvidence
+from assay_leaderboard.schema.board import not_ranking
 from assay_leaderboard.schema.values import (
     Comparison,
     Floats,
@@ -55,6 +56,8 @@ class TaskFinding(Part):
     pairs: PairFamily | None
     """The family in which the pair was judged: all pairs of the task, or for a secondary metric the
     claim's pairs on all its tasks of the tier. None without a verdict or a test."""
+    epoch: str | None
+    """Whose hidden seeds the comparison stands on; None: the public seeds."""
     note: str
     """Why the two are not compared; empty if they are."""
     since: str
@@ -214,6 +217,8 @@ def _why_not(cell: CellEvidence | None, method: str) -> str:
         return f"{method} has no record here"
     if cell.state == "stale":
         return f"{method} is stale: {cell.stale}"
+    if why := not_ranking(cell.state):
+        return f"{method}: {why}"
     if cell.state == "incomplete":
         return f"{method} is incomplete: {cell.n} of {cell.planned} repetitions have all their runs"
     return ""
@@ -233,6 +238,7 @@ def _finding(card: TaskCard, metric: Metric, kind: Kind, **known: object) -> Tas
         "verdict": None,
         "comparison": None,
         "pairs": None,
+        "epoch": None,
         "note": "",
         "since": "",
     }
@@ -259,7 +265,11 @@ def _compared(case: _Case, differences: Floats, ruleset: Ruleset) -> TaskFinding
         ruleset: level of the interval of a preliminary pair.
     """
     difference = float(differences.mean())
-    known: dict[str, object] = {"difference": difference, "since": max(case.a.since, case.b.since)}
+    known: dict[str, object] = {
+        "difference": difference,
+        "since": max(case.a.since, case.b.since),
+        "epoch": case.task.epoch,
+    }
     if case.kind == "fixed":
         point = Interval(difference, difference)
         known["verdict"] = verdicts.verdict(point, case.metric.margin, passed=True)

@@ -1,30 +1,29 @@
 """Cells: the runs of one method on one task as arrays of repetitions and points.
 
 `cells` decides which runs of a method count: those of one task version, method version, ruleset,
-hardware setting, search space and epoch.
+hardware setting, search space and epoch. It also decides what ranks, and under which seeds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 from assay.cards import TaskCard
 from assay.detectors import Flag
-from assay.records.log import TrustTier
-from assay.records.schema import Level, MethodRef, Status, TaskRef
-from assay.records.staleness import stale
+from assay.records.log import Standing, TrustTier
+from assay.records.schema import Level, Status
 from assay.ruleset import Ruleset
-from assay.space import Space
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
-from assay_leaderboard.schema.board import State
+from assay_leaderboard.evidence.groups import RunGroup, largest
+from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run, Tries
+from assay_leaderboard.schema.board import Replay, State
 from assay_leaderboard.schema.values import MAX_REPETITIONS, MAX_SCORE, Floats
 from assay_leaderboard.statistics import tuning_budgets
 
@@ -71,8 +70,16 @@ class CellEvidence:
     """Runs that are not published."""
     level: Level | None = None
     """The weakest sandbox among the runs."""
+    epoch: str | None = None
+    """Whose hidden seeds the runs have; None: the public seeds."""
     tier: TrustTier = "T0"
     """How far the results can be trusted: as far as the least trusted run."""
+    replay: Replay | None = None
+    """How many of the runs others have repeated; None: none of them."""
+    tries: int = 0
+    """Bundles of this method on this task, of all versions, published or refused."""
+    refused: int = 0
+    """Those of them that were refused."""
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change no number."""
     since: str = ""
@@ -173,19 +180,80 @@ def run_command(method: str, task: str) -> str:
 def cells(
     card: TaskCard, evidence: Evidence, catalogue: Catalogue, ruleset: Ruleset
 ) -> tuple[list[CellEvidence], list[str]]:
-    """The cell of each method with runs on this task, by slug, and a line for each problem."""
-    by_method: dict[str, list[Run]] = {}
-    for run in evidence.runs.values():
-        if run.task.slug == card.slug and run.epoch == evidence.epoch and _planned(run):
-            by_method.setdefault(run.method.slug, []).append(run)
+    """The cell of each method with runs on this task, by slug, and a line for each problem.
+
+    Cells that rank all have the same seeds. On the published board these are the hidden seeds of
+    the epoch under which most methods rank, the one revealed last of equal ones; where none ranks
+    under hidden seeds, the public ones. A method that does not rank under them is shown with its
+    results under the public seeds, and does not rank.
+    """
     problems: list[str] = []
-    found = []
-    for method in sorted(by_method):
-        sound = [run for run in by_method[method] if not _absurd(run, problems)]
+    by_epoch = {
+        epoch: _under_seeds(card, runs, evidence, catalogue, ruleset, problems)
+        for epoch, runs in _by_epoch(card.slug, evidence, problems).items()
+    }
+    chosen = by_epoch.get(epoch := _seeds(by_epoch, evidence), {})
+    found = dict(chosen)
+    for method, cell in by_epoch.get(None, {}).items() if epoch else ():
+        if method not in chosen or chosen[method].state != "ranked":
+            counts = cell.state in ("ranked", "preliminary")
+            found[method] = replace(cell, state="public seeds") if counts else cell
+    return [found[method] for method in sorted(found)], sorted(problems)
+
+
+def _by_epoch(
+    task: str, evidence: Evidence, problems: list[str]
+) -> dict[str | None, dict[str, list[Run]]]:
+    """The runs on a task that may count, by epoch and method; None for the public seeds."""
+    rules, found = evidence.rules, dict[str | None, dict[str, list[Run]]]()
+    hidden: Counter[tuple[str, str]] = Counter()
+    for run in evidence.runs.values():
+        if run.task.slug != task or not _planned(run):
+            continue
+        if rules.published and run.epoch is not None and run.epoch not in rules.revealed:
+            hidden[run.method.slug, run.epoch] += 1
+        elif run.epoch == evidence.epoch or (rules.published and evidence.epoch is None):
+            found.setdefault(run.epoch, {}).setdefault(run.method.slug, []).append(run)
+    problems += [
+        f"{method} on {task}: {n} runs have hidden seeds of the epoch {epoch}, which is not "
+        "revealed: they do not count yet"
+        for (method, epoch), n in hidden.items()
+    ]
+    return found
+
+
+def _seeds(
+    by_epoch: Mapping[str | None, Mapping[str, CellEvidence]], evidence: Evidence
+) -> str | None:
+    """The epoch whose hidden seeds ranks stand on; see `cells`."""
+    if evidence.epoch is not None:
+        return evidence.epoch
+    n_ranked = {
+        epoch: sum(cell.state == "ranked" for cell in found.values())
+        for epoch, found in by_epoch.items()
+    }
+    revealed = evidence.rules.revealed
+    hidden = [epoch for epoch, n in n_ranked.items() if epoch is not None and n]
+    return max(hidden, key=lambda epoch: (n_ranked[epoch], revealed[epoch], epoch), default=None)
+
+
+def _under_seeds(
+    card: TaskCard,
+    runs: Mapping[str, Sequence[Run]],
+    evidence: Evidence,
+    catalogue: Catalogue,
+    ruleset: Ruleset,
+    problems: list[str],
+) -> dict[str, CellEvidence]:
+    """The cell of each method, from its runs under the same seeds, by slug."""
+    found = {}
+    for method in sorted(runs):
+        sound = [run for run in runs[method] if not _absurd(run, problems)]
         if sound:
-            group = _largest(card, sound, _refs(card.slug, sound, catalogue), ruleset, problems)
-            found.append(_cell(card, group, evidence, ruleset, problems))
-    return found, sorted(problems)
+            sealed = evidence.rules.published
+            group = largest(card.slug, sound, catalogue, ruleset, problems, sealed=sealed)
+            found[method] = _cell(card, group, evidence, ruleset, problems)
+    return found
 
 
 def _planned(run: Run) -> bool:
@@ -205,72 +273,8 @@ def _absurd(run: Run, problems: list[str]) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Refs:
-    """The task and the method as they are now."""
-
-    task: TaskRef
-    method: MethodRef
-    local: bool
-
-
-def _refs(task: str, runs: Iterable[Run], catalogue: Catalogue) -> _Refs:
-    """Of a method that is not in the catalogue, the code of its newest run is the current one."""
-    task_ref = catalogue.tasks[task][1]
-    newest = max(runs, key=lambda run: (run.created_at, run.id)).method
-    known = catalogue.methods.get(newest.slug)
-    return _Refs(task_ref, known[1] if known else newest, local=known is None)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Runs that make one cell."""
-
-    runs: Sequence[Run]
-    stale: str
-    local: bool
-
-
-def _largest(
-    card: TaskCard, runs: Sequence[Run], refs: _Refs, ruleset: Ruleset, problems: list[str]
-) -> _Group:
-    """The runs that count: of the current groups, else of all, the largest; then the newest."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    spaces: list[Space] = []  # equal ones may name their ranges in another order
-    for run in runs:
-        space = next((i for i, known in enumerate(spaces) if known == run.space), len(spaces))
-        spaces += [run.space] if space == len(spaces) else []
-        key = run.task, run.method, run.ruleset, run.compute, space
-        groups.setdefault(key, []).append(run)
-    known = [_Group(own, stale(own[0], refs.task, refs.method, ruleset), refs.local)
-             for own in groups.values()]  # fmt: skip
-
-    def weight(group: _Group) -> tuple[bool, int, str, str]:
-        newest = max((run.created_at, run.id) for run in group.runs)
-        return not group.stale, len(group.runs), *newest
-
-    counted = max(known, key=weight)
-    for group in known:
-        if group is not counted and not group.stale:
-            problems.append(
-                f"{runs[0].method.slug} on {card.slug}: {len(group.runs)} runs of another "
-                f"{_unlike(group.runs[0], counted.runs[0])} do not count beside the "
-                f"{len(counted.runs)} that do"
-            )
-    return counted
-
-
-def _unlike(run: Run, counted: Run) -> str:
-    """In what a current run differs from those that count."""
-    if run.compute == counted.compute:
-        return "search space"
-    ours, theirs = run.compute.model_dump(), counted.compute.model_dump()
-    unlike = [f"{name} {value}" for name, value in ours.items() if value != theirs[name]]
-    return f"hardware setting ({', '.join(unlike)})"
-
-
 def _cell(
-    card: TaskCard, group: _Group, evidence: Evidence, ruleset: Ruleset, problems: list[str]
+    card: TaskCard, group: RunGroup, evidence: Evidence, ruleset: Ruleset, problems: list[str]
 ) -> CellEvidence:
     """The arrays of the runs that count."""
     first = group.runs[0]
@@ -291,7 +295,11 @@ def _cell(
         statuses[place[0]][place[1]] = run.status
         ids[place[0]][place[1]] = run.id
     state, points = _state(~np.isnan(grids["test"]), r, k, card, ruleset)
-    tiers = [evidence.tiers.get(run.id, "T0") for run in placed.values()]
+    tries = evidence.tries.get((card.slug, first.method.slug), Tries())
+    tiers: set[TrustTier] = {evidence.tiers.get(run.id, "T0") for run in placed.values()}
+    tier: TrustTier = min(tiers, default="T0")
+    if evidence.rules.published and state in ("ranked", "preliminary"):
+        state = _barred(placed.values(), tier) or state
     return CellEvidence(
         method=first.method.slug,
         state="stale" if group.stale else state,
@@ -306,10 +314,41 @@ def _cell(
         local=group.local,
         n_local=sum(run.id not in evidence.tiers for run in placed.values()),
         level=min((run.level for run in placed.values()), default=None),
-        tier=min(tiers, default="T0"),
+        epoch=first.epoch,
+        replay=_replay(evidence.bundles.get((first.task, first.method, first.epoch))),
+        tries=tries.n,
+        refused=tries.refused,
+        tier=tier,
         flags=evidence.flags.get((first.task, first.method), ()),
         since=min(run.created_at for run in group.runs),
     )
+
+
+def _replay(bundle: Standing | None) -> Replay | None:
+    """What the log says of the last replay of a published bundle."""
+    if bundle is None or not bundle.replays:
+        return None
+    verdicts = Counter(run.verdict for run in bundle.replays)
+    mean = bundle.mean_difference
+    return Replay(
+        n=len(bundle.replays),
+        identical=verdicts["identical"],
+        within_tolerance=verdicts["within tolerance"],
+        mean_difference=mean.mean if mean else None,
+        allowed=mean.allowed if mean else None,
+    )
+
+
+def _barred(runs: Iterable[Run], tier: TrustTier) -> State | None:
+    """Why the runs of a cell, which are enough, may not rank on the published board.
+
+    Runs with the hidden seeds of an epoch count from T3 on: before, nobody could replay them.
+    """
+    runs = [*runs]
+    if not all(run.sealed for run in runs):
+        return "unsealed"
+    needed = "T3" if any(run.epoch for run in runs) else "T2"
+    return "not replayed" if tier < needed else None
 
 
 def _placed(

@@ -6,9 +6,11 @@ Nothing of a bundle is extracted or run. Whole records are large, so they are re
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from assay import paths
 from assay.detectors import Flag
 from assay.errors import BundleError
 from assay.records import former
@@ -16,11 +18,11 @@ from assay.records import log as publication_log
 from assay.records.bundle import read_bundle
 from assay.records.former import FormerResult
 from assay.records.log import Entry, Standing, TrustTier
-from assay.records.schema import RunRecord
+from assay.records.schema import MethodRef, RunRecord, TaskRef
 from assay.records.store import Store
 
 from assay_leaderboard.evidence.flags import Cell, FlagFinder
-from assay_leaderboard.evidence.runs import Evidence, Past, Run
+from assay_leaderboard.evidence.runs import LOCAL, Evidence, Past, Rules, Run, Tries
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ class ResultsFolder:
     """By task: the bundles that the log names, and whether each still counts."""
     log: Sequence[Entry] = ()
     """The log itself, oldest first."""
+
+    @cached_property
+    def tries(self) -> dict[tuple[str, str], Tries]:
+        """How often each task and method was submitted."""
+        refused = publication_log.refusals(self.log)
+        n = publication_log.attempts(self.log)
+        return {cell: Tries(n[cell], refused[cell]) for cell in n}
 
     @property
     def tasks(self) -> set[str]:
@@ -67,6 +76,19 @@ def open_folder(folder: Path) -> ResultsFolder:
     return ResultsFolder(folder, by_task, log)
 
 
+def rules_of(results: ResultsFolder, *, with_local: bool) -> Rules:
+    """What may rank on a board of this folder.
+
+    Args:
+        results: the folder. One with a log is a published one, and so is that of the checkout.
+        with_local: results of the user's own are shown beside published ones.
+    """
+    own = results.folder.resolve() == paths.RESULTS.resolve()
+    published = not with_local and (own or bool(results.log))
+    epochs = publication_log.epochs(results.log)
+    return Rules(published, {e.name: e.revealed.at for e in epochs if e.revealed})
+
+
 def unread(results: ResultsFolder, known: Collection[str]) -> list[str]:
     """A line for each bundle that the log does not name and each task that is not `known`."""
     named = {standing.file for standings in results.standings.values() for standing in standings}
@@ -91,8 +113,10 @@ def read_task(
         task: slug of a known task.
         flag_finder: flags suspicious results; nothing is flagged without it.
     """
+    bundles = _from_bundles(results.folder, results.standings.get(task, ()), flag_finder)
+    tries = {cell: own for cell, own in results.tries.items() if cell[0] == task}
     return [
-        _from_bundles(results.folder, results.standings.get(task, ()), flag_finder),
+        replace(bundles, evidence=replace(bundles.evidence, tries=tries)),
         _from_store(Store(results.folder), task, flag_finder),
     ]
 
@@ -117,22 +141,29 @@ def load_folder(
     return together(found)
 
 
-def together(parts: Sequence[Evidence]) -> Evidence:
+def together(parts: Sequence[Evidence], rules: Rules = LOCAL) -> Evidence:
     """All parts; the first wins where several have the same run, task and method, or bundle."""
     runs: dict[str, Run] = {}
     flags: dict[Cell, Sequence[Flag]] = {}
     tiers: dict[str, TrustTier] = {}
+    bundles: dict[tuple[TaskRef, MethodRef, str | None], Standing] = {}
+    tries: dict[tuple[str, str], Tries] = {}
     for part in reversed(parts):
         runs |= part.runs
         flags |= part.flags
         tiers |= part.tiers
+        bundles |= part.bundles
+        tries |= part.tries
     return Evidence(
         runs=runs,
         problems=sorted({problem for part in parts for problem in part.problems}),
         flags=flags,
         tiers=tiers,
+        bundles=bundles,
+        tries=tries,
         past=[past for part in parts for past in part.past],
         former=[result for part in parts for result in part.former],
+        rules=rules,
     )
 
 
@@ -143,6 +174,7 @@ def _from_bundles(
     problems: list[str] = []
     runs: dict[str, RunRecord] = {}
     tiers: dict[str, TrustTier] = {}
+    current: dict[tuple[TaskRef, MethodRef, str | None], Standing] = {}
     past: list[Past] = []
     earlier: list[FormerResult] = []
     for standing in standings:
@@ -157,14 +189,19 @@ def _from_bundles(
             continue
         if bundle.sha256 != standing.sha256:
             problems.append(f"{standing.file}: is not the file that the log names")
+        elif any(run.spec.epoch != standing.epoch for run in bundle.runs):
+            problems.append(f"{standing.file}: has runs with other seeds than the log says")
         elif standing.state == "current":
             runs |= {run.id: run for run in bundle.runs}
             tiers |= {run.id: standing.tier for run in bundle.runs}
+            spec = bundle.runs[0].spec
+            current[spec.task, spec.method, spec.epoch] = standing
         else:
             past.append(Past(standing, Evidence(_light(bundle.runs))))
     flags = flag_finder.flags(runs.values()) if flag_finder else {}
     light = _light(runs.values())
-    return TaskRecords(Evidence(light, problems, flags, tiers, past, earlier), runs)
+    read = Evidence(light, problems, flags, tiers, current, past=past, former=earlier)
+    return TaskRecords(read, runs)
 
 
 def _from_store(store: Store, task: str, flag_finder: FlagFinder | None) -> TaskRecords:

@@ -14,6 +14,8 @@ from assay.records.log import Standing, TrustTier
 from assay.records.schema import Compute, Level, MethodRef, RunRecord, Status, TaskRef
 from assay.space import Space
 
+from assay_leaderboard.schema.board import View
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -43,6 +45,8 @@ class Run:
     test: float | None
     level: Level
     created_at: str
+    sealed: bool = True
+    """RunRecord.sealed."""
     secondary: Mapping[str, float] = field(default_factory=dict)
     """Values of the secondary metrics, by name."""
 
@@ -65,8 +69,37 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             created_at=record.created_at,
+            sealed=record.sealed,
             secondary=result.secondary if result else {},
         )
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often a method was submitted on a task, over all versions."""
+
+    n: int = 0
+    refused: int = 0
+    """Those of the n that the gate refused."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Whose board it is, which decides what may rank."""
+
+    published: bool = False
+    """Only sealed results that were replayed (T2) or have hidden seeds of a revealed epoch (T3)
+    may rank. If not set: every complete, current result, under the seeds that are asked for."""
+    revealed: Mapping[str, str] = field(default_factory=dict)
+    """The epochs whose seeds are known to everybody: when each was revealed; UTC, ISO 8601."""
+
+    @property
+    def view(self) -> View:
+        """Their name."""
+        return "published" if self.published else "local"
+
+
+LOCAL = Rules()
 
 
 @dataclass(frozen=True)
@@ -81,13 +114,19 @@ class Evidence:
     """Signs that the result of a method on a task may be false."""
     tiers: Mapping[str, TrustTier] = field(default_factory=dict)
     """Of published runs, by id; one that is not here is local, that is self-reported (T0)."""
+    bundles: Mapping[tuple[TaskRef, MethodRef, str | None], Standing] = field(default_factory=dict)
+    """The current published bundles, by task, method and epoch."""
+    tries: Mapping[tuple[str, str], Tries] = field(default_factory=dict)
+    """Of each task and method."""
     past: Sequence[Past] = ()
     """Published bundles that no longer count."""
     former: Sequence[FormerResult] = ()
     """Results of earlier rulesets, which are only listed."""
     epoch: str | None = None
-    """Only runs with the hidden seeds of this epoch count; None: with the public seeds.
-    Repetitions are paired by number, and those of different epochs have nothing in common."""
+    """Only runs with the hidden seeds of this epoch count. None: those with the public seeds, or by
+    the rules of the published board those with hidden ones, where there are some. Repetitions are
+    paired by number, and those of different epochs have nothing in common."""
+    rules: Rules = LOCAL
 
 
 @dataclass(frozen=True)

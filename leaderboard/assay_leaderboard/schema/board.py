@@ -5,6 +5,7 @@ Keys are stable within `schema_version`; numbers are finite; unknown values are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from assay.cards import Family
@@ -15,9 +16,46 @@ from assay.ruleset import Tier
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from assay_leaderboard.schema.values import SLOTTED, Comparison, Interval, PairFamily, Part
+from assay_leaderboard.schema.values import (
+    SLOTTED,
+    Comparison,
+    Interval,
+    PairFamily,
+    Part,
+    Problems,
+)
 
-State = Literal["ranked", "preliminary", "incomplete", "stale"]
+State = Literal[
+    "ranked", "preliminary", "incomplete", "stale", "not replayed", "unsealed", "public seeds"
+]
+View = Literal["local", "published"]
+_NOT_RANKING: dict[State, str] = {
+    "not replayed": "verified, not replayed yet: does not rank",
+    "unsealed": "unsealed, made on a GPU or in no sandbox: does not rank",
+    "public seeds": "public seeds alone, while ranks here stand on hidden ones: does not rank",
+}
+
+
+def not_ranking(state: State) -> str:
+    """Why a current result does not rank on the published board, whatever its number of runs.
+
+    Empty for the other states.
+    """
+    return _NOT_RANKING.get(state, "")
+
+
+class Seeds(Part):
+    """The seeds that the ranks and verdicts of a task stand on. Pairs have equal seeds only."""
+
+    epoch: str | None = None
+    """Hidden seeds of this epoch, which only the organisers knew; None: the public seeds."""
+    revealed: str | None = None
+    """When the epoch was revealed, UTC; None for the public seeds and for an open epoch."""
+
+    @classmethod
+    def of(cls, epoch: str | None, revealed: Mapping[str, str]) -> Seeds:
+        """Those of an epoch, or the public ones; `revealed` says when each epoch was revealed."""
+        return cls(epoch=epoch, revealed=revealed.get(epoch) if epoch else None)
 
 
 class Withdrawn(Part):
@@ -83,14 +121,32 @@ class RunCounts:
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
+class Replay:
+    """Runs of a published result that were done again and compared with their records."""
+
+    n: int
+    identical: int
+    """Their weights came out bit for bit as recorded."""
+    within_tolerance: int
+    """On another kind of machine: their test scores came close."""
+    mean_difference: float | None
+    """Mean of recorded minus replayed test scores over the runs replayed on other kinds of
+    machines. Positive: the records claim better results, whatever the metric's direction."""
+    allowed: float | None
+    """Its size beyond which a replay counts as failed."""
+
+
+@dataclass(frozen=True, slots=True, config=SLOTTED)
 class Row:
     """One method on one task."""
 
     method: str
     state: State
     """ "ranked": all R x K runs have a record; "preliminary": those of --quick have; "incomplete":
-    fewer; "stale": made with other code or another ruleset. Only ranked rows have a rank and
-    verdicts; preliminary rows have differences from the reference."""
+    fewer; "stale": made with other code or another ruleset. On the published board alone, whatever
+    the number of runs: "not replayed": nobody has confirmed it yet; "unsealed": made on a GPU or
+    in no sandbox; "public seeds": others here have results under hidden seeds. Only ranked rows
+    have a rank and verdicts; preliminary rows have differences from the reference, others none."""
     note: str
     """Why the state is not "ranked", or that some runs are local; empty if nothing is to be said.
     """
@@ -101,6 +157,15 @@ class Row:
     """T0 self-reported (local), T1 valid bundle, T2 replayed, T3 hidden seeds of the organisers."""
     isolation: Level | None
     """The weakest sandbox among its runs; None without runs."""
+    epoch: str | None
+    """Whose hidden seeds its runs have; None: the public seeds."""
+    replay: Replay | None
+    """The last one; None where nobody has repeated any of its runs."""
+    tries: int
+    """Bundles of this method on this task, of all versions, that were published or refused: many
+    tries make a lucky result likely."""
+    refused: int
+    """Those of them that were refused."""
     k: int
     """Hyperparameter points of each repetition that the score is selected from."""
     runs: RunCounts
@@ -138,6 +203,8 @@ class TaskTable(Part):
     reference: str
     anchor: Anchor | None
     """None where this version of the task was not frozen yet: it counts in no summary."""
+    seeds: Seeds = Seeds()
+    """That ranks and verdicts stand on."""
     pairs: PairFamily | None
     """None where fewer than two methods are ranked."""
     rows: list[Row]
@@ -212,6 +279,9 @@ class FamilySummary(Part):
     """Tasks with an anchor."""
     unanchored: list[str]
     """Tasks left out because this version of them has no anchor yet."""
+    hidden: dict[str, str] = Field(default_factory=dict)
+    """By task: the epoch whose hidden seeds its ranks stand on; the others stand on public seeds.
+    """
     margin: float | None
     """Mean of the tasks' margins in normalised score; only larger differences count for ranks."""
     rows: list[SummaryRow]
@@ -253,6 +323,9 @@ class Board(Part):
     """Everything `assay board` says."""
 
     schema_version: Literal[2] = 2
+    view: View = "local"
+    """ "published": only sealed results that were replayed (T2) or have hidden seeds (T3) rank.
+    "local": every complete, current result ranks, your own (T0) and those not replayed (T1) too."""
     ruleset: int
     budget: int | None
     """Points k that each repetition's score is selected from: 1 is the defaults alone. None: all K
@@ -264,5 +337,5 @@ class Board(Part):
     families: list[FamilySummary]
     overall: FamilySummary | None
     """None where there are fewer than two families."""
-    problems: list[str]
+    problems: Problems
     """Records that were left out, and why."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from assay.untrusted.text import plain_text
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,18 @@ MAX_REPETITIONS = 16
 """Repetitions up to which all 2^R sign flips are enumerated."""
 MAX_SCORE = 1e100
 """Larger numbers would overflow in sums of squares; no metric comes near."""
+
+
+def _plain(problems: object) -> object:
+    """Each problem as one line without control characters: it may quote the name of a file."""
+    if not isinstance(problems, list):
+        return problems
+    return [plain_text(item)[:MAX_PROBLEM] if isinstance(item, str) else item for item in problems]
+
+
+MAX_PROBLEM = 2000
+Problems = Annotated[list[str], BeforeValidator(_plain)]
+"""What could not be read or does not count, one line each."""
 
 
 class Part(BaseModel):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from assay.cards import SubmissionCard, TaskCard
-from assay.records.log import Entry
+from assay.detectors.source import SourceData
+from assay.records.log import Entry, ReplayedRun
 from assay.records.schema import RunRecord
 from assay.ruleset import Ruleset
 
@@ -53,6 +54,23 @@ class Published:
     """Number of the log's entry that published it."""
     run_ids: frozenset[str]
     """Runs in it; others of the cell are local."""
+    replays: Sequence[ReplayedRun] = ()
+    """Its runs that others did again, by the last replay."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of hidden seeds, as the log tells of it."""
+
+    name: str
+    committed: str
+    """When its commitment was published; UTC, ISO 8601."""
+    commitment: str | None
+    """SHA-256 that binds the organisers to its seeds; None where its file cannot be read."""
+    entry: int
+    """Number of the log's entry with the commitment."""
+    revealed: str | None
+    """When its seeds were published; None: they are still hidden."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,10 @@ class SiteView:
     """How attacks on the sandbox ended; None without a report."""
     audit: Audit
     """Of every task of the checkout; its A/A control is None where `assay aa` was not reported."""
+    data: Mapping[str, SourceData]
+    """How many bits of data the source of each submission of this checkout carries, by slug."""
+    epochs: Sequence[Epoch]
+    """In the order of their commitments."""
     queue: Sequence[QueueEntry]
     """Submissions not yet on the board."""
     ruleset: Ruleset

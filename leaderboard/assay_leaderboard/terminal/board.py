@@ -15,14 +15,19 @@ from assay_leaderboard.format import (
     Format,
     budget_text,
     family_text,
+    hidden_text,
     level_text,
     lost,
     needed_text,
     p_text,
     plain,
     rank_text,
+    replay_text,
+    seeds_text,
     split_words,
+    tries_text,
     verdict_word,
+    view_text,
 )
 from assay_leaderboard.schema.board import (
     Board,
@@ -32,6 +37,7 @@ from assay_leaderboard.schema.board import (
     SummaryRow,
     TaskTable,
     Withdrawn,
+    not_ranking,
 )
 from assay_leaderboard.terminal.console import new_table, show_lines
 
@@ -40,7 +46,10 @@ MOST_FORMER = 5
 
 
 def show_board(board: Board, out: Console) -> None:
-    """Print `board`: tasks, families, overall, then how it was computed."""
+    """Print `board`: what ranks, tasks, families, overall, then how it was computed."""
+    if board.tasks:
+        out.print(view_text(board.view))
+        out.print()
     for table in board.tasks:
         _show_task(table, board, out)
     for summary in [*board.families, *([board.overall] if board.overall else [])]:
@@ -64,13 +73,14 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
         plain(
             f"  {task.family}, {task.tier}; {words.scored(task.metric)}{unit}, {better} is better; "
             f"chance {form.number(task.chance)}, margin {form.number(task.margin)}; "
-            f"{budget_words(board.budget, task.tier)}"
+            f"{budget_words(board.budget, task.tier)}; ranks stand on {seeds_text(task.seeds)}"
         )
     )
     if task.rows:
         out.print(_table(task, board))
     past = [_past(item, form) for item in task.withdrawn]
-    notes = [*task.notes, *_row_notes(task), *_flag_notes(task), *past, *_former(task, form)]
+    notes = [*task.notes, *_row_notes(task), *_replays(task, form), *_flag_notes(task)]
+    notes += [*past, *_former(task, form)]
     if task.pairs:
         notes.insert(0, f"gain: {family_text(task.pairs)}")
     show_lines((f"  {note}" for note in notes), out)
@@ -134,9 +144,21 @@ def _row_notes(task: TaskTable) -> list[str]:
     methods: dict[str, list[str]] = {}
     for row in task.rows:
         if row.note:
-            note = row.note if row.state == "ranked" else f"{row.state}, {row.note}"
+            spoken = row.state == "ranked" or not_ranking(row.state)
+            note = row.note if spoken else f"{row.state}, {row.note}"
             methods.setdefault(note, []).append(row.method)
     return [f"{', '.join(names)}: {reason}" for reason, names in methods.items()]
+
+
+def _replays(task: TaskTable, form: Format) -> list[str]:
+    """What came of repeating published runs, and how often methods were tried."""
+    found = []
+    for row in task.rows:
+        said = [replay_text(row.replay, form)] if row.replay else []
+        said += [tries_text(row)] if row.tries > 1 else []
+        if said:
+            found.append(f"{row.method}: {'; '.join(said)}")
+    return found
 
 
 def _flag_notes(task: TaskTable) -> list[str]:
@@ -181,7 +203,9 @@ def _show_summary(summary: FamilySummary, board: Board, out: Console) -> None:
     lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in summary.rows if not row.rank]
     lines = []
     if lacking and n_tasks:
-        lines.append(f"  Not ranked: {', '.join(lacking)} tasks with a full result")
+        lines.append(f"  Not ranked: {', '.join(lacking)} tasks with a result that ranks")
+    if ranked and summary.hidden:
+        lines.append(f"  Ranks stand on {hidden_text(summary.hidden)}")
     if summary.unanchored:
         lines.append(f"  Left out, no anchor yet: {', '.join(summary.unanchored)}")
     show_lines(lines, out)
@@ -232,7 +256,8 @@ def _footer(board: Board) -> list[str]:
     if _published(board):
         lines.append(
             "T1: the bundle is complete and consistent. T2: runs of it were repeated by others. "
-            "T3: hidden seeds of the organisers. local: your own results (T0), not published."
+            "T3: repeated, and made with hidden seeds of the organisers. local: your own results "
+            "(T0), not published."
         )
     if any(row.isolation for row in rows):
         lines.append(
@@ -247,7 +272,11 @@ def _footer(board: Board) -> list[str]:
 
 def _next(board: Board) -> str:
     cells = [(row, task.task) for task in board.tasks for row in task.rows]
-    unfinished = [(row.method, task) for row, task in cells if row.state != "ranked"]
+    unfinished = [
+        (row.method, task)
+        for row, task in cells
+        if row.state != "ranked" and not not_ranking(row.state)
+    ]
     if unfinished:
         return f"Next: {run_command(*unfinished[0])}"
     return "Next: assay compare METHOD METHOD, or assay board --budget 1 (the defaults)"

@@ -10,7 +10,15 @@ from rich.table import Table
 
 from assay_leaderboard.claims.ledger import ClaimRow, Ledger
 from assay_leaderboard.claims.pooled import ClaimVerdict, TierVerdict
-from assay_leaderboard.format import NORMALISED, Format, level_text, p_text, plain
+from assay_leaderboard.format import (
+    NORMALISED,
+    Format,
+    hidden_text,
+    level_text,
+    p_text,
+    plain,
+    view_text,
+)
 from assay_leaderboard.terminal.console import new_table, show_lines
 
 
@@ -72,6 +80,8 @@ def _notes(ledger: Ledger) -> Iterator[str]:
         for finding in row.findings:
             if finding.note:
                 yield f"  {row.method} {row.number}, {finding.tier}: {finding.note}"
+            if hidden := {task.task: task.epoch for task in finding.tasks if task.epoch}:
+                yield f"  {row.method} {row.number}, {finding.tier}: {hidden_text(hidden)}"
         for task, reason in row.reasons.items():
             yield f"  {row.method} {row.number}, {task}: {reason}"
 
@@ -88,6 +98,7 @@ def _footer(ledger: Ledger) -> list[str]:
         "it excludes 0. inconclusive: anything else.",
         "A verdict holds at its tier only. Stale results never count, and preliminary ones "
         "(--quick) give no verdict.",
+        view_text(ledger.view),
     ]
     lacking = next((row for row in ledger.rows if row.untested), None)
     if lacking:

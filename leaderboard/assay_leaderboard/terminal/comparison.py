@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 
@@ -9,10 +11,12 @@ from assay_leaderboard.boards.two_methods import ComparisonReport, Duel
 from assay_leaderboard.format import (
     OTHER_DRAWS,
     Format,
+    hidden_text,
     level_text,
     needed_text,
     p_text,
     plain,
+    view_text,
 )
 from assay_leaderboard.terminal.board import budget_words
 from assay_leaderboard.terminal.console import new_table, show_lines
@@ -59,6 +63,12 @@ def _add_duel(table: Table, duel: Duel, report: ComparisonReport) -> None:
     )
 
 
+def _seeds(report: ComparisonReport) -> Iterator[str]:
+    """Where the two were compared under hidden seeds."""
+    if hidden := {duel.task: duel.seeds.epoch for duel in report.tasks if duel.seeds.epoch}:
+        yield f"Under {hidden_text(hidden)}."
+
+
 def _footer(report: ComparisonReport) -> list[str]:
     pairs = sorted({duel.pairs.pairs for duel in report.tasks if duel.pairs})
     m = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}" if pairs else ""
@@ -75,5 +85,7 @@ def _footer(report: ComparisonReport) -> list[str]:
         f"that A wins, ties half; a count, no verdict.{family}",
         f"{OTHER_DRAWS} preliminary: fewer repetitions or points (--quick), without a verdict. A "
         "run that diverged, failed or ran out of budget counts as chance.",
+        *_seeds(report),
+        view_text(report.view),
         f"Next: assay board --method {report.a} --method {report.b}",
     ]

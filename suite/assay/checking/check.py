@@ -8,15 +8,15 @@ and CI run the same checks.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from assay.checking.method_check import check_method
-from assay.checking.report import CheckReport, failed
+from assay.checking.report import CheckReport, CheckResult, failed
 from assay.checking.task_check import check_task
 from assay.engine.pool import Pool
-from assay.errors import AssayError, PluginError, UnknownName
+from assay.errors import AssayError, PluginError, StorageError, UnknownName
 from assay.plugins.registry import TaskEntry, folders, installed_entries
 from assay.records.schema import Compute
 
@@ -51,11 +51,25 @@ def check_all(
         with Pool(n_workers=N_WORKERS, compute=Compute(), allow_weaker=allow_weaker) as pool:
             for kind, name, path in subjects:
                 if kind == "method":
-                    report.show(kind, name, check_method(pool, path, tasks))
+                    report.show(kind, name, _contained(check_method(pool, path, tasks)))
                 else:
-                    report.show(kind, name, check_task(pool, path))
+                    report.show(kind, name, _contained(check_task(pool, path)))
     report.close()
     return report.passed
+
+
+def _contained(results: Iterator[CheckResult]) -> Iterator[CheckResult]:
+    """`results`, with an error of theirs as a failure: the checks of others go on.
+
+    Raises:
+        StorageError: there is no space for anything.
+    """
+    try:
+        yield from results
+    except StorageError:
+        raise
+    except AssayError as error:
+        yield failed("check", str(error))
 
 
 def _resolve(name: str) -> list[tuple[Kind, Path]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from collections.abc import Generator, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import get_args
 from assay.cards import FAMILIES, TRACKS, Access, Family, SubmissionCard
 from assay.checking.report import CheckResult, failed, fine, note, printed
 from assay.checking.trials import Subject, try_out
+from assay.detectors.source_data import source_data
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.errors import AssayError, CardError, PluginError, UnknownName
+from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
 from assay.messages import Load, Loaded
+from assay.plugins.files import read_file
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import (
     MethodEntry,
@@ -25,6 +26,7 @@ from assay.plugins.registry import (
     method_entries,
     task_entries,
 )
+from assay.syntax import NotParsed, parse_toml
 
 LOAD_SECONDS = 30.0
 
@@ -57,6 +59,11 @@ def check_method(
             return
         entry = MethodEntry(_stand_in(path), path / "method.py")
     card = entry.card
+    try:
+        yield from _check_data(entry)
+    except PluginError as error:
+        yield failed("files", str(error))
+        return
     runnable = yield from _check_code(pool, entry)
     if not runnable:
         return
@@ -97,8 +104,8 @@ def _lite_tasks(card: SubmissionCard) -> list[TaskEntry]:
 def _stand_in(path: Path) -> SubmissionCard:
     """A card to use instead of a malformed one, so that the code can still be checked."""
     try:
-        data = tomllib.loads((path / "card.toml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        data = parse_toml(read_file(path / "card.toml"))
+    except (PluginError, NotParsed):
         data = {}
 
     def valid(key: str, allowed: Sequence[str]) -> list[str]:
@@ -158,6 +165,16 @@ def _check_pairs(card: SubmissionCard) -> Iterator[CheckResult]:
     yield fine("tasks", "; ".join([entered, *different[:3], *more]))
 
 
+def _check_data(entry: MethodEntry) -> Iterator[CheckResult]:
+    """How much data the source carries; raises PluginError if a file is missing or too large."""
+    data = source_data(entry.contents)
+    kinds = sorted(data.parts.items(), key=lambda part: -part[1])
+    parts = ", ".join(f"{kind} {bits:,}" for kind, bits in kinds if bits)
+    yield fine("data", f"{data.total_bits:,} bits ({parts})")
+    for excess in data.excess:
+        yield note("data", f"readers will see this flagged: {excess}")
+
+
 def _check_code(pool: Pool, entry: MethodEntry) -> Generator[CheckResult, None, dict[Family, bool]]:
     """The code can be imported, overrides hooks of its track only, and declares valid spaces.
 
@@ -173,13 +190,12 @@ def _check_code(pool: Pool, entry: MethodEntry) -> Generator[CheckResult, None, 
     )
     try:
         with tempfile.TemporaryDirectory(dir=pool.folder, prefix="load-") as name:
-            log = Path(name) / "printed"
-            loaded = pool.answer(request, Loaded, log)
-            said = printed(log)
+            loaded = pool.answer(request, Loaded, Path(name))
+            said = printed(Path(name) / "output.log")
     except Refused as error:
         yield failed("import", str(error))
         return {}
-    except PluginError as error:
+    except (PluginError, WorkerError) as error:
         yield failed("import", f"importing {source.name}: {error}")
         return {}
     if said:

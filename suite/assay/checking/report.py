@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 
-from assay.messages import FINDING, CheckBegun, CheckFinding, CheckStatus
-from assay.untrusted.files import open_regular
-from assay.untrusted.text import plain_text
+from assay.messages import CheckBegun, CheckFinding, CheckStatus, Malformed, parse_claim
+from assay.untrusted.files import open_regular, read_regular
+from assay.untrusted.text import plain_lines, plain_text
 
+MAX_FINDINGS, MAX_FINDINGS_BYTES = 200, 1_000_000
+MAX_DETAIL = 2_000
+"""Characters of a result that are shown."""
 MAX_PRINTED_LINES, MAX_PRINTED_BYTES = 20, 2_000
+ASIDES = {"cost": ("passes",)}
+"""Names that a check gives to some of its findings, beside its own."""
 MAX_NAMED = 3
 """Places that are named; more are counted."""
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-_NUMBERS = re.compile(r"[\d.,()\[\] -]*\d[\d.,()\[\] -]*")
-"""Numbers and shapes together: (16, 10) and (16,) count as alike."""
+_NUMBERS = re.compile(r"[\d.,()\[\] -]++")
+"""Numbers and shapes together, if a digit is among them: (16, 10) and (16,) count as alike."""
 _ESCAPE_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
@@ -38,6 +41,8 @@ class CheckResult:
     """The family or the task; None for the method or the task as a whole."""
     also_in: tuple[str, ...] = ()
     """Other families and tasks with the same result."""
+    claimed: bool = False
+    """Whether the process that holds the method reported it, which could report anything."""
 
 
 def failed(check: str, detail: str, where: str | None = None) -> CheckResult:
@@ -72,7 +77,7 @@ def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
         alike: dict[tuple[str, ...], list[CheckResult]] = {}
         for result in group:
             if result.status == "failed":
-                key: tuple[str, ...] = ("failed", _NUMBERS.sub("#", result.detail))
+                key: tuple[str, ...] = ("failed", _without_numbers(result.detail))
             else:
                 key = (result.status, result.check, _NUMBER.sub("#", result.detail))
             alike.setdefault(key, []).append(result)
@@ -81,6 +86,10 @@ def told_once(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
             first = replace(same[0], also_in=tuple(places[1:]))
             details = [result.detail for result in same]
             yield replace(first, detail=_ranges(details)) if first.status == "ok" else first
+
+
+def _without_numbers(text: str) -> str:
+    return _NUMBERS.sub(lambda found: "#" if any(map(str.isdigit, found[0])) else found[0], text)
 
 
 def _ranges(details: list[str]) -> str:
@@ -105,7 +114,7 @@ class CheckReport:
 
     def show(self, kind: str, name: str, results: Iterable[CheckResult]) -> None:
         """Print the results of one method or task, each as soon as it is known."""
-        self._say(f"{kind} {name}".strip())
+        self._say(plain_text(f"{kind} {name}".strip()))
         kept = []
         for result in told_once(results):
             kept.append(result)
@@ -134,7 +143,10 @@ class CheckReport:
 
 def _line(result: CheckResult) -> str:
     word = "FAILED" if result.status == "failed" else result.status
-    place, detail, others = result.where or "", result.detail, result.also_in
+    place, others = result.where or "", result.also_in
+    detail = plain_lines(result.detail)
+    if len(detail) > MAX_DETAIL:
+        detail = f"{detail[:MAX_DETAIL]} ..."
     if others and result.status == "ok":
         place = f"{1 + len(others)} families"
     elif others:
@@ -144,33 +156,73 @@ def _line(result: CheckResult) -> str:
     return start + detail.replace("\n", "\n" + " " * len(start))
 
 
-def read_findings(log: Path, problem: str | None, where: str | None) -> Iterator[CheckResult]:
-    """The results that a child process wrote to `log`.
+def read_findings(
+    log: Path,
+    problem: str | None,
+    where: str | None,
+    checks: Sequence[str],
+    *,
+    all_of_them: bool = True,
+) -> list[CheckResult]:
+    """The results that a child process wrote to `log`, and how it ended.
+
+    The child holds the plugin, which could have written them: they are claims. One that is out of
+    order or malformed makes all of them worthless, and a check that has neither begun nor been
+    prevented by a failure is missing; both are failures.
 
     Args:
         log: a JSON line for each result, and one for each check that began.
         problem: how the child ended, if it did not end by itself: the check that had begun failed.
         where: the family or the task that the results are about.
+        checks: those that it should do, in order.
+        all_of_them: whether it must do all of them, unless one fails.
     """
-    begun = "runs"
-    for line in _lines(log):
-        if isinstance(line, CheckBegun):
-            begun = line.begun
-        else:
-            yield CheckResult(line.check, line.status, line.detail, where)
-    if problem is not None:
-        yield failed(begun, problem, where)
-
-
-def _lines(log: Path) -> Iterator[CheckBegun | CheckFinding]:
-    """The lines of a log that are well formed; the last may have been cut."""
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.split("\n"):
-        with contextlib.suppress(ValidationError):
-            yield FINDING.validate_json(line)
+        data = read_regular(log, MAX_FINDINGS_BYTES)
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        return [failed(checks[0], f"its findings cannot be read: {error.strerror}", where)]
+    *lines, cut = data.split(b"\n")
+    if cut and problem is None:
+        lines.append(cut)
+    try:
+        results, begun = _in_order(lines, where, checks)
+    except Malformed as error:
+        ending = f"; it {problem}" if problem is not None else ""
+        return [failed(checks[0], f"its process left malformed findings: {error}{ending}", where)]
+    if problem is not None:
+        return [*results, failed(checks[max(begun, 0)], problem, where)]
+    if all_of_them and begun < len(checks) - 1 and all(r.status != "failed" for r in results):
+        missing = f"its process ended before this check: {', '.join(checks[begun + 1 :])}"
+        results.append(failed(checks[begun + 1], missing, where))
+    return results
+
+
+def _in_order(
+    lines: Sequence[bytes], where: str | None, checks: Sequence[str]
+) -> tuple[list[CheckResult], int]:
+    """The results, and the index of the last check that began (-1: none).
+
+    Raises:
+        Malformed: a line is no finding, or belongs to a check that has not begun.
+    """
+    if len(lines) > MAX_FINDINGS:
+        raise Malformed(f"{len(lines)} lines, expected at most {MAX_FINDINGS}")
+    results, begun = [], -1
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(b'{"begun"'):
+            name = parse_claim(line, CheckBegun).begun
+            if name not in checks[begun + 1 :]:
+                raise Malformed(f"line {number}: no check {name!r:.60} is to begin there")
+            begun = checks.index(name)
+        else:
+            found = parse_claim(line, CheckFinding)
+            if begun < 0 or found.check not in (checks[begun], *ASIDES.get(checks[begun], ())):
+                raise Malformed(f"line {number}: no check {found.check!r:.60} has begun")
+            claim = CheckResult(found.check, found.status, found.detail, where, claimed=True)
+            results.append(claim)
+    return results, begun
 
 
 def printed(log: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,8 +10,8 @@ from pathlib import Path
 from assay.cards import TaskCard, read_card
 from assay.checking.report import CheckResult, failed, fine, note, read_findings
 from assay.engine.pool import Pool
-from assay.errors import AssayError, CardError, PluginError, UnknownName
-from assay.messages import ProbeTask
+from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
+from assay.messages import TASK_CHECKS, ProbeTask
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, task_entries
 from assay.records.schema import RunRecord
 
@@ -37,16 +36,18 @@ def check_task(pool: Pool, folder: Path) -> Iterator[CheckResult]:
         yield failed(
             "card", f"superseded_by: {UnknownName('task', card.superseded_by, task_entries())}"
         )
-    shared = Path(tempfile.mkdtemp(prefix="assay-check-"))
     problem, null = None, None
-    try:
+    with tempfile.TemporaryDirectory(prefix="assay-check-") as name:
+        shared, left = Path(name) / "shared", Path(name) / "left"
+        shared.mkdir()
+        left.mkdir()
+        request = ProbeTask(task=folder, shared=shared, seconds=TASK_SECONDS)
         try:
-            null = pool.audit(ProbeTask(task=folder, shared=shared, seconds=TASK_SECONDS)).null
-        except PluginError as error:
+            null = pool.audit(request, left).null
+        except (PluginError, WorkerError) as error:
             problem = str(error)
-        yield from read_findings(shared / "findings.jsonl", problem, None)
-    finally:
-        shutil.rmtree(shared, ignore_errors=True)
+        found = left / "findings.jsonl"
+        yield from read_findings(found, problem, None, TASK_CHECKS, all_of_them=False)
     yield from _check_reference(pool, entry, null)
 
 

@@ -13,6 +13,8 @@ from assay.engine.outcomes import DidNotEnd
 from assay.engine.pool import Pool
 from assay.errors import DataError, PluginError, WorkerError
 from assay.messages import (
+    FIT_CHECKS,
+    METHOD_CHECKS,
     DescribeTask,
     Done,
     MakeToys,
@@ -145,7 +147,8 @@ def _try_toy(pool: Pool, subject: Subject, family: Family, shared: Path) -> _Tri
         corners=subject.families[family],
         seconds=TOY_SECONDS,
     )
-    return _probed(pool, request, folder / family / "findings.jsonl", family)
+    checks = [name for name in METHOD_CHECKS if request.corners or name != "search space"]
+    return _probed(pool, request, family, checks)
 
 
 def _try_task(pool: Pool, subject: Subject, task: TaskEntry, shared: Path) -> _Trial:
@@ -174,16 +177,21 @@ def _try_task(pool: Pool, subject: Subject, task: TaskEntry, shared: Path) -> _T
         starts=files.starts,
         seconds=FIT_SECONDS,
     )
-    return _probed(pool, request, folder / "findings.jsonl", slug)
+    return _probed(pool, request, slug, FIT_CHECKS)
 
 
-def _probed(pool: Pool, request: ProbeMethod | ProbeTaskFit, findings: Path, where: str) -> _Trial:
-    """Have a worker do `request`; what it wrote to `findings`, and how it ended."""
-    problem, hung, log = None, False, findings.with_name("printed")
+def _probed(
+    pool: Pool, request: ProbeMethod | ProbeTaskFit, where: str, checks: Sequence[str]
+) -> _Trial:
+    """Have a worker do `request`; what its child found, and how it ended."""
+    problem, hung = None, False
+    left = request.shared.with_name(f"{request.shared.name}-left")
+    left.mkdir()
     try:
-        pool.answer(request, Done, log)
+        pool.answer(request, Done, left)
     except DidNotEnd as error:
         problem, hung = str(error), True
     except (PluginError, WorkerError) as error:
         problem = str(error)
-    return _Trial(list(read_findings(findings, problem, where)), hung, log)
+    results = read_findings(left / "findings.jsonl", problem, where, checks)
+    return _Trial(results, hung, left / "output.log")

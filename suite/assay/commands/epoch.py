@@ -1,15 +1,22 @@
-"""`assay epoch`: hidden seeds, for those who run the benchmark."""
+"""`assay epoch`: hidden seeds, for those who run the benchmark.
+
+A season: `new`, `assay run --epoch NAME --secret FILE`, `assay pack`, `assay log add publish` and
+`replay` (with `--secret`), `reveal`. The commitment and the revelation go into the results log.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from assay.records.log import Standing
 
 Name = Annotated[str, typer.Argument(help="The epoch's name: a-z, 0-9 and _.")]
 Secret = Annotated[
@@ -27,33 +34,82 @@ def register(app: typer.Typer) -> None:
 def new(name: Name, secret: Secret) -> None:
     """Begin an epoch: publish a commitment to its seeds. Makes the secret if there is none."""
     from assay import epochs
+    from assay.publication import publish
 
-    made = epochs.new_epoch(name, secret, epochs.epochs_folder())
+    folder = epochs.epochs_folder()
+    made = epochs.new_epoch(name, secret, folder)
+    entry = publish.add_epoch(_published(folder), "commit-seeds", name)
     typer.echo(f"epoch {name} begun, commitment {made.commitment}")
-    typer.echo(f"publish: {epochs.epochs_folder() / name}.json")
+    typer.echo(f"publish: {folder / name}.json and entry {entry.n} of the log")
     typer.echo(f"next: assay run METHOD --tier lite --epoch {name} --secret {secret}")
 
 
 @epoch_app.command()
 def reveal(name: Name, secret: Secret) -> None:
-    """End an epoch: publish its key, so that anyone can replay its runs."""
-    from assay import epochs
+    """End an epoch: publish its key, so that anyone can replay its runs.
 
-    epochs.reveal(name, secret, epochs.epochs_folder())
-    typer.echo(f"publish: {epochs.epochs_folder() / name}{epochs.REVEALED}")
+    Its bundles that were replayed have the tier T3 from then on.
+    """
+    from assay import epochs
+    from assay.publication import publish
+
+    folder = epochs.epochs_folder()
+    epochs.reveal(name, secret, folder)
+    entry = publish.add_epoch(_published(folder), "reveal-seeds", name)
+    typer.echo(f"publish: {folder / name}{epochs.REVEALED} and entry {entry.n} of the log")
+    for standing in _bundles(folder, name):
+        path = _published(folder) / standing.file
+        if standing.tier == "T2":
+            publish.add(_published(folder), "reveal", path)
+            typer.echo(f"{standing.file}: T3")
+        else:
+            typer.echo(f"{standing.file}: not replayed yet; do: assay replay {path} --json > "
+                       f"report.json, assay log add replay {path} --report report.json, "
+                       f"assay log add reveal {path}")  # fmt: skip
 
 
 @epoch_app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the epochs, their commitments, and which are revealed."""
     from assay import epochs
+    from assay.records import log
 
-    found = list(epochs.epochs(epochs.epochs_folder()))
+    folder = epochs.epochs_folder()
+    found = list(epochs.epochs(folder))
+    logged = {epoch.name: epoch for epoch in log.epochs(log.read(folder.parent))}
     if as_json:
-        typer.echo(json.dumps([asdict(status) for status in found], indent=1))
+        lines = [asdict(s) | {"n_bundles": len(_bundles(folder, s.name))} for s in found]
+        typer.echo(json.dumps(lines, indent=1))
         return
     for status in found:
         state = f"revealed {status.revealed[:10]}" if status.revealed else "hidden"
-        typer.echo(f"{status.name:20} {status.begun[:10]} {state:20} {status.commitment[:16]}...")
+        known = logged.get(status.name)
+        entry = f"log entry {known.committed.n}" if known else "not in the log"
+        typer.echo(
+            f"{status.name:20} {status.begun[:10]} {state:20} {status.commitment[:16]}... "
+            f"{entry}, {len(_bundles(folder, status.name))} bundles"
+        )
     if not found:
         typer.echo("no epoch has begun")
+
+
+def _published(folder: Path) -> Path:
+    """The published folder, which holds the log and, in `epochs`, the commitments.
+
+    Raises:
+        EpochError: the folder of epochs has another name, so that the log would not find it.
+    """
+    from assay.errors import EpochError
+    from assay.records.log import EPOCHS
+
+    if folder.name != EPOCHS:
+        raise EpochError(f"{folder}: expected a folder called {EPOCHS}, beside the results log")
+    return folder.parent
+
+
+def _bundles(folder: Path, name: str) -> list[Standing]:
+    """The current bundles with the seeds of an epoch."""
+    from assay.records import log
+
+    standings = log.standings(log.read(folder.parent)).values()
+    return [s for s in standings if s.epoch == name and s.state == "current"]

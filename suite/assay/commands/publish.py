@@ -19,7 +19,8 @@ Published = Annotated[
     Path | None,
     typer.Option("--published", help="Folder of bundles and log; default: this checkout's."),
 ]
-KINDS = ("publish", "replay", "supersede", "correct", "retract", "reveal")
+KINDS = ("publish", "replay", "supersede", "correct", "retract", "reveal", "refuse")
+"""Kinds of entries about bundles; those about epochs are made by `assay epoch`."""
 log_app = typer.Typer(no_args_is_help=True, help="The log of published results.")
 
 
@@ -64,6 +65,10 @@ def verify(
         str | None,
         typer.Option(help="With --log: a head that `assay log show` printed before."),
     ] = None,
+    extends: Annotated[
+        Path | None,
+        typer.Option(help="With --log: an earlier log.jsonl, which it must extend."),
+    ] = None,
     published: Published = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,11 +76,12 @@ def verify(
     from assay.errors import AssayError
 
     folder = published or paths.RESULTS
-    if head is not None and not log:
-        raise AssayError("--head was given without --log; expected both")
+    if (head is not None or extends is not None) and not log:
+        given = "--head" if head is not None else "--extends"
+        raise AssayError(f"{given} was given without --log; expected both")
     if not bundles and not log:
         raise AssayError("nothing was given; expected bundles, for example bundles/*.zip, or --log")
-    problems = _check_log(folder, head) if log else []
+    problems = _check_log(folder, head, extends) if log else []
     checked = _check_bundles(bundles or [], folder)
     if as_json:
         shown = [
@@ -98,10 +104,16 @@ def verify(
         raise typer.Exit(1)
 
 
-def _check_log(folder: Path, head: str | None) -> list[str]:
+def _check_log(folder: Path, head: str | None, extends: Path | None) -> list[str]:
+    from assay.errors import LogError
     from assay.records import log as publog
+    from assay.untrusted.files import read_regular
 
-    return publog.check(folder, head)
+    try:
+        former = read_regular(extends, publog.MAX_LOG_BYTES) if extends else None
+    except OSError as error:
+        raise LogError(f"{extends}: cannot be read: {error.strerror}") from error
+    return publog.check(folder, head, former)
 
 
 def _check_bundles(paths: list[Path], folder: Path) -> list[tuple[Path, list[BundleProblem]]]:
@@ -148,9 +160,13 @@ def log_show(published: Published = None, as_json: AsJson = False) -> None:
 
 def _print_entry(entry: Entry) -> None:
     tier = f" {entry.tier}" if entry.tier else ""
-    typer.echo(f"{entry.n:4} {entry.at[:10]} {entry.kind:9} {entry.file}{tier}")
+    typer.echo(f"{entry.n:4} {entry.at[:10]} {entry.kind:12} {entry.file}{tier}")
     if entry.replaces:
         typer.echo(f"     replaces {entry.replaces[:16]}")
+    if entry.replays:
+        mean = entry.mean_difference
+        said = f"; mean difference {mean.mean:+.4g}, allowed {mean.allowed:.4g}" if mean else ""
+        typer.echo(f"     {len(entry.replays)} runs replayed{said}")
     if entry.note:
         typer.echo(f"     {entry.note}")
 
@@ -158,13 +174,19 @@ def _print_entry(entry: Entry) -> None:
 @log_app.command("add")
 def log_add(
     kind: Annotated[
-        str, typer.Argument(help="publish, replay, supersede, correct, retract, reveal.")
+        str, typer.Argument(help="publish, replay, supersede, correct, retract, reveal, refuse.")
     ],
     bundle: Annotated[Path, typer.Argument(help="The bundle it is about.")],
     replaces: Annotated[
         Path | None, typer.Option(help="With supersede and correct: the published bundle.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why; shown beside the old value.")] = "",
+    report: Annotated[
+        Path | None, typer.Option(help="With replay and refuse: what assay replay --json printed.")
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(help="The account that a new bundle came from, who owns its slug.")
+    ] = None,
     published: Published = None,
     as_json: AsJson = False,
 ) -> None:
@@ -173,16 +195,31 @@ def log_add(
     Examples:
         assay log add publish bundles/digits_cnn--adam-v1--0123456789abcdef.zip
 
+        assay log add replay NAME.zip --report report.json
+
         assay log add retract NAME.zip --reason "trained on the validation part"
     """
-    from assay.errors import UnknownName
+    from assay.errors import BundleError, UnknownName
     from assay.publication import publish
+    from assay.publication.report import ReplayReport, read_report
     from assay.records.log import Kind
 
     if kind not in KINDS:
         raise UnknownName("kind of entry", kind, KINDS)
     folder = published or paths.RESULTS
-    entry = publish.add(folder, cast(Kind, kind), bundle, replaces=replaces, note=reason)
+    try:
+        replayed = read_report(report.read_bytes(), ReplayReport) if report else None
+    except OSError as error:
+        raise BundleError(f"{report}: cannot be read: {error.strerror}") from error
+    entry = publish.add(
+        folder,
+        cast(Kind, kind),
+        bundle,
+        replaces=replaces,
+        note=reason,
+        owner=author,
+        report=replayed,
+    )
     if as_json:
         typer.echo(entry.model_dump_json(indent=1))
         return

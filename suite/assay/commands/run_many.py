@@ -107,7 +107,7 @@ def _run_group(
     progress: Progress,
 ) -> None:
     """Run the pairs of one device and add to `progress`."""
-    cells = cells_of(request, pairs, pool)
+    cells = cells_of(request, pairs, pool, progress.problems)
     bar = Bar(quiet=request.as_json)
     try:
         Pipeline(pool, store, mirror, bar.update).run(cells, progress)
@@ -115,10 +115,17 @@ def _run_group(
         bar.close()
 
 
-def cells_of(request: RunRequest, pairs: Pairs, pool: Pool) -> list[Cell]:
-    """The cells of pairs, with the runs that the request asks for."""
+def cells_of(
+    request: RunRequest, pairs: Pairs, pool: Pool, problems: list[str] | None = None
+) -> list[Cell]:
+    """The cells of pairs, with the runs that the request asks for; see make_cells."""
     return make_cells(
-        pairs, pool, request.preset, n_repetitions=request.repetitions, control=request.control
+        pairs,
+        pool,
+        request.preset,
+        n_repetitions=request.repetitions,
+        control=request.control,
+        problems=problems,
     )
 
 

@@ -17,7 +17,8 @@ from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.errors import AssayError, RunHung, UnknownName
-from assay.publication.replay import ReplayVerdict, compare, tolerance
+from assay.publication.comparison import compare, tolerance
+from assay.records.log import ReplayVerdict
 from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import MAX_REPETITIONS, RULESET

@@ -118,6 +118,8 @@ def summarise(
     """
     if mirror_problem:
         typer.echo(mirror_warning(mirror_problem), err=True)
+    for note in dict.fromkeys(progress.notes):
+        typer.echo(f"note: {note}", err=True)
     for problem in dict.fromkeys(progress.problems):
         typer.echo(f"assay: {problem}", err=True)
     found = scores(progress)
@@ -143,6 +145,7 @@ def _print_json(
         "reused": progress.reused,
         "by_status": progress.by_status,
         "problems": progress.problems,
+        "notes": progress.notes,
         "failures": progress.failures,
         "interrupted": progress.interrupted,
         "scores": [asdict(score) for score in found],

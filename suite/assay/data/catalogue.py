@@ -134,6 +134,21 @@ DATASETS: dict[str, DatasetEntry] = {
 }
 
 
+DECODED = {
+    "digits": "10b11d36cd62712da45168046225a718a4df75c0c0ba0851cb112f5afc94b56f",
+    "breast_cancer": "2ff4dd2a416cbbf3a09bf36dd711958b395e85c0b52ad027d93d235c6dd43168",
+    "fashion_mnist-1537066c433bb0f6": (
+        "f09b19a0b7a59e5685eb8493d4f3a6786eaddd76f3b224955a2e4c7ee28a5f09"
+    ),
+    "cifar10-3eec208d25248a86": "ab6d81d85bdb5e3ec078ff289686f96fb38cb10aed7b5b56df3eaa5f697c5316",
+    "cifar10n-bb4801383e38025f": "b15b11fa12077681e2cfb36a56f555266abc5cb73e834d0546986ad37d2cb5be",
+}
+"""SHA-256 of decoded tensors (loading.digest) by the name of their cache file, or of the data set
+where there is none. A run without a sandbox can write to the cache and to scikit-learn's files, so
+what is read from there is compared with these. A data set that is not listed is decoded from its
+published files by every process."""
+
+
 def dataset(name: str) -> DatasetEntry:
     """The data set `name`.
 

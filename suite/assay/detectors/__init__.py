@@ -9,6 +9,7 @@ baselines   the runs that are examined and those they are compared with
 runs        signs in how runs went
 scores      signs in scores and curves
 source      signs in the submission's source
+source_data how many bits of data the source carries
 """
 
 from __future__ import annotations
@@ -79,11 +80,15 @@ def detect(
 def _source_flags(files: tuple[tuple[str, bytes], ...], library: Library) -> tuple[Flag, ...]:
     source = dict(files)
     flags = [Flag(code="source", message=text) for text in oddities(source)]
-    for slug, likeness in resemblances(source, library):
+    for near in resemblances(source, library):
         how = (
             "the same code, names and numbers aside"
-            if likeness == 1.0
-            else f"likeness {likeness:.2f}, flagged from {NEAR}"
+            if near.likeness == 1.0
+            else f"likeness {near.likeness:.2f}, shown from {NEAR}"
         )
-        flags.append(Flag(code="duplicate", message=f"resembles {slug}: {how}"))
+        if near.declared:
+            said = f"its card says that it comes from {near.slug}: {how}"
+            flags.append(Flag(code="derived", message=said))
+        else:
+            flags.append(Flag(code="duplicate", message=f"resembles {near.slug}: {how}"))
     return tuple(flags)

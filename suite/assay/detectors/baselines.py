@@ -29,6 +29,7 @@ Code = Literal[
     "val_test_gap",
     "source",
     "duplicate",
+    "derived",
 ]
 
 MIN_CURVES, MIN_BASELINES = 4, 2

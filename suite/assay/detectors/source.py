@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from assay.cards import HOOKS
+from assay.detectors.source_data import SourceData, source_data
+from assay.syntax import NotParsed, parse_python, parse_toml
+
+__all__ = [
+    "NEAR", "Library", "Resemblance", "Source", "SourceData", "defined_hooks", "likeness",
+    "max_entropy", "oddities", "resemblances", "shape", "source_data",
+]  # fmt: skip
 
 Source = Mapping[str, bytes]
 
@@ -72,8 +78,8 @@ def _trees(source: Source) -> dict[str, ast.Module]:
     for name, data in sorted(source.items()):
         if name.endswith(".py"):
             try:
-                trees[name] = ast.parse(data)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                trees[name] = parse_python(data)
+            except NotParsed:
                 continue
     return trees
 
@@ -97,6 +103,7 @@ def oddities(source: Source) -> list[str]:
         runs = [run for run in _ENCODED.findall(data) if not _LINES.match(run)]
         if runs:
             found.append(f"{name}: {len(max(runs, key=len))} characters that look encoded")
+    found += source_data(source).excess
     trees = _trees(source)
     unread = [name for name in sorted(source) if name.endswith(".py") and name not in trees]
     found += [f"{name}: cannot be parsed as Python" for name in unread]
@@ -261,11 +268,21 @@ class Library:
         self.cards = {slug: _card(source) for slug, source in sources.items()}
 
 
-def resemblances(source: Source, library: Library) -> list[tuple[str, float]]:
-    """Slugs of the submissions that `source` resembles and the likeness, the largest first.
+@dataclass(frozen=True)
+class Resemblance:
+    """Another submission whose code is nearly the same."""
+
+    slug: str
+    likeness: float
+    declared: bool
+    """The submission's own card says so: `derived_from` or `supersedes`."""
+
+
+def resemblances(source: Source, library: Library) -> list[Resemblance]:
+    """The submissions that `source` resembles, the nearest first.
 
     A shingle weighs less the more submissions have it. Left out are the submission itself and
-    relatives that the cards declare: `supersedes`, `derived_from`, or the same paper.
+    those whose own cards say that they come from it. To name the same paper declares nothing.
     """
     own = shape(source)
     if len(own.sequence) < MIN_LABELS:
@@ -275,36 +292,27 @@ def resemblances(source: Source, library: Library) -> list[tuple[str, float]]:
     n = len(shapes) + 1
     weights = {shingle: math.log1p(n / count) for shingle, count in seen.items()}
     card = _card(source)
+    slug = card.get("slug")
     found = [
-        (slug, likeness(own, other, weights))
-        for slug, other in shapes.items()
-        if not _related(card, library.cards[slug], slug)
+        Resemblance(other, likeness(own, theirs, weights), _declares(card, other))
+        for other, theirs in shapes.items()
+        if other != slug and not _declares(library.cards[other], slug)
     ]
-    near = (pair for pair in found if pair[1] >= NEAR)
-    return sorted(near, key=lambda pair: (-pair[1], pair[0]))
+    near = (one for one in found if one.likeness >= NEAR)
+    return sorted(near, key=lambda one: (-one.likeness, one.slug))
 
 
 def _card(source: Source) -> dict[str, Any]:
     """The card, unchecked; empty if there is none or it is damaged."""
     try:
-        return tomllib.loads(source["card.toml"].decode())
-    except (KeyError, ValueError, RecursionError):
+        return parse_toml(source["card.toml"])
+    except (KeyError, NotParsed):
         return {}
 
 
-def _related(card: Mapping[str, Any], other: Mapping[str, Any], slug: str) -> bool:
-    """Whether the cards say that one submission comes from the other, or both from one paper."""
-    if card.get("slug") == slug:
-        return True
-    for one, named in ((card, slug), (other, card.get("slug"))):
-        declared = one.get("derived_from", [])
-        if named == one.get("supersedes") or (isinstance(declared, list) and named in declared):
-            return named is not None
-    papers = [_identifier(one) for one in (card, other)]
-    return bool(papers[0]) and papers[0] == papers[1]
-
-
-def _identifier(card: Mapping[str, Any]) -> str:
-    paper = card.get("paper")
-    found = paper.get("identifier", "") if isinstance(paper, dict) else ""
-    return found.split(";")[0].strip() if isinstance(found, str) else ""
+def _declares(card: Mapping[str, Any], slug: object) -> bool:
+    """Whether a card says that its method comes from the one called `slug`."""
+    declared = card.get("derived_from", [])
+    return slug is not None and (
+        slug == card.get("supersedes") or (isinstance(declared, list) and slug in declared)
+    )

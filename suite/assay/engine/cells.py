@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from assay.engine.descriptions import describe_method, reference_space
 from assay.engine.points import points
 from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX, Job
-from assay.errors import AssayError
+from assay.errors import AssayError, StorageError
 from assay.messages import Description
 from assay.plugins.registry import (
     MethodEntry,
@@ -124,6 +124,7 @@ def make_cells(
     *,
     n_repetitions: int | None = None,
     control: bool = False,
+    problems: list[str] | None = None,
 ) -> list[Cell]:
     """Cells with their search spaces, as workers describe the methods.
 
@@ -133,12 +134,20 @@ def make_cells(
         preset: which runs; see `extent`.
         n_repetitions: see `extent`.
         control: give each pair a second cell, with the repetitions of the A/A control.
+        problems: gets why methods cannot be loaded, which have no cells then.
 
     Raises:
-        AssayError: methods cannot be loaded; names all of them.
+        AssayError: no method can be loaded, or one cannot and there is no list of `problems`; names
+            all of them.
     """
+    described, wrong = _described([method for _, method in pairs], pool)
+    if wrong and (problems is None or not described):
+        raise AssayError("\n".join(wrong))
+    if problems is not None:
+        problems += wrong
+    pairs = [(task, method) for task, method in pairs if method.card.slug in described]
     cells = []
-    spaces = _spaces(pairs, pool)
+    spaces = _spaces(pairs, described, pool)
     epoch = pool.epoch.name if pool.epoch else None
     for (task, method), space in zip(pairs, spaces, strict=True):
         refs = (task_ref(task), method_ref(method))
@@ -148,24 +157,27 @@ def make_cells(
     return cells
 
 
-def _spaces(pairs: Sequence[tuple[TaskEntry, MethodEntry]], pool: Pool) -> Iterator[Space]:
-    """The search space of each pair: the method's own, and the reference optimizer's if it uses it.
-
-    Raises:
-        AssayError: methods cannot be loaded; names all of them.
-    """
+def _described(
+    methods: Sequence[MethodEntry], pool: Pool
+) -> tuple[dict[str, Description], list[str]]:
+    """The descriptions of methods by slug, and why others have none."""
     described: dict[str, Description] = {}
-    references: dict[str, Space] = {}
     problems: list[str] = []
-    for _, method in pairs:
-        if method.card.slug not in described:
-            try:
-                described[method.card.slug] = describe_method(pool, method)
-            except AssayError as error:
-                problems.append(str(error))
-                described[method.card.slug] = Description(hooks=[], spaces={})
-    if problems:
-        raise AssayError("\n".join(problems))
+    for slug, method in {method.card.slug: method for method in methods}.items():
+        try:
+            described[slug] = describe_method(pool, method)
+        except StorageError:
+            raise
+        except AssayError as error:
+            problems.append(str(error))
+    return described, problems
+
+
+def _spaces(
+    pairs: Sequence[tuple[TaskEntry, MethodEntry]], described: Mapping[str, Description], pool: Pool
+) -> Iterator[Space]:
+    """The search space of each pair: the method's, and the reference optimizer's if it uses it."""
+    references: dict[str, Space] = {}
     for task, method in pairs:
         description = described[method.card.slug]
         space = description.spaces[task.card.family]

@@ -7,6 +7,7 @@ left comes back from its results folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shutil
@@ -40,6 +41,7 @@ from assay.messages import (
     ScorerError,
     ScorerRequest,
     WorkerRequest,
+    first_problem,
 )
 from assay.plugins.files import CARD, code_files, read_file
 from assay.plugins.registry import worker_files
@@ -47,6 +49,7 @@ from assay.records.schema import Compute, Mechanism
 from assay.sandbox import launch
 from assay.sandbox.mechanisms import Box
 from assay.untrusted.files import open_regular
+from assay.untrusted.text import plain_lines
 
 START_SECONDS, SCORER_SECONDS = 180.0, 7200.0
 MAX_ANSWER_BYTES = 64_000_000
@@ -61,6 +64,14 @@ ERRORS: dict[str, type[AssayError]] = {
     "scorer": WorkerError,
 }
 """What is raised for a ScorerError, by its kind."""
+
+
+class ChildDied(WorkerError):
+    """A child process of ours ended, hung or answered nonsense; it is no more."""
+
+
+class UnusableMethod(PluginError):
+    """A method's files cannot be given to a worker; no other method is concerned."""
 
 
 def disk_full(folder: Path) -> StorageError:
@@ -80,7 +91,7 @@ class ChildProcess:
 
         Raises:
             PluginError: the message cannot be written, as a path in it is not UTF-8.
-            WorkerError: the child died or did not answer within `seconds`.
+            ChildDied: the child died or did not answer within `seconds`.
         """
         try:
             line = message.model_dump_json().encode() + b"\n"
@@ -93,7 +104,7 @@ class ChildProcess:
                 stdin.write(line)
                 stdin.flush()
             except (OSError, ValueError) as error:  # it died, or was closed
-                raise WorkerError(self._exit_message()) from error
+                raise ChildDied(self._exit_message()) from error
             return self.read_line(seconds)
 
     def read_line(self, seconds: float) -> bytes:
@@ -104,22 +115,20 @@ class ChildProcess:
         line = stdout.readline(MAX_ANSWER_BYTES) if ready else b""
         if not line.endswith(b"\n"):
             self.kill()
-            raise WorkerError(self._exit_message())
+            raise ChildDied(self._exit_message())
         return line
 
-    def malformed(self, error: ValidationError) -> WorkerError:
+    def malformed(self, error: ValidationError) -> ChildDied:
         """Kill a child that answered nonsense; the error to raise."""
         self.kill()
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        return WorkerError(f"{self._name} gave a malformed answer: {where}: {first['msg']}")
+        return ChildDied(f"{self._name} gave a malformed answer: {first_problem(error)}")
 
     @property
     def _name(self) -> str:
         return f"{self._process.args[-1]!s:.40}"  # type: ignore[index]
 
     def _exit_message(self) -> str:
-        log = tail(self._log, 2000).strip()
+        log = plain_lines(tail(self._log, 2000)).strip()
         said = f"; the end of its log:\n{log}" if log else ""
         return f"{self._name} ended unexpectedly (exit code {self._process.poll()}){said}"
 
@@ -185,7 +194,8 @@ class ScorerClient(ChildProcess):
             PluginError: the task is broken.
             BadWeights: a run's weights cannot be scored.
             StorageError: the disk is full.
-            WorkerError: the scorer died or failed.
+            ChildDied: the scorer died.
+            WorkerError: it failed.
         """
         line = self.exchange(request, SCORER_SECONDS)
         try:
@@ -247,25 +257,35 @@ class WorkerClient(ChildProcess):
         """Have a request done in a child of the worker.
 
         Args:
-            request: its paths are on this machine. What the child adds to `shared` is there
-                afterwards.
-            folder: exists and is empty; gets what else the child left.
+            request: its paths are on this machine.
+            folder: exists and is empty; gets what the child left.
             seconds: how long to wait.
 
         Raises:
-            WorkerError: the worker died, did not answer, or found its sandbox other than it
-                should be.
+            UnusableMethod: the method's files cannot be handed over.
+            StorageError: the disk is full.
+            ChildDied: the worker died, or did not answer.
+            WorkerError: it found its sandbox other than it should be.
         """
         try:
-            ended = Ended.model_validate_json(self.exchange(self._staged(request), seconds))
+            try:
+                line = self.exchange(self._staged(request), seconds)
+            except PluginError as error:
+                raise UnusableMethod(str(error)) from error
+            ended = Ended.model_validate_json(line)
             if ended.deviations:
                 raise WorkerError(
                     "the sandbox is not as it should be, so nothing was run: "
                     + "; ".join(ended.deviations)
                 )
-            self._collect(request, folder)
+            for name in os.listdir(self._box.results):
+                (self._box.results / name).rename(folder / name)
         except ValidationError as error:
             raise self.malformed(error) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise disk_full(folder) from error
+            raise UnusableMethod(f"its files cannot be handed to a worker: {error}") from error
         finally:
             for place in (self._box.inbox, self._box.results):
                 _clear(place)
@@ -305,16 +325,6 @@ class WorkerClient(ChildProcess):
                     folder.chmod(READABLE_FOLDER)
             paths["shared"] = inside / "shared"
         return request.model_copy(update=paths)
-
-    def _collect(self, request: WorkerRequest, folder: Path) -> None:
-        """Move what the child left to `folder`, and to the request's `shared`."""
-        results = self._box.results
-        left = results / "shared"
-        if isinstance(request, ProbeMethod | ProbeTaskFit | ProbeTask) and left.is_dir():
-            shutil.copytree(left, request.shared, dirs_exist_ok=True, symlinks=True)
-        for name in os.listdir(results):
-            if name != "shared":
-                (results / name).rename(folder / name)
 
 
 def _for_worker(name: str, data: bytes) -> bytes:

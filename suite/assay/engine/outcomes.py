@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from assay.engine.clients import Answer, tail
-from assay.errors import PluginError
-from assay.messages import Ended, Outcome, Refusal, Scored
+from assay.errors import PluginError, WorkerError
+from assay.messages import Ended, Malformed, Outcome, Refusal, Scored, parse_claim
 from assay.records.schema import Checks, Status
 from assay.sandbox import limits
 from assay.untrusted.files import read_regular
+from assay.untrusted.text import plain_text
 
 OUTCOME = "outcome.json"
 MAX_OUTCOME_BYTES = 16_000_000
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that something ended from outside."""
 
 
 class DidNotEnd(PluginError):
@@ -25,12 +27,28 @@ class Refused(PluginError):
     """A plugin that cannot be loaded, or declares something malformed; says why itself."""
 
 
+class RunLost(WorkerError):
+    """A run whose worker died, or whose process was killed though it had reached no limit."""
+
+    def __init__(self, reason: str, ended: Ended | None = None) -> None:
+        """`ended` is what was measured of the run's process, where the worker lived on."""
+        super().__init__(reason)
+        self.ended = ended
+
+
 def read_outcome(folder: Path) -> Outcome | None:
-    """What a run left, or None where that is missing or malformed."""
+    """What a run left: a failure where that is malformed, None where there is nothing."""
     try:
-        return Outcome.model_validate_json(read_regular(folder / OUTCOME, MAX_OUTCOME_BYTES))
-    except (OSError, ValidationError):
+        return parse_claim(read_regular(folder / OUTCOME, MAX_OUTCOME_BYTES), Outcome)
+    except OSError:
         return None
+    except Malformed as error:
+        return Outcome(status="failed", message=f"its process left a malformed outcome: {error}")
+
+
+def was_killed(ended: Ended, folder: Path) -> bool:
+    """Whether something ended a child that had reached no limit and left no outcome."""
+    return ended.limit is None and ended.exit in KILLED and not (folder / OUTCOME).exists()
 
 
 def read_answer(ended: Ended, folder: Path, seconds: float, kind: type[Answer]) -> Answer:
@@ -55,14 +73,12 @@ def read_answer(ended: Ended, folder: Path, seconds: float, kind: type[Answer]) 
         how = _how_it_ended(ended, folder, limits.cpu_seconds(seconds, 1))
         raise PluginError(how) from error
     try:
-        return kind.model_validate_json(data)
-    except ValidationError as malformed:
+        return parse_claim(data, kind)
+    except Malformed as malformed:
         try:
-            refusal = Refusal.model_validate_json(data)
-        except ValidationError:
-            first = malformed.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            raise PluginError(f"gave a malformed answer: {where}: {first['msg']}") from malformed
+            refusal = parse_claim(data, Refusal)
+        except Malformed:
+            raise PluginError(f"gave a malformed answer: {malformed}") from malformed
     raise Refused(refusal.error)
 
 
@@ -87,7 +103,12 @@ def verdict(
         outcome: what the child left, if anything.
         folder: where its log lies.
         cpu_seconds: CPU time it was given.
+
+    Raises:
+        RunLost: something killed it that was no limit of ours; the run may be tried again.
     """
+    if was_killed(ended, folder):
+        raise RunLost(_how_it_ended(ended, folder, cpu_seconds), ended)
     if ended.limit == "CPU time":
         return "out_of_budget", f"stopped after {cpu_seconds:g} s of CPU time, the task's limit"
     if ended.limit is not None or outcome is None:
@@ -106,7 +127,7 @@ def _how_it_ended(ended: Ended, folder: Path, cpu_seconds: float) -> str:
         lines = tail(folder / "output.log", 400).split("\n")
     except OSError:
         lines = []
-    said = " | ".join(line.strip() for line in lines if line.strip())
+    said = " | ".join(plain_text(line.strip()) for line in lines if line.strip())
     how = (
         f"was killed by signal {-ended.exit}"
         if ended.exit < 0

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from assay.engine.cells import Cell
+from assay.engine.clients import UnusableMethod
 from assay.engine.mirror import Mirror
 from assay.engine.pool import Pool
 from assay.errors import AssayError, RunHung, StorageError, WorkerError
@@ -85,6 +86,8 @@ class Progress:
     done: int = 0
     by_status: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What went wrong and was made good: runs that were tried once more."""
     failures: dict[str, str] = field(default_factory=dict)
     """By method: one line about its first run that failed."""
     cells: list[CellProgress] = field(default_factory=list)
@@ -214,7 +217,11 @@ class Pipeline:
             _, _, spec, cell = heapq.heappop(self._pending)
             if cell.task in self._given_up:
                 continue
-            future = threads.submit(self._pool.run, cell.cell.job(spec), cell.cell.reproduce(spec))
+            if cell.stopped:
+                self.progress.total -= 1
+                continue
+            job, reproduce = cell.cell.job(spec), cell.cell.reproduce(spec)
+            future = threads.submit(self._pool.run, job, reproduce, self.progress.notes.append)
             self._flying[future] = (spec, cell)
 
     def _collect(self) -> None:
@@ -231,6 +238,9 @@ class Pipeline:
                 self._worker_error(error)
                 if cell.waiting:
                     self._go_on(cell)
+            except UnusableMethod as error:
+                if not cell.stopped:
+                    self._stop(cell, str(error))
             except AssayError as error:
                 self._give_up(cell.task, str(error))
             else:

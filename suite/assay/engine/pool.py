@@ -6,21 +6,24 @@ import contextlib
 import queue
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 from assay.engine import runs
-from assay.engine.clients import Answer, ScorerClient, WorkerClient
-from assay.engine.outcomes import read_answer
+from assay.engine.clients import Answer, ChildDied, ScorerClient, WorkerClient
+from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
 from assay.epochs import Epoch
-from assay.errors import WorkerError
+from assay.errors import BadWeights, PluginError, WorkerError
 from assay.messages import (
     Ended,
     Machine,
     ProbeTask,
     Run,
+    Score,
     ScorerRequest,
     TaskProbed,
     WorkerRequest,
@@ -30,6 +33,9 @@ from assay.sandbox import mechanisms
 
 GRACE_SECONDS = 20.0
 """How much longer than its child a worker may take to answer."""
+LEFT = ("output.log", "shared/findings.jsonl")
+"""What a plugin printed, and what was found in it: files that a request other than a run leaves."""
+Tell = Callable[[str], None]
 
 
 class Pool:
@@ -39,6 +45,7 @@ class Pool:
     """The machine as the workers see it; there once the pool is entered."""
     folder: Path
     """The pool's own temporary folder, for the same time."""
+    _scorer: ScorerClient
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class Pool:
             compute=compute, allow_weaker=allow_weaker
         )
         self.workers: list[WorkerClient] = []
-        self._scorer: ScorerClient | None = None
+        self._scorer_lock, self._local = threading.Lock(), threading.local()
         self._auditor: WorkerClient | None = None
         self._idle: queue.SimpleQueue[WorkerClient] = queue.SimpleQueue()
         self._closed = False
@@ -97,7 +104,7 @@ class Pool:
         self._closed = True
         for worker in self.workers:
             worker.close()
-        for other in (self._scorer, self._auditor):
+        for other in (getattr(self, "_scorer", None), self._auditor):
             if other is not None:
                 other.close()
         self._launcher.shutdown()
@@ -109,33 +116,69 @@ class Pool:
         for worker in self.workers:
             worker.kill()
 
-    def run(self, job: Job, reproduce: str) -> RunRecord:
-        """Do one run; see engine.runs.run."""
-        return runs.run(job, reproduce, self)
+    def run(self, job: Job, reproduce: str, tell: Tell | None = None) -> RunRecord:
+        """Do one run; see engine.runs.run.
 
-    def answer(self, request: WorkerRequest, kind: type[Answer], log: Path | None = None) -> Answer:
+        A run is tried once more, on a fresh worker, if its worker died or its process was killed by
+        a signal though it had reached no limit: the machine may be at fault. If that happens again,
+        the record says that the run failed.
+
+        Args:
+            job: the run.
+            reproduce: the command that repeats it.
+            tell: gets a line about a run that is tried once more.
+        """
+        try:
+            return runs.run(job, reproduce, self)
+        except RunLost as error:
+            if self._closed:
+                raise
+            if tell is not None:
+                tell(f"{_named(job)}: {error}; the run was tried once more")
+            try:
+                return runs.run(job, reproduce, self)
+            except RunLost as again:
+                if self._closed:
+                    raise
+                return runs.lost(job, again, reproduce, self)
+        finally:
+            if (fresh := self._take_reserved()) is not None:
+                self._idle.put(fresh)
+
+    def answer(
+        self, request: WorkerRequest, kind: type[Answer], left: Path | None = None
+    ) -> Answer:
         """Have a request that is not a run done by a worker and return its answer, a `kind`.
+
+        If the worker dies of it, a fresh one is asked once more.
 
         Args:
             request: what to do.
             kind: the answer to expect.
-            log: a new file for what the plugin prints.
+            left: an empty folder that gets what the plugin printed and the findings.
 
         Raises:
             DidNotEnd: it was stopped after the request's `seconds`.
             Refused: the plugin cannot be loaded.
             PluginError: it gave no answer; says how it ended.
+            WorkerError: its sandbox is not as it should be.
         """
+        try:
+            return self._answer(request, kind, left)
+        except ChildDied:
+            if self._closed:
+                raise
+            try:
+                return self._answer(request, kind, left)
+            except ChildDied as error:
+                raise PluginError(f"its worker ended twice over it: {error}") from error
+
+    def _answer(self, request: WorkerRequest, kind: type[Answer], left: Path | None) -> Answer:
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="answer-") as name:
             ended = self.ask_worker(request, Path(name))
-            try:
-                return read_answer(ended, Path(name), request.seconds, kind)
-            finally:
-                if log is not None:
-                    with contextlib.suppress(OSError):  # it has removed its log
-                        (Path(name) / "output.log").rename(log)
+            return _taken(ended, Path(name), request, kind, left)
 
-    def audit(self, request: ProbeTask) -> TaskProbed:
+    def audit(self, request: ProbeTask, left: Path) -> TaskProbed:
         """Have a task checked by the one worker that finds data sets. Raises as `answer`.
 
         It stands in no sandbox, like the scorer, which will import the same file. The first call
@@ -151,7 +194,7 @@ class Pool:
                 self._auditor.wait_ready()
             with tempfile.TemporaryDirectory(dir=self.folder, prefix="audit-") as name:
                 ended = self._auditor.do(request, Path(name), request.seconds + GRACE_SECONDS)
-                return read_answer(ended, Path(name), request.seconds, TaskProbed)
+                return _taken(ended, Path(name), request, TaskProbed, left)
         except WorkerError:
             if self._auditor is not None:
                 self._auditor.close()
@@ -159,27 +202,73 @@ class Pool:
             raise
 
     def ask_scorer(self, request: ScorerRequest, kind: type[Answer]) -> Answer:
-        """Have a request done by the scorer; see ScorerClient.ask."""
-        assert self._scorer is not None
-        return self._scorer.ask(request, kind)
+        """Have a request done by the scorer; see ScorerClient.ask.
+
+        A scorer that died is replaced and asked once more. Weights that it cannot score even then
+        are bad: the run fails, and no other.
+        """
+        scoring = isinstance(request, Score)
+        with self._scorer_lock:
+            try:
+                try:
+                    return self._scorer.ask(request, kind)
+                except WorkerError as error:
+                    if self._closed or not (scoring or isinstance(error, ChildDied)):
+                        raise
+                    self._replace_scorer()
+                    return self._scorer.ask(request, kind)
+            except (PluginError, WorkerError) as error:
+                if self._closed or not scoring:
+                    raise
+                if isinstance(error, ChildDied):
+                    self._replace_scorer()
+                raise BadWeights(f"its weights cannot be scored: {error}") from error
+
+    def _replace_scorer(self) -> None:
+        """Close the scorer and start another, which prepares problems anew."""
+        self._scorer.close()
+        self._scorer = ScorerClient(self.folder / "problems", self.compute, self._log)
+        self._scorer.wait_ready()
 
     def ask_worker(self, request: WorkerRequest, folder: Path) -> Ended:
         """Have a request done by the next free worker; see WorkerClient.do.
 
-        A worker that died is replaced before the error is raised.
+        A worker that died is replaced, and so is one whose run was killed. A thread that lost a run
+        has the fresh one for its next request.
+
+        Raises:
+            RunLost: the worker died while it did a run.
+            ChildDied: it died while it did another request.
         """
-        worker = self._idle.get()
+        reserved = self._take_reserved()
+        worker = reserved or self._idle.get()
+        is_run = isinstance(request, Run)
         try:
-            if isinstance(request, Run) and self.compute.accelerator == "gpu":
+            if is_run and self.compute.accelerator == "gpu":
                 gpu = self.workers.index(worker) % self.machine.gpus
                 request = request.model_copy(update={"visible_gpu": gpu})
-            return worker.do(request, folder, request.seconds + GRACE_SECONDS)
-        except WorkerError:
+            ended = worker.do(request, folder, request.seconds + GRACE_SECONDS)
+            if is_run and reserved is None and was_killed(ended, folder):
+                worker = self._replaced(worker)
+                self._local.reserved = worker
+            return ended
+        except WorkerError as error:
             if not self._closed:
                 worker = self._replaced(worker)
+                if is_run and reserved is None:
+                    self._local.reserved = worker
+            if is_run and isinstance(error, ChildDied):
+                raise RunLost(str(error)) from error
             raise
         finally:
-            self._idle.put(worker)
+            if worker is not getattr(self._local, "reserved", None):
+                self._idle.put(worker)
+
+    def _take_reserved(self) -> WorkerClient | None:
+        """The fresh worker that was kept for this thread, if any."""
+        reserved: WorkerClient | None = getattr(self._local, "reserved", None)
+        self._local.reserved = None
+        return reserved
 
     def _replaced(self, worker: WorkerClient) -> WorkerClient:
         """Close a worker and start another in its place."""
@@ -200,3 +289,22 @@ class Pool:
     def _log(self) -> Path:
         """For what the scorer and the workers print themselves."""
         return self.folder / "log"
+
+
+def _taken(
+    ended: Ended, folder: Path, request: WorkerRequest, kind: type[Answer], left: Path | None
+) -> Answer:
+    """The answer that lies in `folder`; the files of LEFT are moved to `left`."""
+    try:
+        return read_answer(ended, folder, request.seconds, kind)
+    finally:
+        if left is not None:
+            for path in (folder / name for name in LEFT):
+                with contextlib.suppress(OSError):  # there is none, or the plugin removed it
+                    path.rename(left / path.name)
+
+
+def _named(job: Job) -> str:
+    spec = job.spec
+    point = "" if spec.point is None else f", point {spec.point}"
+    return f"{spec.method.slug} on {spec.task.slug} (repetition {spec.repetition}{point})"

@@ -13,8 +13,7 @@ from typing import Any, Protocol, Self
 
 from assay import __version__, paths
 from assay.engine.clients import Answer, disk_full
-from assay.engine.outcomes import checks, read_outcome, verdict
-from assay.engine.scorer import SCORER_VERSION
+from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
 from assay.epochs import Epoch
 from assay.errors import AssayError, BadWeights, EpochError, RunHung
 from assay.identity import derive_seed, sha256
@@ -47,7 +46,7 @@ from assay.records.schema import (
     Status,
     Usage,
 )
-from assay.ruleset import RULESET
+from assay.ruleset import RULESET, SCORER_VERSION
 from assay.sandbox import limits, mechanisms
 from assay.space import Space, Value
 from assay.untrusted.text import plain_text
@@ -111,6 +110,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         EpochError: the spec has hidden seeds that were not given.
         StorageError: the disk is full.
         RunHung: the run was stopped at the limit on wall time.
+        RunLost: its worker died or its process was killed; see Pool.run.
         WorkerError: a process of ours died.
     """
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
@@ -176,6 +176,19 @@ class _Oracle:
         except AssayError:
             if kind is None:
                 raise
+
+
+def lost(job: Job, error: RunLost, reproduce: str, processes: Processes) -> RunRecord:
+    """The record of a run that was lost twice: it failed, so that nobody gets free tries."""
+    ended = error.ended or Ended(
+        limit=None, exit=-9, wall_seconds=0.0, cpu_seconds=0.0, peak_bytes=0, probe_hash=None,
+        deviations=[],
+    )  # fmt: skip
+    what = "its worker ended" if error.ended is None else "its process was killed"
+    message = f"{what} twice while it ran: {error}"
+    return _record(
+        job, Trained("failed", message, ended, None, OracleClosed()), reproduce, processes
+    )
 
 
 def _request(job: Job, seed_root: str, prepared: Prepared, oracle: Path | None) -> Run:

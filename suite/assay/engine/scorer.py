@@ -48,14 +48,13 @@ from assay.messages import (
     clip,
 )
 from assay.plugins.loading import load_task
-from assay.records.schema import Result
+from assay.records.schema import MAX_NUMBER, Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
 
 if TYPE_CHECKING:
     from assay.engine.oracle import Account, OracleProcess
 
-SCORER_VERSION = 2
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
 POINT_KEYS = ("val", "test", "x", "y")
 """What a record keeps of a point of the curve."""
@@ -158,7 +157,7 @@ class _Scorer:
                 raise BadWeights(f"start {number}: {problem}")
         scores = task.score(kept.problem, runs)
         if not _all_finite(scores):
-            raise BadWeights("the score is not finite")
+            raise BadWeights("a score is not finite, or absurdly large")
         return Scored(
             result=Result(
                 val=scores.val,
@@ -340,7 +339,7 @@ def _all_finite(scores: Scores) -> bool:
     values = [scores.val, scores.test, scores.test_last, scores.test_oracle]
     values += scores.secondary.values()
     values += [point[split] for point in scores.curve for split in ("val", "test")]
-    return all(math.isfinite(value) for value in values)
+    return all(abs(value) <= MAX_NUMBER for value in values)
 
 
 def main() -> None:

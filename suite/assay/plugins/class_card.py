@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from assay.cards import SubmissionCard
 from assay.errors import PluginError
 from assay.plugins.files import read_file
+from assay.syntax import MAX_TOML_BYTES, NotParsed, parse_python, python_text
 
 ATTRIBUTES = ("families", "track", "access")
 """Keys of a card that a class may have as attributes."""
@@ -63,8 +64,8 @@ def card_of_class(path: Path, name: str, slug: str) -> SubmissionCard:
 
 def _parsed(path: Path) -> ast.Module | None:
     try:
-        return ast.parse(read_file(path))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return parse_python(read_file(path))
+    except NotParsed:
         return None
 
 
@@ -80,10 +81,17 @@ def _card(path: Path, found: ast.ClassDef | None, tree: ast.Module, slug: str) -
     """The card with the attributes that the class, or a base of it in the file, has."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     values: dict[str, Any] = {}
+    text, n_bytes = python_text(read_file(path)) or "", 0
     for kind in [] if found is None else _with_bases(found, classes):
         for name, node in _attributes(kind):
             if name in values:
                 continue
+            n_bytes += len(ast.get_source_segment(text, node) or "")
+            if n_bytes > MAX_TOML_BYTES:
+                raise PluginError(
+                    f"{path.name}, line {node.lineno}: what the class says of itself is too long, "
+                    f"expected at most {MAX_TOML_BYTES:,} bytes"
+                )
             try:
                 values[name] = ast.literal_eval(node)
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
@@ -101,15 +109,16 @@ def _card(path: Path, found: ast.ClassDef | None, tree: ast.Module, slug: str) -
         raise PluginError(f"{path.name}: attribute of the class: {said}") from error
 
 
-def _with_bases(
-    node: ast.ClassDef, classes: dict[str, ast.ClassDef], depth: int = 0
-) -> Iterator[ast.ClassDef]:
-    """A class, then those of its bases that the file defines."""
-    yield node
-    for base in node.bases:
-        known = classes.get(base.id) if isinstance(base, ast.Name) else None
-        if known is not None and depth < 20:
-            yield from _with_bases(known, classes, depth + 1)
+def _with_bases(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:
+    """A class, then those of its bases that the file defines, each once."""
+    pending, seen = [node], set[str]()
+    while pending:
+        found = pending.pop()
+        if found.name not in seen:
+            seen.add(found.name)
+            yield found
+            names = [base.id for base in found.bases if isinstance(base, ast.Name)]
+            pending += [classes[name] for name in reversed(names) if name in classes]
 
 
 def _attributes(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
@@ -137,12 +146,18 @@ def _method_class(tree: ast.Module) -> ast.ClassDef | None:
         if alias.name == "Method"
     }
 
-    def is_method(node: ast.ClassDef) -> bool:
-        bases = [base for kind in _with_bases(node, classes) for base in kind.bases]
-        names = {getattr(base, "attr", getattr(base, "id", "")) for base in bases}
-        return bool(names & {"Method", *renamed} - {None})
-
-    methods = [node for node in classes.values() if is_method(node)]
+    derived: dict[str, list[str]] = {}
+    for node in classes.values():
+        for base in node.bases:
+            name = getattr(base, "attr", getattr(base, "id", ""))
+            derived.setdefault(name, []).append(node.name)
+    # What derives from Method, directly or through classes of the file.
+    found, pending = set[str](), ["Method", *filter(None, renamed)]
+    while pending:
+        new = set(derived.pop(pending.pop(), ())) - found
+        found |= new
+        pending += new
+    methods = [node for node in classes.values() if node.name in found]
     methods = methods or [node for node in classes.values() if any(_attributes(node))]
     bases = {base.id for node in methods for base in node.bases if isinstance(base, ast.Name)}
     leaves = [node for node in methods if node.name not in bases]

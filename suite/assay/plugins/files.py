@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from assay.errors import PluginError
+from assay.syntax import MAX_PYTHON_BYTES, MAX_TOML_BYTES, NotParsed, parse_toml
 from assay.untrusted.files import read_regular
 
-MAX_CODE_BYTES = 1_000_000
-"""Of one Python file or card."""
+MAX_CODE_FILES, MAX_CODE_BYTES = 64, 400_000
+"""Python files in a method's folder; bytes of all Python files of a method together."""
 MAX_DATA_FILE_BYTES = 65_536
 MAX_DATA_BYTES = 262_144
 """Of all data files of a method together."""
@@ -29,7 +29,7 @@ def code_files(folder: Path) -> list[Path]:
     nowhere (an editor's lock on method.py is one called .#method.py).
 
     Raises:
-        PluginError: the name of a file cannot be printed.
+        PluginError: the name of a file cannot be printed, or there are too many.
     """
     found = sorted(
         path
@@ -38,6 +38,10 @@ def code_files(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and path.is_file()
     )
+    if len(found) > MAX_CODE_FILES:
+        raise PluginError(
+            f"{folder}: {len(found):,} Python files, expected at most {MAX_CODE_FILES}"
+        )
     for path in found:
         if not path.name.isprintable():  # nor can half a character, of a name that is not UTF-8
             raise PluginError(
@@ -62,8 +66,8 @@ def method_files(source: Path) -> dict[str, Path]:
 def _declared_data(card: Path) -> list[str]:
     """Names under `data` in a card; none if it is malformed, which whoever reads it reports."""
     try:
-        data: Any = tomllib.loads(read_file(card).decode()).get("data", [])
-    except (PluginError, ValueError, RecursionError):
+        data = parse_toml(read_file(card)).get("data", [])
+    except (PluginError, NotParsed):
         return []
     return [
         name
@@ -72,20 +76,43 @@ def _declared_data(card: Path) -> list[str]:
     ]
 
 
-def read_files(files: dict[str, Path]) -> dict[str, bytes]:
+def read_files(files: Mapping[str, Path]) -> dict[str, bytes]:
     """The content of files by name.
 
     Raises:
-        PluginError: one is missing or too large, or the data files are together.
+        PluginError: one is missing or too large, or they are together.
     """
     contents = {name: read_file(path) for name, path in files.items()}
-    n_data = sum(len(data) for name, data in contents.items() if is_data(name))
-    if n_data > MAX_DATA_BYTES:
-        raise PluginError(
-            f"the data files of a method may have {MAX_DATA_BYTES:,} bytes together; "
-            f"these have {n_data:,}: {', '.join(filter(is_data, contents))}"
-        )
+    for problem in size_problems(contents):
+        raise PluginError(problem)
     return contents
+
+
+def size_problems(files: Mapping[str, bytes]) -> Iterator[str]:
+    """What is too large about a method's files, given by name: one line each."""
+    for name, data in sorted(files.items()):
+        if len(data) > (limit := max_bytes(name)):
+            yield f"{name[:120]}: {len(data):,} bytes, expected at most {limit:,}"
+    code, data_files = ([n for n in files if is_data(n) == wanted] for wanted in (False, True))
+    n_code = sum(len(files[name]) for name in code)
+    if n_code > MAX_CODE_BYTES:
+        yield (
+            f"the Python files of a method may have {MAX_CODE_BYTES:,} bytes together; "
+            f"these have {n_code:,}"
+        )
+    n_data = sum(len(files[name]) for name in data_files)
+    if n_data > MAX_DATA_BYTES:
+        yield (
+            f"the data files of a method may have {MAX_DATA_BYTES:,} bytes together; "
+            f"these have {n_data:,}: {', '.join(data_files)[:500]}"
+        )
+
+
+def max_bytes(name: str) -> int:
+    """The size that a method's file of this name may have."""
+    if name == CARD:
+        return MAX_TOML_BYTES
+    return MAX_DATA_FILE_BYTES if is_data(name) else MAX_PYTHON_BYTES
 
 
 def read_file(path: Path) -> bytes:
@@ -95,9 +122,8 @@ def read_file(path: Path) -> bytes:
         PluginError: it is missing, no regular file, or too large.
     """
     data = is_data(path.name)
-    limit = MAX_DATA_FILE_BYTES if data else MAX_CODE_BYTES
     try:
-        return read_regular(path.resolve(), limit)
+        return read_regular(path.resolve(), max_bytes(path.name))
     except FileNotFoundError as error:
         why = "declared under `data` in card.toml, but there is no such file" if data else (
             "no such file"

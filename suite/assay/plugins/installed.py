@@ -16,6 +16,7 @@ from pathlib import Path
 
 from assay.errors import PluginError
 from assay.plugins.files import read_file
+from assay.syntax import NotParsed, parse_python
 
 GROUP = "assay.submissions"
 MAX_MODULES = 200
@@ -127,8 +128,8 @@ def _above(module: str) -> Iterator[str]:
 def _imports(source: bytes, package: str, top: str) -> frozenset[str]:
     """Names in the package `top` that a module of `package` imports; some name no module."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parse_python(source)
+    except NotParsed:
         return frozenset()  # whoever imports it reports that
     found: set[str] = set()
     for node in ast.walk(tree):

@@ -2,19 +2,22 @@
 
 A submission adds or renews one folder under `submissions/` and adds bundles of that method under
 `leaderboard/results/`, and changes nothing else: not the log, not another's files. The newer commit
-is never checked out; its files are read as data, up to a size limit.
+is never checked out; its files are read as data, up to a size limit. Whatever a change is, its log
+must extend the one before (`log_problems`).
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.cards import SubmissionCard, read_card
+from assay.cards import MAX_DATA_FILES, SubmissionCard, read_card
 from assay.errors import AssayError, BundleError
-from assay.plugins.files import is_data
+from assay.plugins.files import MAX_CODE_FILES, is_data
 from assay.publication.git import Change, Checkout
+from assay.publication.ownership import maintainers, owner_problems
 from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
 from assay.publication.verify import readable, verify
 from assay.records import log
@@ -37,7 +40,9 @@ class Gate:
     """Remarks for a reviewer, which are no reason to refuse."""
 
 
-def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
+def gate(
+    checkout: Checkout, base: str, head: str, scratch: Path, author: str | None = None
+) -> Gate:
     """Check the change from `base` to `head`.
 
     Args:
@@ -45,11 +50,15 @@ def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
         base: a commit.
         head: a commit that may be a stranger's.
         scratch: an empty folder; the submission's folder and bundles are put there as files.
+        author: the account of the pull request, if it is known.
     """
     changes = checkout.changes(base, head)
-    found = Gate()
+    found = Gate(problems=log_problems(checkout, checkout.fork(base, head), head))
     if not any(change.path.startswith(("submissions/", f"{PUBLISHED}/")) for change in changes):
         return found
+    entered = any(_slug(change.path) for change in changes)
+    if not entered and (author or "").casefold() in maintainers(checkout, base):
+        return found  # of the log or of epochs
     found.problems += log.check(checkout.root / PUBLISHED)
     found.slug, problems = rule(changes)
     if problems or found.slug is None:
@@ -58,10 +67,33 @@ def gate(checkout: Checkout, base: str, head: str, scratch: Path) -> Gate:
     try:
         names = unpack(checkout, head, changes, found.slug, scratch)
         found.bundles = names
-        _content(checkout, base, found, scratch)
+        _content(checkout, base, found, scratch, author)
     except AssayError as error:
         found.problems.append(str(error))
     return found
+
+
+def log_problems(checkout: Checkout, base: str, head: str) -> list[str]:
+    """What is wrong with the log at `head`, given the one at `base`: a log only ever grows.
+
+    Bundles and epochs that the log at `base` names are there still, as they were.
+    """
+    path = f"{PUBLISHED}/{log.LOG}"
+    before, now = (checkout.file(ref, path) or b"" for ref in (base, head))
+    problems = log.extends(before, now)
+    with tempfile.TemporaryDirectory(prefix="assay-log-") as name:
+        (Path(name) / log.LOG).write_bytes(before)
+        named = {f"{PUBLISHED}/{log.place_of(e)}" for e in log.read(Path(name))
+                 if e.kind != "refuse"}  # fmt: skip
+        if now != before:
+            (Path(name) / log.LOG).write_bytes(now)
+            problems += log.chain_problems(Path(name))
+    there, here = (checkout.blobs(ref, PUBLISHED) for ref in (base, head))
+    return problems + [
+        f"{path}: the log names it; it is never changed or removed"
+        for path in sorted(named & set(there))
+        if here.get(path) != there[path]
+    ]
 
 
 def rule(changes: Sequence[Change]) -> tuple[str | None, list[str]]:
@@ -110,6 +142,8 @@ def unpack(
     own = scratch / slug
     own.mkdir()
     paths = checkout.files(head, f"submissions/{slug}")
+    if len(paths) > (limit := MAX_CODE_FILES + MAX_DATA_FILES):
+        raise BundleError(f"submissions/{slug}: {len(paths):,} files, expected at most {limit}")
     for path in paths:
         (own / Path(path).name).write_bytes(_read(checkout, head, path, MAX_SOURCE_BYTES))
     if not {"card.toml", "method.py"} <= {Path(path).name for path in paths}:
@@ -127,7 +161,7 @@ def _read(checkout: Checkout, ref: str, path: str, limit: int) -> bytes:
     return checkout.file(ref, path) or b""
 
 
-def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
+def _content(checkout: Checkout, base: str, found: Gate, scratch: Path, author: str | None) -> None:
     slug = str(found.slug)
     card = read_card(scratch / slug / "card.toml", SubmissionCard)
     source = {path.name: path.read_bytes() for path in (scratch / slug).iterdir()}
@@ -137,16 +171,25 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path) -> None:
         for name in sorted(source)
         if is_data(name) and name not in card.data
     ]
-    if (old := checkout.file(base, f"submissions/{slug}/card.toml")) is not None:
+    entries = log.read(checkout.root / PUBLISHED)
+    old = checkout.file(base, f"submissions/{slug}/card.toml")
+    if old is not None:
         found.problems += taken_by(card, old, base)
+    found.problems += owner_problems(
+        card, author, log.owners(entries), maintainers(checkout, base), exists=old is not None
+    )
     if not found.bundles:
         found.problems.append(f"there is no bundle; expected one a task: assay pack {slug}")
     published = readable(checkout.root / PUBLISHED)
-    before = log.attempts(log.read(checkout.root / PUBLISHED))
+    before, failed = log.attempts(entries), log.refusals(entries)
     for name in found.bundles:
         bundle = read_bundle(scratch / name)
-        if n := before[bundle.manifest.task.slug, slug]:
-            found.flags.append(f"{name}: {n} bundle(s) of this task and method came before it")
+        cell = bundle.manifest.task.slug, slug
+        if n := before[cell]:
+            found.flags.append(
+                f"{name}: {n} bundle(s) of this task and method came before it, "
+                f"{failed[cell]} of them refused"
+            )
         if bundle.source != source:
             found.problems.append(f"{name}: its source is not that of submissions/{slug}")
         for finding in verify(bundle, published):

@@ -105,6 +105,12 @@ class Checkout:
         listed = self._run("ls-tree", "-r", "-z", "--name-only", ref, "--", f"{folder}/")
         return [name.decode("utf-8", "replace") for name in listed.split(b"\0") if name]
 
+    def blobs(self, ref: str, folder: str) -> dict[str, str]:
+        """Git's ids of the files under `folder` in a commit, by path."""
+        listed = self._run("ls-tree", "-r", "-z", ref, "--", f"{folder}/")
+        lines = [line.decode("utf-8", "replace") for line in listed.split(b"\0") if line]
+        return {path: facts.split(" ")[2] for facts, path in (li.split("\t", 1) for li in lines)}
+
     def changes(self, base: str, head: str) -> list[Change]:
         """Files that `head` changed since it left `base`; a rename is a removal and an addition.
 
@@ -117,6 +123,14 @@ class Checkout:
             Change(path=path, status=facts.split(" ")[4][:1], mode=facts.split(" ")[1])
             for facts, path in zip(parts[::2], parts[1::2], strict=False)
         ]
+
+    def fork(self, base: str, head: str) -> str:
+        """The commit at which `head` left `base`.
+
+        Raises:
+            SubmissionError: they have none in common.
+        """
+        return self.git("merge-base", base, head)
 
     def size(self, ref: str, path: str) -> int:
         """Bytes of a file in a commit.

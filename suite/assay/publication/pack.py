@@ -11,6 +11,7 @@ from assay import atomic
 from assay.errors import AssayError, BundleError, PluginError
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, place_of, plan, published_part
+from assay.publication.origin_checks import unsealed
 from assay.records.bundle import pack
 from assay.records.schema import RunRecord, reproduce_command
 from assay.records.selection import counts
@@ -31,6 +32,8 @@ class Packed:
 def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
     """Write one bundle into `out` for every task on which a cell of `method` is whole and current.
 
+    Runs with the hidden seeds of an epoch are in a bundle of their own.
+
     Raises:
         PluginError: the method is not a folder with a card that stands alone.
         BundleError: a record or the source holds private data; names the field.
@@ -49,13 +52,13 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
         if entry is None:
             done.left_out.append(f"{task}: this checkout has no such task")
             continue
-        runs = [_neutral(run) for run in _whole(found, entry, method, done)]
-        if not runs:
-            continue
-        for run in runs:
-            _check_record(run, names)
-        name, data = pack(runs, source, entry.card.metric)
-        done.written.append(_write(out / name, data))
+        by_epoch: dict[str | None, list[RunRecord]] = {}
+        for run in _whole(found, entry, method, done):
+            _check_record(neutral := _neutral(run), names)
+            by_epoch.setdefault(run.spec.epoch, []).append(neutral)
+        for runs in by_epoch.values():
+            name, data = pack(runs, source, entry.card.metric)
+            done.written.append(_write(out / name, data))
     if not done.written:
         reasons = done.left_out or [
             f"{store.root} holds no run of it; make them with: assay run {method.card.slug}"
@@ -100,6 +103,9 @@ def _whole(
         where = f"{task.card.slug}{f', epoch {spec.epoch}' if spec.epoch else ''}"
         if reason := stale(spec, task_ref(task), method_ref(method)):
             done.left_out.append(f"{where}: {len(cell)} runs: {reason}; run it again")
+            continue
+        if reason := next(filter(None, map(unsealed, cell)), ""):
+            done.left_out.append(f"{where}: {reason}")
             continue
         preset, part = published_part(cell, task.card)
         if preset != "full":

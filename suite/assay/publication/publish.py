@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from assay import atomic
-from assay.errors import BundleError, FormerBundle
+from assay.epochs import REVEALED, epochs
+from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import sha256
+from assay.publication.report import ReplayReport
 from assay.publication.verify import readable, verify
 from assay.records import former, log
 from assay.records.bundle import Bundle, parse_bundle
@@ -16,7 +19,14 @@ from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
 
 
 def add(
-    folder: Path, kind: Kind, bundle: Path, *, replaces: Path | None = None, note: str = ""
+    folder: Path,
+    kind: Kind,
+    bundle: Path,
+    *,
+    replaces: Path | None = None,
+    note: str = "",
+    owner: str | None = None,
+    report: ReplayReport | None = None,
 ) -> Entry:
     """Log what happened to `bundle`; a new one is first verified and copied into `folder`.
 
@@ -26,27 +36,80 @@ def add(
         bundle: a file anywhere, or the name of one in `folder`.
         replaces: for supersede and correct, the published bundle that it replaces.
         note: the reason.
+        owner: of a new bundle, the account that it came from.
+        report: of a replay, which must have confirmed the bundle; of a refusal, what was replayed.
 
     Raises:
         BundleError: it cannot be read, or is not valid (tier T1).
         LogError: the entry does not fit the log; nothing was copied.
         StorageError: `folder` cannot be written.
     """
+    if kind in log.OF_EPOCHS:
+        raise BundleError(f"{kind} is of an epoch, not of a bundle; do: assay epoch --help")
     place = folder / bundle.name
-    new = kind in ("publish", *log.REPLACING)
-    source = bundle if new and not place.exists() else place
+    new = kind in log.NEW
+    source = bundle if (new or kind == "refuse") and not place.exists() else place
     data = _bytes(source)
-    own = _parsed(data, source, kind)
-    old = None if replaces is None else sha256(_bytes(folder / replaces.name))
+    own = _readable(data, source) if kind == "refuse" else _parsed(data, source, kind)
+    details: log.Details = {"note": note, "owner": owner}
+    if replaces is not None:
+        details["replaces"] = sha256(_bytes(folder / replaces.name))
+    if own is not None:
+        details["epoch"] = own.epoch
+        details |= _replayed(own, kind, report)
+    if kind == "refuse":
+        return log.append(folder, kind, source, **details)
     if new and own is not None:
         _check(own, folder)
     copied = source != place and _copy(data, place)
     try:
-        return log.append(folder, kind, place, replaces=old, note=note)
+        return log.append(folder, kind, place, **details)
     except BaseException:
         if copied:
             place.unlink()
         raise
+
+
+def _replayed(bundle: Bundle, kind: Kind, report: ReplayReport | None) -> log.Details:
+    """What an entry tells of a replay.
+
+    Raises:
+        BundleError: it is to be logged as replayed, and the report does not confirm it.
+    """
+    if kind not in ("replay", "refuse") or (report is None and kind == "refuse"):
+        return {}
+    if report is None:
+        raise BundleError(
+            f"{bundle.path}: no report of a replay was given; make one with: assay replay "
+            f"{bundle.path} --json > report.json, and give it with --report"
+        )
+    if kind == "replay" and (problem := report.problem(bundle)):
+        raise BundleError(f"{bundle.path}: {problem}")
+    return {"replays": report.logged, "mean_difference": report.mean_difference}
+
+
+def add_epoch(folder: Path, kind: Literal["commit-seeds", "reveal-seeds"], name: str) -> Entry:
+    """Log that an epoch began or was revealed; its file lies in `folder` already.
+
+    Raises:
+        EpochError: it has no commitment, or its key is not the one committed to.
+        LogError: the entry does not fit the log.
+        StorageError: the log cannot be written.
+    """
+    status = next((s for s in epochs(folder / log.EPOCHS) if s.name == name), None)
+    if status is None or (kind == "reveal-seeds" and status.revealed is None):
+        what = "commitment" if kind == "commit-seeds" else "revelation"
+        raise EpochError(f"{folder / log.EPOCHS}: holds no {what} of the epoch {name}")
+    ending = REVEALED if kind == "reveal-seeds" else ".json"
+    return log.append(folder, kind, Path(f"{name}{ending}"), epoch=name)
+
+
+def _readable(data: bytes, path: Path) -> Bundle | None:
+    """The bundle; None for a file that is none."""
+    try:
+        return parse_bundle(data, path)
+    except BundleError:
+        return None
 
 
 def _parsed(data: bytes, path: Path, kind: Kind) -> Bundle | None:

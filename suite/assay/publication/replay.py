@@ -2,19 +2,21 @@
 
 On the same kind of machine (Environment.machine_key, on a CPU) weights, scores and curve must be
 the same, bit for bit; most records of a bundle have no curve. On another one rounding differs, and
-the difference grows while training: there the test score must be within a number of margins of the
-task's metric (see `tolerance`).
+the difference grows while training: there validation and test score must be within a number of
+margins of the task's metric (see `tolerance`), and the records may not be better or worse than
+their replays on average (assay.publication.drift).
 Seconds are never compared.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,34 +27,33 @@ from assay.cards import SubmissionCard, TaskCard, read_card
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.engine.scorer import SCORER_VERSION
 from assay.epochs import Epoch, epochs_folder, open_epoch
 from assay.errors import AssayError, PluginError, RecordError
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, find_method, find_task, method_ref, task_ref
+from assay.publication.comparison import (
+    ReplayComparison,
+    compare,
+    machine_difference,
+    tolerance,
+)
+from assay.publication.drift import mean_difference
+from assay.records.log import MeanDifference, ReplayedRun, ReplayVerdict
 from assay.records.schema import (
-    MACHINE_FIELDS,
     Compute,
-    CurvePoint,
-    Environment,
     MethodRef,
     RunRecord,
     reproduce_command,
 )
+from assay.records.selection import results
 from assay.records.staleness import stale
+from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
-ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
 SANDBOXED = ("L2", "L3", "L4")
+DECIDING = 0.8
+"""Share of a sample that is drawn from the selected runs, which decide the score."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-
-
-@dataclass(frozen=True)
-class ReplayComparison:
-    """A verdict and its reason."""
-
-    verdict: ReplayVerdict
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Replay:
     replayed_seconds: float | None = None
     level: str | None = None
     """Isolation level of the replay."""
+    margins: float | None = None
+    """Recorded minus replayed test score in margins of the task's metric, positive where the record
+    is better; None on the same kind of machine, and where a score is missing."""
+    unit: float = 1.0
+    """The margin, in the metric's unit."""
     took_seconds: float = 0.0
     """Wall time of the replay."""
 
@@ -86,137 +92,96 @@ class ReplaySummary:
 
     tier: Literal["T2"] | None
     why: str
+    contradicted: bool = False
+    """A run differs, or all together do: the records are not what the method does."""
+    mean_difference: MeanDifference | None = None
+    """Of the runs replayed on another kind of machine, in the metric's unit."""
 
 
-def tolerance(card: TaskCard) -> float | None:
-    """The largest difference of test scores between machines, in the metric's unit.
+def deciding(records: Sequence[RunRecord]) -> set[str]:
+    """Ids of the runs that decide the score: of each repetition the selected one.
 
-    None if runs on different machines cannot be compared: quantized training.
+    Raises:
+        AssayError: there is no such task here.
     """
-    return card.replay_tolerance
-
-
-def rule_of(card_tolerance: float | None) -> str:
-    """What replays are held to, in words."""
-    other = (
-        "runs of another one cannot be compared"
-        if card_tolerance is None
-        else f"on another one the test score may differ by {card_tolerance:.4g}"
-    )
-    return f"on one kind of machine all must be equal bit for bit, {other}"
-
-
-def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> ReplayComparison:
-    """The verdict on a run and a repetition of it.
-
-    Args:
-        known: the record.
-        again: the same spec, run here.
-        allowed: largest difference of test scores if this is another machine; see tolerance.
-    """
-    other = machine_difference(known.environment, again.environment)
-    if known.scorer_version != again.scorer_version:
-        versions = f"{known.scorer_version} of the scorer, now {again.scorer_version}"
-        return ReplayComparison("cannot", f"scored by version {versions}")
-    if not _differing(known, again):
-        return ReplayComparison("identical", "" if known.result else f"ended {known.status} again")
-    if not other:
-        return ReplayComparison("differs", _what_differs(known, again))
-    if allowed is None:
-        return ReplayComparison(
-            "cannot", f"quantized runs are compared on one kind of machine only: {other}"
-        )
-    if known.status != again.status:
-        if "out_of_budget" in (known.status, again.status):
-            ends = f"{known.status} there, {again.status} here"
-            return ReplayComparison("cannot", f"{ends}: machines of different speed ({other})")
-        return ReplayComparison("differs", f"{_what_differs(known, again)} ({other})")
-    if known.result is None or again.result is None:
-        return ReplayComparison("within tolerance", f"ended {known.status} again; {other}")
-    gap = abs(known.result.test - again.result.test)
-    detail = f"test differs by {gap:.4g}, allowed {allowed:.4g}; {other}"
-    return ReplayComparison("within tolerance" if gap <= allowed else "differs", detail)
-
-
-def machine_difference(known: Environment, again: Environment) -> str:
-    """How two machines differ, in words; empty if runs on both must be equal bit for bit."""
-    found = [
-        "other CPU flags" if name == "cpu_flags_hash" else f"{name} {there}, here {here}"
-        for name, there, here in zip(
-            MACHINE_FIELDS, known.machine_key, again.machine_key, strict=True
-        )
-        if there != here
-    ]
-    if not found and known.device != "cpu":
-        found = [f"device {known.device}: not repeatable bit for bit"]
-    return "; ".join(found)
-
-
-def _facts(record: RunRecord) -> dict[str, Any]:
-    """Everything in a record that its spec determines on one kind of machine, but the curve."""
-    usage = record.usage
+    tasks = {record.spec.task.slug for record in records}
+    metrics = {slug: find_task(slug).card.metric for slug in tasks}
     return {
-        "status": record.status,
-        "weights": record.weights_sha256,
-        "result": record.result,
-        "counts": (usage.batches, usage.passes, usage.examples) if record.result else None,
+        run.id
+        for slug, metric in metrics.items()
+        for run in results((r for r in records if r.spec.task.slug == slug), metric)
     }
 
 
-def _differing(known: RunRecord, again: RunRecord) -> list[str]:
-    """Which facts differ; of the curve only what the record holds."""
-    there, here = _facts(known), _facts(again)
-    names = [name for name in there if there[name] != here[name]]
-    if known.curve and _places(known.curve) != _places(again.curve):
-        names.append("curve")
-    return names
+def sample(
+    records: Sequence[RunRecord], n: int, seed: int, deciding: Collection[str] = ()
+) -> list[RunRecord]:
+    """`n` random runs, most of them of those that decide the score.
 
+    Any run may be drawn, so that none can be false without a risk: a false validation score of
+    another point decides which one is selected.
 
-def _places(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """A curve without its times, and without coordinates, which bundles leave out."""
-    return [replace(point, seconds=0.0, x=None, y=None) for point in curve]
-
-
-def _what_differs(known: RunRecord, again: RunRecord) -> str:
-    names = _differing(known, again)
-    said = f"status {known.status}, now {again.status}" if "status" in names else ""
-    if "result" in names and known.result and again.result:
-        said = f"test {known.result.test:.6g}, now {again.result.test:.6g}"
-    return ", ".join(names) + (f" ({said})" if said else "")
-
-
-def sample(records: Sequence[RunRecord], n: int, seed: int) -> list[RunRecord]:
-    """`n` random runs, by repetition and point, from as many tasks as possible.
-
-    Any run may be drawn, so that none can be false without a risk.
+    Args:
+        records: of one bundle.
+        n: how many.
+        seed: of the draw; whoever made the records must not know it before.
+        deciding: ids of the runs that decide the score.
     """
     draw = random.Random(seed)
-    by_task: dict[str, list[RunRecord]] = {}
-    for record in sorted(records, key=lambda record: record.id):
-        by_task.setdefault(record.spec.task.slug, []).append(record)
-    piles = list(by_task.values())
-    draw.shuffle(piles)
-    for pile in piles:
-        draw.shuffle(pile)
-    rounds = max(map(len, piles), default=0)
-    return [pile[i] for i in range(rounds) for pile in piles if i < len(pile)][:n]
+    ordered = sorted(records, key=lambda record: record.id)
+    first = [record for record in ordered if record.id in deciding]
+    others = [record for record in ordered if record.id not in deciding]
+    draw.shuffle(first)
+    draw.shuffle(others)
+    n_first = min(len(first), max(math.ceil(DECIDING * n), n - len(others)))
+    return [*first[:n_first], *others[: n - n_first]]
 
 
-def summarise(replays: Sequence[Replay], wanted: int) -> ReplaySummary:
-    """T2 if all `wanted` replays could be done in the sandbox and none differs; else no tier."""
+def summarise(replays: Sequence[Replay], wanted: int, enough: int = 1) -> ReplaySummary:
+    """T2 if all `wanted` replays could be done in the sandbox and confirm the records.
+
+    Args:
+        replays: of one bundle, or of chosen runs.
+        wanted: how many were asked for.
+        enough: fewest that earn a tier.
+    """
     differing = sum(replay.verdict == "differs" for replay in replays)
     done = [r for r in replays if r.verdict in ("identical", "within tolerance")]
     weak = sorted({r.level or "" for r in done} - set(SANDBOXED))
+    margins = [replay.margins for replay in replays if replay.margins is not None]
+    units = {replay.unit for replay in replays if replay.margins is not None}
+    mean = mean_difference(margins, units.pop() if len(units) == 1 else 1.0)
+    tier: Literal["T2"] | None = None
+    contradicted = True
     if differing:
-        return ReplaySummary(None, f"{differing} of {len(replays)} runs differ")
-    if len(done) < wanted or not done:
-        return ReplaySummary(None, f"{len(done)} of {wanted} runs could be replayed")
-    if weak:
-        return ReplaySummary(
-            None, f"replayed at level {', '.join(weak)}; expected the sandbox (L2)"
+        why = f"{differing} of {len(replays)} runs differ"
+    elif mean is not None and mean.exceeded:
+        why = (
+            f"over {mean.n} runs the records differ by {mean.mean:+.4g} from their replays on "
+            f"average, allowed {mean.allowed:.4g}"
         )
-    exact = sum(replay.verdict == "identical" for replay in done)
-    return ReplaySummary("T2", f"{len(done)} runs replayed, {exact} of them bit for bit")
+    else:
+        contradicted = False
+        if len(done) < wanted or not done:
+            why = f"{len(done)} of {wanted} runs could be replayed"
+        elif weak:
+            why = f"replayed at level {', '.join(weak)}; expected the sandbox (L2)"
+        elif len(done) < enough:
+            why = f"{len(done)} runs are too few; expected {enough}"
+        else:
+            exact = sum(replay.verdict == "identical" for replay in done)
+            tier, why = "T2", f"{len(done)} runs replayed, {exact} of them bit for bit"
+    return ReplaySummary(tier, why, contradicted, mean)
+
+
+def logged(replay: Replay) -> ReplayedRun:
+    """What the results log keeps of a replay."""
+    return ReplayedRun(
+        run=replay.run_id,
+        recorded=replay.recorded_test,
+        replayed=replay.replayed_test,
+        verdict=replay.verdict,
+    )
 
 
 def submission_of(ref: MethodRef) -> MethodEntry:
@@ -313,7 +278,21 @@ def _again(
     found = compare(record, again, allowed)
     remarks = [text for text in (found.detail, command_note(record)) if text]
     found = ReplayComparison(found.verdict, "; ".join(remarks))
-    return replace(_told(record, found, again, time.monotonic() - began), tolerance=allowed)
+    return replace(
+        _told(record, found, again, time.monotonic() - began),
+        tolerance=allowed,
+        margins=_margins(record, again, job.task.card),
+        unit=job.task.card.metric.margin,
+    )
+
+
+def _margins(known: RunRecord, again: RunRecord, card: TaskCard) -> float | None:
+    """How much better the record's test score is, in margins; None on one kind of machine."""
+    same = not machine_difference(known.environment, again.environment)
+    if same or known.result is None or again.result is None:
+        return None
+    sign = 1.0 if card.metric.direction == "maximize" else -1.0
+    return sign * (known.result.test - again.result.test) / card.metric.margin
 
 
 def _told(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from assay.publication.pack import unpublishable
 from assay.publication.verify import verify
 from assay.records.bundle import MAX_FILE_BYTES, Bundle, read_bundle
 from assay.records.schema import MethodRef
+from assay.syntax import parse_toml
 from assay.untrusted.files import read_regular
 
 BRANCH = "submission/"
@@ -155,8 +155,8 @@ def taken_by(card: SubmissionCard, text: bytes, base: str) -> list[str]:
         base: the name of the branch.
     """
     try:
-        other = SubmissionCard(**tomllib.loads(text.decode()))
-    except ValueError:
+        other = SubmissionCard(**parse_toml(text))
+    except (ValueError, TypeError):
         return [f"submissions/{card.slug} exists on {base}; choose another slug"]
     if not set(card.authors) & set(other.authors):
         who = ", ".join(other.authors) or "no named author"

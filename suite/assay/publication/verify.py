@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,21 @@ from pydantic import ValidationError
 
 from assay.cards import SubmissionCard, TaskCard
 from assay.detectors import detect
-from assay.errors import BundleError, FormerBundle
+from assay.epochs import EpochStatus, epochs, epochs_folder
+from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import source_hash
-from assay.plugins.files import MAX_DATA_BYTES, MAX_DATA_FILE_BYTES, is_data
+from assay.plugins.files import is_data, size_problems
 from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, cell_problems
+from assay.publication.origin_checks import origin_problems
 from assay.publication.record_checks import run_problems
 from assay.records import former
 from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import RunRecord
 from assay.records.selection import results
 from assay.records.staleness import stale
+from assay.ruleset import SCORER_VERSION
+from assay.syntax import NotParsed, parse_toml
 from assay.untrusted import text as texts
 
 CARD, METHOD = "card.toml", "method.py"
@@ -70,11 +73,15 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
     for runs in by_cell(bundle.runs):
         found += _cell_as_a_whole(runs, entry.card)
     kept = {run.id for run in results(bundle.runs, entry.card.metric)}
+    known = _epochs()
     for run in bundle.runs:
         drawn = run.spec.point == 0 or run.id in kept
-        problems = run_problems(run, entry.card, has_curve=drawn)
+        problems = [
+            *run_problems(run, entry.card, has_curve=drawn),
+            *origin_problems(run, known),
+        ]
         found += [_error(code, f"run {run.id}: {said}") for code, said in problems]
-    return [*found, *_isolation(bundle.runs), *_suspicions(bundle, entry.card, published)]
+    return [*found, *_older(bundle.runs), *_suspicions(bundle, entry.card, published)]
 
 
 def check_file(path: Path, published: Sequence[Bundle] = ()) -> list[BundleProblem]:
@@ -160,7 +167,7 @@ def _source(bundle: Bundle) -> Findings:
 
 
 def _data(bundle: Bundle) -> Findings:
-    """The files that are no code are those that the card lists, within bounds."""
+    """The files that are no code are those that the card lists; all are within bounds."""
     files = bundle.source
     card = _card(bundle)
     listed = card.data if isinstance(card, SubmissionCard) else []
@@ -170,24 +177,18 @@ def _data(bundle: Bundle) -> Findings:
         elif name not in listed:
             yield _error("source", f"source/{name}: only Python files, card.toml and the data "
                          "files that it lists are published")  # fmt: skip
-        elif len(files[name]) > MAX_DATA_FILE_BYTES:
-            yield _error("source", f"source/{name}: {len(files[name]):,} bytes, expected at most "
-                         f"{MAX_DATA_FILE_BYTES:,}")  # fmt: skip
-    if (n := sum(len(data) for name, data in files.items() if is_data(name))) > MAX_DATA_BYTES:
-        yield _error("source", f"the data files have {n:,} bytes together, expected at most "
-                     f"{MAX_DATA_BYTES:,}")  # fmt: skip
+    yield from (_error("source", problem) for problem in size_problems(files))
 
 
 def _card(bundle: Bundle) -> SubmissionCard | str:
     """The submission's card, or what is wrong with it."""
     try:
-        text = bundle.source.get(CARD, b"").decode("utf-8")
-        return SubmissionCard(**tomllib.loads(text))
+        return SubmissionCard(**parse_toml(bundle.source.get(CARD, b"")))
     except ValidationError as error:
         first = error.errors()[0]
         return f"source/{CARD}: {'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
-    except (ValueError, RecursionError, TypeError) as error:
-        return f"source/{CARD}: not valid TOML: {str(error)[:200]}"
+    except (NotParsed, TypeError) as error:
+        return f"source/{CARD}: {str(error)[:200]}"
 
 
 def _cell(bundle: Bundle) -> Findings:
@@ -198,6 +199,9 @@ def _cell(bundle: Bundle) -> Findings:
         if (run.spec.task, run.spec.method) != own:
             name = f"run {run.id}"
             yield _error("cell", f"{name} is of another task, method or version than the manifest")
+    if len({run.spec.epoch for run in bundle.runs}) > 1:
+        yield _error("epoch", "its runs have the seeds of several epochs; expected one bundle for "
+                     "the public seeds and one for each epoch")  # fmt: skip
     for run_id, n in Counter(run.id for run in bundle.runs).items():
         if n > 1:
             yield _error("cell", f"run {run_id} stands there {n} times")
@@ -294,9 +298,14 @@ def _cell_as_a_whole(runs: Sequence[RunRecord], card: TaskCard) -> Findings:
                     "seconds cannot be compared")  # fmt: skip
 
 
-def _isolation(runs: Sequence[RunRecord]) -> Findings:
-    levels = {run.isolation.level for run in runs}
-    if "L0" in levels:
-        yield _error("isolation", "runs in the scorer's own process (L0) are not for publication")
-    if "L1" in levels:
-        yield _flag("isolation", "runs without a sandbox (L1): the method could reach its scores")
+def _epochs() -> dict[str, EpochStatus]:
+    """The epochs with a commitment in this checkout; none if their files are malformed."""
+    with contextlib.suppress(EpochError):
+        return {status.name: status for status in epochs(epochs_folder())}
+    return {}
+
+
+def _older(runs: Sequence[RunRecord]) -> Findings:
+    """Runs of an earlier scorer, which cannot be replayed any more."""
+    if n := sum(1 <= run.scorer_version < SCORER_VERSION for run in runs):
+        yield _flag("stale", f"{n} runs were scored by an earlier version of the scorer")

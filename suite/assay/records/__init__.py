@@ -11,5 +11,7 @@ columns        a bundle's runs as columns of JSON
 column_reader  and back, from a file that a stranger may have made
 former         results of ruleset 1, kept for reference
 formats        whether a bundle's file is of ruleset 1
-log            what was published, replayed or withdrawn
+log            what was published, replayed, refused or withdrawn
+log_entry      one line of the log
+log_state      what the log says of bundles and epochs, and which entry may follow
 """

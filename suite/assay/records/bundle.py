@@ -61,6 +61,11 @@ class Bundle:
     """SHA-256 of the file."""
     path: Path
 
+    @property
+    def epoch(self) -> str | None:
+        """Whose hidden seeds its runs have; None: the public seeds."""
+        return self.runs[0].spec.epoch
+
 
 def file_name(task: TaskRef, method: MethodRef, digest: str) -> str:
     """The name of a bundle; `digest` is the SHA-256 of its file."""

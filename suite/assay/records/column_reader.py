@@ -30,7 +30,9 @@ from assay.records.columns import (
 from assay.records.schema import (
     Checks,
     CurvePoint,
+    Line,
     MethodRef,
+    Number,
     Result,
     RunRecord,
     RunSpec,
@@ -38,6 +40,7 @@ from assay.records.schema import (
     Usage,
     reproduce_command,
 )
+from assay.space import Setting
 
 LAST_SECOND = 2**33
 """Far in the future; what is later is no time of a record."""
@@ -70,9 +73,12 @@ _SINGLE: Mapping[str, Kind] = {
     "created_at": _kind(Annotated[int, Field(ge=0, lt=LAST_SECOND)]),
 }
 _SCORES = {name: _of(Result, name, absent=True) for name in SCORES}
-_SECONDARY = _kind(float | None)
+_SECONDARY = _kind(Number | None)
+_SETTING = _kind(Setting | None)
+_NAMES = _kind(Line)
 _USAGE = {name: _of(Usage, name) for name in Usage.model_fields}
-_POINT = {name: _kind(kind) for name, kind in get_type_hints(CurvePoint).items() if name in POINT}
+_HINTS = get_type_hints(CurvePoint, include_extras=True)
+_POINT = {name: _kind(kind) for name, kind in _HINTS.items() if name in POINT}
 _SETTERS = {field.name: CurvePoint.__dict__[field.name].__set__ for field in fields(CurvePoint)}
 _VALUES = {bool, int, float, str, type(None)}
 """Types of hyperparameters (space.Value), and of one that a run does not have."""
@@ -97,6 +103,8 @@ def from_columns(value: Any, task: TaskRef, method: MethodRef, n: int) -> list[R
     for name, column in tuned.items():
         if not set(map(type, column)) <= _VALUES:
             raise BundleError(f"hyperparameters.{name[:60]}: expected numbers, texts and booleans")
+        _checked(column, _SETTING, f"hyperparameters.{name[:60]}")
+    _checked([*tuned], _NAMES, "hyperparameters")
     results = _results(found["result"], single["status"], n)
     usage = _records(Usage, _table(found["usage"], _USAGE, n, "usage."), n)
     weights = _digests(found["weights_sha256"], n)
@@ -206,6 +214,7 @@ def _results(value: Any, statuses: Sequence[str], n: int) -> list[Result | None]
         name: _checked(column, _SECONDARY, f"result.secondary.{name}")
         for name, column in secondary.items()
     }
+    _checked([*secondary], _NAMES, "result.secondary")
     main = _table(scores, _SCORES, n, "result.")
     found: list[Result | None] = []
     for index, (status, row) in enumerate(zip(statuses, _rows(main, n), strict=True)):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from assay.errors import FormerRecord, RecordError
 from assay.records.schema import SCHEMA_VERSION, RunRecord
+from assay.untrusted.text import plain_text
 
 
 def parse_record(text: str, origin: str) -> RunRecord:
@@ -43,7 +44,9 @@ def record_from(data: Any, origin: str) -> RunRecord:
         raise RecordError(f"{origin}: expected a JSON object, got {type(data).__name__}")
     version = data.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise RecordError(f"{origin}: expected a whole number in schema_version, got {version!r}")
+        raise RecordError(
+            f"{origin}: expected a whole number in schema_version, got {version!r:.60}"
+        )
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{origin}: written by a newer Assay (record schema {version}, this one reads up to "
@@ -58,7 +61,8 @@ def record_from(data: Any, origin: str) -> RunRecord:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{origin}: {where}: {first['msg']}") from error
+        said = plain_text(f"{where:.200}: {first['msg']:.200}")
+        raise RecordError(f"{origin}: {said}") from error
     if wrong := inconsistency(record):
         raise RecordError(f"{origin}: {wrong}")
     return record

@@ -9,25 +9,46 @@ import json
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from assay.cards import Family, Slug
 from assay.identity import content_id
 from assay.ruleset import Tier
-from assay.space import Space, Value
+from assay.space import Setting, Space
+from assay.untrusted import text
+
+
+def _plain(value: str) -> str:
+    if problem := text.unsafe(value):
+        raise ValueError(f"the text {problem}")
+    return value
+
 
 SCHEMA_VERSION = 2
 Level = Literal["L0", "L1", "L2", "L3", "L4"]
+SEALED_LEVELS: tuple[Level, ...] = ("L2", "L3", "L4")
+"""Levels at which a method cannot reach sealed data; below, results are unsealed."""
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
 MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
 """Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-MAX_COUNT, MAX_SECONDS = 2**53, 1e9
+MAX_COUNT, MAX_SECONDS, MAX_NUMBER = 2**53, 1e9, 1e100
+"""Bounds of what is recorded: sums and squares of such numbers are still numbers."""
+MAX_STARTS = 1000
+MAX_POINTS = 20_000
+"""Of all starts together."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+"""A score, a loss or a coordinate."""
+Line = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
+"""A text on one line, without characters that could steer a terminal or a page."""
+Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Losses = Annotated[list[Number | None], Field(max_length=MAX_STARTS)]
+"""One for each start."""
 
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -49,7 +70,7 @@ class TaskRef(_Record):
     """Which task, exactly."""
 
     slug: Slug
-    version: int
+    version: Version
     code_hash: Hash
     """Of the card, task.py and the family's code (identity.code_hash)."""
 
@@ -58,7 +79,7 @@ class MethodRef(_Record):
     """Which method, exactly."""
 
     slug: Slug
-    version: int
+    version: Version
     code_hash: Hash
     """Of card.toml and method.py."""
 
@@ -67,8 +88,8 @@ class Compute(_Record):
     """The hardware settings that numbers depend on: part of the spec, enforced by the worker."""
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] = 1
-    isa: str = "avx2"
+    threads: Annotated[int, Field(ge=1, le=10_000)] = 1
+    isa: Line = "avx2"
     """Largest instruction set in use ("avx2", "native"); results differ bitwise between them."""
 
 
@@ -76,15 +97,15 @@ class RunSpec(_Record):
     """Everything that determines the result of a run."""
 
     schema_version: Literal[2] = 2
-    ruleset: int
+    ruleset: Version
     task: TaskRef
     method: MethodRef
-    repetition: Annotated[int, Field(ge=0)]
+    repetition: Count
     """Which experiment: its number seeds the split, weights, order, noise and points."""
-    point: Annotated[int, Field(ge=0)] | None
+    point: Count | None
     """Which of the repetition's hyperparameter points; 0 is the method's defaults. None: chosen by
     hand (`--set`), so that the run is on no board."""
-    hyperparameters: dict[str, Value]
+    hyperparameters: dict[Line, Setting]
     """All values, defaults included; the reference optimizer's are prefixed `reference.`."""
     compute: Compute = Compute()
     epoch: Slug | None = Field(default=None, exclude_if=_absent)
@@ -100,22 +121,22 @@ class RunSpec(_Record):
 class CurvePoint:
     """One evaluation point. Has slots because points take most of a record's memory."""
 
-    batch: int
-    passes: int
-    example_passes: int = Field(default=0, exclude_if=_zero)
+    batch: Count
+    passes: Count
+    example_passes: Count = Field(default=0, exclude_if=_zero)
     """Passes times the examples in each."""
-    seconds: float
+    seconds: Seconds
     """Training time so far; the clock stops around evaluation."""
-    train_loss: float | None
+    train_loss: Number | None
     """Mean training loss since the previous point, as the worker reports it (a claim)."""
-    val: float
-    test: float
-    start: int
+    val: Number
+    test: Number
+    start: Annotated[int, Field(ge=0, le=MAX_STARTS)]
     """Which start, on tasks with several."""
-    x: float | None = Field(default=None, exclude_if=_absent)
+    x: Number | None = Field(default=None, exclude_if=_absent)
     """Where the weights lie, on functions of one or two unknowns (Functions.position). Not
     written where there is no such place, so that other records stay as they are."""
-    y: float | None = Field(default=None, exclude_if=_absent)
+    y: Number | None = Field(default=None, exclude_if=_absent)
 
 
 class TrainingUsage(_Record):
@@ -138,7 +159,7 @@ class Usage(TrainingUsage):
 
     wall_seconds: Seconds = 0.0
     """Whole run, measured outside the worker's fork."""
-    cpu_seconds: float = 0.0
+    cpu_seconds: Annotated[float, Field(le=MAX_SECONDS)] = 0.0
     """User and system time of the run's process, measured outside it."""
     peak_bytes: Count = 0
     """Largest resident set of the run's process, measured outside it."""
@@ -147,12 +168,12 @@ class Usage(TrainingUsage):
 class Checks(_Record):
     """Facts for assay.detectors, which no score depends on; one entry per start."""
 
-    first_losses: list[float | None] = []
+    first_losses: Losses = []
     """Loss of the first batch as the worker reports it (a claim); None where it reports none."""
-    reference_first_losses: list[float | None] = []
+    reference_first_losses: Losses = []
     """The same, computed by the scorer from its own initial weights and seeds; None where the batch
     cannot be made again (a GPU draws other augmentations)."""
-    weight_distances: list[float | None] = []
+    weight_distances: Losses = []
     """|w_T - w_0| / |w_0| over the trainable tensors exported in float; None where there are none
     or |w_0| = 0."""
 
@@ -160,27 +181,27 @@ class Checks(_Record):
 class Result(_Record):
     """Scores of a run in the task's metric; see task.Scores."""
 
-    val: float
-    test: float
-    test_last: float
-    test_oracle: float
-    selected: int
-    secondary: dict[str, float] = {}
+    val: Number
+    test: Number
+    test_last: Number
+    test_oracle: Number
+    selected: Count
+    secondary: dict[Line, Number] = {}
 
 
 class Environment(_Record):
     """Where a run happened; no host name, user or path."""
 
-    python: str
-    torch: str
-    platform: str
-    cpu: str
-    cpu_flags_hash: str
-    assay: str
-    commit: str | None = None
+    python: Line
+    torch: Line
+    platform: Line
+    cpu: Line
+    cpu_flags_hash: Line
+    assay: Line
+    commit: Line | None = None
     dirty: bool | None = None
-    lock_hash: str | None = None
-    device: str = "cpu"
+    lock_hash: Line | None = None
+    device: Line = "cpu"
 
     @property
     def machine_key(self) -> tuple[str, ...]:
@@ -193,10 +214,15 @@ class Isolation(_Record):
 
     level: Level
     mechanism: Mechanism | None = None
-    profile_hash: str | None = None
+    profile_hash: Line | None = None
     """SHA-256 of the sandbox's options, filter and limits (sandbox.mechanisms.profile_hash)."""
-    probe_hash: str | None = None
+    probe_hash: Line | None = None
     """SHA-256 of what the run could see of its surroundings (sandbox.self_check)."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the level says that the method could not reach sealed data."""
+        return self.level in SEALED_LEVELS
 
 
 class RunRecord(_Record):
@@ -211,23 +237,33 @@ class RunRecord(_Record):
     family: Family
     tier: Tier
     status: Status
-    message: str = ""
+    message: Line = ""
     """Why the run did not complete."""
     result: Result | None = None
     """Present exactly when the status is "completed"."""
-    curve: list[CurvePoint] = []
+    curve: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS)] = []
     usage: Usage = Usage()
     environment: Environment
     isolation: Isolation
-    scorer_version: int
+    scorer_version: Version
     weights_sha256: Hash | None = None
     """SHA-256 of the last snapshot's file, or of the digests of all starts' last snapshots."""
     checks: Checks | None = None
     """None if the run was not scored, or by an Assay that made no checks."""
-    reproduce: str
+    reproduce: Line
     """The exact command that repeats this run."""
-    created_at: str
+    created_at: Line
     """UTC, ISO 8601."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the method ran in a sandbox that keeps sealed data from it.
+
+        False at L0 and L1, and for every run on a GPU, which no sandbox has. Runs that are not
+        sealed never rank on the published board.
+        """
+        on_cpu = self.spec.compute.accelerator == "cpu" and self.environment.device == "cpu"
+        return self.isolation.sealed and on_cpu
 
 
 def reproduce_command(method: str, spec: RunSpec, task: str | None = None) -> str:

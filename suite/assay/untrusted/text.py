@@ -104,3 +104,10 @@ def plain_text(text: str) -> str:
     if text.isprintable():  # nearly always, and this is called millions of times
         return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def plain_lines(text: str) -> str:
+    """`text` with its lines, each as plain_text makes it."""
+    if text.isprintable():
+        return text
+    return "\n".join(plain_text(line) for line in text.split("\n"))

@@ -83,7 +83,7 @@ def _subject(request: ProbeMethod | ProbeTaskFit) -> ProbedMethod:
 def probe_method(request: ProbeMethod) -> Done:
     """Every check of a method on one family's toy."""
     shared = request.shared / request.family
-    findings = ResultLog(shared / "findings.jsonl", request.method)
+    findings = ResultLog(request.shared / "findings.jsonl", request.method)
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from assay.cards import FAMILIES
-from assay.checking import trials
+from assay.checking import check, trials
 from assay.checking.check import check_all
 from assay.checking.method_check import check_method
 from assay.checking.report import CheckReport, CheckResult, printed, told_once
@@ -194,8 +195,12 @@ def test_a_hang_is_caught_in_the_act(
 
 
 def test_command_reports_all_and_never_imports_a_plugin(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    pool: Pool,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(check, "Pool", lambda **_: contextlib.nullcontext(pool))
     single = tmp_path / "my_file.py"
     single.write_text(HEAD + "class Mine(Method): pass\nraise ValueError('at import')\n")
     loaded = set(sys.modules)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from assay.checking import method_check
 from assay.checking.method_check import check_method
 from assay.checking.report import told_once
 from assay.engine.pool import Pool
@@ -17,14 +18,19 @@ TASKS = {"functions": "rosenbrock", "classification": "digits_mlp"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-def test_names_the_mistake_and_no_other(pool: Pool, tmp_path: Path, mistake: Mistake) -> None:
+def test_names_the_mistake_and_no_other(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     card = f'slug = "mine"\ntitle = "Mine"\nfamilies = ["{mistake.family}"]\n'
     (folder / "card.toml").write_text(card)
     (folder / "method.py").write_text(mistake.source)
-    tasks = [find_task(TASKS[mistake.family])]
-    results = list(told_once(check_method(pool, folder, tasks)))
+    # A method that does not train on a toy is told nothing of tasks: none is tried in vain.
+    in_vain = (mistake.check, mistake.status) == ("runs", "failed")
+    tasks = [] if in_vain else [find_task(TASKS[mistake.family])]
+    monkeypatch.setattr(method_check, "_lite_tasks", lambda card: tasks)
+    results = list(told_once(check_method(pool, folder)))
     failures = [result for result in results if result.status == "failed"]
     found = failures or [r for r in results if r.status == "note" and r.check == mistake.check]
     assert [(result.check, result.status) for result in found] == [(mistake.check, mistake.status)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -9,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.commands import run_one
+from assay.commands.new import write_template
+from assay.engine.pool import Pool
 from assay.paths import ROOT
 
 README = ROOT / "README.md"
 PLUGINS = ["./my_opt.py", "./digits_gaps", "./new_opt", "./new_digits"]
+TASKS = ["digits_binary", "digits_lt50", "digits_sym40", "digits_w3a3", "rosenbrock"]
+"""What the methods are tried on: one task of each family."""
 Assay = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, assay_process: Assay) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the README shows, and one template of each kind."""
     folder = tmp_path_factory.mktemp("readme")
     for body in re.findall(r"^```\w+\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE):
@@ -27,13 +33,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, assay_process: Assay) -> Pa
         path.parent.mkdir(exist_ok=True)
         path.write_text(body)
     for kind, name in (("method", "new_opt"), ("task", "new_digits")):
-        assert assay_process("new", kind, name, cwd=folder).code == 0
+        write_template(kind, name, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def checked(folder: Path, assay_process: Assay) -> dict[str, Any]:
-    said = assay_process("check", *PLUGINS, "--json", cwd=folder)
+    tasks = [part for task in TASKS for part in ("--task", task)]
+    said = assay_process("check", *PLUGINS, *tasks, "--json", cwd=folder)
     assert said.err == ""
     return {report["name"]: report for report in json.loads(said.out)["checked"]}
 
@@ -46,11 +53,15 @@ def test_it_passes_every_check(plugin: str, checked: dict[str, Any]) -> None:
     assert report["passed"] and len(report["findings"]) > 5
 
 
-def test_they_run_together(folder: Path, assay_process: Assay) -> None:
+def test_they_run_together(
+    folder: Path, assay: Assay, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     methods = ("./my_opt.py", "./new_opt")
     tasks = ("--task", "./digits_gaps", "--task", "./new_digits")
     fixed = ("--set", "lr=0.03", "--repetition", "0")
-    said = assay_process("run", *methods, *tasks, *fixed, "--json", cwd=folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run_one, "open_pool", lambda *_: contextlib.nullcontext(pool))
+    said = assay("run", *methods, *tasks, *fixed, "--json")
     assert (said.code, said.err) == (0, "")
     records = [json.loads(line)["record"] for line in said.out.splitlines()]
     assert len(records) == 4

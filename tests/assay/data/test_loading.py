@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 from assay import data
-from assay.data import loading
+from assay.data import catalogue, loading
 from assay.errors import DataError
 
 from tests.assay.data.conftest import cifar10_contents, cifar_batch, images, publish
@@ -124,3 +124,40 @@ def test_other_published_files_have_another_cache(
     assert len(data.load("cifar10")["targets"]) == 15
     publish(data_dir, monkeypatch, "cifar10", cifar10_contents(4))
     assert len(data.load("cifar10")["targets"]) == 20
+
+
+def poisoned(path: Path) -> dict[str, torch.Tensor]:
+    """What a run without a sandbox could write: every test label is 0, in a sound file."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    tensors["test_targets"] = torch.zeros_like(tensors["test_targets"])
+    path.unlink()
+    save_file(tensors, path, {"sha256": loading.digest(tensors)})
+    return tensors
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_poisoned_cache_is_decoded_again(
+    data_dir: Path, folders: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    publish(data_dir, monkeypatch, "cifar10", cifar10_contents())
+    sound = data.load("cifar10")["test_targets"].clone()
+    cached = only(folders / "cache")
+    if pinned:
+        monkeypatch.setitem(catalogue.DECODED, cached.stem, loading._DECODED_HERE[cached])
+    wrong = poisoned(cached)["test_targets"]
+    monkeypatch.setattr(loading, "_DECODED_HERE", {})  # as in a new process
+    loading._mapped.cache_clear()
+    found = data.load("cifar10")["test_targets"]
+    assert found.equal(sound)
+    assert not found.equal(wrong)
+    assert loading._mapped(cached, loading.digest(data.load("cifar10"))) is not None
+
+
+def test_installed_data_that_were_changed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = loading._digits()
+    changed = {**sound, "targets": (sound["targets"] + 1) % 10}
+    monkeypatch.setattr(loading, "_digits", lambda: changed)
+    with pytest.raises(DataError, match="not those of the published files"):
+        data.load("digits")

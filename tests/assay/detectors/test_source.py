@@ -100,18 +100,27 @@ def test_a_renamed_copy_is_flagged() -> None:
 
 
 @pytest.mark.parametrize(
-    "card",
+    ("card", "code"),
     [
-        b'slug = "mine"\nsupersedes = "diffgrad_alias"',
-        b'slug = "mine"\nderived_from = ["diffgrad_alias"]',
-        b'slug = "mine"\n[paper]\nidentifier = "arXiv:1909.11015"',
-        b'slug = "diffgrad_alias"',
+        (b'slug = "mine"\nsupersedes = "diffgrad_alias"', "derived"),
+        (b'slug = "mine"\nderived_from = ["diffgrad_alias"]', "derived"),
+        (b'slug = "mine"\n[paper]\nidentifier = "arXiv:1909.11015"', "duplicate"),
+        (b'slug = "diffgrad_alias"', None),
     ],
 )
-def test_a_declared_relative_is_not_flagged(card: bytes) -> None:
+def test_a_declared_relative_is_shown_as_derived(card: bytes, code: str | None) -> None:
+    """The same paper is no declaration: a copy can name it too."""
     here = sources_here()
     source = {"card.toml": card, "method.py": here["diffgrad_alias"]["method.py"]}
-    assert resemblances(source, Library(here)) == []
+    found = detect([], source, CARD, [], others=here)
+    assert [flag.code for flag in found] == ([code] if code else [])
+
+
+def test_the_original_is_not_flagged_beside_what_says_that_it_comes_from_it() -> None:
+    here = sources_here()
+    card = b'slug = "mine"\nderived_from = ["diffgrad_alias"]'
+    variant = {"card.toml": card, "method.py": here["diffgrad_alias"]["method.py"]}
+    assert resemblances(here["diffgrad_alias"], Library({**here, "mine": variant})) == []
 
 
 def test_what_a_method_calls_is_part_of_its_shape() -> None:

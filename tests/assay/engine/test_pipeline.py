@@ -227,7 +227,7 @@ def test_a_run_that_hangs_has_no_record_and_is_tried_again(
     hangs = list(cells[0].specs)[which]
 
     class Hanging(fake_pool):  # type: ignore[misc]
-        def run(self, job: Any, reproduce: str) -> Any:
+        def run(self, job: Any, reproduce: str, tell: Any = None) -> Any:
             if job.spec.id == hangs:
                 raise RunHung("sgd on one (repetition 0, point 0): stopped as it did not end")
             return super().run(job, reproduce)

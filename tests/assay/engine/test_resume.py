@@ -1,7 +1,8 @@
-"""`assay run` itself, killed and continued: one results folder, three commands."""
+"""`assay run` itself, killed, interrupted and continued on one results folder."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -11,8 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+from assay.commands import run_many
 from assay.engine.cells import make_cells
 from assay.engine.pipeline import Pipeline
+from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
 from assay.plugins.registry import find_method, task_entries
 from assay.records.schema import RunRecord
@@ -20,6 +24,19 @@ from assay.records.store import Store
 
 COMMAND = ["run", "sgd", "--task", "beale", "--quick", "--repetitions", "2", "--workers", "1",
            "--mlflow", "off"]  # fmt: skip
+
+
+def the_same(results: Path) -> RunRequest:
+    """What COMMAND asks for."""
+    return RunRequest(
+        methods=["sgd"],
+        tasks=[task_entries()["beale"]],
+        results=results,
+        preset="quick",
+        repetitions=2,
+        workers=1,
+        mlflow="off",
+    )
 
 
 def start(results: Path, *more: str) -> subprocess.Popen[str]:
@@ -80,7 +97,10 @@ def comparable(record: RunRecord) -> dict[str, Any]:
 
 
 def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_gives(
-    pool: Pool, tmp_path: Path
+    pool: Pool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     results = tmp_path / "results"
     store = Store(results)
@@ -110,10 +130,9 @@ def test_killed_interrupted_and_continued_it_gives_what_an_uninterrupted_one_giv
     n_before = len(list(store.runs()))
     assert n_before >= len(kept) + 2
 
-    finished = start(results)
-    said = finished.communicate(timeout=300)
-    assert finished.returncode == 0, said
-    assert f"({n_before} were recorded before)" in said[0]
+    monkeypatch.setattr(run_many, "Pool", lambda **_: contextlib.nullcontext(pool))
+    assert run_many.run(the_same(results)) == 0
+    assert f"({n_before} were recorded before)" in capsys.readouterr().out
     after = {path: path.read_bytes() for path in results.rglob("*.json")}
     assert now.items() <= after.items()
 

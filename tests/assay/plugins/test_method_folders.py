@@ -135,8 +135,8 @@ def test_a_data_file_that_is_no_file(folder: Path) -> None:
 
 
 def test_code_is_bounded(folder: Path) -> None:
-    (folder / "helper.py").write_bytes(b"#" * 1_000_001)
-    with pytest.raises(PluginError, match="larger than 1,000,000 bytes"):
+    (folder / "helper.py").write_bytes(b"#" * 100_001)
+    with pytest.raises(PluginError, match="larger than 100,000 bytes"):
         digest(folder)
 
 

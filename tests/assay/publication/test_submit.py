@@ -233,7 +233,8 @@ def test_the_queue_follows_a_submission_from_branch_to_replay(
     git(repo, "commit", "-q", "-m", "Publish")
     git(repo, "push", "-q", "origin", "main")
     assert now() == ("published", f"assay replay leaderboard/results/{bundle.name}")
-    log.append(place, "replay", bundle)
+    done = log.ReplayedRun(run="0" * 16, recorded=0.5, replayed=0.5, verdict="identical")
+    log.append(place, "replay", bundle, replays=[done])
     git(repo, "commit", "-q", "-am", "Replayed")
     git(repo, "push", "-q", "origin", "main")
     assert queue(Checkout(repo)) == []

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from assay.cards import TaskCard
+from assay.epochs import new_epoch
 from assay.identity import sha256, source_hash
 from assay.plugins.registry import find_task
 from assay.publication.verify import BundleProblem, check_file, readable, verify
 from assay.records.bundle import Bundle, file_name, pack, parse_bundle, read_bundle
 from assay.records.schema import Isolation, Result, RunRecord, RunSpec
 from assay.records.selection import results
+from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
 from tests.assay.records.test_former import old_bundle
@@ -79,6 +81,14 @@ def usage_of(bundle: Bundle, **changes: Any) -> dict[str, Any]:
     return {"usage": repetition(bundle).usage.model_copy(update=changes)}
 
 
+def place_of(bundle: Bundle, **changes: Any) -> dict[str, Any]:
+    return {"environment": repetition(bundle).environment.model_copy(update=changes)}
+
+
+def isolated(level: Any, mechanism: Any) -> dict[str, Any]:
+    return {"isolation": Isolation(level=level, mechanism=mechanism)}
+
+
 RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "a better test score": (lambda b: result_of(b, test=1.0), "selected"),
     "a better last score": (lambda b: result_of(b, test_last=1.0), "selected"),
@@ -107,6 +117,20 @@ RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "another space": (lambda b: {"space": Space()}, "space"),
     "another tier": (lambda b: {"tier": "paper"}, "cell"),
     "in process": (lambda b: {"isolation": Isolation(level="L0")}, "isolation"),
+    "no sandbox": (lambda b: isolated("L1", "landlock"), "isolation"),
+    "a sandbox that nobody made": (lambda b: isolated("L4", "bubblewrap"), "isolation"),
+    "a level without a sandbox": (lambda b: isolated("L2", None), "isolation"),
+    "an unknown scorer": (lambda b: {"scorer_version": SCORER_VERSION + 1}, "scorer"),
+    "a scorer before the first": (lambda b: {"scorer_version": 0}, "scorer"),
+    "a GPU": (lambda b: place_of(b, device="gpu"), "gpu"),
+    "a foreign device": (lambda b: place_of(b, device="tpu"), "device"),
+    "another system": (lambda b: place_of(b, platform="Darwin arm64"), "environment"),
+    "an old Python": (lambda b: place_of(b, python="2.7.18"), "environment"),
+    "no PyTorch": (lambda b: place_of(b, torch="none"), "environment"),
+    "no processor": (lambda b: place_of(b, cpu=" "), "environment"),
+    "flags that are no hash": (lambda b: place_of(b, cpu_flags_hash="0"), "environment"),
+    "a newer Assay": (lambda b: place_of(b, assay="9.0.0"), "environment"),
+    "the future": (lambda b: {"created_at": "2200-01-01T00:00:00+00:00"}, "created_at"),
     "a terminal code": (lambda b: {"message": "\x1b[2J"}, "text"),
     "bidirectional text": (lambda b: {"message": "abc\u202edef"}, "text"),
     "zero-width text": (lambda b: {"message": "abc\u200bdef"}, "text"),
@@ -131,9 +155,26 @@ def test_a_function_is_scored_by_the_area_under_its_curve(bundles: dict[str, Pat
     assert "curve" in codes(verify(run_with(bundle, **curve_of(bundle, 3, val=0.123456))))
 
 
-def test_weaker_isolation_and_formulas_are_flags(good: Bundle) -> None:
-    found = verify(run_with(good, isolation=Isolation(level="L1"), message="=1+1"))
-    assert (codes(found), codes(found, "flag")) == (set(), {"isolation", "formula"})
+def test_formulas_are_flags(good: Bundle) -> None:
+    found = verify(run_with(good, message="=1+1"))
+    assert (codes(found), codes(found, "flag")) == (set(), {"formula"})
+
+
+def test_runs_of_an_earlier_scorer_are_stale(good: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("verify", "origin_checks"):
+        monkeypatch.setattr(f"assay.publication.{name}.SCORER_VERSION", SCORER_VERSION + 1)
+    assert (codes(verify(good)), codes(verify(good), "flag")) == (set(), {"stale"})
+
+
+def test_an_epoch_has_a_commitment_here_and_a_bundle_of_its_own(
+    good: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "epochs"))
+    hidden = [respecified(run, epoch="spring") for run in good.runs]
+    assert codes(verify(remade(good, hidden))) == {"epoch"}
+    new_epoch("spring", tmp_path / "secret", tmp_path / "epochs")
+    assert codes(verify(remade(good, hidden))) == set()
+    assert codes(verify(remade(good, [*good.runs, *hidden]))) == {"epoch"}
 
 
 def test_a_run_that_is_not_selected_needs_no_curve_and_is_checked_all_the_same(
@@ -233,13 +274,20 @@ def test_a_whole_cell_and_more_repetitions(submission: Any, tmp_path: Path) -> N
     assert codes(verify(remade(bundle, fewer))) == {"stray"}
 
 
-def test_cells_of_several_devices_are_each_whole(good: Bundle) -> None:
+def test_a_gpu_is_not_for_publication(good: Bundle) -> None:
+    """No sandbox has one."""
     gpu = {"accelerator": "gpu", "threads": 1, "isa": "avx2"}
-    others = [respecified(run, compute=gpu) for run in good.runs]
+    found = remade(good, [respecified(run, compute=gpu) for run in good.runs])
+    assert codes(verify(found)) == {"gpu"}
+
+
+def test_cells_of_several_devices_are_each_whole(good: Bundle) -> None:
+    two = {"accelerator": "cpu", "threads": 2, "isa": "avx2"}
+    others = [respecified(run, compute=two) for run in good.runs]
     assert codes(verify(remade(good, [*good.runs, *others]))) == set()
     found = verify(remade(good, [*good.runs, *others[1:]]))
     assert codes(found) == {"missing"}
-    assert "cell (gpu, 1 threads): 73 of 96" in found[0].message
+    assert "cell (cpu, 2 threads): 73 of 96" in found[0].message
 
 
 def test_several_machines_are_a_flag(good: Bundle) -> None:
@@ -316,7 +364,7 @@ def test_source_is_plain_text(good: Bundle, name: str, data: bytes, code: str | 
         (["t.csv"], {}, "source/t.csv is missing, which the card lists"),
         (["t.csv"], {"t.csv": bytes(65_537)}, "65,537 bytes, expected at most 65,536"),
         ([], {"t.csv": b"1"}, "only Python files, card.toml and the data files that it lists"),
-        (list("abcde"), dict.fromkeys("abcde", bytes(60_000)), "300,000 bytes together"),
+        (list("abcde"), dict.fromkeys("abcde", bytes(60_000)), "together; these have 300,000"),
     ],
 )
 def test_data_files_are_those_of_the_card(

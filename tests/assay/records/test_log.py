@@ -24,6 +24,7 @@ from tests.assay.records.test_former import old_bundle
 
 METRIC = Metric(name="accuracy", direction="maximize", chance=0.1, margin=0.01)
 Lines = list[bytes]
+DONE = log.ReplayedRun(run="0" * 16, recorded=0.5, replayed=0.5, verdict="identical")
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def folder(bundles: dict[str, Path], tmp_path: Path) -> Path:
     first, second = bundles["digits_step"], bundles["beale"]
     publish.add(place, "publish", first)
     publish.add(place, "publish", second)
-    append(place, "replay", second)
+    append(place, "replay", second, replays=[DONE])
     publish.add(place, "supersede", again(first, tmp_path), replaces=first, note="run again")
     return place
 
@@ -73,16 +74,21 @@ def test_an_empty_folder_is_sound(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     note=st.text(alphabet='abc "\\\\/:,{}é\u4e00\U0001f600', max_size=12),
-    tier=st.sampled_from([None, "T0", "T3"]),
+    replays=st.booleans(),
 )
-def test_a_line_is_read_whatever_its_note_spells(tmp_path: Path, note: str, tier: str) -> None:
+def test_a_line_is_read_whatever_its_note_spells(tmp_path: Path, note: str, replays: bool) -> None:
     digest = sha256("a bundle")
     entry = {"at": "2026-01-02T00:00:00+00:00", "file": f"a--b-v1--{digest[:16]}.zip"}
-    entry |= {"kind": "publish", "sha256": digest, "note": note, "tier": tier, "replaces": None}
+    entry |= {"kind": "publish", "sha256": digest, "note": note, "tier": "T1", "replaces": None}
+    if replays:
+        entry |= {"kind": "refuse", "note": f"{note}.", "tier": None, "owner": note or "a"}
+        entry |= {"replays": [DONE.model_dump(mode="json")]}
     lines = [canonical_json({**entry, "hash": ""}).encode()]
     rehash(lines)
     (tmp_path / "log.jsonl").write_bytes(lines[0] + b"\n")
-    assert [(found.note, found.tier) for found in read(tmp_path)] == [(note, tier)]
+    assert [(found.note, len(found.replays)) for found in read(tmp_path)] == [
+        (entry["note"], int(replays))
+    ]
 
 
 def rehash(lines: Lines, begin: int = 0) -> None:

@@ -9,13 +9,22 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from assay.errors import FormerRecord, RecordError, StorageError
 from assay.identity import canonical_json, content_id, sha256
 from assay.records.parsing import parse_record
-from assay.records.schema import Compute, MethodRef, Result, RunRecord, RunSpec, TaskRef
+from assay.records.schema import (
+    Compute,
+    Isolation,
+    Level,
+    MethodRef,
+    Result,
+    RunRecord,
+    RunSpec,
+    TaskRef,
+)
 from assay.records.store import MAX_RECORD_BYTES, Store, read_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,3 +281,31 @@ def test_a_record_in_another_methods_folder_is_not_taken_for_its_own(store: Stor
     assert len(problems) == 1
     with pytest.raises(RecordError, match="belongs in"):
         store.run("toy", "adam", record.id)
+
+
+@pytest.mark.parametrize(
+    ("level", "accelerator", "device", "sealed"),
+    [
+        ("L0", "cpu", "cpu", False),
+        ("L1", "cpu", "cpu", False),
+        ("L2", "cpu", "cpu", True),
+        ("L3", "cpu", "cpu", True),
+        ("L4", "cpu", "cpu", True),
+        ("L2", "gpu", "gpu", False),
+        ("L2", "cpu", "gpu", False),
+        ("L2", "gpu", "cpu", False),
+    ],
+)
+def test_a_record_is_sealed_in_a_sandbox_on_a_cpu(
+    level: Level, accelerator: Literal["cpu", "gpu"], device: str, sealed: bool
+) -> None:
+    made = make_record(make_spec())
+    compute = made.spec.compute.model_copy(update={"accelerator": accelerator})
+    changed = made.model_copy(
+        update={
+            "spec": made.spec.model_copy(update={"compute": compute}),
+            "environment": made.environment.model_copy(update={"device": device}),
+            "isolation": Isolation(level=level),
+        }
+    )
+    assert changed.sealed is sealed

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from assay import paths
 from assay.cards import SubmissionCard
+from assay.engine import pool as pools
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
@@ -179,11 +181,15 @@ found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
 
 ASKED = """
 import sys
+from unittest.mock import MagicMock
+
+import assay.engine.pool
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.messages import Describe, Description, Outcome, Run
 from assay.records.schema import Compute
 
+assay.engine.pool.ScorerClient = MagicMock()  # nothing is scored
 with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
     for path in sys.argv[2:]:
         try:
@@ -387,10 +393,12 @@ def test_a_record_says_in_which_sandbox_it_was_made(
 
 
 @needs_landlock
-def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
+def test_landlock_lets_a_run_have_its_own_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts = [
         "import socket; socket.socket(socket.AF_INET)",
-        f"open({str(paths.PACKAGE.parent / 'pyproject.toml')!r}).read()",
+        f"open({str(paths.ROOT / 'pyproject.toml')!r}).read()",
         f"open({str(paths.PACKAGE / 'x.py')!r}, 'w')",
         "open('/etc/passwd').read()",
         "open('/tmp/x', 'w')",
@@ -398,6 +406,7 @@ def test_landlock_lets_a_run_have_its_own_files_alone(tmp_path: Path) -> None:
         f"open('/proc/{os.getpid()}/environ', 'rb').read()",
         "from sklearn.datasets import load_digits; load_digits()",
     ]
+    monkeypatch.setattr(pools, "ScorerClient", MagicMock())  # nothing is scored
     with Pool(n_workers=1, compute=Compute(), mechanism="landlock") as pool:
         found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
         assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
@@ -441,6 +450,7 @@ def test_a_sandbox_that_is_not_as_it_should_be_is_told_and_nothing_runs(
         return [*found[: at - 1], *found[at + 1 :]]
 
     monkeypatch.setattr(launch, "mounts", careless)
+    monkeypatch.setattr(pools, "ScorerClient", MagicMock())  # nothing is scored
     if pool.mechanism != "bubblewrap":
         pytest.skip("needs bubblewrap")
     with (

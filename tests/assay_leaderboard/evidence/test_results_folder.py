@@ -13,7 +13,7 @@ from assay.errors import AssayError, LogError
 from assay.plugins.registry import find_method
 from assay.publication import publish
 from assay.publication.pack import pack_method
-from assay.records.log import LOG, append
+from assay.records.log import LOG, ReplayedRun, append
 from assay.records.store import Store
 from assay_leaderboard.cli import register
 from typer.testing import CliRunner
@@ -68,7 +68,8 @@ def folder(tmp_path: Path, submission: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_local_rows_stand_beside_published_ones_with_their_tiers(folder: Folder) -> None:
     path = next(folder.published.glob("*second*"))
-    append(folder.published, "replay", path)
+    done = ReplayedRun(run="0" * 16, recorded=0.5, replayed=0.5, verdict="identical")
+    append(folder.published, "replay", path, replays=[done])
     rows = {row["method"]: row["trust"] for row in table("--with-local")["rows"]}
     assert rows == {"first": "T1", "second": "T2", "my_opt": "T0"}
     text = board("--with-local").stdout

@@ -422,7 +422,7 @@ def test_local_results_stand_beside_published_ones(simulated: Any, tmp_path: Pat
     assert banner in page and banner not in (tmp_path / "published/index.html").read_text()
     rows = json.loads((tmp_path / "both" / "data" / "v1" / "board.json").read_text())
     found = {row["method"]: (row["trust"], row["tuned"]["n"]) for row in rows["tasks"][0]["rows"]}
-    others = dict.fromkeys(("m000", "m001", "m002"), ("T1", 12))
+    others = dict.fromkeys(("m000", "m001", "m002"), ("T2", 12))
     assert found == {**others, "m003": ("T0", 14)}
 
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import scikit_posthocs
 import scipy.stats
 from assay.ruleset import RULESET
 from assay_leaderboard.statistics import profiles
@@ -108,6 +107,8 @@ def test_critical_values_are_scipys(m: int, alpha: float) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_critical_difference_separates_whom_nemenyi_separates(seed: int) -> None:
+    import scikit_posthocs  # with matplotlib and seaborn: 2 s for every process that collects
+
     generator = np.random.default_rng(seed)
     scores = generator.normal(size=(15, 6)) + np.linspace(0, 2, 6)
     p = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from assay import paths
+from assay.detectors.source import source_data
 from assay.errors import AssayError
+from assay.untrusted.text import plain_text
 
 from assay_leaderboard.audit.tasks import Audit, Audited, audit
 from assay_leaderboard.boards.board import assembled
@@ -175,7 +177,7 @@ class _Build:
         summaries = [family.summary for family in families.values()]
         tables = [part.table for part in results.parts.values()]
         return SiteView(
-            board=assembled(tables, summaries, ledger.problems, inputs.ruleset, None),
+            board=assembled(tables, summaries, ledger.problems, inputs.ruleset, None, inputs.rules),
             budgets=[table for family in families.values() for table in family.budgets],
             standings={slug: part.standings for slug, part in results.parts.items()},
             ledger=ledger,
@@ -184,6 +186,11 @@ class _Build:
             log=plan.log,
             scorecard=plan.reports.scorecard,
             audit=self.audit(results, summaries),
+            data={
+                ref.slug: source_data(inputs.flags.sources[ref])
+                for _, ref in inputs.catalogue.methods.values()
+            },
+            epochs=inputs.epochs,
             queue=plan.reports.queue,
             ruleset=inputs.ruleset,
             with_local=inputs.site.with_local,
@@ -206,7 +213,7 @@ class _Build:
         found = {problem for part in parts for problem in part.problems} | self.plan.unread
         for results in self.plan.inputs.results:
             found = {problem.replace(f"{results.folder}/", "") for problem in found}
-        return sorted(found)
+        return sorted(plain_text(problem) for problem in found)
 
 
 def _by_name(functions: Iterable[Callable[..., Any]]) -> dict[str, tuple[Any, ...]]:

@@ -25,5 +25,6 @@ def make(results: TaskResults, slugs: Sequence[str]) -> MadePart:
         {slug: card for slug, (card, _) in catalogue.methods.items()},
         {slug: card for slug, (card, _) in catalogue.tasks.items()},
         results.inputs.ruleset,
+        view=results.inputs.rules.view,
     )
     return MadePart(ledger.model_dump_json(), [])

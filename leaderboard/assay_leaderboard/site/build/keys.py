@@ -33,6 +33,8 @@ class CacheKeys:
                         for slug, (card, ref) in methods.items()},
             "site": [sorted(inputs.site.tasks), sorted(inputs.site.methods),
                      inputs.site.version, inputs.site.with_local],
+            "rules": [inputs.rules.published, dict(inputs.rules.revealed)],
+            "epochs": [repr(epoch) for epoch in inputs.epochs],
             "ruleset": inputs.ruleset.model_dump(mode="json"),
             "mlflow": inputs.mlflow,
         }  # fmt: skip
@@ -47,7 +49,7 @@ class CacheKeys:
             files += [(repr(s), _file_state(results.folder / s.file)) for s in standings]
             for kind in ("runs", "studies"):  # studies: of ruleset 1
                 found = (results.folder / kind / slug).glob("*/*.json")
-                files += [(str(path), _file_state(path)) for path in sorted(found)]
+                files += [(ascii(str(path)), _file_state(path)) for path in sorted(found)]
         landscape = self._inputs.task_folders[slug] / "landscape.json"
         files.append(("landscape", _file_state(landscape)))
         own = [self._common, self._cards[slug], ref.model_dump(mode="json"), files]

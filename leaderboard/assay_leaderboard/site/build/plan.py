@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.cards import FAMILIES
+from assay.untrusted.text import plain_text
 
 from assay_leaderboard.boards.board import groups
 from assay_leaderboard.claims.one_task import named_tasks
@@ -83,7 +84,9 @@ class BuildPlan:
         self.memo_names = {name: f"{name}-{keys.code[:16]}.memo" for name in self.family_keys}
         """By family: other code may compute other bootstraps."""
         self.log = inputs.results[0].log
-        self.unread = {p for results in inputs.results for p in unread(results, self.cards)}
+        self.unread = {
+            plain_text(p) for results in inputs.results for p in unread(results, self.cards)
+        }
         head = self.log[-1].hash if self.log else ""
         self._site_key = keys.site(self.task_keys, head, reports, sorted(self.unread))
 

@@ -19,7 +19,7 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint
-from assay_leaderboard.schema.values import Floats, Part
+from assay_leaderboard.schema.values import Floats, Part, Problems
 from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.inputs import BuildInputs
 from assay_leaderboard.site.exports import bibtex, csv_tables, json_twins
@@ -44,7 +44,7 @@ class TaskPart(Part):
     """Its rows in the table of all runs, as CSV."""
     n_runs: int
     """Of all methods."""
-    problems: list[str]
+    problems: Problems
 
     @property
     def empty(self) -> bool:
@@ -74,10 +74,13 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     Returns:
         A `TaskPart`, and the files.
     """
-    known = from_folders(slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags)
+    known = from_folders(
+        slug, inputs.results, inputs.catalogue, inputs.ruleset, inputs.flags, inputs.rules
+    )
     withdrawn = past(known.card, known.evidence, inputs.catalogue, inputs.ruleset)
     comparisons = known.comparisons()
-    made = table(comparisons, withdrawn, former(known.card, known.evidence))
+    earlier, revealed = former(known.card, known.evidence), inputs.rules.revealed
+    made = table(comparisons, withdrawn, earlier, revealed)
     detail = task_detail(known, comparisons)
     methods = {name: found[0] for name, found in inputs.catalogue.methods.items()}
     audited = Audited(known.card, made, detail, _reference(comparisons))
@@ -167,17 +170,19 @@ def _bundle(
     tiers = known.evidence.tiers
     ids = frozenset(run for row in cell.runs for run in row if run is not None and run in tiers)
     first = inputs.results[0]
-    for standing in _current(first.standings.get(task, ()), cell.method) if ids else ():
+    for standing in _current(first.standings.get(task, ()), cell) if ids else ():
         entry = next((e.n for e in first.log if e.sha256 == standing.sha256), None)
         if entry is not None:
-            return Published(standing.file, entry, ids), first.folder / standing.file
+            made = Published(standing.file, entry, ids, standing.replays)
+            return made, first.folder / standing.file
     return None
 
 
-def _current(standings: Iterable[Standing], method: str) -> Iterator[Standing]:
-    """The current bundles of a method."""
+def _current(standings: Iterable[Standing], cell: CellEvidence) -> Iterator[Standing]:
+    """The current bundles of a method with the seeds of its cell."""
     for standing in standings:
-        if standing.state == "current" and cell_of(standing.file)[1] == method:
+        own = cell_of(standing.file)[1] == cell.method and standing.epoch == cell.epoch
+        if own and standing.state == "current":
             yield standing
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from assay.identity import sha256
-from assay.records.log import Entry, cell_of
+from assay.records.log import Entry
 
 NEWEST = 100
 """Most entries in a feed; the log page has all of them."""
@@ -22,6 +22,9 @@ _SAYS = {
     "correct": "corrected an earlier result",
     "retract": "retracted",
     "reveal": "measured with hidden seeds",
+    "refuse": "refused by the gate",
+    "commit-seeds": "hidden seeds were committed to",
+    "reveal-seeds": "hidden seeds were revealed",
 }
 
 
@@ -39,7 +42,9 @@ def feeds(
     of_task: dict[str, list[Entry]] = {}
     of_method: dict[str, list[Entry]] = {}
     for entry in log:
-        task, method = cell_of(entry.file)
+        if entry.cell is None:
+            continue
+        task, method = entry.cell
         of_task.setdefault(task, []).append(entry)
         of_method.setdefault(method, []).append(entry)
     for kind, titles, groups in (("task", tasks, of_task), ("method", methods, of_method)):
@@ -70,12 +75,15 @@ def _feed(title: str, folder: str, log: Sequence[Entry], tasks: Collection[str])
 
 
 def _entry(up: str, tasks: Collection[str], entry: Entry) -> str:
-    task, method = cell_of(entry.file)
-    page = f"{up}task/{task}/index.html" if task in tasks else f"{up}log/index.html"
+    page, about = f"{up}log/index.html", f"epoch {entry.epoch}"
+    if entry.cell is not None:
+        task, method = entry.cell
+        about = f"{method} on {task}"
+        page = f"{up}task/{task}/index.html" if task in tasks else page
     says = _SAYS[entry.kind]
     return (
         "<entry>\n"
-        f"<title>{_text(f'{method} on {task}: {says}')}</title>\n"
+        f"<title>{_text(f'{about}: {says}')}</title>\n"
         f"<id>urn:sha256:{entry.hash}</id>\n"
         f"<updated>{entry.at}</updated>\n"
         f'<link rel="alternate" type="text/html" href="{escape(page)}"/>\n'

@@ -25,6 +25,8 @@ class SiteMap:
     ruleset: int = 0
     with_local: bool = False
     """The site shows records of this machine beside the published ones."""
+    published: bool = False
+    """Results rank by the rules of the published board."""
 
     def at(self, path: str) -> PageLinks:
         """The links of the page at `path`.

@@ -9,6 +9,7 @@ from assay.ruleset import Tier
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from assay_leaderboard.format import hidden_text, seeds_text, view_text
 from assay_leaderboard.site.html.links import SiteMap, paper_links
 from assay_leaderboard.site.html.text import said
 
@@ -52,6 +53,9 @@ def _environment() -> Environment:
     )
     made.filters["said"] = said
     made.filters["human"] = human
+    made.filters["seeds"] = seeds_text
+    made.filters["hidden"] = hidden_text
+    made.filters["view"] = view_text
     made.globals["paper"] = paper
     return made
 

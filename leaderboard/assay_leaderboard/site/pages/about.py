@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args
 
 from assay.cards import HOOKS, REPLAY_MARGINS, TRACKS
-from assay.records.log import Entry, cell_of
+from assay.records.log import Entry
 from assay.ruleset import Ruleset, Tier
 from markupsafe import Markup, escape
 
@@ -21,7 +22,7 @@ from assay_leaderboard.site.html.text import NONE, link, said
 from assay_leaderboard.site.pages.audit import audit_section
 from assay_leaderboard.site.pages.cells import EMPTY
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
-from assay_leaderboard.site.views import SiteView
+from assay_leaderboard.site.views import Epoch, SiteView
 
 
 def about_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
@@ -45,6 +46,7 @@ def _rules_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         tiers=[_tier(view.ruleset, tier) for tier in get_args(Tier)],
         other_draws=OTHER_DRAWS,
         replay_margins=REPLAY_MARGINS,
+        epochs=_epochs(view.epochs, site.at("how")),
         **audit_section(view.audit, site.at("how")),
         tracks=[(track, [h for h in HOOKS if h in allowed]) for track, allowed in TRACKS.items()],
     )
@@ -60,6 +62,39 @@ def _log_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         head=view.log[-1].hash if view.log else "",
         queued=len(view.queue),
     )
+
+
+def _epochs(epochs: Sequence[Epoch], links: PageLinks) -> Table | None:
+    """The epochs of hidden seeds, those that are not revealed too; None where none has begun."""
+    if not epochs:
+        return None
+    columns = [
+        Column("epoch", "Epoch", text=True),
+        Column("committed", "Committed to", "UTC", text=True),
+        Column("revealed", "Revealed", "UTC", text=True),
+        Column("commitment", "Commitment", "SHA-256", text=True),
+        Column("entry", "Log entry"),
+    ]
+    rows = []
+    for epoch in epochs:
+        entry = link(f"{links.page('log')}#entry{epoch.entry}", str(epoch.entry))
+        commitment = Markup("<code>{}</code>").format(epoch.commitment or NONE)
+        rows.append(
+            TableRow(
+                [
+                    TableCell(epoch.name),
+                    TableCell(_when(epoch.committed)),
+                    TableCell(_when(epoch.revealed) if epoch.revealed else "still hidden"),
+                    TableCell(commitment, css="long"),
+                    TableCell(entry, epoch.entry),
+                ]
+            )
+        )
+    return Table("epochs", "Epochs of hidden seeds", columns, rows, live=False)
+
+
+def _when(at: str) -> str:
+    return at.replace("T", " ").removesuffix("+00:00")
 
 
 def _tier(ruleset: Ruleset, tier: Tier) -> tuple[str, int, int, int, int]:
@@ -161,22 +196,37 @@ def _log(log: Sequence[Entry], links: PageLinks) -> Table | None:
     ]
     rows = []
     for entry in reversed(log):
-        task, method = cell_of(entry.file)
+        task, method = entry.cell or (None, None)
         rows.append(
             TableRow(
                 [
                     TableCell(Markup('<span id="entry{0}">{0}</span>').format(entry.n), entry.n),
-                    TableCell(entry.at.replace("T", " ").removesuffix("+00:00")),
+                    TableCell(_when(entry.at)),
                     TableCell(entry.kind),
-                    TableCell(link(links.task(task), task)),
-                    TableCell(link(links.method(method), method)),
+                    TableCell(link(links.task(task), task)) if task else EMPTY,
+                    TableCell(link(links.method(method), method)) if method else EMPTY,
                     TableCell(entry.tier or NONE),
-                    TableCell(said(entry.note), css="long") if entry.note else EMPTY,
+                    TableCell(said(note), css="long") if (note := _log_note(entry)) else EMPTY,
                     TableCell(Markup(f"<code>{escape(entry.sha256[:16])}</code>")),
                 ]
             )
         )
     return Table("log", "What was published, newest first", columns, rows)
+
+
+def _log_note(entry: Entry) -> str:
+    """The note of an entry, after its epoch and what it says of repeated runs."""
+    found = [f"hidden seeds of epoch {entry.epoch}"] if entry.epoch else []
+    if entry.replays:
+        verdicts = Counter(run.verdict for run in entry.replays)
+        outcomes = ", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items()))
+        found.append(f"{len(entry.replays)} runs repeated: {outcomes}")
+    if entry.mean_difference:
+        mean = entry.mean_difference
+        found.append(
+            f"recorded minus repeated {mean.mean:+.3g}, at most {mean.allowed:.3g} allowed"
+        )
+    return "; ".join([*found, *([entry.note] if entry.note else [])])
 
 
 def _queue(queue: Sequence[QueueEntry]) -> Table:

@@ -179,8 +179,10 @@ def _task_cells(row: ClaimRow, task: TaskFinding, links: PageLinks) -> list[Tabl
         else Markup(f"<code>{escape(run_command(row.method, task.task))}</code>")
     )
     interval = found.interval if found else None
+    seeds = Markup(" <small>hidden seeds of epoch {}</small>").format(task.epoch or "")
+    seeds = seeds if task.epoch else Markup("")
     return [
-        TableCell(link(links.task(task.task), task.task)),
+        TableCell(link(links.task(task.task), task.task) + seeds),
         TableCell(span(form, task.difference, interval, "+"), task.difference)
         if compared
         else TableCell(said(task.note)),

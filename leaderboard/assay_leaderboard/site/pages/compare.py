@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from assay_leaderboard.boards.task_comparisons import mirrored
-from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, split_words
+from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, seeds_text, split_words
 from assay_leaderboard.schema.board import FamilySummary, Improvement, Row, TaskTable
 from assay_leaderboard.schema.task_details import Pair
 from assay_leaderboard.schema.values import Comparison, Interval
@@ -112,10 +112,11 @@ def _json(value: Any) -> str:
 def _standing(table: TaskTable, row: Row, form: Format) -> dict[str, Any]:
     """The entry of a method on a task, not yet compared with any other."""
     score = split_words(table.family).scored(table.metric)
+    seeds = seeds_text(table.seeds) if table.seeds.epoch else ""
     return {
         "title": table.task,
         "family": human(table.family),
-        "unit": ", ".join(part for part in (score, form.unit, direction(table)) if part),
+        "unit": ", ".join(part for part in (score, form.unit, direction(table), seeds) if part),
         "text": _span(form, row.tuned.mean, row.tuned.interval) + f" n={row.tuned.n}",
         "rank": rank_text(row.rank),
         "vs": {},

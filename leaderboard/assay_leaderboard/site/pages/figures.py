@@ -8,30 +8,37 @@ from assay.cards import TaskCard
 from markupsafe import Markup
 
 from assay_leaderboard.format import budget_text, split_words
-from assay_leaderboard.schema.board import FamilySummary, Row, TaskTable
+from assay_leaderboard.schema.board import FamilySummary, Row, TaskTable, not_ranking
 from assay_leaderboard.schema.task_details import Detail
 from assay_leaderboard.site import pictures
 from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
 from assay_leaderboard.site.views import CellView, TaskView
 
 CONFIDENCE = 0.95
+UNRANKED = "○"
+"""Stands before the name of a method that is shown and does not rank."""
 SHORT = 30
 """Most methods in the intervals at a budget that is not the full one."""
+
+
+def name(row: Row) -> str:
+    """The name of a row in a picture; marked where it is shown and does not rank."""
+    return f"{UNRANKED} {row.method}" if not_ranking(row.state) else row.method
 
 
 def of_task(view: TaskView, confidence: float = CONFIDENCE) -> Sequence[Markup]:
     """The pictures of a task at the full tuning budget, the best methods first."""
     measure = Measure.of(view.table, confidence)
-    rows = [row for row in view.table.rows if row.rank]
+    rows = [row for row in view.table.rows if row.rank or not_ranking(row.state)]
     found = {detail.method: detail for detail in view.detail.details}
-    details = {row.method: found[row.method] for row in rows if row.method in found}
+    details = {name(row): found[row.method] for row in rows if row.method in found}
     drawn = [
         pictures.budget_curves(
             "picture-budget", {m: d.budget for m, d in details.items()}, measure
         ),
         pictures.win_matrix(
             "picture-wins",
-            [row.method for row in rows],
+            [row.method for row in rows if row.rank],
             view.detail.pairs,
             measure,
             view.table.pairs,
@@ -70,11 +77,11 @@ def forest(
 
 
 def of_rows(rows: Sequence[Row]) -> list[Estimate]:
-    """The means of ranked rows."""
+    """The means of the ranked rows, then of those that do not rank, in the order given."""
     return [
-        Estimate(row.method, row.tuned.mean, row.tuned.interval, row.tuned.n, row.rank)
+        Estimate(name(row), row.tuned.mean, row.tuned.interval, row.tuned.n, row.rank)
         for row in rows
-        if row.rank and row.tuned.mean is not None
+        if (row.rank or not_ranking(row.state)) and row.tuned.mean is not None
     ]
 
 
@@ -88,14 +95,14 @@ def _cost(rows: Sequence[Row], details: dict[str, Detail], measure: Measure) -> 
     relative = all(cost.ratio is not None for cost in known.values())
     spent = [
         SpentPoint(
-            row.method,
+            name(row),
             cost.ratio if relative and cost.ratio is not None else cost.passes,
             row.tuned.mean,
             row.tuned.interval,
             row.tuned.n,
         )
         for row in rows
-        if (cost := known.get(row.method)) and row.tuned.mean is not None
+        if (cost := known.get(name(row))) and row.tuned.mean is not None
     ]
     title = "CPU time, times the reference's" if relative else "passes"
     return pictures.cost_against_score("picture-cost", spent, measure, title)
@@ -124,7 +131,9 @@ def _targets(view: TaskView, details: dict[str, Detail], measure: Measure) -> li
             )
     if drawn:
         n = max(sum(found.n for found in detail.targets) for detail in details.values())
-        drawn.append(pictures.reached("picture-reached", view.detail.ecdf, n, measure.targets))
+        names = {row.method: name(row) for row in view.table.rows}
+        shares = {names[method]: steps for method, steps in view.detail.ecdf.items()}
+        drawn.append(pictures.reached("picture-reached", shares, n, measure.targets))
     return drawn
 
 

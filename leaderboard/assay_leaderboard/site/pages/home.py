@@ -26,6 +26,8 @@ def home_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         largest=max(answers, default=0),
         budget_name=recommendation.budget_name,
         notices=notices(view.board.tasks),
+        view=view.board.view,
+        hidden={t.task: t.seeds.epoch for t in view.board.tasks if t.seeds.epoch},
         sentences=[*_sentences(view)],
         other_draws=OTHER_DRAWS,
         n_methods=len({row.method for row in rows}),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from assay.cards import FAMILIES, SubmissionCard
 from assay.detectors import Flag
+from assay.detectors.source import SourceData
+from assay.detectors.source_data import LIMITS
 from markupsafe import Markup
 
 from assay_leaderboard.claims.ledger import ClaimRow
@@ -23,6 +25,7 @@ from assay_leaderboard.site.pages.cells import (
     direction,
     facets,
     gain_cells,
+    margin_text,
     method_cell,
     rank_cell,
     sample_cell,
@@ -56,6 +59,19 @@ _STANDING = (
 )
 
 
+_REPLAYED = (
+    Column("task", "Task", text=True),
+    Column("seeds", "Seeds", text=True),
+    Column("trust", "Trust", text=True),
+    Column("n", "Runs repeated", "by others"),
+    Column("identical", "Bit for bit", "as recorded"),
+    Column("difference", "Recorded minus repeated", "mean on other machines; + claims better"),
+    Column("allowed", "Allowed", "size of that"),
+    Column("tries", "Tries", "bundles of all versions"),
+    Column("refused", "Refused", "of these"),
+)
+
+
 @dataclass
 class _Results:
     """What the board says of one method."""
@@ -64,6 +80,8 @@ class _Results:
     """Its ranks in families."""
     tasks: list[TableRow] = field(default_factory=list)
     """Its results on tasks."""
+    replays: list[TableRow] = field(default_factory=list)
+    """What came of repeating its published runs, and how often it was tried."""
     claims: list[ClaimRow] = field(default_factory=list)
     flags: list[tuple[str, Flag]] = field(default_factory=list)
     """With the task."""
@@ -82,6 +100,8 @@ def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
         for row in table.rows:
             own = found[row.method]
             own.tasks.append(_task_row(table, row, links))
+            if row.replay or row.tries:
+                own.replays.append(_replay_row(table, row, links))
             own.flags += [(table.task, flag) for flag in row.flags]
         for past in table.withdrawn:
             mean = number(form, past.mean)
@@ -94,12 +114,16 @@ def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
         found[slug].families.append(line)
     pages: dict[str, str] = {}
     for slug, card in view.methods.items():
-        pages |= _method_page(site, slug, card, found[slug])
+        pages |= _method_page(site, slug, card, found[slug], view.data.get(slug))
     return pages
 
 
 def _method_page(
-    site: SiteMap, slug: str, card: SubmissionCard | None, found: _Results
+    site: SiteMap,
+    slug: str,
+    card: SubmissionCard | None,
+    found: _Results,
+    data: SourceData | None,
 ) -> dict[str, str]:
     path = f"method/{slug}"
     families = Table("standing", "Ranks in families", _STANDING, found.families, live=False)
@@ -109,6 +133,8 @@ def _method_page(
         "verdict can be read off them"
     )
     tasks = Table("results", caption, _RESULTS, found.tasks)
+    caption = "Published runs that others repeated, and how often the method was submitted"
+    replays = Table("repeated", caption, _REPLAYED, found.replays, live=False)
     return page(
         site,
         path,
@@ -117,6 +143,9 @@ def _method_page(
         card=card,
         standing=families if found.families else None,
         results=tasks if found.tasks else None,
+        replays=replays if found.replays else None,
+        data=data,
+        limits=LIMITS,
         claims=claims_table(found.claims, site.at(path)),
         flags=found.flags,
         withdrawn=found.withdrawn,
@@ -166,6 +195,32 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
     ]
     values = {"family": table.family, "tier": table.tier, "trust": row.trust}
     return TableRow(cells, values, "" if row.state == "ranked" else "dim")
+
+
+def _replay_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
+    """What came of repeating the published runs on a task, and how often the method was tried."""
+    form, found = Format(table.unit, table.margin), row.replay
+    cells = [EMPTY] * 4
+    if found:
+        mean, allowed = found.mean_difference, found.allowed
+        cells = [
+            TableCell(
+                link(f"{links.runs(table.task, row.method)}#repeated", str(found.n)), found.n
+            ),
+            TableCell(str(found.identical), found.identical),
+            TableCell(number(form, mean, "+"), mean),
+            TableCell(NONE if allowed is None else margin_text(form, allowed), allowed),
+        ]
+    return TableRow(
+        [
+            TableCell(link(links.task(table.task), table.task)),
+            TableCell(f"hidden, epoch {row.epoch}" if row.epoch else "public"),
+            TableCell(row.trust),
+            *cells,
+            TableCell(str(row.tries), row.tries),
+            TableCell(str(row.refused), row.refused),
+        ]
+    )
 
 
 def method_index_page(view: SiteView, site: SiteMap) -> dict[str, str]:

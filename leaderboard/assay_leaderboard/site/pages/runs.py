@@ -15,15 +15,17 @@ from assay.space import Value
 from markupsafe import Markup, escape
 
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.format import Format, plain, split_words
+from assay_leaderboard.format import Format, plain, replay_text, split_words, tries_text
 from assay_leaderboard.schema.task_details import TrialPoint
 from assay_leaderboard.site.html.links import PageLinks, SiteMap, runs_path
+from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import (
     NONE,
     duration,
     link,
     minus,
+    number,
     p_text,
     said,
     size,
@@ -76,9 +78,48 @@ def runs_page(view: CellView, site: SiteMap) -> dict[str, str]:
         p=p_text(versus.p) if versus else NONE,
         verdict=verdict(verdict_word(row)),
         tolerance=_tolerance(view, form),
+        seeds=f"hidden seeds of epoch {row.epoch}" if row.epoch else "public seeds",
+        replays=_replays(view, form),
+        replayed=replay_text(row.replay, form) if row.replay else "",
+        tries=tries_text(row) if row.tries > 1 or row.refused else "",
         sources=_sources(view, links),
         pictures=list(figures.of_cell(view).values()),
     )
+
+
+def _replays(view: CellView, form: Format) -> Table | None:
+    """The runs that others did again: what the record says, and what came out."""
+    if not view.published or not view.published.replays:
+        return None
+    recorded = {record.id for record in view.runs}
+    sign = 1 if view.card.metric.direction == "maximize" else -1
+    unit = form.unit
+    columns = [
+        Column("run", "Run", text=True),
+        Column("recorded", "Recorded", unit),
+        Column("repeated", "Repeated", unit),
+        Column("difference", "Difference", "positive: the record claims better"),
+        Column("outcome", "Outcome", text=True),
+    ]
+    rows = []
+    for run in view.published.replays:
+        gap = None
+        if run.recorded is not None and run.replayed is not None:
+            gap = sign * (run.recorded - run.replayed)
+        address = f"#{run.run}" if run.run in recorded else None
+        rows.append(
+            TableRow(
+                [
+                    TableCell(link(address, run.run)),
+                    TableCell(number(form, run.recorded), run.recorded),
+                    TableCell(number(form, run.replayed), run.replayed),
+                    TableCell(number(form, gap, "+"), gap),
+                    TableCell(run.verdict),
+                ]
+            )
+        )
+    caption = f"Runs repeated by others: {split_words(view.card.family).scored('scores')}"
+    return Table("replays", caption, columns, rows, live=False)
 
 
 def _sources(view: CellView, links: PageLinks) -> Markup:

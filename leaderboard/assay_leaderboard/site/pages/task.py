@@ -14,7 +14,7 @@ from assay_leaderboard.format import (
     family_text,
     split_words,
 )
-from assay_leaderboard.schema.board import Row, TaskTable
+from assay_leaderboard.schema.board import Row, TaskTable, not_ranking
 from assay_leaderboard.schema.task_details import BudgetPoint, Detail
 from assay_leaderboard.schema.values import PairFamily
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
@@ -64,6 +64,8 @@ def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
         notices=notices([view.table]),
         audit=view.audit,
         rankings=rankings,
+        waiting=any(not_ranking(row.state) for row in view.table.rows),
+        mark=figures.UNRANKED,
         largest=rankings[0].k,
         budget=budget_text(rankings[0].k),
         other_draws=OTHER_DRAWS,
@@ -102,13 +104,23 @@ def _at_budget(
     """The ranking at a smaller budget."""
     sign = -1 if view.table.direction == "maximize" else 1
     found = [(m, point) for m, own in budgets.items() for point in own if point.k == k]
-    found = [(method, point) for method, point in found if point.rank]
-    found.sort(key=lambda item: (item[1].rank or (0, 0), sign * item[1].expected, item[0]))
+    rows = {row.method: row for row in view.table.rows}
+    found = [(m, point) for m, point in found if point.rank or not_ranking(rows[m].state)]
+    found.sort(
+        key=lambda item: (
+            item[1].rank is None, item[1].rank or (0, 0), sign * item[1].expected, item[0]
+        )
+    )  # fmt: skip
     ranks = {method: point.rank for method, point in found if point.rank}
-    n = {row.method: row.tuned.n for row in view.table.rows}
     families = view.detail.families
     estimates = [
-        Estimate(method, point.expected, point.interval, n[method], point.rank)
+        Estimate(
+            figures.name(rows[method]),
+            point.expected,
+            point.interval,
+            rows[method].tuned.n,
+            point.rank,
+        )
         for method, point in found
     ]
     return recommendation.Ranking(
@@ -225,13 +237,15 @@ def _budget_table(
     for method, point in found:
         row, versus = rows[method], point.versus_reference
         word = "reference" if row.is_reference else (versus and versus.verdict) or NONE
+        word = row.state if not_ranking(row.state) else word
         cells = [
             method_cell(links, method, row),
             rank_cell(point.rank),
             mean_cell(links, (table.task, method), point.expected, point.interval, form),
             *gain_cells(versus, word, form),
         ]
-        lines.append(TableRow(cells, {**facets(view.methods.get(method)), "trust": row.trust}))
+        css = "" if row.state == "ranked" else "dim"
+        lines.append(TableRow(cells, {**facets(view.methods.get(method)), "trust": row.trust}, css))
     caption = f"{score}, {budget_text(k)}: expected mean [95 % interval]. {_gain_caption(family)}"
     return Table(f"k{k}", caption, columns, lines, sorted_by="rank")
 
@@ -241,6 +255,7 @@ def _notes(table: TaskTable) -> list[tuple[str, list[str]]]:
     methods: dict[str, list[str]] = {}
     for row in table.rows:
         if row.note:
-            note = row.note if row.state == "ranked" else f"{row.state}, {row.note}"
+            spoken = row.state == "ranked" or not_ranking(row.state)
+            note = row.note if spoken else f"{row.state}, {row.note}"
             methods.setdefault(note, []).append(row.method)
     return [*methods.items()]

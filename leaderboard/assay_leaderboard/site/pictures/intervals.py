@@ -80,7 +80,7 @@ def intervals(
     about = f" The line is {reference}, the grey zone its margin of " if anchor is not None else ""
     words = Words(
         f"{statistic}: {measure.scored}",
-        f"{len(estimates)} methods from best to worst. Highest: {best.name} "
+        f"{len(estimates)} methods, those that rank from best to worst. First: {best.name} "
         f"{found.span(best.value, best.interval)}.",
         f"{statistic} of the {measure.scored} (dot) and its {measure.percent} interval, "
         f"{repetitions(one.n for one in estimates)}; rules separate tie groups, the number on the "
