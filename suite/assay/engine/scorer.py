@@ -132,10 +132,12 @@ class _Scorer:
 
     def close_oracle(self, request: CloseOracle) -> OracleClosed:
         """End the oracle of a run."""
-        accounts = self._oracles.pop(request.oracle).close()
+        oracle = self._oracles.pop(request.oracle)
+        accounts = oracle.close()
         if accounts is None:
-            return OracleClosed()
+            return OracleClosed(cpu_seconds=oracle.cpu_seconds)
         return OracleClosed(
+            cpu_seconds=oracle.cpu_seconds,
             passes=sum(account.passes for account in accounts),
             example_passes=sum(account.example_passes for account in accounts),
         )
