@@ -275,7 +275,7 @@ class Claim(_CardPart):
     metric: Slug
     better_than: Slug
     """A submission's slug, or "reference"."""
-    tasks: list[str] = Field(min_length=1)
+    tasks: list[Annotated[str, Field(max_length=100)]] = Field(min_length=1)
     """Task slugs or glob patterns."""
     margin: float = 0.0
     tuned: bool = True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from assay.cards import SubmissionCard, TaskCard
 from assay.identity import derive_seed, sha256
+from assay.records.log import TrustTier
 from assay.records.schema import (
     Compute,
     Environment,
@@ -24,7 +25,7 @@ from assay.ruleset import RULESET
 from assay.space import FloatRange, Space, Value
 from assay_leaderboard.boards.task_records import TaskEvidence, from_records
 from assay_leaderboard.evidence.results_folder import TaskRecords
-from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run
+from assay_leaderboard.evidence.runs import LOCAL, Catalogue, Evidence, Rules, Run
 
 Score = float | str | None
 """A score, a status other than "completed", or None for a run without a record."""
@@ -33,6 +34,7 @@ ENVIRONMENT = Environment(
     python="3.11", torch="2", platform="linux", cpu="fake", cpu_flags_hash="0", assay="0.1.0"
 )
 ISOLATION = Isolation(level="L0")
+SEALED = Isolation(level="L2", mechanism="bubblewrap")
 SPACE = Space(
     ranges={"lr": FloatRange(low=1e-4, high=1.0, log=True)}, defaults={"lr": 0.01, "beta": 0.9}
 )
@@ -148,6 +150,10 @@ class Records:
     """By id."""
     local: set[str] = field(default_factory=set)
     """Methods that are not in the checkout."""
+    tiers: dict[str, TrustTier] = field(default_factory=dict)
+    """Of published runs, by id."""
+    rules: Rules = LOCAL
+    """What may rank."""
     task_ref: Callable[[str, str], TaskRef] = task_ref
     method_ref: Callable[[str, str], MethodRef] = method_ref
 
@@ -167,6 +173,7 @@ class Records:
         task_code: str = "now",
         method_code: str = "now",
         first: int = 0,
+        trust: TrustTier | None = None,
         **changes: object,
     ) -> list[list[str | None]]:
         """Record the runs of a cell.
@@ -180,6 +187,7 @@ class Records:
             task_code: which code of the task they were made with; "now" is the current one.
             method_code: the same of the method.
             first: number of the first repetition.
+            trust: of published runs, which are sealed unless `changes` say otherwise.
             changes: of the specs (ruleset, compute, epoch) or the records (created_at, ...).
 
         Returns:
@@ -188,6 +196,8 @@ class Records:
         refs = self.task_ref(task, task_code), self.method_ref(method, method_code)
         own = {name: changes.pop(name) for name in ("ruleset", "compute", "epoch") & changes.keys()}
         card = self.cards.get(task)
+        if trust:
+            changes = {"isolation": SEALED} | changes
         if card:
             changes = {"family": card.family, "tier": card.tier} | changes
         rows = [list(row) for row in val]
@@ -211,6 +221,8 @@ class Records:
                 run = run_record(spec, value, known, space=space, **changes)  # type: ignore[arg-type]
                 self.runs[run.id] = run
                 ids[-1].append(run.id)
+                if trust:
+                    self.tiers[run.id] = trust
         return ids
 
     def add(
@@ -260,12 +272,14 @@ class Records:
 
     def task_evidence(self, task: str) -> TaskEvidence:
         """What `assay_leaderboard.boards.task_records` makes of the records."""
-        return from_records(task, [TaskRecords.of(self.runs.values())], self.catalogue, RULESET)
+        found = [TaskRecords(self.evidence, self.runs)]
+        return from_records(task, found, self.catalogue, RULESET, self.rules)
 
     @property
     def evidence(self) -> Evidence:
         """The light form of the records."""
-        return Evidence({key: Run.of(run) for key, run in self.runs.items()})
+        light = {key: Run.of(run) for key, run in self.runs.items()}
+        return Evidence(light, tiers=self.tiers, rules=self.rules)
 
     @property
     def catalogue(self) -> Catalogue:

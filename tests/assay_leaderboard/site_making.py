@@ -78,7 +78,7 @@ def site_view(
         board=board,
         budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
         standings={t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks},
-        ledger=evaluate(compared, cards, task_cards, RULESET, []),
+        ledger=evaluate(compared, cards, task_cards, RULESET, [], records.rules.view),
         methods={slug: cards.get(slug) for slug in slugs},
         tasks=task_cards,
         log=[],

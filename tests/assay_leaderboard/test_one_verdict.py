@@ -21,12 +21,15 @@ import html5lib
 import numpy as np
 import pytest
 from assay.cards import Claim, SubmissionCard
+from assay.records.schema import Isolation, RunRecord
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import build
 from assay_leaderboard.boards.task_comparisons import all_comparisons
 from assay_leaderboard.boards.two_methods import ComparisonReport, compare
 from assay_leaderboard.claims.ledger import Ledger
-from assay_leaderboard.schema.board import Board, Row, TaskTable
+from assay_leaderboard.evidence.runs import Rules
+from assay_leaderboard.format import seeds_text
+from assay_leaderboard.schema.board import Board, Row, TaskTable, not_ranking
 from assay_leaderboard.schema.values import Comparison
 from assay_leaderboard.site.exports import json_twins
 from assay_leaderboard.site.pages import compare_scripts, task_entries, task_page
@@ -38,7 +41,7 @@ from assay_leaderboard.terminal.comparison import show_report
 from rich.console import Console
 
 from tests.assay_leaderboard import making, site_making
-from tests.assay_leaderboard.making import UNTUNED, K, R, Records
+from tests.assay_leaderboard.making import SEALED, UNTUNED, K, R, Records
 from tests.assay_leaderboard.site_making import site_map, site_view
 
 FAST = RULESET.model_copy(update={"bootstrap_draws": 50})
@@ -47,6 +50,9 @@ Pair = tuple[str, str, str]
 SEEDS = (1, 2)
 LAST = 0
 """Number of the world without differences."""
+PUBLISHED = 4
+"""Number of the world whose results rank by the rules of the published board."""
+LEAST = {"T0": 0, "T1": 1, "T2": 2, "T3": 3}
 NUMBER = r"[+-][\d.]+"
 GAIN = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
 """A difference, which is the only number that is printed with its sign."""
@@ -61,6 +67,8 @@ def world(seed: int) -> Records:
     """
     if seed == LAST:
         return noise()
+    if seed == PUBLISHED:
+        return published()
     rng = np.random.default_rng(seed)
     made = Records().task("digits", metric={"margin": 0.005}).task("letters", tier="standard")
     metric = {"direction": "minimize", "chance": 2.3, "unit": "nats", "margin": 0.01}
@@ -87,6 +95,76 @@ def world(seed: int) -> Records:
         )
     made.add("digits", "old", [0.9] * R, method_code="before")
     return made
+
+
+def published() -> Records:
+    """Another world, its results at all tiers, sealed and not, some under hidden
+    seeds: of a revealed epoch, replayed in it but not revealed, and of an open epoch.
+    """
+    rng = np.random.default_rng(PUBLISHED)
+    made = copy(world(SEEDS[-1]))
+    revealed = {"spring": "2026-03-01T00:00:00+00:00", "autumn": "2026-09-01T00:00:00+00:00"}
+    made.rules = Rules(published=True, revealed=revealed)
+    draws = {}
+    for run in [*made.runs.values()]:
+        key = run.spec.task.slug, run.spec.method.slug
+        if key not in draws:
+            draws[key] = str(rng.choice(["T0", "T1", "T2", "T2", "T3"])), rng.random() < 0.85
+        trust, sealed = draws[key]
+        made.change(run.id, isolation=SEALED if sealed else Isolation(level="L1"))
+        if trust != "T0":
+            made.tiers[run.id] = trust  # type: ignore[assignment]
+    r, k = RULESET.r("lite"), RULESET.k("lite")
+    for epoch, trust, few in (
+        ("spring", "T3", 5), ("autumn", "T3", 2), ("autumn", "T2", 5), ("winter", "T2", 5)
+    ):  # fmt: skip
+        there = {run.spec.method.slug for run in made.runs.values() if run.spec.epoch == epoch}
+        for place, method in enumerate(("copy", "fixed", "sgd", "a", "b")[:few]):
+            if method not in there:
+                grid = (0.7 + 0.01 * place + rng.normal(0, 0.01, (r, k))).round(4).tolist()
+                made.cell("digits", method, grid, epoch=epoch, trust=trust)
+    made.cell("digits", "c", [[0.7] * k] * (r - 1), epoch="spring", trust="T3")
+    return made
+
+
+def copy(made: Records) -> Records:
+    """The same records, to be changed."""
+    return replace(made, cards=dict(made.cards), runs=dict(made.runs), tiers=dict(made.tiers))
+
+
+def ranking(records: Records) -> dict[str, tuple[str | None, set[str]]]:
+    """By task: the epoch whose hidden seeds its ranks stand on, and the methods that rank.
+
+    Derived from the records alone, as the rules are told on the page "How it works".
+    """
+    found: dict[str, tuple[str | None, set[str]]] = {}
+    for task in records.cards:
+        own: dict[str | None, set[str]] = {None: set()}
+        names = {run.spec.method.slug for run in records.runs.values()} - {"quick", "old"}
+        cells = {
+            (name, epoch): [run for run in records.of(name, task) if run.spec.epoch == epoch]
+            for name in names
+            for epoch in (None, *records.rules.revealed)
+        }
+        for (name, epoch), runs in cells.items():
+            n = RULESET.r(records.cards[task].tier)
+            if {run.spec.repetition for run in runs} >= {*range(n)} and may_rank(runs, records):
+                own.setdefault(epoch, set()).add(name)
+        hidden = [epoch for epoch in own if epoch]
+        best = max(hidden, key=lambda e: (len(own[e]), records.rules.revealed[e]), default=None)
+        found[task] = best, own[best]
+    return found
+
+
+def may_rank(runs: list[RunRecord], records: Records) -> bool:
+    """By the rules of the view."""
+    if not records.rules.published:
+        return True
+    least = 3 if runs[0].spec.epoch else 2
+    return all(
+        run.isolation.level == "L2" and LEAST[records.tiers.get(run.id, "T0")] >= least
+        for run in runs
+    )
 
 
 def noise() -> Records:
@@ -123,6 +201,8 @@ class World:
     records: Records
     view: SiteView
     tasks: list[TaskView]
+    ranking: dict[str, tuple[str | None, set[str]]]
+    """By task: under which seeds, and which methods, derived here."""
     truth: dict[int, dict[Pair, str]]
     """By budget: the verdicts, derived here."""
     undecidable: dict[int, set[str]]
@@ -140,7 +220,7 @@ class World:
         return self.records.cards[task].metric.margin
 
 
-@pytest.fixture(scope="module", params=[*SEEDS, LAST])
+@pytest.fixture(scope="module", params=[*SEEDS, LAST, PUBLISHED])
 def shown(request: pytest.FixtureRequest) -> Iterator[World]:
     records = world(request.param)
     with pytest.MonkeyPatch.context() as patch:
@@ -150,7 +230,7 @@ def shown(request: pytest.FixtureRequest) -> Iterator[World]:
     truth, undecidable = {}, {}
     for k in (1, 3, K):
         truth[k], undecidable[k] = derived(records, k)
-    yield World(records, view, tasks, truth, undecidable)
+    yield World(records, view, tasks, ranking(records), truth, undecidable)
 
 
 def cards(records: Records) -> dict[str, SubmissionCard]:
@@ -181,12 +261,12 @@ def derived(records: Records, budget: int) -> tuple[dict[Pair, str], set[str]]:
     """Verdicts of all ordered pairs of complete methods, and the tasks where no pair passed."""
     found: dict[Pair, str] = {}
     undecidable = set()
+    ranks = ranking(records)
     for task, card in records.cards.items():
         sign = 1 if card.metric.direction == "maximize" else -1
+        epoch, names = ranks[task]
         scores = {
-            name: [sign * x for x in expected(records, task, name, budget)]
-            for name in {run.spec.method.slug for run in records.runs.values()} - {"quick", "old"}
-            if records.of(name, task)
+            name: [sign * x for x in expected(records, task, name, budget, epoch)] for name in names
         }
         pairs = [*itertools.combinations(sorted(scores), 2)]
         rows = [np.array([x - y for x, y in zip(scores[a], scores[b], strict=False)])
@@ -197,7 +277,7 @@ def derived(records: Records, budget: int) -> tuple[dict[Pair, str], set[str]]:
         passed = max((i for i, x in enumerate(sorted(p), 1) if x * m <= i * 0.05), default=0)
         if not passed:
             undecidable.add(task)
-        error = max(passed, 1) * 0.05 / m
+        error = max(passed, 1) * 0.05 / max(m, 1)
         for (a, b), own, one in zip(pairs, means, p, strict=True):
             k = max(1, int(error / 2 * (len(own) + 1) + 1e-9))
             word = read(own[k - 1], own[-k], card.metric.margin)
@@ -207,12 +287,16 @@ def derived(records: Records, budget: int) -> tuple[dict[Pair, str], set[str]]:
     return found, undecidable
 
 
-def expected(records: Records, task: str, method: str, budget: int) -> list[float]:
+def expected(
+    records: Records, task: str, method: str, budget: int, epoch: str | None
+) -> list[float]:
     """Mean test score over all choices of points, of the one that validation picks."""
     by_repetition: dict[int, list[tuple[float, float]]] = {}
     card = records.cards[task]
     sign = 1 if card.metric.direction == "maximize" else -1
     for run in records.of(method, task):
+        if run.spec.epoch != epoch:
+            continue
         chance = card.metric.chance
         val, test = (run.result.val, run.result.test) if run.result else (chance, chance)
         by_repetition.setdefault(run.spec.repetition, []).append((sign * val, test))
@@ -255,9 +339,14 @@ def turned(word: str) -> str:
     return ", ".join([other, *rest])
 
 
-def check(found: Mapping[Pair, str | None], truth: Mapping[Pair, str]) -> None:
-    """What was read back is what was derived, and it is not nothing."""
-    assert found
+def check(
+    found: Mapping[Pair, str | None], truth: Mapping[Pair, str], task: str = "", other: str = ""
+) -> None:
+    """What was read back is what was derived, and it is not nothing.
+
+    Nothing is right where nothing was derived on `task` (against `other`), if they are given.
+    """
+    assert found or (not any(key[0] == task and other in ("", key[2]) for key in truth) and task)
     assert {key: word for key, word in found.items() if truth.get(key) != word} == {}
 
 
@@ -316,8 +405,54 @@ def test_the_boards_rows_and_their_json(shown: World) -> None:
         }
         check(found, shown.full)
     others = [row for _, row in rows(shown.board) if row.state != "ranked"]
-    assert {row.state for row in others} == {"preliminary", "stale"}
+    states = {row.state for row in others}
+    assert states >= {"stale"} and ("preliminary" in states or shown.records.rules.published)
     assert all(not row.versus_reference or not row.versus_reference.verdict for row in others)
+
+
+def test_what_does_not_rank_is_compared_with_nothing(shown: World) -> None:
+    """And every output says under which seeds ranks stand."""
+    text = printed(show_board, shown.board)
+    states = set()
+    for task in shown.tasks:
+        table, slug = task.table, task.card.slug
+        epoch, names = shown.ranking[slug]
+        assert {row.method for row in table.rows if row.rank} == names
+        assert table.seeds.epoch == epoch
+        seeds = f"ranks stand on {seeds_text(table.seeds)}"
+        assert seeds in text.split(f"{slug} v1: ")[1].split("\n\n")[0]
+        page = task_page(task, site_map(shown.view))[f"task/{slug}/index.html"]
+        assert seeds in page
+        for row in table.rows:
+            if not_ranking(row.state):
+                states.add(row.state)
+                assert row.versus_reference is None and row.score is None
+                assert row.tuned.mean is not None and f"\N{WHITE CIRCLE} {row.method}" in page
+                (detail,) = [d for d in task.detail.details if d.method == row.method]
+                assert all(p.rank is None and not p.versus_reference for p in detail.budget)
+            if row.rank:
+                assert row.epoch == epoch
+    assert bool(states) == shown.records.rules.published
+    assert shown.board.view == ("published" if shown.records.rules.published else "local")
+    for summary in filter(None, [*shown.board.families, shown.board.overall]):
+        own = {task: shown.ranking[task] for task in summary.tasks}
+        assert summary.hidden == {task: epoch for task, (epoch, _) in own.items() if epoch}
+        ranked = {row.method for row in summary.rows if row.rank}
+        assert ranked <= {name for _, names in own.values() for name in names}
+    for report in reports(shown):
+        for duel in report.tasks:
+            assert duel.seeds.epoch == shown.ranking[duel.task][0]
+            if not {report.a, report.b} <= shown.ranking[duel.task][1]:
+                assert not duel.comparison or (duel.preliminary and not duel.comparison.verdict)
+
+
+def test_the_published_world_has_every_reason_not_to_rank() -> None:
+    records = world(PUBLISHED)
+    board = build(records.evidence, records.catalogue, list(records.cards), FAST)
+    states = {row.state for _, row in rows(board)}
+    assert states >= {"ranked", "not replayed", "unsealed", "public seeds"}
+    assert board.tasks[0].seeds.epoch == "spring"
+    assert any("epoch winter" in problem for problem in board.problems)
 
 
 def test_the_ranks_follow_from_the_verdicts(shown: World) -> None:
@@ -492,11 +627,11 @@ def test_the_page_of_a_task(shown: World) -> None:
                     ends = GAIN.search(cells[gain])
                     assert ends is not None
                     readable((ends[2], ends[3]), said[1], margin, slug in shown.undecidable[k])
-            check(found, shown.truth[k])
+            check(found, shown.truth[k], slug, "sgd")
             of_task = {key for key in shown.truth[k] if (key[0], key[2]) == (slug, "sgd")}
             assert found.keys() == of_task
         pairs = dict(_matrix_on(page, slug, margin, slug in shown.undecidable[K]))
-        check(pairs, shown.full)
+        check(pairs, shown.full, slug)
         assert 2 * len(pairs) == sum(key[0] == slug for key in shown.full)
 
 
@@ -537,11 +672,12 @@ def test_the_page_of_claims(shown: World) -> None:
             _, *body = page[f"{row.method}-{row.number}-{finding.tier}"]
             for cells in body:
                 if said := re.search(rf"{WORD}$", cells[2]):
-                    found[row.tuned][cells[0], row.method, row.better_than] = said[1]
+                    task, method = cells[0].split()[0], row.method
+                    found[row.tuned][task, method, row.better_than] = said[1]
                     ends = GAIN.search(cells[1])
                     assert ends is not None
-                    margin = _printed_margin(shown, cells[0])
-                    loose = cells[0] in shown.undecidable[K if row.tuned else 1]
+                    margin = _printed_margin(shown, task)
+                    loose = task in shown.undecidable[K if row.tuned else 1]
                     readable((ends[2], ends[3]), said[1], margin, loose)
     for tuned, k in ((True, K), (False, 1)):
         check(found[tuned], shown.truth[k])
@@ -560,6 +696,7 @@ def test_the_data_beside_the_pages(shown: World) -> None:
                 for pair in twin["detail"]["pairs"]
             },
             shown.full,
+            task.card.slug,
         )
         ranked = [row for row in twin["table"]["rows"] if row["versus_reference"] and row["rank"]]
         check(
@@ -570,6 +707,8 @@ def test_the_data_beside_the_pages(shown: World) -> None:
                 for row in ranked
             },
             shown.full,
+            task.card.slug,
+            "sgd",
         )
 
 

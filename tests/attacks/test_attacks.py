@@ -16,7 +16,7 @@ from assay.checking.attack_range import AttackRange, Ending, read_registry
 from assay.checking.canaries import plant
 from assay.errors import RunHung, UnknownName
 from assay.sandbox.bubblewrap import bubblewrap_problem
-from assay.sandbox.mechanisms import ADVICE
+from assay.sandbox.mechanisms import ADVICE, run_user
 from typer.testing import CliRunner
 
 REGISTRY = read_registry()
@@ -55,6 +55,8 @@ def test_an_attack_ends_in_the_sandbox_as_the_registry_says(
 @pytest.mark.parametrize("attack", STOPPED, ids=lambda attack: attack.slug)
 def test_an_attack_is_no_dud(attack: Attack, unsandboxed: AttackRange) -> None:
     """What the sandbox stops gains without it; what the engine's design stops never does."""
+    if attack.slug == "train_on_val" and run_user("subprocess") is not None:
+        pytest.skip("the user nobody, whom root's runs become, cannot list a pool's folder")
     ending = unsandboxed.run(attack)
     wanted = GAINED if attack.unsandboxed == "gains" else NOTHING
     assert ending.ended in wanted, ending.evidence

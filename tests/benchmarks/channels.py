@@ -35,8 +35,8 @@ def touch(number):
     view[number * {stride} * mmap.PAGESIZE]
     return resource.getrusage(resource.RUSAGE_SELF).ru_majflt == before
 """
-WRITE_PAGES = "found = [touch(2 * n + bit) for n, bit in enumerate({bits})]\n"
-READ_PAGES = "found = [(touch(2 * n), touch(2 * n + 1)) for n in range({n})]\n"
+WRITE_PAGES = "found = sum(touch(2 * n + bit) for n, bit in enumerate({bits}))\n"
+READ_PAGES = "found = ''.join(str(int(touch(n))) for n in range(2 * {n}))\n"
 
 INODES = """
 import os

@@ -120,6 +120,8 @@ def _bystander(token: str, secret: Path) -> Iterator[int]:
             pass_fds=[file.fileno()],
             stdin=subprocess.DEVNULL,
             user=RUN_USER,
+            group=RUN_USER,
+            extra_groups=None if RUN_USER is None else [],
         )
         try:
             yield process.pid

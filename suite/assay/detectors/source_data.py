@@ -111,7 +111,7 @@ def source_data(source: Mapping[str, bytes]) -> SourceData:
             continue
         count.add("files", name, "name", spelled=True)
         if name.endswith(".py"):
-            count.add_python(bare(data).decode("utf-8", "replace"))
+            count.add_python(_text(bare(data)))
         else:
             count.bits["data"] += 8 * len(data)
     bits = {kind: math.ceil(part) for kind, part in count.bits.items()}
@@ -170,6 +170,14 @@ class _Count:
         if n:
             self.bits[kind] += math.log2((n + distinct) / (times or distinct))
         return times > 0
+
+
+def _text(data: bytes) -> str:
+    """The text of a file; where it is none, a character for each byte, so that nothing is lost."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

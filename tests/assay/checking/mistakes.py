@@ -483,8 +483,9 @@ PASSES = {
                     weight.grad += (high - low) / (8 * eps) * v
         step.optimizer_step()
 """,
-        r"the model runs 8 times per batch, but 1 passes per batch are counted: call step.count_",
+        r"the model runs \d+ times per batch, but 1 passes per batch are counted: call step.count_",
         "cost",
+        family="classification",
     ),
     "passes_per_batch is wrong": Mistake(
         """

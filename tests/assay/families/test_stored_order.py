@@ -1,8 +1,11 @@
-"""The order in which examples are stored tells no label: true or given, of train, val or test."""
+"""What a worker receives tells no label, true or given, of train, val or test: neither the order in
+which examples are stored, nor how tensors lie in memory and in their file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from assay import data
 from assay.cards import TaskCard
 from assay.families import classification
 from assay.families.classification import Classification
+from assay.untrusted.weights import write_tensors
 from scipy.stats import binom
 from torch import Tensor
 
@@ -60,12 +64,32 @@ def places(labels: Tensor, n_classes: int) -> Iterator[tuple[str, Tensor, Tensor
         yield f"the label {lag} before", before, index * 16 // n
 
 
+def layout(tensors: Mapping[str, Tensor]) -> dict[str, tuple[object, ...]]:
+    """All about tensors but their values, and the size of their memory beyond the values."""
+    return {
+        name: (
+            tuple(value.shape),
+            value.dtype,
+            value.stride(),
+            value.storage_offset(),
+            value.untyped_storage().nbytes() - value.numel() * value.element_size(),
+        )
+        for name, value in tensors.items()
+    }
+
+
 def p_values(task: Classification, repetitions: int) -> dict[str, float]:
-    """Chance of at least so many right predictions, if the order were random."""
+    """Chance of at least so many right predictions, if the order were random.
+
+    Repetitions have other labels: only their tensors' values may differ, and no memory is left over
+    between them.
+    """
+    layouts = []
     found: dict[str, list[tuple[int, int, float]]] = {}
     for repetition in range(repetitions):
         # Not of Quantization, which would train a float network here.
         problem = Classification.prepare(task, seeds(repetition))
+        layouts.append(layout(problem.train))
         kinds = {
             "given": problem.train["targets"],
             "true": problem.sealed.get("clean_targets", problem.train["targets"]),
@@ -76,6 +100,8 @@ def p_values(task: Classification, repetitions: int) -> dict[str, float]:
         for kind, labels in kinds.items():
             for name, place, turn in places(labels, task.n_classes):
                 found.setdefault(f"{kind}: {name}", []).append(hits(place, labels, turn))
+    assert all(one == layouts[0] for one in layouts)
+    assert all(padding == offset == 0 for *_, offset, padding in layouts[0].values())
     values: dict[str, float] = {}
     for name, parts in found.items():
         right, n = sum(part[0] for part in parts), sum(part[1] for part in parts)
@@ -94,6 +120,20 @@ def test_position_predicts_no_label(card: TaskCard) -> None:
     found = p_values(task, REPETITIONS[card.tier])
     assert len(found) == 30
     assert {name: p for name, p in found.items() if p < LEVEL} == {}
+
+
+@pytest.mark.parametrize("card", LITE[:1] + LITE[-1:], ids=lambda card: card.slug)
+def test_size_and_header_of_the_file_tell_no_label(card: TaskCard, tmp_path: Path) -> None:
+    """A worker's copy has the name "train", the rights and the time of its making."""
+    task = load(card)
+    assert isinstance(task, Classification)
+    headers = set()
+    for repetition in range(2):
+        path = tmp_path / str(repetition)
+        write_tensors(Classification.prepare(task, seeds(repetition)).train, path)
+        data = path.read_bytes()
+        headers.add((len(data), data[: 8 + int.from_bytes(data[:8], "little")]))
+    assert len(headers) == 1
 
 
 @pytest.mark.parametrize("card", LITE, ids=lambda card: card.slug)

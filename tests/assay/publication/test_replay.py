@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from assay.engine.pool import Pool
 from assay.errors import AssayError, DataError, PluginError, WorkerError
 from assay.publication import replay as replaying
 from assay.publication.comparison import compare, rule_of, tolerance
-from assay.publication.drift import FALSE_ALARMS, SPREAD, mean_difference, rule
+from assay.publication.drift import SPREAD, mean_difference, rule
 from assay.publication.replay import Replay, replay, sample, summarise, unpacked
 from assay.records.schema import RunRecord, reproduce_command
 from assay.space import FloatRange
@@ -208,16 +209,26 @@ def test_records_that_are_all_a_little_better_are_contradicted() -> None:
     assert (cannot.tier, cannot.contradicted) == (None, False)
 
 
+WIDEST = [
+    -1.78, -1.23, -0.56, *[0.0] * 16, 0.56, 1.11, 1.11, 1.90,
+]  # fmt: skip
+"""Margins between AVX2 and AVX-512, SGD on digits_cnn: the widest of 14 cells measured."""
+
+
 def test_honest_machines_are_seldom_called_false() -> None:
-    """At most FALSE_ALARMS of samples of differences as wide as were measured between machines."""
+    """At most FALSE_ALARMS, for differences as wide as SPREAD and for those that were measured."""
     draw = random.Random(7)
-    for n in (3, 10, 25):
+    samples: list[Callable[[], float]] = [
+        lambda: draw.gauss(0, SPREAD),
+        lambda: draw.choice(WIDEST),
+    ]
+    for sampled, n in itertools.product(samples, (3, 10, 25)):
         alarms = 0
-        for _ in range(4000):
-            found = mean_difference([draw.gauss(0, SPREAD) for _ in range(n)])
+        for _ in range(3000):
+            found = mean_difference([sampled() for _ in range(n)])
             alarms += found is not None and found.exceeded
-        assert alarms / 4000 <= 3 * FALSE_ALARMS
-    assert "false alarms: 0.1%" in rule()
+        assert alarms <= 10  # of 3 expected: P = 0.03 %
+    assert "false alarms: at most 0.1%" in rule()
 
 
 def test_validation_scores_have_the_same_tolerance(completed: RunRecord) -> None:

@@ -10,7 +10,7 @@ import time
 from assay import Method
 from kit import Denied
 
-SECONDS, N_CHILDREN = 0.04, 50
+SECONDS, N_CHILDREN = 0.04, 40
 NO_WAIT, CLONE_PARENT = 2, 0x8000
 CLONE = {"x86_64": 56, "aarch64": 220}
 
@@ -35,9 +35,9 @@ class HiddenChildren(Method):
         libc.sigaction(signal.SIGCHLD, ctypes.byref(Action(flags=NO_WAIT)), None)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for number in range(N_CHILDREN):
-            pid = self.sibling(libc) if number % 3 == 2 else os.fork()
+            pid = self.sibling(libc) if number % 10 == 9 else os.fork()
             if pid == 0:
-                if number % 3 == 1 and os.fork() != 0:
+                if number % 10 == 8 and os.fork() != 0:
                     os._exit(0)  # the child goes to whoever takes orphans
                 self.compute()
             time.sleep(SECONDS)

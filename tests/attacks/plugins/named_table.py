@@ -1,9 +1,8 @@
 """Draws the split and the noise again from the published seeds, and so knows the true labels.
 
-The table hides in names of variables, which no detector reads. It holds the labels of the data
-set in their published order and no image. With the public
-seed root it is enough: the split is a function of labels and seed, so every training example's
-place in the data set is known.
+The table hides in names of variables. It holds the labels of the data set in their published order
+and no image. With the public seed root it is enough: the split is a function of labels and seed, so
+every training example's place in the data set is known.
 """
 
 from __future__ import annotations
