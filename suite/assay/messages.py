@@ -445,6 +445,8 @@ class OracleOpened(_Message):
 class OracleClosed(_Message):
     """What the run spent in all, as its oracle counted; None where it left no account."""
 
+    cpu_seconds: Seconds = 0.0
+    """That the oracle itself took."""
     passes: Count | None = None
     example_passes: Count | None = None
 

@@ -10,5 +10,6 @@ runs           one run, from its spec to its record
 clients        the supervisor's side of the scorer and of a worker
 outcomes       how a worker's child ended and what it left
 scorer         the trusted process that holds labels and scores weights
+oracle         a process of the scorer's for each run on a function, which holds that function
 mirror         records as seen in MLflow and Optuna
 """

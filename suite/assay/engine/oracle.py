@@ -63,7 +63,7 @@ class OracleProcess:
             problem: of its repetition.
             path: for the socket that the run connects to.
         """
-        self.path = path
+        self.path, self.cpu_seconds = path, 0.0
         self._accounts: list[Account] | None = None
         listener = _listener(path)
         self._account, end = os.pipe()
@@ -83,8 +83,8 @@ class OracleProcess:
             data = self._read()
             os.close(self._account)
             os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+            _, _, usage = os.wait4(self._pid, 0)
+            self.cpu_seconds, self._pid = usage.ru_utime + usage.ru_stime, 0
             self.path.unlink(missing_ok=True)
             if data:
                 self._accounts = [_account(entry) for entry in json.loads(data)]

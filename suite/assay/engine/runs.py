@@ -255,7 +255,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     ended, outcome, scored = trained.ended, trained.outcome, trained.scored
     device = "gpu" if processes.compute.accelerator == "gpu" else "cpu"
     claimed = outcome.usage.model_dump() if outcome else {}
-    claimed |= trained.oracle.model_dump(exclude_none=True)
+    claimed |= trained.oracle.model_dump(exclude_none=True, exclude={"cpu_seconds"})
     record = RunRecord(
         id=job.spec.id,
         spec=job.spec,
@@ -269,7 +269,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
         usage=Usage(
             **claimed,
             wall_seconds=ended.wall_seconds,
-            cpu_seconds=ended.cpu_seconds,
+            cpu_seconds=ended.cpu_seconds + trained.oracle.cpu_seconds,
             peak_bytes=ended.peak_bytes,
         ),
         environment=Environment(

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from assay.cards import spending_problem
-from assay.engine.oracle import Account, OracleProcess
 from assay.errors import AssayError, BadWeights, DataError, PluginError
 from assay.messages import (
     SCORER_REQUEST,
@@ -51,6 +51,9 @@ from assay.plugins.loading import load_task
 from assay.records.schema import MAX_NUMBER, Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
+
+if TYPE_CHECKING:
+    from assay.engine.oracle import Account, OracleProcess
 
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
 POINT_KEYS = ("val", "test", "x", "y")
@@ -116,6 +119,7 @@ class _Scorer:
 
     def open_oracle(self, request: OpenOracle) -> OracleOpened:
         """Start the oracle of a run."""
+        from assay.engine.oracle import OracleProcess
         from assay.families.functions import Functions
 
         task = self.task(request.task)
@@ -128,10 +132,12 @@ class _Scorer:
 
     def close_oracle(self, request: CloseOracle) -> OracleClosed:
         """End the oracle of a run."""
-        accounts = self._oracles.pop(request.oracle).close()
+        oracle = self._oracles.pop(request.oracle)
+        accounts = oracle.close()
         if accounts is None:
-            return OracleClosed()
+            return OracleClosed(cpu_seconds=oracle.cpu_seconds)
         return OracleClosed(
+            cpu_seconds=oracle.cpu_seconds,
             passes=sum(account.passes for account in accounts),
             example_passes=sum(account.example_passes for account in accounts),
         )

@@ -143,16 +143,23 @@ class Trace:
     def passes_to(self, gap: float, budget: int) -> int:
         """Passes at the first snapshot with at most `gap`; the budget if there is none."""
         reached = (n for n, found in zip(self.passes, self.gaps, strict=True) if found <= gap)
-        return next(reached, budget)
+        return min(next(reached, budget), budget)
 
 
 def area(passes: Sequence[int], progress: Sequence[float], budget: int) -> float:
     """Mean of progress over 0..budget passes, 0..1.
 
-    `passes` increase and stay within the budget. Trapezoids between (0, 0) and the snapshots; the
-    last value holds to the end of the budget.
+    `passes` increase. Trapezoids between (0, 0) and the snapshots, cut where the budget ends: what
+    is spent beyond it buys nothing. The last value holds to the end of the budget.
     """
-    points = [(0, 0.0), *zip(passes, progress, strict=True), (budget, progress[-1])]
+    points = [(0.0, 0.0)]
+    for end, reached in zip(passes, progress, strict=True):
+        begin, before = points[-1]
+        if end > budget:
+            points.append((budget, before + (reached - before) * (budget - begin) / (end - begin)))
+            break
+        points.append((end, reached))
+    points.append((budget, points[-1][1]))
     doubled = sum(
         (end - begin) * (left + right) for (begin, left), (end, right) in pairwise(points)
     )
@@ -286,7 +293,7 @@ class Functions(Task):
         models = [self.model_for(problem, n).double() for n in range(len(problem.starts))]
         budget = self.card.budget.example_passes
         traces = [
-            self._trace(model, start, snapshots, budget)
+            self._trace(model, start, snapshots)
             for model, start, snapshots in zip(models, problem.starts, runs, strict=True)
         ]
         curve: list[Mapping[str, float]] = []
@@ -315,12 +322,10 @@ class Functions(Task):
             secondary=self._secondary(traces, budget),
         )
 
-    def _trace(
-        self, model: Objective, start: Tensors, snapshots: Sequence[Snapshot], budget: int
-    ) -> Trace:
+    def _trace(self, model: Objective, start: Tensors, snapshots: Sequence[Snapshot]) -> Trace:
         passes: list[int] = []
         for snapshot in snapshots:
-            spent = min(max(snapshot.example_passes, snapshot.batch), budget)
+            spent = max(snapshot.example_passes, snapshot.batch)
             passes.append(max(spent, passes[-1]) if passes else spent)
         return Trace(
             start_gap=self.gap(model, start),

@@ -8,7 +8,8 @@ session        one method on one task from one start: model, optimizers, steps
 plans          what a method is told of its task and its budget
 hook_returns   checks of what hooks return
 training       sessions run through Lightning
-pass_counter   counts the calls of autograd
+pass_counter   counts the calls of autograd, or of an oracle
+oracle_client  the worker's side of the oracle of a function
 probe_method   checks of a method, for `assay check`
 probe_subject  the method under test and the toy it is tried on
 probe_cost     what a step of it costs, measured and counted

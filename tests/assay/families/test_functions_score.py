@@ -156,6 +156,8 @@ def test_area_of_known_shapes():
     assert area([50], [1.0], 100) == pytest.approx(0.75)
     assert area([50, 100], [0.0, 1.0], 100) == pytest.approx(0.25)
     assert area([1, 100], [1.0, 1.0], 100) == pytest.approx(0.995)
+    assert area([50, 150], [0.0, 1.0], 100) == pytest.approx(0.125)  # cut at the budget
+    assert area([200, 300], [1.0, 0.0], 100) == pytest.approx(0.25)
 
 
 def test_targets_of_the_cards_are_in_order_and_within_reach():

@@ -26,6 +26,6 @@ class FrameWalk(Attack):
             for value in (variables, *variables.values()):
                 held = value if isinstance(value, dict) else getattr(value, "__dict__", {})
                 names = SEALED & {key for key in held if isinstance(key, str)}
-                if any(not (callable(v) or isinstance(v, property)) for v in map(held.get, names)):
+                if any(not callable(held[n]) and not isinstance(held[n], property) for n in names):
                     return f"variables {sorted(names)}"
         return None
