@@ -34,7 +34,7 @@ from assay.records.schema import (
     Usage,
 )
 from assay.records.store import Store
-from assay.ruleset import Preset
+from assay.ruleset import SCORER_VERSION, Preset
 from assay.space import FloatRange, Space
 from hypothesis import settings
 
@@ -189,7 +189,7 @@ class FakePool:
             usage=Usage(batches=2, passes=2, examples=20, example_passes=20, wall_seconds=1.5),
             environment=ENVIRONMENT,
             isolation=Isolation(level="L0"),
-            scorer_version=1,
+            scorer_version=SCORER_VERSION,
             weights_sha256=sha256(spec.id),
             reproduce=reproduce,
             created_at="2026-01-01T00:00:00+00:00",
@@ -294,7 +294,7 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         ),
         "environment": ENVIRONMENT,
         "isolation": Isolation(level="L1"),
-        "scorer_version": 1,
+        "scorer_version": SCORER_VERSION,
         "weights_sha256": sha256("weights"),
         "reproduce": "assay run sgd --task toy",
         "created_at": "2026-01-01T00:00:00+00:00",

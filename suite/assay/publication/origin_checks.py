@@ -46,6 +46,11 @@ def origin_problems(run: RunRecord, epochs: dict[str, EpochStatus]) -> Iterator[
             f"is version {SCORER_VERSION}",
         )
     yield from _isolation(run.isolation)
+    if run.family == "functions" and run.isolation.level == "L2":
+        yield (
+            "isolation",
+            "a function without the gradient oracle (L3): its method could look ahead",
+        )
     yield from _device(run)
     yield from (("environment", said) for said in _environment(run.environment))
     if run.spec.epoch is not None:
