@@ -33,7 +33,7 @@ from assay.records.schema import (
     Usage,
 )
 from assay.records.store import Store
-from assay.ruleset import Preset
+from assay.ruleset import SCORER_VERSION, Preset
 from assay.space import ChoiceRange, FloatRange, IntRange, Space
 
 # As many test processes run as there are cores: a second thread in each would wait, at full speed,
@@ -163,7 +163,7 @@ def coherent_run(cell: Cell, spec: RunSpec, salt: str = "") -> RunRecord:
             assay="0.1.0",
         ),
         isolation=Isolation(level="L2", mechanism="bubblewrap"),
-        scorer_version=1,
+        scorer_version=SCORER_VERSION,
         weights_sha256=sha256(f"{spec.id}{salt}"),
         reproduce=cell.reproduce(spec),
         created_at="2026-01-01T00:00:00+00:00",
