@@ -185,20 +185,27 @@ def cells(
     Cells that rank all have the same seeds. On the published board these are the hidden seeds of
     the epoch under which most methods rank, the one revealed last of equal ones; where none ranks
     under hidden seeds, the public ones. A method that does not rank under them is shown with its
-    results under the public seeds, and does not rank.
+    results under others, the public ones first, and does not rank.
     """
     problems: list[str] = []
     by_epoch = {
         epoch: _under_seeds(card, runs, evidence, catalogue, ruleset, problems)
         for epoch, runs in _by_epoch(card.slug, evidence, problems).items()
     }
-    chosen = by_epoch.get(epoch := _seeds(by_epoch, evidence), {})
-    found = dict(chosen)
-    for method, cell in by_epoch.get(None, {}).items() if epoch else ():
-        if method not in chosen or chosen[method].state != "ranked":
-            counts = cell.state in ("ranked", "preliminary")
-            found[method] = replace(cell, state="public seeds") if counts else cell
+    chosen = _seeds(by_epoch, evidence)
+    found = {m: cell for m, cell in by_epoch.get(chosen, {}).items() if cell.state == "ranked"}
+    revealed = evidence.rules.revealed
+    newest = sorted(revealed, key=lambda epoch: revealed[epoch], reverse=True)
+    for epoch in (None, chosen, *newest):
+        for method, cell in by_epoch.get(epoch, {}).items():
+            found.setdefault(method, cell if epoch == chosen else _beside(cell))
     return [found[method] for method in sorted(found)], sorted(problems)
+
+
+def _beside(cell: CellEvidence) -> CellEvidence:
+    """A cell with other seeds than those that rank."""
+    counts = cell.state in ("ranked", "preliminary")
+    return replace(cell, state="other seeds") if counts else cell
 
 
 def _by_epoch(

@@ -26,13 +26,13 @@ from assay_leaderboard.schema.values import (
 )
 
 State = Literal[
-    "ranked", "preliminary", "incomplete", "stale", "not replayed", "unsealed", "public seeds"
+    "ranked", "preliminary", "incomplete", "stale", "not replayed", "unsealed", "other seeds"
 ]
 View = Literal["local", "published"]
 _NOT_RANKING: dict[State, str] = {
     "not replayed": "verified, not replayed yet: does not rank",
     "unsealed": "unsealed, made on a GPU or in no sandbox: does not rank",
-    "public seeds": "public seeds alone, while ranks here stand on hidden ones: does not rank",
+    "other seeds": "made with other seeds than those that ranks here stand on: does not rank",
 }
 
 
@@ -145,7 +145,7 @@ class Row:
     """ "ranked": all R x K runs have a record; "preliminary": those of --quick have; "incomplete":
     fewer; "stale": made with other code or another ruleset. On the published board alone, whatever
     the number of runs: "not replayed": nobody has confirmed it yet; "unsealed": made on a GPU or
-    in no sandbox; "public seeds": others here have results under hidden seeds. Only ranked rows
+    in no sandbox; "other seeds": not made with the seeds that ranks here stand on. Only ranked rows
     have a rank and verdicts; preliminary rows have differences from the reference, others none."""
     note: str
     """Why the state is not "ranked", or that some runs are local; empty if nothing is to be said.

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.records.schema import Compute
+from assay.records.schema import Compute, Isolation
 from assay.records.selection import selected
 from assay.ruleset import RULESET
 from assay.space import FloatRange, Space
 from assay_leaderboard.evidence.cells import CellEvidence, cells
-from assay_leaderboard.evidence.runs import Evidence
+from assay_leaderboard.evidence.runs import LOCAL, Evidence, Rules
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tests.assay_leaderboard.making import UNTUNED, K, R, Records, grid
+from tests.assay_leaderboard.making import ENVIRONMENT, UNTUNED, K, R, Records, grid
 
 
 def found(
@@ -318,3 +318,81 @@ def test_any_runs_in_any_order_make_the_same_cell(
     for a, b in zip(expected, again, strict=True):
         assert same(a, b)
         assert a.n == len(a.values()) == len(a.selected_runs)
+
+
+class TestThePublishedBoard:
+    """What ranks there, and under which seeds."""
+
+    @staticmethod
+    def states(records: Records, **evidence: Any) -> dict[str, tuple[str, str | None]]:
+        made = replace(records.evidence, **evidence)
+        card = records.cards["t"]
+        found, _ = cells(card, made, records.catalogue, RULESET)
+        return {cell.method: (cell.state, cell.epoch) for cell in found}
+
+    @pytest.fixture
+    def published(self) -> Records:
+        """Results at every tier, and none under hidden seeds."""
+        made = Records().task("t")
+        made.rules = Rules(published=True)
+        for trust in ("T0", "T1", "T2", "T3"):
+            made.add("t", trust.lower(), [0.9] * R, trust=trust)
+        made.tiers = {run: tier for run, tier in made.tiers.items() if tier != "T0"}
+        return made
+
+    def test_nothing_ranks_below_t2(self, published: Records) -> None:
+        expected = {"t0": "not replayed", "t1": "not replayed", "t2": "ranked", "t3": "ranked"}
+        found = self.states(published)
+        assert {method: state for method, (state, _) in found.items()} == expected
+        local = self.states(published, rules=LOCAL)
+        assert {state for state, _ in local.values()} == {"ranked"}
+
+    def test_a_quick_result_that_is_not_replayed_is_compared_with_nothing(self) -> None:
+        made = Records().task("t")
+        made.rules = Rules(published=True)
+        made.cell("t", "sgd", [[0.9] * 4] * 6, trust="T1")
+        assert self.states(made) == {"sgd": ("not replayed", None)}
+        made.tiers = dict.fromkeys(made.runs, "T2")
+        assert self.states(made) == {"sgd": ("preliminary", None)}
+
+    @pytest.mark.parametrize("changes", [
+        {"isolation": Isolation(level="L1", mechanism="landlock")},
+        {"isolation": Isolation(level="L0")},
+        {"compute": Compute(accelerator="gpu")},
+        {"environment": ENVIRONMENT.model_copy(update={"device": "a GPU"})},
+    ])  # fmt: skip
+    def test_what_is_not_sealed_never_ranks(self, changes: dict[str, Any]) -> None:
+        made = Records().task("t")
+        made.rules = Rules(published=True)
+        made.add("t", "sgd", [0.9] * R, trust="T3", **changes)
+        assert self.states(made) == {"sgd": ("unsealed", None)}
+        made.add("t", "sgd", [0.9] * R, trust="T2", created_at="2020-01-01T00:00:00Z",
+                 compute=Compute(isa="native"))  # fmt: skip
+        assert self.states(made) == {"sgd": ("ranked", None)}, "sealed runs count before others"
+
+    def test_hidden_seeds_outrank_public_ones(self, published: Records) -> None:
+        published.rules = Rules(published=True, revealed={"spring": "2026-03", "autumn": "2026-09"})
+        published.add("t", "t1", [0.8] * R, epoch="spring", trust="T3")
+        published.add("t", "t2", [0.8] * R, epoch="spring", trust="T2")  # not revealed in the log
+        published.add("t", "new", [0.8] * R, epoch="autumn", trust="T3")
+        published.add("t", "new", [0.8] * R, epoch="winter", trust="T2")
+        waiting = "other seeds", None
+        found = self.states(published)
+        assert found == {"t0": ("not replayed", None), "t1": ("not replayed", None),
+                         "t2": waiting, "t3": waiting, "new": ("ranked", "autumn")}  # fmt: skip
+        published.add("t", "t3", [0.8] * R, epoch="spring", trust="T3")
+        found = self.states(published)
+        ranked = {method: epoch for method, (state, epoch) in found.items() if state == "ranked"}
+        assert ranked == {"t1": "spring", "t3": "spring"}, "the epoch with most methods"
+        assert (found["t2"], found["new"]) == (waiting, ("other seeds", "autumn"))
+
+    def test_an_epoch_that_is_not_revealed_does_not_count_and_is_named(self) -> None:
+        made = Records().task("t")
+        made.rules = Rules(published=True)
+        made.add("t", "sgd", [0.9] * R, epoch="spring", trust="T2")
+        found, problems = cells(made.cards["t"], made.evidence, made.catalogue, RULESET)
+        assert not found
+        assert problems == [
+            f"sgd on t: {R * K} runs have hidden seeds of the epoch spring, which is not revealed: "
+            "they do not count yet"
+        ]

@@ -83,6 +83,11 @@ def test_without_the_option_only_the_folder_given_is_shown(folder: Folder) -> No
     published = table("--results", str(folder.published))["rows"]
     assert {row["method"] for row in published} == {"first", "second"}
     assert "T1:" not in board().stdout
+    text = board("--results", str(folder.published)).stdout
+    assert text.startswith("Published board: ") and board().stdout.startswith("Your own view: ")
+    assert {(row["state"], row["note"].split(";")[0]) for row in published} == {
+        ("not replayed", "verified, not replayed yet: does not rank")
+    }
 
 
 def test_a_published_result_and_the_same_one_at_home_are_one_row(folder: Folder) -> None:

@@ -81,6 +81,21 @@ def test_home_counts_the_runs_of_the_long_table(site: Files) -> None:
     assert f"<strong>{n_runs:,}</strong> runs" in site["index.html"].decode()
 
 
+def test_replays_tries_data_and_seeds_are_shown(site: Files) -> None:
+    run = site["run/t00/m001.html"].decode()
+    assert "3 runs repeated by others: 3 bit for bit" in run and "T2 L2, ranked" in run
+    assert run.count("<td>identical</td>") == 3
+    method = site["method/m001/index.html"].decode()
+    assert 'id="repeated"' in method and "bits, flagged from" in method
+    assert "ranks stand on public seeds" in site["task/t00/index.html"].decode()
+    rules = site["how/index.html"].decode()
+    assert "nothing ranks below T2" in rules and "No epoch of hidden seeds has begun" in rules
+    board = json.loads(site["data/v1/board.json"])
+    assert board["view"] == "published" and board["tasks"][0]["seeds"]["epoch"] is None
+    row = board["tasks"][0]["rows"][0]
+    assert (row["replay"]["n"], row["tries"], row["refused"]) == (3, 1, 0)
+
+
 def test_the_same_records_make_the_same_bytes(site: Files, simulated: Any, tmp_path: Path) -> None:
     """In one process or two, with a cache or without, from parts that were kept."""
     assert made(tmp_path / "again").n_kept == 0

@@ -46,10 +46,11 @@ def _hidden(tables: list[TaskTable]) -> str:
         return ""
     seeds = sorted({seeds_text(table.seeds) for table in stood})
     where = "Here" if len(tables) == 1 else f"On {len(stood)} of {len(tables)} tasks"
-    n = _in_state(stood, "public seeds")
+    n = _in_state(stood, "other seeds")
     waiting = (
-        f"; {n:,} result{' has' if n == 1 else 's have'} public seeds alone, "
-        f"{'is' if n == 1 else 'are'} shown there and {'does' if n == 1 else 'do'} not rank"
+        f"; {n:,} result{' has' if n == 1 else 's have'} other seeds alone, public ones or those "
+        f"of another epoch, {'is' if n == 1 else 'are'} shown there and "
+        f"{'does' if n == 1 else 'do'} not rank"
         if n
         else ""
     )
