@@ -107,7 +107,7 @@ def write_task(folder: Path, slug: str = "toy", **changes: object) -> TaskEntry:
     """A task folder of the smallest kind under `folder`."""
     facts = DEFAULTS | changes
     own = folder / slug
-    own.mkdir(parents=True)
+    own.mkdir(parents=True, exist_ok=True)
     (own / "card.toml").write_text(CARD.format(slug=slug, **facts))
     family = str(facts["family"])
     (own / "task.py").write_text(SOURCE.format(family=family, base=BASES[family]))
@@ -348,7 +348,7 @@ class Author:
     def __init__(self, folder: Path, make_cell: Any, task: Any, fake_pool: Any) -> None:
         self.folder, self.make_cell, self.task, self.fake_pool = folder, make_cell, task, fake_pool
         self.out = folder / "bundles"
-        self.out.mkdir(parents=True)
+        self.out.mkdir(parents=True, exist_ok=True)
 
     def method(self, slug: str = "mine", version: int = 1, source: str = "a = 1\n") -> MethodEntry:
         own = self.folder / slug

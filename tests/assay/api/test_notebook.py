@@ -57,7 +57,7 @@ def test_the_notebook_runs(pool: Pool, tmp_path: Path) -> None:
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert json.loads(line.removeprefix("RESULT ")) == [16, ["my_method", "sgd"], "<div>"]
     assert (tmp_path / "my-results" / "methods" / "my_method.py").is_file()
-    checked = list(check_method(pool, tmp_path / "my_entry", [find_task("digits_binary")]))
+    checked = list(check_method(pool, tmp_path / "my_entry", [find_task("digits_mlp")]))
     assert [result for result in checked if result.status == "failed"] == []
     assert checked[-1].detail == "trains and exports on 1 of 1 tasks"
 

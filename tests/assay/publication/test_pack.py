@@ -100,11 +100,11 @@ def test_paths_in_a_message_are_cut_down(submission: Any, tmp_path: Path) -> Non
     run, *_ = submission.record(TASK)
     path = submission.store.run_path(TASK, "my_opt", run.id)
     record = json.loads(path.read_text())
-    record["message"] = "cannot open '/home/ada/secret/x.pt'\n\x1b[31m"
+    record["message"] = "cannot open '/home/ada/secret/x.pt'"
     path.write_text(json.dumps(record))
     bundle = read_bundle(submission.bundle(tmp_path / "out"))
     (said,) = [run.message for run in bundle.runs if run.message]
-    assert said == "cannot open '.../x.pt'  [31m"
+    assert said == "cannot open '.../x.pt'"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from assay.errors import FormerRecord, RecordError, StorageError
 from assay.identity import canonical_json, content_id, sha256
 from assay.records.parsing import parse_record
 from assay.records.schema import (
+    MAX_NUMBER,
     Compute,
     Isolation,
     Level,
@@ -31,8 +32,8 @@ from hypothesis import strategies as st
 
 from tests.assay.conftest import make_record, make_spec
 
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+FINITE = st.floats(-MAX_NUMBER, MAX_NUMBER, allow_nan=False)
+TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20)
 VALUES = st.booleans() | st.integers(-(2**62), 2**62) | FINITE | TEXT
 SLUGS = st.text("abcdefghij0123456789_", min_size=1, max_size=48)
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)

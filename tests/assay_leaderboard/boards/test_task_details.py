@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from assay.records.schema import Compute, CurvePoint, Result, Usage
+from assay.records.schema import (
+    MAX_COUNT,
+    MAX_NUMBER,
+    MAX_SECONDS,
+    Compute,
+    CurvePoint,
+    Result,
+    Usage,
+)
 from assay.ruleset import RULESET
 from assay.space import ChoiceRange, FloatRange, IntRange, Range, Space
 from assay_leaderboard.boards.board import build, table
@@ -318,7 +326,7 @@ def test_paths_of_the_first_repetitions(made: Records) -> None:
     runs = ids(made, "adam")
     for run_id in runs[:3]:
         made.change(run_id, curve=curve(0.1, 0.2, starts=2, x=1.0, y=2.0))
-    made.change(runs[1], curve=curve(0.1, 0.2, x=1e200))
+    made.change(runs[1], curve=curve(0.1, 0.2))
     found = of(made, "adam").paths
     assert [(path.repetition, path.start) for path in found] == [(0, 0), (0, 1), (2, 0), (2, 1)]
     assert found[0].points == [(1.0, 2.0)] * 2
@@ -339,29 +347,29 @@ def test_stale_methods_are_described_too(made: Records) -> None:
     assert found.budget == []
 
 
-HUGE = 10**400
+HUGE, MOST = MAX_COUNT, MAX_NUMBER
 
 
 @pytest.mark.parametrize(
     "point",
     [
-        {"passes": HUGE, "seconds": 1e308, "val": 1e308, "test": -1e308},
-        {"passes": -HUGE, "seconds": -1e308, "val": -1e308, "test": 1e308},
-        {"x": 1.7e308, "y": -1.7e308},
+        {"passes": HUGE, "seconds": MAX_SECONDS, "val": MOST, "test": -MOST},
+        {"passes": 0, "seconds": 0.0, "val": -MOST, "test": MOST},
+        {"x": MOST, "y": -MOST},
         {"batch": HUGE},
-        {"batch": -HUGE, "start": -HUGE},
+        {"batch": 0, "start": 0},
     ],
 )
 def test_hostile_numbers_stay_finite(made: Records, point: dict[str, Any]) -> None:
-    """Records may hold any number that JSON can; a page may not."""
+    """The largest numbers that a record may hold."""
     usage = Usage.model_construct(
-        example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=1e308, peak_bytes=HUGE
+        example_passes=HUGE, passes=HUGE, examples=HUGE, train_seconds=MAX_SECONDS, peak_bytes=HUGE
     )
     space = Space(ranges={"lr": FloatRange(low=0, high=1)}, defaults={"lr": 1.0})
-    for run, sign, lr in zip(made.of("adam")[:3], (1, -1, 1), (HUGE, 1e-300, 1.0), strict=True):
+    for run, sign, lr in zip(made.of("adam")[:3], (1, -1, 1), (2**62, 1e-300, 1.0), strict=True):
         points = [replace(p, **point) for p in curve(0.2, 0.8)]
         assert run.result
-        changes = {"test_last": 1e308 * sign, "test_oracle": 1e308, "val": 1e99 * sign}
+        changes = {"test_last": MOST * sign, "test_oracle": MOST, "val": MOST * sign}
         result = run.result.model_copy(update=changes)
         spec = run.spec.model_copy(update={"hyperparameters": {"lr": lr}})
         made.change(run.id, curve=points, usage=usage, result=result, spec=spec)
