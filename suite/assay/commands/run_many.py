@@ -34,6 +34,8 @@ from assay.records.store import Store
 
 MIRROR_SECONDS = 120.0
 """How long the MLflow mirror may take to catch up at the end."""
+INTERRUPTED_SECONDS = 10.0
+"""The same after Ctrl-C."""
 NO_SANDBOX = (
     "warning: methods run WITHOUT A SANDBOX, with your rights and within reach of the test data; "
     "every record says level L1"
@@ -50,8 +52,8 @@ class Finished:
     pairs: Pairs
     """The (task, method) pairs that could be run."""
     progress: Progress
-    mirror_problem: str | None
-    """Why the MLflow mirror is behind the records; None if it is not."""
+    mirror_warnings: list[str]
+    """What the MLflow mirror repaired, left out or put off, a line each."""
 
 
 def run(request: RunRequest, *, with_next: bool = True) -> int:
@@ -62,7 +64,7 @@ def run(request: RunRequest, *, with_next: bool = True) -> int:
         with_next: whether the summary ends with the command to give next.
     """
     finished = execute(request, partial(say, request))
-    return summarise(request, finished.progress, finished.mirror_problem, with_next=with_next)
+    return summarise(request, finished.progress, finished.mirror_warnings, with_next=with_next)
 
 
 def execute(request: RunRequest, say: Say) -> Finished:
@@ -94,8 +96,8 @@ def execute(request: RunRequest, say: Say) -> Finished:
         except KeyboardInterrupt:
             progress.interrupted = True
         if mirror is not None:
-            mirror.close(MIRROR_SECONDS)
-    return Finished(pairs, progress, mirror.problem if mirror else None)
+            mirror.close(INTERRUPTED_SECONDS if progress.interrupted else MIRROR_SECONDS)
+    return Finished(pairs, progress, mirror.warnings() if mirror else [])
 
 
 def _run_group(
