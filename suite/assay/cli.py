@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 
 import typer
@@ -24,7 +26,8 @@ from assay.commands import (
     sandbox,
     submit,
 )
-from assay.errors import AssayError
+from assay.commands.interrupts import terminable
+from assay.errors import AssayError, StorageError
 
 app = typer.Typer(
     name="assay",
@@ -45,14 +48,44 @@ def main() -> None:
     Other packages add commands through the entry-point group `assay.commands`, whose value is a
     function of the application.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may have characters it cannot print
+            stream.reconfigure(errors="backslashreplace")
     for point in entry_points(group="assay.commands"):
         point.load()(app)
     atexit.register(gc.freeze)  # saves a last search for cycles in all that was imported
     try:
-        app()
+        with terminable():
+            app()
     except AssayError as error:
-        typer.echo(f"assay: {error}", err=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: say no more
+        _drop_output()  # the reader has gone: say no more
         sys.exit(1)
+    except OSError as error:
+        if not _output_fails():
+            raise
+        _drop_output()
+        _complain(f"the output cannot be written: {error.strerror}")
+        sys.exit(StorageError.exit_code)
+
+
+def _complain(text: str) -> None:
+    """Print a line to standard error, if that can be written."""
+    with suppress(OSError):
+        typer.echo(f"assay: {text}", err=True)
+
+
+def _output_fails() -> bool:
+    """Whether standard output cannot take what was printed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """Let standard output go nowhere: what is in its buffer would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

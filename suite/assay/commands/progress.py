@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -19,29 +20,36 @@ UPDATE_EVERY_SECONDS = 0.5
 class Bar:
     """Shows the progress of a pipeline and the first failure of each method.
 
-    `quiet` shows nothing.
+    `quiet` shows nothing. Where the terminal has gone or the disk of a log file is full, the rest
+    is not shown: that is no reason to end the runs.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._display: _Display | None = None
         self._told: set[str] = set()
         if not quiet:
-            self._display = _display()
+            with suppress(OSError):
+                self._display = _display()
 
     def update(self, progress: Progress) -> None:
         """Show how far the runs are, and failures of methods that had none before."""
         if self._display is None:
             return
-        for method, line in progress.failures.items():
-            if method not in self._told:
-                self._told.add(method)
-                self._display.tell(line)
-        self._display.update(progress)
+        try:
+            for method, line in progress.failures.items():
+                if method not in self._told:
+                    self._told.add(method)
+                    self._display.tell(line)
+            self._display.update(progress)
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._display is not None:
-            self._display.close()
+        display, self._display = self._display, None
+        if display is not None:
+            with suppress(OSError):
+                display.close()
 
 
 class _Display(Protocol):

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from assay.atomic import TEMPORARY
 
+MAKING = f"{TEMPORARY}database-"
+"""How the names of unfinished databases begin."""
 LOCK_SECONDS = 5.0
 """How long to wait for another program that writes to a database."""
 MAX_REASON = 300
@@ -81,7 +83,7 @@ def open_database(
             except Exception as error:
                 reason = one_line(error)
                 damage(path)  # raises if somebody has locked it meanwhile
-    made = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    made = path.with_name(f"{MAKING}{secrets.token_hex(8)}")
     try:
         close(open_at(database_url(made)))
         if reason is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from assay.cards import Direction
-from assay.engine.databases import Unavailable, database_url, one_line
+from assay.engine.databases import MAKING, Unavailable, database_url, one_line
 from assay.engine.studies import Studies
 from assay.engine.tracking import DATABASE, Tracking, cell_id
 from assay.errors import FormerRecord, RecordError
@@ -71,6 +71,8 @@ class Mirror:
         self._thread.join(seconds)
         if self._thread.is_alive():
             self._stopping = True
+            for path in self._store.root.glob(f"{MAKING}*"):
+                path.unlink(missing_ok=True)
             self._problems.append(f"not done after {seconds:.0f} s")
 
     def warnings(self) -> list[str]:

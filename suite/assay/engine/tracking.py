@@ -356,9 +356,16 @@ def _prepare_import() -> None:
 
 def _open(uri: str) -> MlflowClient:
     import mlflow
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    client.search_experiments(max_results=1)
+    try:
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception:
+        engine = SqlAlchemyStore._engine_map.pop(uri, None)  # it has the unusable file open
+        if engine is not None:
+            engine.dispose()
+        raise
     return client
 
 

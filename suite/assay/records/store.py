@@ -77,7 +77,7 @@ class Store:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe-") as probe:
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=atomic.TEMPORARY) as probe:
                 probe.write(b"assay")
                 probe.flush()
         except OSError as error:
@@ -94,8 +94,9 @@ class Store:
 
     def sweep(self) -> None:
         """Remove unfinished files of killed commands; call it while no other command writes."""
-        for path in (self.root / "runs").glob(f"*/*/{atomic.TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+        for pattern in (f"{atomic.TEMPORARY}*", f"runs/*/*/{atomic.TEMPORARY}*"):
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def run_ids(self, task: str, method: str) -> set[str]:
         """Ids of the recorded runs of a method on a task, from the names of their files."""

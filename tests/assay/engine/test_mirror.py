@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,10 @@ def world(
     make_task: Callable[..., Any],
     make_method: Callable[..., Any],
     make_cell: Callable[..., Cell],
+    empty_mirror: Path,
 ) -> World:
     root = tmp_path / "results"
-    root.mkdir()
+    shutil.copytree(empty_mirror, root)
     methods = [make_method("sgd", "a = 1\n"), make_method("adam", "a = 2\n")]
     tasks = [make_task("one"), make_task("other", direction="minimize")]
     pairs = [(tasks[0], methods[0]), (tasks[0], methods[1]), (tasks[1], methods[0])]
