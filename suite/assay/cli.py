@@ -7,7 +7,7 @@ import gc
 import io
 import os
 import sys
-from contextlib import suppress
+import traceback
 from importlib.metadata import entry_points
 
 import typer
@@ -64,7 +64,7 @@ def main() -> None:
         _drop_output()  # the reader has gone: say no more
         sys.exit(1)
     except OSError as error:
-        if not _output_fails():
+        if not _is_from_printing(error):
             raise
         _drop_output()
         _complain(f"the output cannot be written: {error.strerror}")
@@ -73,19 +73,18 @@ def main() -> None:
 
 def _complain(text: str) -> None:
     """Print a line to standard error, if that can be written."""
-    with suppress(OSError):
-        typer.echo(f"assay: {text}", err=True)
-
-
-def _output_fails() -> bool:
-    """Whether standard output cannot take what was printed."""
     try:
-        sys.stdout.flush()
+        typer.echo(f"assay: {text}", err=True)
     except OSError:
-        return True
-    return False
+        _drop_output(2)
 
 
-def _drop_output() -> None:
-    """Let standard output go nowhere: what is in its buffer would fail again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _is_from_printing(error: OSError) -> bool:
+    """Whether what failed was to print: commands print by these libraries alone."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("click", "rich", "typer")
+
+
+def _drop_output(stream: int = 1) -> None:
+    """Let a standard stream go nowhere: what is in its buffer would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
