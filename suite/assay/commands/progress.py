@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 15.0
 UPDATE_EVERY_SECONDS = 0.5
+FULL_WIDTH = 100
+"""Columns of a terminal that has room for a bar and the names of method and task."""
 
 
 class Bar:
@@ -87,15 +89,17 @@ class _Terminal:
             TimeRemainingColumn,
         )
 
-        self._bar = Progress(
+        console = Console(stderr=True)
+        parts = [
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("runs"),
             TimeRemainingColumn(compact=True),
             TextColumn("left  {task.fields[latest]}{task.fields[bad]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        ]
+        if console.width < FULL_WIDTH:  # numbers alone, which would be the first to be cut
+            parts = [*parts[1:-1], TextColumn("left{task.fields[bad]}")]
+        self._bar = Progress(*parts, console=console, transient=True)
         self._bar.start()
         self._task = self._bar.add_task("runs", total=None, latest="starting", bad="")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,20 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
         for error, says in ((subprocess.PIPE, line), (device, None)):
             done = subprocess.run(HELP, stdout=device, stderr=error, text=True, timeout=120)
             assert (done.returncode, done.stderr) == (3, says)
+
+
+def test_a_narrow_terminal_shows_how_many_runs_are_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    bar = progress.Bar()
+    bar.update(Progress(total=240, done=33, by_status={"diverged": 12}))
+    time.sleep(0.2)  # rich draws ten times a second
+    bar.close()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert re.search(r"33/240 runs .* left, 12 diverged", plain)
 
 
 class Full:
