@@ -118,7 +118,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
     def execute(request: RunRequest, say: Any) -> Finished:
         requests.append(request)
         ended = Progress(total=0, interrupted=request.threads == 2)
-        return Finished(chosen_pairs(request, say), ended, ["mirror down"] if request.mlflow else [])
+        return Finished(chosen_pairs(request, say), ended, ["mirror down"] * bool(request.mlflow))
 
     monkeypatch.setattr(run_many, "execute", execute)
     return requests
