@@ -1,10 +1,15 @@
-"""Files that appear whole or not at all: written under a temporary name, then linked or renamed."""
+"""Files that appear whole or not at all: written under a temporary name, then linked or renamed.
+
+Some file systems (FAT, network and FUSE mounts) have no hard links, locks or `fsync`; what they
+lack is done without. Modes follow the user's umask.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +18,10 @@ from assay.errors import StorageError
 
 TEMPORARY = ".writing-"
 """How the names of unfinished files begin."""
-_MODE = 0o644
+_LACKING = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+"""What a file system answers that does not have what was asked."""
+_NO_LINKS = _LACKING | {errno.EPERM}
+_NO_LOCKS = _LACKING | {errno.ENOLCK}
 
 
 def write_new(path: Path, data: bytes) -> bool:
@@ -30,6 +38,12 @@ def write_new(path: Path, data: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                return False
+            temporary.rename(path)
     return True
 
 
@@ -53,7 +67,6 @@ def new_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_file(path.parent) as temporary:
         yield temporary
-        temporary.chmod(_MODE)
         temporary.replace(path)
 
 
@@ -64,13 +77,34 @@ def temporary_file(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
-    os.close(handle)
-    path = Path(name)
+    path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file, made if need be; the system frees it when the process is killed.
+
+    Yields:
+        False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the file cannot be written.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            yield False
+        else:
+            yield True
 
 
 def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageError:
@@ -79,25 +113,38 @@ def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageE
     Args:
         place: what cannot be written.
         error: why.
-        elsewhere: how to choose another place, for one that is read-only.
+        elsewhere: how to choose another place, for one that cannot be used as it is.
     """
-    if error.errno == errno.ENOSPC:
-        reason = "the disk is full: free some space"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        reason = f"it is read-only for you: {elsewhere}"
-    else:
-        reason = error.strerror or str(error)
+    reasons = {
+        errno.ENOSPC: "the disk is full: free some space",
+        errno.EDQUOT: "your quota of the disk is used up: free some space",
+        errno.EROFS: f"it is read-only for you: {elsewhere}",
+        errno.EACCES: f"it is read-only for you: {elsewhere}",
+        errno.EPERM: f"the system does not permit it, whatever the mode says: {elsewhere}",
+        errno.EEXIST: f"there is a file of this name: {elsewhere}",
+        errno.ENOTDIR: f"a part of the path is a file: {elsewhere}",
+        errno.ENAMETOOLONG: f"the path is too long: {elsewhere}",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"cannot write to {place}: {reason}")
 
 
 @contextmanager
 def _written(path: Path, data: bytes) -> Iterator[Path]:
-    """A temporary file beside `path` that holds `data`, on disk, readable for all."""
+    """A temporary file beside `path` that holds `data`, on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_file(path.parent) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(_MODE)
+            _sync(file.fileno())
         yield temporary
+
+
+def _sync(handle: int) -> None:
+    """Wait until a file is on disk, on file systems that can tell."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise

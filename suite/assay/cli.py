@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
+import traceback
 from importlib.metadata import entry_points
 
 import typer
@@ -24,7 +26,8 @@ from assay.commands import (
     sandbox,
     submit,
 )
-from assay.errors import AssayError
+from assay.commands.interrupts import terminable
+from assay.errors import AssayError, StorageError
 
 app = typer.Typer(
     name="assay",
@@ -45,14 +48,43 @@ def main() -> None:
     Other packages add commands through the entry-point group `assay.commands`, whose value is a
     function of the application.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may have characters it cannot print
+            stream.reconfigure(errors="backslashreplace")
     for point in entry_points(group="assay.commands"):
         point.load()(app)
     atexit.register(gc.freeze)  # saves a last search for cycles in all that was imported
     try:
-        app()
+        with terminable():
+            app()
     except AssayError as error:
-        typer.echo(f"assay: {error}", err=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: say no more
+        _drop_output()  # the reader has gone: say no more
         sys.exit(1)
+    except OSError as error:
+        if not _is_from_printing(error):
+            raise
+        _drop_output()
+        _complain(f"the output cannot be written: {error.strerror}")
+        sys.exit(StorageError.exit_code)
+
+
+def _complain(text: str) -> None:
+    """Print a line to standard error, if that can be written."""
+    try:
+        typer.echo(f"assay: {text}", err=True)
+    except OSError:
+        _drop_output(2)
+
+
+def _is_from_printing(error: OSError) -> bool:
+    """Whether what failed was to print: commands print by these libraries alone."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("click", "rich", "typer")
+
+
+def _drop_output(stream: int = 1) -> None:
+    """Let a standard stream go nowhere: what is in its buffer would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

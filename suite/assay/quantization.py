@@ -1,9 +1,10 @@
-"""Quantizers for training, layers that use them, and the export of quantized networks.
+"""Quantizers for training, and layers that use them.
 
 A quantizer maps real numbers to levels `scale * (code - zero)` with `code` in 0..2^bits - 1. In
 training it returns these levels as floats, with the gradient that its paper defines; scored are the
-codes. `quantize_layers` puts quantizers into a network by the suite's rule, `export_layers`
-turns the trained network into integer codes, scales and what stays in float.
+codes. `quantize_layers` puts quantizers into a network by the suite's rule;
+`families.integer_export` turns the trained network into integer codes, scales and what stays in
+float.
 """
 
 from __future__ import annotations
@@ -292,41 +293,3 @@ def quantize_layers(
             inputs = None
         result.set_submodule(name, QuantizedLayer(layer, weights, inputs))
     return result.train(model.training)
-
-
-@torch.no_grad()
-def export_layers(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a quantized model that are scored, on the CPU.
-
-    Per quantized layer `<name>`: `weight_codes` (uint8, the weight's shape), `weight_scale` and
-    `weight_zero` (float32, (out,)), `weight_bits` (uint8), `input_scale`, `input_zero` (float32),
-    `input_bits` (uint8; 32: float), `bias` if it has one; then all other state of the model.
-    """
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, QuantizedLayer)}
-    inside = tuple(f"{name}." for name in layers)
-    biases = {f"{name}.bias" for name in layers}
-    tensors = {
-        key: value
-        for key, value in model.state_dict().items()
-        if key in biases or not key.startswith(inside)
-    }
-    for name, layer in layers.items():
-        tensors |= {f"{name}.{key}": value for key, value in _exported(layer).items()}
-    return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-
-
-def _exported(layer: QuantizedLayer) -> dict[str, Tensor]:
-    weight, inputs = layer.weight_quantizer, layer.input_quantizer
-    grid = weight.grid(layer.weight)
-    n_out = len(layer.weight)
-    # The input grid of a quantizer does not depend on the values, so any tensor will do.
-    at_input = inputs.grid(layer.weight) if inputs else Grid(torch.ones(()), torch.zeros(()))
-    return {
-        "weight_codes": weight.codes(layer.weight).to(torch.uint8),
-        "weight_scale": grid.scale.float().reshape(-1).expand(n_out),
-        "weight_zero": grid.zero.float().reshape(-1).expand(n_out),
-        "weight_bits": torch.tensor(weight.bits, dtype=torch.uint8),
-        "input_scale": at_input.scale.float().reshape(()),
-        "input_zero": at_input.zero.float().reshape(()),
-        "input_bits": torch.tensor(inputs.bits if inputs else FLOAT_BITS, dtype=torch.uint8),
-    }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from assay import atomic
@@ -53,6 +56,11 @@ def test_a_block_that_fails_publishes_nothing(tmp_path: Path) -> None:
         (errno.ENOSPC, "the disk is full"),
         (errno.EROFS, "read-only for you: use --out"),
         (errno.EACCES, "read-only for you: use --out"),
+        (errno.EPERM, "the system does not permit it, whatever the mode says: use --out"),
+        (errno.EDQUOT, "your quota of the disk is used up"),
+        (errno.EEXIST, "there is a file of this name: use --out"),
+        (errno.ENOTDIR, "a part of the path is a file: use --out"),
+        (errno.ENOLCK, "No locks available"),
         (errno.EIO, "Input/output error"),
     ],
 )
@@ -60,3 +68,57 @@ def test_the_reason_is_in_plain_words(number: int, says: str) -> None:
     error = atomic.storage_error("there", OSError(number, os.strerror(number)), "use --out")
     assert str(error).startswith("cannot write to there: ")
     assert says in str(error)
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "link", failing(number))
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
+    path = tmp_path / "file"
+    assert atomic.write_new(path, b"one")
+    assert not atomic.write_new(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(os, "link", failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        atomic.write_new(tmp_path / "other", b"one")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_contention_is_told_from_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".lock"
+    with atomic.locked(path) as held:
+        assert held
+        with pytest.raises(BlockingIOError), atomic.locked(path):
+            pass
+    for number in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        monkeypatch.setattr(fcntl, "flock", failing(number))
+        with atomic.locked(path) as held:
+            assert not held
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EPERM))
+    with pytest.raises(PermissionError), atomic.locked(path):
+        pass
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o007, 0o660), (0o027, 0o640), (0o077, 0o600)])
+def test_modes_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        atomic.write_new(tmp_path / "a", b"one")
+        atomic.write(tmp_path / "b", b"one")
+        with atomic.new_file(tmp_path / "c"):
+            pass
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}

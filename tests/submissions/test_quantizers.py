@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.families.integer_export import export_layers
 from assay.method import Method, Plan
 from assay.paths import ROOT
 from assay.plugins.loading import load_method
 from assay.plugins.registry import illegal
-from assay.quantization import QuantizedLayer, export_layers, quantize_layers
+from assay.quantization import QuantizedLayer, quantize_layers
 from torch import Tensor, nn
 
 from tests.submissions.conftest import planned

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+from assay import atomic
 from assay.errors import AssayError, StorageError
 from assay.identity import sha256
 from assay.records.schema import Hash
@@ -124,8 +125,7 @@ def staged(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(out, error) from error
     try:
-        with (staging / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with atomic.locked(staging / _LOCK):
             made = staging / "site"
             made.mkdir()
             yield made

@@ -66,7 +66,6 @@ def run(
         KeyboardInterrupt: Ctrl-C; what was finished is recorded.
     """
     from assay.commands import run_many
-    from assay.commands.summary import mirror_warning
     from assay.engine.planning import RunRequest
     from assay.plugins.registry import select_tasks
 
@@ -90,8 +89,8 @@ def run(
     )
     say = partial(run_many.say, request)
     finished = run_many.execute(request, say)
-    if finished.mirror_problem:
-        say(mirror_warning(finished.mirror_problem))
+    for line in finished.mirror_warnings:
+        say(f"warning: {line}")
     if finished.progress.interrupted:
         raise KeyboardInterrupt(
             f"what was finished is recorded in {folder}; the same call continues"

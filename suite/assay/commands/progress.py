@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,34 +15,43 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 15.0
 UPDATE_EVERY_SECONDS = 0.5
+FULL_WIDTH = 100
+"""Columns of a terminal that has room for a bar and the names of method and task."""
 
 
 class Bar:
     """Shows the progress of a pipeline and the first failure of each method.
 
-    `quiet` shows nothing.
+    `quiet` shows nothing. Where the terminal has gone or the disk of a log file is full, the rest
+    is not shown: that is no reason to end the runs.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._display: _Display | None = None
         self._told: set[str] = set()
         if not quiet:
-            self._display = _display()
+            with suppress(OSError):
+                self._display = _display()
 
     def update(self, progress: Progress) -> None:
         """Show how far the runs are, and failures of methods that had none before."""
         if self._display is None:
             return
-        for method, line in progress.failures.items():
-            if method not in self._told:
-                self._told.add(method)
-                self._display.tell(line)
-        self._display.update(progress)
+        try:
+            for method, line in progress.failures.items():
+                if method not in self._told:
+                    self._told.add(method)
+                    self._display.tell(line)
+            self._display.update(progress)
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._display is not None:
-            self._display.close()
+        display, self._display = self._display, None
+        if display is not None:
+            with suppress(OSError):
+                display.close()
 
 
 class _Display(Protocol):
@@ -79,15 +89,17 @@ class _Terminal:
             TimeRemainingColumn,
         )
 
-        self._bar = Progress(
+        console = Console(stderr=True)
+        parts = [
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("runs"),
             TimeRemainingColumn(compact=True),
             TextColumn("left  {task.fields[latest]}{task.fields[bad]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        ]
+        if console.width < FULL_WIDTH:  # numbers alone, which would be the first to be cut
+            parts = [*parts[1:-1], TextColumn("left{task.fields[bad]}")]
+        self._bar = Progress(*parts, console=console, transient=True)
         self._bar.start()
         self._task = self._bar.add_task("runs", total=None, latest="starting", bad="")
 

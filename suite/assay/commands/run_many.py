@@ -1,18 +1,15 @@
 """Run methods on tasks: the library calls behind `assay run` and `assay.run` in Python.
 
-`execute` is the library call; `run` and `dry_run` print what it finds. `locked`, `open_pool` and
-`terminable` are also used by `run_one`.
+`execute` is the library call; `run` and `dry_run` print what it finds. `locked` and `open_pool` are
+also used by `run_one`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import signal
 import statistics
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
@@ -20,7 +17,8 @@ from typing import Any
 
 import typer
 
-from assay import __version__
+from assay import __version__, atomic
+from assay.commands.interrupts import terminable
 from assay.commands.progress import Bar, duration
 from assay.commands.summary import count, summarise
 from assay.engine.cells import Cell, make_cells
@@ -34,9 +32,14 @@ from assay.records.store import Store
 
 MIRROR_SECONDS = 120.0
 """How long the MLflow mirror may take to catch up at the end."""
+INTERRUPTED_SECONDS = 10.0
+"""The same after Ctrl-C."""
 NO_SANDBOX = (
     "warning: methods run WITHOUT A SANDBOX, with your rights and within reach of the test data; "
     "every record says level L1"
+)
+NO_LOCKS = (
+    "warning: the file system of {} has no locks: give no second assay command there meanwhile"
 )
 NOMINAL_SECONDS = {"lite": 1.0}
 """Seconds a run takes on the tiers where that is known before any is recorded."""
@@ -50,8 +53,8 @@ class Finished:
     pairs: Pairs
     """The (task, method) pairs that could be run."""
     progress: Progress
-    mirror_problem: str | None
-    """Why the MLflow mirror is behind the records; None if it is not."""
+    mirror_warnings: list[str]
+    """What the MLflow mirror repaired, left out or put off, a line each."""
 
 
 def run(request: RunRequest, *, with_next: bool = True) -> int:
@@ -62,14 +65,14 @@ def run(request: RunRequest, *, with_next: bool = True) -> int:
         with_next: whether the summary ends with the command to give next.
     """
     finished = execute(request, partial(say, request))
-    return summarise(request, finished.progress, finished.mirror_problem, with_next=with_next)
+    return summarise(request, finished.progress, finished.mirror_warnings, with_next=with_next)
 
 
 def execute(request: RunRequest, say: Say) -> Finished:
     """Run what has no record yet; show progress unless `request.as_json`.
 
-    Ctrl-C and SIGTERM end it early with `progress.interrupted`; finished runs are recorded, and
-    the same request continues.
+    Ctrl-C, SIGTERM and SIGHUP end it early with `progress.interrupted`; finished runs are
+    recorded, and the same request continues.
 
     Args:
         request: what to run.
@@ -81,21 +84,22 @@ def execute(request: RunRequest, say: Say) -> Finished:
     pairs = chosen_pairs(request, say)
     store = Store(request.results)
     progress = Progress()
-    with locked(store):
+    with locked(store, say), terminable():
         mirror = _mirror(request, store)
         try:
-            with terminable():
-                for compute, n_workers, group in by_device(request, pairs):
-                    say(_headline(group, n_workers, compute))
-                    with open_pool(request, compute, n_workers, say) as pool:
-                        _run_group(request, pool, store, mirror, group, progress)
-                    if progress.interrupted:
-                        break
+            for compute, n_workers, group in by_device(request, pairs):
+                say(_headline(group, n_workers, compute))
+                with open_pool(request, compute, n_workers, say) as pool:
+                    _run_group(request, pool, store, mirror, group, progress)
+                if progress.interrupted:
+                    break
+            if mirror is not None and not progress.interrupted:
+                mirror.close(MIRROR_SECONDS)
         except KeyboardInterrupt:
             progress.interrupted = True
-        if mirror is not None:
-            mirror.close(MIRROR_SECONDS)
-    return Finished(pairs, progress, mirror.problem if mirror else None)
+        if mirror is not None and progress.interrupted:
+            mirror.close(INTERRUPTED_SECONDS)
+    return Finished(pairs, progress, mirror.warnings() if mirror else [])
 
 
 def _run_group(
@@ -203,44 +207,32 @@ def _missing(request: RunRequest) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def locked(store: Store) -> Iterator[None]:
+def locked(store: Store, say: Say) -> Iterator[None]:
     """Hold the lock of a results folder; the system frees it when a command is killed.
+
+    Args:
+        store: the folder.
+        say: gets a warning where its file system has no locks.
 
     Raises:
         StorageError: another command holds it, or the folder cannot be written.
     """
     store.check_writable()
-    try:
-        file = (store.root / ".lock").open("w")
-    except OSError as error:
-        raise store.storage_error(error) from error
-    with file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            has_locks = held.enter_context(atomic.locked(store.root / ".lock"))
+        except BlockingIOError as error:
             raise StorageError(
                 f"another assay command is running on {store.root}; wait for it, or choose "
                 "another folder with --results"
             ) from error
-        store.sweep()
+        except OSError as error:
+            raise store.storage_error(error) from error
+        if has_locks:
+            store.sweep()
+        else:
+            say(NO_LOCKS.format(store.root))
         yield
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C. Signals reach the main thread alone: elsewhere, do nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _mirror(request: RunRequest, store: Store) -> Mirror | None:
@@ -273,4 +265,5 @@ def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:
 def say(request: RunRequest, text: str) -> None:
     """Print `text` to standard error, unless the answer is JSON."""
     if not request.as_json:
-        typer.echo(text, err=True)
+        with suppress(OSError):  # a full disk or a closed terminal is no reason to end
+            typer.echo(text, err=True)

@@ -11,7 +11,8 @@ from typing import Literal
 
 import typer
 
-from assay.commands.run_many import cells_of, locked, open_pool, say, terminable
+from assay.commands.interrupts import terminable
+from assay.commands.run_many import cells_of, locked, open_pool, say
 from assay.commands.summary import INCOMPLETE, INTERRUPTED
 from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
@@ -87,7 +88,7 @@ def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
     pairs = chosen_pairs(request, partial(say, request))
     store = Store(request.results)
     try:
-        with locked(store), terminable():
+        with locked(store, partial(say, request)), terminable():
             found = list(_run_all(request, store, pairs, choice, again=again))
     except KeyboardInterrupt:
         typer.echo("interrupted: give the same command again to continue", err=True)

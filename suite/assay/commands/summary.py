@@ -107,18 +107,18 @@ def next_commands(request: RunRequest, found: Sequence[Score]) -> list[str]:
 
 
 def summarise(
-    request: RunRequest, progress: Progress, mirror_problem: str | None, *, with_next: bool
+    request: RunRequest, progress: Progress, mirror_warnings: Sequence[str], *, with_next: bool
 ) -> int:
     """Print how a request ended; return the exit code.
 
     Args:
         request: what was run.
         progress: what came of it.
-        mirror_problem: why the MLflow mirror is behind the records; None if it is not.
+        mirror_warnings: what the MLflow mirror repaired, left out or put off.
         with_next: whether to end with the command to give next.
     """
-    if mirror_problem:
-        typer.echo(mirror_warning(mirror_problem), err=True)
+    for line in mirror_warnings:
+        typer.echo(f"warning: {line}", err=True)
     if progress.n_unsealed:
         typer.echo(f"note: {count(progress.n_unsealed, 'run')} {UNSEALED}", err=True)
     for note in dict.fromkeys(progress.notes):
@@ -185,14 +185,6 @@ def _print_scores(found: Sequence[Score]) -> None:
         )
     if len(found) > len(shown):
         typer.echo(f"  and {len(found) - len(shown)} more")
-
-
-def mirror_warning(problem: str) -> str:
-    """What to say of a mirror that is behind the records."""
-    return (
-        f"warning: MLflow mirror incomplete ({problem}); the JSON records are safe, and the next "
-        "command catches up"
-    )
 
 
 def count(n: int, noun: str) -> str:

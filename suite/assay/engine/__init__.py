@@ -2,7 +2,7 @@
 
 planning       what the user asked for: methods, tasks, devices
 cells          one method on one task: its search space and all its runs
-points         hyperparameter points; repetitions as Optuna studies
+points         hyperparameter points of a repetition
 descriptions   search spaces, as workers and the scorer give them
 pipeline       cells to records: what is missing, in which order, and what to do if it fails
 pool           the scorer and the workers: started, lent, replaced, closed
@@ -11,5 +11,9 @@ clients        the supervisor's side of the scorer and of a worker
 outcomes       how a worker's child ended and what it left
 scorer         the trusted process that holds labels and scores weights
 oracle         a process of the scorer's for each run on a function, which holds that function
-mirror         records as seen in MLflow and Optuna
+mirror         the thread that copies records to MLflow and Optuna, and what it could not copy
+tracking       records as MLflow has them: experiments, parent runs, runs
+metric_names   names that MLflow takes
+studies        repetitions as Optuna studies
+databases      the SQLite files of both: opened under any path, made anew, moved
 """

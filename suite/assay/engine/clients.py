@@ -367,8 +367,11 @@ def _copy_readable(source: str | Path, target: str | Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, so that a data set is in memory once for all workers."""
-    os.link(source, target)
+    """Hard-link a file, so that a data set is in memory once for all workers; else copy it."""
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
     target.chmod(READABLE)
 
 

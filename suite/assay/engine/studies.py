@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cards import Direction
+from assay.engine.databases import damage, open_database
 from assay.identity import content_id
 from assay.records.schema import RunRecord
 from assay.space import ChoiceRange, FloatRange, IntRange
@@ -13,6 +17,7 @@ from assay.space import ChoiceRange, FloatRange, IntRange
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 
@@ -22,13 +27,22 @@ class Studies:
     Values are validation scores, so the study's best trial is the repetition's selected point.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open or create the storage at `url`, as Optuna writes it."""
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        """Open or create the storage in an SQLite file.
+
+        Args:
+            path: the file.
+            tell: gets a line about a file that was set aside.
+
+        Raises:
+            Unavailable: it cannot be used now.
+        """
         import optuna
 
         optuna.logging.set_verbosity(logging.ERROR)
-        self._storage = optuna.storages.RDBStorage(url)
-        self._open: dict[str, tuple[Study, set[str]]] = {}
+        self._path = path
+        self._storage, self.is_new = open_database(path, _open, _close, tell)
+        self._studies: dict[str, tuple[Study, set[str]]] = {}
 
     def add(self, run: RunRecord, direction: Direction) -> None:
         """Add a run to the study of its repetition, as a trial.
@@ -47,17 +61,51 @@ class Studies:
             study.add_trial(_trial(run))
             kept.add(run.id)
 
+    def run_ids(self) -> set[str]:
+        """The ids of all runs in the storage."""
+        from sqlalchemy import text
+
+        query = text("SELECT value_json FROM trial_user_attributes WHERE key = 'run_id'")
+        with self._storage.engine.connect() as connection:
+            return {json.loads(row[0]) for row in connection.execute(query)}
+
+    def fault(self, error: Exception) -> str | None:
+        """Why the storage cannot be used any more; None if only what was asked is at fault.
+
+        Args:
+            error: what the storage answered.
+
+        Raises:
+            Unavailable: somebody has locked it.
+        """
+        return damage(self._path)
+
+    def close(self) -> None:
+        """Close the file: the folder may be moved."""
+        _close(self._storage)
+
     def _study(self, name: str, direction: Direction) -> tuple[Study, set[str]]:
         """A study, and the ids of the runs that it has."""
         import optuna
 
-        if name not in self._open:
+        if name not in self._studies:
             study = optuna.create_study(
                 storage=self._storage, study_name=name, direction=direction, load_if_exists=True
             )
-            trials = study.get_trials(deepcopy=False)
-            self._open[name] = study, {trial.user_attrs["run_id"] for trial in trials}
-        return self._open[name]
+            trials = study.get_trials(deepcopy=False)  # a user may have added some
+            self._studies[name] = study, {str(trial.user_attrs.get("run_id")) for trial in trials}
+        return self._studies[name]
+
+
+def _open(url: str) -> RDBStorage:
+    import optuna
+
+    return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"))
+
+
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _name(run: RunRecord) -> str:

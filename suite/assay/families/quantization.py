@@ -20,14 +20,14 @@ from torch import Generator, Tensor, nn
 
 from assay import atomic, models
 from assay.data.loading import cache_dir
-from assay.errors import BadWeights, StorageError
+from assay.errors import BadWeights, PluginError, StorageError
 from assay.families import classification
 from assay.families.classification import Classification
+from assay.families.integer_export import export_layers
 from assay.identity import code_hash, content_id
 from assay.quantization import (
     FLOAT_BITS,
     LayerBits,
-    export_layers,
     kernel_of,
     layer_bits,
     quantize_layers,
@@ -63,8 +63,18 @@ class Quantization(Classification):
         weight_decay: Annotated[float, LogUniform(1e-6, 1e-3)] = 1e-4
 
     def prepare(self, seeds: Seeds) -> Problem:
-        """As Classification; the start is trained in float, with the same recipe for everyone."""
+        """As Classification; the start is trained in float, with the same recipe for everyone.
+
+        Raises:
+            DataError, PluginError: see Classification; also a recipe that cannot be followed.
+        """
+        self._check_recipe()
         problem = super().prepare(seeds)
+        size, n = self.card.budget.batch_size, len(problem.train["targets"])
+        if size > n:
+            raise PluginError(
+                f"task {self.card.slug}: {n} training examples make no batch of {size}"
+            )
         if self.card.tier == "lite":
             start = self._pretrained(problem, seeds["pretrain"], torch.device("cpu"))
         else:
@@ -75,7 +85,41 @@ class Quantization(Classification):
             start = kept or self._pretrained(problem, seeds["pretrain"], device)
             if kept is None:
                 _publish(start, path)
+        self._check_start(start)
         return Problem(problem.train, [start], problem.sealed)
+
+    def _check_recipe(self) -> None:
+        """Refuse a recipe that lacks a number or has one that makes no sense.
+
+        Raises:
+            PluginError: names every problem.
+        """
+        recipe, problems = self.card.recipe, []
+        bits, lr = range(1, 9), recipe.get("pretrain_lr")
+        for name, allowed, expected in (
+            ("weight_bits", bits, "1 to 8"),
+            ("activation_bits", (*bits, FLOAT_BITS), f"1 to 8, or {FLOAT_BITS} for float"),
+            ("pretrain_batches", range(1, 10**9), "1 or more"),
+        ):
+            if type(recipe.get(name)) is not int or recipe[name] not in allowed:
+                problems.append(f"{name} is {recipe.get(name)!r}, expected {expected}")
+        if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
+            problems.append(f"pretrain_lr is {lr!r}, expected a number above 0")
+        if problems:
+            raise PluginError(f"task {self.card.slug}, recipe on the card: " + "; ".join(problems))
+
+    def _check_start(self, start: Tensors) -> None:
+        """Refuse a float network whose training has diverged, before methods are charged with it.
+
+        Raises:
+            PluginError: a weight is not finite.
+        """
+        for name, value in start.items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise PluginError(
+                    f"task {self.card.slug}: {name} of the float network is not finite after its "
+                    "training: choose a smaller pretrain_lr on the card"
+                )
 
     def _pretrained_id(self, seeds: Seeds, device: torch.device) -> str:
         """An id of everything that a pretrained network depends on."""
@@ -125,7 +169,7 @@ class Quantization(Classification):
         return quantize_layers(model, self.card.recipe)
 
     def export(self, model: nn.Module) -> dict[str, Tensor]:
-        """Integer codes, scales and what stays in float: see quantization.export_layers."""
+        """Integer codes, scales and what stays in float: see integer_export.export_layers."""
         return export_layers(model)
 
     def layout(self, problem: Problem) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -302,11 +346,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def _kept(path: Path) -> dict[str, Tensor] | None:
-    """The tensors in a file; None if there is none or it is damaged."""
+    """The tensors in a file; None if there is none or it is damaged.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     try:
         return load_file(path)
     except (FileNotFoundError, SafetensorError):
         return None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _publish(tensors: dict[str, Tensor], path: Path) -> None:
@@ -315,4 +365,4 @@ def _publish(tensors: dict[str, Tensor], path: Path) -> None:
         with atomic.new_file(path) as temporary:
             save_file(tensors, temporary)
     except OSError as error:
-        raise StorageError(f"{path}: the pretrained network cannot be kept: {error}") from error
+        raise atomic.storage_error(path, error, "choose another with ASSAY_CACHE") from error

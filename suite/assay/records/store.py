@@ -2,6 +2,7 @@
 
     <results>/runs/<task>/<method>/<run id>.json
     <results>/mlflow-runs.json    which MLflow run mirrors which record
+    <results>/mirror.json         what the mirror of MLflow and Optuna has left to do
 
 A record is written once, whole, under the id of its spec, and never edited. Records of ruleset 1
 may lie among them; they are passed over here (assay.records.former reads them).
@@ -16,13 +17,29 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from assay import atomic
+from assay.cards import Direction
 from assay.errors import FormerRecord, RecordError, StorageError
 from assay.records.parsing import parse_record
 from assay.records.schema import RunRecord
 
 MAX_RECORD_BYTES = 4_000_000
-MLFLOW_RUNS = "mlflow-runs.json"
+MLFLOW_RUNS, MIRROR_STATE = "mlflow-runs.json", "mirror.json"
+
+
+class MirrorState(BaseModel):
+    """What the mirror of MLflow and Optuna keeps between commands."""
+
+    server: str = ""
+    """Hash of the address of the server that MLFLOW_RUNS is about; "" for the results folder."""
+    directions: dict[str, Direction] = {}
+    """Of the metrics of the tasks that were mirrored."""
+    studies_lack: bool = False
+    """Whether records may be missing in Optuna's storage."""
+    former: list[str] = []
+    """Ids of records of an earlier ruleset, which are passed over."""
 
 
 class Store:
@@ -60,7 +77,7 @@ class Store:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe-") as probe:
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=atomic.TEMPORARY) as probe:
                 probe.write(b"assay")
                 probe.flush()
         except OSError as error:
@@ -77,8 +94,9 @@ class Store:
 
     def sweep(self) -> None:
         """Remove unfinished files of killed commands; call it while no other command writes."""
-        for path in (self.root / "runs").glob(f"*/*/{atomic.TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+        for pattern in (f"{atomic.TEMPORARY}*", f"runs/*/*/{atomic.TEMPORARY}*"):
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def run_ids(self, task: str, method: str) -> set[str]:
         """Ids of the recorded runs of a method on a task, from the names of their files."""
@@ -137,6 +155,11 @@ class Store:
         """Names of the folders that hold the runs of a task."""
         return sorted(path.name for path in (self.root / "runs").glob("*/"))
 
+    def folders(self) -> list[tuple[str, str]]:
+        """Task and method of each folder of records."""
+        found = sorted((self.root / "runs").glob("*/*/"))
+        return [(path.parent.name, path.name) for path in found]
+
     def _own(self, path: Path) -> RunRecord:
         """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
         record = read_record(path)
@@ -164,6 +187,26 @@ class Store:
         """
         together = json.dumps({**self.mlflow_runs(), **runs}, indent=0, sort_keys=True)
         atomic.write(self.root / MLFLOW_RUNS, together.encode() + b"\n")
+
+    def forget_mlflow_runs(self) -> None:
+        """Drop the kept MLflow run ids: they are of another server or a lost database."""
+        (self.root / MLFLOW_RUNS).unlink(missing_ok=True)
+
+    def mirror_state(self) -> MirrorState:
+        """What the mirror kept; that of a first command if the file is missing or damaged."""
+        try:
+            text = (self.root / MIRROR_STATE).read_bytes()
+            return MirrorState.model_validate_json(text)
+        except (OSError, ValueError, RecursionError):
+            return MirrorState()
+
+    def keep_mirror_state(self, state: MirrorState) -> None:
+        """Keep what the mirror has left to do.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        atomic.write(self.root / MIRROR_STATE, state.model_dump_json().encode() + b"\n")
 
 
 def read_record(path: Path) -> RunRecord:

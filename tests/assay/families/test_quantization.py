@@ -2,20 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from assay.cards import TaskCard, read_card
-from assay.errors import BadWeights
+from assay.errors import BadWeights, PluginError
+from assay.families.integer_export import export_layers
 from assay.families.quantization import IntegerLayer, Quantization, check_export, cost, rebuild
 from assay.paths import ROOT
 from assay.quantization import (
     FLOAT_BITS,
+    Grid,
     LayerBits,
     NearestWeights,
     QuantizedLayer,
+    Quantizer,
     RunningRange,
-    export_layers,
     layer_bits,
     quantize_layers,
 )
@@ -446,3 +449,121 @@ def test_every_layer_has_nonnegative_inputs_inside(slug: str, problem: Problem) 
     with torch.no_grad():
         model(inputs)
     assert seen == rule
+
+
+class Signed(Quantizer):
+    """Codes -top..top around zero 0, as many papers number them."""
+
+    def grid(self, values: Tensor) -> Grid:
+        scale = values.detach().abs().amax().clamp_min(1e-8) / (self.highest // 2)
+        return Grid(scale, torch.zeros_like(scale))
+
+    def codes(self, values: Tensor) -> Tensor:
+        return (values / self.grid(values).scale).round()
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.grid(values).scale * self.codes(values)
+
+
+class Fractional(NearestWeights):
+    def codes(self, values: Tensor) -> Tensor:
+        return super().codes(values) * 0.999
+
+
+class Shifted(NearestWeights):
+    """Uses other weights than it exports."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return super().forward(values) + self.grid(values).scale
+
+
+class PerInput(NearestWeights):
+    def grid(self, values: Tensor) -> Grid:
+        scale = values.detach().abs().flatten(2).amax((0, 2))[None, :, None, None]
+        return Grid(scale, torch.zeros_like(scale))
+
+
+class Floor(RunningRange):
+    """Rounds down, where the rebuilt network rounds to the nearest."""
+
+    def codes(self, values: Tensor) -> Tensor:
+        return (values / self.grid(values).scale).floor().clamp(0, self.highest)
+
+
+def other_bits(bits: object) -> NearestWeights:
+    quantizer = NearestWeights(2)
+    quantizer.bits = bits  # type: ignore[assignment]
+    return quantizer
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight": lambda w, bits: Signed(bits)}, r"middle: weight codes reach from -\d+"),
+        ({"weight": lambda w, bits: Fractional(bits)}, "weight codes are not whole numbers"),
+        ({"weight": lambda w, bits: Shifted(bits)}, "the weight quantizer's `forward` in eval"),
+        ({"activation": Floor}, "late: the input quantizer's `forward` in eval mode"),
+    ],
+)
+def test_what_is_exported_must_be_what_was_trained(
+    bits: int, options: dict[str, Any], message: str
+) -> None:
+    recipe = {"weight_bits": bits, "activation_bits": bits}
+    model = quantize_layers(deep(), recipe, **options).train()
+    model(images())
+    with pytest.raises(BadWeights, match=message):
+        export_layers(model)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "message"),
+    [
+        (other_bits(0), "weight bits are 0, expected a whole number from 1 to 8"),
+        (other_bits(300), "weight bits are 300"),
+        (other_bits(2.0), r"weight bits are 2\.0"),
+        (PerInput(2), r"scale has shape \(1, 2, 1, 1\), expected one number, or one for each out"),
+    ],
+)
+def test_bits_and_grids_of_other_kinds_are_named(quantizer: Quantizer, message: str) -> None:
+    recipe = {"weight_bits": 2, "activation_bits": 32}
+    model = quantize_layers(deep(), recipe)
+    model.middle.weight_quantizer = quantizer  # type: ignore[union-attr]
+    with pytest.raises(BadWeights, match=message):
+        export_layers(model)
+
+
+def test_an_export_leaves_modes_alone_and_shows_what_has_diverged() -> None:
+    model = quantize_layers(deep().train(), {"weight_bits": 2, "activation_bits": 2})
+    model(images())
+    maximum = model.late.input_quantizer.maximum.clone()  # type: ignore[union-attr]
+    export_layers(model)
+    assert all(module.training for module in model.modules())
+    assert torch.equal(model.late.input_quantizer.maximum, maximum)  # type: ignore[union-attr]
+    with torch.no_grad():
+        model.late.weight[0, 0] = float("nan")  # type: ignore[union-attr,index,operator]
+    assert export_layers(model)["late.weight_scale"].isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight_bits": 0}, "weight_bits is 0, expected 1 to 8"),
+        ({"activation_bits": 16}, "activation_bits is 16, expected 1 to 8, or 32 for float"),
+        ({"pretrain_batches": 0}, "pretrain_batches is 0, expected 1 or more"),
+        ({"pretrain_lr": None}, "pretrain_lr is None, expected a number above 0"),
+        ({"pretrain_lr": 1e30}, "of the float network is not finite after its training"),
+    ],
+)
+def test_a_task_that_cannot_be_prepared_is_at_fault_itself(
+    changes: dict[str, object], message: str
+) -> None:
+    recipe = {**short("digits_w2a2").card.recipe, "pretrain_batches": 5, **changes}
+    with pytest.raises(PluginError, match=message):
+        short("digits_w2a2", recipe=recipe).prepare(seeds())
+
+
+def test_a_task_of_fewer_examples_than_a_batch_is_at_fault_itself() -> None:
+    budget = task_of("digits_w2a2").card.budget.model_copy(update={"batch_size": 601})
+    with pytest.raises(PluginError, match="600 training examples make no batch of 601"):
+        short("digits_w2a2", budget=budget).prepare(seeds())

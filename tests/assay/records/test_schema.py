@@ -171,7 +171,7 @@ def test_of_many_writers_exactly_one_publishes(store: Store) -> None:
     assert len(files_under(store.root)) == 1
 
 
-@pytest.mark.parametrize("call", ["link", "fsync", "chmod"])
+@pytest.mark.parametrize("call", ["link", "fsync"])
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
