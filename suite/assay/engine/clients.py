@@ -320,10 +320,9 @@ class WorkerClient(ChildProcess):
             paths["oracle"] = inside / "oracle"
         if isinstance(request, ProbeMethod | ProbeTaskFit | ProbeTask):
             shutil.copytree(request.shared, inbox / "shared", copy_function=_copy_readable)
-            for folder in (inbox / "shared", *(inbox / "shared").iterdir()):
-                if folder.is_dir():
-                    folder.chmod(READABLE_FOLDER)
             paths["shared"] = inside / "shared"
+        for folder in (path for path in inbox.rglob("*") if path.is_dir()):
+            folder.chmod(READABLE_FOLDER)  # whatever the user's umask
         return request.model_copy(update=paths)
 
 

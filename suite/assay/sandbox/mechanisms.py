@@ -78,8 +78,11 @@ class Box:
 
     def make(self, mechanism: Mechanism) -> None:
         """Create the folders, for a worker in this sandbox."""
+        self.root.mkdir(parents=True)
         for folder in (self.inbox, self.scratch, self.results):
-            folder.mkdir(parents=True)
+            folder.mkdir()
+        for folder in (self.root, self.inbox):
+            folder.chmod(0o755)  # whatever the user's umask: the run may be another user
         if os.geteuid() == 0 and mechanism == "bubblewrap":  # the worker is another user then
             os.chown(self.results, USER, USER)
         if (user := run_user(mechanism)) is not None:

@@ -137,6 +137,17 @@ def test_the_same_spec_gives_the_same_weights_and_scores(
     assert [point.batch for point in one.curve] == [12, 24]
 
 
+def test_a_umask_that_hides_new_folders_hides_none_from_a_run(
+    pool: Pool, make_task: Callable[..., TaskEntry]
+) -> None:
+    before = os.umask(0o077)
+    try:
+        record = run(pool, make_task(), find_method("adam"))
+    finally:
+        os.umask(before)
+    assert record.status == "completed", record.message
+
+
 def test_runs_are_paired_across_methods(
     pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry]
 ) -> None:
