@@ -108,7 +108,7 @@ def test_starts_are_averaged():
     problem = task.prepare(Seeds("test", "rosenbrock", 0))
     total, n = task.card.budget.batches, len(problem.starts)
     still = [[Snapshot(total, total, total, start)] for start in problem.starts]
-    solved = {"x": torch.ones(2)}
+    solved = {"x": torch.ones(2) + task.model_for(problem, 0).shift}
     best = [Snapshot(1, 1, 1, solved), Snapshot(total, total, total, solved)]
     scores = task.score(problem, [best, *still[1:]])
     assert scores.test == pytest.approx((1 - 0.5 / total) / n)
