@@ -13,6 +13,7 @@ scorer         the trusted process that holds labels and scores weights
 oracle         a process of the scorer's for each run on a function, which holds that function
 mirror         the thread that copies records to MLflow and Optuna, and what it could not copy
 tracking       records as MLflow has them: experiments, parent runs, runs
+tracked_fields one record in MLflow's terms: tags, parameters, metrics, times
 metric_names   names that MLflow takes
 studies        repetitions as Optuna studies
 databases      the SQLite files of both: opened under any path, made anew, moved

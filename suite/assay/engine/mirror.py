@@ -17,7 +17,8 @@ from typing import TypeVar
 from assay.cards import Direction
 from assay.engine.databases import MAKING, Unavailable, database_url, one_line
 from assay.engine.studies import Studies
-from assay.engine.tracking import DATABASE, Tracking, cell_id
+from assay.engine.tracked_fields import cell_id
+from assay.engine.tracking import DATABASE, Tracking
 from assay.errors import FormerRecord, RecordError
 from assay.identity import sha256
 from assay.records.schema import RunRecord

@@ -8,11 +8,9 @@ the hyperparameters, curves, scores and provenance (tags `assay.*`) of one recor
 from __future__ import annotations
 
 import contextlib
-import datetime
 import logging
 import os
 import sqlite3
-import statistics
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +27,19 @@ from assay.engine.databases import (
     open_database,
 )
 from assay.engine.metric_names import legal_names
-from assay.identity import content_id
+from assay.engine.tracked_fields import (
+    NOTE_TAG,
+    began_at,
+    cell_id,
+    ended_at,
+    parameters,
+    parent_tags,
+    result_metrics,
+    result_parameters,
+    run_metrics,
+    run_name,
+    run_tags,
+)
 from assay.records.schema import RunRecord
 
 if TYPE_CHECKING:
@@ -38,10 +48,8 @@ if TYPE_CHECKING:
 PARENT_TAG, SELECTED_TAG = "mlflow.parentRunId", "assay.selected"
 KIND_TAG, TRAINING = "mlflow.experimentKind", "custom_model_development"
 """Experiments of this kind open on their runs and charts, not on traces of language models."""
-NOTE_TAG = "mlflow.note.content"
 RUNS_METRIC = "runs.n"
 """How many runs of its cell a parent's result is made of."""
-MAX_TAG, MAX_PARAMETER = 5000, 6000
 DATABASE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
 _IMPORTING = threading.Lock()  # MLflow's modules import each other: one thread at a time
 
@@ -206,14 +214,14 @@ class Tracking:
         """Give a cell's result to its parent run."""
         from mlflow.entities import Metric, Param
 
-        params = _result_params(best or runs[0], best)
+        params = result_parameters(best or runs[0], best)
         if any(parent.params.get(name, value) != value for name, value in params.items()):
             parent = self._replaced(found, parent, runs)
         if best is not None:
             for name, text in (draw(best) if draw else {}).items():
                 self._client.log_text(parent.run_id, text, f"pictures/{name}")
-        end = max(map(_milliseconds, runs))
-        values = {**_result_metrics(selected), RUNS_METRIC: float(len(runs))}
+        end = max(map(ended_at, runs))
+        values = {**result_metrics(selected), RUNS_METRIC: float(len(runs))}
         names = legal_names(values)
         # Of two values at one time and step MLflow shows the larger, not the later one.
         metrics = [Metric(names[key], value, end, len(runs)) for key, value in values.items()]
@@ -228,7 +236,7 @@ class Tracking:
 
         A parameter of MLflow never changes, so that the run as a whole must.
         """
-        first = min(runs, key=_begin)
+        first = min(runs, key=began_at)
         fresh = self._new_parent(found, first, parent.name)
         fresh.children = parent.children
         for child in fresh.children:
@@ -302,7 +310,7 @@ class Tracking:
 
     def _new_parent(self, found: _Experiment, record: RunRecord, name: str) -> _Parent:
         run = self._client.create_run(
-            found.id, start_time=_begin(record), tags=_parent_tags(record), run_name=name
+            found.id, start_time=began_at(record), tags=parent_tags(record), run_name=name
         )
         parent = found.parents[cell_id(record)] = _Parent(run.info.run_id, name)
         return parent
@@ -310,18 +318,18 @@ class Tracking:
     def _log(self, record: RunRecord, found: _Experiment) -> str:
         from mlflow.entities import Metric, Param
 
-        end, parent = _milliseconds(record), self._parent(record, found)
+        end, parent = ended_at(record), self._parent(record, found)
         run_id = found.unfinished.pop(record.id, "")
         if not run_id:
             run = self._client.create_run(
                 found.id,
-                start_time=_begin(record),
-                tags={PARENT_TAG: parent.run_id, **_tags(record)},
-                run_name=_run_name(record),
+                start_time=began_at(record),
+                tags={PARENT_TAG: parent.run_id, **run_tags(record)},
+                run_name=run_name(record),
             )
             run_id = run.info.run_id
             parent.children.append(run_id)
-        scalars = _scalars(record)
+        scalars = run_metrics(record)
         names = legal_names(scalars)
         metrics = [Metric(names[key], value, end, 0) for key, value in scalars.items()]
         for point in record.curve:
@@ -330,16 +338,11 @@ class Tracking:
                 value = getattr(point, split)
                 if value is not None:
                     metrics.append(Metric(f"curve.{prefix}{split}", value, end, point.batch))
-        self._client.log_batch(run_id, metrics, [Param(*item) for item in _params(record).items()])
+        params = [Param(*item) for item in parameters(record).items()]
+        self._client.log_batch(run_id, metrics, params)
         status = "FINISHED" if record.status == "completed" else "FAILED"
         self._client.set_terminated(run_id, status=status, end_time=end)
         return run_id
-
-
-def cell_id(record: RunRecord) -> str:
-    """Equal for the runs of one cell."""
-    own = {"repetition", "point", "hyperparameters"}
-    return content_id(record.spec.model_dump(mode="json", exclude=own))
 
 
 def _prepare_import() -> None:
@@ -388,114 +391,3 @@ def _remember(found: _Experiment, run: Any) -> None:
         found.parents[tags["assay.cell"]] = _Parent(
             run_id, run.info.run_name or "", dict(run.data.params), n_runs
         )
-
-
-def _run_name(record: RunRecord) -> str:
-    """Different for all runs of a cell."""
-    spec = record.spec
-    point = f"settings {record.id[:6]}" if spec.point is None else f"point {spec.point}"
-    return f"{spec.method.slug} repetition {spec.repetition} {point}"
-
-
-def _params(record: RunRecord) -> dict[str, str]:
-    values = record.spec.hyperparameters
-    names = legal_names(values)
-    return {names[key]: str(value)[:MAX_PARAMETER] for key, value in values.items()}
-
-
-def _result_params(record: RunRecord, best: RunRecord | None) -> dict[str, str]:
-    """Parameters of a parent; `best` is the run whose hyperparameters it shows."""
-    own = {"method": record.spec.method.slug, "task": record.spec.task.slug}
-    return {**(_params(best) if best else {}), **own}
-
-
-def _result_metrics(selected: Sequence[RunRecord]) -> dict[str, float]:
-    """Means over the selected runs, under the names that single runs use, and their spread."""
-    results = [run.result for run in selected if run.result]
-    if not results:
-        return {}
-    tests = [result.test for result in results]
-    names = set.intersection(*(set(_scores(run)) for run in selected if run.result))
-    scores = [_scores(run) for run in selected if run.result]
-    values = {name: statistics.fmean(found[name] for found in scores) for name in names}
-    values |= {"test.n": float(len(tests)), "test.mean": statistics.mean(tests)}
-    if len(tests) > 1:
-        values["test.sd"] = statistics.stdev(tests)
-    return values
-
-
-def _scores(record: RunRecord) -> dict[str, float]:
-    """A run's scores; a secondary metric that is called like one of ours gets a prefix."""
-    if record.result is None:
-        return {}
-    own = record.result.model_dump(exclude={"secondary", "selected"})
-    further = record.result.secondary
-    return {**own, **{f"secondary.{k}" if k in own else k: v for k, v in further.items()}}
-
-
-def _scalars(record: RunRecord) -> dict[str, float]:
-    usage = {f"usage.{key}": float(value) for key, value in record.usage.model_dump().items()}
-    return {**_scores(record), **usage}
-
-
-def _tags(record: RunRecord) -> dict[str, str]:
-    environment, spec = record.environment, record.spec
-    found = {
-        "assay.record_id": record.id,
-        "assay.status": record.status,
-        "assay.message": record.message[:500],
-        "assay.point": str(spec.point),
-        "assay.repetition": str(spec.repetition),
-        "assay.task": spec.task.slug,
-        "assay.task_hash": spec.task.code_hash,
-        "assay.run_method": spec.method.slug,
-        "assay.run_method_hash": spec.method.code_hash,
-        "assay.ruleset": str(spec.ruleset),
-        "assay.isolation": record.isolation.level,
-        "assay.weights_sha256": record.weights_sha256 or "",
-        "assay.commit": environment.commit or "",
-        "assay.dirty": str(environment.dirty),
-        "assay.torch": environment.torch,
-        "assay.cpu": environment.cpu,
-        "assay.reproduce": record.reproduce,
-        NOTE_TAG: f"{_run_name(record)} on {spec.task.slug}: {record.status}"
-        f"{': ' * bool(record.message)}{record.message[:500]}\n\n    {record.reproduce}",
-        **_source(record),
-    }
-    return {key: value[:MAX_TAG] for key, value in found.items()}
-
-
-def _parent_tags(record: RunRecord) -> dict[str, str]:
-    spec = record.spec
-    return {
-        "assay.cell": cell_id(record),
-        "assay.method": spec.method.slug,
-        "assay.method_hash": spec.method.code_hash,
-        "assay.task": spec.task.slug,
-        "assay.family": record.family,
-        "assay.tier": record.tier,
-        NOTE_TAG: f"`{spec.method.slug}` on `{spec.task.slug}`. Metrics are means over repetitions "
-        "of the run selected on validation; parameters are those of the best of these runs. The "
-        "single runs are nested in this one.",
-        **_source(record),
-    }
-
-
-def _source(record: RunRecord) -> dict[str, str]:
-    """What MLflow shows as the source of a run."""
-    found = {
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": f"assay run {record.spec.method.slug}",
-    }
-    commit = record.environment.commit
-    return {**found, "mlflow.source.git.commit": commit} if commit else found
-
-
-def _milliseconds(record: RunRecord) -> int:
-    """When a run ended, since 1970."""
-    return round(datetime.datetime.fromisoformat(record.created_at).timestamp() * 1000)
-
-
-def _begin(record: RunRecord) -> int:
-    """When a run began, in milliseconds since 1970."""
-    return _milliseconds(record) - round(1000 * record.usage.wall_seconds)

@@ -17,7 +17,8 @@ from assay.engine.cells import Cell
 from assay.engine.databases import Unavailable, database_url
 from assay.engine.metric_names import legal_names
 from assay.engine.mirror import Mirror, default_uris
-from assay.engine.tracking import KIND_TAG, cell_id
+from assay.engine.tracked_fields import cell_id
+from assay.engine.tracking import KIND_TAG
 from assay.records.schema import RunRecord
 from assay.records.store import Store
 
