@@ -16,11 +16,11 @@ from assay.plugins.registry import find_task
 NOTEBOOK = STARTERS / "three_jobs.ipynb"
 SHORTER = {
     '"digits_mlp", preset="quick"': (
-        '"digits_binary", preset="quick", repetitions=2, workers=1, mlflow="off"'
+        '"digits_binary", preset="quick", repetitions=1, workers=1, mlflow="off"'
     ),
     "!assay check ./my_entry": "!assay show ./my_entry",
 }
-"""What the test replaces in the cells: runs of a sixth of the batches; the check comes after."""
+"""What the test replaces in the cells: fewer and shorter runs; the check comes after."""
 RUN = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -55,7 +55,7 @@ def test_the_notebook_runs(pool: Pool, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert json.loads(line.removeprefix("RESULT ")) == [16, ["my_method", "sgd"], "<div>"]
+    assert json.loads(line.removeprefix("RESULT ")) == [8, ["my_method", "sgd"], "<div>"]
     assert (tmp_path / "my-results" / "methods" / "my_method.py").is_file()
     checked = list(check_method(pool, tmp_path / "my_entry", [find_task("digits_mlp")]))
     assert [result for result in checked if result.status == "failed"] == []

@@ -29,7 +29,12 @@ CLASSIFICATION = {
         ("from assay.families.classification import Classification", CLASSIFICATION),
         (
             "from assay.families.quantization import Quantization",
-            {*CLASSIFICATION, "families/quantization.py", "quantization.py"},
+            {
+                *CLASSIFICATION,
+                "families/integer_export.py",
+                "families/quantization.py",
+                "quantization.py",
+            },
         ),
         ("from assay.families.no_such import x", set()),
     ],
