@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
 from assay.sandbox import bubblewrap, launch, limits, mechanisms, privileges, self_check
-from assay.sandbox.handover import empty, hand_over
 from assay.space import Space
 
 needs_bubblewrap = pytest.mark.skipif(
@@ -473,56 +472,6 @@ def test_deviations_are_named() -> None:
     ]
     fine = {"seccomp": 2, "mounts": [["/out", "tmpfs", "rw"], ["/usr", "ext4", "ro"]]}
     assert self_check.deviations(fine, expected) == []
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    folder = tmp_path / "results"
-    folder.mkdir()
-    handle = os.open(folder, os.O_RDONLY)
-    yield folder, handle
-    os.close(handle)
-
-
-def test_only_plain_files_are_handed_over(tmp_path: Path, results: tuple[Path, int]) -> None:
-    left = tmp_path / "left"
-    (left / "shared" / "family" / "deeper").mkdir(parents=True)
-    (left / "outcome.json").write_text("{}")
-    (left / "shared" / "family" / "findings.jsonl").write_text("x")
-    (left / "shared" / "family" / "deeper" / "hidden").write_text("x")
-    (left / "link").symlink_to("/etc/passwd")
-    os.mkfifo(left / "pipe")
-    (left / ".hidden").write_text("x")
-    (left / "new\nline").write_text("x")
-    with (left / "sparse").open("wb") as file:
-        file.truncate(2 * limits.LIMITS.disk_bytes)
-    disk = os.open(tmp_path, os.O_RDONLY)
-    try:
-        hand_over(disk, "left", results[1])
-    finally:
-        os.close(disk)
-    found = {str(path.relative_to(results[0])) for path in results[0].rglob("*") if path.is_file()}
-    assert found == {"outcome.json", "shared/family/findings.jsonl"}
-
-
-def test_any_tree_can_be_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / "left"
-    left.mkdir()
-    before = os.getcwd()
-    os.chdir(left)
-    try:
-        for _ in range(1500):  # longer than any path may be
-            os.mkdir("d")
-            os.chdir("d")
-        os.chdir(left)
-    finally:
-        os.chdir(before)
-    (left / "locked").mkdir()
-    (left / "locked" / "file").write_text("x")
-    (left / "locked").chmod(0)
-    (left / "dangling").symlink_to("nowhere")
-    empty(left)
-    assert list(left.iterdir()) == []
 
 
 def test_a_run_has_a_connection_to_its_oracle_as_descriptor_4(
