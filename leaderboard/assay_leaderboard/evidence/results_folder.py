@@ -72,7 +72,8 @@ def open_folder(folder: Path) -> ResultsFolder:
     by_task: dict[str, list[Standing]] = {}
     log, standings = publication_log.read_with_standings(folder)
     for standing in standings.values():
-        by_task.setdefault(standing.file.split("--")[0], []).append(standing)
+        if standing.state != "archived":
+            by_task.setdefault(standing.file.split("--")[0], []).append(standing)
     return ResultsFolder(folder, by_task, log)
 
 

@@ -19,7 +19,7 @@ Published = Annotated[
     Path | None,
     typer.Option("--published", help="Folder of bundles and log; default: this checkout's."),
 ]
-KINDS = ("publish", "replay", "supersede", "correct", "retract", "reveal", "refuse")
+KINDS = ("publish", "replay", "supersede", "correct", "retract", "archive", "reveal", "refuse")
 """Kinds of entries about bundles; those about epochs are made by `assay epoch`."""
 log_app = typer.Typer(no_args_is_help=True, help="The log of published results.")
 
@@ -174,7 +174,10 @@ def _print_entry(entry: Entry) -> None:
 @log_app.command("add")
 def log_add(
     kind: Annotated[
-        str, typer.Argument(help="publish, replay, supersede, correct, retract, reveal, refuse.")
+        str,
+        typer.Argument(
+            help="publish, replay, supersede, correct, retract, archive, reveal, refuse."
+        ),
     ],
     bundle: Annotated[Path, typer.Argument(help="The bundle it is about.")],
     replaces: Annotated[

@@ -76,22 +76,24 @@ def gate(
 def log_problems(checkout: Checkout, base: str, head: str) -> list[str]:
     """What is wrong with the log at `head`, given the one at `base`: a log only ever grows.
 
-    Bundles and epochs that the log at `base` names are there still, as they were.
+    Bundles and epochs that the log at `base` names are there still, as they were, unless the log at
+    `head` says that a bundle was archived.
     """
     path = f"{PUBLISHED}/{log.LOG}"
     before, now = (checkout.file(ref, path) or b"" for ref in (base, head))
     problems = log.extends(before, now)
     with tempfile.TemporaryDirectory(prefix="assay-log-") as name:
         (Path(name) / log.LOG).write_bytes(before)
-        named = {f"{PUBLISHED}/{log.place_of(e)}" for e in log.read(Path(name))
-                 if e.kind != "refuse"}  # fmt: skip
+        named = set(log.kept(log.read(Path(name))))
         if now != before:
             (Path(name) / log.LOG).write_bytes(now)
             problems += log.chain_problems(Path(name))
+            if not problems:
+                named &= log.kept(log.read(Path(name))).keys()
     there, here = (checkout.blobs(ref, PUBLISHED) for ref in (base, head))
     return problems + [
         f"{path}: the log names it; it is never changed or removed"
-        for path in sorted(named & set(there))
+        for path in sorted({f"{PUBLISHED}/{place}" for place in named} & set(there))
         if here.get(path) != there[path]
     ]
 

@@ -28,7 +28,8 @@ def add(
     owner: str | None = None,
     report: ReplayReport | None = None,
 ) -> Entry:
-    """Log what happened to `bundle`; a new one is first verified and copied into `folder`.
+    """Log what happened to `bundle`; a new one is first verified and copied into `folder`, and an
+    archived one removed from it: the log keeps its hash.
 
     Args:
         folder: the published folder; made if it is not there.
@@ -63,11 +64,14 @@ def add(
         _check(own, folder)
     copied = source != place and _copy(data, place)
     try:
-        return log.append(folder, kind, place, **details)
+        entry = log.append(folder, kind, place, **details)
     except BaseException:
         if copied:
             place.unlink()
         raise
+    if kind == "archive":
+        place.unlink()
+    return entry
 
 
 def _replayed(bundle: Bundle, kind: Kind, report: ReplayReport | None) -> log.Details:
@@ -113,16 +117,18 @@ def _readable(data: bytes, path: Path) -> Bundle | None:
 
 
 def _parsed(data: bytes, path: Path, kind: Kind) -> Bundle | None:
-    """The bundle; None for one of ruleset 1, which can only be retracted.
+    """The bundle; None for one of ruleset 1, which can only be retracted or archived.
 
     Raises:
-        BundleError: it cannot be read, or is of ruleset 1 and not to be retracted.
+        BundleError: it cannot be read, or is of ruleset 1 and something else is to happen to it.
     """
     try:
         return parse_bundle(data, path)
     except FormerBundle as error:
-        if kind != "retract":
-            raise BundleError(f"{error}; it can only be retracted or superseded") from error
+        if kind not in ("retract", "archive"):
+            raise BundleError(
+                f"{error}; it can only be retracted, superseded or archived"
+            ) from error
     former.parse_bundle(data, path)
     return None
 

@@ -1,7 +1,7 @@
 """The results log: what was published, replayed, refused, corrected or withdrawn, chained by hash.
 
     <published folder>/log.jsonl       append only, one entry a line, in canonical JSON
-    <published folder>/<bundle>.zip    every bundle that was ever published, superseded ones too
+    <published folder>/<bundle>.zip    every bundle that was published and not archived
     <published folder>/epochs/*.json   commitments to hidden seeds, and their revelations
 
 Each entry holds its own hash and that of the entry before, so that an edited, removed or reordered
@@ -65,6 +65,8 @@ __all__ = [
 
 LOG, EPOCHS = "log.jsonl", "epochs"
 MAX_LOG_BYTES = 50_000_000
+_GONE: dict[str, str] = {"refuse": "refused", "archive": "archived"}
+"""Kinds after which the bundle does not lie in the folder."""
 
 
 class Details(TypedDict, total=False):
@@ -143,8 +145,8 @@ def extends(former: bytes, now: bytes) -> list[str]:
 
 def _file_problems(folder: Path, entries: Sequence[Entry]) -> Iterator[str]:
     """Files that are missing, changed, or that no entry names."""
-    refused = {entry.file for entry in entries if entry.kind == "refuse"}
-    named = {place_of(e): e.sha256 for e in entries if e.kind != "refuse"}
+    gone = {e.file: f"was {_GONE[e.kind]}; remove it" for e in entries if e.kind in _GONE}
+    named = kept(entries)
     for name, digest in sorted(named.items()):
         try:
             data = read_regular(folder / name, MAX_ARCHIVE_BYTES)
@@ -156,8 +158,18 @@ def _file_problems(folder: Path, entries: Sequence[Entry]) -> Iterator[str]:
     there = [path.name for path in folder.glob("*.zip")]
     there += [f"{EPOCHS}/{path.name}" for path in (folder / EPOCHS).glob("*.json")]
     for name in sorted(set(there) - set(named)):
-        why = "was refused; remove it" if name in refused else "no entry of the log names it"
-        yield f"{name}: {why}"
+        yield f"{name}: {gone.get(name, 'no entry of the log names it')}"
+
+
+def kept(entries: Iterable[Entry]) -> dict[str, str]:
+    """Files that must lie in the published folder, by their path in it, with their SHA-256."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        if entry.kind == "archive":
+            found.pop(entry.file, None)
+        elif entry.kind != "refuse":
+            found[place_of(entry)] = entry.sha256
+    return found
 
 
 def place_of(entry: Entry) -> str:

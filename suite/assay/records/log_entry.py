@@ -15,16 +15,17 @@ from assay.untrusted import text
 NOTHING = "0" * 64
 """`previous` of the first entry."""
 Kind = Literal[
-    "publish", "replay", "supersede", "correct", "retract", "reveal", "refuse", "commit-seeds",
-    "reveal-seeds",
+    "publish", "replay", "supersede", "correct", "retract", "archive", "reveal", "refuse",
+    "commit-seeds", "reveal-seeds",
 ]  # fmt: skip
 """publish, supersede, correct: a new bundle. replay: its runs were done again and confirmed.
 reveal: the hidden seeds of its runs are public and were committed to before it. retract: it counts
-no more. refuse: the gate did not pass it, so it is not published. commit-seeds, reveal-seeds: an
-epoch began or ended, and `file` is the epoch's."""
+no more. archive: it counted no more already, and its file left the folder. refuse: the gate did not
+pass it, so it is not published. commit-seeds, reveal-seeds: an epoch began or ended, and `file` is
+the epoch's."""
 KINDS: tuple[Kind, ...] = (
-    "publish", "replay", "supersede", "correct", "retract", "reveal", "refuse", "commit-seeds",
-    "reveal-seeds",
+    "publish", "replay", "supersede", "correct", "retract", "archive", "reveal", "refuse",
+    "commit-seeds", "reveal-seeds",
 )  # fmt: skip
 REPLACING = ("supersede", "correct")
 NEW = ("publish", *REPLACING)

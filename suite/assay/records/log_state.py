@@ -18,7 +18,7 @@ from assay.records.log_entry import (
     cell_of,
 )
 
-State = Literal["current", "superseded", "corrected", "retracted"]
+State = Literal["current", "superseded", "corrected", "retracted", "archived"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ class LogState:
             own = replace(own, tier="T3")
         elif entry.kind == "retract":
             own = replace(own, state="retracted", reason=entry.note)
+        elif entry.kind == "archive":
+            own = replace(own, state="archived", reason=entry.note)
         if entry.replaces is not None:
             state: State = "corrected" if entry.kind == "correct" else "superseded"
             old = self.standings[entry.replaces]
@@ -118,7 +120,7 @@ def misfit(entry: Entry, known: LogState) -> str | None:
         return f"kind {entry.kind} does not give the tier {entry.tier}"
     if (entry.replaces is not None) != (entry.kind in REPLACING):
         return f"kind {entry.kind} goes {'without' if entry.replaces else 'with'} `replaces`"
-    if entry.kind in (*REPLACING, "retract", "refuse") and not entry.note.strip():
+    if entry.kind in (*REPLACING, "retract", "archive", "refuse") and not entry.note.strip():
         return "a reason is missing; say why in the note"
     if entry.kind in OF_EPOCHS:
         return _epoch_misfit(entry, known)
@@ -127,6 +129,8 @@ def misfit(entry: Entry, known: LogState) -> str | None:
         return "is published; only what is not can be refused" if own else None
     if entry.kind in NEW:
         return _new_misfit(entry, known)
+    if entry.kind == "archive" and own is not None and own.state != "archived":
+        return "is current; retract or supersede it first" if own.state == "current" else None
     if own is None or own.state != "current":
         return f"is {own.state if own else 'not published'}; only a current bundle can be named"
     if entry.epoch != own.epoch:

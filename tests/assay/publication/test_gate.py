@@ -460,6 +460,14 @@ def test_the_log_only_grows(published: Published) -> None:
     assert "line 1 of 2 is another one" in said((path, other.line))
     assert "line 3" in said((path, b"".join([*lines, lines[1]])))
     assert "never changed" in said((bundle, b"other"))
+    made = [
+        log.append(published.folder, kind, bundle, note="why") for kind in ("retract", "archive")
+    ]
+    grown = path.read_bytes()
+    git(published.repo, "checkout", "-q", "--", ".")
+    assert said((path, grown), (bundle, None)) == ""
+    without = grown.removesuffix(made[1].line)
+    assert "never changed or removed" in said((path, without), (bundle, None))
     done = script("log-extends", "--repo", str(published.repo), "main...forged")
     assert (done.returncode, "never changed" in done.stdout) == (1, True)
 

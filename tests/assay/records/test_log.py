@@ -233,7 +233,7 @@ def test_a_bundle_of_ruleset_1_is_only_superseded_or_retracted(
     old = old_bundle("beale", "my_opt", place)
     append(place, "publish", old)
     for kind in ("replay", "reveal"):
-        with pytest.raises(BundleError, match="it can only be retracted or superseded"):
+        with pytest.raises(BundleError, match="it can only be retracted, superseded or archived"):
             publish.add(place, kind, old)
     publish.add(place, "supersede", bundles["beale"], replaces=old, note="ruleset 2")
     assert check(place) == []
@@ -242,3 +242,23 @@ def test_a_bundle_of_ruleset_1_is_only_superseded_or_retracted(
     publish.add(place, "retract", other, note="a wrong clock")
     with pytest.raises(BundleError, match="it can only be retracted"):
         publish.add(place, "publish", old_bundle("ackley_10d", "my_opt", tmp_path))
+
+
+def test_what_counts_no_more_can_leave_the_folder(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    place = tmp_path / "published"
+    publish.add(place, "publish", bundles["beale"])
+    kept = place / bundles["beale"].name
+    with pytest.raises(LogError, match="is current; retract or supersede it first"):
+        publish.add(place, "archive", kept, note="ruleset 1")
+    old = old_bundle("digits_step", "my_opt", place)
+    append(place, "publish", old)
+    publish.add(place, "retract", old, note="ruleset 1")
+    with pytest.raises(LogError, match="a reason is missing"):
+        publish.add(place, "archive", old)
+    data = old.read_bytes()
+    publish.add(place, "archive", old, note="ruleset 1")
+    assert (old.exists(), kept.exists(), check(place)) == (False, True, [])
+    old.write_bytes(data)
+    assert check(place) == [f"{old.name}: was archived; remove it"]
+    with pytest.raises(LogError, match="is archived"):
+        publish.add(place, "retract", old, note="again")

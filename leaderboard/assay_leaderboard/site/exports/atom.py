@@ -21,6 +21,7 @@ _SAYS = {
     "supersede": "superseded an earlier result",
     "correct": "corrected an earlier result",
     "retract": "retracted",
+    "archive": "left the board for the archive",
     "reveal": "measured with hidden seeds",
     "refuse": "refused by the gate",
     "commit-seeds": "hidden seeds were committed to",
