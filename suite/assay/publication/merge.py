@@ -19,7 +19,7 @@ from assay.publication.ownership import maintainers, owns
 from assay.publication.report import GateReport, read_report
 from assay.publication.submit import PUBLISHED
 from assay.records import log
-from assay.records.bundle import MAX_FILE_BYTES, read_bundle
+from assay.records.bundle import MAX_FILE_BYTES
 from assay.records.log import Entry
 
 _BUNDLE = re.compile(r"[a-z0-9_]+--([a-z0-9_]+)-v\d+--([0-9a-f]{16})\.zip")
@@ -72,10 +72,18 @@ def publish_merged(
     if (report.author or None) != (author or None):
         raise BundleError(f"the gate's report is of a change by {report.author}, not {author}")
     for name in names:
-        old = _current(folder, folder / name)
-        kind, note = ("supersede", f"{name} was submitted") if old else ("publish", "")
         path = folder / name
-        yield publish.add(folder, kind, path, replaces=old, note=note, owner=author)  # type: ignore[arg-type]
+        if old := publish.rival(folder, path):
+            yield publish.add(
+                folder,
+                "supersede",
+                path,
+                replaces=folder / old.file,
+                note=f"{name} was submitted",
+                owner=author,
+            )
+        else:
+            yield publish.add(folder, "publish", path, owner=author)
         if report.replays[name].tier:
             yield publish.add(folder, "replay", path, report=report.replays[name])
 
@@ -158,13 +166,3 @@ def _added(checkout: Checkout, base: str, head: str) -> list[str]:
     """Names of the bundles that a change added."""
     paths = [Path(c.path) for c in checkout.changes(base, head) if c.status == "A"]
     return [p.name for p in paths if p.parent == Path(PUBLISHED) and p.suffix == ".zip"]
-
-
-def _current(folder: Path, path: Path) -> Path | None:
-    """The current bundle of the same task, method and seeds; None if there is none."""
-    cell, epoch = path.name.rsplit("-v", 1)[0], read_bundle(path).epoch
-    for standing in log.standings(log.read(folder)).values():
-        same = (standing.file.rsplit("-v", 1)[0], standing.epoch) == (cell, epoch)
-        if same and standing.state == "current":
-            return folder / standing.file
-    return None

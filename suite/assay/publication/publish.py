@@ -12,8 +12,8 @@ from assay.identity import sha256
 from assay.publication.report import ReplayReport
 from assay.publication.verify import readable, verify
 from assay.records import former, log
-from assay.records.bundle import Bundle, parse_bundle
-from assay.records.log import Entry, Kind
+from assay.records.bundle import Bundle, parse_bundle, read_bundle
+from assay.records.log import Entry, Kind, Standing
 from assay.untrusted.files import read_regular
 from assay.untrusted.zip_archive import MAX_ARCHIVE_BYTES
 
@@ -72,6 +72,21 @@ def add(
     if kind == "archive":
         place.unlink()
     return entry
+
+
+def rival(folder: Path, path: Path) -> Standing | None:
+    """The bundle of the same task, method and seeds as the one at `path` that counts now, if any.
+
+    Raises:
+        BundleError: `path` cannot be read.
+        LogError: the chain of the folder's log is broken.
+    """
+    cell = log.cell_of(path.name), read_bundle(path).epoch
+    for standing in log.standings(log.read(folder)).values():
+        same = (log.cell_of(standing.file), standing.epoch) == cell
+        if same and standing.state == "current":
+            return standing
+    return None
 
 
 def _replayed(bundle: Bundle, kind: Kind, report: ReplayReport | None) -> log.Details:
