@@ -29,6 +29,7 @@ from assay.records.schema import (
     MAX_STARTS,
     Count,
     Hash,
+    Libraries,
     Mechanism,
     Number,
     Result,
@@ -137,6 +138,8 @@ class Machine(_Message):
     cpu: Words
     cpu_flags_hash: Hash
     gpus: Annotated[int, Field(ge=0, le=1000)]
+    libraries: Libraries
+    """Versions of RUN_LIBRARIES."""
 
 
 class Ended(_Message):

@@ -43,7 +43,7 @@ from assay_leaderboard.statistics.learning_curves import (
 )
 from assay_leaderboard.statistics.time_to_target import Attempt, Steps
 
-Machine = tuple[tuple[str, ...], Compute]
+Machine = tuple[tuple[tuple[str, str], ...], Compute]
 """Environment.machine_key and Compute of a run: seconds are compared between equal ones only."""
 
 

@@ -6,17 +6,13 @@ method. Nothing is imported here: modules are located and read as text.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from assay.errors import PluginError
 from assay.plugins.files import read_file
-from assay.syntax import NotParsed, parse_python
+from assay.plugins.imports import absolute_imports, locate
 
 GROUP = "assay.submissions"
 MAX_MODULES = 200
@@ -26,21 +22,6 @@ MAX_MODULES = 200
 def submission_points() -> list[EntryPoint]:
     """The entry points of the group, by name."""
     return sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-
-
-def locate(module: str) -> ModuleSpec | None:
-    """Find a module without importing it or the packages above it; None if there is none."""
-    top, *inner = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-        for depth in range(len(inner)):
-            if spec is None or spec.submodule_search_locations is None:
-                return None
-            name = ".".join([top, *inner[: depth + 1]])
-            spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
-    except (ImportError, ValueError, OSError):  # an empty name, a null character
-        return None
-    return spec
 
 
 def module_file(module: str) -> Path | None:
@@ -94,7 +75,7 @@ def package_modules(value: str, own: Iterable[Path]) -> dict[str, Path]:
     module, name = split_point(value)
     top = module.split(".")[0]
     pending = [module] if name else [
-        wanted for path in own for wanted in _imports(read_file(path), "", top)
+        wanted for path in own for wanted in _within(top, absolute_imports(read_file(path)))
     ]  # fmt: skip
     found: dict[str, Path] = {}
     seen: set[str] = set()
@@ -113,8 +94,13 @@ def package_modules(value: str, own: Iterable[Path]) -> dict[str, Path]:
         if len(found) > MAX_MODULES:
             raise PluginError(f"it imports more than {MAX_MODULES} modules of {top}")
         package = wanted if is_package else wanted.rpartition(".")[0]
-        pending += _imports(read_file(path), package, top)
+        pending += _within(top, absolute_imports(read_file(path), package))
     return dict(sorted(found.items()))
+
+
+def _within(top: str, names: Iterable[str]) -> Iterator[str]:
+    """Those of `names` that lie in the package `top`."""
+    return (name for name in names if name == top or name.startswith(f"{top}."))
 
 
 def _above(module: str) -> Iterator[str]:
@@ -122,24 +108,3 @@ def _above(module: str) -> Iterator[str]:
     parts = module.split(".")
     for n in range(1, len(parts)):
         yield ".".join(parts[:n])
-
-
-@lru_cache(maxsize=1024)  # files are asked for at every run
-def _imports(source: bytes, package: str, top: str) -> frozenset[str]:
-    """Names in the package `top` that a module of `package` imports; some name no module."""
-    try:
-        tree = parse_python(source)
-    except NotParsed:
-        return frozenset()  # whoever imports it reports that
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            try:
-                relative = "." * node.level + (node.module or "")
-                base = importlib.util.resolve_name(relative, package)
-            except ImportError:
-                continue
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in found if name == top or name.startswith(f"{top}."))

@@ -28,6 +28,7 @@ from assay.plugins.installed import (
     split_point,
     submission_points,
 )
+from assay.plugins.libraries import foreign_imports, libraries
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET
 
@@ -351,12 +352,14 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
 
 
 @cache
-def _task_code_hash(folder: Path) -> str:
+def _task_code(folder: Path) -> tuple[str, frozenset[str]]:
+    """The hash of a task's code, and what its own files import (libraries.foreign_imports)."""
     files = code_files(folder)
     if not (folder / "card.toml").is_file():
         raise PluginError(f"{folder}: expected a card.toml")
     own = [path for path in files if path.suffix == ".py"]
-    return code_hash([*files, *_shared_code(own)])
+    imported = foreign_imports(path.read_bytes() for path in own)
+    return code_hash([*files, *_shared_code(own)]), imported
 
 
 def _shared_code(files: list[Path]) -> list[Path]:
@@ -385,25 +388,31 @@ def _shared_imports(source: bytes) -> frozenset[str]:
 
 
 def task_ref(entry: TaskEntry) -> TaskRef:
-    """The task as a record names it, with the hash of its code as it is now.
+    """The task as a record names it, with the hash of its code and its libraries as they are now.
 
     Raises:
         PluginError: task.py is missing or not Python.
     """
     try:
-        digest = _task_code_hash(entry.folder)
+        digest, imported = _task_code(entry.folder)
     except (OSError, SyntaxError) as error:
         raise PluginError(f"{entry.folder}: cannot read its task.py: {error}") from error
-    return TaskRef(slug=entry.card.slug, version=entry.card.version, code_hash=digest)
+    needs = libraries(imported)
+    card = entry.card
+    return TaskRef(slug=card.slug, version=card.version, code_hash=digest, libraries=needs)
 
 
 def method_ref(entry: MethodEntry) -> MethodRef:
-    """The method as a record names it, with the hash of its files as they are now.
+    """The method as a record names it, with its files' hash and its libraries as they are now.
 
     Raises:
         PluginError: a file is missing or too large.
     """
     if not entry.source.is_file():
         raise PluginError(f"{entry.source}: no such file; expected a method.py")
-    digest = source_hash(entry.contents.items())
-    return MethodRef(slug=entry.card.slug, version=entry.card.version, code_hash=digest)
+    card, contents = entry.card, entry.contents
+    code = (data for name, data in contents.items() if name.endswith(".py"))
+    package = split_point(entry.entry_point)[0].partition(".")[0]
+    needs = libraries(foreign_imports(code, package), card.packages)
+    digest = source_hash(contents.items())
+    return MethodRef(slug=card.slug, version=card.version, code_hash=digest, libraries=needs)

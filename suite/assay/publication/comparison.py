@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.cards import TaskCard
 from assay.records.log import ReplayVerdict
-from assay.records.schema import MACHINE_FIELDS, CurvePoint, Environment, RunRecord
+from assay.records.schema import CurvePoint, Environment, RunRecord
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,13 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
 
 def machine_difference(known: Environment, again: Environment) -> str:
     """How two machines differ, in words; empty if runs on both must be equal bit for bit."""
+    there, here = dict(known.machine_key), dict(again.machine_key)
     found = [
-        "other CPU flags" if name == "cpu_flags_hash" else f"{name} {there}, here {here}"
-        for name, there, here in zip(
-            MACHINE_FIELDS, known.machine_key, again.machine_key, strict=True
-        )
-        if there != here
+        "other CPU flags"
+        if name == "cpu_flags_hash"
+        else f"{name} {there.get(name, 'unknown')}, here {here.get(name, 'unknown')}"
+        for name in there | here
+        if there.get(name) != here.get(name)
     ]
     if not found and known.device != "cpu":
         found = [f"device {known.device}: not repeatable bit for bit"]

@@ -32,11 +32,16 @@ SEALED_LEVELS: tuple[Level, ...] = ("L2", "L3", "L4")
 Status = Literal["completed", "diverged", "out_of_budget", "failed"]
 Mechanism = Literal["bubblewrap", "landlock", "subprocess"]
 MACHINE_FIELDS = ("python", "torch", "platform", "cpu", "cpu_flags_hash", "device")
-"""Of an Environment: what makes two runs of one spec differ in bits or in seconds."""
+"""Of an Environment: what makes two runs of one spec differ in bits or in seconds, beside the
+versions of its libraries."""
+RUN_LIBRARIES = ("numpy", "pytorch-lightning", "scikit-learn", "scipy")
+"""Distributions that every run depends on, beside torch: their versions are the environment's, and
+no part of a task's or a method's reference."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 MAX_COUNT, MAX_SECONDS, MAX_NUMBER = 2**53, 1e9, 1e100
 """Bounds of what is recorded: sums and squares of such numbers are still numbers."""
+MAX_LIBRARIES = 500
 MAX_STARTS = 1000
 MAX_POINTS = 20_000
 """Of all starts together."""
@@ -47,6 +52,9 @@ Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Line = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
 """A text on one line, without characters that could steer a terminal or a page."""
 Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+LibraryText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+Libraries = Annotated[dict[LibraryText, LibraryText], Field(max_length=MAX_LIBRARIES)]
+"""Versions by the name of their distribution."""
 Losses = Annotated[list[Number | None], Field(max_length=MAX_STARTS)]
 """One for each start."""
 
@@ -66,22 +74,40 @@ def _zero(value: object) -> bool:
     return value == 0
 
 
-class TaskRef(_Record):
-    """Which task, exactly."""
+def _empty(value: object) -> bool:
+    return not value
 
+
+class _PluginRef(_Record):
     slug: Slug
     version: Version
     code_hash: Hash
-    """Of the card, task.py and the family's code (identity.code_hash)."""
+    libraries: Libraries = Field(default={}, exclude_if=_empty)
+    """What its code imports beyond Python, Assay, torch and RUN_LIBRARIES, as plugins.libraries
+    found it: "4.1.0", "4.1.0 #3f2a9c01d2e4" with a hash of its files, or the hash alone. Not
+    written where there is nothing, so that other records stay as they are."""
+
+    def __hash__(self) -> int:
+        return hash((self.slug, self.code_hash))
 
 
-class MethodRef(_Record):
-    """Which method, exactly."""
+class TaskRef(_PluginRef):
+    """Which task, exactly.
 
-    slug: Slug
-    version: Version
-    code_hash: Hash
-    """Of card.toml and method.py."""
+    `code_hash` is of the card, task.py and the family's code (identity.code_hash).
+    """
+
+
+class MethodRef(_PluginRef):
+    """Which method, exactly.
+
+    `code_hash` is of card.toml, method.py and the other files that it consists of.
+    """
+
+    @property
+    def code(self) -> MethodRef:
+        """The same without libraries: which files it consists of."""
+        return self.model_copy(update={"libraries": {}}) if self.libraries else self
 
 
 class Compute(_Record):
@@ -202,11 +228,14 @@ class Environment(_Record):
     dirty: bool | None = None
     lock_hash: Line | None = None
     device: Line = "cpu"
+    libraries: Libraries = Field(default={}, exclude_if=_empty)
+    """Versions of RUN_LIBRARIES."""
 
     @property
-    def machine_key(self) -> tuple[str, ...]:
-        """Equal for two runs on the same kind of machine: the values of MACHINE_FIELDS."""
-        return tuple(getattr(self, name) for name in MACHINE_FIELDS)
+    def machine_key(self) -> tuple[tuple[str, str], ...]:
+        """Equal for two runs on the same kind of machine: MACHINE_FIELDS and libraries by name."""
+        own = ((name, getattr(self, name)) for name in MACHINE_FIELDS)
+        return (*own, *sorted(self.libraries.items()))
 
 
 class Isolation(_Record):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET, Ruleset
+
+MAX_NAMED = 3
+"""Libraries named in one line."""
 
 
 class Made(Protocol):
@@ -27,6 +31,8 @@ def stale(
 ) -> str:
     """Why a run may not be compared with current ones; empty if it may.
 
+    A library that is not installed here makes nothing stale; see `unknown_libraries`.
+
     Args:
         spec: of a task and a method of any time.
         task: the task as it is now.
@@ -35,8 +41,52 @@ def stale(
     """
     if spec.ruleset != ruleset.version:
         return f"made under ruleset {spec.ruleset}, now {ruleset.version}"
-    if spec.task != task:
-        return "the task has changed since"
-    if method is not None and spec.method != method:
-        return "the method has changed since"
+    if why := changed(spec.task, task):
+        return f"the task {why}"
+    if method is not None and (why := changed(spec.method, method)):
+        return f"the method {why}"
     return ""
+
+
+def changed(then: TaskRef | MethodRef, now: TaskRef | MethodRef) -> str:
+    """How a task or method has changed: what follows after its name; empty if it has not."""
+    own = then.slug, then.version, then.code_hash
+    if own != (now.slug, now.version, now.code_hash):
+        return "has changed since"
+    libraries = library_changes(then.libraries, now.libraries)
+    return f"uses {listed(libraries)}" if libraries else ""
+
+
+def library_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The libraries that have changed, in words; those that are not installed now are passed over.
+
+    Of a library without a hash on one side the versions alone are compared.
+    """
+    found = []
+    for name, here in sorted(now.items()):
+        if (there := then.get(name)) is None:
+            found.append(f"{name} {_version(here)} now, which was not there then")
+        elif _version(there) != _version(here):
+            found.append(f"{name} {_version(there)} then, {_version(here)} now")
+        elif _hash(there) and _hash(here) and _hash(there) != _hash(here):
+            found.append(f"{name} {_version(here)} then and now, with other files")
+    return found
+
+
+def unknown_libraries(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The libraries that are not installed now, so that nobody can say whether they changed."""
+    return [f"{name} {_version(there)}" for name, there in sorted(then.items()) if name not in now]
+
+
+def listed(parts: list[str]) -> str:
+    """The first parts in one line, and how many there are beside."""
+    more = len(parts) - MAX_NAMED
+    return ", ".join(parts[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _version(text: str) -> str:
+    return text.partition("#")[0].strip() or "without a version"
+
+
+def _hash(text: str) -> str:
+    return text.partition("#")[2]

@@ -24,6 +24,7 @@ from types import ModuleType
 
 from assay.identity import sha256
 from assay.messages import WORKER_REQUEST, Machine, WorkerStart
+from assay.records.schema import RUN_LIBRARIES
 from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
@@ -197,6 +198,7 @@ def describe_machine() -> Machine:
         cpu=name,
         cpu_flags_hash=sha256(flags),
         gpus=torch.cuda.device_count(),
+        libraries={name: importlib.metadata.version(name) for name in RUN_LIBRARIES},
     )
 
 

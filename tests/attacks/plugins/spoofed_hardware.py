@@ -14,7 +14,7 @@ class SpoofedHardware(Method):
 
     def configure_optimizer(self, model):
         spoofed = {"python": "9.9", "torch": "9.9", "platform": "Amiga", "cpu": "68000",
-                   "cpu_flags_hash": "0" * 64, "gpus": 8}  # fmt: skip
+                   "cpu_flags_hash": "0" * 64, "gpus": 8, "libraries": {}}  # fmt: skip
         serve.describe_machine = lambda: spoofed
         platform.processor = platform.machine = platform.python_version = lambda: "68000"
         torch.__version__ = "9.9"
