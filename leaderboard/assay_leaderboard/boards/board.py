@@ -286,6 +286,9 @@ def _note(task: TaskComparisons, cell: CellEvidence) -> str:
             budget = common_budget(task.budget, (cell, reference))
             if budget is not None and budget < reference.k:
                 said.append(f"compared with the reference at {budget} points")
+    said += [text for text in (cell.left_out, cell.mixed) if text]
+    if cell.unknown:
+        said.append(f"made with {cell.unknown}: not installed here, so a change would not be seen")
     recorded = int(cell.recorded.sum())
     if 0 < cell.n_local < recorded:
         said.append(f"{cell.n_local} of {recorded} runs are local")

@@ -21,6 +21,7 @@ from assay.ruleset import Ruleset
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
+from assay_leaderboard.evidence.environments import mixed
 from assay_leaderboard.evidence.groups import RunGroup, largest
 from assay_leaderboard.evidence.runs import Catalogue, Evidence, Run, Tries
 from assay_leaderboard.schema.board import Replay, State
@@ -64,6 +65,12 @@ class CellEvidence:
     """By secondary metric: its value; NaN where the run did not complete or does not say."""
     stale: str = ""
     """Why the runs may not be compared with current ones; empty if they may."""
+    mixed: str = ""
+    """What differs among the machines of the runs, and how many each has; empty if nothing."""
+    left_out: str = ""
+    """How many stale runs there are beside these, and why they do not count."""
+    unknown: str = ""
+    """Libraries of the runs that are not installed here, so that a change would not be seen."""
     local: bool = False
     """The method is not among the submissions of this checkout."""
     n_local: int = 0
@@ -318,6 +325,9 @@ def _cell(
         runs=ids,
         secondary=secondary,
         stale=group.stale,
+        mixed=mixed(run.environment for run in placed.values()),
+        left_out=group.left_out,
+        unknown=group.unknown,
         local=group.local,
         n_local=sum(run.id not in evidence.tiers for run in placed.values()),
         level=min((run.level for run in placed.values()), default=None),

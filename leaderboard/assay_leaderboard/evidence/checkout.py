@@ -29,9 +29,9 @@ def flag_finder(tasks: Iterable[TaskEntry], methods: Iterable[MethodEntry]) -> F
     Raises:
         PluginError: the files of a method cannot be read.
     """
-    entries = list(methods)
+    entries = {registry.method_ref(entry): entry for entry in methods}
     return FlagFinder(
         cards={entry.card.slug: entry.card for entry in tasks},
-        sources={registry.method_ref(entry): entry.contents for entry in entries},
-        baselines=frozenset(entry.card.slug for entry in entries if entry.card.is_baseline),
+        sources={ref.code: entry.contents for ref, entry in entries.items()},
+        baselines=[ref for ref, entry in entries.items() if entry.card.is_baseline],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.cards import TaskCard
-from assay.detectors import Baselines, Flag, Library, Source, detect
+from assay.detectors import Baselines, Flag, Library, Source, detect, is_one_of
 from assay.records.schema import MethodRef, RunRecord, TaskRef
 
 Cell = tuple[TaskRef, MethodRef]
@@ -20,9 +20,10 @@ class FlagFinder:
     cards: Mapping[str, TaskCard]
     """Of the tasks, by slug."""
     sources: Mapping[MethodRef, Source]
-    """Code of the submissions in the checkout; results of other code are judged without."""
-    baselines: frozenset[str]
-    """Slugs of the methods that others are compared with."""
+    """Files of the submissions in the checkout, by MethodRef.code; results of other code are judged
+    without."""
+    baselines: Sequence[MethodRef]
+    """The methods that others are compared with, as they are now."""
 
     @cached_property
     def _library(self) -> Library:
@@ -36,13 +37,13 @@ class FlagFinder:
         baseline = Baselines(
             run
             for (_, method), same in by_cell.items()
-            if method.slug in self.baselines
+            if is_one_of(method, self.baselines)
             for run in same
         )
         return {
             (task, method): detect(
                 same,
-                self.sources.get(method, {}),
+                self.sources.get(method.code, {}),
                 self.cards[task.slug],
                 baseline,
                 others=self._library,

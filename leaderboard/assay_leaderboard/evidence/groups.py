@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.records.schema import MethodRef, TaskRef
-from assay.records.staleness import stale
+from assay.records.staleness import listed, stale, unknown_libraries
 from assay.ruleset import Ruleset
 from assay.space import Space
 
@@ -37,6 +37,10 @@ class RunGroup:
     runs: Sequence[Run]
     stale: str
     local: bool
+    unknown: str = ""
+    """Libraries that are not installed here, so that nobody can say whether they changed."""
+    left_out: str = ""
+    """How many stale runs there are beside these, and why they do not count."""
 
 
 def largest(
@@ -66,8 +70,7 @@ def largest(
         spaces += [run.space] if space == len(spaces) else []
         key = run.task, run.method, run.ruleset, run.compute, space
         groups.setdefault(key, []).append(run)
-    known = [RunGroup(own, stale(own[0], refs.task, refs.method, ruleset), refs.local)
-             for own in groups.values()]  # fmt: skip
+    known = [_group(own, refs, ruleset) for own in groups.values()]
 
     def weight(group: RunGroup) -> tuple[bool, bool, int, str, str]:
         newest = max((run.created_at, run.id) for run in group.runs)
@@ -82,13 +85,38 @@ def largest(
                 f"{_unlike(group.runs[0], counted.runs[0])} do not count beside the "
                 f"{len(counted.runs)} that do"
             )
-    return counted
+    return counted if counted.stale else replace(counted, left_out=_left_out(known))
+
+
+def _group(runs: Sequence[Run], refs: _Refs, ruleset: Ruleset) -> RunGroup:
+    first = runs[0]
+    unknown = [
+        *unknown_libraries(first.task.libraries, refs.task.libraries),
+        *unknown_libraries(first.method.libraries, refs.method.libraries),
+    ]
+    return RunGroup(
+        runs, stale(first, refs.task, refs.method, ruleset), refs.local, listed(unknown)
+    )
+
+
+def _left_out(groups: Sequence[RunGroup]) -> str:
+    """How many runs of `groups` are stale, and why those of the largest are."""
+    old = [group for group in groups if group.stale]
+    if not old:
+        return ""
+    n = sum(len(group.runs) for group in old)
+    why = max(old, key=lambda group: (len(group.runs), group.stale)).stale
+    return f"{n} stale run{'s do' if n > 1 else ' does'} not count: {why}"
 
 
 def _unlike(run: Run, counted: Run) -> str:
     """In what a current run differs from those that count."""
+    ours, theirs = ({**r.task.libraries, **r.method.libraries} for r in (run, counted))
+    if unlike := [f"{name} {ours.get(name, 'absent')}" for name in sorted(ours | theirs)
+                  if ours.get(name) != theirs.get(name)]:  # fmt: skip
+        return f"library ({listed(unlike)})"
     if run.compute == counted.compute:
         return "search space"
-    ours, theirs = run.compute.model_dump(), counted.compute.model_dump()
-    unlike = [f"{name} {value}" for name, value in ours.items() if value != theirs[name]]
+    own, others = run.compute.model_dump(), counted.compute.model_dump()
+    unlike = [f"{name} {value}" for name, value in own.items() if value != others[name]]
     return f"hardware setting ({', '.join(unlike)})"

@@ -14,6 +14,7 @@ from assay.records.log import Standing, TrustTier
 from assay.records.schema import Compute, Level, MethodRef, RunRecord, Status, TaskRef
 from assay.space import Space
 
+from assay_leaderboard.evidence.environments import Facts, facts_of
 from assay_leaderboard.schema.board import View
 
 
@@ -45,6 +46,8 @@ class Run:
     test: float | None
     level: Level
     created_at: str
+    environment: Facts
+    """Where it was made, as far as numbers may depend on it."""
     sealed: bool = True
     """RunRecord.sealed."""
     secondary: Mapping[str, float] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Run:
             test=result.test if result else None,
             level=record.isolation.level,
             created_at=record.created_at,
+            environment=facts_of(record.environment),
             sealed=record.sealed,
             secondary=result.secondary if result else {},
         )

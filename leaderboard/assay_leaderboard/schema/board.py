@@ -148,8 +148,8 @@ class Row:
     in no sandbox; "other seeds": not made with the seeds that ranks here stand on. Only ranked rows
     have a rank and verdicts; preliminary rows have differences from the reference, others none."""
     note: str
-    """Why the state is not "ranked", or that some runs are local; empty if nothing is to be said.
-    """
+    """Why the state is not "ranked", that some runs are local or stale, or that the machines of the
+    runs differ; empty if nothing is to be said."""
     is_reference: bool
     local: bool
     """The method is not among the submissions of this checkout, so its code is not checked."""

@@ -20,12 +20,12 @@ from functools import lru_cache
 from assay.cards import TaskCard
 from assay.detectors import runs as run_signs
 from assay.detectors import scores
-from assay.detectors.baselines import Baselines, Code, Flag, Subject
+from assay.detectors.baselines import Baselines, Code, Flag, Subject, is_one_of
 from assay.detectors.source import NEAR, Library, Source, oddities, resemblances
 from assay.records.schema import RunRecord
 from assay.records.selection import counts, results
 
-__all__ = ["Baselines", "Code", "Flag", "Library", "Source", "detect"]
+__all__ = ["Baselines", "Code", "Flag", "Library", "Source", "detect", "is_one_of"]
 
 
 def detect(
@@ -54,7 +54,7 @@ def detect(
     own = sorted((run for run in runs if counts(run.spec)), key=lambda run: run.id)
     completed = [run for run in own if run.result]
     if completed:
-        task, method = completed[0].spec.task, completed[0].spec.method.slug
+        task, method = completed[0].spec.task, completed[0].spec.method
         known = baseline if isinstance(baseline, Baselines) else Baselines(baseline)
         subject = Subject(
             card=card,

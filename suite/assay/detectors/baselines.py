@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.cards import TaskCard
 from assay.detectors.source import Source
-from assay.records.schema import RunRecord, TaskRef
+from assay.records.schema import MethodRef, RunRecord, TaskRef
 from assay.records.selection import Cell, cell_of, results
+from assay.records.staleness import changed
 
 Code = Literal[
     "first_loss",
@@ -213,6 +214,14 @@ class Baseline:
         )
 
 
+def is_one_of(method: MethodRef, entered: Iterable[MethodRef]) -> bool:
+    """Whether a method is one of those entered: by code and libraries, not by its name alone.
+
+    Else any file called sgd.py would be what honest results are held against.
+    """
+    return any(one.slug == method.slug and not changed(method, one) for one in entered)
+
+
 class Baselines:
     """Runs of baselines, grouped once for all methods that are compared with them."""
 
@@ -222,12 +231,15 @@ class Baselines:
             self._runs.setdefault(run.spec.task, []).append(run)
         self._groups: dict[TaskRef, list[CellGroup]] = {}
 
-    def beside(self, task: TaskRef, method: str, card: TaskCard) -> Baseline:
-        """The results of other methods than `method` on this version of the task."""
+    def beside(self, task: TaskRef, method: MethodRef, card: TaskCard) -> Baseline:
+        """The results of other methods than `method` on this version of the task.
+
+        A method is its code: one that merely has a baseline's name is compared with the baseline.
+        """
         if task not in self._groups:
             self._groups[task] = by_cell(results(self._runs.get(task, ()), card.metric))
         groups = self._groups[task]
-        return Baseline([g for g in groups if g[0].spec.method.slug != method], card)
+        return Baseline([g for g in groups if g[0].spec.method.code != method.code], card)
 
 
 @dataclass(frozen=True)

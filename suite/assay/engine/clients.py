@@ -71,7 +71,9 @@ class ChildDied(WorkerError):
 
 
 class UnusableMethod(PluginError):
-    """A method's files cannot be given to a worker; no other method is concerned."""
+    """A method's files cannot be given to a worker, or have changed since the run was planned; no
+    other method is concerned.
+    """
 
 
 def disk_full(folder: Path) -> StorageError:

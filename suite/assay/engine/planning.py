@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.epochs import Epoch
 from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
-from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal
+from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, namesake
 from assay.records.schema import Compute
 from assay.ruleset import MAX_REPETITIONS, Preset
 
@@ -56,15 +56,18 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     """Legal (task, method) pairs; tells `say` which methods are left out.
 
     Raises:
-        PluginError: methods that do not exist, share a name or need packages that are not
-            installed; names all of them.
+        PluginError: methods that do not exist, share a name, need packages that are not installed,
+            or have the name of another one that is entered here, as tasks may; names all of them.
         AssayError: no pair is legal.
     """
-    methods, problems = [], []
+    methods: list[MethodEntry] = []
+    problems = [taken for task in request.tasks if (taken := namesake(task))]
     references = {task.card.reference for task in request.tasks}
     for name in sorted(references) if request.control else dict.fromkeys(request.methods):
         try:
             methods.append(method := find_method(name))
+            if taken := namesake(method):
+                problems.append(taken)
             if lacking := lacking_packages(method.card):
                 problems.append(lacking)
         except AssayError as error:

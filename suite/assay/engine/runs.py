@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from assay import __version__, paths
-from assay.engine.clients import Answer, disk_full
+from assay.engine.clients import Answer, UnusableMethod, disk_full
 from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
 from assay.epochs import Epoch
-from assay.errors import AssayError, BadWeights, EpochError, RunHung
+from assay.errors import AssayError, BadWeights, EpochError, PluginError, RunHung
 from assay.identity import derive_seed, sha256
 from assay.messages import (
     CloseOracle,
@@ -34,7 +34,7 @@ from assay.messages import (
     WorkerRequest,
     WorkerSeeds,
 )
-from assay.plugins.registry import MethodEntry, TaskEntry
+from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.rounding import rounded
 from assay.records.schema import (
     Compute,
@@ -46,6 +46,7 @@ from assay.records.schema import (
     Status,
     Usage,
 )
+from assay.records.staleness import changed
 from assay.ruleset import RULESET, SCORER_VERSION
 from assay.sandbox import limits, mechanisms
 from assay.space import Space, Value
@@ -112,6 +113,8 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         RunHung: the run was stopped at the limit on wall time.
         RunLost: its worker died or its process was killed; see Pool.run.
         WorkerError: a process of ours died.
+        UnusableMethod: the method or a library that it imports was edited meanwhile.
+        PluginError: the task was.
     """
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
     repetition: dict[str, Any] = {
@@ -146,6 +149,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
                 scored = processes.ask_scorer(score, Scored)
             except BadWeights as error:
                 status, message = "failed", str(error)
+    _check_unchanged(job)
     trained = Trained(status, message, ended, outcome, oracle.closed, scored)
     return _record(job, trained, reproduce, processes)
 
@@ -243,6 +247,26 @@ def _hung(spec: RunSpec, ended: Ended) -> RunHung:
         f"stopped as it did not end: {ended.cpu_seconds:.3g} s of CPU time used in "
         f"{ended.wall_seconds:.3g} s; nothing was recorded, the next command tries it again"
     )
+
+
+def _check_unchanged(job: Job) -> None:
+    """Refuse a run whose code is no longer what its spec says: it may have had either.
+
+    A run's process gets the files as they lie there when it starts, and imports libraries itself.
+
+    Raises:
+        UnusableMethod: the method is another one now.
+        PluginError: the task is.
+    """
+    advice = "this run was not recorded; the same command runs what is there now"
+    if why := changed(job.spec.task, task_ref(job.task)):
+        raise PluginError(f"edited while it ran: the task {why}; {advice}")
+    try:
+        why = changed(job.spec.method, method_ref(job.method))
+    except PluginError as error:
+        raise UnusableMethod(f"edited while it ran: {error}") from error
+    if why:
+        raise UnusableMethod(f"edited while it ran: the method {why}; {advice}")
 
 
 def _check_disk(folder: Path) -> None:

@@ -248,6 +248,35 @@ def task_argument(entry: TaskEntry) -> str:
     return _from_here(entry.folder)
 
 
+def namesake(entry: MethodEntry | TaskEntry) -> str | None:
+    """Why a method or task may not run under its name: one that is entered here has it, and other
+    code; else None. Readers and detectors would take the results for those of the entered one.
+
+    Raises:
+        PluginError: the files of either cannot be read.
+    """
+    slug = entry.card.slug
+    if isinstance(entry, MethodEntry):
+        kind, place, method = "method", entry.source, method_entries().get(slug)
+        if method is None or method.source == place:
+            return None
+        if method_ref(method).code_hash == method_ref(entry).code_hash:
+            return None
+        own = "file" if not entry.is_folder else "folder and its slug"
+        advice = f'; if it succeeds {slug}, its card may say so: supersedes = "{slug}"'
+    else:
+        kind, place, task = "task", entry.folder, task_entries().get(slug)
+        if task is None or task.folder == place:
+            return None
+        if task_ref(task).code_hash == task_ref(entry).code_hash:
+            return None
+        own, advice = "folder and its slug", ""
+    return (
+        f"{_from_here(place)}: its name {slug} is that of a {kind} entered here, whose code is "
+        f"another; rename the {own}, or give {slug} for the entered one{advice}"
+    )
+
+
 def _from_here(path: Path) -> str:
     """A path from the current folder that cannot be taken for a slug or an option."""
     found = os.path.relpath(path)
@@ -351,7 +380,6 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
     return None
 
 
-@cache
 def _task_code(folder: Path) -> tuple[str, frozenset[str]]:
     """The hash of a task's code, and what its own files import (libraries.foreign_imports)."""
     files = code_files(folder)

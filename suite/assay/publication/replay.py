@@ -43,10 +43,11 @@ from assay.records.schema import (
     Compute,
     MethodRef,
     RunRecord,
+    TaskRef,
     reproduce_command,
 )
 from assay.records.selection import results
-from assay.records.staleness import stale
+from assay.records.staleness import changed, listed, stale, unknown_libraries
 from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
@@ -194,18 +195,31 @@ def submission_of(ref: MethodRef) -> MethodEntry:
 
 
 def checked_method(entry: MethodEntry, ref: MethodRef) -> MethodEntry:
-    """`entry`, if its code is what the record names.
+    """`entry`, if its code and its libraries are what the record names.
 
     Raises:
-        PluginError: it is not.
+        PluginError: they are not; names them.
     """
     now = method_ref(entry)
-    if now != ref:
+    if now.code != ref.code:
         raise PluginError(
             f"stale method: {ref.slug} version {ref.version} has changed since "
             f"(code {ref.code_hash[:12]}, now version {now.version}, {now.code_hash[:12]})"
         )
+    if why := changed(ref, now):
+        raise PluginError(f"{ref.slug} {why}; it can be replayed with those of then alone")
+    _check_known(ref, now)
     return entry
+
+
+def _check_known(then: TaskRef | MethodRef, now: TaskRef | MethodRef) -> None:
+    """Refuse to replay without a library that was there: what is missing may change numbers.
+
+    Raises:
+        PluginError: one is not installed; names them.
+    """
+    if gone := unknown_libraries(then.libraries, now.libraries):
+        raise PluginError(f"{then.slug} was made with {listed(gone)}: not installed here")
 
 
 def replay(
@@ -330,8 +344,9 @@ def _prepared(
         raise RecordError(f"scored by version {record.scorer_version} of the scorer, now "
                           f"{SCORER_VERSION}")  # fmt: skip
     task = find_task(spec.task.slug)
-    if reason := stale(spec, task_ref(task)):
+    if reason := stale(spec, now := task_ref(task)):
         raise RecordError(f"stale: {reason}")
+    _check_known(spec.task, now)
     epoch = open_epoch(spec.epoch, epochs_folder(), secret) if spec.epoch else None
     method = method_of(spec.method)
     if lacking := lacking_packages(method.card):

@@ -21,6 +21,7 @@ from assay.publication.pack import unpublishable
 from assay.publication.verify import verify
 from assay.records.bundle import MAX_FILE_BYTES, Bundle, read_bundle
 from assay.records.schema import MethodRef
+from assay.records.staleness import changed
 from assay.syntax import parse_toml
 from assay.untrusted.files import read_regular
 
@@ -182,8 +183,8 @@ def _bundle_problems(
     tasks: dict[str, str] = {}
     for bundle in bundles:
         name, task = bundle.path.name, bundle.manifest.task.slug
-        if bundle.manifest.method != method:
-            problems.append(f"{name}: was made with other code than the folder holds; pack again")
+        if why := changed(bundle.manifest.method, method):
+            problems.append(f"{name}: the method {why}; run and pack it again")
         elif bundle.source != source:
             problems.append(f"{name}: its source is not the folder's, though it does the same; "
                             "pack again")  # fmt: skip

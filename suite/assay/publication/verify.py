@@ -18,12 +18,12 @@ from typing import Literal
 from pydantic import ValidationError
 
 from assay.cards import SubmissionCard, TaskCard
-from assay.detectors import detect
+from assay.detectors import detect, is_one_of
 from assay.epochs import EpochStatus, epochs, epochs_folder
 from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import source_hash
 from assay.plugins.files import is_data, size_problems
-from assay.plugins.registry import illegal, method_entries, task_entries, task_ref
+from assay.plugins.registry import illegal, method_entries, method_ref, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, cell_problems
 from assay.publication.origin_checks import origin_problems
 from assay.publication.record_checks import run_problems
@@ -66,7 +66,8 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
     if entry is None:
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
         return [*found, _error("task", reason)]
-    if reason := next(filter(None, (stale(r.spec, task_ref(entry)) for r in bundle.runs)), ""):
+    task = task_ref(entry)
+    if reason := next(filter(None, (stale(run.spec, task) for run in bundle.runs)), ""):
         # Stale records may be sound, but the checks below hold them against the code of now.
         return [*found, _flag("stale", f"{reason}; its numbers were not checked")]
     found += _entered(bundle, entry.card)
@@ -120,11 +121,12 @@ def readable(folder: Path, task: str = "*") -> list[Bundle]:
 def _suspicions(bundle: Bundle, card: TaskCard, published: Sequence[Bundle]) -> Findings:
     """Flags of the detectors, given the baselines' published runs and this checkout's methods."""
     own, entries = bundle.manifest.method.slug, method_entries()
-    baselines = {slug for slug, entry in entries.items() if entry.card.is_baseline}
+    baselines = [method_ref(entry) for entry in entries.values() if entry.card.is_baseline]
     baseline = [
         run
         for other in published
-        if other.manifest.task == bundle.manifest.task and other.manifest.method.slug in baselines
+        if other.manifest.task == bundle.manifest.task
+        and is_one_of(other.manifest.method, baselines)
         for run in other.runs
     ]
     others = {slug: entry.contents for slug, entry in entries.items() if slug != own}

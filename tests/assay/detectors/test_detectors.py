@@ -58,6 +58,10 @@ def card_of(**changes: Any) -> TaskCard:
     return TaskCard.model_validate(values | changes)
 
 
+def method_of(slug: str) -> MethodRef:
+    return MethodRef(slug=slug, version=1, code_hash=sha256(slug))
+
+
 def run_of(
     method: str,
     repetition: int,
@@ -76,7 +80,7 @@ def run_of(
     spec = RunSpec(
         ruleset=2,
         task=TASK,
-        method=MethodRef(slug=method, version=1, code_hash=sha256(method)),
+        method=method_of(method),
         hyperparameters={"lr": 0.1},
         repetition=repetition,
         point=point,
@@ -223,7 +227,7 @@ def test_a_result_is_the_selected_run_of_each_repetition(baseline: list[RunRecor
     selected = [run_of("mine", r, val=0.999, test=0.95, point=1, checks=checks) for r in range(8)]
     assert "first_loss" in codes(found([*honest, *selected], baseline))
     worse = [run_of("sgd", r, val=0.2, test=0.2, point=1) for r in range(8)]
-    known = Baselines([*worse, *baseline, *others]).beside(TASK, "mine", card_of())
+    known = Baselines([*worse, *baseline, *others]).beside(TASK, method_of("mine"), card_of())
     assert sorted(map(len, known.groups)) == [8, 8, 8]
     assert {run.spec.point for run in known.runs} == {0}
 

@@ -231,7 +231,6 @@ def test_a_task_has_libraries_too(install: Install, tmp_path: Path) -> None:
     card = Path(find_task("digits_mlp").folder, "card.toml").read_text()
     (folder / "card.toml").write_text(card.replace('"digits_mlp"', '"mytask"', 1))
     (folder / "task.py").write_text("from assay.families.functions import Functions\nimport mylib")
-    registry._task_code.cache_clear()
     assert list(task_ref(find_task(str(folder))).libraries) == ["mylib"]
 
 

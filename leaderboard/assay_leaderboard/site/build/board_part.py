@@ -78,7 +78,7 @@ def _fixed(results: BoardResults) -> Content:
     for slug, card in cards.items():
         yield f"method/{slug}/cite.bib", bibtex.of_method(slug, card)
     for slug, (_, ref) in inputs.catalogue.methods.items():
-        yield f"method/{slug}/source.txt", source_text(inputs.flags.sources[ref])
+        yield f"method/{slug}/source.txt", source_text(inputs.flags.sources[ref.code])
     yield from json_twins.schemas()
     for path in resources.files("assay_leaderboard.site").joinpath("static").iterdir():
         yield f"{STATIC}/{path.name}", path.read_bytes()

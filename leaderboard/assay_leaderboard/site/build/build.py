@@ -187,7 +187,7 @@ class _Build:
             scorecard=plan.reports.scorecard,
             audit=self.audit(results, summaries),
             data={
-                ref.slug: source_data(inputs.flags.sources[ref])
+                ref.slug: source_data(inputs.flags.sources[ref.code])
                 for _, ref in inputs.catalogue.methods.values()
             },
             epochs=inputs.epochs,

@@ -141,7 +141,7 @@ def _write_runs(
             runs=runs,
             published=bundle[0] if bundle else None,
             has_raw=cell.n_local > 0,
-            has_source=runs[0].spec.method in inputs.flags.sources,
+            has_source=runs[0].spec.method.code in inputs.flags.sources,
             mlflow={run.id: inputs.mlflow[run.id] for run in runs if run.id in inputs.mlflow},
         )
         content: dict[str, str | bytes] = {**runs_page(made, inputs.site)}
