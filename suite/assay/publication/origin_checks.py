@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from assay import __version__
 from assay.epochs import EpochStatus
-from assay.records.schema import Environment, Isolation, RunRecord
+from assay.records.schema import RUN_LIBRARIES, Environment, Isolation, RunRecord
 from assay.ruleset import RULESET, SCORER_VERSION
 
 SEALED = {"bubblewrap": ("L2", "L3")}
@@ -105,6 +105,9 @@ def _environment(found: Environment) -> Iterator[str]:
         yield "no name of a processor"
     if not _HASH.fullmatch(found.cpu_flags_hash):
         yield "the hash of the processor's flags is none"
+    for name, version in found.libraries.items():
+        if name not in RUN_LIBRARIES or not _RELEASE.fullmatch(version):
+            yield f"the library {ascii(name)[:40]} {ascii(version)[:40]}, which no run reports"
     own, made = _RELEASE.fullmatch(__version__), _RELEASE.fullmatch(found.assay)
     if made is None or own is None or _numbers(made) > _numbers(own):
         yield f"Assay {ascii(found.assay)[:40]}, which is unknown here; this is {__version__}"

@@ -15,6 +15,7 @@ import pytest
 from assay.engine.cells import Cell
 from assay.engine.pool import Pool
 from assay.errors import AssayError, DataError, PluginError, WorkerError
+from assay.plugins.registry import find_method, method_ref
 from assay.publication import replay as replaying
 from assay.publication.comparison import compare, rule_of, tolerance
 from assay.publication.drift import SPREAD, mean_difference, rule
@@ -301,14 +302,28 @@ def test_what_cannot_be_replayed_says_why_and_stops_no_other(
             update={"code_hash": "0" * 64})}),
         "stale method": spec.model_copy(update={"method": spec.method.model_copy(
             update={"code_hash": "0" * 64})}),
+        "sgd was made with lost-library 1.0: not installed here": spec.model_copy(
+            update={"method": spec.method.model_copy(
+                update={"libraries": {"lost-library": "1.0 #aa"}})}),
+        "was made with lost-library 2.0: not installed here": spec.model_copy(
+            update={"task": spec.task.model_copy(update={"libraries": {"lost-library": "2.0"}})}),
         "ruleset 0": spec.model_copy(update={"ruleset": 0}),
         "no epoch is called 'spring'": spec.model_copy(update={"epoch": "spring"}),
     }  # fmt: skip
     records = [completed.model_copy(update={"spec": one}) for one in changed.values()]
     found = replaying_cell([*records, completed], fake_pool())
-    assert [one.verdict for one in found] == ["cannot"] * 4 + ["identical"]
+    assert [one.verdict for one in found] == ["cannot"] * 6 + ["identical"]
     for reason, one in zip(changed, found, strict=False):
         assert reason in one.detail
+
+
+def test_another_version_of_a_library_is_refused_by_name() -> None:
+    entry = find_method("diffgrad")
+    now = method_ref(entry)
+    assert replaying.checked_method(entry, now) is entry
+    older = now.model_copy(update={"libraries": {"pytorch_optimizer": "3.1.0 #aa"}})
+    with pytest.raises(PluginError, match="diffgrad uses pytorch_optimizer 3.1.0 then, .* now; it"):
+        replaying.checked_method(entry, older)
 
 
 @pytest.mark.parametrize(

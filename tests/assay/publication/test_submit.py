@@ -100,7 +100,7 @@ def test_every_problem_is_told_at_once(repo: Path, author: Any) -> None:
 def test_bundles_of_other_code_are_refused(repo: Path, author: Any) -> None:
     author.bundle(author.method())
     said = refusal(repo, author, author.method(source="a = 2\n"))
-    assert "was made with other code" in said
+    assert "the method has changed since; run and pack it again" in said
     said = refusal(repo, author, author.method(source="# reworded\na = 1\n"))
     assert "its source is not the folder's" in said
 

@@ -132,6 +132,14 @@ RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "no PyTorch": (lambda b: place_of(b, torch="none"), "environment"),
     "no processor": (lambda b: place_of(b, cpu=" "), "environment"),
     "flags that are no hash": (lambda b: place_of(b, cpu_flags_hash="0"), "environment"),
+    "a library that no run reports": (
+        lambda b: place_of(b, libraries={"x": "1.0.0"}),
+        "environment",
+    ),
+    "a library without a version": (
+        lambda b: place_of(b, libraries={"numpy": "none"}),
+        "environment",
+    ),
     "a newer Assay": (lambda b: place_of(b, assay="9.0.0"), "environment"),
     "the future": (lambda b: {"created_at": "2200-01-01T00:00:00+00:00"}, "created_at"),
     "a terminal code": (lambda b: {"message": "\x1b[2J"}, "text"),
