@@ -262,7 +262,8 @@ def namesake(entry: MethodEntry | TaskEntry) -> str | None:
             return None
         if method_ref(method).code_hash == method_ref(entry).code_hash:
             return None
-        own = "file" if not entry.is_folder else "folder and its slug"
+        place = place.parent if entry.is_folder else place
+        own = "folder and its slug" if entry.is_folder else "file"
         advice = f'; if it succeeds {slug}, its card may say so: supersedes = "{slug}"'
     else:
         kind, place, task = "task", entry.folder, task_entries().get(slug)

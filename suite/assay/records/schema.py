@@ -231,6 +231,9 @@ class Environment(_Record):
     libraries: Libraries = Field(default={}, exclude_if=_empty)
     """Versions of RUN_LIBRARIES."""
 
+    def __hash__(self) -> int:
+        return hash((self.machine_key, self.commit))
+
     @property
     def machine_key(self) -> tuple[tuple[str, str], ...]:
         """Equal for two runs on the same kind of machine: MACHINE_FIELDS and libraries by name."""

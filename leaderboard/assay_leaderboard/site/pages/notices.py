@@ -80,9 +80,9 @@ def _stale(tables: list[TaskTable]) -> str:
         return ""
     some = f"All {n:,}" if n == len(rows) else f"{n:,} of {len(rows):,}"
     return (
-        f"Stale results: {some}. The code of their task or method has changed since they were "
-        "made. They are still shown on the pages of tasks and methods, but they are not ranked and "
-        "support no claim until they are repeated with: assay run METHOD"
+        f"Stale results: {some}. The code of their task or method, or a library that it imports, "
+        "has changed since they were made. They are still shown on the pages of tasks and methods, "
+        "but take no rank and support no claim until they are repeated with: assay run METHOD"
     )
 
 
