@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from assay.errors import PluginError, UnknownName
 from assay.space import Value
+from assay.transformer import Transformer
 
 Shape = Sequence[int]
 
@@ -28,7 +29,8 @@ def build(
     Args:
         name: one of MODELS.
         parameters: keyword arguments of that network (width, depth, ...).
-        in_shape: shape of one input: (features,) or (channels, height, width).
+        in_shape: shape of one input: (features,), (channels, height, width) or, of tokens,
+            (length,).
         n_classes: number of logits.
         generator: where the initial weights come from; by default one seeded with 0. Torch's
             global generator is never touched.
@@ -54,8 +56,8 @@ def initialise(model: nn.Module, generator: Generator) -> None:
     """Set every weight: PyTorch's defaults, drawn from `generator` in the order of modules.
 
     Linear and convolution weights and biases are uniform in +-1/sqrt(fan_in) (LeCun et al.,
-    "Efficient BackProp", 1998, as torch.nn.Linear.reset_parameters does); batch norm starts at the
-    identity.
+    "Efficient BackProp", 1998, as torch.nn.Linear.reset_parameters does); embeddings are normal with
+    variance 1/width, so that a token's has length 1; norms start at the identity.
 
     Raises:
         PluginError: a module holds weights of a kind not named above.
@@ -67,7 +69,10 @@ def initialise(model: nn.Module, generator: Generator) -> None:
                 module.weight.uniform_(-bound, bound, generator=generator)
                 if module.bias is not None:
                     module.bias.uniform_(-bound, bound, generator=generator)
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, nn.Embedding):
+                sd = 1 / math.sqrt(module.embedding_dim)
+                module.weight.normal_(0, sd, generator=generator)
+            elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
                 module.reset_parameters()
             elif any(True for _ in module.parameters(recurse=False)):
                 raise PluginError(f"no initial weights are defined for {type(module).__name__}")
@@ -224,4 +229,5 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "cnn": Cnn,
     "cifar_resnet": CifarResnet,
     "resnet50": Resnet50,
+    "transformer": Transformer,
 }
