@@ -22,6 +22,8 @@ class Transformer(nn.Module):
         self, in_shape: Sequence[int], n_classes: int, *, width: int, heads: int, hidden: int
     ) -> None:
         super().__init__()
+        if len(in_shape) != 1:
+            raise TypeError(f"inputs must be sequences of tokens, but one has the shape {in_shape}")
         (length,) = in_shape
         if width % heads:
             raise TypeError(f"width must be a multiple of heads, but got {width} and {heads}")

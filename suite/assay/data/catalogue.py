@@ -86,11 +86,6 @@ _TABLES = {
             "pima-indians-diabetes",
             "6bfe5d0f379d17a0e0819b996407e3c09bf80febd4287f2ed212190dfff154af",
         ),
-        (
-            "haberman",
-            "haberman",
-            "b4b7a32586a5668f9f4d6dc8be9d1bc8cd4822523affb1f6b5bfc350681ef3e2",
-        ),
     )
 }
 _CIFAR10N_FILE = DataFile(
@@ -178,7 +173,6 @@ DECODED = {
         "e1029f7d4f5c40c1db99d4620ea763395bd067be95aded92e4b6b1795f4739aa"
     ),
     "pima-f41fe72ece04deec": "10f3b8e7ed24b4602a9492d6b571b96e127b0a348ffcac47607e4b37687ea654",
-    "haberman-3576fe1fb2d223c6": "1591b2eb72c5665375bc3da487e082da206749aea210b69c51c3284fbf5759eb",
     "fashion_mnist-1537066c433bb0f6": (
         "f09b19a0b7a59e5685eb8493d4f3a6786eaddd76f3b224955a2e4c7ee28a5f09"
     ),

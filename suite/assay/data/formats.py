@@ -134,7 +134,7 @@ def read_table(path: Path, labels: Mapping[str, int]) -> tuple[Tensor, Tensor]:
     except KeyError as error:
         expected = ", ".join(labels)
         raise DataError(f"{path}: the label {error} is none of {expected}") from error
-    if found[0].dim() != 2 or not found[0].isfinite().all():
+    if found[0].dim() != 2 or not found[0].numel() or not found[0].isfinite().all():
         raise DataError(f"{path}: expected rows of finite numbers, got {tuple(found[0].shape)}")
     return found
 

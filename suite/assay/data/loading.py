@@ -111,7 +111,6 @@ def _decode(entry: DatasetEntry, path: Path) -> str:
         "cifar10n": _cifar10n,
         "mammography": _mammography,
         "pima": _pima,
-        "haberman": _haberman,
     }
     tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
     found = digest(_expected(path.stem, tensors))
@@ -215,10 +214,6 @@ def _mammography(paths: list[Path]) -> dict[str, Tensor]:
 
 def _pima(paths: list[Path]) -> dict[str, Tensor]:
     return _rows(paths[0], {"0": 0, "1": 1})
-
-
-def _haberman(paths: list[Path]) -> dict[str, Tensor]:
-    return _rows(paths[0], {"1": 0, "2": 1})
 
 
 def _rows(path: Path, labels: Mapping[str, int]) -> dict[str, Tensor]:
