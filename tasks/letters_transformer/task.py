@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
+from assay import Seeds, Tensors
 from assay.families.classification import Classification
-from assay.task import Seeds, Tensors
 from torch import Generator, Tensor
 
 STRETCH = 500

@@ -25,5 +25,3 @@ def test_parts_lie_in_stretches_of_their_own_and_have_the_cards_sizes():
         assert not letters["val"] & letters["test"]
         owners.append(letters["test"])
     assert owners[0] != owners[1] != owners[2]
-
-

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from assay.errors import UnknownName
 
-
 ADDITION_MODULUS = 31
-"""A prime: no sum is special to the network, as even ones would be."""
+"""A prime, so that no number but 0 is special; so small that a rule is found within a second."""
 
 
 @dataclass(frozen=True)

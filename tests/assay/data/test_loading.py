@@ -57,14 +57,13 @@ def test_windows_of_the_text_are_followed_by_their_targets_and_occur_once() -> N
 
 def test_modular_addition_has_every_pair_and_its_sum() -> None:
     found = data.load("modular_addition")
-    sums = {tuple(pair): total for pair, total in zip(*(t.tolist() for t in found.values()))}
+    pairs = [tuple(pair) for pair in found["inputs"].tolist()]
+    sums = dict(zip(pairs, found["targets"].tolist(), strict=True))
     assert len(sums) == 31 * 31
     assert (sums[3, 4], sums[30, 30], sums[1, 30]) == (7, 29, 0)
 
 
-def test_tables_have_the_rarer_class_as_1(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_have_the_rarer_class_as_1(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = {
         "mammography": b"0.5,1,'-1'\n0.25,2,'1'\n0.5,1,'-1'\n",
         "pima": b"6,148,1\n1,85,0\n",

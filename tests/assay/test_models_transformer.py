@@ -4,7 +4,7 @@ import pytest
 import torch
 from assay import models
 from assay.errors import PluginError
-from assay.transformer import Transformer
+from assay.models import Transformer
 from torch.nn import functional
 
 SIZES = {"width": 8, "heads": 2, "hidden": 12}
