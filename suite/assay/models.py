@@ -28,7 +28,8 @@ def build(
     Args:
         name: one of MODELS.
         parameters: keyword arguments of that network (width, depth, ...).
-        in_shape: shape of one input: (features,) or (channels, height, width).
+        in_shape: shape of one input: (features,), (channels, height, width) or, of tokens,
+            (length,).
         n_classes: number of logits.
         generator: where the initial weights come from; by default one seeded with 0. Torch's
             global generator is never touched.
@@ -54,8 +55,8 @@ def initialise(model: nn.Module, generator: Generator) -> None:
     """Set every weight: PyTorch's defaults, drawn from `generator` in the order of modules.
 
     Linear and convolution weights and biases are uniform in +-1/sqrt(fan_in) (LeCun et al.,
-    "Efficient BackProp", 1998, as torch.nn.Linear.reset_parameters does); batch norm starts at the
-    identity.
+    "Efficient BackProp", 1998, as torch.nn.Linear.reset_parameters does); embeddings are normal
+    with variance 1/width, so that a token's has length 1; norms start at the identity.
 
     Raises:
         PluginError: a module holds weights of a kind not named above.
@@ -67,7 +68,10 @@ def initialise(model: nn.Module, generator: Generator) -> None:
                 module.weight.uniform_(-bound, bound, generator=generator)
                 if module.bias is not None:
                     module.bias.uniform_(-bound, bound, generator=generator)
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, nn.Embedding):
+                sd = 1 / math.sqrt(module.embedding_dim)
+                module.weight.normal_(0, sd, generator=generator)
+            elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
                 module.reset_parameters()
             elif any(True for _ in module.parameters(recurse=False)):
                 raise PluginError(f"no initial weights are defined for {type(module).__name__}")
@@ -219,9 +223,65 @@ class Resnet50(nn.Module):
         return logits
 
 
+class Transformer(nn.Module):
+    """One block of a decoder: from `length` tokens to the class of what follows.
+
+    Vaswani et al., "Attention Is All You Need", NeurIPS 2017, with layer norm before attention and
+    feed-forward (Xiong et al., ICML 2020). Tokens and classes have the same codes, 0..classes-1.
+    The last position alone is read, so its query is the only one that is computed.
+    """
+
+    def __init__(
+        self, in_shape: Shape, n_classes: int, *, width: int, heads: int, hidden: int
+    ) -> None:
+        super().__init__()
+        if len(in_shape) != 1:
+            raise TypeError(f"inputs must be sequences of tokens, but one has the shape {in_shape}")
+        (length,) = in_shape
+        if width % heads:
+            raise TypeError(f"width must be a multiple of heads, but got {width} and {heads}")
+        self.heads = heads
+        self.tokens = nn.Embedding(n_classes, width)
+        self.positions = nn.Embedding(length, width)
+        self.norm_attention = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.keys_and_values = nn.Linear(width, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.norm_hidden = nn.LayerNorm(width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.norm_output = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, n_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Whole numbers (n, length) to logits (n, n_classes)."""
+        n, length = tokens.shape
+        # Positions of every example, not of one: outputs of layers have one row an example.
+        places = torch.arange(length, device=tokens.device).expand(n, length)
+        embedded = self.tokens(tokens) + self.positions(places)
+        hidden = embedded[:, -1]
+        hidden = hidden + self._attention(self.norm_attention(embedded))
+        hidden = hidden + self.down(functional.relu(self.up(self.norm_hidden(hidden))))
+        logits: Tensor = self.linear(self.norm_output(hidden))
+        return logits
+
+    def _attention(self, inputs: Tensor) -> Tensor:
+        """What the last position, (n, width), gathers from all of (n, length, width)."""
+        n, length, width = inputs.shape
+        size = width // self.heads
+        query = self.query(inputs[:, -1]).view(n, self.heads, 1, size)
+        both = self.keys_and_values(inputs).view(n, length, 2, self.heads, size)
+        keys, values = both.permute(2, 0, 3, 1, 4)
+        weights = ((query * keys).sum(-1) / math.sqrt(size)).softmax(-1)
+        gathered = (weights[..., None] * values).sum(2)
+        mixed: Tensor = self.mix(gathered.reshape(n, width))
+        return mixed
+
+
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "cnn": Cnn,
     "cifar_resnet": CifarResnet,
     "resnet50": Resnet50,
+    "transformer": Transformer,
 }

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from assay.errors import UnknownName
 
+ADDITION_MODULUS = 31
+"""A prime, so that no number but 0 is special; so small that a rule is found within a second."""
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -34,7 +37,7 @@ class DatasetEntry:
     name: str
     n_classes: int
     files: tuple[DataFile, ...] = ()
-    """The files that are read; empty for data that come with scikit-learn."""
+    """The files that are read; empty for data that come with Assay or with scikit-learn."""
     downloads: tuple[Download, ...] = ()
     channel_mean: tuple[float, ...] = ()
     """Means of the official training images per channel, on the scale 0..1."""
@@ -69,6 +72,21 @@ _FASHION_FILES = tuple(
         ("t10k-labels-idx1", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     )
 )
+_TABLES = {
+    name: DataFile(f"tabular/{file}.csv", f"sha256:{digest}")
+    for name, file, digest in (
+        (
+            "mammography",
+            "mammography",
+            "7d3dea3f075f30bbdbb8980e7725684059b4fe3d0f850fadd0f635f6993d8730",
+        ),
+        (
+            "pima",
+            "pima-indians-diabetes",
+            "6bfe5d0f379d17a0e0819b996407e3c09bf80febd4287f2ed212190dfff154af",
+        ),
+    )
+}
 _CIFAR10N_FILE = DataFile(
     "cifar-n/CIFAR-10_human.pt",
     "sha256:873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
@@ -80,11 +98,22 @@ def _cifar_archive(name: str, md5: str) -> tuple[Download, ...]:
     return (Download(url, DataFile(name, f"md5:{md5}"), archive=True),)
 
 
+def _table(name: str) -> DatasetEntry:
+    """Two classes, as Brownlee's collection of imbalanced tables has them."""
+    file = _TABLES[name]
+    address = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+    url = address + file.path.removeprefix("tabular/")
+    return DatasetEntry(name, 2, (file,), (Download(url, file),))
+
+
 DATASETS: dict[str, DatasetEntry] = {
     entry.name: entry
     for entry in (
         DatasetEntry("digits", 10),
         DatasetEntry("breast_cancer", 2),
+        DatasetEntry("python_reference", 27),
+        DatasetEntry("modular_addition", ADDITION_MODULUS),
+        *map(_table, _TABLES),
         DatasetEntry(
             "fashion_mnist",
             10,
@@ -137,6 +166,12 @@ DATASETS: dict[str, DatasetEntry] = {
 DECODED = {
     "digits": "10b11d36cd62712da45168046225a718a4df75c0c0ba0851cb112f5afc94b56f",
     "breast_cancer": "2ff4dd2a416cbbf3a09bf36dd711958b395e85c0b52ad027d93d235c6dd43168",
+    "python_reference": "760c104a758afe744a55417fd4a495b52315da79b689fa40e12c86f1507149df",
+    "modular_addition": "e0cac9358fcca26d9d19131ccebfac94ea7c4fa121a694265b058a330ede95d1",
+    "mammography-7d965b3d5b82a9db": (
+        "e1029f7d4f5c40c1db99d4620ea763395bd067be95aded92e4b6b1795f4739aa"
+    ),
+    "pima-f41fe72ece04deec": "10f3b8e7ed24b4602a9492d6b571b96e127b0a348ffcac47607e4b37687ea654",
     "fashion_mnist-1537066c433bb0f6": (
         "f09b19a0b7a59e5685eb8493d4f3a6786eaddd76f3b224955a2e4c7ee28a5f09"
     ),

@@ -6,6 +6,7 @@ import gzip
 import pickle
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,39 @@ def read_idx(path: Path) -> Tensor:
             f"{path}: holds {len(content) - start:,} bytes of data, its header says {size:,}"
         )
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape).clone()
+
+
+def read_table(path: Path, labels: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    """A table without header: numbers, then a label, separated by commas.
+
+    Of rows that are the same, the first is kept: train and test must not share examples.
+
+    Args:
+        path: the file.
+        labels: the class of each label, as it is written in the file.
+
+    Returns:
+        Numbers (n, columns) float32 and classes (n,) int64, in the file's order.
+
+    Raises:
+        DataError: not such a file.
+    """
+    import torch
+
+    try:
+        lines = dict.fromkeys(path.read_text(encoding="ascii").splitlines())
+        rows = [line.split(",") for line in lines]
+        inputs = [[float(value) for value in values] for *values, _ in rows]
+        targets = [labels[label] for *_, label in rows]
+        found = torch.tensor(inputs), torch.tensor(targets)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a table of numbers: {error}") from error
+    except KeyError as error:
+        expected = ", ".join(labels)
+        raise DataError(f"{path}: the label {error} is none of {expected}") from error
+    if found[0].dim() != 2 or not found[0].numel() or not found[0].isfinite().all():
+        raise DataError(f"{path}: expected rows of finite numbers, got {tuple(found[0].shape)}")
+    return found
 
 
 def read_human_labels(path: Path, key: str) -> tuple[Tensor, Tensor]:

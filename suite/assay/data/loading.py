@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from assay import atomic
 from assay.data import formats
-from assay.data.catalogue import DECODED, DatasetEntry, dataset
+from assay.data.catalogue import ADDITION_MODULUS, DECODED, DatasetEntry, dataset
 from assay.data.files import check, fetch
 from assay.errors import DataError
+from assay.paths import TEXTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 DECODER_VERSION = 1
 """Part of a cache file's name: raise it when a decoder gives other tensors."""
+WINDOW = 16
+"""Letters before the one that is to be predicted."""
 _DECODED_HERE: dict[Path, str] = {}
 """Digests of what this process has decoded itself, by cache file."""
 
@@ -35,8 +40,8 @@ def load(name: str) -> dict[str, Tensor]:
     """The tensors of data set `name`, in published order. Never change them in place.
 
     `inputs` (n, ...), `targets` (n,) int64, and where the publisher defines a test set
-    `test_inputs` and `test_targets`. Images with published channel constants are uint8. CIFAR-10N
-    adds `human_targets` (n,) to CIFAR-10.
+    `test_inputs` and `test_targets`. Images with published channel constants are uint8, tokens
+    int32. CIFAR-10N adds `human_targets` (n,) to CIFAR-10; the text adds `places` (n,).
 
     Raises:
         UnknownName: there is no such data set.
@@ -44,7 +49,13 @@ def load(name: str) -> dict[str, Tensor]:
     """
     entry = dataset(name)
     if not entry.files:
-        return _expected(name, {"digits": _digits, "breast_cancer": _breast_cancer}[name]())
+        makers = {
+            "digits": _digits,
+            "breast_cancer": _breast_cancer,
+            "python_reference": _python_reference,
+            "modular_addition": _modular_addition,
+        }
+        return _expected(name, makers[name]())
     path = cache_dir() / f"{name}-{_version(entry)}.safetensors"
     known = DECODED.get(path.stem) or _DECODED_HERE.get(path)
     mapped = None if known is None else _mapped(path, known)
@@ -98,6 +109,8 @@ def _decode(entry: DatasetEntry, path: Path) -> str:
         "cifar10": _cifar10,
         "cifar100": _cifar100,
         "cifar10n": _cifar10n,
+        "mammography": _mammography,
+        "pima": _pima,
     }
     tensors = decoders[entry.name]([check(entry, file) for file in entry.files])
     found = digest(_expected(path.stem, tensors))
@@ -162,6 +175,50 @@ def _table(name: str, n_header_lines: int) -> NDArray[np.float64]:
         raise DataError("scikit-learn, which brings this data set, is not installed")
     path = Path(spec.origin).parent / "datasets" / "data" / name
     return np.loadtxt(path, delimiter=",", skiprows=n_header_lines)
+
+
+def _python_reference() -> dict[str, Tensor]:
+    """Letters of Python's reference, each after the WINDOW before it; 0 is a space, 1 to 26 a to z.
+
+    `places` are the positions of the first letters in the text. Windows that occur more than once
+    are left out, so that no split of the text has an input in two parts.
+    """
+    import torch
+
+    text = " ".join((TEXTS / "python_reference.txt").read_text(encoding="ascii").split())
+    counts = Counter(text[start : start + WINDOW] for start in range(len(text) - WINDOW))
+    places = torch.tensor(
+        [start for start in range(len(text) - WINDOW) if counts[text[start : start + WINDOW]] == 1]
+    )
+    codes = torch.tensor([max(0, ord(letter) - 96) for letter in text])
+    windows = codes.unfold(0, WINDOW + 1, 1)[places]
+    inputs, targets = windows[:, :WINDOW].to(torch.int32), windows[:, WINDOW].clone()
+    return {"inputs": inputs, "targets": targets, "places": places}
+
+
+def _modular_addition() -> dict[str, Tensor]:
+    """All pairs (a, b) below p = ADDITION_MODULUS, (p^2, 2), in order; targets are (a + b) mod p.
+
+    Power et al., "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets", 2022.
+    """
+    import torch
+
+    numbers = torch.arange(ADDITION_MODULUS)
+    pairs = torch.cartesian_prod(numbers, numbers)
+    return {"inputs": pairs.to(torch.int32), "targets": pairs.sum(1) % ADDITION_MODULUS}
+
+
+def _mammography(paths: list[Path]) -> dict[str, Tensor]:
+    return _rows(paths[0], {"'-1'": 0, "'1'": 1})
+
+
+def _pima(paths: list[Path]) -> dict[str, Tensor]:
+    return _rows(paths[0], {"0": 0, "1": 1})
+
+
+def _rows(path: Path, labels: Mapping[str, int]) -> dict[str, Tensor]:
+    inputs, targets = formats.read_table(path, labels)
+    return {"inputs": inputs, "targets": targets}
 
 
 def _fashion_mnist(paths: list[Path]) -> dict[str, Tensor]:

@@ -27,8 +27,9 @@ class Classification(Task):
     defines no test set, `split.test` (numbers of examples, stratified by class); `model`;
     `recipe.augment` ("crop_flip"); `metric.name`.
 
-    Images stay uint8 until `decode` standardises them by the published channel constants. Other
-    inputs are standardised in `prepare`, by the mean and sd of the training examples.
+    Images stay uint8 until `decode` standardises them by the published channel constants. Tokens
+    (int32) stay as they are. Other inputs are standardised in `prepare`, by the mean and sd of the
+    training examples.
     """
 
     class Reference(Hyperparameters):
@@ -260,13 +261,13 @@ def crop_and_flip(images: Tensor, black: Tensor, generator: Generator) -> Tensor
 
 
 def _gathered(published: Tensors, positions: Mapping[str, Tensor]) -> Problem:
-    """The examples at `positions`; inputs that are no images are standardised."""
+    """The examples at `positions`; inputs that are no images and no tokens are standardised."""
     parts: dict[str, Tensor] = {}
     for name, where in positions.items():
         origin = "test_" if name == "test" and "test_inputs" in published else ""
         parts[f"{name}_inputs"] = published[f"{origin}inputs"][where]
         parts[f"{name}_targets"] = published[f"{origin}targets"][where]
-    if parts["train_inputs"].dtype != torch.uint8:
+    if parts["train_inputs"].is_floating_point():
         parts |= _standardised(parts)
     train = {"inputs": parts.pop("train_inputs"), "targets": parts.pop("train_targets")}
     return Problem(train, [], parts)

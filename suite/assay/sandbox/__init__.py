@@ -15,8 +15,8 @@ In the sandbox a worker sees the interpreter and its packages, the system's libr
 package, and two folders: `/in`, where the supervisor puts the files of one run, and `/out` (or
 `/tmp`, see bubblewrap.scratch), a file system in memory for what the run writes. Data sets, labels,
 records, the repository, home folders and other workers are not there. Data inside packages are
-masked: scikit-learn's data sets, and what an installed Assay carries beside its code. What remains:
-a method's source can hold data, which assay.detectors looks for.
+masked: scikit-learn's data sets, assay.data's texts, and what an installed Assay carries beside its
+code. What remains: a method's source can hold data, which assay.detectors looks for.
 
     bubblewrap   command line of bwrap: what is mounted, what is masked
     namespaces   what one run has for itself inside a worker's sandbox

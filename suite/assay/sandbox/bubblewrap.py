@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from assay.paths import BUNDLED, PACKAGE
+from assay.paths import BUNDLED, PACKAGE, TEXTS
 from assay.sandbox import limits, seccomp
 from assay.sandbox.namespaces import (
     DEVICES,
@@ -206,5 +206,5 @@ def masked() -> tuple[Path, ...]:
     """Folders below `readable` that hold data: data sets, and what a wheel has beside its code."""
     system = [path for root in SYSTEM for path in root.glob("python3*/dist-packages")]
     places = [place / name for place in (*packages(), *system) for name in MASKED]
-    places.append(BUNDLED)
+    places += [TEXTS, BUNDLED]
     return tuple(dict.fromkeys(place.resolve() for place in places if place.is_dir()))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from assay.data.formats import read_cifar, read_human_labels, read_idx
+from assay.data.formats import read_cifar, read_human_labels, read_idx, read_table
 from assay.errors import DataError
 
 from tests.assay.data.conftest import cifar_batch, idx, images
@@ -133,3 +133,29 @@ def test_human_labels_outside_the_classes_are_refused(tmp_path: Path) -> None:
     torch.save({"clean_label": numpy.arange(11), "worse_label": numpy.arange(11)}, tmp_path / "h")
     with pytest.raises(DataError, match="from 0 to 9"):
         read_human_labels(tmp_path / "h", "worse_label")
+
+
+def test_a_table_has_numbers_then_a_label_and_each_row_once(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", b"1,2.5,no\n-3,4e-1,yes\n1,2.5,no\n1,2.5,yes\n")
+    inputs, targets = read_table(path, {"no": 0, "yes": 1})
+    assert inputs.tolist() == [[1, 2.5], [-3, pytest.approx(0.4)], [1, 2.5]]
+    assert (inputs.dtype, targets.tolist()) == (torch.float32, [0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"1,2\n1,two,no\n",
+        b"1,2,no\n1,no\n",
+        b"1,2,maybe\n",
+        b"1,nan,no\n",
+        b"1,inf,no\n",
+        b"no\nyes\n",
+        b"1,2,no\n\n3,4,no\n",
+        "1,2,nö\n".encode(),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"t\.csv"):
+        read_table(written(tmp_path / "t.csv", content), {"no": 0, "yes": 1})

@@ -10,6 +10,7 @@ import torch
 from assay import data
 from assay.data import catalogue, loading
 from assay.errors import DataError
+from assay.paths import TEXTS
 
 from tests.assay.data.conftest import cifar10_contents, cifar_batch, images, publish
 
@@ -36,6 +37,42 @@ def test_digits_and_breast_cancer_need_no_files() -> None:
     tumours = data.load("breast_cancer")
     assert tumours["inputs"].shape == (569, 30)
     assert tumours["targets"].bincount().tolist() == [357, 212]
+
+
+def test_windows_of_the_text_are_followed_by_their_targets_and_occur_once() -> None:
+    found = data.load("python_reference")
+    text = " ".join((TEXTS / "python_reference.txt").read_text().split())
+    alphabet = " abcdefghijklmnopqrstuvwxyz"
+    assert found["inputs"].dtype == torch.int32
+    seen = set()
+    for row in range(0, len(found["targets"]), 97):
+        place = int(found["places"][row])
+        window = "".join(alphabet[code] for code in found["inputs"][row].tolist())
+        assert window + alphabet[found["targets"][row]] == text[place : place + 17]
+        assert text.count(window, 0, len(text) - 1) == 1
+        seen.add(window)
+    assert len(seen) > 400
+    assert len(found["inputs"].unique(dim=0)) == len(found["inputs"])
+
+
+def test_modular_addition_has_every_pair_and_its_sum() -> None:
+    found = data.load("modular_addition")
+    pairs = [tuple(pair) for pair in found["inputs"].tolist()]
+    sums = dict(zip(pairs, found["targets"].tolist(), strict=True))
+    assert len(sums) == 31 * 31
+    assert (sums[3, 4], sums[30, 30], sums[1, 30]) == (7, 29, 0)
+
+
+def test_tables_have_the_rarer_class_as_1(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {
+        "mammography": b"0.5,1,'-1'\n0.25,2,'1'\n0.5,1,'-1'\n",
+        "pima": b"6,148,1\n1,85,0\n",
+    }
+    for name, content in contents.items():
+        publish(data_dir, monkeypatch, name, {f"{name}.csv": content})
+    assert data.load("mammography")["inputs"].tolist() == [[0.5, 1], [0.25, 2]]
+    assert data.load("mammography")["targets"].tolist() == [0, 1]
+    assert data.load("pima")["targets"].tolist() == [1, 0]
 
 
 def test_cifar10_keeps_the_published_order(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,3 +52,16 @@ def test_human_labels_have_the_published_noise() -> None:
     assert float(wrong.double().mean()) == pytest.approx(0.4021, abs=5e-5)
     trucks_as_cars = found["human_targets"][found["targets"] == 9] == 1
     assert float(trucks_as_cars.double().mean()) == pytest.approx(0.28, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_columns", "counts"),
+    [("mammography", 6, [7595, 254]), ("pima", 8, [500, 268])],
+)
+def test_tables_have_the_published_rows_each_once(
+    name: str, n_columns: int, counts: list[int]
+) -> None:
+    needs(name)
+    found = data.load(name)
+    assert found["inputs"].shape == (sum(counts), n_columns)
+    assert found["targets"].bincount().tolist() == counts

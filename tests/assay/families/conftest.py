@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from assay import data
 from assay.cards import TaskCard, read_card
 from assay.families.class_imbalance import ClassImbalance
 from assay.families.classification import Classification
@@ -36,6 +37,13 @@ def load(card: TaskCard) -> Task:
     task = found(card)
     assert isinstance(task, Task)
     return task
+
+
+def needs_data(card: TaskCard) -> None:
+    """Skip the test where the files of the card's data set are not on this machine."""
+    state = data.status(card.dataset.name)
+    if state.state != "present":
+        pytest.skip(f"{card.dataset.name} is {state.state}: {state.advice}")
 
 
 def seeds(repetition: int = 0) -> Seeds:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from assay import data
 from assay.cards import TaskCard
 from assay.families import classification
 from assay.families.classification import Classification
@@ -18,7 +17,7 @@ from assay.untrusted.weights import write_tensors
 from scipy.stats import binom
 from torch import Tensor
 
-from tests.assay.families.conftest import cards, load, seeds
+from tests.assay.families.conftest import cards, load, needs_data, seeds
 
 LABELLED = cards("classification", "noisy_labels", "class_imbalance", "quantization")
 LITE = [card for card in LABELLED if card.tier == "lite"]
@@ -112,9 +111,7 @@ def p_values(task: Classification, repetitions: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("card", LABELLED, ids=lambda card: card.slug)
 def test_position_predicts_no_label(card: TaskCard) -> None:
-    state = data.status(card.dataset.name)
-    if state.state != "present":
-        pytest.skip(f"{card.dataset.name} is {state.state}: {state.advice}")
+    needs_data(card)
     task = load(card)
     assert isinstance(task, Classification)
     found = p_values(task, REPETITIONS[card.tier])
@@ -125,6 +122,7 @@ def test_position_predicts_no_label(card: TaskCard) -> None:
 @pytest.mark.parametrize("card", LITE[:1] + LITE[-1:], ids=lambda card: card.slug)
 def test_size_and_header_of_the_file_tell_no_label(card: TaskCard, tmp_path: Path) -> None:
     """A worker's copy has the name "train", the rights and the time of its making."""
+    needs_data(card)
     task = load(card)
     assert isinstance(task, Classification)
     headers = set()
@@ -138,9 +136,13 @@ def test_size_and_header_of_the_file_tell_no_label(card: TaskCard, tmp_path: Pat
 
 @pytest.mark.parametrize("card", LITE, ids=lambda card: card.slug)
 def test_without_the_permutation_it_does(card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_data(card)
     monkeypatch.setattr(classification, "_shuffled", lambda positions, seed: positions)
     task = load(card)
     assert isinstance(task, Classification)
     found = p_values(task, REPETITIONS[card.tier])
-    for kind in ("given", "true", "val", "test"):
+    val = Classification.prepare(task, seeds()).sealed["val_targets"]
+    # Predictors name the commonest label of a place: they cannot see a class that is rare in val.
+    rare = int(val.bincount().max()) > 0.9 * len(val)
+    for kind in ("given", "true") if rare else ("given", "true", "val", "test"):
         assert min(p for name, p in found.items() if name.startswith(kind)) < LEVEL

@@ -124,6 +124,7 @@ def test_what_would_leave_the_sandbox_is_refused(pool: Pool, tmp_path: Path) -> 
         "import os; os.mkfifo('/usr/bin/x')",
         "from sklearn.datasets import load_digits; load_digits()",
         "from sklearn.datasets import load_breast_cancer; load_breast_cancer()",
+        f"open({str(paths.TEXTS / 'python_reference.txt')!r}).read()",
     ]
     found = seen(pool, tmp_path, tries(*attempts), seconds=90.0)
     assert [a for a, result in zip(attempts, found, strict=True) if result == "worked"] == []
@@ -404,6 +405,7 @@ def test_landlock_lets_a_run_have_its_own_files_alone(
         "import os; open(f'/proc/{os.getppid()}/mem', 'rb')",
         f"open('/proc/{os.getpid()}/environ', 'rb').read()",
         "from sklearn.datasets import load_digits; load_digits()",
+        f"open({str(paths.TEXTS / 'python_reference.txt')!r}).read()",
     ]
     monkeypatch.setattr(pools, "ScorerClient", MagicMock())  # nothing is scored
     with Pool(n_workers=1, compute=Compute(), mechanism="landlock") as pool:
