@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
@@ -110,6 +111,32 @@ class Cnn(nn.Sequential):
             layers += [nn.ReLU(), nn.MaxPool2d(2)]
             channels, height, breadth = n_out, height // 2, breadth // 2
         super().__init__(*layers, nn.Flatten(), nn.Linear(channels * height * breadth, n_classes))
+
+
+class Compact(nn.Module):
+    """Plain network whose first layer halves the resolution: real images in seconds on one core.
+
+    A 4x4 convolution of stride 2 to w channels, then 3x3 convolutions to 2 w, 4 w and 4 w, each
+    with batch norm and ReLU; the middle two pool before both, which then see a quarter of the
+    numbers. The largest value of each channel goes to a linear layer.
+    """
+
+    def __init__(self, in_shape: Shape, n_classes: int, *, width: int = 16) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 4 * width)
+        layers: list[nn.Module] = [nn.Conv2d(in_shape[0], width, 4, 2, padding=1, bias=False)]
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.BatchNorm2d(n_in), nn.ReLU()]
+            layers.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
+            if n_out > n_in:
+                layers.append(nn.MaxPool2d(2))
+        self.layers = nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]), nn.ReLU())
+        self.linear = nn.Linear(widths[-1], n_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, channels, h, w) to logits (n, n_classes); h and w are 16 or more."""
+        logits: Tensor = self.linear(self.layers(inputs).amax((2, 3)))
+        return logits
 
 
 class _BasicBlock(nn.Module):
@@ -222,6 +249,7 @@ class Resnet50(nn.Module):
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "cnn": Cnn,
+    "compact": Compact,
     "cifar_resnet": CifarResnet,
     "resnet50": Resnet50,
 }
