@@ -65,7 +65,7 @@ def test_cifar100_on_made_up_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert problem.train["targets"].bincount().tolist() == [4] * 100
     assert problem.sealed["test_targets"].bincount().tolist() == [2] * 100
     # Labels belong to their images, whatever the order.
-    published = pickle.loads(contents["cifar-100-python/train"], encoding="bytes")  # noqa: S301
+    published = pickle.loads(contents["cifar-100-python/train"], encoding="bytes")
     places = {row.tobytes(): i for i, row in enumerate(published[b"data"])}
     rows = problem.train["inputs"].flatten(1).numpy()
     found = [published[b"fine_labels"][places[row.tobytes()]] for row in rows]
