@@ -116,6 +116,40 @@ class Cnn(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), nn.Linear(channels * height * breadth, n_classes))
 
 
+class Compact(nn.Module):
+    """Plain network whose first layer halves the resolution: real images in seconds on one core.
+
+    A 4x4 convolution of stride 2 to 24 channels, then 3x3 convolutions to 48, 64 and 64, each with
+    batch norm and ReLU. The first and the third are max-pooled before both, which then see a
+    quarter of the numbers. The largest value of each channel goes to a linear layer.
+    """
+
+    def __init__(self, in_shape: Shape, n_classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_shape[0], 24, 4, 2, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, 3, padding=1, bias=False),
+            nn.BatchNorm2d(48),
+            nn.ReLU(),
+            nn.Conv2d(48, 64, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+        )
+        self.linear = nn.Linear(64, n_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, channels, h, w), h and w at least 8, to logits (n, n_classes)."""
+        logits: Tensor = self.linear(self.layers(inputs).amax((2, 3)))
+        return logits
+
+
 class _BasicBlock(nn.Module):
     """Two 3x3 convolutions and a parameter-free shortcut (option A of He et al. 2016)."""
 
@@ -281,6 +315,7 @@ class Transformer(nn.Module):
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "cnn": Cnn,
+    "compact": Compact,
     "cifar_resnet": CifarResnet,
     "resnet50": Resnet50,
     "transformer": Transformer,

@@ -13,6 +13,8 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], int | None]] = [
     ("mlp", {"width": 16, "depth": 0}, (30,), 30 * 10 + 10),
     ("cnn", {"width": 4, "blocks": 3}, (1, 8, 8), 40 + 8 * 37 + 16 * 73 + 170),
     ("cnn", {"width": 4, "blocks": 2, "batch_norm": True}, (1, 28, 28), 36 + 8 + 288 + 16 + 3930),
+    ("compact", {}, (3, 32, 32), 1_152 + 10_368 + 27_648 + 36_864 + 2 * 200 + 650),
+    ("compact", {}, (1, 28, 28), 384 + 10_368 + 27_648 + 36_864 + 2 * 200 + 650),
     ("cifar_resnet", {"depth": 8}, (3, 32, 32), 75_290),
     ("cifar_resnet", {"depth": 20}, (3, 32, 32), 269_722),
     ("resnet50", {"width": 4}, (3, 32, 32), None),
@@ -49,11 +51,15 @@ def state(seed: int) -> dict[str, torch.Tensor]:
     return dict(model.state_dict())
 
 
-@pytest.mark.parametrize("name", ["cnn", "cifar_resnet"])
+@pytest.mark.parametrize("name", ["cnn", "compact", "cifar_resnet"])
 def test_weights_and_gradients_are_contiguous(name: str) -> None:
     """Optimizers that flatten them with `.view(-1)`, as torch.optim.LBFGS does, work."""
-    parameters = {"cnn": {"width": 4}, "cifar_resnet": {"depth": 8, "width": 4}}[name]
-    model = models.build(name, parameters, in_shape=(3, 32, 32), n_classes=10)
+    parameters: dict[str, dict[str, Any]] = {
+        "cnn": {"width": 4},
+        "compact": {},
+        "cifar_resnet": {"depth": 8, "width": 4},
+    }
+    model = models.build(name, parameters[name], in_shape=(3, 32, 32), n_classes=10)
     inputs = torch.randn(2, 3, 32, 32).to(memory_format=torch.channels_last)
     model(inputs).sum().backward()
     for parameter in model.parameters():
