@@ -17,13 +17,11 @@ import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from assay.errors import PluginError
 from assay.plugins.imports import absolute_imports, locate
@@ -66,7 +64,7 @@ def libraries(imported: Collection[str], declared: Iterable[str] = ()) -> dict[s
         PluginError: there are more than MAX_LIBRARIES.
     """
     found: dict[str, str] = {}
-    pending = [_normal(Requirement(text).name) for text in declared]
+    pending = [_required_name(text) for text in declared]
     names, seen = list(imported), set[str]()
     while names:
         if (name := names.pop()) in seen:
@@ -164,15 +162,21 @@ def _brought(state: object) -> frozenset[str]:
     return frozenset(found)
 
 
-def _required(distribution: Distribution) -> Iterator[str]:
+def _required(distribution: Distribution) -> list[str]:
     """Normal names of what a distribution requires here, without extras."""
-    for text in distribution.requires or ():
-        try:
-            needed = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-            yield _normal(needed.name)
+    return [name for text in distribution.requires or () if (name := _required_name(text))]
+
+
+def _required_name(text: str) -> str:
+    """The normal name in a requirement; empty if it does not hold here, or is malformed."""
+    from packaging.requirements import InvalidRequirement, Requirement  # most need it never
+
+    try:
+        needed = Requirement(text)
+    except InvalidRequirement:
+        return ""
+    holds = needed.marker is None or needed.marker.evaluate({"extra": ""})
+    return _normal(needed.name) if holds else ""
 
 
 def _version(distribution: Distribution) -> str:

@@ -65,17 +65,20 @@ def library_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str
     found = []
     for name, here in sorted(now.items()):
         if (there := then.get(name)) is None:
-            found.append(f"{name} {_version(here)} now, which was not there then")
+            found.append(f"{_named(name, here)} now, which was not there then")
         elif _version(there) != _version(here):
-            found.append(f"{name} {_version(there)} then, {_version(here)} now")
+            found.append(
+                f"{name} {_version(there) or 'without a version'} then, "
+                f"{_version(here) or 'without a version'} now"
+            )
         elif _hash(there) and _hash(here) and _hash(there) != _hash(here):
-            found.append(f"{name} {_version(here)} then and now, with other files")
+            found.append(f"{_named(name, here)} with other files now")
     return found
 
 
 def unknown_libraries(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """The libraries that are not installed now, so that nobody can say whether they changed."""
-    return [f"{name} {_version(there)}" for name, there in sorted(then.items()) if name not in now]
+    return [_named(name, there) for name, there in sorted(then.items()) if name not in now]
 
 
 def listed(parts: list[str]) -> str:
@@ -84,8 +87,13 @@ def listed(parts: list[str]) -> str:
     return ", ".join(parts[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def _named(name: str, text: str) -> str:
+    return f"{name} {_version(text)}".rstrip()
+
+
 def _version(text: str) -> str:
-    return text.partition("#")[0].strip() or "without a version"
+    """Empty where there is none."""
+    return text.partition("#")[0].strip()
 
 
 def _hash(text: str) -> str:

@@ -65,7 +65,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         ("import math, os.path\nfrom collections import abc", []),
         ("import torch.nn\nfrom numpy import x\nimport sklearn, scipy.stats", []),
         ("from assay import Method\nimport assay.models, assay_leaderboard", []),
-        ("from . import helper\nfrom .other import x", []),
+        ("from . import beside\nfrom .other import x", []),
         ("import mylib", ["mylib"]),
         ("from mylib.sub import x as y", ["mylib"]),
         ("def late():\n    import mylib.sub as m", ["mylib"]),

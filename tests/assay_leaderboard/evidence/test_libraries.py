@@ -42,7 +42,7 @@ def test_a_library_edited_between_two_commands_does_not_mix_runs() -> None:
     assert found.runs.completed == 4 * K
     assert found.tuned.mean is not None and found.tuned.mean < 0.4
     assert (
-        f"{5 * K} stale runs do not count: the method uses mylib 1.0 then and now, with other files"
+        f"{5 * K} stale runs do not count: the method uses mylib 1.0 with other files now"
         in found.note
     )
 
