@@ -426,6 +426,6 @@ def test_a_check_that_never_began_has_failed(tmp_path: Path) -> None:
     ok, missing = findings_of(tmp_path, RUNS)
     assert (ok.check, missing.check, missing.status) == ("runs", "repeatable", "failed")
     (nothing,) = read_findings(tmp_path / "none", None, None, METHOD_CHECKS)
-    assert nothing.detail.startswith("its process ended before this check: runs")
+    assert nothing.detail.startswith("its process ended without this check: runs")
     failed = [BEGUN % "runs", '{"check":"runs","status":"failed","detail":"no weight changed"}']
     assert [f.detail for f in findings_of(tmp_path, failed)] == ["no weight changed"]

@@ -192,33 +192,36 @@ def read_findings(
         ending = f"; it {problem}" if problem is not None else ""
         return [failed(checks[0], f"its process left malformed findings: {error}{ending}", where)]
     if problem is not None:
-        return [*results, failed(checks[max(begun, 0)], problem, where)]
-    if all_of_them and begun < len(checks) - 1 and all(r.status != "failed" for r in results):
-        missing = f"its process ended before this check: {', '.join(checks[begun + 1 :])}"
-        results.append(failed(checks[begun + 1], missing, where))
+        return [*results, failed(begun[-1] if begun else checks[0], problem, where)]
+    missing = [name for name in checks if name not in begun]
+    if all_of_them and missing and all(r.status != "failed" for r in results):
+        told = f"its process ended without this check: {', '.join(missing)}"
+        results.append(failed(missing[0], told, where))
     return results
 
 
 def _in_order(
     lines: Sequence[bytes], where: str | None, checks: Sequence[str]
-) -> tuple[list[CheckResult], int]:
-    """The results, and the index of the last check that began (-1: none).
+) -> tuple[list[CheckResult], list[str]]:
+    """The results, and the checks that began.
 
     Raises:
         Malformed: a line is no finding, or belongs to a check that has not begun.
     """
     if len(lines) > MAX_FINDINGS:
         raise Malformed(f"{len(lines)} lines, expected at most {MAX_FINDINGS}")
-    results, begun = [], -1
+    results: list[CheckResult] = []
+    begun: list[str] = []
     for number, line in enumerate(lines, start=1):
         if line.startswith(b'{"begun"'):
             name = parse_claim(line, CheckBegun).begun
-            if name not in checks[begun + 1 :]:
+            later = checks[checks.index(begun[-1]) + 1 :] if begun else checks
+            if name not in later:
                 raise Malformed(f"line {number}: no check {name!r:.60} is to begin there")
-            begun = checks.index(name)
+            begun.append(name)
         else:
             found = parse_claim(line, CheckFinding)
-            if begun < 0 or found.check not in (checks[begun], *ASIDES.get(checks[begun], ())):
+            if not begun or found.check not in (begun[-1], *ASIDES.get(begun[-1], ())):
                 raise Malformed(f"line {number}: no check {found.check!r:.60} has begun")
             claim = CheckResult(found.check, found.status, found.detail, where, claimed=True)
             results.append(claim)

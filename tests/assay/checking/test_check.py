@@ -106,13 +106,13 @@ class Mine(Method):
 
 def test_tasks_that_cannot_be_tried_are_named(pool: Pool, tmp_path: Path) -> None:
     folder = submission(tmp_path, "class Mine(Method): pass", 'families = ["classification"]')
-    wanted = [find_task(slug) for slug in ("digits_mlp", "cifar10_resnet8", "rosenbrock")]
+    wanted = [find_task(slug) for slug in ("digits_mlp", "cifar10_compact", "rosenbrock")]
     findings = list(check_method(pool, folder, wanted))
     assert failures(findings) == {}
     notes = {found.where: found.detail for found in findings if found.status == "note"}
     assert notes["rosenbrock"] == "not tried: mine does not enter the family functions"
-    assert notes["cifar10_resnet8"].startswith("not tried: ")
-    assert "assay data" in notes["cifar10_resnet8"]
+    assert notes["cifar10_compact"].startswith("not tried: ")
+    assert "assay data" in notes["cifar10_compact"]
     assert findings[-1].detail == "trains and exports on 1 of 1 tasks"
     found = failures(check_method(pool, folder, [find_task("rosenbrock")]))
     assert found == {"tasks": "it may enter none of the tasks that were asked for"}
@@ -243,7 +243,7 @@ LEAVE = '(folder / "outcome.json").write_text("{}"); os._exit(0)'
     ("forgery", "end", "said"),
     [
         (CHEAP, LEAVE, "its process left malformed findings: line 2: no check 'cost' has begun"),
-        (ALL, LEAVE, "its process ended before this check: finalize_model"),
+        (ALL, LEAVE, "its process ended without this check: finalize_model"),
         (
             'file.write("[[[" + chr(10))',
             "os.kill(os.getpid(), 9)",
@@ -276,9 +276,9 @@ def test_command_chooses_tasks() -> None:
         return [entry.card.slug for entry in command._chosen(names, families) or []]
 
     assert command._chosen(None, None) is None
-    assert chosen(["rosenbrock", "cifar10_resnet8"], None) == ["cifar10_resnet8", "rosenbrock"]
+    assert chosen(["rosenbrock", "cifar10_compact"], None) == ["cifar10_compact", "rosenbrock"]
     assert "rosenbrock" in chosen(None, ["functions", "classification"])
-    assert "cifar10_resnet8" not in chosen(None, ["functions", "classification"])
+    assert "cifar10_compact" not in chosen(None, ["functions", "classification"])
     assert chosen(["digits_mlp", "rosen*"], ["functions"]) == ["rosenbrock"]
     assert chosen([str(ROOT / "tasks" / "beale")], None) == ["beale"]
     with pytest.raises(AssayError, match="no task fits both"):
