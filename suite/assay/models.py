@@ -35,7 +35,7 @@ def build(
 
     Raises:
         UnknownName: no network has this name.
-        PluginError: the network does not take these parameters.
+        PluginError: the network does not take these parameters or these inputs.
     """
     if name not in MODELS:
         raise UnknownName("model", name, MODELS)
@@ -43,11 +43,21 @@ def build(
         # On the meta device the constructors' own initialisation costs nothing and draws nothing.
         with torch.device("meta"):
             model = MODELS[name](tuple(in_shape), n_classes, **parameters)
-    except TypeError as error:
-        raise PluginError(f"model {name!r} with parameters {dict(parameters)}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unfit(name, parameters, in_shape, str(error)) from error
+    if not all(weights.numel() for weights in model.parameters()):
+        raise _unfit(name, parameters, in_shape, "a layer has no weights")
     model = model.to_empty(device="cpu")
     initialise(model, generator or Generator().manual_seed(0))
     return model
+
+
+def _unfit(name: str, parameters: Mapping[str, Value], in_shape: Shape, why: str) -> PluginError:
+    """The error for a network that cannot be built."""
+    given = ", ".join(f"{key} = {value!r}" for key, value in parameters.items()) or "no parameters"
+    return PluginError(
+        f"model {name!r} with {given} cannot be built for inputs of shape {tuple(in_shape)}: {why}"
+    )
 
 
 def initialise(model: nn.Module, generator: Generator) -> None:

@@ -39,7 +39,8 @@ class ClassImbalance(Classification):
         """Val and test as in Classification; of the rest, the profile's number of each class.
 
         Raises:
-            PluginError: too few examples of a class are left beside val and test.
+            PluginError: too few examples of a class are left beside val and test, or the profile
+                leaves a class without any.
         """
         targets = published["targets"]
         names = ("val",) if "test_inputs" in published else ("test", "val")
@@ -50,6 +51,11 @@ class ClassImbalance(Classification):
             ratio=self.ratio,
             n_classes=self.n_classes,
         )
+        if min(counts) < 1:
+            raise PluginError(
+                f"task {self.card.slug}: the card leaves the smallest class without a training "
+                "example: choose a larger split.largest or a smaller recipe.ratio"
+            )
         order = stratified_order(targets, Generator().manual_seed(seeds["split"]))
         parts = self._slices(order, names)
         rest = order[sum(len(part) for part in parts.values()) :]

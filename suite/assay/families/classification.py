@@ -97,6 +97,13 @@ class Classification(Task):
                 f"task {self.card.slug}: the card's split has {sorted(self.card.split)}, "
                 f"expected {sorted(names)}"
             )
+        for name in names:
+            size = self.card.split[name]
+            if size != int(size) or size < 1:
+                raise PluginError(
+                    f"task {self.card.slug}: split.{name} is {size} on the card, expected a whole "
+                    "number of examples, at least 1"
+                )
 
     def _slices(self, order: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Consecutive parts of `order`, as long as the card's split says."""

@@ -26,10 +26,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -61,7 +61,17 @@ class Recipe(BaseModel):
     basin_gap: Positive
     """Below this gap a point lies in the global basin: the gap of the second-best minimum or of
     the lowest saddle (a sublevel set under it holds the global minimum alone). For functions with
-    neither, the gap that counts as solved."""
+    neither, the gap that counts as solved. At least `gap_floor`: starts lie above it, so that
+    every start has a target left."""
+
+    @model_validator(mode="after")
+    def _floor_in_basin(self) -> Self:
+        if self.gap_floor > self.basin_gap:
+            raise ValueError(
+                f"`gap_floor <= basin_gap` must hold, but got (gap_floor={self.gap_floor:g}, "
+                f"basin_gap={self.basin_gap:g})"
+            )
+        return self
 
 
 class PointRecipe(Recipe):
@@ -190,7 +200,8 @@ class Functions(Task):
         except ValidationError as error:
             raise CardError(
                 [
-                    f"{card.slug}: recipe.{'.'.join(map(str, entry['loc']))}: {entry['msg']}"
+                    f"{card.slug}: {'.'.join(map(str, ('recipe', *entry['loc'])))}: "
+                    f"{entry['msg'].removeprefix('Value error, ')}"
                     for entry in error.errors()
                 ]
             ) from error

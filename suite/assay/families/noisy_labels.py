@@ -47,9 +47,17 @@ class NoisyLabels(Classification):
             raise UnknownName("noise", self.noise, NOISES)
         wanted = ("noise_rate", "flip_rate") if self.noise == "asymmetric" else ("noise_rate",)
         for name in wanted:
-            if not isinstance(card.recipe.get(name), float):
-                raise PluginError(f"task {card.slug}: recipe.{name} must be a share, 0.0 to 1.0")
+            rate = card.recipe.get(name)
+            if not isinstance(rate, float) or not 0 <= rate <= 1:
+                raise PluginError(
+                    f"task {card.slug}: recipe.{name} must be a share, 0.0 to 1.0, got {rate!r}"
+                )
         self.rate = float(card.recipe[wanted[-1]])
+        if self.noise == "asymmetric" and card.dataset.name not in CONFUSABLE:
+            raise PluginError(
+                f"task {card.slug}: asymmetric noise is defined for {', '.join(CONFUSABLE)}, not "
+                f"for {card.dataset.name}: choose another recipe.noise"
+            )
 
     def corrupt(
         self, problem: Problem, published: Tensors, positions: Mapping[str, Tensor], seeds: Seeds
@@ -57,6 +65,11 @@ class NoisyLabels(Classification):
         """Replace the labels of train and val; the clean ones of train are sealed."""
         clean = problem.train["targets"]
         if self.noise == "human":
+            if "human_targets" not in published:
+                raise PluginError(
+                    f"task {self.card.slug}: the data set {self.card.dataset.name} has no human "
+                    "labels: choose another recipe.noise"
+                )
             train, val = (published["human_targets"][positions[name]] for name in ("train", "val"))
         else:
             train = self._noisy(clean, problem.train["inputs"], seeds, "train")
@@ -83,9 +96,14 @@ class NoisyLabels(Classification):
         return instance_dependent(targets, features, self.rate, weights, generator)
 
     def secondary(self, problem: Problem, model: nn.Module, logits: Tensor) -> dict[str, float]:
-        """Log loss, and `memorisation`: corrupted train examples predicted as they are labelled."""
+        """Log loss, and `memorisation`: corrupted train examples predicted as they are labelled.
+
+        `memorisation` is left out where no label is corrupted.
+        """
         given = problem.train["targets"]
         wrong = given != problem.sealed["clean_targets"]
+        if not wrong.any():
+            return super().secondary(problem, model, logits)
         predicted = metrics.predictions(self.logits(model, problem.train["inputs"][wrong]))
         memorisation = metrics.accuracy(predicted, given[wrong])
         return {**super().secondary(problem, model, logits), "memorisation": memorisation}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,8 @@ def test_the_rare_class_of_the_binary_task_is_the_malignant_one() -> None:
         ({"split": {"val": 200, "test": 500}}, PluginError, "largest"),
         ({"split": {**SPLIT, "largest": 150}}, PluginError, "left beside"),
         ({"split": {**SPLIT, "train": 150}}, PluginError, "train"),
+        ({"split": {**SPLIT, "largest": 20}}, PluginError, "without a training example"),
+        ({"split": {**SPLIT, "val": 0}}, PluginError, "split.val is 0"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(
@@ -123,3 +126,14 @@ def test_a_card_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         imbalanced(make, **changes).prepare(seeds())
+
+
+def test_classes_that_val_and_test_lack_leave_every_metric_defined(make: Make) -> None:
+    """A class without samples counts in no mean, as scikit-learn has it."""
+    task = imbalanced(make, split={**SPLIT, "val": 3, "test": 4})
+    problem = task.prepare(seeds())
+    assert len(problem.sealed["val_targets"].unique()) <= 3
+    scores = task.score(problem, [[snapshot(problem.starts[0])]])
+    assert 0 <= scores.val <= 1
+    assert {"log_loss", "macro_f1", "worst_class"} <= set(scores.secondary)
+    assert all(math.isfinite(value) for value in scores.secondary.values())

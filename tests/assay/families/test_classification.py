@@ -234,6 +234,7 @@ def test_the_reference_optimizer_is_nesterov_sgd(make: Make) -> None:
     assert group["weight_decay"] == 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -242,6 +243,12 @@ def test_the_reference_optimizer_is_nesterov_sgd(make: Make) -> None:
         ({"dataset": {"name": "digit", "source": "x", "licence": "y"}}, UnknownName, "digits"),
         ({"split": {"train": 400, "val": 200}}, PluginError, "test"),
         ({"split": {"train": 1400, "val": 200, "test": 200}}, PluginError, "1800"),
+        ({"split": {"train": 400, "val": 0, "test": 600}}, PluginError, "split.val is 0"),
+        ({"split": {"train": 400, "val": 200, "test": -1}}, PluginError, "split.test is -1"),
+        ({"split": {"train": 400, "val": 0.5, "test": 600}}, PluginError, "split.val is 0.5"),
+        ({"model": {"name": "mlp", "parameters": {"width": 0, "depth": 1}}}, PluginError, "width"),
+        ({"model": {"name": "mlp", "parameters": {"width": -1, "depth": 1}}}, PluginError, "-1"),
+        ({"model": {"name": "cnn", "parameters": {"width": 4, "blocks": 5}}}, PluginError, "5"),
         (
             {"metric": {"name": "f1", "direction": "maximize", "chance": 0, "margin": 0.1}},
             UnknownName,

@@ -306,6 +306,13 @@ def test_a_recipe_with_mistakes_names_them_all():
     assert "recipe.starts" in str(caught.value)
 
 
+def test_a_floor_above_the_basin_is_refused():
+    """A start just above the basin would have no target left, and its progress would be 0 / 0."""
+    kind = type(load_task(folder("rosenbrock")))
+    with pytest.raises(CardError, match="recipe: `gap_floor <= basin_gap` must hold"):
+        kind(card_with(gap_floor=1.0, basin_gap=0.5))
+
+
 def test_starts_that_all_lie_in_the_basin_are_refused():
     kind = type(load_task(folder("rosenbrock")))
     task = kind(card_with(start_low=1.0, start_high=1.0))

@@ -155,12 +155,33 @@ def test_human_labels_follow_the_split(make: Make, monkeypatch: pytest.MonkeyPat
     assert problem.sealed["test_targets"].equal(published["test_targets"][positions["test"]])
 
 
+def test_noise_that_the_data_set_does_not_have_is_the_fault_of_the_card(make: Make) -> None:
+    recipe = {"noise": "asymmetric", "noise_rate": 0.2, "flip_rate": 0.4}
+    breast_cancer = {
+        "dataset": {"name": "breast_cancer", "source": "here", "licence": "none"},
+        "n_classes": 2,
+    }
+    with pytest.raises(PluginError, match="defined for digits, cifar10, not for breast_cancer"):
+        make("noisy_labels", recipe=recipe, **breast_cancer)
+    with pytest.raises(PluginError, match="no human labels"):
+        make("noisy_labels", recipe={"noise": "human", "noise_rate": 0.4}).prepare(seeds())
+
+
+def test_memorisation_is_left_out_where_no_label_is_wrong(make: Make) -> None:
+    task = make("noisy_labels", recipe={"noise": "symmetric", "noise_rate": 0.0})
+    problem = task.prepare(seeds())
+    scores = task.score(problem, [[snapshot(problem.starts[0])]])
+    assert set(scores.secondary) == {"log_loss"}
+
+
 @pytest.mark.parametrize(
     ("recipe", "error", "message"),
     [
         ({"noise": "symetric", "noise_rate": 0.4}, UnknownName, "symmetric"),
         ({"noise": "symmetric"}, PluginError, "noise_rate"),
         ({"noise": "asymmetric", "noise_rate": 0.2}, PluginError, "flip_rate"),
+        ({"noise": "symmetric", "noise_rate": -0.1}, PluginError, "got -0.1"),
+        ({"noise": "symmetric", "noise_rate": 1.5}, PluginError, "got 1.5"),
     ],
 )
 def test_a_recipe_that_is_incomplete_is_refused(
