@@ -16,6 +16,7 @@ AssayError                 exit code 2
 |-- StorageError           exit code 3: a file cannot be written (disk full, read-only)
 |-- RunHung                exit code 4: a run waited without end and was stopped; no record of it
 `-- WorkerError            exit code 4: a worker or the scorer died, by no fault of a plugin
+    `-- MachineError       the machine is known to be at fault: it had no memory, or killed it
 """
 
 from __future__ import annotations
@@ -109,3 +110,7 @@ class WorkerError(AssayError):
     """A worker or the scorer died, by no fault of a plugin."""
 
     exit_code = 4
+
+
+class MachineError(WorkerError):
+    """The machine, or somebody on it, ended what ran; nothing is recorded, and it is run again."""

@@ -482,5 +482,6 @@ class ScorerError(_Message):
     """Why the scorer did not do what it was asked for."""
 
     error: Text
-    kind: Literal["data", "task", "weights", "scorer"]
-    """What is at fault: missing data, the task, a run's weights, or the scorer itself."""
+    kind: Literal["data", "task", "weights", "machine", "scorer"]
+    """What is at fault: missing data, the task, a run's weights, a machine without memory or the
+    like, or the scorer itself."""

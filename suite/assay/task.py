@@ -159,3 +159,28 @@ class Task(ABC):
     def reference_optimizer(self, parameters: Iterable[Any], reference: Any) -> Optimizer:
         """The optimizer of methods that define none; `reference` is a `Reference`."""
         raise NotImplementedError(f"task {self.card.slug} supplies no reference optimizer")
+
+
+def untrained_states(task: Task, problem: Problem) -> list[dict[str, Tensor]]:
+    """What a method that trains nothing would hand over, per start."""
+    import torch
+
+    states = []
+    for number, start in enumerate(problem.starts):
+        model = task.model_for(problem, number)
+        model.load_state_dict(dict(start))
+        model = task.transform_model(model)
+        with torch.no_grad():
+            model(task.decode(problem.train["inputs"][: task.card.budget.batch_size]))
+            exported = task.export(model.eval())
+            states.append({name: t.clone().contiguous() for name, t in exported.items()})
+    return states
+
+
+def untrained_runs(task: Task, problem: Problem) -> list[list[Snapshot]]:
+    """`untrained_states` as the last snapshots of a run."""
+    budget = task.card.budget
+    return [
+        [Snapshot(budget.batches, budget.batches, budget.example_passes, state)]
+        for state in untrained_states(task, problem)
+    ]

@@ -25,6 +25,7 @@ from assay.errors import (
     AssayError,
     BadWeights,
     DataError,
+    MachineError,
     PluginError,
     StorageError,
     WorkerError,
@@ -61,6 +62,7 @@ ERRORS: dict[str, type[AssayError]] = {
     "data": DataError,
     "task": PluginError,
     "weights": BadWeights,
+    "machine": MachineError,
     "scorer": WorkerError,
 }
 """What is raised for a ScorerError, by its kind."""
@@ -195,6 +197,7 @@ class ScorerClient(ChildProcess):
             BadWeights: a run's weights cannot be scored.
             StorageError: the disk is full.
             ChildDied: the scorer died.
+            MachineError: it had no memory or the like.
             WorkerError: it failed.
         """
         line = self.exchange(request, SCORER_SECONDS)

@@ -17,7 +17,7 @@ from assay.engine.clients import Answer, ChildDied, ScorerClient, WorkerClient
 from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
 from assay.epochs import Epoch
-from assay.errors import BadWeights, PluginError, WorkerError
+from assay.errors import BadWeights, MachineError, PluginError, WorkerError
 from assay.messages import (
     CloseOracle,
     Ended,
@@ -225,7 +225,9 @@ class Pool:
                 if isinstance(request, Score | CloseOracle):
                     raise RunLost(str(error), what="its scorer ended") from error
                 answer = self._scorer.ask(request, kind)
-            except (PluginError, WorkerError) as error:
+            except MachineError:
+                raise
+            except WorkerError as error:
                 if isinstance(request, Score):
                     raise BadWeights(f"its weights cannot be scored: {error}") from error
                 raise

@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from assay.cards import spending_problem
+from assay.engine.task_code import is_of_the_machine, scores_of, task_code, try_out
 from assay.errors import AssayError, BadWeights, DataError, PluginError
 from assay.messages import (
     SCORER_REQUEST,
@@ -46,9 +47,10 @@ from assay.messages import (
     TaskDescription,
     WorkerSeeds,
     clip,
+    first_problem,
 )
 from assay.plugins.loading import load_task
-from assay.records.schema import MAX_NUMBER, Result
+from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
 
@@ -85,7 +87,7 @@ class _Scorer:
         """Do a request."""
         match request:
             case DescribeTask():
-                return TaskDescription(reference=space_of(self.task(request.task).Reference))
+                return self.describe(self.task(request.task))
             case MakeToys():
                 from assay.families.toys import make_toys
 
@@ -110,6 +112,15 @@ class _Scorer:
         if folder not in self._tasks:
             self._tasks[folder] = load_task(folder)
         return self._tasks[folder]
+
+    def describe(self, task: Task) -> TaskDescription:
+        """The task's reference optimizer, which a method that defines none trains with."""
+        if type(task).reference_optimizer is Task.reference_optimizer:
+            raise PluginError(
+                f"task {task.card.slug} supplies no reference optimizer: a method must define "
+                "configure_optimizer to enter it"
+            )
+        return TaskDescription(reference=space_of(task.Reference))
 
     def prepare(self, request: Prepare) -> Prepared:
         """Files for the worker: training tensors and initial weights, nothing else."""
@@ -157,18 +168,9 @@ class _Scorer:
         for number, run in enumerate(runs):
             if problem := spending_problem([s.example_passes for s in run], task.card):
                 raise BadWeights(f"start {number}: {problem}")
-        scores = task.score(kept.problem, runs)
-        if not _all_finite(scores):
-            raise BadWeights("a score is not finite, or absurdly large")
+        scores = scores_of(task, kept.problem, runs)
         return Scored(
-            result=Result(
-                val=scores.val,
-                test=scores.test,
-                test_last=scores.test_last,
-                test_oracle=scores.test_oracle,
-                selected=scores.selected,
-                secondary=dict(scores.secondary),
-            ),
+            result=_result(task, scores),
             curve=[
                 ScoredPoint(
                     passes=snapshot.passes,
@@ -191,10 +193,11 @@ class _Scorer:
         """What the first loss of each start is where a method changes nothing."""
         key = json.dumps([[seeds.model_dump() for seeds in request.seeds], request.accelerator])
         if key not in kept.first_losses:
-            kept.first_losses[key] = [
-                _first_loss(task, kept.problem, number, seeds, request.accelerator)
-                for number, seeds in enumerate(request.seeds)
-            ]
+            with task_code(task, "loss"):
+                kept.first_losses[key] = [
+                    _first_loss(task, kept.problem, number, seeds, request.accelerator)
+                    for number, seeds in enumerate(request.seeds)
+                ]
         return kept.first_losses[key]
 
     def _problem(self, request: Prepare | OpenOracle | Score) -> _PreparedProblem:
@@ -212,7 +215,9 @@ class _Scorer:
 
         task = self.task(request.task)
         seeds = Seeds(request.seed_root, task.card.slug, request.repetition)
-        problem = task.prepare(seeds)
+        with task_code(task, "prepare"):
+            problem = task.prepare(seeds)
+        try_out(task, problem)
         folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{task.card.slug}-"))
         write_tensors(problem.train, folder / "train")
         for number, start in enumerate(problem.starts):
@@ -220,9 +225,10 @@ class _Scorer:
         # A mapped file: the training data are in memory once for all processes.
         problem = replace(problem, train=load_file(folder / "train"))
         n_bytes = sum(path.stat().st_size for path in folder.iterdir())
-        model = task.model_for(problem, 0)
+        with task_code(task, "layout"):
+            model, layout = task.model_for(problem, 0), task.layout(problem)
         trainable = frozenset(name for name, _ in model.named_parameters())
-        return _PreparedProblem(problem, folder, n_bytes, task.layout(problem), trainable)
+        return _PreparedProblem(problem, folder, n_bytes, layout, trainable)
 
     def _evict(self) -> None:
         """Forget the problems that were not used for longest, where they take too much."""
@@ -232,6 +238,27 @@ class _Scorer:
         ):
             _, kept = self._problems.popitem(last=False)
             shutil.rmtree(kept.folder)
+
+
+def _result(task: Task, scores: Scores) -> Result:
+    """The scores as a record has them.
+
+    Raises:
+        PluginError: one has a name or a value that no record can have.
+    """
+    try:
+        return Result(
+            val=scores.val,
+            test=scores.test,
+            test_last=scores.test_last,
+            test_oracle=scores.test_oracle,
+            selected=scores.selected,
+            secondary=dict(scores.secondary),
+        )
+    except ValidationError as error:
+        raise PluginError(
+            f"task {task.card.slug}: its scores cannot be recorded: {first_problem(error)}"
+        ) from error
 
 
 def _first_loss(
@@ -337,13 +364,6 @@ def _load(
     return runs, digests[0] if len(digests) == 1 else sha256("".join(digests))
 
 
-def _all_finite(scores: Scores) -> bool:
-    values = [scores.val, scores.test, scores.test_last, scores.test_oracle]
-    values += scores.secondary.values()
-    values += [point[split] for point in scores.curve for split in ("val", "test")]
-    return all(abs(value) <= MAX_NUMBER for value in values)
-
-
 def main() -> None:
     """Serve requests until stdin closes; the one argument is a folder for problems."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
@@ -369,7 +389,8 @@ def _answered(scorer: _Scorer, line: str) -> BaseModel:
         return ScorerError(error=clip(str(error)), kind="task")
     except Exception as error:
         traceback.print_exc()
-        return ScorerError(error=clip(f"{type(error).__name__}: {error}"), kind="scorer")
+        kind: Literal["machine", "scorer"] = "machine" if is_of_the_machine(error) else "scorer"
+        return ScorerError(error=clip(f"{type(error).__name__}: {error}"), kind=kind)
 
 
 if __name__ == "__main__":

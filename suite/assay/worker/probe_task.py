@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from assay.messages import ProbeTask, TaskProbed
 from assay.plugins.loading import load_task
 from assay.ruleset import RULESET
 from assay.space import space_of
-from assay.task import Problem, Seeds, Snapshot, Task
+from assay.task import Problem, Seeds, Task, untrained_runs, untrained_states
 from assay.untrusted.weights import read_snapshot, write_tensors
 from assay.worker.findings import ResultLog, first_difference
 
@@ -147,23 +146,9 @@ def _rows(inputs: Tensor) -> set[bytes]:
     return {row.tobytes() for row in inputs.contiguous().flatten(1).numpy()}
 
 
-def _untrained(task: Task, problem: Problem) -> list[dict[str, Tensor]]:
-    """What a method that trains nothing would hand over, per start."""
-    states = []
-    for number, start in enumerate(problem.starts):
-        model = task.model_for(problem, number)
-        model.load_state_dict(dict(start))
-        model = task.transform_model(model)
-        with torch.no_grad():
-            model(task.decode(problem.train["inputs"][: task.card.budget.batch_size]))
-            exported = task.export(model.eval())
-            states.append({name: t.clone().contiguous() for name, t in exported.items()})
-    return states
-
-
 def _check_layout(findings: ResultLog, task: Task, problem: Problem, folder: Path) -> None:
     layout = task.layout(problem)
-    for number, state in enumerate(_untrained(task, problem)):
+    for number, state in enumerate(untrained_states(task, problem)):
         write_tensors(state, folder / f"start{number}")
         read_snapshot(folder / f"start{number}", layout)
     findings.add("layout", "ok", f"{len(layout)} tensors as the scorer expects them")
@@ -204,16 +189,4 @@ def _null_score(task: Task, problem: Problem) -> float:
 
 
 def _score(task: Task, problem: Problem) -> float:
-    card = task.card
-    runs: Sequence[Sequence[Snapshot]] = [
-        [
-            Snapshot(
-                batch=card.budget.batches,
-                passes=card.budget.batches,
-                example_passes=card.budget.example_passes,
-                state=state,
-            )
-        ]
-        for state in _untrained(task, problem)
-    ]
-    return task.score(problem, runs).test
+    return task.score(problem, untrained_runs(task, problem)).test
