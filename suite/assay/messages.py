@@ -146,6 +146,8 @@ class Ended(_Message):
     """The limit that the child was stopped at."""
     exit: Annotated[int, Field(ge=-128, le=255)]
     """Exit code; -n for signal n."""
+    killed_from_outside: bool = False
+    """Whether something ended the first process of its namespaces, which nothing inside can do."""
     wall_seconds: Seconds
     cpu_seconds: Annotated[float, Field(le=MAX_SECONDS)]
     peak_bytes: Count
@@ -160,7 +162,8 @@ class Ended(_Message):
 
 class _WorkerRequest(_Message):
     seconds: Annotated[float, Field(gt=0)]
-    """Wall time after which the child is stopped."""
+    """Wall time after which the child is stopped; time in which its worker was stopped itself does
+    not count."""
     visible_gpu: int | None = None
     """The one GPU that the child may use."""
 

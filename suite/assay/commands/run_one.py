@@ -17,7 +17,7 @@ from assay.commands.summary import INCOMPLETE, INTERRUPTED
 from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
-from assay.errors import AssayError, RunHung, UnknownName
+from assay.errors import AssayError, MachineError, RunHung, UnknownName
 from assay.publication.comparison import compare, tolerance
 from assay.records.log import ReplayVerdict
 from assay.records.schema import RunRecord, RunSpec
@@ -31,8 +31,9 @@ REMARKS: dict[ReplayVerdict, str] = {
     "differs": "DIFFERS from its record",
     "cannot": "cannot be compared with its record",
 }
-Ending = Literal["good", "differs", "failed", "hung"]
-"""How a run ended for this command: "differs" from its record, "failed" or "hung", else "good"."""
+Ending = Literal["good", "differs", "failed", "unrecorded"]
+"""How a run ended for this command: "differs" from its record, "failed", "unrecorded" (it hung, or
+the machine ended it), else "good"."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
         again: run also what is recorded, and compare the weights.
 
     Returns:
-        The exit code: 0, 1 if a repeated run differs from its record, INCOMPLETE if a run hung or
-        all runs of a method on a task failed, or INTERRUPTED.
+        The exit code: 0, 1 if a repeated run differs from its record, INCOMPLETE if a run hung, was
+        ended by the machine, or all runs of a method on a task failed, or INTERRUPTED.
 
     Raises:
         AssayError: the request cannot be met.
@@ -98,7 +99,7 @@ def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
     cells: dict[tuple[str, str], set[Ending]] = {}
     for cell, ending in found:
         cells.setdefault(cell, set()).add(ending)
-    bad = any("hung" in endings or endings == {"failed"} for endings in cells.values())
+    bad = any("unrecorded" in endings or endings == {"failed"} for endings in cells.values())
     return INCOMPLETE if bad else 0
 
 
@@ -150,9 +151,9 @@ def _run_one(
         return "failed" if known.status == "failed" else "good"
     try:
         record = pool.run(cell.job(spec), cell.reproduce(spec))
-    except RunHung as error:
+    except (RunHung, MachineError) as error:
         typer.echo(f"assay: {error}", err=True)
-        return "hung"
+        return "unrecorded"
     if known is None:
         store.write(record)
         _print_run(request, record, "new")

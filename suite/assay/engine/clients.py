@@ -47,12 +47,14 @@ from assay.messages import (
 from assay.plugins.files import CARD, code_files, read_file
 from assay.plugins.registry import worker_files
 from assay.records.schema import Compute, Mechanism
-from assay.sandbox import launch
+from assay.sandbox import launch, limits
 from assay.sandbox.mechanisms import Box
 from assay.untrusted.files import open_regular
 from assay.untrusted.text import plain_lines
 
 START_SECONDS, SCORER_SECONDS = 180.0, 7200.0
+LOOK_SECONDS = 1.0
+"""How often a child that is waited for is looked after."""
 MAX_ANSWER_BYTES = 64_000_000
 READABLE, READABLE_FOLDER = 0o644, 0o755
 """The worker may be another user. Others are kept out by the rights of the folder above."""
@@ -68,8 +70,24 @@ ERRORS: dict[str, type[AssayError]] = {
 """What is raised for a ScorerError, by its kind."""
 
 
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that something ended from outside."""
+KILLED_INSIDE = tuple(128 - code for code in KILLED)
+"""What bubblewrap exits with, where such a process ran in it."""
+
+
 class ChildDied(WorkerError):
     """A child process of ours ended, hung or answered nonsense; it is no more."""
+
+    def __init__(self, reason: str, *, killed: bool = False) -> None:
+        """Say what happened.
+
+        Args:
+            reason: what is known of it.
+            killed: whether a signal ended it that was not ours.
+        """
+        super().__init__(reason)
+        self.killed = killed
 
 
 class UnusableMethod(PluginError):
@@ -106,19 +124,28 @@ class ChildProcess:
                 stdin.write(line)
                 stdin.flush()
             except (OSError, ValueError) as error:  # it died, or was closed
-                raise ChildDied(self._exit_message()) from error
+                raise self._died() from error
             return self.read_line(seconds)
 
     def read_line(self, seconds: float) -> bytes:
         """Return the child's next line. Raises as `exchange`."""
         stdout = self._process.stdout
         assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], seconds)
+        clock, ready = limits.AwakeClock(), list[Any]()
+        while not ready and clock.seconds() < seconds:
+            ready, _, _ = select.select([stdout], [], [], LOOK_SECONDS)
         line = stdout.readline(MAX_ANSWER_BYTES) if ready else b""
         if not line.endswith(b"\n"):
-            self.kill()
-            raise ChildDied(self._exit_message())
+            raise self._died()
         return line
+
+    def _died(self) -> ChildDied:
+        """End the child if it has not ended; the error to raise."""
+        ours = self.kill()
+        code = self._process.poll()
+        return ChildDied(
+            self._exit_message(), killed=not ours and code in (*KILLED, *KILLED_INSIDE)
+        )
 
     def malformed(self, error: ValidationError) -> ChildDied:
         """Kill a child that answered nonsense; the error to raise."""
@@ -134,8 +161,12 @@ class ChildProcess:
         said = f"; the end of its log:\n{log}" if log else ""
         return f"{self._name} ended unexpectedly (exit code {self._process.poll()}){said}"
 
-    def kill(self) -> None:
-        """Close its stdin, at which a worker ends its run and itself; kill it if it stays."""
+    def kill(self) -> bool:
+        """Close its stdin, at which a worker ends its run and itself; kill it if it stays.
+
+        Returns:
+            Whether it had to be killed.
+        """
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -145,6 +176,8 @@ class ChildProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # with the sandbox around it
             self._process.wait()
+            return True
+        return False
 
     def close(self) -> None:
         """End the child. No other thread may be waiting for its answer."""

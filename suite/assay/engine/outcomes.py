@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
-from assay.engine.clients import Answer, tail
+from assay.engine.clients import KILLED, Answer, tail
 from assay.errors import PluginError, WorkerError
 from assay.messages import Ended, Malformed, Outcome, Refusal, Scored, parse_claim
 from assay.records.schema import Checks, Status
@@ -15,8 +14,6 @@ from assay.untrusted.text import plain_text
 
 OUTCOME = "outcome.json"
 MAX_OUTCOME_BYTES = 16_000_000
-KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-"""Exit codes of a process that something ended from outside."""
 
 
 class DidNotEnd(PluginError):
@@ -31,7 +28,12 @@ class RunLost(WorkerError):
     """A run whose worker or scorer died, or that was killed though it had reached no limit."""
 
     def __init__(
-        self, reason: str, ended: Ended | None = None, what: str = "its worker ended"
+        self,
+        reason: str,
+        ended: Ended | None = None,
+        *,
+        what: str = "its worker ended",
+        from_outside: bool = False,
     ) -> None:
         """Say what happened.
 
@@ -39,9 +41,10 @@ class RunLost(WorkerError):
             reason: what is known of it.
             ended: what was measured of the run's process, where the worker lived on.
             what: which process ended.
+            from_outside: whether something ended a process that is out of a sandboxed run's reach.
         """
         super().__init__(reason)
-        self.ended, self.what = ended, what
+        self.ended, self.what, self.from_outside = ended, what, from_outside
 
 
 def read_outcome(folder: Path) -> Outcome | None:
@@ -117,7 +120,9 @@ def verdict(
     """
     if was_killed(ended, folder):
         how = _how_it_ended(ended, folder, cpu_seconds)
-        raise RunLost(how, ended, what="its process was killed")
+        raise RunLost(
+            how, ended, what="its process was killed", from_outside=ended.killed_from_outside
+        )
     if ended.limit == "CPU time":
         return "out_of_budget", f"stopped after {cpu_seconds:g} s of CPU time, the task's limit"
     if ended.limit is not None or outcome is None:

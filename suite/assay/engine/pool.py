@@ -7,12 +7,12 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from assay.engine import runs
+from assay.engine import memory, runs
 from assay.engine.clients import Answer, ChildDied, ScorerClient, WorkerClient
 from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
@@ -123,13 +123,18 @@ class Pool:
 
         A run is tried once more, on a fresh worker, if its worker died or its process was killed by
         a signal though it had reached no limit: the machine may be at fault. If that happens again,
-        the record says that the run failed.
+        the record says that the run failed, so that a method gains nothing by killing itself; but
+        where there is a sign that the machine did it, nothing is recorded.
 
         Args:
             job: the run.
             reproduce: the command that repeats it.
             tell: gets a line about a run that is tried once more.
+
+        Raises:
+            MachineError: it was lost twice, and the machine or somebody on it is to blame.
         """
+        oom_kills = memory.oom_kills()
         try:
             return runs.run(job, reproduce, self)
         except RunLost as error:
@@ -142,10 +147,34 @@ class Pool:
             except RunLost as again:
                 if self._closed:
                     raise
+                if why := self._not_by_itself((error, again), oom_kills):
+                    raise MachineError(
+                        f"{_named(job)}: {why}; nothing was recorded, the next command tries it "
+                        "again"
+                    ) from again
                 return runs.lost(job, again, reproduce, self)
         finally:
             if (fresh := self._take_reserved()) is not None:
                 self._idle.put(fresh)
+
+    def _not_by_itself(self, deaths: Iterable[RunLost | ChildDied], oom_kills: int) -> str | None:
+        """How we know that no method ended a process; None if one may have.
+
+        Args:
+            deaths: of processes.
+            oom_kills: memory.oom_kills before the first of them.
+        """
+        if memory.oom_kills() > oom_kills:
+            return (
+                "the machine had no memory left and killed it; run fewer at once (-j 1) or give it "
+                "more memory"
+            )
+        # Without namespaces a method may reach its worker and the scorer.
+        if self.mechanism == "bubblewrap" and any(
+            error.killed if isinstance(error, ChildDied) else error.from_outside for error in deaths
+        ):
+            return "somebody or something outside the sandbox killed it"
+        return None
 
     def answer(
         self, request: WorkerRequest, kind: type[Answer], left: Path | None = None
@@ -163,17 +192,21 @@ class Pool:
             DidNotEnd: it was stopped after the request's `seconds`.
             Refused: the plugin cannot be loaded.
             PluginError: it gave no answer; says how it ended.
+            MachineError: the machine or somebody on it ended the worker, twice.
             WorkerError: its sandbox is not as it should be.
         """
+        oom_kills = memory.oom_kills()
         try:
             return self._answer(request, kind, left)
-        except ChildDied:
+        except ChildDied as error:
             if self._closed:
                 raise
             try:
                 return self._answer(request, kind, left)
-            except ChildDied as error:
-                raise PluginError(f"its worker ended twice over it: {error}") from error
+            except ChildDied as again:
+                if why := self._not_by_itself((error, again), oom_kills):
+                    raise MachineError(f"a worker ended twice: {why}; try again") from again
+                raise PluginError(f"its worker ended twice over it: {again}") from again
 
     def _answer(self, request: WorkerRequest, kind: type[Answer], left: Path | None) -> Answer:
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="answer-") as name:
@@ -223,7 +256,9 @@ class Pool:
                     raise
                 self._replace_scorer()
                 if isinstance(request, Score | CloseOracle):
-                    raise RunLost(str(error), what="its scorer ended") from error
+                    raise RunLost(
+                        str(error), what="its scorer ended", from_outside=error.killed
+                    ) from error
                 answer = self._scorer.ask(request, kind)
             except MachineError:
                 raise
@@ -276,7 +311,7 @@ class Pool:
                 if is_run and reserved is None:
                     self._local.reserved = worker
             if is_run and isinstance(error, ChildDied):
-                raise RunLost(str(error)) from error
+                raise RunLost(str(error), from_outside=error.killed) from error
             raise
         finally:
             if worker is not getattr(self._local, "reserved", None):

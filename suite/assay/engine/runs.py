@@ -111,6 +111,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         StorageError: the disk is full.
         RunHung: the run was stopped at the limit on wall time.
         RunLost: its worker died or its process was killed; see Pool.run.
+        MachineError: the scorer had no memory or the like.
         WorkerError: a process of ours died.
     """
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)

@@ -57,6 +57,27 @@ class Limits:
 LIMITS = Limits()
 
 
+class AwakeClock:
+    """Seconds since it was made, without those in which this process was stopped.
+
+    Somebody may suspend a command and all that it started, and a laptop may be closed: that is no
+    time that a run has had. Whoever waits looks at this clock often.
+    """
+
+    MAX_PAUSE = 5.0
+    """A longer time between two looks counts as this."""
+
+    def __init__(self) -> None:
+        self._counted, self._last = 0.0, time.monotonic()
+
+    def seconds(self) -> float:
+        """The seconds so far."""
+        now = time.monotonic()
+        self._counted += min(now - self._last, self.MAX_PAUSE)
+        self._last = now
+        return self._counted
+
+
 def as_dict() -> dict[str, Any]:
     """The limits as plain data, for the profile's hash."""
     return asdict(LIMITS)

@@ -41,6 +41,9 @@ class Ending:
     code: int
     """Exit code; -n for signal n."""
     peak_bytes: int
+    from_outside: bool = False
+    """Whether something ended the first process of the run's namespaces, which only the machine or
+    somebody outside can do."""
 
 
 class Child(Protocol):
@@ -141,14 +144,17 @@ class NestedChild:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
         self._control.settimeout(END_SECONDS)
-        said = b""
-        with contextlib.suppress(OSError):
+        said, has_died = b"", False
+        try:
             said = self._control.recv(100)
+            has_died = not said
+        except OSError:
+            pass
         regular = said.isdigit()
         usage = os.wait4(self.pid, 0)[2] if regular else self._kill()
         self._control.close()
         code = os.waitstatus_to_exitcode(int(said)) if regular else -signal.SIGKILL
-        return Ending(code, usage.ru_maxrss * 1024)
+        return Ending(code, usage.ru_maxrss * 1024, from_outside=has_died)
 
     def _kill(self) -> resource.struct_rusage:
         """End the first process, and with it all others; what it used, and those it waited for."""

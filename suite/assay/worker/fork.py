@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from assay.messages import ORACLE, Ended, Limit, Run, WorkerRequest
 from assay.records.schema import Mechanism
 from assay.sandbox import landlock, limits, privileges, seccomp, self_check
 from assay.sandbox.handover import hand_over
-from assay.sandbox.limits import Watch
+from assay.sandbox.limits import AwakeClock, Watch
 from assay.worker.children import Child, NestedChild, PlainChild
 from assay.worker.plugin_host import answer
 
@@ -77,8 +76,7 @@ def close_to_children() -> None:
 
 def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
     """Do a request in a child; how it ended and what it used, measured from outside."""
-    began = time.monotonic()
-    deadline = began + request.seconds
+    clock = AwakeClock()
     saw, child_end = os.pipe()
     try:
         child = _started(request, setup, child_end)
@@ -90,19 +88,23 @@ def run_in_child(request: WorkerRequest, setup: WorkerSetup) -> Ended:
     first = None if setup.home is None else child.pid
     watch = Watch(child.folder, child.disk, cpu=_cpu_seconds(request), first=first)
     try:
-        facts = _read_facts(saw, deadline)
-        limit = _supervise(child.pid, watch, deadline)
+        facts = _read_facts(saw, clock, request.seconds)
+        limit = _supervise(child.pid, watch, clock, request.seconds)
     finally:
         os.close(saw)
         ending = child.end()
     ended = Ended(
         limit=limit or _limit_of_signal(ending.code),
         exit=ending.code,
-        wall_seconds=time.monotonic() - began,
+        killed_from_outside=ending.from_outside,
+        wall_seconds=clock.seconds(),
         cpu_seconds=watch.cpu_seconds(),
         peak_bytes=ending.peak_bytes,
         probe_hash=None if facts is None else sha256(json.dumps(facts, sort_keys=True)),
-        deviations=[] if facts is None else self_check.deviations(facts, setup.facts_of(request)),
+        # A child whose first process dies while it looks around sees a dead parent.
+        deviations=[]
+        if facts is None or ending.from_outside
+        else self_check.deviations(facts, setup.facts_of(request)),
     )
     hand_over(child.disk, setup.folder.name, setup.results)
     child.clear()
@@ -139,14 +141,15 @@ def _cpu_seconds(request: WorkerRequest) -> float:
     return limits.cpu_seconds(request.seconds, int(os.environ["OMP_NUM_THREADS"]))
 
 
-def _read_facts(saw: int, deadline: float) -> self_check.Facts | None:
+def _read_facts(saw: int, clock: AwakeClock, seconds: float) -> self_check.Facts | None:
     """What the child saw of its sandbox; None if it ended before it had looked."""
     text = b""
-    while select.select([saw], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        part = os.read(saw, 65536)
-        text += part
-        if not part:
-            break
+    while (left := seconds - clock.seconds()) > 0:
+        if select.select([saw], [], [], min(left, limits.POLL_SECONDS))[0]:
+            part = os.read(saw, 65536)
+            text += part
+            if not part:
+                break
     try:
         facts: self_check.Facts = json.loads(text)
     except ValueError:
@@ -154,12 +157,15 @@ def _read_facts(saw: int, deadline: float) -> self_check.Facts | None:
     return facts
 
 
-def _supervise(pid: int, watch: Watch, deadline: float) -> Limit | None:
-    """Wait until the child ends or a limit is reached; exit if the supervisor is gone."""
+def _supervise(pid: int, watch: Watch, clock: AwakeClock, seconds: float) -> Limit | None:
+    """Wait until the child ends or a limit is reached; exit if the supervisor is gone.
+
+    `seconds` are those that it has on the clock.
+    """
     ended = os.pidfd_open(pid) if sys.platform == "linux" else None
     try:
         while True:
-            left = deadline - time.monotonic()
+            left = seconds - clock.seconds()
             if left <= 0:
                 return "wall time"
             waited = [sys.stdin] if ended is None else [sys.stdin, ended]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,14 +18,14 @@ import pytest
 import torch
 from assay import Seeds
 from assay.commands import run_many, summary
-from assay.engine import cells
+from assay.engine import cells, memory
 from assay.engine.cells import make_cells
-from assay.engine.clients import ChildDied, ScorerClient, WorkerClient
+from assay.engine.clients import ChildDied, ChildProcess, ScorerClient, WorkerClient
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
-from assay.errors import PluginError, StorageError, WorkerError
+from assay.errors import MachineError, PluginError, StorageError, WorkerError
 from assay.messages import Describe, Description, Prepare, Prepared, Score, ScorerRequest
 from assay.plugins.loading import load_task
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, method_ref, task_ref
@@ -30,6 +33,7 @@ from assay.records.rounding import rounded
 from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import RULESET
+from assay.sandbox import limits
 from assay.space import Space
 from pydantic import BaseModel
 from safetensors.torch import load_file
@@ -316,6 +320,140 @@ def test_a_run_whose_process_is_killed_is_tried_once_more(
     assert record.usage.cpu_seconds > 0
     assert (len(replaced), len(told)) == (1, 1)
     assert pool._idle.qsize() == pool.n_workers
+
+
+NEVER_ENDS = """\
+from assay.method import Method
+
+
+class NeverEnds(Method):
+    def on_epoch_end(self, model):
+        while True:
+            pass
+"""
+
+
+def first_process(worker: WorkerClient) -> int | None:
+    """The first process of the namespaces of a worker's run, once that has begun."""
+
+    def is_serving(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return b"assay.worker.serve" in words and not words[0].endswith(b"bwrap")
+        return False
+
+    (serving,) = list(filter(is_serving, limits._descendants(worker._process.pid)))[:1]
+    begun = (pid for pid in limits._descendants(serving) if any(limits._descendants(pid)))
+    return next(filter(is_serving, begun), None)
+
+
+def test_a_run_that_somebody_outside_kills_twice_has_no_record(
+    pool: Pool, make_task: Callable[..., TaskEntry], make_method: Callable[..., MethodEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if pool.mechanism != "bubblewrap":
+        pytest.skip("without namespaces a method could have done it")
+    monkeypatch.setattr(Pool, "_replaced", lambda self, worker: worker)
+    task, method = make_task(), make_method("never_ends", NEVER_ENDS)
+    job = Job(spec_of(task, method), task, method, Space())
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(pool.run, job, "assay run")
+        killed = set[int]()
+        while not future.done():
+            found = {first_process(worker) for worker in pool.workers} - {None, *killed}
+            for pid in found:
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+    assert len(killed) == 2, future.exception()
+    with pytest.raises(MachineError) as caught:
+        future.result()
+    assert str(caught.value) == (
+        "never_ends on toy (repetition 0, point 0): somebody or something outside the sandbox "
+        "killed it; nothing was recorded, the next command tries it again"
+    )
+    assert pool._idle.qsize() == pool.n_workers
+
+
+def test_a_run_that_the_kernel_kills_for_want_of_memory_has_no_record(
+    pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, task = itertools.count(), make_task()
+
+    def dies(*_: object) -> NoReturn:
+        raise ChildDied("it ended unexpectedly")
+
+    monkeypatch.setattr(WorkerClient, "do", dies)
+    monkeypatch.setattr(Pool, "_replaced", lambda self, worker: worker)
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(counts))
+    with pytest.raises(MachineError, match="had no memory left and killed it; run fewer at once"):
+        run(pool, task, find_method("sgd"))
+    with pytest.raises(MachineError, match="had no memory left"):
+        pool.answer(Describe(method=Path("m.py"), families=[], seconds=1), Description)
+    assert pool._idle.qsize() == pool.n_workers
+
+
+@pytest.mark.parametrize("mechanism", ["bubblewrap", "landlock"])
+def test_workers_that_somebody_kills_are_no_fault_of_a_method_that_cannot_reach_them(
+    pool: Pool, make_task: Callable[..., TaskEntry], monkeypatch: pytest.MonkeyPatch,
+    mechanism: str,
+) -> None:  # fmt: skip
+    def dies(*_: object) -> NoReturn:
+        raise ChildDied("it ended unexpectedly (exit code -9)", killed=True)
+
+    task = make_task()
+    monkeypatch.setattr(WorkerClient, "do", dies)
+    monkeypatch.setattr(Pool, "_replaced", lambda self, worker: worker)
+    monkeypatch.setattr(pool, "mechanism", mechanism)
+    if mechanism == "bubblewrap":
+        with pytest.raises(MachineError, match="outside the sandbox killed it"):
+            run(pool, task, find_method("sgd"))
+    else:
+        assert run(pool, task, find_method("sgd")).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("code", "killed"), [("exec sleep 9", True), ("exit 1", False), ("exit 137", True)]
+)
+def test_a_child_that_a_signal_ended_is_told_from_one_that_ended_by_itself(
+    tmp_path: Path, code: str, killed: bool
+) -> None:
+    """Bubblewrap, in which a worker runs, exits with 128 + the number of the signal."""
+    log = tmp_path / "log"
+    log.touch()
+    process = subprocess.Popen(
+        ["sh", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    if "sleep" in code:
+        os.killpg(process.pid, signal.SIGKILL)
+    child = ChildProcess(process, log)
+    with pytest.raises(ChildDied) as caught:
+        child.read_line(20)
+    child.close()
+    assert caught.value.killed == killed
+
+
+def test_a_child_that_we_have_to_kill_was_not_killed_from_outside(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    process = subprocess.Popen(
+        ["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    child = ChildProcess(process, log)
+    with pytest.raises(ChildDied) as caught:
+        child.read_line(0.0)
+    child.close()
+    assert not caught.value.killed
+
+
+def test_kills_for_want_of_memory_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, container = tmp_path / "vmstat", tmp_path / "memory.events"
+    machine.write_text("nr_free_pages 5\noom_kill 2\n")
+    container.write_text("oom 9\noom_kill 1\noom_group_kill 7\n")
+    monkeypatch.setattr(memory, "COUNTERS", (machine, container, tmp_path / "missing"))
+    assert memory.oom_kills() == 3
 
 
 def test_weights_that_kill_the_scorer_fail_their_run_alone(

@@ -20,8 +20,10 @@ WORKER = """\
 import os, sys
 from pathlib import Path
 from assay.messages import WORKER_REQUEST
+from assay.sandbox import limits
 from assay.worker import fork
 
+limits.AwakeClock.MAX_PAUSE = 0.1
 channel = os.fdopen(os.dup(1), "w", buffering=1)
 results = os.open(sys.argv[2], os.O_RDONLY)
 setup = fork.WorkerSetup("subprocess", Path(sys.argv[1]), results, {})
@@ -137,6 +139,32 @@ def test_a_run_that_takes_too_long_ends_with_all_it_started(worker: Worker, tmp_
     assert until(lambda: all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split()))
 
 
+def test_time_in_which_everything_was_stopped_is_no_time_of_a_run(
+    worker: Worker, tmp_path: Path
+) -> None:
+    """As by SIGSTOP, a frozen container or a closed laptop."""
+    method, begun, go_on = (tmp_path / name for name in ("waits.py", "begun", "go_on"))
+    method.write_text(
+        "import os, time\n"
+        "from pathlib import Path\n"
+        "folder = Path(__file__).parent\n"
+        "(folder / 'begun').touch()\n"
+        "while not (folder / 'go_on').exists():\n"
+        "    time.sleep(0.01)\n"
+        "os._exit(7)\n"
+    )
+    seconds = 1.5
+    worker.send(method, seconds)
+    assert until(begun.exists)
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(1.2 * seconds)
+    go_on.touch()
+    worker.process.send_signal(signal.SIGCONT)
+    answer = worker.answer()
+    assert (answer["limit"], answer["exit"]) == (None, 7)
+    assert answer["wall_seconds"] < seconds
+
+
 def test_a_method_cannot_answer_for_the_worker(worker: Worker, tmp_path: Path) -> None:
     method = tmp_path / "shouts.py"
     method.write_text(
@@ -150,7 +178,8 @@ def test_a_method_cannot_answer_for_the_worker(worker: Worker, tmp_path: Path) -
     worker.send(method, 20.0)
     answer = worker.answer()
     assert set(answer) == {
-        "limit", "exit", "wall_seconds", "cpu_seconds", "peak_bytes", "probe_hash", "deviations"
+        "limit", "exit", "killed_from_outside", "wall_seconds", "cpu_seconds", "peak_bytes",
+        "probe_hash", "deviations",
     }  # fmt: skip
     worker.send(method, 20.0)
     assert "forged" not in worker.answer()
