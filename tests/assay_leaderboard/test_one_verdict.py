@@ -56,7 +56,7 @@ LEAST = {"T0": 0, "T1": 1, "T2": 2, "T3": 3}
 NUMBER = r"[+-][\d.]+"
 GAIN = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
 """A difference, which is the only number that is printed with its sign."""
-WORD = r"(better, negligible|worse, negligible|better|worse|equivalent|undecided)"
+WORD = r"(better, negligible|worse, negligible|better|worse|equivalent|undecided|neither completed)"
 
 
 @functools.cache

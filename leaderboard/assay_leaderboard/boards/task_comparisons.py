@@ -146,7 +146,10 @@ class TaskComparisons:
             return []
         compared = self._judgement.comparisons(range(len(self._judgement.rows)))
         methods = itertools.combinations(self._places, 2)
-        return [Pair(a, b, found) for (a, b), found in zip(methods, compared, strict=True)]
+        return [
+            Pair(a, b, self._said(a, b, found))
+            for (a, b), found in zip(methods, compared, strict=True)
+        ]
 
     def ranks(self) -> dict[str, tuple[int, int]]:
         """Rank interval of each ranked method: (1 + those better than it, all - those worse)."""
@@ -169,9 +172,19 @@ class TaskComparisons:
         compared = judgement.comparisons([self._pair(method, reference) for method in others])
         own = self._places[reference]
         return {
-            method: comparison if self._places[method] < own else mirrored(comparison)
+            method: self._said(
+                method,
+                reference,
+                comparison if self._places[method] < own else mirrored(comparison),
+            )
             for method, comparison in zip(others, compared, strict=True)
         }
+
+    def _said(self, a: str, b: str, comparison: Comparison) -> Comparison:
+        """A comparison of ranked methods that says so where neither has a completed run."""
+        if self.by_method[a].completed or self.by_method[b].completed:
+            return comparison
+        return replace(comparison, verdict="neither completed", repetitions_needed=None)
 
     def _pair(self, a: str, b: str) -> int:
         """The place of a pair in np.triu_indices."""
@@ -190,7 +203,7 @@ class TaskComparisons:
             if b == self.card.reference:
                 return self.with_reference[a]
             (found,) = self._judgement.comparisons([self._pair(a, b)])
-            return found if self._places[a] < self._places[b] else mirrored(found)
+            return self._said(a, b, found if self._places[a] < self._places[b] else mirrored(found))
         differences = self.differences(a, b)
         if not len(differences) or self.card.deterministic:
             return None

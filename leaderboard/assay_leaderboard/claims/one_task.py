@@ -193,6 +193,8 @@ def _case(method: str, claim: Claim, task: TaskComparisons) -> _Case | str:
     for name in (method, other):
         if why := _why_not(cells.get(name), name):
             return why
+    if not (cells[method].completed or cells[other].completed):
+        return f"no run of {method} or {other} completed"
     case = _Case(task, metric, cells[method], cells[other])
     return case.lack or case
 

@@ -12,10 +12,12 @@ from pydantic.dataclasses import dataclass
 
 Floats = NDArray[np.float64]
 Verdict = Literal[
-    "better", "worse", "equivalent", "better, negligible", "worse, negligible", "undecided"
-]
+    "better", "worse", "equivalent", "better, negligible", "worse, negligible", "undecided",
+    "neither completed",
+]  # fmt: skip
 """Read off the interval (statistics.verdicts): wholly above 0, wholly below, wholly within +-margin
-(negligible: and it excludes 0), anything else."""
+(negligible: and it excludes 0), anything else. Where no run of either method completed, both stand
+at chance, and that says nothing of how they compare."""
 MAX_REPETITIONS = 16
 """Repetitions up to which all 2^R sign flips are enumerated."""
 MAX_SCORE = 1e100

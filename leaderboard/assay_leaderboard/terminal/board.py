@@ -242,7 +242,7 @@ def _footer(board: Board) -> list[str]:
         "gain: mean difference over the same repetitions, positive is better; p: exact sign "
         "flips. The verdict is read off the gain's interval: above 0 better, below worse, within "
         "the margin equivalent (negligible: and it excludes 0), else undecided, with about the "
-        "repetitions that would decide.",
+        "repetitions that would decide; none where no run of either completed.",
         f"rank: 1 + methods shown to be better .. n - shown to be worse, over all pairs "
         f"(Benjamini-Hochberg, q = {100 * board.false_discovery_rate:g} %). score: 0 = chance, 1 = "
         "the task's anchor; of a family the interquartile mean over tasks and repetitions "

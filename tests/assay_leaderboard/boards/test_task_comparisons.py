@@ -10,8 +10,12 @@ import pytest
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.board import table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, mirrored
+from assay_leaderboard.boards.two_methods import duel
 from assay_leaderboard.evidence.cells import cells
+from assay_leaderboard.format import verdict_word
 from assay_leaderboard.schema.values import Comparison
+from assay_leaderboard.site.pictures.frame import Measure
+from assay_leaderboard.site.pictures.matrices import win_matrix
 from assay_leaderboard.statistics import pair_family, subset_means
 
 from tests.assay_leaderboard.making import K, R, Records, grid
@@ -34,6 +38,39 @@ def made() -> Records:
     records.cell("t", "step", val, [[score + 0.0005 for score in row] for row in test])
     records.cell("t", "quick", *grid(0.7, 6, r=6, k=4))
     return records
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "out_of_budget"])
+def test_methods_of_which_no_run_completed_are_not_equivalent(made: Records, status: str) -> None:
+    """Both stand at chance in every repetition, so their interval is a point at 0."""
+    for name in ("broken", "wrong"):
+        made.cell("t", name, [[status] * K] * R)
+    task = comparisons(made)
+    verdicts = {frozenset((pair.a, pair.b)): pair.comparison for pair in task.pairs}
+    found = verdicts[frozenset(("broken", "wrong"))]
+    assert (found.difference, found.verdict, found.repetitions_needed) == (
+        0, "neither completed", None,
+    )  # fmt: skip
+    assert task.comparison("broken", "wrong") == found
+    assert duel(task, "wrong", "broken", revealed={}).comparison == mirrored(found)
+    assert verdicts[frozenset(("broken", "sgd"))].verdict == "better"
+    assert task.with_reference["broken"].verdict == "worse"
+    assert sum(one.verdict == "neither completed" for one in verdicts.values()) == 1
+    measure = Measure("loss", "nats", "minimize", 0.005)
+    picture = win_matrix("m", list(task.by_method), task.pairs, measure, task.family)
+    assert "1 of methods without a completed run" in picture
+
+
+def test_a_method_that_fails_like_its_reference_has_no_verdict_on_the_board() -> None:
+    records = Records().task("t")
+    for name in ("sgd", "broken"):
+        records.cell("t", name, [["failed"] * K] * R)
+    records.cell("t", "adam", *grid(0.9, 1))
+    task = comparisons(records)
+    rows = {row.method: row for row in table(task).rows}
+    assert verdict_word(rows["broken"]) == "neither completed"
+    assert verdict_word(rows["adam"]) == "better"
+    assert task.ranks()["broken"] == (2, 3)
 
 
 @pytest.mark.parametrize("budget", [None, 1, 3])

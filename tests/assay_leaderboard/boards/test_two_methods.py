@@ -43,6 +43,7 @@ def test_counts_and_pooled_difference(demo_records: Records) -> None:
         "better, negligible": 0,
         "worse, negligible": 0,
         "undecided": 0,
+        "neither completed": 0,
     }
     assert found.overall is not None
     assert found.overall.tasks == ["digits", "letters", "valley"]

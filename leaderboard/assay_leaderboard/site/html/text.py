@@ -17,6 +17,7 @@ MARKS = {
     "better, negligible": "△",
     "worse, negligible": "▽",
     "undecided": "?",
+    "neither completed": "∅",
 }
 """Shown beside the word, never alone."""
 

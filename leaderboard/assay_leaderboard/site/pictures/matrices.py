@@ -39,8 +39,9 @@ _GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
     "better, negligible": [[(0, -0.6), (0.6, 0.1), (-0.6, 0.1)], _BAR],
     "worse, negligible": [[(0, 0.1), (0.6, -0.6), (-0.6, -0.6)], _BAR],
     "undecided": [[(0, -0.4), (0.4, 0), (0, 0.4), (-0.4, 0)]],
+    "neither completed": [],
 }
-"""Shapes, as fonts differ: triangles, two bars, a small triangle over a bar, a dot."""
+"""Shapes, as fonts differ: triangles, two bars, a small triangle over a bar, a dot, nothing."""
 _Cell = tuple[int, int, Verdict, float | None]
 """Row, column, the row's verdict, p."""
 _LANE = 6.0
@@ -87,7 +88,8 @@ def win_matrix(
         f"{len(own)} pairs: " + _counted([verdict for _, verdict in own]) + ".",
         "Row against column: triangle up: the row is better, down: worse; two bars: equivalent "
         "within the margin; a small triangle over a bar: better or worse by less than the margin; "
-        f"dot: undecided. Columns are numbered as the rows. Exact sign-flip p, {measure.scored}, "
+        "dot: undecided; nothing: no run of either completed. Columns are numbered as the rows. "
+        f"Exact sign-flip p, {measure.scored}, "
         f"{repetitions(pair.comparison.n for pair, _ in own)}; {family_text(family)}."
         + (f" The first {_MOST} of {len(compared)} methods." if len(compared) > _MOST else ""),
     )
@@ -106,11 +108,13 @@ def win_matrix(
 
 
 def _counted(verdicts: Sequence[Verdict]) -> str:
-    """How many pairs are decided, equivalent and undecided."""
+    """How many pairs are decided, equivalent, undecided and, if any, without a completed run."""
     decided = sum(verdict in ("better", "worse") for verdict in verdicts)
     undecided = sum(verdict == "undecided" for verdict in verdicts)
-    within = len(verdicts) - decided - undecided
-    return f"{decided} decided, {within} within the margin, {undecided} undecided"
+    neither = sum(verdict == "neither completed" for verdict in verdicts)
+    within = len(verdicts) - decided - undecided - neither
+    said = f"{decided} decided, {within} within the margin, {undecided} undecided"
+    return said + (f", {neither} of methods without a completed run" if neither else "")
 
 
 def _pair_texts(pair: Pair, measure: Measure) -> list[str]:
