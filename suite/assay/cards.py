@@ -6,10 +6,11 @@ import datetime
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from assay import validation
 from assay.errors import CardError
 from assay.ruleset import Tier
 from assay.space import Value
@@ -345,12 +346,12 @@ def read_card(path: Path, model: type[Card]) -> Card:
     text = content.decode()
     try:
         card = model(**data)
-    except ValidationError as error:
-        found = error.errors()
-        problems = [_problem(path, text, e["loc"], e) for e in found[:MAX_PROBLEMS]]
+    except ValidationError as invalid:
+        found = list(validation.problems(invalid))
+        problems = [_problem(path, text, problem) for problem in found[:MAX_PROBLEMS]]
         if len(found) > MAX_PROBLEMS:
             problems.append(f"{path}: and {len(found) - MAX_PROBLEMS:,} more problems")
-        raise CardError(problems) from error
+        raise CardError(problems) from invalid
     if card.slug != path.parent.name:
         raise CardError(
             [f"{path}:{_line(text, ('slug',))}: slug: is {card.slug!r}, expected the folder's "
@@ -359,14 +360,11 @@ def read_card(path: Path, model: type[Card]) -> Card:
     return card
 
 
-def _problem(path: Path, text: str, loc: tuple[int | str, ...], entry: Any) -> str:
-    given = entry.get("input")
-    shown = "" if entry["type"] == "missing" else f" (got {str(given)[:80]!r})"
-    message = "is missing" if entry["type"] == "missing" else entry["msg"]
-    if entry["type"] == "extra_forbidden":
-        message, shown = "is not a key of this card", ""
-    name = ".".join(str(part) for part in loc)
-    return f"{path}:{_line(text, loc)}: {name}: {message}{shown}"
+def _problem(path: Path, text: str, problem: validation.Problem) -> str:
+    shown = "" if problem.given is None else f" (got {str(problem.given)[:80]!r})"
+    message = problem.text.replace("is not known here", "is not a key of this card")
+    name = ".".join(str(part) for part in problem.place)
+    return f"{path}:{_line(text, problem.place)}: {name}: {message}{shown}"
 
 
 def _line(text: str, loc: tuple[int | str, ...]) -> int:

@@ -11,18 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PydanticUserError,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
+from assay import validation
 from assay.errors import PluginError
 
 Value = bool | int | float | str
@@ -216,23 +219,20 @@ def space_of(model: type[Hyperparameters]) -> Space:
     problems: list[str] = []
     ranges: dict[str, Range] = {}
     defaults: dict[str, Value] = {}
+    for name in model.__private_attributes__:
+        problems.append(f"{name}: the name of a hyperparameter must not begin with _")
     for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if field.is_required() or not isinstance(default, (bool, int, float, str)):
-            problems.append(f"{name}: needs a default that is a number, a bool or a string")
-            continue
-        kind: TypeAdapter[Any] = TypeAdapter(field.annotation or object)
         try:
-            given, default = default, kind.validate_python(default)
-        except ValidationError as error:
-            problems.append(f"{name}: its default {default!r} is wrong: {error.errors()[0]['msg']}")
-            continue
-        if isinstance(given, bool) != isinstance(default, bool):
-            problems.append(f"{name}: its default {given!r} is not of the field's type")
+            default, kind = _default_of(field)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
             continue
         defaults[name] = default
         markers = [item for item in field.metadata if isinstance(item, Marker)]
-        if len(markers) > 1:
+        unmade = [item.__name__ for item in field.metadata if item in get_args(Marker)]
+        if unmade:
+            problems.append(f"{name}: its range {unmade[0]} has no ends: write {unmade[0]}(...)")
+        elif len(markers) > 1:
             problems.append(f"{name}: has {len(markers)} ranges, expected at most one")
         elif markers:
             found, problem = _checked(markers[0], default, kind)
@@ -245,10 +245,51 @@ def space_of(model: type[Hyperparameters]) -> Space:
     try:
         return Space(ranges=ranges, defaults=defaults)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:2])) or "its search space"
-        said = first["msg"].removeprefix("Value error, ")
-        raise PluginError(f"{model.__qualname__}: {where}: {said}") from error
+        first = next(validation.problems(error))
+        where = ".".join(map(str, first.place[1:2])) or "its search space"
+        raise PluginError(f"{model.__qualname__}: {where}: {first.text}") from error
+
+
+def _default_of(field: FieldInfo) -> tuple[Value, TypeAdapter[Any]]:
+    """A field's default in the field's own type, and that type.
+
+    Raises:
+        ValueError: there is none that a hyperparameter can have; says why.
+    """
+    needed = "needs a default that is a number, a bool or a string"
+    try:  # not `get_default`, which copies it
+        given = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
+    except Exception as error:
+        raise ValueError(f"its default_factory raised {type(error).__name__}: {error}") from error
+    if field.is_required():
+        raise ValueError(needed)
+    if not isinstance(given, (bool, int, float, str)):
+        raise ValueError(f"{needed}, got {type(given).__name__}")
+    if isinstance(given, float) and not math.isfinite(given):
+        raise ValueError(_not_finite("its default", given))
+    try:
+        kind: TypeAdapter[Any] = TypeAdapter(field.annotation or object)
+        default = kind.validate_python(given)
+    except ValidationError as error:
+        first = next(validation.problems(error))
+        raise ValueError(f"its default {given!r} is wrong: {first.text}") from error
+    except PydanticUserError as error:
+        shown = getattr(field.annotation, "__name__", None) or field.annotation
+        raise ValueError(
+            f"its type {shown!s:.60} is none of a hyperparameter: expected bool, int, float or str"
+        ) from error
+    if isinstance(given, bool) != isinstance(default, bool):
+        raise ValueError(f"its default {given!r} is not of the field's type")
+    return default, kind
+
+
+def _not_finite(what: str, value: float) -> str:
+    """What to write instead of NaN or infinity."""
+    instead = "0 or a large number such as 1e9" if math.isinf(value) else "a number"
+    return (
+        f"{what} is {value}, expected a finite number: let {instead} stand for it, "
+        "and turn that into what you need in the method"
+    )
 
 
 def _range_problem(found: FloatRange | IntRange | ChoiceRange) -> str:
@@ -264,24 +305,50 @@ def _range_problem(found: FloatRange | IntRange | ChoiceRange) -> str:
 
 def _checked(marker: Marker, default: Value, kind: TypeAdapter[Any]) -> tuple[Range | None, str]:
     """The marker's range in the field's own type, or what is wrong with it."""
+    if isinstance(marker, Choice):
+        return _checked_choice(marker, default, kind)
     try:
         found = marker.range()
     except ValidationError as error:
-        return None, f"{marker}: {error.errors()[0]['msg']}"
-    if isinstance(found, ChoiceRange):
-        if problem := _range_problem(found):
-            return None, f"{marker}: {problem}"
-        try:
-            options = tuple(kind.validate_python(option) for option in found.options)
-        except ValidationError as error:
-            return None, f"{marker}: {error.errors()[0]['msg']}"
-        found = ChoiceRange(options=options)
-    elif isinstance(default, bool) or isinstance(found, IntRange) != isinstance(default, int):
+        first = next(validation.problems(error))
+        return None, f"{marker}: {'.'.join(map(str, first.place))}: {first.text}"
+    if isinstance(default, bool) or isinstance(found, IntRange) != isinstance(default, int):
         fits = {bool: "Choice((False, True))", int: "IntUniform or LogInt"}
         wanted = fits.get(type(default), "Uniform or LogUniform")
         return None, f"is of type {type(default).__name__}, which {marker} cannot search: {wanted}"
     elif problem := _range_problem(found):
         return None, problem
+    if default not in found:
+        return None, f"its default {default!r} lies outside its range {marker}"
+    return found, ""
+
+
+def _checked_choice(
+    marker: Choice, default: Value, kind: TypeAdapter[Any]
+) -> tuple[Range | None, str]:
+    """A choice with its options in the field's own type, or what is wrong with it."""
+    if not isinstance(marker.options, tuple | list) or not marker.options:
+        return None, f"Choice({marker.options!r:.60}): expected a tuple of at least one option"
+    options: list[Value] = []
+    for given in marker.options:
+        shown = f"the option {given!r:.60}"
+        if not isinstance(given, bool | int | float | str):
+            return None, f"{shown} is {type(given).__name__}, expected a number, a bool or a string"
+        if isinstance(given, float) and not math.isfinite(given):
+            return None, _not_finite(shown, given)
+        try:
+            option = kind.validate_python(given)
+        except ValidationError as error:
+            return None, f"{shown} is wrong: {next(validation.problems(error)).text}"
+        if isinstance(given, bool) != isinstance(option, bool):
+            return None, f"{shown} is not of the field's type"
+        if any(type(option) is type(other) and option == other for other in options):
+            return None, f"{shown} is named twice"
+        options.append(option)
+    try:
+        found = ChoiceRange(options=tuple(options))
+    except ValidationError as error:
+        return None, f"Choice of {len(options)}: {next(validation.problems(error)).text}"
     if default not in found:
         return None, f"its default {default!r} lies outside its range {marker}"
     return found, ""
@@ -297,8 +364,9 @@ def checked_values(model: type[Hyperparameters], values: Mapping[str, Any]) -> H
         return model(**values)
     except ValidationError as error:
         lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'hyperparameters'}: {e['msg']}"
-            for e in error.errors()
+            f"{'.'.join(map(str, found.place)) or 'hyperparameters'}: {found.text}"
+            + ("" if found.given is None else f", got {found.given!r:.60}")
+            for found in validation.problems(error)
         ]
         known = ", ".join(model.model_fields) or "none"
         raise PluginError(

@@ -184,3 +184,35 @@ def test_tracks_and_hooks_name_what_a_method_has() -> None:
     assert all(hasattr(Method, hook) for hook in HOOKS)
     assert all(allowed <= set(HOOKS) for allowed in TRACKS.values())
     assert SubmissionCard(slug="a", title="a").families == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "expected"),
+    [
+        ("chance = 0.1", "chance = nan", "metric.chance: expected a finite number (got 'nan')"),
+        ("chance = 0.1", 'chance = "low"', "metric.chance: expected a number (got 'low')"),
+        ("batch_size = 2", "batch_size = 2.5", "budget.batch_size: expected a whole number"),
+        ('title = "A toy"', "title = 7", "title: expected a text (got '7')"),
+        ('title = "A toy"', 'title = "A toy"\ncolour = 1', "colour: is not a key of this card"),
+        (
+            "[metric]",
+            "[recipe]\nrate = nan\n[metric]",
+            "recipe.rate: expected a finite number (got 'nan')",
+        ),
+        (
+            "[metric]",
+            "[recipe]\nrate = [1]\n[metric]",
+            "recipe.rate: expected a number, a text or a bool (got '[1]')",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_problem_in_plain_words(
+    tmp_path: Path, good: str, bad: str, expected: str
+) -> None:
+    assert TASK.count(good) == 1
+    path = write_card(tmp_path, TASK.replace(good, bad))
+    with pytest.raises(CardError) as caught:
+        read_card(path, TaskCard)
+    (problem,) = caught.value.problems
+    assert expected in problem
+    assert "Input should" not in problem

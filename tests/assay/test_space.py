@@ -243,3 +243,80 @@ def test_checked_values_names_unknown_and_wrong_values() -> None:
     assert "power: " in message
     assert "momentum: " in message
     assert "this method has: lr, momentum, power, nesterov, eps" in message
+
+
+def test_an_int_field_on_a_float_range_is_refused_wherever_its_default_lies() -> None:
+    for marker in (Uniform(1, 9), Uniform(0.5, 9.5), LogUniform(1, 9), LogUniform(3, 3)):
+        for default in (1, 3, 9):
+            with pytest.raises(PluginError, match="steps: is of type int.*IntUniform or LogInt"):
+                space_of(_with("steps", Annotated[int, marker], default))
+    for marker in (IntUniform(1, 9), LogInt(1, 9)):
+        with pytest.raises(PluginError, match="lr: is of type float.*Uniform or LogUniform"):
+            space_of(_with("lr", Annotated[float, marker], 3))
+
+
+def _with(name: str, annotation: Any, default: Any) -> type[Hyperparameters]:
+    made: type[Hyperparameters] = type(
+        "Mine",
+        (Hyperparameters,),
+        {"__annotations__": {name: annotation}, name: default, "__module__": __name__},
+    )
+    return made
+
+
+NEEDED = "needs a default that is a number, a bool or a string"
+FINITE = "expected a finite number: let "
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "expected"),
+    [
+        (Annotated[float, Uniform(1, 0)], 0.5, "`low <= high` must hold"),
+        (Annotated[float, LogUniform(0, 1)], 0.5, "`0 < low` must hold on a log scale"),
+        (Annotated[int, LogInt(0, 9)], 3, "`0 < low` must hold on a log scale"),
+        (Annotated[float, Uniform(math.nan, 1)], 0.5, "low: expected a finite number"),
+        (Annotated[float, Uniform(0, math.inf)], 0.5, "high: expected a finite number"),
+        (Annotated[float, Uniform("a", 1)], 0.5, "low: expected a number"),  # type: ignore[arg-type]
+        (Annotated[int, IntUniform(1.5, 9)], 3, "low: expected a whole number"),  # type: ignore[arg-type]
+        (Annotated[float, Uniform], 0.5, "its range Uniform has no ends: write Uniform(...)"),
+        (Annotated[float, Uniform(0, 1), LogUniform(1, 2)], 1.0, "has 2 ranges"),
+        (float, math.nan, f"its default is nan, {FINITE}a number"),
+        (float, math.inf, f"its default is inf, {FINITE}0 or a large number"),
+        (float, -math.inf, f"its default is -inf, {FINITE}0 or a large number"),
+        (float, True, "its default True is not of the field's type"),
+        (int, 3.5, "its default 3.5 is wrong: expected a whole number"),
+        (float, "much", "its default 'much' is wrong: expected a number"),
+        (float, None, f"{NEEDED}, got NoneType"),
+        (float, [1.0], f"{NEEDED}, got list"),
+        (Any, (n for n in range(3)), f"{NEEDED}, got generator"),
+        (Any, math, f"{NEEDED}, got module"),
+        ("Nowhere", 1.0, "is none of a hyperparameter: expected bool, int, float or str"),
+        (Annotated[float, Choice((0.5, "a"))], 0.5, "the option 'a' is wrong: expected a number"),
+        (Annotated[float, Choice((0.5, math.nan))], 0.5, f"the option nan is nan, {FINITE}"),
+        (Annotated[int, Choice((1, None))], 1, "the option None is NoneType, expected a number"),  # type: ignore[arg-type]
+        (Annotated[int, Choice((0, True))], 0, "the option True is not of the field's type"),
+        (Annotated[int, Choice((1, 2, 1))], 1, "the option 1 is named twice"),
+        (Annotated[int, Choice(3)], 3, "expected a tuple of at least one option"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_makes_no_space_is_told_by_field_value_and_remedy(
+    annotation: Any, default: Any, expected: str
+) -> None:
+    with pytest.raises(PluginError) as caught:
+        space_of(_with("x", annotation, default))
+    assert str(caught.value).startswith("Mine: x: ")
+    assert expected in str(caught.value)
+    assert "Input should" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_choices_of_mixed_types_keep_those_that_the_field_allows() -> None:
+    found = space_of(_with("x", Annotated[float | str, Choice((1, "auto", 2.5))], "auto"))
+    assert found.ranges["x"] == ChoiceRange(options=(1.0, "auto", 2.5))
+    found = space_of(_with("x", Annotated[Any, Choice((1, True, "a"))], 1))
+    assert found.ranges["x"] == ChoiceRange(options=(1, True, "a"))
+
+
+def test_a_hyperparameter_that_would_be_private_is_refused() -> None:
+    with pytest.raises(PluginError, match="_x: the name of a hyperparameter must not begin with _"):
+        space_of(_with("_x", float, 0.5))

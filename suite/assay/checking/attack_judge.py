@@ -215,4 +215,6 @@ class AttackJudge:
 
 def _after(message: str, word: str) -> str:
     """What follows `word` in an attack's message, without the line number at its end."""
-    return re.sub(r" \(method\.py, line \d+\)$", "", message.partition(word)[2]).strip()
+    return re.sub(
+        r" \(method\.py, line \d+(, in [\w.]+)?\)$", "", message.partition(word)[2]
+    ).strip()

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from assay import validation
 from assay.cards import SubmissionCard
 from assay.errors import PluginError
 from assay.plugins.files import read_file
@@ -104,8 +105,9 @@ def _card(path: Path, found: ast.ClassDef | None, tree: ast.Module, slug: str) -
     except (ValidationError, TypeError) as error:
         said = str(error)
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            first = next(validation.problems(error))
+            given = "" if first.given is None else f", got {first.given!r:.80}"
+            said = f"{'.'.join(map(str, first.place))}: {first.text}{given}"
         raise PluginError(f"{path.name}: attribute of the class: {said}") from error
 
 

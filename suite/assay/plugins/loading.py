@@ -149,14 +149,30 @@ def _only_subclass(module: ModuleType, base: type, package: str = "") -> Any:
 
 
 def describe(error: BaseException, source: Path) -> str:
-    """One line about an exception: its type, its text and the last line of `source` it passed."""
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    """One line about an exception: its type, what it says, and where in `source` it was raised.
+
+    That is the last line of `source` that it passed, and the function of `source` that was called
+    first: of a method, a hook or its optimizer's `step`.
+    """
+    line, caller = None, ""
+    if isinstance(error, SyntaxError):
+        line = error.lineno
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(source):
-            line = trace.tb_lineno
+        code = trace.tb_frame.f_code
+        if code.co_filename == str(source):
+            line, caller = trace.tb_lineno, caller or code.co_qualname
         trace = trace.tb_next
+    inside = "" if caller.startswith("<") or not caller else f", in {caller.rpartition('>.')[2]}"
+    where = f" ({source.name}, line {line}{inside})" if line else ""
+    return f"{type(error).__name__}: {_said(error)}{where}"
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, in words where its own text says little."""
+    if isinstance(error, KeyError):
+        return f"there is no key {error.args[0]!r:.200}" if error.args else "there is no such key"
     said = error.msg if isinstance(error, SyntaxError) else str(error)  # str has the line again
-    text = " ".join(said.split())[:500]
-    where = f" ({source.name}, line {line})" if line else ""
-    return f"{type(error).__name__}: {text}{where}"
+    if type(error).__module__.partition(".")[0] == "pydantic":
+        said = f"in the class of hyperparameters: {said.partition('For further information')[0]}"
+    return " ".join(said.split())[:500] or "without a text"

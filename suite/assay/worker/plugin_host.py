@@ -101,7 +101,7 @@ def _describe(request: Describe) -> Description | Refusal:
 def _run(request: Run, folder: Path) -> Outcome:
     """Train; how it ended, and the snapshots that were written to `folder`."""
     from assay.errors import AssayError
-    from assay.plugins.loading import describe
+    from assay.worker.findings import explained
     from assay.worker.session import Diverged
 
     trace = _Trace()
@@ -117,7 +117,7 @@ def _run(request: Run, folder: Path) -> Outcome:
         import traceback
 
         traceback.print_exc()
-        message = describe(error, request.method)
+        message = explained(error, request.method)
     return Outcome(
         status=status,
         message=clip(message),

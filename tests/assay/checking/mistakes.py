@@ -240,7 +240,7 @@ SIGNATURES = {
         print(self.hyperparameters)
         return {SGD}
 """,
-        r"AttributeError: .* \(method.py, line 14\): call super\(\).__init__\(hyperparameters\)",
+        r"AttributeError: .* \(.*line 14, in \S+\): call super\(\).__init__\(hyperparameters\)",
     ),
     "plan used in __init__": Mistake(
         """
@@ -248,7 +248,7 @@ SIGNATURES = {
         super().__init__(hyperparameters)
         self.n = self.plan.total_batches
 """,
-        r"AttributeError: .* \(method.py, line 14\): self.plan is set after __init__",
+        r"AttributeError: .* \(method.py, line 14, in \S+\): self.plan is set after __init__",
     ),
 }
 
@@ -334,14 +334,14 @@ TRAINING = {
         for weight in model.parameters():
             weight.mul_(0.99)
 """,
-        r"RuntimeError: a leaf Variable .* \(method.py, line 14\): .*with torch.no_grad\(\)",
+        r"RuntimeError: a leaf Variable .* \(.*line 14, in \S+\): .*with torch.no_grad\(\)",
     ),
     "an exception": Mistake(
         """
     def on_epoch_end(self, model):
         self.seen[3] = 1
 """,
-        r"^AttributeError: 'Mine' object has no attribute 'seen' \(method.py, line 13\)$",
+        r"^AttributeError: 'Mine' object has no attribute 'seen' \(method.py, line 13, in \S+\)$",
     ),
     "exit": Mistake(
         """
@@ -609,7 +609,7 @@ SPACES = {
             raise KeyError("mode")
         return self.plan.loss(outputs, batch.targets)
 """,
-        r"mode='broken': KeyError: 'mode' \(method\.py, line 16\)",
+        r"mode='broken': KeyError: there is no key 'mode' \(method\.py, line 16, in \S+\)",
         "search space",
     ),
 }

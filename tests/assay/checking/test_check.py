@@ -87,7 +87,7 @@ class Mine(Method):
     findings = list(check_method(pool, folder, [find_task("digits_mlp")]))
     (only,) = [found for found in findings if found.status == "failed"]
     assert (only.check, only.where) == ("tasks", "digits_mlp")
-    assert only.detail == "ValueError: too many (method.py, line 11)"
+    assert only.detail == "ValueError: too many (method.py, line 11, in Mine.configure_optimizer)"
 
 
 def test_diverging_on_a_task_is_a_note(pool: Pool, tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ class Mine(Method):
     findings = list(check_method(pool, submission(tmp_path, code, card), [find_task("beale")]))
     told = [found.detail for found in findings if found.status == "failed"]
     assert len(told) == 6
-    assert told[0].endswith("card.toml:6: version: Input should be greater than or equal to 1 "
+    assert told[0].endswith("card.toml:6: version: expected a number greater than or equal to 1 "
                             "(got '0')")  # fmt: skip
     assert told[1].endswith("card.toml:5: license: is not a key of this card")
     assert told[2].startswith("track loss does not allow sampler")
     assert told[3] == "on_epoch_ends is never called: did you mean on_epoch_end?"
     assert "`low <= high` must hold" in told[4] and "outside: its default 3.0" in told[4]
-    assert "RuntimeError: no batches today (method.py, line 13)" in told[5]
+    assert "RuntimeError: no batches today (method.py, line 13, in " in told[5]
 
 
 def test_card_names_what_does_not_exist_or_may_not_run(pool: Pool, tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ ENDS = {
     "exits": ("failed", r"process exited with code 0 without a result"),
     "hangs": ("out_of_budget", r"stopped after 2 s of CPU time, the task's limit"),
     "produces_nan": ("diverged", r"the loss was not finite at or before batch \d+"),
-    "raises": ("failed", r"ValueError: the third batch is one too many \(method\.py, line \d+\)"),
+    "raises": (
+        "failed",
+        r"ValueError: the third batch is one too many \(method\.py, line \d+, in \S+\)",
+    ),
     "returns_wrong_type": ("failed", r"compute_loss returned float, expected a scalar Tensor"),
     "unknown_parameter_tensor": ("failed", r"unexpected tensors \['smuggled'\]"),
     "wrong_shape": ("failed", r"does not fit the task's model"),

@@ -57,7 +57,7 @@ def test_class_attributes_are_the_card(
     [
         ("families = FAMILIES", "line 5: families: expected a value that is written out"),
         ("track = 'lo' + 'ss'", "line 5: track: expected a value that is written out"),
-        ("families = ['function']", "attribute of the class: families.0: Input should be"),
+        ("families = ['function']", "attribute of the class: families.0: expected 'class"),
         ("families = []", "attribute of the class: families"),
         ("families = 'functions'", "attribute of the class: families"),
         ("access = ['labels']", "attribute of the class: access.0"),

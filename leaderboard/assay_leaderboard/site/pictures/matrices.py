@@ -150,8 +150,10 @@ def _drawn_cells(cells: Sequence[_Cell], left: float, size: float) -> list[str]:
     parts = []
     roomy = size >= 30
     for verdict in _GLYPHS:
-        style = verdict.replace(", ", " ")
+        style = verdict.replace(", ", " ").removesuffix(" completed")
         own = [(left + size * j, 24 + size * i, p) for i, j, found, p in cells if found == verdict]
+        if not own:
+            continue
         parts.append(svg.squares([(x, y) for x, y, _ in own], size - 1, f"cell {style}"))
         middle = (size - 1) * (0.34 if roomy else 0.5)
         centres = [(x + (size - 1) / 2, y + middle) for x, y, _ in own]

@@ -1,0 +1,207 @@
+"""Whatever a hook raises or returns, its author reads which hook it was, and what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from assay.cards import HOOKS
+from assay.families.toys import toy_card, toy_task
+from assay.messages import WorkerSeeds
+from assay.method import hyperparameters_for, method_space
+from assay.plugins.loading import load_method
+from assay.space import checked_values
+from assay.worker.findings import explained
+from assay.worker.session import Session
+
+SIGNATURES = {
+    "__init__": "self, hyperparameters",
+    "transform_model": "self, model",
+    "configure_optimizer": "self, model",
+    "lr_factor": "self, elapsed",
+    "sampler": "self, dataset",
+    "transform_batch": "self, batch",
+    "compute_loss": "self, outputs, batch",
+    "transform_gradients": "self, model",
+    "training_step": "self, step",
+    "on_epoch_end": "self, model",
+    "finalize_model": "self, model, calibration",
+    "passes_per_batch": "self",
+}
+ENDS_WELL = {
+    ("on_epoch_end", "None"), ("transform_gradients", "None"), ("training_step", "None"),
+    ("__init__", "None"), ("lr_factor", "1"), ("passes_per_batch", "1"),
+}  # fmt: skip
+"""What a hook may return: nothing of the sort is a mistake."""
+BARE = re.compile(
+    r"^(KeyError: '|ZeroDivisionError: division by zero$|.*cannot pickle|.*errors\.pydantic)"
+)
+
+
+def said(folder: Path, body: str, more: str = "") -> str | None:
+    """What an author reads of a run of two epochs; None if it ends well."""
+    path = folder / "mine.py"
+    path.write_text(
+        "import torch\nfrom assay import *\nfrom assay.method import Method\n\n\n"
+        f"class Mine(Method):\n{more}{body}\n"
+    )
+    try:
+        method = load_method(path)
+        method_space(method, "classification")
+        _session(method).train_batches(4, lambda point: None)
+    except Exception as error:
+        return explained(error, path)
+    return None
+
+
+def _session(method: type) -> Session:
+    card = toy_card("classification")
+    budget = card.budget.model_copy(update={"batches": 4, "batch_size": 8})
+    task = toy_task(card.model_copy(update={"budget": budget}))
+    tensors = {"inputs": torch.rand(16, 1, 8, 8), "targets": torch.arange(16) % card.n_classes}
+    values = checked_values(hyperparameters_for(method, "classification"), {})
+    return Session(
+        task=task,
+        method=method(values),
+        access=frozenset(),
+        reference=task.Reference().model_dump(),
+        train=tensors,
+        start=task.build_model(tensors).state_dict(),
+        seeds=WorkerSeeds(order=1, augment=2, method=3),
+        device=torch.device("cpu"),
+    )
+
+
+def hook(name: str, statement: str) -> str:
+    decorator = "    @property\n" if name == "passes_per_batch" else ""
+    return f"{decorator}    def {name}({SIGNATURES[name]}):\n        {statement}\n"
+
+
+def test_every_hook_is_tried() -> None:
+    assert set(HOOKS) == set(SIGNATURES) - {"__init__", "passes_per_batch"}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [("{}['x']", "KeyError: there is no key 'x'"), ("1 / 0", "ZeroDivisionError: division by zero"),
+     ("assert False", "AssertionError: without a text"), ("next(iter(()))", "StopIteration")],
+)  # fmt: skip
+def test_what_a_hook_raises_names_the_hook_and_the_line(
+    tmp_path: Path, name: str, statement: str, kind: str
+) -> None:
+    text = said(tmp_path, hook(name, statement))
+    assert text is not None
+    assert text.startswith(kind), text
+    assert re.search(rf"\(mine\.py, line \d+, in Mine\.{name}\)", text), text
+    assert not BARE.match(text)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+@pytest.mark.parametrize(
+    "value", ["None", "(n for n in range(3))", "lambda: 1", "'text'", "[None]", "{}", "1"]
+)
+def test_what_a_hook_returns_is_told_by_the_name_of_the_hook(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    text = said(tmp_path, hook(name, f"return {value}"))
+    if (name, value) in ENDS_WELL:
+        assert text is None, text
+        return
+    assert text is not None
+    assert name in text
+    assert "\n" not in text
+    assert not BARE.match(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("x: float = lambda: 1", "x: needs a default that is a number, a bool or a string"),
+        ("x: float = (n for n in range(3))", "x: needs a default"),
+        ("x: torch.Tensor = 1.0", "in the class of hyperparameters: Unable to generate"),
+        ("x = 0.5", "in the class of hyperparameters: A non-annotated attribute was detected"),
+        ("x: float = float('inf')", "x: its default is inf, expected a finite number"),
+        ("x: float = float('nan')", "x: its default is nan, expected a finite number"),
+    ],
+)
+def test_hyperparameters_are_told_by_the_name_of_the_field(
+    tmp_path: Path, field: str, expected: str
+) -> None:
+    more = f"    class Hyperparameters(Method.Hyperparameters):\n        {field}\n\n"
+    text = said(tmp_path, hook("on_epoch_end", "pass"), more)
+    assert text is not None
+    assert expected in text
+    assert "\n" not in text
+    assert not BARE.match(text)
+
+
+def test_an_error_in_an_optimizers_step_names_the_step(tmp_path: Path) -> None:
+    body = hook(
+        "configure_optimizer",
+        "class Own(torch.optim.SGD):\n"
+        "            def step(self, closure=None):\n"
+        "                return {}['lr']\n"
+        "        return Own(model.parameters(), lr=0.1)",
+    )
+    text = said(tmp_path, body)
+    assert text == "KeyError: there is no key 'lr' (mine.py, line 10, in Own.step)"
+
+
+def test_groups_that_are_added_later_are_scheduled(tmp_path: Path) -> None:
+    more = (
+        "    def configure_optimizer(self, model):\n"
+        "        *self.held, last = model.parameters()\n"
+        "        self.optimizer = torch.optim.SGD([last], lr=0.1)\n"
+        "        return self.optimizer\n\n"
+        "    def training_step(self, step):\n"
+        "        if self.plan.batch == 1:\n"
+        "            self.optimizer.add_param_group({'params': self.held, 'lr': 0.5})\n"
+        "        step.automatic()\n"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text(f"import torch\nfrom assay import Method\n\n\nclass Mine(Method):\n{more}")
+    session = _session(load_method(path))
+    factor = session.method.lr_factor
+    session.train_batches(4, lambda point: None)
+    (optimizer,) = session.optimizers
+    last = factor(3 / 4)  # before the last of four batches
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+        [0.1 * last, 0.5 * last]
+    )
+
+
+def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
+    body = hook(
+        "configure_optimizer",
+        "class Own(torch.optim.Optimizer):\n"
+        "            def step(self, closure=None):\n"
+        "                for group in self.param_groups:\n"
+        "                    for weight in group['params']:\n"
+        "                        weight.data.sub_(0.1 * weight.grad)\n"
+        "        return Own(model.parameters(), {'alpha': 1.0})",
+    )
+    assert said(tmp_path, body) is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1)]",
+        "return {'optimizer': optimizer, 'lr_scheduler': torch.optim.lr_scheduler.StepLR("
+        "optimizer, 1)}",
+        "return torch.optim.lr_scheduler.StepLR(optimizer, 1)",
+        "return [optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1)]",
+    ],
+)
+def test_schedulers_of_ones_own_are_refused_by_name(tmp_path: Path, statement: str) -> None:
+    body = hook(
+        "configure_optimizer",
+        f"optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n        {statement}",
+    )
+    text = said(tmp_path, body)
+    assert text is not None
+    assert text.startswith("configure_optimizer returned a ")
+    assert text.endswith("schedules belong in lr_factor")
