@@ -88,3 +88,7 @@ def _is_from_printing(error: OSError) -> bool:
 def _drop_output(stream: int = 1) -> None:
     """Let a standard stream go nowhere: what is in its buffer would fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+if __name__ == "__main__":
+    main()

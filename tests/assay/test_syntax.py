@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,3 +229,21 @@ def test_what_is_no_python_is_hashed_as_it_is(source: bytes) -> None:
 
 def test_a_line_feed_by_any_other_name_ends_a_comment() -> None:
     assert bare(b"x = 1 # a\ry = 2 # b\r\n") == b"x = 1 \ny = 2 \n"
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Up to Python 3.11.4 such a group, `(...)*+`, fails on text that it should match.
+
+    With Debian 12's Python every method was "no Python" and had another hash than elsewhere. An
+    atomic group around the repetition means the same and works.
+    """
+    root = Path(__file__).parents[2]
+    files = [path for wing in ("suite", "leaderboard") for path in (root / wing).rglob("*.py")]
+    wrong = re.compile(r"\)(?:[*+?]|\{[^{}\n]*\}+)\+[^ ]")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if wrong.search(line)
+    ]
+    assert len(files) > 100 and not found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from assay.errors import WorkerError
 from assay.identity import canonical_json, sha256
+from assay.paths import PACKAGE
 from assay.records.schema import Compute, Isolation, Level, Mechanism
 from assay.sandbox import landlock, limits, privileges, seccomp
 from assay.sandbox.bubblewrap import (
@@ -23,6 +25,7 @@ from assay.sandbox.bubblewrap import (
     masked,
     mounts,
     namespaces,
+    packages,
     readable,
     scratch,
 )
@@ -98,8 +101,11 @@ def choose(*, compute: Compute, allow_weaker: bool) -> Mechanism:
     """The strongest mechanism that works here.
 
     Raises:
-        WorkerError: only `subprocess` does, and that was not allowed.
+        WorkerError: only `subprocess` does, and that was not allowed; or none can, as runs would
+            become a user who cannot read the code.
     """
+    if (problem := closed_code_problem()) is not None:
+        raise WorkerError(problem)
     if compute.accelerator == "gpu":
         reason = "a GPU cannot be used inside the sandbox"
         advice = "use --accelerator cpu, or accept results at level L1 with --allow-weaker"
@@ -126,6 +132,29 @@ def run_user(mechanism: Mechanism) -> int | None:
     if sys.platform != "linux" or os.geteuid() != 0 or mechanism == "bubblewrap":
         return None
     return USER
+
+
+@functools.cache
+def closed_code_problem() -> str | None:
+    """Which file keeps `nobody`, whom root's runs become, from running our code, or None.
+
+    Folders above are no hindrance (bubblewrap.as_ordinary_user, namespaces.open_to_all), but files
+    keep their rights: those of a checkout or an environment made under umask 077 are root's alone.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return None
+    places = {PACKAGE: PACKAGE.rglob("*")}
+    places |= {folder: folder.iterdir() for folder in packages() if folder.is_dir()}
+    for folder, inside in places.items():
+        for path in inside:
+            needed = 0o005 if path.is_dir() else 0o004
+            if path.exists() and path.stat().st_mode & needed != needed:
+                return (
+                    f"a run that root starts becomes the user nobody, who cannot read {path}: let "
+                    f"others read the code (chmod -R o+rX {shlex.quote(str(folder))}), or start "
+                    "Assay as an ordinary user"
+                )
+    return None
 
 
 @functools.cache

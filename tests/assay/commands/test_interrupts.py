@@ -25,6 +25,14 @@ from assay.records.store import Store
 HELP = [sys.executable, "-c", "from assay.cli import main; main()", "run", "--help"]
 
 
+def test_modules_of_the_current_folder_are_none_of_ours(tmp_path: Path) -> None:
+    for name in ("random", "torch", "typer"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
+    command = [sys.executable, "-m", "assay", "list", "--help"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0 and "List tasks and methods" in said.stdout
+
+
 @pytest.fixture(autouse=True)
 def signals_as_in_a_terminal() -> Iterator[None]:
     """Tests that are started in the background have some of them ignored."""

@@ -579,6 +579,31 @@ def test_code_that_nobody_can_read_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "nobody" in problem and f"chmod o+x {closed}" in problem and "ordinary user" in problem
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o660])
+def test_code_of_a_checkout_made_under_umask_077_is_told(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bubblewrap and Landlock let `nobody` through folders, but files keep their rights."""
+    code = tmp_path / "a b" / "assay"
+    (code / "worker").mkdir(parents=True)
+    for folder in (code, code / "worker"):
+        folder.chmod(0o755)
+    module = code / "worker" / "serve.py"
+    module.touch(0o644)
+    (code / ".#serve.py").symlink_to("nowhere")
+    monkeypatch.setattr(mechanisms, "PACKAGE", code)
+    monkeypatch.setattr(mechanisms, "packages", lambda: [])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    problem = mechanisms.closed_code_problem.__wrapped__
+    module.chmod(0o644)
+    assert problem() is None
+    module.chmod(mode)
+    said = str(problem())
+    assert f"cannot read {module}" in said and f"chmod -R o+rX '{code}'" in said
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert problem() is None  # an ordinary user's runs stay that user
+
+
 WATCHED = """
 import os, sys, time
 from pathlib import Path
