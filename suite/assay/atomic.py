@@ -127,6 +127,8 @@ def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageE
         errno.EEXIST: f"there is a file of this name: {elsewhere}",
         errno.ENOTDIR: f"a part of the path is a file: {elsewhere}",
         errno.ENAMETOOLONG: f"the path is too long: {elsewhere}",
+        errno.ENOSYS: f"the file system has no such operation: {elsewhere}",
+        errno.ENOTSUP: f"the file system has no such operation: {elsewhere}",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"cannot write to {place}: {reason}")

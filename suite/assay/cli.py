@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -12,6 +13,7 @@ from importlib.metadata import entry_points
 
 import typer
 
+from assay.atomic import storage_error
 from assay.commands import (
     aa,
     cards,
@@ -26,7 +28,7 @@ from assay.commands import (
     sandbox,
     submit,
 )
-from assay.commands.interrupts import terminable
+from assay.commands.interrupts import INTERRUPTED, terminable
 from assay.errors import AssayError, StorageError
 
 app = typer.Typer(
@@ -42,6 +44,14 @@ for command in (cards, new, check, run, quickstart, data, publish, replay, submi
     command.register(app)
 
 
+MACHINE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOSYS, errno.ENOTSUP),
+}
+"""Errors of a disk, a file system or a limit of the machine, wherever a command meets them: most
+often at a temporary file. Others would be a fault of ours, and keep their traceback."""
+
+
 def main() -> None:
     """Run the command on the command line; a user's error is one message, never a traceback.
 
@@ -51,23 +61,30 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a path may have characters it cannot print
             stream.reconfigure(errors="backslashreplace")
-    for point in entry_points(group="assay.commands"):
-        point.load()(app)
     atexit.register(gc.freeze)  # saves a last search for cycles in all that was imported
     try:
         with terminable():
+            for point in entry_points(group="assay.commands"):
+                point.load()(app)
             app()
     except AssayError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before a command began, which ends by itself
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _drop_output()  # the reader has gone: say no more
         sys.exit(1)
     except OSError as error:
-        if not _is_from_printing(error):
+        if _is_from_printing(error):
+            _drop_output()
+            _complain(f"the output cannot be written: {error.strerror}")
+        elif error.errno in MACHINE_FAULTS or _has_no_temporary_folder(error):
+            where = error.filename or "a file"
+            elsewhere = "choose another place (for temporary files: TMPDIR)"
+            _complain(str(storage_error(where, error, elsewhere)))
+        else:
             raise
-        _drop_output()
-        _complain(f"the output cannot be written: {error.strerror}")
         sys.exit(StorageError.exit_code)
 
 
@@ -77,6 +94,11 @@ def _complain(text: str) -> None:
         typer.echo(f"assay: {text}", err=True)
     except OSError:
         _drop_output(2)
+
+
+def _has_no_temporary_folder(error: OSError) -> bool:
+    """Whether Python found no folder that can be written, which it does not tell otherwise."""
+    return str(error.strerror).startswith("No usable temporary directory")
 
 
 def _is_from_printing(error: OSError) -> bool:

@@ -85,9 +85,7 @@ def folder_state(folder: Path) -> FolderState:
 
 def storage_error(place: Path, error: OSError) -> StorageError:
     """The error of a site that cannot be written."""
-    return StorageError(
-        f"{place}: cannot be written: {error.strerror}; name another folder with --out"
-    )
+    return atomic.storage_error(place, error, "name another folder with --out")
 
 
 def check_replaceable(out: Path) -> None:

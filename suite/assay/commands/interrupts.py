@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 130
+"""Exit code after a signal, as shells have it for Ctrl-C."""
 CLEANING_SECONDS = 15.0
 """How long after the first signal further ones are ignored."""
 

@@ -11,9 +11,9 @@ from typing import Literal
 
 import typer
 
-from assay.commands.interrupts import terminable
+from assay.commands.interrupts import INTERRUPTED, terminable
 from assay.commands.run_many import cells_of, locked, open_pool, say
-from assay.commands.summary import INCOMPLETE, INTERRUPTED
+from assay.commands.summary import INCOMPLETE
 from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool

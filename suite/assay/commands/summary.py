@@ -12,6 +12,7 @@ from typing import Literal
 import typer
 
 from assay.cards import TaskCard
+from assay.commands.interrupts import INTERRUPTED
 from assay.commands.options import DEFAULT_RESULTS
 from assay.engine.cells import extent
 from assay.engine.pipeline import CellProgress, Progress
@@ -20,9 +21,8 @@ from assay.records.selection import scores as scores_of
 from assay.ruleset import RULESET, Preset
 
 State = Literal["complete", "preliminary", "incomplete"]
-INTERRUPTED, INCOMPLETE = 130, 4
-"""Exit codes: ended by Ctrl-C or SIGTERM; some runs left no record, or a method failed in every
-run of a task."""
+INCOMPLETE = 4
+"""Exit code: some runs left no record, or a method failed in every run of a task."""
 UNSEALED = "unsealed (on a GPU or in no full sandbox): they never rank on the published board"
 MAX_SCORES = 40
 """Most lines of scores; the board shows all."""

@@ -168,7 +168,7 @@ class ScorerClient(ChildProcess):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                env=launch.environment(compute, _data_variables()),
+                env=launch.environment(compute, _data_variables(log.parent)),
                 close_fds=True,
                 start_new_session=True,
                 cwd=Path(sys.prefix),
@@ -237,7 +237,7 @@ class WorkerClient(ChildProcess):
         """
         box.make(mechanism)
         self._box, self._inbox = box, box.places(mechanism)[0]
-        extra = _data_variables() if with_data else None
+        extra = _data_variables(log.parent) if with_data else None
         with log.open("ab") as file:
             process = launch.launch_worker(box, mechanism, compute=compute, log=file, extra=extra)
         super().__init__(process, log)
@@ -390,7 +390,12 @@ def tail(path: Path, n_bytes: int) -> str:
         return file.read(n_bytes).decode(errors="replace")
 
 
-def _data_variables() -> dict[str, str]:
-    """The variables that loading data needs; no worker that loads a method gets them."""
-    names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-    return {name: os.environ[name] for name in names if name in os.environ}
+def _data_variables(temporary: Path) -> dict[str, str]:
+    """The variables that loading data needs; no worker that loads a method gets them.
+
+    Args:
+        temporary: where libraries put their own temporary files, which nobody else removes.
+    """
+    names = ("HOME", "ASSAY_DATA", "ASSAY_CACHE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    return {**found, "TMPDIR": str(temporary)}

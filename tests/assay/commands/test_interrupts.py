@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay import cli
 from assay.commands import progress, run_many
 from assay.commands.interrupts import terminable
 from assay.engine.pipeline import Progress
@@ -56,6 +57,55 @@ def test_the_first_signal_interrupts_and_the_next_leave_the_cleaning_alone(first
             cleaned = True
     assert cleaned
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_before_a_command_has_begun_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the commands are put together, click does not yet look for it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGHUP)
+
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [])
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "", "/tmp/x"), "cannot write to /tmp/x: the disk is full"),
+        (OSError(errno.ENOSYS, "", "/tmp/x"), "no such operation: choose another place"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found"), "No usable temp"),
+    ],
+)
+def test_a_fault_of_the_machine_is_one_line(
+    error: OSError, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [])
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == StorageError.exit_code
+    assert says in said and said.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "ours")
+
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [])
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(FileNotFoundError):
+        cli.main()
 
 
 def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
