@@ -99,15 +99,20 @@ def locked(path: Path) -> Iterator[bool]:
         BlockingIOError: another process holds it.
         OSError: the file cannot be written.
     """
-    with path.open("w") as file:
+    # No link is followed, as its target would be written; a pipe is an error, not waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
             yield False
         else:
             yield True
+    finally:
+        os.close(handle)
 
 
 def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageError:
@@ -127,6 +132,8 @@ def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageE
         errno.EEXIST: f"there is a file of this name: {elsewhere}",
         errno.ENOTDIR: f"a part of the path is a file: {elsewhere}",
         errno.ENAMETOOLONG: f"the path is too long: {elsewhere}",
+        errno.ENXIO: f"a pipe or socket has its name: {elsewhere}",
+        errno.ELOOP: f"a link has its name: {elsewhere}",
         errno.ENOSYS: f"the file system has no such operation: {elsewhere}",
         errno.ENOTSUP: f"the file system has no such operation: {elsewhere}",
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from assay import atomic
+from assay.records.store import MIRROR_STATE, MLFLOW_RUNS, MirrorState, Store
 
 
 def test_a_new_file_is_written_once(tmp_path: Path) -> None:
@@ -122,3 +123,33 @@ def test_modes_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for_and_a_link_is_not_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "dangling").symlink_to("me@host.1")
+    for name, says in (("pipe", "a pipe or socket"), ("link", "a link"), ("dangling", "a link")):
+        with pytest.raises(OSError) as error, atomic.locked(tmp_path / name):
+            pass
+        assert says in str(atomic.storage_error(name, error.value, "choose another"))
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "me@host.1").exists()
+
+
+def test_pipes_links_and_folders_in_a_results_folder_are_passed_over(tmp_path: Path) -> None:
+    store, folder = Store(tmp_path), tmp_path / "runs" / "task" / "method"
+    folder.mkdir(parents=True)
+    os.mkfifo(tmp_path / MIRROR_STATE)
+    os.mkfifo(tmp_path / MLFLOW_RUNS)
+    os.mkfifo(folder / "0123456789abcdef.json")
+    (folder / ".#0123456789abcdef.json").symlink_to("me@host.1")
+    (folder / f"{atomic.TEMPORARY}folder").mkdir()
+    store.sweep()
+    assert store.mirror_state() == MirrorState() and store.mlflow_runs() == {}
+    problems: list[str] = []
+    assert not list(store.runs(problems))
+    assert any("is not a regular file" in problem for problem in problems)
+    store.keep_mlflow_runs({"a": "b"})  # in the pipe's place
+    assert store.mlflow_runs() == {"a": "b"}

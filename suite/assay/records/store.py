@@ -24,6 +24,7 @@ from assay.cards import Direction
 from assay.errors import FormerRecord, RecordError, StorageError
 from assay.records.parsing import parse_record
 from assay.records.schema import RunRecord
+from assay.untrusted.files import open_regular
 
 MAX_RECORD_BYTES = 4_000_000
 MLFLOW_RUNS, MIRROR_STATE = "mlflow-runs.json", "mirror.json"
@@ -96,7 +97,8 @@ class Store:
         """Remove unfinished files of killed commands; call it while no other command writes."""
         for pattern in (f"{atomic.TEMPORARY}*", f"runs/*/*/{atomic.TEMPORARY}*"):
             for path in self.root.glob(pattern):
-                path.unlink(missing_ok=True)
+                if not path.is_dir():
+                    path.unlink(missing_ok=True)
 
     def run_ids(self, task: str, method: str) -> set[str]:
         """Ids of the recorded runs of a method on a task, from the names of their files."""
@@ -172,7 +174,8 @@ class Store:
         writes it again.
         """
         try:
-            found = json.loads((self.root / MLFLOW_RUNS).read_text(encoding="utf-8"))
+            with open_regular(self.root / MLFLOW_RUNS) as file:
+                found = json.load(file)
         except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(found, dict):
@@ -195,8 +198,8 @@ class Store:
     def mirror_state(self) -> MirrorState:
         """What the mirror kept; that of a first command if the file is missing or damaged."""
         try:
-            text = (self.root / MIRROR_STATE).read_bytes()
-            return MirrorState.model_validate_json(text)
+            with open_regular(self.root / MIRROR_STATE) as file:
+                return MirrorState.model_validate_json(file.read())
         except (OSError, ValueError, RecursionError):
             return MirrorState()
 
