@@ -74,6 +74,10 @@ class FormerRecord(RecordError):
     """A record of an earlier ruleset, which is kept for reference only."""
 
 
+class NewerRecord(RecordError):
+    """A record that a newer Assay wrote: whole, but not for this one."""
+
+
 class BundleError(AssayError):
     """A bundle that cannot be read or made."""
 

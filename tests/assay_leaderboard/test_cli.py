@@ -125,6 +125,7 @@ class TestBoard:
         done = call("board")
         assert done.exit_code == 0
         assert "not valid JSON" in done.stderr
+        assert done.stderr.count("remove the file, and `assay run` does this run again") == 1
         assert "written by a newer Assay" in done.stderr
         assert "1 missing" in done.stdout
         assert "sgd" in done.stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.errors import FormerRecord, RecordError
+from assay.errors import FormerRecord, NewerRecord, RecordError
 from assay.records.schema import SCHEMA_VERSION, RunRecord
 from assay.untrusted.text import plain_text
 
@@ -48,7 +48,7 @@ def record_from(data: Any, origin: str) -> RunRecord:
             f"{origin}: expected a whole number in schema_version, got {version!r:.60}"
         )
     if version > SCHEMA_VERSION:
-        raise RecordError(
+        raise NewerRecord(
             f"{origin}: written by a newer Assay (record schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}); upgrade with: pip install --upgrade trainassay"
         )

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from assay import atomic
 from assay.cards import Direction
-from assay.errors import FormerRecord, RecordError, StorageError
+from assay.errors import FormerRecord, NewerRecord, RecordError, StorageError
 from assay.records.parsing import parse_record
 from assay.records.schema import RunRecord
 from assay.untrusted.files import open_regular
@@ -41,6 +41,9 @@ class MirrorState(BaseModel):
     """Whether records may be missing in Optuna's storage."""
     former: list[str] = []
     """Ids of records of an earlier ruleset, which are passed over."""
+
+
+_REMOVE = "remove the file, and `assay run` does this run again"
 
 
 class Store:
@@ -164,9 +167,14 @@ class Store:
 
     def _own(self, path: Path) -> RunRecord:
         """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
-        record = read_record(path)
+        try:
+            record = read_record(path)
+        except (FormerRecord, NewerRecord):
+            raise
+        except RecordError as error:
+            raise RecordError(f"{error}; {_REMOVE}") from error
         if self.path_of(record) != path:
-            raise RecordError(f"{path}: belongs in {self.path_of(record).parent}")
+            raise RecordError(f"{path}: belongs in {self.path_of(record).parent}; {_REMOVE}")
         return record
 
     def mlflow_runs(self) -> dict[str, str]:
