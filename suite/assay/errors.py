@@ -7,7 +7,8 @@ AssayError                 exit code 2
 |-- PluginError            task.py or method.py cannot be loaded or breaks the contract
 |-- DataError              a data file is missing, truncated or has the wrong checksum
 |-- RecordError            a record cannot be read: corrupt, of a newer schema, or inconsistent
-|   `-- FormerRecord       a record of an earlier ruleset, which is kept for reference only
+|   |-- FormerRecord       a record of an earlier ruleset, which is kept for reference only
+|   `-- NewerRecord        a record that a newer Assay wrote: whole, but not for this one
 |-- BundleError            a bundle cannot be read or made; nothing of it is used
 |   `-- FormerBundle       a bundle of an earlier ruleset, which is kept for reference only
 |-- LogError               the results log is broken, or an entry does not fit it
