@@ -13,7 +13,6 @@ import pytest
 from assay.cards import Metric
 from assay.errors import BundleError, FormerBundle
 from assay.identity import sha256
-from assay.paths import RESULTS
 from assay.publication.pack import pack_method
 from assay.records.bundle import file_name, pack, parse_bundle, read_bundle
 from assay.records.schema import Compute, Isolation, MethodRef, RunRecord
@@ -292,8 +291,8 @@ def test_a_changed_member_does_not_have_the_bundles_name(good: Path) -> None:
             read_bundle(good)
 
 
-def test_a_bundle_of_ruleset_1_is_told_apart(good: Path) -> None:
-    old = next(iter(sorted(RESULTS.glob("*.zip"))))
+def test_a_bundle_of_ruleset_1_is_told_apart() -> None:
+    (old,) = Path(__file__).with_name("ruleset1").glob("*.zip")
     with pytest.raises(FormerBundle, match="made under ruleset 1"):
         read_bundle(old)
 
