@@ -380,6 +380,19 @@ def test_a_record_says_in_which_sandbox_it_was_made(
     assert found.probe_hash is not None
 
 
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_profile_does_not_tell_where_a_command_was_given(
+    user: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    found = set()
+    for folder in (Path("/"), tmp_path):
+        monkeypatch.chdir(folder)
+        found.add(mechanisms.profile_hash.__wrapped__("bubblewrap"))
+        assert str(tmp_path) not in " ".join(bubblewrap.profile())
+    assert len(found) == 1
+
+
 @needs_landlock
 def test_landlock_lets_a_run_have_its_own_files_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
