@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -305,16 +306,20 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
 METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'
 
 
-@pytest.fixture
-def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No configuration but ours."""
+def isolate_git(patch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
+        patch.delenv(name)
     values = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     for part in ("AUTHOR", "COMMITTER"):
         values |= {f"GIT_{part}_NAME": "A", f"GIT_{part}_EMAIL": "a@example.org"}
     for name, value in values.items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
+
+
+@pytest.fixture
+def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration but ours."""
+    isolate_git(monkeypatch)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -324,10 +329,10 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def repo(tmp_path: Path, plain_git: None) -> Path:
-    """A benchmark of one task and one method, on main."""
-    root = tmp_path / "repo"
+@pytest.fixture(scope="session")
+def repo_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `repo` is a copy of: git takes longer than that."""
+    root = tmp_path_factory.mktemp("repo") / "repo"
     for path, text in {
         "suite/assay/engine.py": "a = 1\n",
         "tasks/toy/card.toml": "",
@@ -336,9 +341,19 @@ def repo(tmp_path: Path, plain_git: None) -> Path:
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
-    git(tmp_path, "init", "-q", "-b", "main", str(root))
-    git(root, "add", "-A")
-    git(root, "commit", "-q", "-m", "Begin")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate_git(patch)
+        git(root, "init", "-q", "-b", "main")
+        git(root, "add", "-A")
+        git(root, "commit", "-q", "-m", "Begin")
+    return root
+
+
+@pytest.fixture
+def repo(repo_once: Path, tmp_path: Path, plain_git: None) -> Path:
+    """A benchmark of one task and one method, on main."""
+    root = tmp_path / "repo"
+    shutil.copytree(repo_once, root, symlinks=True)
     return root
 
 

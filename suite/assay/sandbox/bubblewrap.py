@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from assay.paths import BUNDLED, PACKAGE, TEXTS
@@ -89,15 +90,29 @@ def as_ordinary_user(inbox: Path) -> list[str]:
     processes holds for it. So root becomes `nobody` first. It does so in a mount namespace in which
     everybody can reach what the sandbox is made of, whatever the rights of the folders above.
     """
-    if os.geteuid() != 0:
-        return []
     places = [*readable(), inbox.absolute()]
     above = {folder for place in places for folder in place.parents} - {Path("/")}
     above.add(TMP)  # where the next bwrap builds
-    folders = [("--perms", "0755", "--dir", str(folder)) for folder in sorted(above)]
+    return _as_ordinary_user(inbox, sorted(above))
+
+
+def profile() -> list[str]:
+    """The options of every worker, without the folders above what is mounted.
+
+    Those are each machine's own, and for a relative path those of the folder a command is given in.
+    """
+    inbox = Path("inbox")
+    return [*_as_ordinary_user(inbox, []), *namespaces(), *mounts(inbox)]
+
+
+def _as_ordinary_user(inbox: Path, folders: Sequence[Path]) -> list[str]:
+    """As `as_ordinary_user`, with `folders` to make."""
+    if os.geteuid() != 0:
+        return []
+    made = [("--perms", "0755", "--dir", str(folder)) for folder in folders]
     return [
         *(shutil.which("bwrap") or "bwrap", "--die-with-parent"),
-        *(part for options in folders for part in options),
+        *(part for options in made for part in options),
         *_binds(),
         *("--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"),
         *("--ro-bind", str(inbox), str(inbox), "--chdir", "/", "--"),

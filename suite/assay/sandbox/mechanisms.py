@@ -15,16 +15,13 @@ from assay.errors import WorkerError
 from assay.identity import canonical_json, sha256
 from assay.paths import PACKAGE
 from assay.records.schema import Compute, Isolation, Level, Mechanism
-from assay.sandbox import landlock, limits, privileges, seccomp
+from assay.sandbox import bubblewrap, landlock, limits, privileges, seccomp
 from assay.sandbox.bubblewrap import (
     IN,
     USER,
-    as_ordinary_user,
     bubblewrap_problem,
     islands,
     masked,
-    mounts,
-    namespaces,
     packages,
     readable,
     scratch,
@@ -207,9 +204,7 @@ def describe(mechanism: Mechanism, probe_hash: str | None, *, oracle: bool) -> I
 @functools.cache
 def profile_hash(mechanism: Mechanism) -> str:
     """SHA-256 of the sandbox's options (paths of this machine left out), filter and limits."""
-    options: list[str] = []
-    if mechanism == "bubblewrap":
-        options = [*as_ordinary_user(Path("inbox")), *namespaces(), *mounts(Path("inbox"))]
+    options = bubblewrap.profile() if mechanism == "bubblewrap" else []
     names = {str(path): f"<{number}>" for number, path in enumerate(readable())}
     names |= {str(path): f"<masked {number}>" for number, path in enumerate(masked())}
     names |= {str(path): f"<island {number}>" for number, path in enumerate(islands())}

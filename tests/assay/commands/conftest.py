@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +10,6 @@ import pytest
 import typer.main
 from assay import cli, paths
 from assay.plugins import registry
-
-COMMAND = [sys.executable, "-c", "from assay.cli import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -68,23 +64,5 @@ def assay(
             code = int(ended.code or 0)
         said = capsys.readouterr()
         return Said(code, said.out, said.err)
-
-    return call
-
-
-@pytest.fixture(scope="session")
-def assay_process() -> Assay:
-    """The command in a process of its own, as a user starts it."""
-
-    def call(*arguments: str, cwd: Path) -> Said:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=cwd,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
 
     return call

@@ -53,7 +53,7 @@ SUBMITTED: dict[str, tuple[str, float | None]] = {
 }
 ENDS = {
     "exits": ("failed", r"process exited with code 0 without a result"),
-    "hangs": ("out_of_budget", r"stopped after 2 s of CPU time, the task's limit"),
+    "hangs": ("out_of_budget", r"stopped after 1 s of CPU time, the task's limit"),
     "produces_nan": ("diverged", r"the loss was not finite at or before batch \d+"),
     "raises": (
         "failed",
@@ -178,7 +178,7 @@ def test_ends_with_one_clear_message(
     run: Run, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     status, message = ENDS[name]
-    record = run(PLUGINS / name, "digits_mlp", seconds=2)
+    record = run(PLUGINS / name, "digits_mlp", seconds=1)
     assert record.status == status
     assert re.search(message, record.message), record.message
     assert "\n" not in record.message
@@ -187,10 +187,10 @@ def test_ends_with_one_clear_message(
 
 
 def test_a_broken_method_leaves_the_next_one_alone(run: Run) -> None:
-    before = run(PLUGINS / "adamw", "digits_mlp", seconds=2)
+    before = run(PLUGINS / "adamw", "digits_mlp", seconds=1)
     for name in ("exits", "hangs", "global_random"):
-        run(PLUGINS / name, "digits_mlp", seconds=2)
-    after = run(PLUGINS / "adamw", "digits_mlp", seconds=2)
+        run(PLUGINS / name, "digits_mlp", seconds=1)
+    after = run(PLUGINS / "adamw", "digits_mlp", seconds=1)
     assert before.status == "completed"
     assert after.weights_sha256 == before.weights_sha256
 

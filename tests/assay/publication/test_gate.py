@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from assay.cards import SubmissionCard
 from assay.errors import BundleError, LogError
 from assay.paths import ROOT
 from assay.publication import gate as gating
-from assay.publication import publish
+from assay.publication import publish, submit
 from assay.publication.gate import gate, log_problems, rule
 from assay.publication.git import Change, Checkout
 from assay.publication.merge import publish_merged, refuse
@@ -23,6 +24,8 @@ from assay.publication.verify import BundleProblem
 from assay.records import log
 from assay.records.bundle import read_bundle
 from assay.records.log import Entry
+
+from tests.assay.conftest import Author, FakePool, build_cell, isolate_git, write_task
 
 NAME = "toy--mine-v1--0123456789abcdef.zip"
 RANGE = "main...submission/mine"
@@ -41,18 +44,32 @@ def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def submitted(repo: Path, make_author: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The repository with a branch that submits `mine`."""
-    from assay.publication import submit
+@pytest.fixture(scope="module")
+def submitted_once(repo_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `submitted` is a copy of."""
+    folder = tmp_path_factory.mktemp("submitted")
+    repo = folder / "repo"
+    shutil.copytree(repo_once, repo, symlinks=True)
+    author = Author(folder / "author", build_cell, write_task(folder / "tasks"), FakePool)
+    with pytest.MonkeyPatch.context() as patch:
+        isolate_git(patch)
+        patch.setattr(submit, "verify", lambda bundle: [])
+        entry = author.method()
+        author.bundle(entry)
+        checkout = Checkout(repo)
+        make_branch(plan(entry, bundles_of(entry, author.out), checkout), checkout)
+    return repo
 
+
+@pytest.fixture
+def submitted(
+    submitted_once: Path, tmp_path: Path, plain_git: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The repository with a branch that submits `mine`."""
     monkeypatch.setattr(submit, "verify", lambda bundle: [])
     monkeypatch.setattr(gating, "verify", lambda bundle, published: [])
-    author = make_author()
-    entry = author.method()
-    author.bundle(entry)
-    checkout = Checkout(repo)
-    make_branch(plan(entry, bundles_of(entry, author.out), checkout), checkout)
+    repo = tmp_path / "repo"
+    shutil.copytree(submitted_once, repo, symlinks=True)
     return repo
 
 
