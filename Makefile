@@ -1,4 +1,4 @@
-# make quickstart   install Assay into .venv and rank methods on five tasks
+# make quickstart   install Assay into .venv and compare methods on five tasks
 # make test         the same environment, plus every check that CI runs
 #
 # PYTHON chooses the interpreter (3.11 or later), VENV the folder of the environment.

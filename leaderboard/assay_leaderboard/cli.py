@@ -54,6 +54,9 @@ def board(
     epoch: Annotated[
         str | None, typer.Option(help="Show the repetitions that used this epoch's hidden seeds.")
     ] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Some lines a task: what differs from its reference.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the leaderboard: per task, per family, overall.
@@ -75,9 +78,10 @@ def board(
         typer.echo(made.model_dump_json(indent=1))
         return
     from assay_leaderboard.terminal.board import show_board
+    from assay_leaderboard.terminal.brief import show_brief
     from assay_leaderboard.terminal.console import console
 
-    show_board(made, console())
+    (show_brief if brief else show_board)(made, console())
 
 
 def compare(

@@ -47,6 +47,7 @@ def test_a_flagged_row_says_why_and_keeps_its_numbers(checkout: Any) -> None:
     flagged = {row["method"]: [flag["code"] for flag in row["flags"]] for row in rows}
     assert flagged == {"unused": ["above_ceiling"], "sgd": [], "adam": []}
     assert rows[0]["method"] == "unused" and rows[0]["rank"] == [1, 1]
+    assert "above it unused +" in " ".join(call("board", "digits", "--brief").stdout.split())
 
 
 @pytest.mark.usefixtures("results")
@@ -67,6 +68,21 @@ class TestBoard:
             "assay run adam --task letters",
         ):
             assert part in text
+
+    def test_brief_tells_what_lies_above_and_below_the_reference(self) -> None:
+        rows = {
+            row["method"]: (row["versus_reference"] or {}).get("interval")
+            for row in json.loads(call("board", "digits", "--json").stdout)["tasks"][0]["rows"]
+        }
+        said = [line.split() for line in call("board", "digits", "--brief").stdout.splitlines()]
+        assert said[1][:2] == ["reference", "sgd,"]
+        interval = rows["adam"]
+        words = ["below", "it"] if interval["high"] < 0 else ["not", "told", "apart"]
+        assert interval["low"] < 0
+        assert [*words, "adam"] in [line[: len(words) + 1] for line in said]
+        text = " ".join(call("board", "--brief").stdout.split())
+        assert "about one in 20 excludes 0 where no method differs" in text
+        assert "rank" not in text.split("Numbers:")[0]
 
     def test_fits_100_columns_and_carries_no_escape_codes_when_piped(self) -> None:
         text = call("board").stdout

@@ -48,7 +48,7 @@ def quickstart(
 
 
 def _show_board(context: typer.Context, results: Path) -> None:
-    """Call `assay board`, which another package registers, where it is installed."""
+    """Call `assay board --brief`, which another package registers, where it is installed."""
     board = getattr(context.find_root().command, "commands", {}).get("board")
     if board is not None and board.callback is not None:
-        board.callback(results=results, names=list(TASKS))
+        board.callback(results=results, names=list(TASKS), brief=True)
