@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from assay import paths
-from assay.cards import SubmissionCard
+from assay.cards import SubmissionCard, TaskCard
 from assay.errors import AssayError, UnknownName
 from assay.plugins import registry
 from assay.records.staleness import stale
@@ -25,6 +25,7 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.claims import ledger
 from assay_leaderboard.claims.one_task import named_tasks
 from assay_leaderboard.evidence import checkout
+from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.evidence.results_folder import (
     load_folder,
     open_folder,
@@ -113,7 +114,7 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
     tasks: list[task_audit.Audited] = []
     compared: list[TaskComparisons] = []
     problems: list[str] = []
-    arms: dict[str, false_positives.Arms] = {}
+    arms: dict[false_positives.CellName, false_positives.Arms] = {}
     for slug in cards:
         found = from_folders(slug, folders, catalogue, RULESET, rules=evidence.rules)
         problems += found.problems
@@ -121,7 +122,9 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
         tasks.append(_audited(found, own))
         if own.cells:
             compared.append(own)
-            arms |= _arms(own, Store(results), catalogue, problems)
+            for cell in own.cells:
+                if found_arms := _arms(own.card, cell, Store(results), catalogue, problems):
+                    arms[slug, cell.method] = found_arms
     return task_audit.audit(
         tasks,
         {slug: entry.card for slug, entry in registry.method_entries().items()},
@@ -146,25 +149,24 @@ def _audited(found: TaskEvidence, compared: TaskComparisons) -> task_audit.Audit
 
 
 def _arms(
-    task: TaskComparisons, store: Store, catalogue: Catalogue, problems: list[str]
-) -> dict[str, false_positives.Arms]:
-    """The two arms of the A/A control on a task, by its slug; empty if it was not run.
+    card: TaskCard, cell: CellEvidence, store: Store, catalogue: Catalogue, problems: list[str]
+) -> false_positives.Arms | None:
+    """The two arms of the A/A control of a method on a task; None if it was not run.
 
     Arms have the repetitions of which both have every point.
     """
-    card, cell = task.card, task.reference
-    if cell is None or cell.state != "ranked" or cell.local:
-        return {}
-    refs = catalogue.tasks[card.slug][1], catalogue.methods[card.reference][1]
-    runs = (run for run in store.runs(problems, card.slug, card.reference))
+    if cell.state != "ranked" or cell.local:
+        return None
+    refs = catalogue.tasks[card.slug][1], catalogue.methods[cell.method][1]
+    runs = (run for run in store.runs(problems, card.slug, cell.method))
     current = [run for run in runs if not stale(run.spec, *refs, RULESET)]
     control = false_positives.control_scores(current, card, RULESET)
     ordinary = cell.scores()
     both = [r for r in control if r < len(ordinary) and cell.counted[r]]
     if not both:
-        return {}
+        return None
     second = np.array([control[r] for r in both])
-    return {card.slug: false_positives.Arms(ordinary[both], second)}
+    return false_positives.Arms(ordinary[both], second)
 
 
 def read(

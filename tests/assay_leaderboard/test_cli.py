@@ -272,7 +272,7 @@ class TestAudit:
         checkout.write(Store(RESULTS))
         done = call("audit", "digits")
         text = " ".join(done.stdout.split())
-        assert "one pair a task, 12 repetitions in each arm: 0 of 1" in text
+        assert "one pair a task and method, 12 repetitions in each arm: 0 of 1" in text
         assert max(map(len, done.stdout.splitlines())) <= 100
         control = json.loads(call("audit", "digits", "--json").stdout)["control"]
         assert (control["n_tasks"], control["pairs"]["rejected"]["n"]) == (1, 1)

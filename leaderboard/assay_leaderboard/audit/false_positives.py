@@ -1,12 +1,13 @@
 """The A/A control: the whole pipeline, tuning included, on a method against itself.
 
-Two arms of a task are the same method: the reference's ordinary cell, and its runs in repetitions
-from Ruleset.control_repetition on (`assay aa`), with other splits, seeds and hyperparameter points.
-Every difference that is found between them is false. Three kinds of comparisons are made:
+Two arms are the same method on the same task: its ordinary cell, and its runs in repetitions from
+Ruleset.control_repetition on (`assay aa`), with other splits, seeds and hyperparameter points. Every
+difference that is found between them is false. Three kinds of comparisons are made:
 
-- one pair a task, all of the one arm against all of the other: independent between tasks, and with
-  the number of repetitions that the board uses, but few;
-- disjoint halves of each arm against each other: two pairs a task that share no repetition. Where
+- one pair a cell, all of the one arm against all of the other: independent between tasks, and with
+  the number of repetitions that the board uses, but few. Methods on one task have their splits in
+  common, so that their pairs tell less than as many tasks would;
+- disjoint halves of each arm against each other: two pairs a cell that share no repetition. Where
   the scores of a task are normal, they are independent of its first pair too;
 - random splits of both arms' repetitions into two: many, but they share their repetitions. Given
   these the sign-flip test is exact, so their rate checks the code, not the world.
@@ -31,7 +32,9 @@ from assay_leaderboard.schema.values import Comparison, Floats, Interval, Part, 
 from assay_leaderboard.statistics import pair_family, sign_flips, subset_means, verdicts
 
 SPLITS = 1_000
-"""Random splits of a task's repetitions into two arms."""
+"""Random splits of a cell's repetitions into two arms."""
+CellName = tuple[str, str]
+"""Task and method."""
 
 
 class Rate(Part):
@@ -57,7 +60,7 @@ class Pairs(Part):
 
 
 class Splits(Part):
-    """Random splits of a task's repetitions, as shares; they share their repetitions."""
+    """Random splits of a cell's repetitions, as shares; they share their repetitions."""
 
     n: int
     rejected: float
@@ -65,10 +68,11 @@ class Splits(Part):
     verdicts: dict[Verdict, float]
 
 
-class ControlTask(Part):
-    """One task."""
+class ControlCell(Part):
+    """One method on one task."""
 
     task: str
+    method: str
     unit: str
     margin: float
     n: int
@@ -84,23 +88,24 @@ class ControlTask(Part):
 
 
 class ControlReport(Part):
-    """All tasks of the control together."""
+    """All cells of the control together."""
 
     alpha: float
     confidence: float
     n_tasks: int
+    n_methods: int
     pairs: Pairs
-    """One a task, at full size."""
+    """One a cell, at full size."""
     halves: Pairs
-    """Two a task, at half the size."""
+    """Two a cell, at half the size."""
     splits: Splits
-    """Mean over the tasks; `n` counts all splits."""
-    tasks: list[ControlTask]
+    """Mean over the cells; `n` counts all splits."""
+    cells: list[ControlCell]
 
 
 @dataclass(frozen=True)
 class Arms:
-    """The scores of one task's repetitions: test scores of the selected points."""
+    """The scores of one cell's repetitions: test scores of the selected points."""
 
     ordinary: Floats
     """(R,)"""
@@ -112,7 +117,7 @@ def control_scores(runs: Iterable[RunRecord], card: TaskCard, ruleset: Ruleset) 
     """Scores of the control's repetitions of which every point has a record.
 
     Args:
-        runs: current records of the task's reference; those that are not of the control, of an
+        runs: current records of one method on the task; those that are not of the control, of an
             epoch, or with other than the usual points are passed by.
         card: of the task.
         ruleset: the current one.
@@ -142,37 +147,38 @@ def _score(points: Mapping[int, RunRecord], card: TaskCard, ruleset: Ruleset) ->
 
 
 def control(
-    arms: Mapping[str, Arms], cards: Mapping[str, TaskCard], ruleset: Ruleset
+    arms: Mapping[CellName, Arms], cards: Mapping[str, TaskCard], ruleset: Ruleset
 ) -> ControlReport | None:
-    """Compare the two arms of each task, between which there is no difference.
+    """Compare the two arms of each cell, between which there is no difference.
 
     Args:
-        arms: by task, of equal size.
+        arms: by task and method, of equal size.
         cards: of the tasks.
         ruleset: levels.
 
     Returns:
-        The report; None where no task has two repetitions in each arm.
+        The report; None where no cell has two repetitions in each arm.
     """
-    tasks = [
-        _task(cards[slug], arms[slug], ruleset)
-        for slug in sorted(arms)
-        if len(arms[slug].ordinary) > 1
+    cells = [
+        _cell(name, cards[name[0]], arms[name], ruleset)
+        for name in sorted(arms)
+        if len(arms[name].ordinary) > 1
     ]
-    if not tasks:
+    if not cells:
         return None
     return ControlReport(
         alpha=ruleset.alpha,
         confidence=ruleset.confidence,
-        n_tasks=len(tasks),
-        pairs=_pairs([task.comparison for task in tasks], ruleset),
-        halves=_pairs([half for task in tasks for half in task.halves], ruleset),
-        splits=_together([task.splits for task in tasks]),
-        tasks=tasks,
+        n_tasks=len({cell.task for cell in cells}),
+        n_methods=len({cell.method for cell in cells}),
+        pairs=_pairs([cell.comparison for cell in cells], ruleset),
+        halves=_pairs([half for cell in cells for half in cell.halves], ruleset),
+        splits=_together([cell.splits for cell in cells]),
+        cells=cells,
     )
 
 
-def _task(card: TaskCard, arms: Arms, ruleset: Ruleset) -> ControlTask:
+def _cell(name: CellName, card: TaskCard, arms: Arms, ruleset: Ruleset) -> ControlCell:
     metric, n = card.metric, len(arms.ordinary)
     sign = 1.0 if metric.direction == "maximize" else -1.0
     first, second = sign * arms.ordinary, sign * arms.control
@@ -180,8 +186,9 @@ def _task(card: TaskCard, arms: Arms, ruleset: Ruleset) -> ControlTask:
     if n >= 4:
         halves = [arm[: n // 2] - arm[n // 2 : n // 2 * 2] for arm in (first, second)]
     pair, *others = (_alone(row, metric, ruleset) for row in (first - second, *halves))
-    return ControlTask(
-        task=card.slug,
+    return ControlCell(
+        task=name[0],
+        method=name[1],
         unit=metric.unit,
         margin=metric.margin,
         n=n,
@@ -199,7 +206,7 @@ def _alone(row: Floats, metric: Metric, ruleset: Ruleset) -> Comparison:
 
 
 def _splits(values: Floats, card: TaskCard, ruleset: Ruleset) -> Splits:
-    """Compare the halves of random orders of a task's 2R repetitions."""
+    """Compare the halves of random orders of a cell's 2R repetitions."""
     halves = values[_orders(card.slug, len(values), ruleset)].reshape(SPLITS, 2, -1)
     rows = halves[:, 0] - halves[:, 1]
     rejected = sign_flips.p_values(rows) <= ruleset.alpha

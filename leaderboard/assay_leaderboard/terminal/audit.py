@@ -74,14 +74,15 @@ def _calibration(item: TierAgreement) -> str:
 
 
 def _show_control(control: ControlReport, out: Console) -> None:
-    shown = new_table("task", ">n", ">first", ">second", ">difference", ">p", "verdict")
-    for task in control.tasks:
-        form, found = Format(task.unit, task.margin), task.comparison
+    shown = new_table("task", "method", ">n", ">first", ">second", ">difference", ">p", "verdict")
+    for cell in control.cells:
+        form, found = Format(cell.unit, cell.margin), cell.comparison
         shown.add_row(
-            task.task,
-            str(task.n),
-            form.number(task.mean),
-            form.number(task.mean_control),
+            cell.task,
+            cell.method,
+            str(cell.n),
+            form.number(cell.mean),
+            form.number(cell.mean_control),
             form.span(found.difference, found.interval, "+"),
             f"{found.p:.4f}",
             found.verdict or "-",
@@ -89,7 +90,7 @@ def _show_control(control: ControlReport, out: Console) -> None:
     out.print(shown)
     show_lines(
         [
-            _pairs("one pair a task", control.pairs, control.alpha),
+            _pairs("one pair a task and method", control.pairs, control.alpha),
             _pairs("disjoint halves of each arm", control.halves, control.alpha),
             f"{control.splits.n:,} random splits, which share their repetitions and so check the "
             f"code alone: {control.splits.rejected:.1%} called different, "

@@ -1,4 +1,4 @@
-"""`assay aa`: references compared with themselves, so that every difference found is false."""
+"""`assay aa`: methods compared with themselves, so that every difference found is false."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from assay.commands.options import (
     AsJson,
     Results,
     Workers,
+    complete_method,
     complete_task,
 )
 
@@ -31,16 +32,23 @@ def aa(
             autocompletion=complete_task,
         ),
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run this method instead of each task's reference; repeatable.",
+            autocompletion=complete_method,
+        ),
+    ] = None,
     results: Results = DEFAULT_RESULTS,
     workers: Workers = None,
     allow_weaker: AllowWeaker = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run each task's reference as if it were two methods: the A/A control.
+    """Run each task's reference, or other methods, as if each were two: the A/A control.
 
     The second arm has other repetitions: other seeds and other hyperparameter points. What is
     recorded is not run again; `assay audit` then says how often the tests err. Deterministic tasks
-    are left out. Example: `assay aa digits_cnn beale`
+    are left out. Example: `assay aa digits_cnn beale --method adam`
     """
     from assay.commands import run_many
     from assay.engine.planning import RunRequest
@@ -52,7 +60,7 @@ def aa(
     if not tasks:
         raise AssayError("nothing varies on these tasks; expected one that is not deterministic")
     request = RunRequest(
-        methods=(),
+        methods=tuple(method or ()),
         tasks=tasks,
         results=results,
         workers=workers,

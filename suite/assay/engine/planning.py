@@ -37,8 +37,8 @@ class RunRequest:
     epoch: Epoch | None = None
     """Repetitions with this epoch's hidden seeds instead of the public ones."""
     control: bool = False
-    """Run each task's reference twice, the second time in the repetitions of the A/A control;
-    `methods` is empty."""
+    """Run each method twice, the second time in the repetitions of the A/A control; without
+    `methods` each task's reference."""
 
     def __post_init__(self) -> None:
         """Refuse a number of repetitions that the statistics cannot enumerate.
@@ -63,7 +63,8 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     methods: list[MethodEntry] = []
     problems = [taken for task in request.tasks if (taken := namesake(task))]
     references = {task.card.reference for task in request.tasks}
-    for name in sorted(references) if request.control else dict.fromkeys(request.methods):
+    of_references = request.control and not request.methods
+    for name in sorted(references) if of_references else dict.fromkeys(request.methods):
         try:
             methods.append(method := find_method(name))
             if taken := namesake(method):
@@ -80,7 +81,7 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     if problems:
         raise PluginError("\n".join(problems))
     pairs, refused = legal_pairs(request.tasks, methods)
-    if request.control:
+    if of_references:
         return [(task, method) for task, method in pairs if method.card.slug == task.card.reference]
     if not pairs:
         raise AssayError("nothing can be run: " + "; ".join(refused))

@@ -28,12 +28,26 @@ def test_the_ordinary_cell_is_held_against_the_control(checkout: Records, tmp_pa
     checkout.write(Store(results))
     found = queries.audit([], results).control
     assert found is not None
-    assert [(task.task, task.n) for task in found.tasks] == [("digits", R), ("letters", 6)]
-    digits = found.tasks[0]
+    assert [(task.task, task.n) for task in found.cells] == [("digits", R), ("letters", 6)]
+    digits = found.cells[0]
     best = [row[vals.index(max(vals))] for vals, row in zip(val, test, strict=True)]
     assert digits.mean_control == pytest.approx(sum(best) / R)
     assert digits.mean == pytest.approx(sum(noisy(0.9, 0)) / R)
     assert found.pairs.rejected.n == 2
+
+
+def test_every_method_with_a_control_is_held_against_itself(
+    checkout: Records, tmp_path: Path
+) -> None:
+    for method in ("sgd", "adam"):
+        checkout.cell("digits", method, *grid(0.9, 3), first=FIRST)
+    checkout.write(Store(tmp_path / "results"))
+    found = queries.audit([], tmp_path / "results").control
+    assert found is not None
+    assert [(cell.task, cell.method) for cell in found.cells] == [
+        ("digits", "adam"), ("digits", "sgd")
+    ]  # fmt: skip
+    assert (found.n_tasks, found.n_methods, found.pairs.rejected.n) == (1, 2, 2)
 
 
 def test_runs_of_the_control_are_on_no_board(checkout: Records, tmp_path: Path) -> None:

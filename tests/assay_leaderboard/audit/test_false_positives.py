@@ -28,8 +28,8 @@ K = RULESET.k("lite")
 
 def report(*arms: tuple[Any, Any]) -> ControlReport:
     """The control of tasks with these arms."""
-    made = {f"task{i}": Arms(np.array(a), np.array(b)) for i, (a, b) in enumerate(arms)}
-    found = control(made, {slug: task_card(slug) for slug in made}, RULESET)
+    made = {(f"task{i}", "sgd"): Arms(np.array(a), np.array(b)) for i, (a, b) in enumerate(arms)}
+    found = control(made, {slug: task_card(slug) for slug, _ in made}, RULESET)
     assert found is not None
     return found
 
@@ -54,7 +54,7 @@ def test_splits_are_rejected_as_often_as_allowed(normal: ControlReport) -> None:
 
 def test_the_pair_of_each_task_is_scipys(normal: ControlReport) -> None:
     arms = np.random.default_rng(1).normal(0.9, 0.01, (6, 2, 12))
-    for task, (first, second) in zip(normal.tasks, arms, strict=True):
+    for task, (first, second) in zip(normal.cells, arms, strict=True):
         row = first - second
         test = permutation_test((row,), np.mean, permutation_type="samples", n_resamples=np.inf)
         assert task.comparison.p == pytest.approx(test.pvalue)
@@ -69,9 +69,9 @@ def test_the_pair_of_each_task_is_scipys(normal: ControlReport) -> None:
 
 def test_rates_are_counts_with_wilson_intervals(normal: ControlReport) -> None:
     for pairs, n, size in ((normal.pairs, 6, 12), (normal.halves, 12, 6)):
-        found = [task.comparison for task in normal.tasks]
+        found = [task.comparison for task in normal.cells]
         if n == 12:
-            found = list(itertools.chain.from_iterable(task.halves for task in normal.tasks))
+            found = list(itertools.chain.from_iterable(task.halves for task in normal.cells))
         rejected = sum(comparison.p <= 0.05 for comparison in found)
         assert (pairs.rejected.count, pairs.rejected.n, pairs.n_repetitions) == (rejected, n, size)
         wilson = proportion_confint(rejected, n, method="wilson")
@@ -87,17 +87,17 @@ def test_an_arm_that_drifts_is_found_out_by_the_pair(normal: ControlReport) -> N
     early, late = generator.normal(0.9, 0.01, 12), generator.normal(0.8, 0.01, 12)
     found = report((early, late), generator.normal(0.9, 0.01, (2, 12)))
     assert found.pairs.rejected.count == 1
-    assert found.tasks[0].comparison.verdict == "better"
+    assert found.cells[0].comparison.verdict == "better"
     assert (
-        not found.tasks[0].comparison.interval.low <= 0 <= found.tasks[0].comparison.interval.high
+        not found.cells[0].comparison.interval.low <= 0 <= found.cells[0].comparison.interval.high
     )
 
 
 def test_less_is_better_where_the_card_says_so() -> None:
     card = task_card("loss", metric={"direction": "minimize"})
-    arms = {"loss": Arms(np.full(12, 0.2), np.full(12, 0.3))}
+    arms = {("loss", "sgd"): Arms(np.full(12, 0.2), np.full(12, 0.3))}
     found = control(arms, {"loss": card}, RULESET)
-    assert found is not None and found.tasks[0].comparison.verdict == "better"
+    assert found is not None and found.cells[0].comparison.verdict == "better"
 
 
 def test_repetitions_that_are_all_alike_are_equivalent() -> None:
@@ -109,9 +109,12 @@ def test_repetitions_that_are_all_alike_are_equivalent() -> None:
 
 def test_few_repetitions_have_no_halves_and_one_is_no_control() -> None:
     found = report(([0.9, 0.8, 0.7], [0.9, 0.7, 0.8]))
-    assert found.tasks[0].halves == []
+    assert found.cells[0].halves == []
     assert (found.halves.rejected.n, found.halves.rejected.interval.high) == (0, 1.0)
-    assert control({"a": Arms(np.ones(1), np.ones(1))}, {"a": task_card("a")}, RULESET) is None
+    assert (
+        control({("a", "sgd"): Arms(np.ones(1), np.ones(1))}, {"a": task_card("a")}, RULESET)
+        is None
+    )
     assert control({}, {}, RULESET) is None
 
 

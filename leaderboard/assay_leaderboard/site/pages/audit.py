@@ -36,7 +36,7 @@ def _rates(control: ControlReport) -> Table:
         Column("verdicts", "Verdicts", text=True),
     ]
     rows = [
-        _pairs("one pair a task", control.pairs),
+        _pairs("one pair a task and method", control.pairs),
         _pairs("disjoint halves of each arm", control.halves),
     ]
     splits = control.splits

@@ -77,10 +77,10 @@ def _control(control: ControlReport | None) -> str:
     rejected, covered = control.pairs.rejected, control.pairs.covered
     low, high = 100 * rejected.interval.low, 100 * rejected.interval.high
     return (
-        f"The reference against itself, tuned anew under other seeds, on {control.n_tasks} tasks: "
-        f"{rejected.count} of {rejected.n} pairs were called different at "
-        f"{100 * control.alpha:g} % (interval {low:.0f} to {high:.0f} %), and {covered.count} of "
-        f"{covered.n} intervals hold the true difference, 0."
+        f"Methods against themselves, tuned anew under other seeds ({control.n_methods} on "
+        f"{control.n_tasks} tasks): {rejected.count} of {rejected.n} pairs were called different "
+        f"at {100 * control.alpha:g} % (interval {low:.0f} to {high:.0f} %), and {covered.count} "
+        f"of {covered.n} intervals hold the true difference, 0."
     )
 
 
