@@ -1,8 +1,8 @@
 """The A/A control: the whole pipeline, tuning included, on a method against itself.
 
 Two arms are the same method on the same task: its ordinary cell, and its runs in repetitions from
-Ruleset.control_repetition on (`assay aa`), with other splits, seeds and hyperparameter points. Every
-difference that is found between them is false. Three kinds of comparisons are made:
+Ruleset.control_repetition on (`assay aa`), with other splits, seeds and hyperparameter points.
+Every difference that is found between them is false. Three kinds of comparisons are made:
 
 - one pair a cell, all of the one arm against all of the other: independent between tasks, and with
   the number of repetitions that the board uses, but few. Methods on one task have their splits in

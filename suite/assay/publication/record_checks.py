@@ -129,12 +129,16 @@ def _curve_problem(starts: list[list[CurvePoint]], run: RunRecord, card: TaskCar
 
 
 def _selected(curve: Sequence[CurvePoint], result: Result) -> Iterator[Problem]:
-    """The reported snapshot is the best on validation, the latest of equals, as in the scorer."""
-    best = max(range(len(curve)), key=lambda index: (curve[index].val, index))
-    if result.selected != best:
-        yield "selected", f"snapshot {result.selected} is reported, validation selects {best}"
+    """The reported snapshot is the best on validation.
+
+    Of equals the scorer takes the latest, but scores that differ in their last bit are equal in a
+    record, whose numbers are rounded.
+    """
+    own, best = result.selected, max(range(len(curve)), key=lambda index: (curve[index].val, index))
+    if not 0 <= own < len(curve) or curve[own].val != curve[best].val:
+        yield "selected", f"snapshot {own} is reported, validation selects {best}"
         return
-    expected = (curve[best].val, curve[best].test, curve[-1].test, max(p.test for p in curve))
+    expected = (curve[own].val, curve[own].test, curve[-1].test, max(p.test for p in curve))
     if (result.val, result.test, result.test_last, result.test_oracle) != expected:
         yield "selected", "the scores are not those of the curve"
 

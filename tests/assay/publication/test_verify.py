@@ -160,6 +160,17 @@ def test_what_a_run_cannot_say_is_an_error(good: Bundle, name: str) -> None:
         assert code in codes(verify(run_with(good, **change(good))))
 
 
+def test_equals_in_a_record_may_have_differed_in_their_last_bit(good: Bundle) -> None:
+    """The scorer compares before numbers are rounded, and may have taken the earlier one."""
+    run = repetition(good)
+    assert run.result is not None
+    other = next(n for n in range(len(run.curve)) if n != run.result.selected)
+    as_good = curve_of(good, other, val=run.result.val, test=run.result.test)
+    assert codes(verify(run_with(good, **as_good))) == set()
+    worse = curve_of(good, other, val=run.result.val + 1e-9)
+    assert codes(verify(run_with(good, **worse))) == {"selected"}
+
+
 def test_a_function_is_scored_by_the_area_under_its_curve(bundles: dict[str, Path]) -> None:
     bundle = read_bundle(bundles["beale"])
     higher = dict.fromkeys(("val", "test", "test_last", "test_oracle"), 0.99)
