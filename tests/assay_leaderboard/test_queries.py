@@ -54,7 +54,7 @@ def test_the_audit_reads_the_control(checkout: Records, results: Path, tmp_path:
     more.write(Store(results))
     found = queries.audit([], results).control
     assert found is not None
-    assert {task.task: task.n for task in found.tasks} == {"digits": R, "letters": R - 2}
+    assert {cell.task: cell.n for cell in found.cells} == {"digits": R, "letters": R - 2}
 
 
 @pytest.mark.parametrize("budget", [0, -3, 9])
