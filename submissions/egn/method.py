@@ -101,7 +101,7 @@ def jacobian(model: nn.Module, inputs: Tensor, c: int) -> tuple[Tensor, Tensor]:
 
 
 def direction(J: Tensor, outputs: Tensor, targets: Tensor, lam: float) -> Tensor:
-    """d (p,) of cross-entropy with logits `outputs` (b, c) and labels `targets` (b,)."""
+    """Direction d (p,) of cross-entropy with logits `outputs` (b, c) and labels `targets` (b,)."""
     b, c = outputs.shape
     s = outputs.softmax(dim=1)
     r = (s - nn.functional.one_hot(targets, c).to(s)).flatten()

@@ -16,11 +16,12 @@ class ExponentiatedGradient(Method):
     a minimum at unknowns of another sign cannot be reached.
     """
 
-    # A weight w moves by lr |w| v: at the weights' usual size of 0.1, lr = 1 is SGD's 0.1.
+    # A weight w moves by lr |w| v: at the weights' usual size of 0.1, lr = 1 is SGD's 0.1. But
+    # weights grow as fast as they are large, and with lr = 1 an easy problem diverges.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""
 
-        lr: Annotated[float, LogUniform(0.03, 10.0)] = 1.0
+        lr: Annotated[float, LogUniform(0.01, 3.0)] = 0.1
         momentum: Annotated[float, Uniform(0.8, 0.98)] = 0.9
 
     def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:

@@ -42,7 +42,9 @@ class FOSI(Method):
     @property
     def passes_per_batch(self) -> float:
         """The gradient, and the share of each batch in a search for eigenpairs."""
-        return 1 + 4 * self.hyperparameters.k / self.hyperparameters.period
+        h = self.hyperparameters
+        order = min(4 * h.k, self.plan.recipe.get("dimension", 4 * h.k))
+        return float(1 + order / h.period)
 
     def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""

@@ -52,9 +52,7 @@ class GNS(Method):
                 trial = moved(step.model, d)
                 outputs = torch.func.functional_call(step.model, trial, (step.batch.inputs,))
                 f_trial = self.compute_loss(outputs, step.batch)
-                g_trial = torch.autograd.grad(
-                    f_trial, list(trial.values()), materialize_grads=True
-                )
+                g_trial = torch.autograd.grad(f_trial, list(trial.values()), materialize_grads=True)
                 size = sum(float(part.double().square().sum()) for part in g_trial)
                 if f.item() - f_trial.item() >= size / (8 * lam.item()):
                     state["gamma"] *= 2

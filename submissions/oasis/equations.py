@@ -10,8 +10,7 @@ import numpy as np
 def steps(problem, w, h):
     """Yield the weights after each step."""
     diagonal = [
-        np.mean(parts, axis=0)
-        for parts in zip(*(probe(problem, w) for _ in range(h.n_probes)))
+        np.mean(parts, axis=0) for parts in zip(*(probe(problem, w) for _ in range(h.n_probes)))
     ]
     lr, theta = h.first_lr, np.inf
     g = problem.gradient(w)

@@ -115,7 +115,5 @@ def weighted(x: list[Tensor], weights: list[Tensor]) -> float:
 def diagonal_estimate(g: Any, w: list[Tensor], generator: Generator) -> list[Tensor]:
     """Hutchinson's z * (H z) of one z with entries +-1 (the graph of g is kept)."""
     z = [torch.randint(0, 2, p.shape, generator=generator).to(p) * 2 - 1 for p in w]
-    products = torch.autograd.grad(
-        g, w, grad_outputs=z, retain_graph=True, materialize_grads=True
-    )
+    products = torch.autograd.grad(g, w, grad_outputs=z, retain_graph=True, materialize_grads=True)
     return [sign * product for sign, product in zip(z, products, strict=True)]

@@ -25,7 +25,7 @@ class SMB(Method):
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, whose gradients are larger."""
 
-        lr: Annotated[float, LogUniform(1e-3, 3.0)] = 0.1
+        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 0.01
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
 
@@ -71,18 +71,23 @@ def move(w: list[Tensor], by: Any) -> None:
 
 
 def model_step(g: Tensor, g_trial: Tensor, s: Tensor, eta: float) -> Tensor:
-    """The step of the model, c_g g + c_s s + c_y y with y = g_trial - g (coefficients of Algorithm 1).
+    """The step of the model: c_g g + c_s s + c_y y with y = g_trial - g (Algorithm 1).
 
     Of a tensor without gradient it is zero; the official code divides by zero there.
     """
     y = g_trial - g
-    sg, yg, gg = (s * g).sum(), (y * g).sum(), (g * g).sum()
-    ys, ss, yy = (y * s).sum(), (s * s).sum(), (y * y).sum()
-    if ss == 0:
+    sg, yg, gg = dot(s, g), dot(y, g), dot(g, g)
+    ys, ss, yy = dot(y, s), dot(s, s), dot(y, y)
+    if not ss:
         return torch.zeros_like(s)
-    sigma = 0.5 * (ss.sqrt() * (yy.sqrt() + gg.sqrt() / eta) - ys)
+    sigma = 0.5 * (ss**0.5 * (yy**0.5 + gg**0.5 / eta) - ys)
     theta = (ys + 2 * sigma) ** 2 - ss * yy
     c_g = -ss / (2 * sigma)
     c_s = c_g / theta * (-(ys + 2 * sigma) * yg + yy * sg)
     c_y = c_g / theta * (-(ys + 2 * sigma) * sg + ss * yg)
     return c_g * g + c_s * s + c_y * y
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """The inner product; its squares would overflow single precision."""
+    return float((a * b).sum(dtype=torch.float64))

@@ -36,7 +36,7 @@ class SSO(Method):
     @property
     def passes_per_batch(self) -> float:
         """One for each inner step, and its trials: measured on digits_mlp."""
-        return 1.7 * float(self.hyperparameters.m)
+        return 2.0 * float(self.hyperparameters.m)
 
     def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """Its lr is eta; the steps are made below."""
