@@ -33,8 +33,8 @@ class MFAC(Method):
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
-        damp: Annotated[float, LogUniform(1e-3, 1e1)] = 1e-1
+        lr: Annotated[float, LogUniform(1e-2, 3.0)] = 1.0
+        damp: Annotated[float, LogUniform(1e-2, 1e2)] = 1.0
         m: int = 16
         weight_decay: float = 0.0
 

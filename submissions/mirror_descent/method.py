@@ -27,7 +27,7 @@ class MirrorDescent(Method):
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 0.01
+        lr: Annotated[float, LogUniform(1e-5, 0.1)] = 1e-3
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
