@@ -1,4 +1,7 @@
-"""AdamP: Heo et al., arXiv:2006.08217, Algorithm 2."""
+"""AdamP: Heo et al., arXiv:2006.08217, Algorithm 2.
+
+The library adds eps before it corrects the bias of v, and so do these equations.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         for i, g in enumerate(problem.gradient(w)):
             m[i] = h.beta1 * m[i] + (1 - h.beta1) * g
             v[i] = h.beta2 * v[i] + (1 - h.beta2) * g**2
-            p = m[i] / (1 - h.beta1**t) / (np.sqrt(v[i] / (1 - h.beta2**t)) + h.eps)
+            denominator = (np.sqrt(v[i]) + h.eps) / np.sqrt(1 - h.beta2**t)
+            p = m[i] / (1 - h.beta1**t) / denominator
             p, ratio = projected(w[i], g, p, h)
             w[i] -= h.lr * (p + h.weight_decay * ratio * w[i])
         yield [x.copy() for x in w]

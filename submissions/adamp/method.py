@@ -12,7 +12,8 @@ from torch import nn, optim
 class AdamP(Method):
     """Adam whose step does not lengthen weights that only count by their direction.
 
-    p = mhat / (sqrt(vhat) + eps). Of a tensor with rows (or else as a whole) whose gradient is
+    p = mhat / (sqrt(vhat) + eps), but for eps, which the library adds before it corrects the bias
+    of v. Of a tensor with rows (or else as a whole) whose gradient is
     nearly at right angles to it, max |cos(w, g)| < delta / sqrt(dim w), the part of p along w is
     left out and the decay is multiplied by wd_ratio. w <- (1 - lr wd [wd_ratio]) w - lr p.
     """

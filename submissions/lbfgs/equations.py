@@ -42,7 +42,8 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         gradient = np.concatenate([g.ravel() for g in problem.gradient(there)])
         return Trial(t, problem.value(there), gradient, float(gradient @ d))
 
-    d = np.zeros_like(x)
+    d = before = np.zeros_like(x)
+    t = 0.0
     while True:
         now = look(0.0)
         for _ in range(h.iterations):

@@ -44,6 +44,7 @@ class LBFGS(Method):
             model.parameters(),
             lr=h.lr,
             max_iter=h.iterations,
+            max_eval=25 * h.iterations,  # the default, 1.25 an iteration, would cut searches short
             history_size=h.history,
             line_search_fn="strong_wolfe",
         )

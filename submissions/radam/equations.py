@@ -1,4 +1,4 @@
-"""RAdam: Liu et al., arXiv:1908.03265, Algorithm 2, with 5 (the authors' code) for its threshold 4."""
+"""RAdam: Liu et al., arXiv:1908.03265, Algorithm 2, with 5 (authors' code) for the threshold 4."""
 
 from __future__ import annotations
 

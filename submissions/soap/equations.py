@@ -15,7 +15,7 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
     v = [np.zeros_like(x) for x in w]
     statistics = [[np.zeros((n, n)) for n in x.shape] for x in w]
     bases: list[list[np.ndarray]] = [[] for _ in w]
-    turned = [x.ndim > 1 or h.vectors for x in w]
+    turned = [x.ndim > 1 for x in w]
     t = 0
     while True:
         t += 1

@@ -27,16 +27,13 @@ class SOAP(Method):
         beta2: Annotated[float, Choice((0.9, 0.95, 0.99, 0.999))] = 0.95
         eps: float = 1e-8
         refresh: int = 10
-        vectors: bool = False
         weight_decay: Annotated[float, Choice((0.0, 1e-3, 1e-2, 1e-1))] = 1e-2
 
-    # A step is about lr long whatever the gradient's scale, so lr is in units of the domain. The
-    # unknowns are one vector, and what the method is for is its eigenbasis.
+    # A step is about lr long whatever the gradient's scale, so lr is in units of the domain.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
         lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
-        vectors: bool = True
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
@@ -51,5 +48,5 @@ class SOAP(Method):
             eps=h.eps,
             weight_decay=h.weight_decay,
             precondition_frequency=h.refresh,
-            precondition_1d=h.vectors,
+            precondition_1d=False,
         )
