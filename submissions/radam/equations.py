@@ -19,10 +19,11 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         t += 1
         rho = rho_inf - 2 * t * h.beta2**t / (1 - h.beta2**t)
         for i, g in enumerate(problem.gradient(w)):
-            g = g + h.weight_decay * w[i]
             m[i] = h.beta1 * m[i] + (1 - h.beta1) * g
             v[i] = h.beta2 * v[i] + (1 - h.beta2) * g**2
             m_hat = m[i] / (1 - h.beta1**t)
+            if rho >= 5 or h.momentum_first:
+                w[i] -= h.lr * h.weight_decay * w[i]
             if rho >= 5:
                 r = (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
                 adaptive = np.sqrt(1 - h.beta2**t) / (np.sqrt(v[i]) + h.eps)

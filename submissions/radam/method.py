@@ -19,14 +19,14 @@ class RAdam(Method):
 
     # Ranges are those of Adam.
     class Hyperparameters(Method.Hyperparameters):
-        """Tunable values; weight decay is L2, added to the gradient."""
+        """Tunable values; weight decay is decoupled, as in AdamW."""
 
         lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
         beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         beta2: float = 0.999
         eps: float = 1e-8
         momentum_first: bool = True
-        weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
+        weight_decay: Annotated[float, Choice((0.0, 1e-3, 1e-2, 1e-1))] = 0.0
 
     # A step is about lr long whatever the gradient's scale, so lr is in units of the domain.
     # The first five steps would be proportional to the gradient and leave every domain; the
@@ -49,6 +49,6 @@ class RAdam(Method):
             betas=(h.beta1, h.beta2),
             eps=h.eps,
             weight_decay=h.weight_decay,
-            weight_decouple=False,
+            weight_decouple=True,
             degenerated_to_sgd=h.momentum_first,
         )
