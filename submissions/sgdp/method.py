@@ -32,7 +32,7 @@ class SGDP(Method):
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-5, 0.1)] = 1e-4
         delta: float = 0.1
         weight_decay: float = 0.0
 
