@@ -48,8 +48,10 @@ TRACKS: dict[str, frozenset[str]] = {
     "optimizer": frozenset(
         {"configure_optimizer", "transform_gradients", "training_step", "finalize_model"}
     ),
-    "schedule": frozenset({"lr_factor", "configure_optimizer"}),
+    "schedule": frozenset({"lr_factor", "configure_optimizer", "training_step"}),
     "gradient_transform": frozenset({"transform_gradients", "training_step"}),
+    "averaging": frozenset({"lr_factor", "training_step", "on_epoch_end", "finalize_model"}),
+    "batch_size": frozenset({"sampler", "configure_optimizer", "lr_factor", "training_step"}),
     "loss": _LOSS,
     "regularizer": _LOSS | {"transform_gradients", "training_step", "transform_model"},
     "sampling": frozenset({"sampler", "transform_batch", "compute_loss", "on_epoch_end"}),
@@ -297,6 +299,8 @@ class SubmissionCard(_CardPart):
         "optimizer",
         "schedule",
         "gradient_transform",
+        "averaging",
+        "batch_size",
         "loss",
         "regularizer",
         "sampling",
