@@ -26,7 +26,7 @@ def steps(problem, w, h):
     lengths = np.cumprod([1.0] + [h.t_mult] * (h.n_cycles - 1))
     ends = np.cumsum(lengths) / lengths.sum() * problem.total_steps
     for t in itertools.count():
-        i = min(np.searchsorted(ends, t, side="right"), h.n_cycles - 1)
+        i = min(np.searchsorted(ends, t + 1e-6, side="right"), h.n_cycles - 1)
         t_i = ends[i] - (ends[i - 1] if i else 0)
         factor = (1 + np.cos(np.pi * (1 - (ends[i] - t) / t_i))) / 2
         w, v = nesterov(w, problem.gradient(w), v, factor)

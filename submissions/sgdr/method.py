@@ -24,9 +24,10 @@ class SGDR(Method):
     def lr_factor(self, elapsed: float) -> float:
         """From 1 down to 0 in every cycle."""
         h = self.hyperparameters
-        t_0 = 1 / sum(h.t_mult**i for i in range(h.n_cycles))
-        t_cur, t_i = elapsed, t_0
-        while t_cur >= t_i and t_i < 1:
+        t_i, t_cur = 1, elapsed * sum(h.t_mult**i for i in range(h.n_cycles))
+        for _ in range(h.n_cycles - 1):
+            if t_cur < t_i - 1e-9:  # a share of the budget is rounded
+                break
             t_cur -= t_i
             t_i *= h.t_mult
-        return (1 + math.cos(math.pi * min(t_cur / t_i, 1.0))) / 2
+        return (1 + math.cos(math.pi * t_cur / t_i)) / 2
