@@ -18,12 +18,13 @@ class PerpGrad(Method):
     @torch.no_grad()
     def transform_gradients(self, model: nn.Module) -> None:
         """Replace every parameter's gradient."""
-        for p in model.parameters():
-            if p.grad is None:
-                continue
-            w, g = p, p.grad
-            size = g.norm()
-            g_perp = g - ((w * g).sum() / ((w * w).sum() + 1e-30)) * w
-            left = g_perp.norm()
-            residue = 16 * torch.finfo(g.dtype).eps * size
-            g.copy_(g_perp * torch.where(left > residue, size / left, 0.0))
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        g = [p.grad for p in parameters]
+        w_g = torch.stack([product.sum() for product in torch._foreach_mul(parameters, g)])
+        w_w = torch.stack(torch._foreach_norm(parameters)) ** 2
+        size = torch.stack(torch._foreach_norm(g))
+        along = torch._foreach_mul(parameters, (w_g / (w_w + 1e-30)).unbind())
+        torch._foreach_sub_(g, along)
+        left = torch.stack(torch._foreach_norm(g))
+        residue = 16 * torch.finfo(left.dtype).eps * size
+        torch._foreach_mul_(g, torch.where(left > residue, size / left, 0.0).unbind())
