@@ -1,7 +1,6 @@
 """Loshchilov and Hutter (2017), equation 5 with a single cycle.
 
-The step is that of the reference optimizer of classification tasks at its defaults: SGD with
-Nesterov momentum (Sutskever et al., 2013, in the form of torch).
+The step is that of plain SGD, whose learning rate is `problem.reference_lr`.
 """
 
 from __future__ import annotations
@@ -10,20 +9,15 @@ import itertools
 
 import numpy as np
 
-LR, MU, DECAY = 0.1, 0.9, 5e-4
 
-
-def nesterov(w, g, v, factor=1.0):
-    """One step: v <- mu v + g + decay w; w <- w - factor lr (g + decay w + mu v)."""
-    g = [a + DECAY * b for a, b in zip(g, w, strict=True)]
-    v = [MU * a + b for a, b in zip(v, g, strict=True)]
-    return [a - factor * LR * (b + MU * c) for a, b, c in zip(w, g, v, strict=True)], v
+def descend(problem, w, g, factor=1.0):
+    """One step of the reference optimizer."""
+    return [a - factor * problem.reference_lr * b for a, b in zip(w, g, strict=True)]
 
 
 def steps(problem, w, h):
     """Each step: lr_t = lr (1 + cos(pi t / T)) / 2, t = 0, 1, ..."""
-    v = [np.zeros_like(a) for a in w]
     for t in itertools.count():
         factor = (1 + np.cos(np.pi * t / problem.total_steps)) / 2
-        w, v = nesterov(w, problem.gradient(w), v, factor)
+        w = descend(problem, w, problem.gradient(w), factor)
         yield w

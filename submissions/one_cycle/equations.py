@@ -1,7 +1,6 @@
 """Smith and Topin (2017), Smith (2018): the 1cycle policy.
 
-The step is that of the reference optimizer of classification tasks at its defaults: SGD with
-Nesterov momentum (Sutskever et al., 2013, in the form of torch).
+The step is that of plain SGD, whose learning rate is `problem.reference_lr`.
 """
 
 from __future__ import annotations
@@ -10,22 +9,22 @@ import itertools
 
 import numpy as np
 
-LR, DECAY = 0.1, 5e-4
 
-
-def nesterov(w, g, v, factor, mu):
-    """One step: v <- mu v + g + decay w; w <- w - factor lr (g + decay w + mu v)."""
-    g = [a + DECAY * b for a, b in zip(g, w, strict=True)]
-    v = [mu * a + b for a, b in zip(v, g, strict=True)]
-    return [a - factor * LR * (b + mu * c) for a, b, c in zip(w, g, v, strict=True)], v
+def descend(problem, w, g, factor=1.0):
+    """One step of the reference optimizer."""
+    return [a - factor * problem.reference_lr * b for a, b in zip(w, g, strict=True)]
 
 
 def steps(problem, w, h):
-    """Each step: lr and momentum are linear in three phases: up, down, final drop."""
+    """Linear in three phases, up, down, final drop: lr, and momentum the other way round.
+
+    v <- mu v + g; w <- w - lr v, as momentum turns plain SGD into that.
+    """
     v = [np.zeros_like(a) for a in w]
     ends = [0, h.rise * problem.total_steps, 2 * h.rise * problem.total_steps, problem.total_steps]
     for t in itertools.count():
         factor = np.interp(t, ends, [h.start, 1, h.start, h.end])
         mu = np.interp(t, ends, [h.high_momentum, h.low_momentum, *[h.high_momentum] * 2])
-        w, v = nesterov(w, problem.gradient(w), v, factor, mu)
+        v = [mu * a + b for a, b in zip(v, problem.gradient(w), strict=True)]
+        w = descend(problem, w, v, factor)
         yield w

@@ -1,7 +1,6 @@
 """Defazio et al. (2023), Algorithm 1: schedule refinement, two runs of T / 2 steps each.
 
-The step is that of the reference optimizer of classification tasks at its defaults: SGD with
-Nesterov momentum (Sutskever et al., 2013, in the form of torch).
+The step is that of plain SGD, whose learning rate is `problem.reference_lr`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,10 @@ import itertools
 
 import numpy as np
 
-LR, MU, DECAY = 0.1, 0.9, 5e-4
 
-
-def nesterov(w, g, v, factor=1.0):
-    """One step: v <- mu v + g + decay w; w <- w - factor lr (g + decay w + mu v)."""
-    g = [a + DECAY * b for a, b in zip(g, w, strict=True)]
-    v = [MU * a + b for a, b in zip(v, g, strict=True)]
-    return [a - factor * LR * (b + MU * c) for a, b, c in zip(w, g, v, strict=True)], v
+def descend(problem, w, g, factor=1.0):
+    """One step of the reference optimizer."""
+    return [a - factor * problem.reference_lr * b for a, b in zip(w, g, strict=True)]
 
 
 def refined(norms, tau):
@@ -39,11 +34,10 @@ def refined(norms, tau):
 def steps(problem, w, h):
     """Each step: in the first half linear decay, in the second the refined schedule."""
     start, norms = w, []
-    v = [np.zeros_like(a) for a in w]
     for t in itertools.count():
         share = t / problem.total_steps
         if share >= 0.5 and len(norms) == t:
-            w, v = start, [np.zeros_like(a) for a in start]
+            w = start
         g = problem.gradient(w)
         if share < 0.5:
             factor = 1 - 2 * share
@@ -51,5 +45,5 @@ def steps(problem, w, h):
         else:
             schedule = refined(norms, h.tau)
             factor = schedule[min(int((2 * share - 1) * len(norms)), len(norms) - 1)]
-        w, v = nesterov(w, g, v, factor)
+        w = descend(problem, w, g, factor)
         yield w

@@ -1,29 +1,21 @@
 """He et al. (2016), section 4.2: a tenth at half and at three quarters.
 
-The step is that of the reference optimizer of classification tasks at its defaults: SGD with
-Nesterov momentum (Sutskever et al., 2013, in the form of torch).
+The step is that of plain SGD, whose learning rate is `problem.reference_lr`.
 """
 
 from __future__ import annotations
 
 import itertools
 
-import numpy as np
 
-LR, MU, DECAY = 0.1, 0.9, 5e-4
-
-
-def nesterov(w, g, v, factor=1.0):
-    """One step: v <- mu v + g + decay w; w <- w - factor lr (g + decay w + mu v)."""
-    g = [a + DECAY * b for a, b in zip(g, w, strict=True)]
-    v = [MU * a + b for a, b in zip(v, g, strict=True)]
-    return [a - factor * LR * (b + MU * c) for a, b, c in zip(w, g, v, strict=True)], v
+def descend(problem, w, g, factor=1.0):
+    """One step of the reference optimizer."""
+    return [a - factor * problem.reference_lr * b for a, b in zip(w, g, strict=True)]
 
 
 def steps(problem, w, h):
     """Each step: lr_t = lr 10^-(how many of T / 2, 3 T / 4 are passed), t = 0, 1, ..."""
-    v = [np.zeros_like(a) for a in w]
     for t in itertools.count():
         factor = 10.0 ** -sum(t >= share * problem.total_steps for share in (0.5, 0.75))
-        w, v = nesterov(w, problem.gradient(w), v, factor)
+        w = descend(problem, w, problem.gradient(w), factor)
         yield w

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from assay import Method, Step
+from assay import Choice, Method, Step
 from torch.nn.utils import clip_grad_norm_
 
 
@@ -22,7 +22,7 @@ class TrainLonger(Method):
     class Hyperparameters(Method.Hyperparameters):
         """M = 16 in the paper (2048 against 128); networks and data are smaller here."""
 
-        m: int = 8
+        m: Annotated[int, Choice((8, 4, 2))] = 8
         max_norm: float = 5.0
 
     def __init__(self, hyperparameters: Any) -> None:
