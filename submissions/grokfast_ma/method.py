@@ -20,7 +20,7 @@ class GrokfastMA(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""
 
-        w: Annotated[int, Choice((5, 10, 30, 100))] = 100
+        w: Annotated[int, Choice((100, 30, 10, 5))] = 100
         lam: Annotated[float, LogUniform(0.05, 10.0)] = 5.0
 
     def __init__(self, hyperparameters: Any) -> None:
