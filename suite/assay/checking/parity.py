@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from assay.checking.report import CheckResult, failed
-from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.errors import CardError, PluginError, UnknownName, WorkerError
-from assay.messages import ParityFound, ProbeParity
-from assay.plugins.registry import MethodEntry, method_entries
+from assay.messages import ParityFound, ParityRow, ProbeParity, clip
+from assay.plugins.registry import MethodEntry, method_entries, method_ref
 
 SECONDS = 60.0
 LABELS = {
@@ -27,6 +28,66 @@ LABELS = {
 """Rows in words."""
 PLAIN = frozenset({"set_to_none", "one_element", "zero_gradient", "no_gradient"})
 """Rows whose numbers say nothing where they are as they should be."""
+
+
+class LabelledRow(ParityRow):
+    """A row, with its name in words."""
+
+    label: str
+
+
+class MethodParity(BaseModel):
+    """The rows of one method."""
+
+    slug: str
+    version: int
+    code_hash: str
+    """Of the code that they are about."""
+    rows: list[LabelledRow]
+
+
+class ParityReport(BaseModel):
+    """What `assay parity --json` prints: the methods that have rows, by slug."""
+
+    versions: dict[str, str]
+    """Of the libraries that numbers depend on."""
+    methods: list[MethodParity]
+
+
+def report_parity(
+    pool: Pool, entries: Iterable[MethodEntry], tell: Callable[[MethodParity], None] | None
+) -> ParityReport:
+    """The rows of methods; one that cannot be compared has a failed row that says why.
+
+    Args:
+        pool: where they run.
+        entries: the methods.
+        tell: gets each method that has rows, as soon as they are known.
+
+    Raises:
+        StorageError: there is no space for anything.
+    """
+    report = ParityReport(versions={}, methods=[])
+    for entry in sorted(entries, key=lambda entry: entry.card.slug):
+        try:
+            found = find_parity(pool, entry)
+            rows = found.rows
+            report.versions |= found.versions
+        except (PluginError, WorkerError, UnknownName, CardError) as error:
+            rows = [ParityRow(name="equations", status="failed", detail=clip(str(error)))]
+        if not rows:
+            continue
+        ref = method_ref(entry)
+        made = MethodParity(
+            slug=ref.slug,
+            version=ref.version,
+            code_hash=ref.code_hash,
+            rows=[LabelledRow(label=LABELS[row.name], **row.model_dump()) for row in rows],
+        )
+        report.methods.append(made)
+        if tell is not None:
+            tell(made)
+    return report
 
 
 def find_parity(pool: Pool, entry: MethodEntry) -> ParityFound:
@@ -63,7 +124,7 @@ def check_parity(pool: Pool, entry: MethodEntry) -> Iterator[CheckResult]:
     """The rows as results of `assay check`."""
     try:
         found = find_parity(pool, entry)
-    except (PluginError, WorkerError, UnknownName, CardError, Refused) as error:
+    except (PluginError, WorkerError, UnknownName, CardError) as error:
         yield failed("parity", str(error))
         return
     for row in found.rows:

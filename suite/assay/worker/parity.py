@@ -141,8 +141,8 @@ def difference(
     for number, (mine, theirs) in enumerate(zip(one, other, strict=False), 1):
         for name, a, b in zip(("matrix", "vector"), mine, theirs, strict=True):
             apart = float(np.abs(a - b).max())
-            share = apart / way if way else (0.0 if apart == 0 else float("inf"))
-            if not share <= found.share:
+            share = apart / max(way, TINY) if np.isfinite(apart) else float("inf")
+            if share > found.share:
                 found = Difference(share, f"step {number}, {name}")
     if len(one) != len(other):
         return Difference(float("inf"), f"{len(one)} and {len(other)} steps")
