@@ -199,8 +199,8 @@ def test_an_estimate_of_the_diagonal_is_exact_on_a_diagonal_quadratic(tmp_path: 
     source = PLUGINS / "adahessian" / "method.py"
     assert rows_of(source)["diagonal"].status == "ok"
     text = source.read_text()
-    signs = "torch.randint(0, 2, p.shape, generator=generator).to(p) * 2 - 1"
-    wrong = text.replace(signs, "torch.randn(p.shape, generator=generator).to(p)")
+    drawn = "torch.randint(0, 2, p.shape, generator=generator).to(p) * 2 - 1"
+    wrong = text.replace(drawn, "torch.randn(p.shape, generator=generator).to(p)")
     assert wrong != text
     (tmp_path / "method.py").write_text(wrong)
     assert rows_of(tmp_path / "method.py")["diagonal"].status == "note"

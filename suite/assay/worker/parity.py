@@ -334,8 +334,8 @@ def _equations(subject: _Subject) -> None:
             name: follow(subject.optimized(values), steps, path)
             for name, values in subject.values.items()
         }
-    except (PluginError, Diverged) as error:
-        subject.add("equations", "failed", str(error))
+    except Exception as error:
+        subject.add("equations", "failed", explained(error, subject.source))
         return
     _tell_difference(subject, "equations", f"the numbers of {EQUATIONS}", found, certain=True)
 

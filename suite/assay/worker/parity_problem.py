@@ -41,10 +41,10 @@ RANDOM = frozenset(
     {
         "bernoulli", "bernoulli_", "cauchy_", "exponential_", "multinomial", "normal", "normal_",
         "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random_",
-        "randperm", "uniform_",
+        "uniform_",
     }
 )  # fmt: skip
-"""Functions of torch whose results are random."""
+"""Functions of torch whose results are random, but randperm, which orders the examples."""
 
 
 @dataclass(frozen=True)
