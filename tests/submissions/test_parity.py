@@ -16,8 +16,9 @@ from assay.method import Method
 from assay.paths import ROOT
 from assay.plugins.loading import load_method
 from assay.plugins.registry import MethodEntry, method_entries
-from assay.worker.parity import Optimized, follow, load_steps, parity
+from assay.worker.parity import parity
 from assay.worker.parity_problem import Draws, ParityTask, ProblemInNumpy, Setup
+from assay.worker.parity_runs import Optimized, follow, load_steps
 
 PLUGINS = ROOT / "tests" / "plugins"
 SLUGS = sorted(slug for slug, entry in method_entries().items() if entry.equations)
