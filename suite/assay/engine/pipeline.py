@@ -13,13 +13,13 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from assay.engine.cells import Cell
 from assay.engine.clients import UnusableMethod
+from assay.engine.executors import Executor
 from assay.engine.mirror import Mirror
-from assay.engine.pool import Pool
 from assay.errors import AssayError, RunHung, StorageError, WorkerError
 from assay.records.schema import RunRecord, RunSpec, Status
 from assay.records.selection import selected
@@ -28,6 +28,7 @@ from assay.records.store import Store
 TRIED = 3
 """Repetitions in which the defaults may fail before a cell stops."""
 MAX_WORKER_ERRORS = 5
+WAIT_SECONDS = 0.5
 MAX_SHOWN = 300
 """Characters of a run's message in a line on the terminal."""
 
@@ -98,16 +99,17 @@ class Progress:
 
 
 class Pipeline:
-    """Runs cells on a pool into a store."""
+    """Runs cells by an executor into a store."""
 
     def __init__(
         self,
-        pool: Pool,
+        executor: Executor,
         store: Store,
         mirror: Mirror | None,
         observe: Callable[[Progress], None],
     ) -> None:
-        self._pool, self._store, self._mirror, self._observe = pool, store, mirror, observe
+        self._executor, self._store = executor, store
+        self._mirror, self._observe = mirror, observe
         self._pending: list[tuple[tuple[int, int, int, int], str, RunSpec, CellProgress]] = []
         self._flying: dict[Future[RunRecord], tuple[RunSpec, CellProgress]] = {}
         self._worker_errors = 0
@@ -128,20 +130,19 @@ class Pipeline:
         tasks = {cell.task.card.slug: n for n, cell in enumerate(cells)}
         own = [CellProgress(cell, (tasks[cell.task.card.slug], n)) for n, cell in enumerate(cells)]
         progress.cells += own
-        with ThreadPoolExecutor(self._pool.n_workers + 1) as threads:
-            try:
-                for one in own:
-                    self._begin(one)
-                self._observe(progress)
-                while self._pending or self._flying:
-                    self._launch(threads)
-                    self._collect()
-            except KeyboardInterrupt:
-                progress.interrupted = True
-                self._pool.abort()
-            except BaseException:
-                self._pool.abort()
-                raise
+        try:
+            for one in own:
+                self._begin(one)
+            self._observe(progress)
+            while self._pending or self._flying:
+                self._launch()
+                self._collect()
+        except KeyboardInterrupt:
+            progress.interrupted = True
+            self._executor.abort()
+        except BaseException:
+            self._executor.abort()
+            raise
         progress.problems += [
             f"{one.method} on {one.task}: every run failed"
             for one in own
@@ -215,8 +216,8 @@ class Pipeline:
         if self._mirror is not None:
             self._mirror.put(record, cell.cell.task.card.metric.direction)
 
-    def _launch(self, threads: ThreadPoolExecutor) -> None:
-        while self._pending and len(self._flying) <= self._pool.n_workers:
+    def _launch(self) -> None:
+        while self._pending and len(self._flying) <= self._executor.n_slots:
             _, _, spec, cell = heapq.heappop(self._pending)
             if cell.task in self._given_up:
                 continue
@@ -224,12 +225,11 @@ class Pipeline:
                 self.progress.total -= 1
                 continue
             job, reproduce = cell.cell.job(spec), cell.cell.reproduce(spec)
-            future = threads.submit(self._pool.run, job, reproduce, self.progress.notes.append)
+            future = self._executor.submit(job, reproduce, self.progress.notes.append)
             self._flying[future] = (spec, cell)
 
     def _collect(self) -> None:
-        finished, _ = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED)
-        for future in finished:
+        for future in self._executor.finished(WAIT_SECONDS):
             _, cell = self._flying.pop(future)
             try:
                 record = future.result()

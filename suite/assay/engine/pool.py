@@ -7,13 +7,15 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 from assay.engine import memory, runs
 from assay.engine.clients import Answer, ChildDied, ScorerClient, WorkerClient
+from assay.engine.executors import Tell
+from assay.engine.executors.threads import ThreadExecutor
 from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
 from assay.epochs import Epoch
@@ -37,10 +39,9 @@ GRACE_SECONDS = 20.0
 """How much longer than its child a worker may take to answer."""
 LEFT = ("output.log", "shared/findings.jsonl")
 """What a plugin printed, and what was found in it: files that a request other than a run leaves."""
-Tell = Callable[[str], None]
 
 
-class Pool:
+class Pool(ThreadExecutor):
     """Workers and a scorer. Threads may share it: a request waits until a worker is free."""
 
     machine: Machine
@@ -104,6 +105,7 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self._closed = True
+        self.wait_for_threads()
         for worker in self.workers:
             worker.close()
         for other in (getattr(self, "_scorer", None), self._auditor):
@@ -113,7 +115,6 @@ class Pool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def abort(self) -> None:
-        """Kill every worker at once; runs in flight are lost, nothing else."""
         self._closed = True
         for worker in self.workers:
             worker.kill()
