@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
 from assay.engine.cells import Cell, extent
-from assay.engine.pipeline import Pipeline
 from assay.engine.executors.threads import ThreadExecutor
+from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.epochs import Epoch
