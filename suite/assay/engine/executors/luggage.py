@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from assay import atomic
@@ -79,6 +80,7 @@ def _write(contents: Mapping[str, bytes], folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
+@cache
 def package_hash() -> str:
     """SHA-256 of the code of this Assay: equal on nodes that run the same."""
     digest = hashlib.sha256()
