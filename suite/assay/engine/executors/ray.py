@@ -144,7 +144,7 @@ def connected(
         # What Ray has to say of its workers is said by us; it would go to standard output.
         vars(ray._private.worker)["_worker_logs_enabled"] = False
         ray.init(log_to_driver=False, logging_level="ERROR", **options)
-    except (OSError, RuntimeError, ValueError, TimeoutError, RayError) as error:
+    except Exception as error:  # Ray raises whatever it likes, Exception itself among others
         where = "on this machine" if address is None else f"at {address}"
         raise WorkerError(f"no Ray {where}: {_said(error)}") from error
     finally:
