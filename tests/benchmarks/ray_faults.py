@@ -55,7 +55,8 @@ class Trial:
     def __init__(self, options, folder):
         self.options, self.folder, self.random = options, folder, random.Random(options.seed)
         self.seen, self.rewritten, self.done = {}, [], Counter()
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(options.nodes)]
         self.cluster.wait_for_nodes()
         self.driver = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shutil
 import tempfile
@@ -299,7 +300,8 @@ class Pool(ThreadExecutor):
         is_run = isinstance(request, Run)
         try:
             if is_run and self.compute.accelerator == "gpu":
-                gpu = self.workers.index(worker) % self.machine.gpus
+                gpus = visible_gpus(self.machine.gpus)
+                gpu = gpus[self.workers.index(worker) % len(gpus)]
                 request = request.model_copy(update={"visible_gpu": gpu})
             ended = worker.do(request, folder, request.seconds + GRACE_SECONDS)
             if is_run and reserved is None and was_killed(ended, folder):
@@ -343,6 +345,15 @@ class Pool(ThreadExecutor):
     def _log(self) -> Path:
         """For what the scorer and the workers print themselves."""
         return self.folder / "log"
+
+
+def visible_gpus(n: int) -> list[str]:
+    """The GPUs of a machine with `n` that this process may use, as CUDA names them.
+
+    Ray, SLURM and users say in CUDA_VISIBLE_DEVICES which; a worker does not see that variable.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [name.strip() for name in named if name.strip()] or [str(gpu) for gpu in range(n)]
 
 
 def _taken(
