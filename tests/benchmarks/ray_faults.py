@@ -38,6 +38,7 @@ def main():
     parser.add_argument("--task", action="append")
     parser.add_argument("--method", default="sgd")
     parser.add_argument("--repetitions", default="4")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--every", type=float, default=10.0, help="mean seconds between faults")
     parser.add_argument("--seed", type=int, default=0)
@@ -98,6 +99,7 @@ class Trial:
 
     def command(self, name, *more):
         tasks = [part for task in self.options.task or ["beale"] for part in ("--task", task)]
+        more = (*more, "--quick") if self.options.quick else more
         return [sys.executable, "-m", "assay.cli", "run", self.options.method, *tasks,
                 "--repetitions", self.options.repetitions, "--mlflow", "off",
                 "--results", str(self.folder / name), *more]  # fmt: skip

@@ -58,7 +58,7 @@ def test_what_does_not_fit_together_is_one_line(given: tuple[Any, ...], said: st
 
 
 def test_a_cluster_decides_by_its_own_gpus_and_not_by_those_here() -> None:
-    pairs = [(task_entries()["cifar10_resnet8"], find_method("sgd"))]
+    pairs = [(task_entries()["cifar10_resnet20"], find_method("sgd"))]
     devices = [
         compute.accelerator
         for gpus in (0.0, 0.5)

@@ -1,4 +1,4 @@
-"""Real runs on real raylets, with real signals. Needs the extra `ray`, which CI does not install."""
+"""Real runs on real raylets, with real signals. Needs the extra `ray`, which CI lacks."""
 
 from __future__ import annotations
 
