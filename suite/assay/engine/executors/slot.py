@@ -8,6 +8,7 @@ nothing that a user could have caused.
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class Slot:
     def __init__(self, setup: SlotSetup) -> None:
         self._setup = setup
         self._pool: Pool | None = None
+        self._starting = threading.Lock()
         self._entries: dict[tuple[TaskRef, MethodRef], tuple[TaskEntry, MethodEntry]] = {}
 
     def introduce(self) -> Introduction | Unfit:
@@ -90,15 +92,15 @@ class Slot:
         if problem := _instruction_set_problem(setup.compute):
             return Unfit(problem)
         try:
-            pool = Pool(
-                n_workers=1,
-                compute=setup.compute,
-                epoch=setup.epoch,
-                allow_weaker=setup.allow_weaker,
-            ).__enter__()
+            with self._starting:
+                self._pool = pool = Pool(
+                    n_workers=1,
+                    compute=setup.compute,
+                    epoch=setup.epoch,
+                    allow_weaker=setup.allow_weaker,
+                ).__enter__()
         except (AssayError, OSError) as error:
             return Unfit(str(error))
-        self._pool = pool
         return Introduction(
             luggage.package_hash(), pool.machine, pool.mechanism, luggage.lacking(setup.datasets)
         )
@@ -132,10 +134,11 @@ class Slot:
         """Show that the process goes on, also while it does a run."""
 
     def close(self) -> None:
-        """End what goes on, and all processes."""
-        if self._pool is not None:
-            self._pool.abort()
-            self._pool.__exit__()
+        """End what goes on, and all processes; of a pool that is being started, when it is."""
+        with self._starting:
+            if self._pool is not None:
+                self._pool.abort()
+                self._pool.__exit__()
 
     def _job(self, cell: PackedCell, spec: RunSpec) -> Job | Unfit:
         """The run with files of this node."""
