@@ -58,7 +58,7 @@ class Trial:
         self.seen, self.rewritten, self.done = {}, [], Counter()
         head = {"num_cpus": 0, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(options.nodes)]
+        self.nodes = [self.added_node() for _ in range(options.nodes)]
         self.cluster.wait_for_nodes()
         self.driver = None
 
@@ -119,7 +119,7 @@ class Trial:
                 for pid in (*below(raylet), raylet):
                     send(pid, signal.SIGKILL)
             self.cluster.remove_node(node, allow_graceful=False)
-            self.nodes.append(self.cluster.add_node(num_cpus=1))
+            self.nodes.append(self.added_node())
         else:
             name = NAMES[kind.removeprefix("stopped ")]
             raylets = [node.all_processes["raylet"][0].process.pid for node in self.nodes]
@@ -130,6 +130,15 @@ class Trial:
             send(self.random.choice(there), signal.SIGSTOP if stopped else signal.SIGKILL)
         self.done[kind] += 1
         print(f"{kind} at {len(self.seen)} records", flush=True)
+
+    def added_node(self):
+        """A new node; Ray gives up a node that has not begun within 30 s, as on a busy machine."""
+        for _ in range(9):
+            try:
+                return self.cluster.add_node(num_cpus=1)
+            except Exception as error:
+                print(f"a node did not start: {error}", flush=True)
+        return self.cluster.add_node(num_cpus=1)
 
     def look(self):
         """Note records that are new, and those that are not what they were."""

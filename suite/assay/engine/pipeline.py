@@ -21,7 +21,7 @@ from assay.engine.clients import UnusableMethod
 from assay.engine.executors import Executor
 from assay.engine.mirror import Mirror
 from assay.errors import AssayError, RunHung, StorageError, WorkerError
-from assay.records.schema import RunRecord, RunSpec, Status
+from assay.records.schema import Environment, RunRecord, RunSpec, Status, Usage
 from assay.records.selection import selected
 from assay.records.store import Store
 
@@ -29,6 +29,7 @@ TRIED = 3
 """Repetitions in which the defaults may fail before a cell stops."""
 MAX_WORKER_ERRORS = 5
 WAIT_SECONDS = 0.5
+NO_USAGE = Usage()
 MAX_SHOWN = 300
 """Characters of a run's message in a line on the terminal."""
 
@@ -44,11 +45,13 @@ class CellProgress:
     n_points: Counter[int] = field(default_factory=Counter)
     """How many points are recorded, by repetition."""
     selected: dict[int, RunRecord] = field(default_factory=dict)
-    """The best run so far on validation, by repetition; without its curve."""
+    """The best run so far on validation, by repetition; see _slim."""
     defaults: dict[int, RunRecord] = field(default_factory=dict)
-    """The run at the defaults, by repetition; without its curve."""
+    """The run at the defaults, by repetition; see _slim."""
     waiting: dict[str, RunSpec] = field(default_factory=dict)
     """The runs that are neither recorded nor queued, by id."""
+    _environments: dict[Environment, Environment] = field(default_factory=dict)
+    """Those of its runs, each kept once."""
     stopped: bool = False
     """Whether the rest is not run because the defaults failed."""
 
@@ -70,12 +73,22 @@ class CellProgress:
     def count(self, record: RunRecord) -> None:
         """Note how a run ended."""
         self.statuses[record.status] += 1
-        repetition, slim = record.spec.repetition, record.model_copy(update={"curve": []})
+        repetition, slim = record.spec.repetition, self._slim(record)
         self.n_points[repetition] += 1
         best = self.selected.get(repetition, slim)
         self.selected[repetition] = selected((best, slim), self.cell.task.card.metric)
         if record.spec.point == 0:
             self.defaults[repetition] = slim
+
+    def _slim(self, record: RunRecord) -> RunRecord:
+        """How a run ended, and which it was; nothing that takes memory over many thousand runs."""
+        shared = {
+            "spec": self.cell.specs.get(record.id, record.spec),
+            "space": self.cell.space,
+            "environment": self._environments.setdefault(record.environment, record.environment),
+        }
+        gone = {"curve": [], "checks": None, "usage": NO_USAGE, "reproduce": ""}
+        return record.model_copy(update={**shared, **gone})
 
 
 @dataclass
