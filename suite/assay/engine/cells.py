@@ -22,6 +22,7 @@ from assay.plugins.registry import (
     task_ref,
 )
 from assay.records.schema import Compute, MethodRef, RunSpec, TaskRef, reproduce_command
+from assay.records.spec_ids import SpecIds
 from assay.records.store import Store
 from assay.ruleset import RULESET, Preset
 from assay.space import Space, Value
@@ -96,17 +97,21 @@ class Cell:
     @cached_property
     def specs(self) -> dict[str, RunSpec]:
         """Every run, by id, by repetition and point."""
-        made = (
-            self.spec(repetition, number, point)
-            for repetition in self.extent.repetitions
-            for number, point in enumerate(self.points(repetition))
-        )
-        return {spec.id: spec for spec in made}
+        return {run_id: self.spec(*place) for run_id, place in self.places()}
 
     def missing(self, store: Store) -> dict[str, RunSpec]:
         """The runs that have no record, by id."""
         recorded = store.run_ids(self.task_ref.slug, self.method_ref.slug)
-        return {run_id: spec for run_id, spec in self.specs.items() if run_id not in recorded}
+        return {
+            run_id: self.spec(*place) for run_id, place in self.places() if run_id not in recorded
+        }
+
+    def places(self) -> Iterator[tuple[str, tuple[int, int, dict[str, Value]]]]:
+        """The id, the repetition, the point and the hyperparameters of every run."""
+        ids = SpecIds(self.spec(0, 0, {}))
+        for repetition in self.extent.repetitions:
+            for number, values in enumerate(self.points(repetition)):
+                yield ids.of(repetition, number, values), (repetition, number, values)
 
     def job(self, spec: RunSpec) -> Job:
         """What the pool needs to do a run."""
