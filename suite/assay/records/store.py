@@ -36,6 +36,8 @@ class MirrorState(BaseModel):
 
     server: str = ""
     """Hash of the address of the server that MLFLOW_RUNS is about; "" for the results folder."""
+    storage: str = ""
+    """Hash of the address of Optuna's storage; "" for the results folder."""
     directions: dict[str, Direction] = {}
     """Of the metrics of the tasks that were mirrored."""
     studies_lack: bool = False
