@@ -66,17 +66,14 @@ def folders(results):
 
 def cells():
     """The cells of every method on every task, as `assay run` makes them."""
+    methods = [
+        (entry, registry.method_ref(entry), space_of(slug))
+        for slug, entry in registry.method_entries().items()
+    ]
     for task in registry.task_entries().values():
-        for method in registry.method_entries().values():
-            yield Cell(
-                task,
-                method,
-                registry.task_ref(task),
-                registry.method_ref(method),
-                space_of(method.card.slug),
-                Compute(),
-                extent(task.card),
-            )
+        own, wanted = registry.task_ref(task), extent(task.card)
+        for method, ref, space in methods:
+            yield Cell(task, method, own, ref, space, Compute(), wanted)
 
 
 def space_of(method):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from assay.cards import TaskCard
 from assay.engine.descriptions import describe_method, reference_space
@@ -26,6 +27,8 @@ from assay.records.spec_ids import SpecIds
 from assay.records.store import Store
 from assay.ruleset import RULESET, Preset
 from assay.space import Space, Value
+
+Entry = TypeVar("Entry", TaskEntry, MethodEntry)
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,20 @@ def make_cells(
     cells = []
     spaces = _spaces(pairs, described, pool)
     epoch = pool.epoch.name if pool.epoch else None
+    # Files are hashed once each, not once a pair.
+    tasks = {task.card.slug: task_ref(task) for task in _distinct(task for task, _ in pairs)}
+    methods = {one.card.slug: method_ref(one) for one in _distinct(one for _, one in pairs)}
     for (task, method), space in zip(pairs, spaces, strict=True):
-        refs = (task_ref(task), method_ref(method))
+        refs = tasks[task.card.slug], methods[method.card.slug]
         for second in (False, True)[: 1 + control]:
             wanted = extent(task.card, preset, n_repetitions=n_repetitions, control=second)
             cells.append(Cell(task, method, *refs, space, pool.compute, wanted, epoch))
     return cells
+
+
+def _distinct(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """One entry of each name."""
+    return {entry.card.slug: entry for entry in entries}.values()
 
 
 def _described(

@@ -8,6 +8,9 @@ from assay.identity import ID_LENGTH, canonical_json, sha256
 from assay.records.schema import RunSpec
 from assay.space import Value
 
+_GAP = "\0"
+"""Stands for a value; no text of a spec holds it."""
+
 
 class SpecIds:
     """Ids of the specs that differ from one only in repetition, point and hyperparameters.
@@ -16,14 +19,13 @@ class SpecIds:
     """
 
     def __init__(self, spec: RunSpec) -> None:
-        fields = sorted(spec.model_dump(mode="json").items())
-        self._parts = {key: canonical_json({key: value})[1:-1] for key, value in fields}
+        own = dict.fromkeys(("hyperparameters", "point", "repetition"), _GAP)
+        text = canonical_json(spec.model_dump(mode="json") | own)
+        self._pieces = text.split(canonical_json(_GAP))
 
     def of(self, repetition: int, point: int | None, hyperparameters: Mapping[str, Value]) -> str:
         """The id of such a spec; arguments are those of RunSpec."""
-        own = {
-            "repetition": f'"repetition":{repetition}',
-            "point": f'"point":{"null" if point is None else point}',
-            "hyperparameters": f'"hyperparameters":{canonical_json(hyperparameters)}',
-        }
-        return sha256(f"{{{','.join((self._parts | own).values())}}}")[:ID_LENGTH]
+        first, second, third, last = self._pieces
+        number = "null" if point is None else point
+        values = canonical_json(hyperparameters)
+        return sha256(f"{first}{values}{second}{number}{third}{repetition}{last}")[:ID_LENGTH]
