@@ -29,7 +29,13 @@ Opened = TypeVar("Opened")
 
 def is_postgresql(address: str) -> bool:
     """Whether an address is one of PostgreSQL, with or without the name of a driver."""
-    return address.partition(":")[0].partition("+")[0] == SCHEME
+    return scheme_of(address).partition("+")[0] == SCHEME
+
+
+def scheme_of(address: str) -> str:
+    """What an address begins with, all of it that can be shown: the rest may be a password."""
+    scheme, colon, _ = address.partition("://")
+    return scheme if colon else "no address"
 
 
 def passwords(address: str) -> set[str]:

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from assay.cards import Direction
-from assay.engine.databases import Unavailable, damage, open_database
-from assay.engine.servers import SCHEME, alone, is_down, is_postgresql, open_server, said
+from assay.engine.databases import damage, open_database
+from assay.engine.servers import alone, is_down, is_postgresql, open_server, said
 from assay.identity import content_id
 from assay.records.schema import RunRecord
 from assay.space import ChoiceRange, FloatRange, IntRange
@@ -50,14 +49,9 @@ class Studies:
         self._studies: dict[str, tuple[Study, set[str]]] = {}
         if address is None:
             self._storage, self.is_new = open_database(self._path, _open, _close, tell)
-        elif is_postgresql(address):
+        else:
             self._storage = open_server(address, _open)
             self.is_new = not self.run_ids()
-        else:
-            raise Unavailable(
-                f"an Optuna storage is a PostgreSQL database, expected {SCHEME}://..., got "
-                f"{urlsplit(address).scheme or address}"
-            )
 
     def add(self, run: RunRecord, direction: Direction) -> None:
         """Add a run to the study of its repetition, as a trial.

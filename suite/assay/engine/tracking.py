@@ -156,8 +156,8 @@ class Tracking:
         return None
 
     def close(self) -> None:
-        """Close the file, as the folder may be moved, or the connections."""
-        if self._uri is None or is_postgresql(self._uri):
+        """Close the file: the folder may be moved."""
+        if self._uri is None:
             _close(self._client)
 
     def runs(self, task: str) -> Mapping[str, str]:
