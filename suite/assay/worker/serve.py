@@ -29,6 +29,7 @@ from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
 
 PRELOADED = (
+    "assay.worker.findings",
     "assay.worker.training",
     "assay.worker.oracle_client",
     "assay.families.class_imbalance",

@@ -1,0 +1,118 @@
+"""`ci/run-missing` and `ci/publish-results`, by which the maintainers make a board's results."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assay import paths
+from assay.publication import publish
+from assay.records import log
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """A script of ci/, called in an empty folder."""
+
+    def call(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(paths.ROOT / "ci" / name), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    return call
+
+
+@pytest.fixture
+def published(submission: Any, script: Script, tmp_path: Path) -> Path:
+    """A board with one bundle, of made-up runs."""
+    submission.record("digits_step", "full")
+    board = tmp_path / "board"
+    said = script(
+        "publish-results", submission.store.root, "--method", submission.folder,
+        "--published", board, "--later",
+    )  # fmt: skip
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("digits_step--my_opt-v1--")
+    assert said.stdout.endswith(".zip: published\n")
+    return board
+
+
+def test_whole_cells_are_published_once_and_others_named(
+    published: Path, submission: Any, script: Script
+) -> None:
+    submission.record("digits_cnn", "quick")
+    options = ("--method", submission.folder, "--published", published, "--later")
+    said = script("publish-results", submission.store.root, *options)
+    assert said.returncode == 0
+    assert "digits_cnn" in said.stdout and "published before" in said.stdout
+    (standing,) = log.standings(log.read(published)).values()
+    assert (standing.state, standing.tier) == ("current", "T1")
+
+
+def test_other_runs_of_a_cell_supersede_its_bundle(
+    published: Path, submission: Any, script: Script
+) -> None:
+    shutil.rmtree(submission.store.root)
+    submission.record("digits_step", "full", salt="again")
+    options = ("--method", submission.folder, "--published", published, "--later")
+    assert script("publish-results", submission.store.root, *options).returncode == 0
+    states = sorted(found.state for found in log.standings(log.read(published)).values())
+    assert states == ["current", "superseded"]
+
+
+def test_what_a_replay_contradicts_is_named_and_earns_nothing(
+    published: Path, script: Script
+) -> None:
+    said = script("publish-results", "--published", published, "--sample", "2")
+    assert said.returncode == 1
+    assert "NOT confirmed" in said.stdout
+    (standing,) = log.standings(log.read(published)).values()
+    assert standing.tier == "T1"
+
+
+def test_a_board_without_bundles_lacks_all(script: Script, tmp_path: Path) -> None:
+    options = ("--published", tmp_path / "board", "--dry-run")
+    said = script("run-missing", tmp_path / "results", "beale", "digits_sym40", *options)
+    assert (said.returncode, said.stderr) == (0, "")
+    functions, noisy = said.stdout.splitlines()
+    assert functions.startswith("beale: ") and functions.endswith(" to run")
+    assert "adam, " in functions and "elr" not in functions
+    assert noisy.startswith("digits_sym40: ") and "elr, " in noisy
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_is_published_is_not_run_again_unless_it_was_retracted(
+    script: Script, tmp_path: Path
+) -> None:
+    counted = {
+        log.cell_of(standing.file)[1]: paths.RESULTS / standing.file
+        for standing in log.standings(log.read(paths.RESULTS)).values()
+        if standing.state == "current" and standing.file.startswith("digits_mlp--")
+    }
+    board = tmp_path / "board"
+    for slug in ("sgd", "adam"):
+        publish.add(board, "publish", counted[slug])
+    publish.add(board, "retract", board / counted["adam"].name, note="a test")
+    said = script("run-missing", "results", "digits_mlp", "--published", board, "--dry-run")
+    lacking = said.stdout.removeprefix("digits_mlp: ").removesuffix(" to run\n").split(", ")
+    assert "sgd" not in lacking and "adam" in lacking
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run-missing", "results", "no_such_task"), "no_such_task"),
+        (("publish-results", "nowhere"), "nowhere: no such folder"),
+        (("publish-results", "--method", "no_such_method"), "no_such_method"),
+    ],
+)
+def test_nonsense_is_one_line(script: Script, arguments: tuple[str, ...], says: str) -> None:
+    said = script(*arguments)
+    assert said.returncode != 0
+    assert said.stderr.count("\n") == 1 and says in said.stderr
