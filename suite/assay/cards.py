@@ -273,6 +273,9 @@ class Claim(_CardPart):
     paper_value: str | float | None = None
     checked: bool = False
     """Whether the quotation was read in the paper or its official repository."""
+    control: bool = False
+    """Whether it is no statement of the paper but a comparison of ours that says what a claim of it
+    is due to; there is no quotation to check."""
     written: datetime.date | None = None
     """The day on which the claim was written or last changed on this card."""
     metric: Slug

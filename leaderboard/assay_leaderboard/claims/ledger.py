@@ -43,6 +43,8 @@ class ClaimRow(Part):
     paper_value: str | float | None
     checked: bool
     """The quotation was read in the paper or its official repository."""
+    control: bool
+    """It is a control of ours, and in no paper."""
     written: datetime.date | None
     """The day on which the claim was written or last changed on the card."""
     results_since: str | None
@@ -87,7 +89,9 @@ class Ledger(Part):
     counts: dict[ClaimVerdict, int]
     """Claims per verdict, of those whose quotation is checked."""
     counts_unchecked: dict[ClaimVerdict, int]
-    """The same of the others."""
+    """The same of those whose quotation is not."""
+    counts_controls: dict[ClaimVerdict, int]
+    """The same of controls, which are not in the paper."""
     problems: Problems
 
 
@@ -136,8 +140,9 @@ def evaluate(
         confidence=ruleset.confidence,
         alpha=ruleset.alpha,
         rows=rows,
-        counts=_counts(row for row in rows if row.checked),
-        counts_unchecked=_counts(row for row in rows if not row.checked),
+        counts=_counts(row for row in rows if row.checked and not row.control),
+        counts_unchecked=_counts(row for row in rows if not row.checked and not row.control),
+        counts_controls=_counts(row for row in rows if row.control),
         problems=list(problems),
     )
 
@@ -227,6 +232,7 @@ def _row(
         source=claim.source,
         paper_value=claim.paper_value,
         checked=claim.checked,
+        control=claim.control,
         written=claim.written,
         results_since=since,
         edited_late=late,

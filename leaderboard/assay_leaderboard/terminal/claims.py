@@ -28,10 +28,13 @@ def show_ledger(ledger: Ledger, out: Console) -> None:
     for row in ledger.rows:
         _add(shown, row)
     out.print(shown)
-    n_checked = sum(row.checked for row in ledger.rows)
-    n_unchecked = len(ledger.rows) - n_checked
-    out.print(f"\n{n_checked} claim(s) with a checked quotation: {_counts(ledger.counts)}")
-    out.print(f"{n_unchecked} with an unchecked one: {_counts(ledger.counts_unchecked)}")
+    out.print()
+    for kind, counts in {
+        "claim(s) with a checked quotation": ledger.counts,
+        "with an unchecked one": ledger.counts_unchecked,
+        "control(s) of ours, which are in no paper": ledger.counts_controls,
+    }.items():
+        out.print(f"{sum(counts.values())} {kind}: {_counts(counts)}")
     show_lines(_notes(ledger), out)
     show_lines(_footer(ledger), out)
 
@@ -45,7 +48,7 @@ def _add(shown: Table, row: ClaimRow) -> None:
     margin = ""
     if row.margin:
         margin = f", at most {-row.margin:g} worse" if row.margin < 0 else f" +-{row.margin:g}"
-    checked = "" if row.checked else "; quotation unchecked"
+    checked = "" if row.checked or row.control else "; quotation unchecked"
     text = plain(f"{row.method} {row.number}: {row.text} ({what}{margin}{checked})")
     if not row.findings:
         shown.add_row(text, "-", "not tested", "-", "", "", f"0/{row.of_tasks}", style="dim")

@@ -532,16 +532,20 @@ class TestDates:
             (days[0], False), (days[1], False), (days[2], True),
         ]  # fmt: skip
 
-    def test_checked_and_unchecked_quotations_are_counted_apart(self, records: Records) -> None:
+    def test_quotations_checked_and_unchecked_and_controls_are_counted_apart(
+        self, records: Records
+    ) -> None:
         records.task("digits")
         records.add("digits", "new", noisy(0.95, 0))
         records.add("digits", "sgd", noisy(0.9, 1))
-        ledger = judged(records, claim(checked=True), claim(), claim(tasks=["gone"]))
+        control = claim(control=True)
+        ledger = judged(records, claim(checked=True), claim(), claim(tasks=["gone"]), control)
         assert ledger.counts["supported"] == 1
         assert (ledger.counts_unchecked["supported"], ledger.counts_unchecked["not tested"]) == (
             1,
             1,
         )
+        assert ledger.counts_controls["supported"] == 1
         assert sum(ledger.counts.values()) == 1
         assert len(ledger.counts) == 6
 

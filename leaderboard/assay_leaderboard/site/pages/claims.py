@@ -36,6 +36,11 @@ def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         "claims",
         "claims.html",
         ledger=view.ledger,
+        tallies={
+            "Claims whose quotation was checked": view.ledger.counts,
+            "Claims whose quotation is unchecked": view.ledger.counts_unchecked,
+            "Controls of ours, which are in no paper": view.ledger.counts_controls,
+        },
         marks=MARKS,
         notices=notices(view.board.tasks),
         other_draws=OTHER_DRAWS,
@@ -129,7 +134,7 @@ def _cells(row: ClaimRow, links: PageLinks, ids: bool) -> list[TableCell]:
         TableCell(str(shown.n) if shown else NONE, shown.n if shown else None),
         TableCell(tested, row.n_tasks),
         TableCell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
-        TableCell("checked" if row.checked else "unchecked"),
+        TableCell("none: a control" if row.control else "checked" if row.checked else "unchecked"),
         TableCell(_dates(row)),
         TableCell(said(row.source), css="long"),
     ]
