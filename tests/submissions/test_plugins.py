@@ -41,8 +41,10 @@ ACCEPTANCE = {
     "swa": 1,
 }
 """Passes per batch of the plugins that must work."""
+TWO_PASSES = {"co_teaching", "finite_difference_gr", "sam"}
+"""Submissions that take two passes a batch, as their cards say; all others take one."""
 SUBMITTED = {
-    path.parent.name: 2 if path.parent.name == "co_teaching" else 1
+    path.parent.name: 2 if path.parent.name in TWO_PASSES else 1
     for path in ROOT.glob("submissions/*/card.toml")
     if read_card(path, SubmissionCard).families != ["quantization"]
 }

@@ -69,9 +69,15 @@ def test_arms_of_the_diffgrad_comparison_share_one_space() -> None:
 
 
 @pytest.mark.parametrize(
-    "slug", [slug for slug in SLUGS if card_of(slug).track == "optimizer"] or [pytest.param("")]
+    "slug",
+    [
+        slug
+        for slug in SLUGS
+        if card_of(slug).track == "optimizer" and "functions" in card_of(slug).families
+    ]
+    or [pytest.param("")],
 )
 def test_functions_know_no_weight_decay(slug) -> None:
     space = method_space(load_method(SUBMISSIONS / slug / "method.py"), "functions")
     assert "weight_decay" not in space.ranges
-    assert space.defaults["weight_decay"] == 0.0
+    assert space.defaults.get("weight_decay", 0.0) == 0.0
