@@ -20,7 +20,7 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
     while True:
         t += 1
         grads = problem.gradient(w)
-        z = [2.0 * problem.rng.integers(0, 2, x.shape) - 1 for x in w]
+        z = [2 * problem.draw() - 1 for _ in w]
         products = problem.hessian_product(w, z)
         for i, g in enumerate(grads):
             d = np.abs(z[i] * products[i])

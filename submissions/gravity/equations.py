@@ -1,6 +1,6 @@
 """Gravity: Bahrami and Pouriyan Zadeh, arXiv:2101.09192, Algorithm 1.
 
-Draws the first velocities, tensor by tensor, from a normal distribution.
+Draws the first velocities, tensor by tensor, from a normal distribution of deviation alpha / lr.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray]]:
     """The weights after each step, endlessly."""
     w = [x.copy() for x in w]
-    velocity = [h.alpha / h.lr * problem.rng.standard_normal(x.shape) for x in w]
+    velocity = [problem.draw() for _ in w]
     t = 0
     while True:
         t += 1

@@ -32,7 +32,7 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
             m[i] = h.momentum * m[i] + (1 - h.momentum) * g
             m_hat = m[i] / (1 - h.momentum**t)
             if learns:
-                learn(q[i], m_hat, problem.rng.standard_normal(g.shape))
+                learn(q[i], m_hat, problem.draw())
             step = m_hat
             for k, factor in enumerate(q[i]):
                 step = applied(gram(factor), step, k)

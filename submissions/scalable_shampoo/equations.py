@@ -20,7 +20,6 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
     squares = [np.zeros_like(x) for x in w]
     m = [np.zeros_like(x) for x in w]
     m_graft = [np.zeros_like(x) for x in w]
-    new = 1.0 if h.beta2 == 1.0 else 1 - h.beta2
     t = 0
     while True:
         t += 1
@@ -29,8 +28,8 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
             graft = g / (np.sqrt(squares[i]) + 1e-10)
             direction = graft
             if i in left:
-                left[i] = h.beta2 * left[i] + new * g @ g.T
-                right[i] = h.beta2 * right[i] + new * g.T @ g
+                left[i] = h.beta2 * left[i] + (1 - h.beta2) * g @ g.T
+                right[i] = h.beta2 * right[i] + (1 - h.beta2) * g.T @ g
                 if t % h.refresh == 0:
                     roots[i] = [inverse_root(left[i], 4), inverse_root(right[i], 4)]
                 direction = roots[i][0] @ g @ roots[i][1]

@@ -24,7 +24,7 @@ class ScalableShampoo(Method):
 
         lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-2
         beta1: float = 0.9
-        beta2: Annotated[float, Choice((0.95, 0.99, 0.999, 1.0))] = 0.999
+        beta2: Annotated[float, Choice((0.9, 0.95, 0.99, 0.999))] = 0.999
         matrix_eps: float = 1e-6
         refresh: int = 5
         start: int = 5

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+INNER_EPS = 1e-15
+"""What the library adds to v inside the root; the paper adds nothing there."""
+
 
 def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray]]:
-    """The points of the gradients (y of the paper), which the weights hold, endlessly."""
+    """The averages x, which are scored, endlessly; `w` is y, where gradients are taken."""
     w = [x.copy() for x in w]
     x = [value.copy() for value in w]
     z = [value.copy() for value in w]
@@ -25,8 +28,9 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         c = lr_max**2 / total
         for i, g in enumerate(problem.gradient(w)):
             v[i] = h.beta2 * v[i] + (1 - h.beta2) * g**2
-            scaled = g / (np.sqrt(v[i] / (1 - h.beta2**t)) + h.eps)
+            v_hat = v[i] / (1 - h.beta2**t)
+            scaled = g / (np.sqrt(v_hat + INNER_EPS) + h.eps)
             z[i] = z[i] - lr * (scaled + h.weight_decay * w[i])
             x[i] = (1 - c) * x[i] + c * z[i]
             w[i] = (1 - h.beta1) * z[i] + h.beta1 * x[i]
-        yield [x.copy() for x in w]
+        yield [value.copy() for value in x]

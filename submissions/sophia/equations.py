@@ -21,7 +21,7 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         t += 1
         grads = problem.gradient(w)
         if (t - 1) % h.period == 0:
-            u = [problem.rng.standard_normal(x.shape) for x in w]
+            u = [problem.draw() for _ in w]
             for i, product in enumerate(problem.hessian_product(w, u)):
                 estimate = u[i] * product
                 diagonal[i] = h.beta2 * diagonal[i] + (1 - h.beta2) * estimate

@@ -299,6 +299,9 @@ class Parity(_CardPart):
     settings: dict[str, Value | list[Value]] = Field(default={}, max_length=MAX_SETTINGS)
     """Arguments of that optimizer; a text that is the name of a hyperparameter stands for its
     value. Those called as a hyperparameter need no mention, nor do betas."""
+    values: dict[str, Value] = Field(default={}, max_length=MAX_SETTINGS)
+    """Hyperparameters of the second comparison that are not the middle of their ranges: such as a
+    period that a few steps see the end of."""
     tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
     """Differences that count as none, as a share of the distance that the weights go; a larger one
     than this default, as for arithmetic in 16 bits, needs a note."""

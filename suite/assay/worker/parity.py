@@ -69,7 +69,11 @@ class _Subject:
         """Hyperparameters to compare with: the defaults, and others away from them."""
         model = hyperparameters_for(self.method, self.family)
         middle = {name: _middle(found) for name, found in space_of(model).ranges.items()}
-        return {"defaults": model()} | ({"middle of its ranges": model(**middle)} if middle else {})
+        given = [f"{name} = {value}" for name, value in self.card.values.items()]
+        place = ", ".join((["middle of its ranges"] if middle else []) + given)
+        return {"defaults": model()} | (
+            {place: model(**middle | self.card.values)} if place else {}
+        )
 
     def optimized(self, values: Any = None) -> Optimized:
         return Optimized(self.method, values or self.values["defaults"], self.family)
