@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from assay import Choice, LogUniform, Method, Step, Uniform
 from torch import Generator, Tensor, nn, optim
+from torch.nn.utils import parameters_to_vector
 
 
 class FOSI(Method):
@@ -55,18 +56,19 @@ class FOSI(Method):
         (optimizer,) = step.optimizers
         w = optimizer.param_groups[0]["params"]
         due = (self.plan.batch + 1) % self.hyperparameters.period == 0
-        g = torch.autograd.grad(step.loss(), w, create_graph=due, materialize_grads=True)
+        g = parameters_to_vector(
+            torch.autograd.grad(step.loss(), w, create_graph=due, materialize_grads=True)
+        )
         if due:
 
             def product(x: Tensor) -> Tensor:
-                parts = x.to(w[0].dtype).split([p.numel() for p in w])
-                v = [part.view_as(p) for part, p in zip(parts, w, strict=True)]
-                rows = torch.autograd.grad(g, w, v, retain_graph=True, materialize_grads=True)
-                return torch.cat([part.flatten() for part in rows]).to(x.dtype)
+                rows = torch.autograd.grad(g, w, x.to(g), retain_graph=True, materialize_grads=True)
+                return parameters_to_vector(rows).to(x)
 
-            optimizer.set_eigenpairs(*largest(product, w, self.hyperparameters.k, self.plan))
-        for p, part in zip(w, g, strict=True):
-            p.grad = part.detach()
+            k = self.hyperparameters.k
+            optimizer.state["vector"] |= largest(product, g.detach(), k, self.plan.generator)
+        for p, part in zip(w, g.detach().split([p.numel() for p in w]), strict=True):
+            p.grad = part.view_as(p)
         step.optimizer_step()
 
 
@@ -76,20 +78,18 @@ class NewtonAdam(optim.Optimizer):
     def __init__(self, params: Any, h: Any) -> None:
         super().__init__(params, {"lr": h.lr})
         self.h = h
-
-    def set_eigenpairs(self, values: Tensor, vectors: Tensor) -> None:
-        """Use eigenvalues (k,) and eigenvectors (k, d) from now on."""
-        self.state["vector"] |= {"lambda": values, "V": vectors}
+        zero = parameters_to_vector(self.param_groups[0]["params"]).detach() * 0
+        state = {name: zero.clone() for name in ("v", "mean", "square")}
+        self.state["vector"] = {"t": 0, "lambda": zero[:0], "V": zero[None][:0], **state}
 
     @torch.no_grad()
     def step(self) -> None:
         """One update."""
         (group,) = self.param_groups
         h, params, state = self.h, group["params"], self.state["vector"]
-        g = torch.cat([gradient_of(p) for p in params])
-        if "t" not in state:
-            state |= {"t": 0, "lambda": g.new_ones(0), "V": g.new_zeros(0, len(g))} | dict(state)
-            state["v"], state["mean"], state["square"] = g.new_zeros(3, len(g))
+        g = parameters_to_vector(
+            [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+        )
         state["t"] += 1
         V, t = state["V"], state["t"]
         g1 = (V @ g) @ V
@@ -106,44 +106,31 @@ class NewtonAdam(optim.Optimizer):
                 p.sub_(part.view_as(p))
 
 
-def gradient_of(p: Tensor) -> Tensor:
-    """The gradient as a vector; zeros where there is none."""
-    return (torch.zeros_like(p) if p.grad is None else p.grad).flatten()
-
-
 def largest(
-    product: Callable[[Tensor], Tensor], w: list[Tensor], k: int, plan: Any
-) -> tuple[Tensor, Tensor]:
-    """The k largest eigenvalues (k,) of the Hessian, and their vectors (k, d)."""
-    d = sum(p.numel() for p in w)
-    values, vectors = lanczos(product, d, min(4 * k, d), plan.generator)
-    nonzero = values.abs() > 1e-12 * values.abs().max()
-    values, vectors = values[nonzero][-k:], vectors[nonzero][-k:]
-    return values.to(w[0]), vectors.to(w[0])
-
-
-def lanczos(
-    product: Callable[[Tensor], Tensor], d: int, order: int, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """Ritz values, increasing, and vectors (rows) after `order` products.
+    product: Callable[[Tensor], Tensor], like: Tensor, k: int, generator: Generator
+) -> dict[str, Tensor]:
+    """The k largest eigenvalues, lambda (k,), and eigenvectors, V (k, d), by 4 k steps of Lanczos.
 
     In double precision with full reorthogonalisation; ends early in an invariant subspace.
+
+    Args:
+        product: of the Hessian and a vector (d,).
+        like: a vector (d,) of the type to return.
+        k: how many.
+        generator: draws the first vector.
     """
-    q = torch.randn(d, generator=generator, dtype=torch.float64)
-    Q = (q / q.norm()).unsqueeze(0)
-    rows: list[Tensor] = []
-    for _ in range(order):
+    q = torch.randn(like.shape, generator=generator, dtype=torch.float64)
+    Q, products = (q / q.norm())[None], list[Tensor]()
+    for _ in range(min(4 * k, len(q))):
         r = product(Q[-1])
-        rows.append(Q @ r)
-        for _ in range(2):
-            r = r - (Q @ r) @ Q
-        if len(rows) == order or r.norm() <= 1e-10 * rows[-1].norm():
+        products.append(r)
+        r = r - (Q @ r) @ Q
+        r = r - (Q @ r) @ Q
+        if r.norm() <= 1e-10 * products[-1].norm():
             break
-        Q = torch.cat([Q, (r / r.norm()).unsqueeze(0)])
-    n = len(rows)
-    T = torch.zeros(n, n, dtype=torch.float64)
-    for i, row in enumerate(rows):
-        T[i, : i + 1] = row
-        T[: i + 1, i] = row
-    values, coordinates = torch.linalg.eigh(T)
-    return values, coordinates.T @ Q[:n]
+        Q = torch.cat([Q, (r / r.norm())[None]])
+    Q = Q[: len(products)]
+    values, coordinates = torch.linalg.eigh(Q @ torch.stack(products).T)
+    nonzero = values.abs() > 1e-12 * values.abs().max()
+    values, vectors = values[nonzero][-k:], (coordinates.T @ Q)[nonzero][-k:]
+    return {"lambda": values.to(like), "V": vectors.to(like)}

@@ -340,10 +340,11 @@ def _base(subject: _Subject) -> None:
     if subject.base is None or subject.card.base is None:
         return
     model = hyperparameters_for(subject.base, subject.family)
-    own = dict(subject.values["defaults"])
+    values = hyperparameters_for(subject.method, subject.family)(**subject.card.values)
+    own = dict(values)
     shared = {name: value for name, value in own.items() if name in model.model_fields}
     setup = Setup(n_steps=N_BASE_STEPS)
-    mine = subject.optimized().run(setup)
+    mine = subject.optimized(values).run(setup)
     way = _length(mine[-1], setup.start())
     lr = shared.get("lr", dict(model()).get("lr"))
     numbers: dict[str, float] = {}
@@ -358,7 +359,8 @@ def _base(subject: _Subject) -> None:
     told += [
         f"at {name} the learning rate {n:.2g}" for name, n in numbers.items() if name != "same"
     ]
-    detail = f"after {len(mine)} steps its distance, as a share of its way, from {', '.join(told)}"
+    given = "".join(f" at {name} = {value}" for name, value in subject.card.values.items())
+    detail = f"after {len(mine)} steps{given} its distance, as a share of its way, from {', '.join(told)}"
     nearest = min(numbers, key=lambda name: numbers[name])
     if same := numbers[nearest] <= NO_DIFFERENCE:
         rate = "" if nearest == "same" else f" at {nearest} the learning rate"
