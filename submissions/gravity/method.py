@@ -1,4 +1,4 @@
-"""Gravity (Bahrami and Pourmoradi Zadeh, 2021, Algorithm 1)."""
+"""Gravity (Bahrami and Pouriyan Zadeh, 2021, Algorithm 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OASIS: Jahani et al. (ICLR 2022), Algorithm 1 with the adaptive learning rate of Equation 9.
+"""OASIS: Jahani et al. (ICLR 2022), Algorithm 1 with the adaptive learning rate.
 
 Draws z, tensor by tensor, as integers 0 and 1, of which it makes -1 and 1: `h.n_probes` times in
 the first step, once in each later one.

@@ -224,6 +224,7 @@ def test_a_wrong_value_is_one_problem_in_plain_words(
         ('library = "timm.optim.Lion"', "parity.library"),
         ('library = "torch.optim.Adam.step"', "parity.library"),
         ("settings.betas = {}", "parity.settings.betas"),
+        ("values.period = []", "parity.values.period"),
         ('base = "Not A Slug"', "parity.base"),
         ('bugs = [""]', "parity.bugs.0"),
         ("equal = true", "parity.equal"),

@@ -219,6 +219,22 @@ def test_a_library_that_differs_contradicts_the_card() -> None:
     assert "not the numbers of torch.optim.SGD" in rows_of(source, lr)["library"].detail
 
 
+def test_what_six_steps_do_not_see_is_compared_at_other_values() -> None:
+    entry = method_entries()["fosi"]  # its eigenpairs come every hundred steps
+
+    def rows(card: Parity) -> dict[str, ParityRow]:
+        return rows_of(entry.source, card, equations=entry.equations, base=base_of(entry))
+
+    blind = rows(Parity(base="adam"))
+    assert blind["base"].detail.endswith("it is adam")
+    seen = rows(entry.card.parity)
+    assert "middle of its ranges, period = 2: " in seen["equations"].detail
+    assert (seen["base"].status, seen["base"].numbers["same"] > 0.5) == ("ok", True)
+    assert "at period = 2" in seen["base"].detail
+    unknown = rows(Parity(values={"perod": 2}))["equations"]
+    assert (unknown.status, "perod" in unknown.detail) == ("failed", True)
+
+
 def test_a_method_that_is_its_base_is_told() -> None:
     entry = method_entries()["adam_half_lr"]
     found = rows_of(entry.source, entry.card.parity, base=base_of(entry))["base"]

@@ -144,7 +144,8 @@ def parity(
             raise Diverged("a weight was not finite")
     except Exception as error:
         status: CheckStatus = "note" if equations is None else "failed"
-        subject.add("equations", status, f"cannot be compared: {explained(error, source)}")
+        told = f"not on this problem, whose outputs are losses: {explained(error, source)}"
+        subject.add("equations", status, told)
         return subject.rows
     for row in (_equations, _library, _set_to_none, _loss_scale, _edges, _diagonal, _base):
         try:
