@@ -11,16 +11,19 @@ from pathlib import Path
 import assay
 import pytest
 from assay.paths import ROOT, STARTERS
+from assay.plugins.files import EQUATIONS
 
 DOOR = ("assay.families", "assay.models", "assay.quantization")
-LIBRARIES = ("torch", "pytorch_optimizer")
-STANDARD = ("__future__", "collections", "copy", "dataclasses", "functools", "itertools", "math",
+LIBRARIES = ("torch", "numpy", "scipy", "pytorch_optimizer")
+STANDARD = ("__future__", "bisect", "collections", "copy", "dataclasses", "functools", "itertools", "math",
             "types", "typing")  # fmt: skip
 PLUGINS = sorted(
     path
     for place in (ROOT / "tasks", ROOT / "submissions", STARTERS)
     for path in place.rglob("*.py")
+    if path.name != EQUATIONS
 )
+EXPLAINED = sorted((ROOT / "submissions").glob(f"*/{EQUATIONS}"))
 
 
 def imported(source: str) -> Iterator[str]:
@@ -50,6 +53,12 @@ def strangers(source: str) -> list[str]:
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
 def test_a_plugin_imports_from_the_door_alone(path: Path) -> None:
     assert strangers(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", EXPLAINED, ids=lambda path: path.parent.name)
+def test_equations_are_told_in_numpy_alone(path: Path) -> None:
+    used = {name.partition(".")[0] for name in imported(path.read_text())}
+    assert used <= {"numpy", "scipy", *STANDARD}
 
 
 def test_every_task_and_submission_is_looked_at() -> None:

@@ -48,8 +48,10 @@ TRACKS: dict[str, frozenset[str]] = {
     "optimizer": frozenset(
         {"configure_optimizer", "transform_gradients", "training_step", "finalize_model"}
     ),
-    "schedule": frozenset({"lr_factor", "configure_optimizer"}),
+    "schedule": frozenset({"lr_factor", "configure_optimizer", "training_step"}),
     "gradient_transform": frozenset({"transform_gradients", "training_step"}),
+    "averaging": frozenset({"lr_factor", "training_step", "on_epoch_end", "finalize_model"}),
+    "batch_size": frozenset({"sampler", "configure_optimizer", "lr_factor", "training_step"}),
     "loss": _LOSS,
     "regularizer": _LOSS | {"transform_gradients", "training_step", "transform_model"},
     "sampling": frozenset({"sampler", "transform_batch", "compute_loss", "on_epoch_end"}),
@@ -61,6 +63,7 @@ TRACKS: dict[str, frozenset[str]] = {
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 MAX_DATA_FILES, MAX_PACKAGES = 16, 20
+MAX_SETTINGS, MAX_REMARKS = 40, 20
 
 
 def _data_name(name: str) -> str:
@@ -87,6 +90,9 @@ def _distribution(text: str) -> str:
 
 DataName = Annotated[str, AfterValidator(_data_name)]
 Distribution = Annotated[str, Field(max_length=200), AfterValidator(_distribution)]
+LibraryName = Annotated[
+    str, Field(max_length=120, pattern=r"^(torch\.optim|pytorch_optimizer)\.[A-Za-z]\w*$")
+]
 
 
 class _CardPart(BaseModel):
@@ -288,6 +294,28 @@ class Claim(_CardPart):
     """True: the claim is about the tuned method; False: about its defaults."""
 
 
+class Parity(_CardPart):
+    """What a method's optimizer is compared with, beside the equations in its folder."""
+
+    library: LibraryName | None = None
+    """The same optimizer in a library, as "pytorch_optimizer.Lion"."""
+    settings: dict[str, Value | list[Value]] = Field(default={}, max_length=MAX_SETTINGS)
+    """Arguments of that optimizer; a text that is the name of a hyperparameter stands for its
+    value. Those called as a hyperparameter need no mention, nor do betas."""
+    values: dict[str, Value] = Field(default={}, max_length=MAX_SETTINGS)
+    """Hyperparameters of the second comparison that are not the middle of their ranges: such as a
+    period that a few steps see the end of."""
+    tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
+    """Differences that count as none, as a share of the distance that the weights go; a larger one
+    than this default, as for arithmetic in 16 bits, needs a note."""
+    base: Slug | None = None
+    """The submission that this method varies, whose distance from it is told."""
+    bugs: list[Text] = Field(default=[], max_length=MAX_REMARKS)
+    """Mistakes in published code of the method, each with where it is."""
+    notes: list[Text] = Field(default=[], max_length=MAX_REMARKS)
+    """Why the method differs from its equations' paper or from the library, where it does."""
+
+
 class SubmissionCard(_CardPart):
     """Data sheet of a method."""
 
@@ -300,6 +328,8 @@ class SubmissionCard(_CardPart):
         "optimizer",
         "schedule",
         "gradient_transform",
+        "averaging",
+        "batch_size",
         "loss",
         "regularizer",
         "sampling",
@@ -322,6 +352,7 @@ class SubmissionCard(_CardPart):
     licence: Text = "Apache-2.0"
     is_baseline: bool = False
     claims: list[Claim] = []
+    parity: Parity = Parity()
     supersedes: Slug | None = None
     derived_from: list[Slug] = []
     """Submissions whose code this one started from; likeness to them is shown as derived."""

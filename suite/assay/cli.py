@@ -21,6 +21,7 @@ from assay.commands import (
     data,
     epoch,
     new,
+    parity,
     publish,
     quickstart,
     replay,
@@ -39,8 +40,8 @@ app = typer.Typer(
     help="Does this training method really beat what people already use?\n\n"
     "Start with: assay quickstart",
 )
-for command in (cards, new, check, run, quickstart, data, publish, replay, submit, epoch, sandbox,
-                aa):  # fmt: skip
+for command in (cards, new, check, parity, run, quickstart, data, publish, replay, submit, epoch,
+                sandbox, aa):  # fmt: skip
     command.register(app)
 
 

@@ -21,7 +21,7 @@ _CANONICAL = json.JSONEncoder(
 CARD_WORDS = frozenset(
     {
         "title", "summary", "paper", "authors", "licence", "citation", "claims", "anchor",
-        "targets", "is_baseline", "supersedes", "superseded_by", "derived_from",
+        "targets", "is_baseline", "supersedes", "superseded_by", "derived_from", "parity",
     }
 )  # fmt: skip
 """Keys of card.toml that no run depends on: words for readers, and what statistics read from the

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.cards import Access, Family
+from assay.cards import Access, Family, Parity
 from assay.records.schema import (
     MAX_COUNT,
     MAX_NUMBER,
@@ -248,6 +248,20 @@ class ProbeTaskFit(_ProbeMethod):
     starts: list[Path]
 
 
+class ProbeParity(_MethodRequest):
+    """Hold a method against its equations and others. Answer: `ParityFound` or `Refusal`."""
+
+    command: Literal["probe_parity"] = "probe_parity"
+    family: Family
+    """That its hyperparameters are for."""
+    parity: Parity
+    """What its card says of it."""
+    equations: Path | None = None
+    """The file with its equations."""
+    base: Path | None = None
+    """The file that defines the method it varies."""
+
+
 class ProbeTask(_WorkerRequest):
     """Check a task without training. Answer: `TaskProbed`."""
 
@@ -258,7 +272,8 @@ class ProbeTask(_WorkerRequest):
 
 
 WorkerRequest = Annotated[
-    Run | Describe | Load | ProbeMethod | ProbeTaskFit | ProbeTask, Field(discriminator="command")
+    Run | Describe | Load | ProbeMethod | ProbeTaskFit | ProbeParity | ProbeTask,
+    Field(discriminator="command"),
 ]
 WORKER_REQUEST: TypeAdapter[WorkerRequest] = TypeAdapter(WorkerRequest)
 
@@ -337,6 +352,31 @@ class TaskProbed(_Message):
 
     null: Number | None = None
     """Mean test score of untrained weights; None where it could not be computed."""
+
+
+ParityName = Literal[
+    "equations", "library", "set_to_none", "loss_scale", "one_element", "zero_gradient",
+    "no_gradient", "diagonal", "base",
+]  # fmt: skip
+"""What a method was held against, or how it was treated."""
+
+
+class ParityRow(_Message):
+    """One comparison of a method."""
+
+    name: ParityName
+    status: CheckStatus
+    detail: Text
+    numbers: Annotated[dict[Name, Measured], Field(max_length=20)] = {}
+    """What was measured, by name."""
+
+
+class ParityFound(_Message):
+    """Everything that a method was held against; empty for what is no optimizer."""
+
+    rows: Annotated[list[ParityRow], Field(max_length=MAX_LISTED)]
+    versions: Annotated[dict[Name, Words], Field(max_length=20)]
+    """Of the libraries that numbers depend on."""
 
 
 class Done(_Message):

@@ -216,3 +216,31 @@ def test_a_wrong_value_is_one_problem_in_plain_words(
     (problem,) = caught.value.problems
     assert expected in problem
     assert "Input should" not in problem
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ('library = "timm.optim.Lion"', "parity.library"),
+        ('library = "torch.optim.Adam.step"', "parity.library"),
+        ("settings.betas = {}", "parity.settings.betas"),
+        ("values.period = []", "parity.values.period"),
+        ('base = "Not A Slug"', "parity.base"),
+        ('bugs = [""]', "parity.bugs.0"),
+        ("equal = true", "parity.equal"),
+    ],
+)
+def test_what_a_method_is_compared_with_is_validated(tmp_path: Path, line: str, where: str) -> None:
+    path = write_card(tmp_path, f'slug = "toy"\ntitle = "Toy"\n[parity]\n{line}\n')
+    with pytest.raises(CardError, match=f"{where}"):
+        read_card(path, SubmissionCard)
+
+
+def test_what_a_method_is_compared_with_is_read(tmp_path: Path) -> None:
+    text = (
+        '[parity]\nlibrary = "torch.optim.Adam"\nbase = "sgd"\n'
+        'settings = {betas = ["beta1", 0.999], amsgrad = true, foreach = false}\n'
+    )
+    card = read_card(write_card(tmp_path, f'slug = "toy"\ntitle = "T"\n{text}'), SubmissionCard)
+    assert card.parity.settings["betas"] == ["beta1", 0.999]
+    assert (card.parity.settings["amsgrad"], card.parity.bugs) == (True, [])

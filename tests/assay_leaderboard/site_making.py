@@ -24,6 +24,7 @@ from assay_leaderboard.site.pages import (
     task_entries,
     task_page,
 )
+from assay_leaderboard.site.reports import Parity
 from assay_leaderboard.site.views import CellView, Landscape, SiteView, TaskView
 
 from tests.assay_leaderboard.making import Records
@@ -85,6 +86,7 @@ def site_view(
         scorecard=None,
         audit=audit(audited, cards, summaries, None, RULESET),
         data={},
+        parity=Parity(),
         epochs=[],
         queue=[],
         ruleset=RULESET,

@@ -89,9 +89,23 @@ class FakeStep:
     def optimizer_step(self) -> None:
         self.method.transform_gradients(self.model)
         for optimizer in self.optimizers:
-            optimizer.step()
+            if isinstance(optimizer, torch.optim.LBFGS):
+                optimizer.step(self._closure)  # type: ignore[arg-type]
+            else:
+                optimizer.step()
+
+    def _closure(self) -> Tensor:
+        with torch.enable_grad():
+            self.zero_grad()
+            loss = self.loss()
+            self.backward(loss)
+            self.method.transform_gradients(self.model)
+        return loss
 
     def automatic(self) -> None:
+        if all(isinstance(optimizer, torch.optim.LBFGS) for optimizer in self.optimizers):
+            self.optimizer_step()
+            return
         self.zero_grad()
         self.backward(self.loss())
         self.optimizer_step()

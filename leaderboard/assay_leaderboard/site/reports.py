@@ -3,15 +3,16 @@
     <results>/audit.json      assay audit --write FILE: its A/A control
     <results>/sandbox.json    assay sandbox --json
     <results>/queue.json      assay queue --json
+    <results>/parity.json     assay parity --write FILE
 
-Each is shown if it is there. For the last two, another file can be named. An audit of another
-ruleset is not shown.
+Each is shown if it is there. For sandbox and queue, another file can be named. An audit of another
+ruleset is not shown, nor are the rows of a method whose code was another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,32 @@ class Scorecard(_ReportPart):
     attacks: list[AttackOutcome]
 
 
+class ParityLine(_ReportPart):
+    """One comparison of a method."""
+
+    label: str
+    """What it was held against."""
+    status: str
+    """ok, note or failed."""
+    detail: str
+
+
+class MethodParity(_ReportPart):
+    """What a method's optimizer was held against."""
+
+    slug: str
+    code_hash: str
+    rows: list[ParityLine]
+
+
+class Parity(_ReportPart):
+    """What `assay parity --write` writes."""
+
+    versions: dict[str, str] = {}
+    """Of the libraries that numbers depend on."""
+    methods: list[MethodParity] = []
+
+
 class QueueEntry(_ReportPart):
     """A submission that is not on the board yet."""
 
@@ -75,6 +102,7 @@ class Reports:
     """The A/A control; other parts of the audit are made anew with the site."""
     scorecard: Scorecard | None = None
     queue: Sequence[QueueEntry] = ()
+    parity: Parity = field(default_factory=Parity)
 
 
 def read(results: Path, scorecard: Path | None = None, queue: Path | None = None) -> Reports:
@@ -88,6 +116,7 @@ def read(results: Path, scorecard: Path | None = None, queue: Path | None = None
         control=_control(results / "audit.json"),
         scorecard=_read(scorecard, results / "sandbox.json", Scorecard),
         queue=waiting.root if waiting else (),
+        parity=_read(None, results / "parity.json", Parity) or Parity(),
     )
 
 

@@ -17,7 +17,7 @@ from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint, Detail, TaskDetail
 from assay_leaderboard.schema.values import Part
-from assay_leaderboard.site.reports import QueueEntry, Scorecard
+from assay_leaderboard.site.reports import Parity, QueueEntry, Scorecard
 
 
 class Landscape(Part):
@@ -112,6 +112,8 @@ class SiteView:
     """Of every task of the checkout; its A/A control is None where `assay aa` was not reported."""
     data: Mapping[str, SourceData]
     """How many bits of data the source of each submission of this checkout carries, by slug."""
+    parity: Parity
+    """What the optimizers of this checkout were held against."""
     epochs: Sequence[Epoch]
     """In the order of their commitments."""
     queue: Sequence[QueueEntry]

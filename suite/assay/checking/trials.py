@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.cards import Family
+from assay.checking.parity import check_parity
 from assay.checking.report import CheckResult, failed, fine, note, printed, read_findings
 from assay.engine.outcomes import DidNotEnd
 from assay.engine.pool import Pool
@@ -55,7 +56,7 @@ class Subject:
 
 
 def try_out(pool: Pool, subject: Subject, shared: Path) -> Iterator[CheckResult]:
-    """Every result of a method's trials.
+    """Every result of a method's trials, and between toys and tasks of its comparison with others.
 
     While a worker trains, the scorer prepares the next trial. Tasks of a family are left out if
     the method does not train on the family's toy.
@@ -76,6 +77,8 @@ def try_out(pool: Pool, subject: Subject, shared: Path) -> Iterator[CheckResult]
         }
         try:
             tried = yield from _toy_results(toys)
+            if tried:
+                yield from check_parity(pool, subject.method)
             yield from _task_results(tried, tasks)
         finally:
             for future in (*toys.values(), *(future for _, future in tasks.values())):

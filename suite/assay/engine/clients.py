@@ -36,6 +36,7 @@ from assay.messages import (
     Ended,
     Machine,
     ProbeMethod,
+    ProbeParity,
     ProbeTask,
     ProbeTaskFit,
     Run,
@@ -44,7 +45,7 @@ from assay.messages import (
     WorkerRequest,
     first_problem,
 )
-from assay.plugins.files import CARD, code_files, read_file
+from assay.plugins.files import CARD, EQUATIONS, code_files, read_file
 from assay.plugins.registry import worker_files
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox import launch, limits
@@ -342,6 +343,14 @@ class WorkerClient(ChildProcess):
             for place, path in modules.items():
                 if path == request.method:
                     paths["method"] = inside / "packages" / place
+        if isinstance(request, ProbeParity):
+            if request.equations is not None:
+                _copy({EQUATIONS: request.equations}, inbox / "equations")
+                paths["equations"] = inside / "equations" / EQUATIONS
+            if request.base is not None:
+                base, _ = worker_files(request.base, "")
+                _copy(base, inbox / "base", _for_worker)
+                paths["base"] = inside / "base" / request.base.name
         if isinstance(request, Run | ProbeTaskFit | ProbeTask):
             name = request.task.name
             files = {path.name: path for path in code_files(request.task)}

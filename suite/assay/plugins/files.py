@@ -15,6 +15,9 @@ MAX_DATA_FILE_BYTES = 65_536
 MAX_DATA_BYTES = 262_144
 """Of all data files of a method together."""
 CARD = "card.toml"
+EQUATIONS = "equations.py"
+"""A method's published equations in numpy. They are compared with the method and are no part of it:
+neither hashed, nor packed with results, nor there in a run."""
 
 
 def is_folder(source: Path) -> bool:
@@ -53,13 +56,15 @@ def code_files(folder: Path) -> list[Path]:
 def method_files(source: Path) -> dict[str, Path]:
     """The files of a method by name: a single file, or its folder's code and declared data.
 
+    EQUATIONS are not among them, so that a better explanation makes no result stale.
+
     Raises:
         PluginError: the name of a file cannot be printed.
     """
     if not is_folder(source):
         return {source.name: source}
     folder = source.parent
-    found = {path.name: path for path in code_files(folder)}
+    found = {path.name: path for path in code_files(folder) if path.name != EQUATIONS}
     return found | {name: folder / name for name in _declared_data(folder / CARD)}
 
 

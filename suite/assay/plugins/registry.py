@@ -20,7 +20,7 @@ from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
 from assay.errors import AssayError, CardError, PluginError, UnknownName
 from assay.identity import code_hash, source_hash
 from assay.plugins.class_card import card_of_class, card_of_file
-from assay.plugins.files import code_files, is_folder, method_files, read_files
+from assay.plugins.files import EQUATIONS, code_files, is_folder, method_files, read_files
 from assay.plugins.installed import (
     folders_of,
     module_file,
@@ -70,6 +70,12 @@ class MethodEntry:
         """
         own, modules = worker_files(self.source, self.entry_point)
         return own | modules
+
+    @property
+    def equations(self) -> Path | None:
+        """The file with its published equations, which its hash does not cover; None without."""
+        path = self.source.parent / EQUATIONS
+        return path if self.is_folder and path.is_file() else None
 
     @property
     def contents(self) -> dict[str, bytes]:

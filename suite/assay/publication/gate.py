@@ -15,11 +15,11 @@ from pathlib import Path
 
 from assay.cards import MAX_DATA_FILES, SubmissionCard, read_card
 from assay.errors import AssayError, BundleError
-from assay.plugins.files import MAX_CODE_FILES, is_data
+from assay.plugins.files import EQUATIONS, MAX_CODE_FILES, is_data
 from assay.publication.git import Change, Checkout
 from assay.publication.ownership import maintainers, owner_problems
-from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, taken_by
-from assay.publication.verify import readable, verify
+from assay.publication.submit import MAX_SOURCE_BYTES, PUBLISHED, packed, taken_by
+from assay.publication.verify import readable, text_problems, verify
 from assay.records import log
 from assay.records.bundle import MAX_FILE_BYTES, read_bundle
 
@@ -173,6 +173,8 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path, author: 
         for name in sorted(source)
         if is_data(name) and name not in card.data
     ]
+    if EQUATIONS in source:  # no bundle has it, whose verification looks at the others
+        found.problems += (said for _, said in text_problems(EQUATIONS, source[EQUATIONS]))
     entries = log.read(checkout.root / PUBLISHED)
     old = checkout.file(base, f"submissions/{slug}/card.toml")
     if old is not None:
@@ -192,7 +194,7 @@ def _content(checkout: Checkout, base: str, found: Gate, scratch: Path, author: 
                 f"{name}: {n} bundle(s) of this task and method came before it, "
                 f"{failed[cell]} of them refused"
             )
-        if bundle.source != source:
+        if bundle.source != packed(source):
             found.problems.append(f"{name}: its source is not that of submissions/{slug}")
         for finding in verify(bundle, published):
             # A new submission must be made with the present tasks and rules.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.cards import SubmissionCard
 from assay.errors import SubmissionError
-from assay.plugins.files import read_files
+from assay.plugins.files import EQUATIONS, read_files
 from assay.plugins.registry import MethodEntry, method_ref
 from assay.publication.git import Checkout
 from assay.publication.pack import unpublishable
@@ -40,7 +40,7 @@ class Submission:
     branch: str
     base: str
     files: dict[str, bytes] = field(repr=False)
-    """What it adds, by path."""
+    """What it adds, by path: the method's folder and its bundles."""
     left_out: list[str]
     """Names in the method's folder that are not submitted."""
     message: str
@@ -69,7 +69,7 @@ def plan(
     found = [read_bundle(path) for path in bundles]
     problems = [
         *_place_problems(checkout, start, entry.card),
-        *_bundle_problems(found, method_ref(entry), source, checkout, start),
+        *_bundle_problems(found, method_ref(entry), packed(source), checkout, start),
     ]
     if problems:
         raise SubmissionError(f"{slug} cannot be submitted:\n" + "\n".join(problems))
@@ -105,6 +105,11 @@ def bundles_of(entry: MethodEntry, folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*--{entry.card.slug}-v{entry.card.version}--*.zip"))
 
 
+def packed(source: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Those of a submission's files that are in its bundles: all that a run has."""
+    return {name: data for name, data in source.items() if name != EQUATIONS}
+
+
 def submission_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
     """A submission's files by name, and the other names in its folder.
 
@@ -116,7 +121,10 @@ def submission_files(entry: MethodEntry) -> tuple[dict[str, bytes], list[str]]:
         raise SubmissionError(problem)
     read_files(entry.files)  # raises what is wrong with the sizes of data
     source: dict[str, bytes] = {}
-    for name, path in sorted(entry.files.items()):
+    files = entry.files
+    if (equations := entry.equations) is not None:
+        files[EQUATIONS] = equations
+    for name, path in sorted(files.items()):
         try:
             source[name] = read_regular(path, MAX_SOURCE_BYTES)
         except OSError as error:

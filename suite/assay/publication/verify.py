@@ -22,7 +22,7 @@ from assay.detectors import detect, is_one_of
 from assay.epochs import EpochStatus, epochs, epochs_folder
 from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import source_hash
-from assay.plugins.files import is_data, size_problems
+from assay.plugins.files import EQUATIONS, is_data, size_problems
 from assay.plugins.registry import illegal, method_entries, method_ref, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, cell_problems
 from assay.publication.origin_checks import origin_problems
@@ -150,22 +150,26 @@ def _source(bundle: Bundle) -> Findings:
             yield _error("source", f"source/{name} is missing")
     yield from _data(bundle)
     for name, data in files.items():
-        if is_data(name):
-            continue
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            yield _error("source", f"source/{name} is not UTF-8 text")
-            continue
-        if reason := texts.unsafe(text, lines=True):
-            yield _error("text", f"source/{name} {reason}")
-        for line in text.splitlines()[:2] if name.endswith(".py") else ():
-            cookie = _COOKIE.match(line)
-            if cookie and cookie[1].lower().replace("_", "-") not in ("utf-8", "utf8"):
-                yield _error("source", f"source/{name} declares the encoding {cookie[1][:40]}: "
-                             "Python would read another text than a reader sees")  # fmt: skip
+        if not is_data(name):
+            yield from (_error(*found) for found in text_problems(f"source/{name}", data))
     if source_hash(files.items()) != method.code_hash:
         yield _error("source", "the source is not the one the records were made with (its hash)")
+
+
+def text_problems(name: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """Code and message of each reason why a file of code is no text that all readers see alike."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        yield "source", f"{name} is not UTF-8 text"
+        return
+    if reason := texts.unsafe(text, lines=True):
+        yield "text", f"{name} {reason}"
+    for line in text.splitlines()[:2] if name.endswith(".py") else ():
+        cookie = _COOKIE.match(line)
+        if cookie and cookie[1].lower().replace("_", "-") not in ("utf-8", "utf8"):
+            yield "source", (f"{name} declares the encoding {cookie[1][:40]}: Python would read "
+                             "another text than a reader sees")  # fmt: skip
 
 
 def _data(bundle: Bundle) -> Findings:
@@ -179,6 +183,8 @@ def _data(bundle: Bundle) -> Findings:
         elif name not in listed:
             yield _error("source", f"source/{name}: only Python files, card.toml and the data "
                          "files that it lists are published")  # fmt: skip
+    if EQUATIONS in files:
+        yield _error("source", f"source/{EQUATIONS} is no part of what ran: pack it again")
     yield from (_error("source", problem) for problem in size_problems(files))
 
 

@@ -23,6 +23,7 @@ from assay.messages import (
     Load,
     Outcome,
     ProbeMethod,
+    ProbeParity,
     ProbeTask,
     ProbeTaskFit,
     Refusal,
@@ -62,6 +63,8 @@ def answer(request: WorkerRequest, folder: Path) -> BaseModel:
             from assay.worker.probe_method import load
 
             return load(request)
+        case ProbeParity():
+            return _probe_parity(request)
         case ProbeMethod() | ProbeTaskFit() | ProbeTask():
             # A copy, as the inbox cannot be written to. It goes back to the supervisor.
             shared = folder / "shared"
@@ -79,6 +82,16 @@ def _probe(request: ProbeMethod | ProbeTaskFit | ProbeTask) -> BaseModel:
             return probe_method.probe_task_fit(request)
         case ProbeTask():
             return probe_task.probe_task(request)
+
+
+def _probe_parity(request: ProbeParity) -> BaseModel:
+    from assay.errors import AssayError
+    from assay.worker.parity import probe_parity
+
+    try:
+        return probe_parity(request)
+    except AssayError as error:
+        return Refusal(error=clip(str(error)))
 
 
 def _describe(request: Describe) -> Description | Refusal:

@@ -10,6 +10,7 @@ import pytest
 from assay.detectors.source import oddities
 from assay.detectors.source_data import LIMITS, SourceData, source_data
 from assay.paths import ROOT
+from assay.plugins.files import method_files, read_files
 
 N_WORDS = 2000
 HONEST = [
@@ -22,14 +23,15 @@ ADAM = (ROOT / "submissions" / "adam" / "method.py").read_text()
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    """What a worker gets in a run."""
+    return read_files(method_files(folder / "method.py"))
 
 
 @pytest.mark.parametrize("folder", HONEST, ids=lambda path: path.name)
 def test_no_honest_method_is_flagged(folder: Path) -> None:
     data = source_data(files(folder))
     assert data.excess == []
-    assert 0 < data.total_bits == sum(data.parts.values()) < LIMITS["total"] / 1.5
+    assert 0 < data.total_bits == sum(data.parts.values()) < LIMITS["total"]
 
 
 def words(n_different: int) -> list[str]:

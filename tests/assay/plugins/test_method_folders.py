@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from assay.cards import SubmissionCard, read_card
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
 from assay.errors import CardError, PluginError
+from assay.plugins.files import code_files
 from assay.plugins.loading import load_method, load_task
 from assay.plugins.registry import find_method, find_task, method_ref, task_ref
 
@@ -56,6 +58,7 @@ def test_helpers_and_data_files_reach_the_worker_and_nothing_else_does(
 ) -> None:
     (folder / "notes.txt").write_text("not listed")
     (folder / "other.toml").write_text("")
+    (folder / "equations.py").write_text("NOT_FOR_RUNS = 1\n")
     task, method = make_task(), find_method(str(folder))
     (cell,) = make_cells([(task, method)], pool, "quick")
     spec = next(iter(cell.specs.values()))
@@ -84,6 +87,28 @@ def test_what_is_no_file_of_the_method_is_ignored(folder: Path) -> None:
     assert digest(folder) == before
     (folder / "odd name.py").write_text("x = 1")
     assert digest(folder) != before
+
+
+def test_equations_and_what_they_are_compared_with_change_no_hash(folder: Path) -> None:
+    method = find_method(str(folder))
+    before, contents = digest(folder), method.contents
+    assert method.equations is None
+    (folder / "equations.py").write_bytes(b"#" * 400_001)
+    with (folder / "card.toml").open("a") as file:
+        file.write(
+            '[parity]\nlibrary = "torch.optim.Adam"\nbugs = ["one"]\nsettings.amsgrad = true'
+        )
+    assert digest(folder) == before
+    assert method.contents.keys() == contents.keys()
+    assert method.equations == folder / "equations.py"
+
+
+def test_a_task_has_no_file_that_its_hash_leaves_out(tmp_path: Path) -> None:
+    task = tmp_path / "toy"
+    shutil.copytree(find_task("rosenbrock").folder, task, copy_function=shutil.copyfile)
+    before = code_files(task)
+    (task / "equations.py").write_text("x = 1\n")
+    assert code_files(task) == sorted([*before, task / "equations.py"])
 
 
 @pytest.mark.parametrize("name", ["a\udce9.py", "a\nb.py", "a\u202eb.py"])

@@ -140,6 +140,13 @@ def test_data_files_that_the_card_lists_may_be_submitted(submitted: Path, tmp_pa
     assert "its source is not that of submissions/mine" in problem
 
 
+def test_equations_are_submitted_beside_the_bundles(submitted: Path, tmp_path: Path) -> None:
+    amend(submitted, "submissions/mine/equations.py", b"x = 1\n")
+    assert gated(submitted, tmp_path).problems == []
+    amend(submitted, "submissions/mine/equations.py", b"x = 1\xff\n")
+    assert gated(submitted, tmp_path).problems == ["equations.py is not UTF-8 text"]
+
+
 def test_links_and_programs_are_refused(submitted: Path, tmp_path: Path) -> None:
     git(submitted, "checkout", "-q", "submission/mine")
     (submitted / "submissions" / "mine" / "helper.py").symlink_to("/etc/passwd")

@@ -43,6 +43,7 @@ def test_a_branch_adds_one_folder_and_its_bundles_and_disturbs_nothing(
 ) -> None:
     entry = author.method()
     (entry.source.parent / "notes.txt").write_text("mine")
+    (entry.source.parent / "equations.py").write_text("EQUATIONS = 1\n")
     bundle = author.bundle(entry)
     (repo / "README.md").write_text("being edited\n")
     (repo / "new.txt").write_text("staged\n")
@@ -60,6 +61,7 @@ def test_a_branch_adds_one_folder_and_its_bundles_and_disturbs_nothing(
     assert git(repo, "diff", "--name-status", "main", "submission/mine").splitlines() == [
         f"A\tleaderboard/results/{bundle.name}",
         "A\tsubmissions/mine/card.toml",
+        "A\tsubmissions/mine/equations.py",
         "A\tsubmissions/mine/method.py",
     ]
     shown = subprocess.run(

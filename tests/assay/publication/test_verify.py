@@ -375,6 +375,7 @@ def test_cards_that_do_not_fit_or_act(good: Bundle, card: str, code: str) -> Non
         ("method.py", b"#!x\n# -*- coding: utf-7 -*-\n# +AAo-k = 1\n", "source"),
         ("method.py", b"# -*- coding: utf-8 -*-\nk = 1\n", None),
         ("data.bin", b"abc", "source"),
+        ("equations.py", b"x = 1", "source"),
     ],
 )
 def test_source_is_plain_text(good: Bundle, name: str, data: bytes, code: str | None) -> None:

@@ -22,6 +22,7 @@ import html5lib
 import pytest
 from assay.errors import AssayError, LogError, StorageError
 from assay.paths import ROOT
+from assay.plugins.registry import method_entries, method_ref
 from assay.records import log as publog
 from assay.records.store import Store
 from assay_leaderboard.site.build import build as building
@@ -526,7 +527,19 @@ def test_reports_are_shown(simulated: Any, tmp_path: Path) -> None:
     for name, value in (("queue", waiting), ("scorecard", card)):
         files[name] = tmp_path / f"{name}.json"
         files[name].write_text(json.dumps(value))
+    refs = {slug: method_ref(entry) for slug, entry in method_entries().items()}
+    known, other = sorted(refs)[:2]
+    row = {"name": "equations", "label": "its equations", "status": "ok", "detail": "equal",
+           "numbers": {"difference": 0.0}}  # fmt: skip
+    compared = [
+        {"slug": known, "version": 1, "code_hash": refs[known].code_hash, "rows": [row]},
+        {"slug": other, "version": 1, "code_hash": "0" * 64, "rows": [row]},
+    ]
+    report = {"versions": {"torch": "9.9"}, "methods": compared}
+    (simulated.root / "leaderboard/results/parity.json").write_text(json.dumps(report))
     made(tmp_path / "site", **files)
+    shown = {slug: (tmp_path / f"site/method/{slug}/index.html").read_text() for slug in refs}
+    assert [slug for slug, text in shown.items() if "its equations" in text] == [known]
     assert "my_opt" in (tmp_path / "site/queue/index.html").read_text()
     assert "frame_walk" in (tmp_path / "site/sandbox/index.html").read_text()
 

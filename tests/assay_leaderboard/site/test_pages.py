@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
+from assay.cards import Parity as ParityCard
 from assay.records.schema import CurvePoint
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.task_comparisons import mirrored
@@ -31,6 +32,7 @@ from assay_leaderboard.site.html.text import (
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
+from assay_leaderboard.site.reports import MethodParity, Parity, ParityLine
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
 from tests.assay_leaderboard.making import demo, grid
@@ -53,8 +55,18 @@ def made() -> tuple[SiteView, list[TaskView], list[CellView]]:
         for slug, card in records.cards.items()
     }
     cards = demo_cards(records.catalogue.methods)
-    cards["noisy"] = cards["noisy"].model_copy(update={"title": HOSTILE, "authors": [HOSTILE]})
-    return site_view(records, cards)
+    told = {"bugs": [HOSTILE, "a known bug"], "notes": ["departs here"]}
+    cards["noisy"] = cards["noisy"].model_copy(
+        update={"title": HOSTILE, "authors": [HOSTILE], "parity": ParityCard(**told)}
+    )
+    view, tasks, cells = site_view(records, cards)
+    lines = [
+        ParityLine(label="its equations", status="ok", detail="difference 1e-15"),
+        ParityLine(label=HOSTILE, status=HOSTILE, detail=HOSTILE),
+    ]
+    compared = MethodParity(slug="noisy", code_hash="0" * 64, rows=lines)
+    reported = Parity(versions={"torch": "9.9", HOSTILE: HOSTILE}, methods=[compared])
+    return replace(view, parity=reported), tasks, cells
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +185,25 @@ def test_a_curve_says_what_its_points_hold(
     runs = [run.model_copy(update={"curve": [point, point]}) for run in cell.runs]
     (text,) = runs_page(replace(cell, runs=runs), site_map(view)).values()
     assert text.count(f"<tbody>\n{rows}</table>") == len(runs)
+
+
+def test_a_method_page_shows_what_it_was_held_against(documents: dict[str, Element]) -> None:
+    page = documents["method/noisy/index.html"]
+    table = page.find(".//table[@id='parity']")
+    assert table is not None
+    cells = ["".join(cell.itertext()) for cell in table.findall(".//tr")[1]]
+    assert [cell for cell in cells if cell.strip()] == [
+        "its equations",
+        "holds",
+        "difference 1e-15",
+    ]
+    text = "".join(page.itertext())
+    for shown in ("torch 9.9", "a known bug", "departs here", "assay parity noisy"):
+        assert shown in text
+    shown = {
+        path for path, page in documents.items() if page.find(".//*[@id='parity']") is not None
+    }
+    assert shown == {"method/noisy/index.html"}
 
 
 def test_the_same_view_makes_the_same_bytes(

@@ -33,6 +33,7 @@ from assay_leaderboard.site.build.task_part import TaskPart, TaskResults
 from assay_leaderboard.site.exports import json_twins
 from assay_leaderboard.site.output import OutputFile, staged, write
 from assay_leaderboard.site.pages import BOARD_PAGES
+from assay_leaderboard.site.reports import Parity
 from assay_leaderboard.site.reports import read as read_reports
 from assay_leaderboard.site.views import SiteView
 
@@ -190,6 +191,7 @@ class _Build:
                 ref.slug: source_data(inputs.flags.sources[ref.code])
                 for _, ref in inputs.catalogue.methods.values()
             },
+            parity=self.parity(),
             epochs=inputs.epochs,
             queue=plan.reports.queue,
             ruleset=inputs.ruleset,
@@ -198,6 +200,15 @@ class _Build:
             n_runs=sum(part.n_runs for part in results.parts.values()),
             problems=ledger.problems,
         )
+
+    def parity(self) -> Parity:
+        """The reported comparisons of methods whose code is still the one that was compared."""
+        reported = self.plan.reports.parity
+        hashes = {
+            slug: ref.code_hash for slug, (_, ref) in self.plan.inputs.catalogue.methods.items()
+        }
+        kept = [one for one in reported.methods if hashes.get(one.slug) == one.code_hash]
+        return reported.model_copy(update={"methods": kept})
 
     def audit(self, results: TaskResults, summaries: Sequence[FamilySummary]) -> Audit:
         """The audit of every task of the checkout, and what else `assay audit` says."""

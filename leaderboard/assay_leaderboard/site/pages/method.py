@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from assay.cards import FAMILIES, SubmissionCard
@@ -32,6 +32,7 @@ from assay_leaderboard.site.pages.cells import (
 )
 from assay_leaderboard.site.pages.claims import claims_table
 from assay_leaderboard.site.pages.notices import notices
+from assay_leaderboard.site.reports import MethodParity
 from assay_leaderboard.site.views import SiteView
 
 _RESULTS = (
@@ -70,6 +71,15 @@ _REPLAYED = (
     Column("tries", "Tries", "bundles of all versions"),
     Column("refused", "Refused", "of these"),
 )
+
+
+_COMPARED = (
+    Column("with", "Held against", text=True),
+    Column("found", "Found", text=True),
+    Column("detail", "In numbers", "differences as a share of the way that weights go", text=True),
+)
+_FOUND = {"ok": "holds", "note": "see", "failed": "does not hold"}
+"""Statuses of `assay parity` in words."""
 
 
 @dataclass
@@ -112,10 +122,33 @@ def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
         found[claim.method].claims.append(claim)
     for slug, line in _family_rows(view, links):
         found[slug].families.append(line)
+    compared = {one.slug: _compared(one, view.parity.versions) for one in view.parity.methods}
     pages: dict[str, str] = {}
     for slug, card in view.methods.items():
-        pages |= _method_page(site, slug, card, found[slug], view.data.get(slug))
+        pages |= _method_page(
+            site, slug, card, found[slug], view.data.get(slug), compared.get(slug)
+        )
     return pages
+
+
+def _compared(found: MethodParity, versions: Mapping[str, str]) -> Table:
+    """What a method's optimizer was held against."""
+    used = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    caption = Markup(
+        "A few steps in double precision on a small smooth problem, by the engine's own steps; {}"
+    ).format(said(used))
+    rows = [
+        TableRow(
+            [
+                TableCell(said(row.label)),
+                TableCell(_FOUND.get(row.status, said(row.status))),
+                TableCell(said(row.detail)),
+            ],
+            css="dim" if row.status == "note" else "",
+        )
+        for row in found.rows
+    ]
+    return Table("parity", caption, _COMPARED, rows, live=False)
 
 
 def _method_page(
@@ -124,6 +157,7 @@ def _method_page(
     card: SubmissionCard | None,
     found: _Results,
     data: SourceData | None,
+    compared: Table | None,
 ) -> dict[str, str]:
     path = f"method/{slug}"
     families = Table("standing", "Ranks in families", _STANDING, found.families, live=False)
@@ -146,6 +180,7 @@ def _method_page(
         replays=replays if found.replays else None,
         data=data,
         limits=LIMITS,
+        compared=compared,
         claims=claims_table(found.claims, site.at(path)),
         flags=found.flags,
         withdrawn=found.withdrawn,

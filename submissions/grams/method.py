@@ -1,0 +1,47 @@
+"""Grams (Cao et al., 2024, Algorithm 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import pytorch_optimizer
+from assay import Choice, LogUniform, Method, Uniform
+from torch import nn, optim
+
+
+class Grams(Method):
+    """The size of Adam's step, the sign of the present gradient.
+
+    w <- (1 - lr wd) w - lr sign(g) |mhat / (sqrt(vhat) + eps)|, m and v being those of Adam.
+    """
+
+    # Ranges are those of AdamW.
+    class Hyperparameters(Method.Hyperparameters):
+        """Tunable values; weight decay is decoupled, as in AdamW."""
+
+        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
+        beta2: float = 0.999
+        eps: float = 1e-6
+        weight_decay: Annotated[float, Choice((0.0, 1e-3, 1e-2, 1e-1))] = 0.0
+
+    # A step is about lr long whatever the gradient's scale, so lr is in units of the domain.
+    class OnFunctions(Hyperparameters):
+        """Values on synthetic functions, where there is nothing to regularise."""
+
+        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
+        weight_decay: float = 0.0
+
+    hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
+
+    def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
+        """One group holding every parameter."""
+        h = self.hyperparameters
+        return pytorch_optimizer.Grams(
+            model.parameters(),
+            lr=h.lr,
+            betas=(h.beta1, h.beta2),
+            eps=h.eps,
+            weight_decay=h.weight_decay,
+            weight_decouple=True,
+        )
