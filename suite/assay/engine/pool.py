@@ -20,6 +20,7 @@ from assay.epochs import Epoch
 from assay.errors import BadWeights, MachineError, PluginError, WorkerError
 from assay.messages import (
     CloseOracle,
+    Diagnose,
     Ended,
     Machine,
     OracleOpened,
@@ -255,7 +256,7 @@ class Pool:
                 if self._closed:
                     raise
                 self._replace_scorer()
-                if isinstance(request, Score | CloseOracle):
+                if isinstance(request, Score | Diagnose | CloseOracle):
                     raise RunLost(
                         str(error), what="its scorer ended", from_outside=error.killed
                     ) from error
@@ -263,7 +264,7 @@ class Pool:
             except MachineError:
                 raise
             except WorkerError as error:
-                if isinstance(request, Score):
+                if isinstance(request, Score | Diagnose):
                     raise BadWeights(f"its weights cannot be scored: {error}") from error
                 raise
             if isinstance(answer, OracleOpened):
