@@ -19,6 +19,7 @@ from assay.commands import (
     cards,
     check,
     data,
+    diagnose,
     epoch,
     new,
     publish,
@@ -40,7 +41,7 @@ app = typer.Typer(
     "Start with: assay quickstart",
 )
 for command in (cards, new, check, run, quickstart, data, publish, replay, submit, epoch, sandbox,
-                aa):  # fmt: skip
+                aa, diagnose):  # fmt: skip
     command.register(app)
 
 

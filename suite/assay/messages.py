@@ -495,6 +495,8 @@ class Diagnosed(_Message):
 
     points: Annotated[list[MeasuredPoint], Field(max_length=MAX_SNAPSHOTS)]
     weights_sha256: Hash
+    batch_norm: bool
+    """Whether the network has any."""
 
 
 class TaskDescription(_Message):

@@ -105,11 +105,8 @@ class _Measure:
         """Mean loss, score and predicted classes (n,) of stored inputs."""
         logits = self.task.logits(model, inputs)
         predicted = metrics.predictions(logits)
-        return (
-            float(self.task.loss(logits.double(), targets)),
-            self.metric(predicted, targets),
-            predicted,
-        )
+        loss = float(self.task.loss(logits.double(), targets))
+        return loss, self.metric(predicted, targets), predicted
 
     def _drop(self, bits: int, score: float) -> float:
         """How much worse the test score is with weights rounded to `bits` bits."""
@@ -152,6 +149,11 @@ def clipped_share(loss: TrainingLoss, batch_size: int) -> float:
     starts = range(0, len(loss) - batch_size + 1, batch_size)
     norms = [float(loss.gradient(slice(at, at + batch_size)).norm()) for at in starts]
     return sum(norm > CLIP for norm in norms) / len(norms)
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether a layer of `model` treats an example otherwise in training than when it is scored."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from assay.errors import BadWeights, MachineError, PluginError, WorkerError
 from assay.messages import (
     CloseOracle,
     Diagnose,
+    Diagnosed,
     Ended,
     Machine,
     OracleOpened,
@@ -157,6 +158,14 @@ class Pool:
         finally:
             if (fresh := self._take_reserved()) is not None:
                 self._idle.put(fresh)
+
+    def diagnose(self, job: Job) -> Diagnosed:
+        """Do a run again and have its networks measured; see engine.runs.diagnose.
+
+        Raises:
+            RunLost: its worker or the scorer died.
+        """
+        return runs.diagnose(job, self)
 
     def _not_by_itself(self, deaths: Iterable[RunLost | ChildDied], oom_kills: int) -> str | None:
         """How we know that no method ended a process; None if one may have.

@@ -198,7 +198,7 @@ class _Scorer:
         Raises:
             BadWeights: the snapshots cannot be read, or are too many to be measured.
         """
-        from assay.engine.diagnostics import measured
+        from assay.engine.diagnostics import has_batch_norm, measured
         from assay.families.classification import Classification
 
         kept, task = self._problem(request), self.task(request.task)
@@ -209,7 +209,8 @@ class _Scorer:
         runs, digest = _load(request.folder, request.snapshots, kept)
         with task_code(task, "diagnosis"):
             points = measured(task, kept.problem, runs[0])
-        return Diagnosed(points=points, weights_sha256=digest)
+            found = has_batch_norm(task.model_for(kept.problem, 0))
+        return Diagnosed(points=points, weights_sha256=digest, batch_norm=found)
 
     def _first_losses(
         self, request: Score, kept: _PreparedProblem, task: Task

@@ -64,7 +64,8 @@ class MeasuredPoint(_Part):
     """Of the Hessian."""
     lr: Number | None = None
     """Learning rate of the next batch: the hyperparameter of that name times the task's schedule.
-    None where there is none, or the method has a schedule of its own."""
+    None where there is none, where the method has a schedule of its own, and with batch norm, whose
+    running statistics make this Hessian another than that of training."""
     update_sharpness: Number | None
     """u^T H u / |u|^2, where u is what the weights change by in the next batch."""
     noise_scale: Number | None

@@ -1,0 +1,58 @@
+"""Tables of `assay diagnose`: quantities in rows, methods in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from assay.records.solutions import QUANTITIES, Solution, Solutions, Spread
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = 3
+"""Methods beside each other in 100 columns."""
+
+
+def show_solutions(solutions: Solutions, out: Console) -> None:
+    """Print how the networks differ, at the same training loss and at the end of training."""
+    n = len(solutions.repetitions)
+    for title, found in (
+        ("at the same training loss", solutions.matched),
+        ("at the end of training", solutions.end),
+    ):
+        out.print(f"{solutions.task}: networks {title}", style="bold")
+        for first in range(0, len(found), COLUMNS):
+            _show(found[first : first + COLUMNS], out)
+        out.print()
+    lines = [f"Mean [lowest, highest] of n={n} repetitions; score: {solutions.metric}."]
+    lines += [f"{quantity.title}: {quantity.explanation}." for quantity in QUANTITIES.values()]
+    if solutions.n_other_weights:
+        lines.append(
+            f"{solutions.n_other_weights} of {solutions.n_runs} runs ended with other weights than "
+            "their records, as on another kind of machine."
+        )
+    for line in lines:
+        out.print(line, style="dim")
+
+
+def _show(found: Sequence[Solution], out: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
+    table.add_column(Text(""))
+    for solution in found:
+        table.add_column(Text(solution.method), justify="right", overflow="fold")
+    for name, quantity in QUANTITIES.items():
+        cells = [spread_text(solution.measures.get(name)) for solution in found]
+        table.add_row(Text(quantity.title), *map(Text, cells))
+    out.print(table)
+
+
+def spread_text(spread: Spread | None) -> str:
+    """`mean [lowest, highest]` to three digits; "-" where there is none."""
+    if spread is None:
+        return "-"
+    mean, low, high = (f"{value:.3g}" for value in (spread.mean, spread.low, spread.high))
+    return mean if spread.n == 1 else f"{mean} [{low}, {high}]"
