@@ -112,7 +112,7 @@ class _Measure:
         """How much worse the test score is with weights rounded to `bits` bits."""
         model = rounded(self.task.restore(self.problem, self.snapshot.state), bits)
         sign = 1.0 if self.task.card.metric.direction == "maximize" else -1.0
-        return sign * (score - self._scored(model, *self.test)[1])
+        return round(sign * (score - self._scored(model, *self.test)[1]), 9)
 
     def _flat(self, state: Tensors) -> Tensor:
         """(n_weights,): the trainable weights of a snapshot, in float64."""

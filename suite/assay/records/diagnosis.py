@@ -8,7 +8,6 @@ was done again, and changes nothing of the run's record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assay import atomic
 from assay.cards import Budget, Family
 from assay.errors import RecordError
-from assay.identity import content_id
+from assay.identity import canonical_json, content_id
 from assay.records.schema import Count, Id, Line, Number, RunSpec
 from assay.records.store import read_text
 from assay.untrusted import strict_json
@@ -32,7 +31,7 @@ REFUSED: Mapping[Family, str] = {
     "quantization": "its snapshots are whole numbers, and a loss of these has no gradient",
 }
 """Families that cannot be diagnosed, and why."""
-POINTS = 10
+POINTS = 14
 """Evaluation points of a diagnosed run, from 1 % of its budget to all of it."""
 MAX_SNAPSHOTS = 2 * POINTS + 1
 CLIP = 1.0
@@ -135,7 +134,7 @@ def write(root: Path, made: Diagnosis) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    text = json.dumps(made.model_dump(mode="json"), allow_nan=False) + "\n"
+    text = canonical_json(made.model_dump(mode="json")) + "\n"
     atomic.write_new(path_of(root, made.spec), text.encode())
 
 

@@ -1,8 +1,9 @@
 """How the networks that methods find differ, at a training loss that all of them reach.
 
 At the end of their runs methods differ first in how far they got. So each method's network is taken
-at the evaluation point where its training loss is nearest to the lowest level that every method
-reaches (on a log scale, in each repetition anew); those of the end of training stand beside it.
+at the point where its training loss is nearest to the lowest level that every method reaches (on a
+log scale, in each repetition anew). The end itself, where the learning rate of most tasks is 0 and
+no update follows, is none of these points; the networks there are compared beside them.
 """
 
 from __future__ import annotations
@@ -118,10 +119,11 @@ def compared(diagnoses: Iterable[Diagnosis], metric: Metric) -> Solutions | None
 
 def at_level(runs: Mapping[str, Diagnosis]) -> dict[str, MeasuredPoint]:
     """The point of each run that is nearest to the lowest training loss that all of them reach."""
-    level = max(min(map(_log_loss, run.points)) for run in runs.values())
+    before_end = {method: run.points[:-1] or run.points for method, run in runs.items()}
+    level = max(min(map(_log_loss, points)) for points in before_end.values())
     return {
-        method: min(run.points, key=lambda point: (abs(_log_loss(point) - level), point.batch))
-        for method, run in runs.items()
+        method: min(points, key=lambda point: (abs(_log_loss(point) - level), point.batch))
+        for method, points in before_end.items()
     }
 
 
