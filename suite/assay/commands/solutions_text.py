@@ -45,14 +45,10 @@ def _show(found: Sequence[Solution], out: Console) -> None:
     for solution in found:
         table.add_column(Text(solution.method), justify="right", overflow="fold")
     for name, quantity in QUANTITIES.items():
-        cells = [spread_text(solution.measures.get(name)) for solution in found]
+        cells = [_text(solution.measures.get(name)) for solution in found]
         table.add_row(Text(quantity.title), *map(Text, cells))
     out.print(table)
 
 
-def spread_text(spread: Spread | None) -> str:
-    """`mean [lowest, highest]` to three digits; "-" where there is none."""
-    if spread is None:
-        return "-"
-    mean, low, high = (f"{value:.3g}" for value in (spread.mean, spread.low, spread.high))
-    return mean if spread.n == 1 else f"{mean} [{low}, {high}]"
+def _text(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.mean:.3g} {spread.ends}".rstrip()

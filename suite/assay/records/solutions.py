@@ -59,6 +59,11 @@ class Spread(_Part):
     """The ends are the lowest and the highest value: a few repetitions make no interval."""
     n: int
 
+    @property
+    def ends(self) -> str:
+        """`[low, high]` to three digits; empty where there is one value."""
+        return "" if self.n == 1 else f"[{self.low:.3g}, {self.high:.3g}]"
+
 
 class Solution(_Part):
     """The networks of one method."""

@@ -8,57 +8,30 @@ from typing import Any
 import pytest
 from assay.cards import Metric
 from assay.errors import RecordError
-from assay.identity import sha256
 from assay.records import diagnosis
-from assay.records.diagnosis import Diagnosis, MeasuredPoint
-from assay.records.schema import MethodRef
 from assay.records.solutions import QUANTITIES, Spread, compared
 
-from tests.assay.conftest import make_spec
+from tests.assay.conftest import make_diagnosis, make_point
 
 ACCURACY = Metric(name="accuracy", direction="maximize", chance=0.1, margin=0.01)
 
 
-def point(batch: int, loss: float, **changes: Any) -> MeasuredPoint:
-    facts: dict[str, Any] = {
-        "batch": batch,
-        "example_passes": 10 * batch,
-        "train_loss": loss,
-        "test_loss": loss + 0.5,
-        "train_score": 0.9,
-        "test_score": 0.8,
-        "norm_growth": 1.0 + batch,
-        "top_eigenvalue": 4.0,
-        "lr": 0.25,
-        "update_sharpness": None,
-        "noise_scale": 10.0,
-        "coherence": 2.0,
-        "clipped_share": 0.25,
-        "effective_rank": 0.5,
-        "int8_drop": 0.0,
-        "int4_drop": 0.125,
-        "predictions": [0, 1, 2, 3],
-    }
-    return MeasuredPoint(**facts | changes)
-
-
-def made(method: str, repetition: int, points: list[MeasuredPoint], **changes: Any) -> Diagnosis:
-    ref = MethodRef(slug=method, version=1, code_hash=sha256(method))
-    spec = make_spec(method=ref, repetition=repetition)
-    facts: dict[str, Any] = {
-        "id": diagnosis.diagnosis_id(spec),
-        "spec": spec,
-        "same_weights": True,
-        "points": points,
-        "created_at": "2026-01-01T00:00:00+00:00",
-    }
-    return Diagnosis(**facts | changes)
-
-
 def test_each_method_is_taken_where_its_loss_is_nearest_to_what_all_reach() -> None:
-    fast = [point(1, 1.0), point(2, 0.19), point(3, 0.04), point(4, 1e-6), point(5, 0.0)]
-    slow = [point(1, 2.0), point(2, 0.9), point(3, 0.2), point(4, 0.3), point(5, 0.01)]
-    found = compared([made("fast", 0, fast), made("slow", 0, slow)], ACCURACY)
+    fast = [
+        make_point(1, 1.0),
+        make_point(2, 0.19),
+        make_point(3, 0.04),
+        make_point(4, 1e-6),
+        make_point(5, 0.0),
+    ]
+    slow = [
+        make_point(1, 2.0),
+        make_point(2, 0.9),
+        make_point(3, 0.2),
+        make_point(4, 0.3),
+        make_point(5, 0.01),
+    ]
+    found = compared([make_diagnosis("fast", 0, fast), make_diagnosis("slow", 0, slow)], ACCURACY)
     assert found and (found.task, found.metric, found.repetitions) == ("toy", "accuracy", [0])
     losses = {s.method: s.measures["train_loss"].mean for s in found.matched}
     assert losses == {"fast": 0.19, "slow": 0.2}  # the end, 0.01, is no level to match
@@ -67,8 +40,10 @@ def test_each_method_is_taken_where_its_loss_is_nearest_to_what_all_reach() -> N
 
 
 def test_measures_are_told_with_their_lowest_and_highest_value() -> None:
-    one = made("a", 0, [point(1, 1.0), point(2, 0.5)])
-    two = made("a", 1, [point(3, 1.0, noise_scale=None), point(4, 0.5)], same_weights=False)
+    one = make_diagnosis("a", 0, [make_point(1, 1.0), make_point(2, 0.5)])
+    two = make_diagnosis(
+        "a", 1, [make_point(3, 1.0, noise_scale=None), make_point(4, 0.5)], same_weights=False
+    )
     found = compared([one, two], ACCURACY)
     assert found and (found.n_runs, found.n_other_weights) == (2, 1)
     (row,) = found.matched
@@ -84,14 +59,15 @@ def test_measures_are_told_with_their_lowest_and_highest_value() -> None:
 
 def test_a_score_to_be_minimised_has_its_gap_the_other_way() -> None:
     lower = ACCURACY.model_copy(update={"direction": "minimize"})
-    found = compared([made("a", 0, [point(1, 1.0)])], lower)
+    found = compared([make_diagnosis("a", 0, [make_point(1, 1.0)])], lower)
     assert found and found.matched[0].measures["score_gap"].mean == pytest.approx(-0.1)
 
 
 def test_disagreement_is_the_share_of_examples_of_another_class() -> None:
     classes = {"a": [0, 1, 2, 3], "b": [0, 1, 2, 0], "c": [1, 0, 2, 3]}
     found = compared(
-        [made(m, 0, [point(1, 1.0, predictions=p)]) for m, p in classes.items()], ACCURACY
+        [make_diagnosis(m, 0, [make_point(1, 1.0, predictions=p)]) for m, p in classes.items()],
+        ACCURACY,
     )
     assert found
     pairs = {
@@ -106,7 +82,10 @@ def test_disagreement_is_the_share_of_examples_of_another_class() -> None:
 
 
 def test_repetitions_that_one_method_lacks_are_left_out() -> None:
-    runs = [made(m, r, [point(1, 1.0)]) for m, r in (("a", 0), ("a", 1), ("b", 1), ("b", 2))]
+    runs = [
+        make_diagnosis(m, r, [make_point(1, 1.0)])
+        for m, r in (("a", 0), ("a", 1), ("b", 1), ("b", 2))
+    ]
     found = compared(runs, ACCURACY)
     assert found and found.repetitions == [1]
     assert compared(runs[:1] + runs[2:], ACCURACY) is None
@@ -114,15 +93,15 @@ def test_repetitions_that_one_method_lacks_are_left_out() -> None:
 
 
 def test_the_latest_diagnosis_of_a_repetition_counts() -> None:
-    old = made("a", 0, [point(1, 1.0)])
-    new = made("a", 0, [point(1, 0.5)], created_at="2026-02-01T00:00:00+00:00")
+    old = make_diagnosis("a", 0, [make_point(1, 1.0)])
+    new = make_diagnosis("a", 0, [make_point(1, 0.5)], created_at="2026-02-01T00:00:00+00:00")
     for order in ([old, new], [new, old]):
         found = compared(order, ACCURACY)
         assert found and found.matched[0].measures["train_loss"].mean == 0.5
 
 
 def test_a_diagnosis_is_written_once_and_read_again(tmp_path: Path) -> None:
-    own = made("a", 0, [point(1, 1.0)])
+    own = make_diagnosis("a", 0, [make_point(1, 1.0)])
     diagnosis.write(tmp_path, own)
     path = diagnosis.path_of(tmp_path, own.spec)
     assert diagnosis.read(path) == own
@@ -145,7 +124,7 @@ def test_a_diagnosis_is_written_once_and_read_again(tmp_path: Path) -> None:
 def test_a_damaged_diagnosis_is_named_and_hides_no_other(
     damage: Any, says: str, tmp_path: Path
 ) -> None:
-    runs = [made("a", r, [point(1, 1.0)]) for r in (0, 1)]
+    runs = [make_diagnosis("a", r, [make_point(1, 1.0)]) for r in (0, 1)]
     for own in runs:
         diagnosis.write(tmp_path, own)
     path = diagnosis.path_of(tmp_path, runs[0].spec)
