@@ -106,8 +106,8 @@ def execute(request: DiagnosisRequest) -> Solutions:
     from assay.records.store import Store
 
     task = find_task(request.task)
-    if why := diagnosis.REFUSED.get(task.card.family):
-        raise AssayError(f"{task.card.slug} cannot be diagnosed: {why}; expected a labelled task")
+    if why := diagnosis.refusal(task.card):
+        raise AssayError(f"{task.card.slug} cannot be diagnosed: {why}; choose another --task")
     methods = {entry.card.slug: entry for entry in map(find_method, request.methods)}
     found = {slug: best_runs(task, method, _records(request, task, method))
              for slug, method in methods.items()}  # fmt: skip

@@ -58,7 +58,7 @@ class TrainingLoss:
 
         Source: Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 1994.
         """
-        pieces = vector.split([weight.numel() for weight in self._weights])
+        pieces = torch.split(vector, [weight.numel() for weight in self._weights])
         total = torch.zeros_like(vector)
         for inputs, wanted in _chunks(self._inputs, self._targets):
             gradients = self._gradients(inputs, wanted, create_graph=True)
@@ -86,7 +86,7 @@ class TrainingLoss:
 
 
 def _chunks(inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True)
+    return zip(torch.split(inputs, CHUNK), torch.split(targets, CHUNK), strict=True)
 
 
 def top_eigenvalue(product: Callable[[Tensor], Tensor], n: int, most: int = PRODUCTS) -> float:

@@ -18,6 +18,7 @@ from assay.families import metrics
 from assay.families.classification import Classification
 from assay.quantization import NearestWeights
 from assay.records.diagnosis import CLIP, MeasuredPoint
+from assay.records.schema import MAX_NUMBER
 from assay.task import Problem, Snapshot, Tensors
 
 SCORED, PREDICTED = 2000, 1000
@@ -187,5 +188,5 @@ def rounded(model: nn.Module, bits: int) -> nn.Module:
 
 
 def _number(value: float | None) -> float | None:
-    """Six digits of a finite number; None of any other."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+    """Six digits of a number that a record can have; None of any other."""
+    return float(f"{value:.6g}") if value is not None and abs(value) <= MAX_NUMBER else None

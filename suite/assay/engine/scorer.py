@@ -52,7 +52,7 @@ from assay.messages import (
     first_problem,
 )
 from assay.plugins.loading import load_task
-from assay.records.diagnosis import MAX_SNAPSHOTS, REFUSED
+from assay.records.diagnosis import MAX_SNAPSHOTS, refusal
 from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
@@ -202,7 +202,7 @@ class _Scorer:
         from assay.families.classification import Classification
 
         kept, task = self._problem(request), self.task(request.task)
-        if not isinstance(task, Classification) or task.card.family in REFUSED:
+        if not isinstance(task, Classification) or refusal(task.card):
             raise PluginError(f"task {task.card.slug} is none that can be diagnosed")
         if len(request.snapshots) > MAX_SNAPSHOTS:
             raise BadWeights(f"{len(request.snapshots)} snapshots, expected {MAX_SNAPSHOTS}")

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay import atomic
-from assay.cards import Budget, Family
+from assay.cards import Budget, Family, TaskCard
 from assay.errors import RecordError
 from assay.identity import canonical_json, content_id
 from assay.records.schema import Count, Id, Line, Number, RunSpec
@@ -23,14 +23,13 @@ from assay.records.store import read_text
 from assay.untrusted import strict_json
 from assay.validation import problems as problems_of
 
-VERSION = 1
+VERSION: Literal[1] = 1
 """Of what is measured and how; diagnoses of another version are made anew."""
 FOLDER = "diagnostics"
-REFUSED: Mapping[Family, str] = {
+_REFUSED: Mapping[Family, str] = {
     "functions": "a function has no training examples and no test set",
     "quantization": "its snapshots are whole numbers, and a loss of these has no gradient",
 }
-"""Families that cannot be diagnosed, and why."""
 POINTS = 14
 """Evaluation points of a diagnosed run, from 1 % of its budget to all of it."""
 MAX_SNAPSHOTS = 2 * POINTS + 1
@@ -104,6 +103,13 @@ class Diagnosis(_Part):
     points: Annotated[list[MeasuredPoint], Field(min_length=1, max_length=MAX_SNAPSHOTS)]
     created_at: Line
     """UTC, ISO 8601."""
+
+
+def refusal(card: TaskCard) -> str | None:
+    """Why networks of a task cannot be diagnosed; None if they can."""
+    if card.tier == "paper":
+        return "its network is so large that one point would take hours"
+    return _REFUSED.get(card.family)
 
 
 def thresholds(budget: Budget) -> list[int]:

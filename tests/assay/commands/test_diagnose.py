@@ -77,6 +77,7 @@ def test_networks_are_measured_once_and_compared(
     [
         (("sgd", "--task", "rosenbrock"), "rosenbrock cannot be diagnosed: a function has no"),
         (("lsq", "--task", "digits_w2a2"), "digits_w2a2 cannot be diagnosed: its snapshots are"),
+        (("sgd", "--task", "diffgrad_cifar10_resnet50"), "its network is so large that one point"),
         (("sgdd", "--task", "digits_mlp"), "sgdd"),
         (("sgd", "--task", "./tasks/toy"), "sgd has no completed run on toy in assay-results"),
     ],
