@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from assay.api.answers import Answer
 from assay.api.questions import listed, results_folder
+from assay.api.run import AnyMethod, names_of
 
 if TYPE_CHECKING:
     from assay.records.solutions import Solutions
 
 
 def diagnose(
-    methods: str | Path | Sequence[str | Path],
+    methods: AnyMethod | Sequence[AnyMethod],
     task: str | Path,
     *,
     repetitions: int = 3,
@@ -25,7 +26,7 @@ def diagnose(
     """How the networks that methods find differ, as `assay diagnose` shows it.
 
     Args:
-        methods: slugs or paths.
+        methods: slugs, paths, or subclasses of `assay.Method`, as `assay.run` takes them.
         task: slug or path of a labelled task.
         repetitions: how many, of those that all methods have.
         results: folder of the records; default: `$ASSAY_RESULTS`, or `assay-results` here.
@@ -39,10 +40,11 @@ def diagnose(
     from assay.commands.diagnose import DiagnosisRequest, execute
     from assay.commands.solutions_text import show_solutions
 
+    folder = results_folder(results)
     request = DiagnosisRequest(
-        methods=listed(methods),
+        methods=names_of(methods, folder),
         task=listed(task)[0],
-        results=results_folder(results),
+        results=folder,
         repetitions=repetitions,
         allow_weaker=allow_weaker,
         quiet=not progress,
