@@ -204,8 +204,8 @@ class _Scorer:
         kept, task = self._problem(request), self.task(request.task)
         if not isinstance(task, Classification) or refusal(task.card):
             raise PluginError(f"task {task.card.slug} is none that can be diagnosed")
-        if len(request.snapshots) > MAX_SNAPSHOTS:
-            raise BadWeights(f"{len(request.snapshots)} snapshots, expected {MAX_SNAPSHOTS}")
+        if not 1 <= (n := len(request.snapshots)) <= MAX_SNAPSHOTS:
+            raise BadWeights(f"{n or 'no'} snapshots, expected at most {MAX_SNAPSHOTS}")
         runs, digest = _load(request.folder, request.snapshots, kept)
         with task_code(task, "diagnosis"):
             points = measured(task, kept.problem, runs[0])

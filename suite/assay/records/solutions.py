@@ -31,18 +31,18 @@ class Quantity(NamedTuple):
 QUANTITIES: Mapping[str, Quantity] = {
     "train_loss": Quantity("Training loss", "mean, on the given labels"),
     "loss_gap": Quantity("Gap in loss", "test minus training"),
-    "score_gap": Quantity("Gap in score", "training better than test by"),
-    "disagreement": Quantity("Disagreement", "test examples of another class, mean of others"),
+    "score_gap": Quantity("Gap in score", "training minus test, as a share"),
+    "disagreement": Quantity("Disagreement", "share of test examples, mean over the others"),
     "top_eigenvalue": Quantity("Sharpness", "top eigenvalue of the Hessian"),
-    "stability": Quantity("Sharpness x lr / 2", "above 1 plain descent is unstable"),
+    "stability": Quantity("Sharpness x lr / 2", "plain gradient descent is unstable above 1"),
     "update_sharpness": Quantity("Along the update", "curvature in its direction"),
     "noise_scale": Quantity("Noise scale", "examples"),
     "coherence": Quantity("m-coherence", "examples that one helps"),
-    "clipped_share": Quantity("Clipped", f"batches with a gradient above {CLIP:g}"),
-    "norm_growth": Quantity("Norm growth", "of the weights, times the start's"),
+    "clipped_share": Quantity("Clipped", f"share of batches with a gradient above {CLIP:g}"),
+    "norm_growth": Quantity("Norm growth", "|w| over that of the start"),
     "effective_rank": Quantity("Effective rank", "share of full rank"),
-    "int8_drop": Quantity("Drop at int8", "test score lost by rounding"),
-    "int4_drop": Quantity("Drop at int4", "test score lost by rounding"),
+    "int8_drop": Quantity("Drop at int8", "test score lost by rounding, as a share"),
+    "int4_drop": Quantity("Drop at int4", "test score lost by rounding, as a share"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from assay.engine.diagnostics import (
     with_update,
 )
 from assay.engine.pool import Pool
-from assay.errors import AssayError, RecordError
+from assay.errors import AssayError, BadWeights, RecordError
+from assay.messages import Diagnose, Diagnosed, SnapshotEntry
 from assay.plugins.registry import find_method
 from assay.records import diagnosis
 from assay.records.schema import RunRecord
@@ -295,6 +297,27 @@ def test_a_run_that_ends_otherwise_than_its_record_is_no_diagnosis(
     assert record.status == "failed"
     with pytest.raises(RecordError, match="ended otherwise than its record, failed: ValueError"):
         diagnoses.diagnosis(pool, task, method, record)
+
+
+def test_snapshots_that_were_not_asked_for_are_bad_weights(
+    pool: Pool, make_task: Any, tmp_path: Path
+) -> None:
+    def entry(batch: int) -> SnapshotEntry:
+        counts = {"batch": batch, "passes": batch, "example_passes": batch}
+        name = f"start0-{batch}.safetensors"
+        return SnapshotEntry(file=name, start=0, seconds=0, train_loss=None, **counts)
+
+    def asked(n: int) -> Diagnosed:
+        own = {"task": make_task().folder, "repetition": 0, "seed_root": "a", "folder": tmp_path}
+        snapshots = [entry(batch + 1) for batch in range(n)]
+        return pool.ask_scorer(Diagnose(**own, snapshots=snapshots), Diagnosed)
+
+    with pytest.raises(BadWeights, match="30 snapshots, expected at most 29"):
+        asked(30)
+    with pytest.raises(BadWeights, match="cannot be read"):
+        asked(1)
+    with pytest.raises(BadWeights, match="no snapshots"):
+        asked(0)
 
 
 def test_the_best_run_of_each_repetition_is_taken_if_all_methods_have_one(
