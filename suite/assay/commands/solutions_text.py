@@ -30,7 +30,7 @@ def show_solutions(solutions: Solutions, out: Console) -> None:
     if solutions.n_other_weights:
         lines.append(
             f"{solutions.n_other_weights} of {solutions.n_runs} runs ended with other weights than "
-            "their records, as on another kind of machine."
+            "their records: on another kind of machine, or as taking weights rounds them."
         )
     for line in lines:
         out.print(line, style="dim")

@@ -98,8 +98,9 @@ class Diagnosis(_Part):
     spec: RunSpec
     """Of the run."""
     same_weights: bool
-    """Whether the run ended with the weights of its record, bit for bit; on another kind of machine
-    it seldom does."""
+    """Whether the run ended with the weights of its record, bit for bit. It seldom does on another
+    kind of machine, or where taking a snapshot rounds the weights (schedule-free methods), as more
+    snapshots are taken."""
     points: Annotated[list[MeasuredPoint], Field(min_length=1, max_length=MAX_SNAPSHOTS)]
     created_at: Line
     """UTC, ISO 8601."""

@@ -88,7 +88,7 @@ class Solutions(_Part):
     """At the end of training."""
     n_runs: int
     n_other_weights: int
-    """Runs that ended with other weights than their records, as on another kind of machine."""
+    """Runs that ended with other weights than their records (Diagnosis.same_weights)."""
 
 
 def compared(diagnoses: Iterable[Diagnosis], metric: Metric) -> Solutions | None:

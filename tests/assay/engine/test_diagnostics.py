@@ -25,6 +25,7 @@ from assay.engine.diagnostics import (
 from assay.engine.pool import Pool
 from assay.errors import AssayError, BadWeights, RecordError
 from assay.messages import Diagnose, Diagnosed, SnapshotEntry
+from assay.paths import ROOT
 from assay.plugins.registry import find_method
 from assay.records import diagnosis
 from assay.records.schema import RunRecord
@@ -274,6 +275,18 @@ def test_a_recorded_run_is_done_again_and_measured(pool: Pool, make_task: Any) -
     (moved,) = record.checks.weight_distances
     assert moved and abs(last.norm_growth - 1) <= moved * 1.001  # the triangle inequality
     assert all(len(point.predictions) == 100 for point in found.points)
+
+
+@pytest.mark.parametrize("slug", ["sam", "schedule_free"])
+def test_an_update_is_found_after_every_point_but_the_last(
+    slug: str, pool: Pool, make_task: Any
+) -> None:
+    """Of two passes a batch, too, and where other weights are scored than trained."""
+    task, method = make_task(), find_method(str(ROOT / "tests" / "plugins" / slug))
+    found = diagnoses.diagnosis(pool, task, method, done(pool, task, method))
+    assert found.same_weights == (slug == "sam")  # taking weights rounds the other's
+    updated = [point.update_sharpness is not None for point in found.points]
+    assert updated == [*[True] * (len(updated) - 1), False] and len(updated) == 5
 
 
 def test_a_network_that_stays_is_measured_as_it_started(
