@@ -21,7 +21,7 @@ from assay.commands.options import (
     Results,
     complete_task,
 )
-from assay.errors import AssayError
+from assay.errors import AssayError, StorageError
 
 if TYPE_CHECKING:
     from assay.plugins.registry import MethodEntry, TaskEntry
@@ -99,7 +99,7 @@ def execute(request: DiagnosisRequest) -> Solutions:
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; what was finished is kept.
     """
     from assay.commands.run_many import locked
-    from assay.engine.diagnoses import best_runs, common
+    from assay.engine.diagnoses import common
     from assay.plugins.registry import find_method, find_task
     from assay.records import diagnosis
     from assay.records.solutions import compared
@@ -109,15 +109,7 @@ def execute(request: DiagnosisRequest) -> Solutions:
     if why := diagnosis.refusal(task.card):
         raise AssayError(f"{task.card.slug} cannot be diagnosed: {why}; choose another --task")
     methods = {entry.card.slug: entry for entry in map(find_method, request.methods)}
-    found = {slug: best_runs(task, method, _records(request, task, method))
-             for slug, method in methods.items()}  # fmt: skip
-    for slug, runs in found.items():
-        if not runs:
-            raise AssayError(
-                f"{slug} has no completed run on {task.card.slug} in {request.results} or among "
-                "the published ones that its code of now made; make some with: "
-                f"assay run {slug} --task {task.card.slug}"
-            )
+    found = {slug: _best_runs(request, task, method) for slug, method in methods.items()}
     wanted = common(found, request.repetitions)
     store = Store(request.results)
     missing = [run for run in wanted if not diagnosis.path_of(store.root, run.spec).exists()]
@@ -130,16 +122,31 @@ def execute(request: DiagnosisRequest) -> Solutions:
     return solutions
 
 
-def _records(request: DiagnosisRequest, task: TaskEntry, method: MethodEntry) -> list[RunRecord]:
-    """The records of a method on a task: those of the user, or if there are none, the published."""
+def _best_runs(
+    request: DiagnosisRequest, task: TaskEntry, method: MethodEntry
+) -> dict[int, RunRecord]:
+    """The best run of each repetition: the user's, or if there are none, the published.
+
+    Raises:
+        AssayError: there is none at all.
+    """
     from assay import paths
+    from assay.engine.diagnoses import best_runs
+    from assay.plugins.registry import method_argument, task_argument
     from assay.publication.verify import readable
     from assay.records.store import Store
 
     of, by = task.card.slug, method.card.slug
-    own = list(Store(request.results).runs(task=of, method=by))
-    published = readable(paths.RESULTS, f"{of}--{by}-v*") if not own else []
-    return own or [run for bundle in published for run in bundle.runs]
+    if found := best_runs(task, method, Store(request.results).runs(task=of, method=by)):
+        return found
+    published = readable(paths.RESULTS, f"{of}--{by}-v*")
+    if found := best_runs(task, method, (run for bundle in published for run in bundle.runs)):
+        return found
+    raise AssayError(
+        f"{by} has no completed run on {of} that its code of now made, in {request.results} or "
+        f"published; make some with: assay run {method_argument(method)} --task "
+        f"{task_argument(task)}"
+    )
 
 
 def _diagnose(
@@ -148,7 +155,11 @@ def _diagnose(
     methods: dict[str, MethodEntry],
     missing: Sequence[RunRecord],
 ) -> None:
-    """Diagnose runs one after the other, and keep each as it comes."""
+    """Diagnose runs one after the other, and keep each as it comes.
+
+    Raises:
+        AssayError: some could not be done; names them after the others are.
+    """
     from assay.commands.progress import duration
     from assay.commands.run_many import NO_SANDBOX
     from assay.engine.diagnoses import diagnosis as diagnose_run
@@ -156,25 +167,30 @@ def _diagnose(
     from assay.records import diagnosis
     from assay.records.store import Store
 
-    began, done = time.monotonic(), 0
+    began, problems = time.monotonic(), list[str]()
     request.say(
         f"{len(missing)} runs on {task.card.slug} are trained again and measured at "
         f"{diagnosis.POINTS} points each; Ctrl-C keeps those that are done"
     )
     ordered = sorted(missing, key=lambda run: run.spec.compute.model_dump_json())
-    for compute, runs in groupby(ordered, key=lambda run: run.spec.compute):
+    numbered = enumerate(ordered, 1)
+    for compute, runs in groupby(numbered, key=lambda item: item[1].spec.compute):
         with Pool(n_workers=1, compute=compute, allow_weaker=request.allow_weaker) as pool:
             if pool.mechanism == "subprocess":
                 request.say(NO_SANDBOX)
-            for run in runs:
-                made = diagnose_run(pool, task, methods[run.spec.method.slug], run)
+            for number, run in runs:
+                name = f"{run.spec.method.slug}, repetition {run.spec.repetition}"
                 try:
+                    made = diagnose_run(pool, task, methods[run.spec.method.slug], run)
                     diagnosis.write(request.results, made)
+                except StorageError:
+                    raise
+                except AssayError as error:
+                    problems.append(f"{name}: {error}")
                 except OSError as error:
                     raise Store(request.results).storage_error(error) from error
-                done += 1
-                left = (time.monotonic() - began) / done * (len(missing) - done)
-                request.say(
-                    f"{done}/{len(missing)} runs: {run.spec.method.slug}, repetition "
-                    f"{run.spec.repetition}" + (f", about {duration(left)} left" if left else "")
-                )
+                left = (time.monotonic() - began) / number * (len(missing) - number)
+                about = f", about {duration(left)} left" if left else ""
+                request.say(f"{number}/{len(missing)} runs: {name}{about}")
+    if problems:
+        raise AssayError("\n".join(problems))

@@ -6,13 +6,14 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import assay as assay_package
 import pytest
 from assay.commands import run_one
 from assay.engine import pool as pools
 from assay.engine.pool import Pool
+from assay.errors import RunHung
 from assay.records.solutions import QUANTITIES
 
 Assay = Callable[..., Any]
@@ -31,23 +32,31 @@ def recorded(
     return tmp_path
 
 
+def interrupted(pool: Pool, job: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def test_networks_are_measured_once_and_compared(
     recorded: Path, assay: Assay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("diagnose", "sgd", "adam", "--task", "./tasks/toy")
-    with monkeypatch.context() as patch:  # Ctrl-C in the second run
-        own, calls = Pool.diagnose, []
+    own = Pool.diagnose
 
-        def once(self: Pool, job: Any) -> Any:
-            calls.append(job)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return own(self, job)
+    def failing(self: Pool, job: Any) -> Any:
+        if job.method.card.slug == "sgd":
+            raise RunHung("it hung")
+        return own(self, job)
 
-        patch.setattr(Pool, "diagnose", once)
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "diagnose", failing)
+        said = assay(*command)
+    assert said.code == 2 and said.out == ""
+    assert "2 runs on toy are trained again and measured at 14 points each" in said.err
+    assert said.err.endswith("assay: sgd, repetition 0: it hung\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "diagnose", interrupted)
         said = assay(*command)
     assert said.code == 130 and said.out == ""
-    assert "2 runs on toy are trained again and measured at 14 points each" in said.err
     assert said.err.endswith("interrupted: give the same command again to continue\n")
     kept = list((recorded / "assay-results" / "diagnostics").rglob("*.json"))
     assert len(kept) == 1
@@ -79,7 +88,10 @@ def test_networks_are_measured_once_and_compared(
         (("lsq", "--task", "digits_w2a2"), "digits_w2a2 cannot be diagnosed: its snapshots are"),
         (("sgd", "--task", "diffgrad_cifar10_resnet50"), "its network is so large that one point"),
         (("sgdd", "--task", "digits_mlp"), "sgdd"),
-        (("sgd", "--task", "./tasks/toy"), "sgd has no completed run on toy in assay-results"),
+        (
+            ("sgd", "--task", "./tasks/toy"),
+            "sgd has no completed run on toy that its code of now made",
+        ),
     ],
 )
 def test_what_cannot_be_diagnosed_is_said_in_one_line(
