@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ def diagnose(
 
     Example: `assay diagnose sgd adam --task digits_mlp`
     """
-    from assay.commands.solutions_text import show_solutions
+    from assay.commands.solutions_text import MAX_WIDTH, show_solutions
 
     request = DiagnosisRequest(methods, task, results, repetitions, allow_weaker, as_json)
     try:
@@ -69,7 +70,8 @@ def diagnose(
         return
     from rich.console import Console
 
-    show_solutions(found, Console(highlight=False, markup=False, emoji=False))
+    width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
+    show_solutions(found, Console(width=width, highlight=False, markup=False, emoji=False))
 
 
 @dataclass(frozen=True)

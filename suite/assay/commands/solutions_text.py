@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from assay.records.solutions import QUANTITIES, Solution, Solutions, Spread
+from assay.records.solutions import QUANTITIES, Solution, Solutions, Spread, three_digits
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-COLUMNS = 3
-"""Methods beside each other in 100 columns."""
+MAX_WIDTH, TITLE, CELL = 100, 20, 26
+"""Columns of the terminal: at most, of the titles of rows, and of a method."""
 
 
 def show_solutions(solutions: Solutions, out: Console) -> None:
@@ -22,8 +22,9 @@ def show_solutions(solutions: Solutions, out: Console) -> None:
         ("at the end of training", solutions.end),
     ):
         out.print(f"{solutions.task}: networks {title}", style="bold")
-        for first in range(0, len(found), COLUMNS):
-            _show(found[first : first + COLUMNS], out)
+        beside = max(1, (out.width - TITLE) // CELL)
+        for first in range(0, len(found), beside):
+            _show(found[first : first + beside], out)
         out.print()
     lines = [f"Mean [lowest, highest] of n={n} repetitions; score: {solutions.metric}."]
     lines += [f"{quantity.title}: {quantity.explanation}." for quantity in QUANTITIES.values()]
@@ -51,4 +52,4 @@ def _show(found: Sequence[Solution], out: Console) -> None:
 
 
 def _text(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.mean:.3g} {spread.ends}".rstrip()
+    return "-" if spread is None else f"{three_digits(spread.mean)} {spread.ends}".rstrip()

@@ -61,8 +61,13 @@ class Spread(_Part):
 
     @property
     def ends(self) -> str:
-        """`[low, high]` to three digits; empty where there is one value."""
-        return "" if self.n == 1 else f"[{self.low:.3g}, {self.high:.3g}]"
+        """`[low, high]` as text; empty where there is one value."""
+        return "" if self.n == 1 else f"[{three_digits(self.low)}, {three_digits(self.high)}]"
+
+
+def three_digits(value: float) -> str:
+    """A measure as text: three digits, or all before the point."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 class Solution(_Part):

@@ -6,7 +6,7 @@ All are of the runs that the full tuning budget selects, or of all runs where th
 
 from __future__ import annotations
 
-from assay.records.solutions import QUANTITIES, Spread
+from assay.records.solutions import QUANTITIES, Spread, three_digits
 from markupsafe import Markup
 
 from assay_leaderboard.format import Format, split_words
@@ -194,5 +194,5 @@ def solutions(view: TaskView, links: PageLinks) -> Table | None:
 def _spread_cell(spread: Spread | None) -> TableCell:
     if spread is None:
         return EMPTY
-    ends = Markup(' <span class="i">{}</span>').format(spread.ends) if spread.ends else ""
-    return TableCell(Markup("{}{}").format(minus(f"{spread.mean:.3g}"), ends), spread.mean)
+    ends = Markup(' <span class="i">{}</span>').format(minus(spread.ends)) if spread.ends else ""
+    return TableCell(Markup("{}{}").format(minus(three_digits(spread.mean)), ends), spread.mean)
