@@ -216,3 +216,18 @@ def test_a_wrong_value_is_one_problem_in_plain_words(
     (problem,) = caught.value.problems
     assert expected in problem
     assert "Input should" not in problem
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("linear", [1.0, 0.75, 0.25, 0.0]),
+        ("constant", [1.0] * 4),
+        ("drop", [1.0, 1.0, 1.0, 0.1]),
+    ],
+)
+def test_the_schedule_of_a_task_is_a_factor_on_its_rate(
+    schedule: str, factors: list[float]
+) -> None:
+    card = TaskCard(**tomllib.loads(TASK) | {"schedule": schedule})
+    assert [card.lr_factor(elapsed) for elapsed in (0.0, 0.25, 0.75, 1.0)] == factors
