@@ -2,7 +2,8 @@
 
 Plugins import their names from here, from `assay.families`, `assay.models` and
 `assay.quantization`, and from nowhere else. Scripts and notebooks use `run`, `board`, `compare`,
-`judge` and `Results`. A name is loaded when it is first used: `import assay` imports no library.
+`judge`, `diagnose` and `Results`. A name is loaded when it is first used: `import assay` imports no
+library.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assay.api.diagnose import diagnose
     from assay.api.questions import board, compare, judge
     from assay.api.results import Results
     from assay.api.run import run
@@ -22,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("board", "compare", "judge"), "api.questions"),
+    "diagnose": "api.diagnose",
     "run": "api.run",
     "Results": "api.results",
     **dict.fromkeys(("Batch", "Calibration", "Method", "Plan", "Step", "TrainingSet"), "method"),
@@ -36,7 +39,7 @@ _HOMES = {
 __all__ = [
     "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogInt", "LogUniform",
     "Method", "Plan", "Problem", "Results", "Scores", "Seeds", "Snapshot", "Step", "Task",
-    "TaskLoss", "Tensors", "TrainingSet", "Uniform", "board", "compare", "judge", "run",
+    "TaskLoss", "Tensors", "TrainingSet", "Uniform", "board", "compare", "diagnose", "judge", "run",
 ]  # fmt: skip
 
 

@@ -193,6 +193,8 @@ class Citation(_CardPart):
     """arXiv number, DOI or proceedings."""
 
 
+DROP_AT, DROP_FACTOR = 0.8, 0.1
+"""Where the schedule "drop" falls, and to what."""
 REPLAY_MARGINS = 2.0
 """Margins of the task's metric by which one run's test score may differ on another machine.
 
@@ -241,6 +243,12 @@ class TaskCard(_CardPart):
     """Extra access that the task grants."""
     citation: list[Citation] = []
     superseded_by: Slug | None = None
+
+    def lr_factor(self, elapsed: float) -> float:
+        """Factor on the learning rate when the share `elapsed` of the budget is spent."""
+        if self.schedule == "linear":
+            return 1.0 - elapsed
+        return DROP_FACTOR if self.schedule == "drop" and elapsed >= DROP_AT else 1.0
 
     @property
     def replay_tolerance(self) -> float | None:

@@ -19,6 +19,7 @@ from assay.commands import (
     cards,
     check,
     data,
+    diagnose,
     epoch,
     new,
     parity,
@@ -41,7 +42,7 @@ app = typer.Typer(
     "Start with: assay quickstart",
 )
 for command in (cards, new, check, parity, run, quickstart, data, publish, replay, submit, epoch,
-                sandbox, aa):  # fmt: skip
+                sandbox, aa, diagnose):  # fmt: skip
     command.register(app)
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from assay.cards import Access, Family, Parity
+from assay.records.diagnosis import MAX_SNAPSHOTS, MeasuredPoint
 from assay.records.schema import (
     MAX_COUNT,
     MAX_NUMBER,
@@ -206,6 +207,8 @@ class Run(_MethodRequest):
     """One for each start."""
     oracle: Path | None = None
     """A listening AF_UNIX stream socket that the child is connected to, as descriptor ORACLE."""
+    thresholds: list[int] | None = None
+    """Example-passes spent at which a snapshot is due; None: the card's."""
 
 
 class Describe(_MethodRequest):
@@ -437,13 +440,22 @@ class CloseOracle(_Message):
     """The socket."""
 
 
-class Score(_Repetition):
-    """Score a run's snapshots. Answer: `Scored`."""
-
-    command: Literal["score"] = "score"
+class _Weights(_Repetition):
     folder: Path
     """Where the snapshots lie."""
     snapshots: list[SnapshotEntry]
+
+
+class Diagnose(_Weights):
+    """Measure a run's snapshots beyond their scores. Answer: `Diagnosed`."""
+
+    command: Literal["diagnose"] = "diagnose"
+
+
+class Score(_Weights):
+    """Score a run's snapshots. Answer: `Scored`."""
+
+    command: Literal["score"] = "score"
     seeds: list[WorkerSeeds]
     accelerator: Literal["cpu", "gpu"]
     oracle: Path | None = None
@@ -468,7 +480,7 @@ class DescribeTask(_Message):
 
 
 ScorerRequest = Annotated[
-    Prepare | OpenOracle | CloseOracle | Score | MakeToys | DescribeTask,
+    Prepare | OpenOracle | CloseOracle | Score | Diagnose | MakeToys | DescribeTask,
     Field(discriminator="command"),
 ]
 SCORER_REQUEST: TypeAdapter[ScorerRequest] = TypeAdapter(ScorerRequest)
@@ -516,6 +528,15 @@ class Scored(_Message):
     weights_sha256: Hash
     reference_first_losses: Annotated[list[Measured | None], Field(max_length=MAX_STARTS)]
     weight_distances: Annotated[list[Measured | None], Field(max_length=MAX_STARTS)]
+
+
+class Diagnosed(_Message):
+    """What a run's networks were like; see records.diagnosis."""
+
+    points: Annotated[list[MeasuredPoint], Field(max_length=MAX_SNAPSHOTS)]
+    weights_sha256: Hash
+    batch_norm: bool
+    """Whether the network has any."""
 
 
 class TaskDescription(_Message):

@@ -21,6 +21,7 @@ from assay.identity import derive_seed, sha256
 from assay.messages import Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.bundle import pack
+from assay.records.diagnosis import Diagnosis, MeasuredPoint, diagnosis_id
 from assay.records.schema import (
     Compute,
     CurvePoint,
@@ -301,6 +302,44 @@ def make_record(spec: RunSpec | None = None, **changes: Any) -> RunRecord:
         "created_at": "2026-01-01T00:00:00+00:00",
     }
     return RunRecord(**facts | changes)
+
+
+def make_point(batch: int, loss: float, **changes: Any) -> MeasuredPoint:
+    facts: dict[str, Any] = {
+        "batch": batch,
+        "example_passes": 10 * batch,
+        "train_loss": loss,
+        "test_loss": loss + 0.5,
+        "train_score": 0.9,
+        "test_score": 0.8,
+        "norm_growth": 1.0 + batch,
+        "top_eigenvalue": 4.0,
+        "lr": 0.25,
+        "update_sharpness": None,
+        "noise_scale": 10.0,
+        "coherence": 2.0,
+        "clipped_share": 0.25,
+        "effective_rank": 0.5,
+        "int8_drop": 0.0,
+        "int4_drop": 0.125,
+        "predictions": [0, 1, 2, 3],
+    }
+    return MeasuredPoint(**facts | changes)
+
+
+def make_diagnosis(
+    method: str, repetition: int, points: list[MeasuredPoint], **changes: Any
+) -> Diagnosis:
+    ref = MethodRef(slug=method, version=1, code_hash=sha256(method))
+    spec = changes.pop("spec", make_spec(method=ref, repetition=repetition))
+    facts: dict[str, Any] = {
+        "id": diagnosis_id(spec),
+        "spec": spec,
+        "same_weights": True,
+        "points": points,
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return Diagnosis(**facts | changes)
 
 
 METHOD_CARD = 'slug = "{slug}"\nversion = {version}\ntitle = "Mine"\nauthors = ["A. Author"]\n'

@@ -244,3 +244,18 @@ def test_what_a_method_is_compared_with_is_read(tmp_path: Path) -> None:
     card = read_card(write_card(tmp_path, f'slug = "toy"\ntitle = "T"\n{text}'), SubmissionCard)
     assert card.parity.settings["betas"] == ["beta1", 0.999]
     assert (card.parity.settings["amsgrad"], card.parity.bugs) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("linear", [1.0, 0.75, 0.25, 0.0]),
+        ("constant", [1.0] * 4),
+        ("drop", [1.0, 1.0, 1.0, 0.1]),
+    ],
+)
+def test_the_schedule_of_a_task_is_a_factor_on_its_rate(
+    schedule: str, factors: list[float]
+) -> None:
+    card = TaskCard(**tomllib.loads(TASK) | {"schedule": schedule})
+    assert [card.lr_factor(elapsed) for elapsed in (0.0, 0.25, 0.75, 1.0)] == factors

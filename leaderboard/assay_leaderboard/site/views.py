@@ -10,6 +10,7 @@ from assay.cards import SubmissionCard, TaskCard
 from assay.detectors.source import SourceData
 from assay.records.log import Entry, ReplayedRun
 from assay.records.schema import RunRecord
+from assay.records.solutions import Solutions
 from assay.ruleset import Ruleset
 
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
@@ -42,6 +43,8 @@ class TaskView:
     """Cards of the submissions of this checkout, by slug."""
     audit: TaskAudit | None = None
     """What `assay audit` says of the task; None: not audited."""
+    solutions: Solutions | None = None
+    """What `assay diagnose` found of methods on the task, if anything."""
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,8 @@ def run(
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
     folder = results_folder(results)
-    chosen = [methods] if isinstance(methods, str | Path | type) else list(methods)
     request = RunRequest(
-        methods=[_name_of(method, folder) for method in chosen],
+        methods=names_of(methods, folder),
         tasks=select_tasks(listed(tasks)),
         preset=preset,
         repetitions=repetitions,
@@ -98,8 +97,13 @@ def run(
     return Results(folder, pairs=finished.pairs, problems=finished.progress.problems)
 
 
+def names_of(methods: AnyMethod | Sequence[AnyMethod], results: Path) -> list[str]:
+    """Methods as the registry finds them: slugs or paths; classes become files in `results`."""
+    chosen = [methods] if isinstance(methods, str | Path | type) else methods
+    return [_name_of(method, results) for method in chosen]
+
+
 def _name_of(method: AnyMethod, results: Path) -> str:
-    """The method as the registry finds it: a slug or a path."""
     if isinstance(method, Path):
         return str(method.expanduser().resolve())
     return method if isinstance(method, str) else str(write_method(method, results / METHODS))

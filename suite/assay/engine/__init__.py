@@ -10,6 +10,9 @@ runs           one run, from its spec to its record
 clients        the supervisor's side of the scorer and of a worker
 outcomes       how a worker's child ended and what it left
 scorer         the trusted process that holds labels and scores weights
+diagnoses      recorded runs done again, and what their networks were like
+diagnostics    measures of a trained network, from weights alone
+curvature      gradients, Hessian products and the top eigenvalue of a training loss
 oracle         a process of the scorer's for each run on a function, which holds that function
 mirror         the thread that copies records to MLflow and Optuna, and what it could not copy
 tracking       records as MLflow has them: experiments, parent runs, runs

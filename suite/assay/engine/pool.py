@@ -20,6 +20,8 @@ from assay.epochs import Epoch
 from assay.errors import BadWeights, MachineError, PluginError, WorkerError
 from assay.messages import (
     CloseOracle,
+    Diagnose,
+    Diagnosed,
     Ended,
     Machine,
     OracleOpened,
@@ -157,6 +159,14 @@ class Pool:
             if (fresh := self._take_reserved()) is not None:
                 self._idle.put(fresh)
 
+    def diagnose(self, job: Job) -> Diagnosed:
+        """Do a run again and have its networks measured; see engine.runs.diagnose.
+
+        Raises:
+            RunLost: its worker or the scorer died.
+        """
+        return runs.diagnose(job, self)
+
     def _not_by_itself(self, deaths: Iterable[RunLost | ChildDied], oom_kills: int) -> str | None:
         """How we know that no method ended a process; None if one may have.
 
@@ -255,7 +265,7 @@ class Pool:
                 if self._closed:
                     raise
                 self._replace_scorer()
-                if isinstance(request, Score | CloseOracle):
+                if isinstance(request, Score | Diagnose | CloseOracle):
                     raise RunLost(
                         str(error), what="its scorer ended", from_outside=error.killed
                     ) from error
@@ -263,7 +273,7 @@ class Pool:
             except MachineError:
                 raise
             except WorkerError as error:
-                if isinstance(request, Score):
+                if isinstance(request, Score | Diagnose):
                     raise BadWeights(f"its weights cannot be scored: {error}") from error
                 raise
             if isinstance(answer, OracleOpened):

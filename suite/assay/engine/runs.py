@@ -6,6 +6,8 @@ import datetime
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,10 +17,12 @@ from assay import __version__, paths
 from assay.engine.clients import Answer, UnusableMethod, disk_full
 from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
 from assay.epochs import Epoch
-from assay.errors import AssayError, BadWeights, EpochError, PluginError, RunHung
+from assay.errors import AssayError, BadWeights, EpochError, PluginError, RecordError, RunHung
 from assay.identity import derive_seed, sha256
 from assay.messages import (
     CloseOracle,
+    Diagnose,
+    Diagnosed,
     Ended,
     Machine,
     OpenOracle,
@@ -35,6 +39,7 @@ from assay.messages import (
     WorkerSeeds,
 )
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
+from assay.records.diagnosis import thresholds
 from assay.records.rounding import rounded
 from assay.records.schema import (
     Compute,
@@ -117,6 +122,64 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         UnusableMethod: the method or a library that it imports was edited meanwhile.
         PluginError: the task was.
     """
+    with _training(job, processes) as training:
+        status, message, scored = training.status, training.message, None
+        if training.outcome is not None and status == "completed":
+            try:
+                score = Score(
+                    **training.weights,
+                    seeds=training.request.seeds,
+                    accelerator=job.spec.compute.accelerator,
+                    oracle=training.request.oracle,
+                )
+                scored = processes.ask_scorer(score, Scored)
+            except BadWeights as error:
+                status, message = "failed", str(error)
+    _check_unchanged(job)
+    closed = training.oracle.closed
+    trained = Trained(status, message, training.ended, training.outcome, closed, scored)
+    return _record(job, trained, reproduce, processes)
+
+
+def diagnose(job: Job, processes: Processes) -> Diagnosed:
+    """Do a run again, with more snapshots, and have them measured instead of scored.
+
+    Args:
+        job: a run on a labelled task, with public seeds.
+        processes: where it is done.
+
+    Raises:
+        RecordError: it does not complete.
+        AssayError: see `run`.
+    """
+    with _training(job, processes, thresholds(job.task.card.budget)) as training:
+        if training.outcome is None or training.status != "completed":
+            said = f"{training.status}: {training.message[:MAX_MESSAGE]}"
+            raise RecordError(f"run {job.spec.id} ended otherwise than its record, {said}")
+        found = processes.ask_scorer(Diagnose(**training.weights), Diagnosed)
+    _check_unchanged(job)
+    return found
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a worker made of a run; its files are there until the context is left."""
+
+    request: Run
+    oracle: _Oracle
+    ended: Ended
+    outcome: Outcome | None
+    status: Status
+    message: str
+    weights: dict[str, Any]
+    """Of the scorer's requests about its snapshots."""
+
+
+@contextmanager
+def _training(
+    job: Job, processes: Processes, thresholds: list[int] | None = None
+) -> Iterator[_Training]:
+    """Have a run trained; `thresholds` are those of its request."""
     spec, seed_root = job.spec, _seed_root(job.spec, processes.epoch)
     repetition: dict[str, Any] = {
         "task": job.task.folder,
@@ -129,30 +192,17 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
         _Oracle(job, repetition, processes) as oracle,
     ):
         folder, request = Path(name), _request(job, seed_root, prepared, oracle.path)
+        request = request.model_copy(update={"thresholds": thresholds})
         ended = processes.ask_worker(request, folder)
         if ended.limit == "wall time":
             raise _hung(spec, ended)
         outcome = read_outcome(folder)
         status, message = verdict(ended, outcome, folder, request.cpu_seconds)
-        scored = None
         if status == "failed":
             _check_disk(processes.folder)
-        if outcome is not None and status == "completed":
-            try:
-                score = Score(
-                    **repetition,
-                    folder=folder,
-                    snapshots=outcome.snapshots,
-                    seeds=request.seeds,
-                    accelerator=spec.compute.accelerator,
-                    oracle=oracle.path,
-                )
-                scored = processes.ask_scorer(score, Scored)
-            except BadWeights as error:
-                status, message = "failed", str(error)
-    _check_unchanged(job)
-    trained = Trained(status, message, ended, outcome, oracle.closed, scored)
-    return _record(job, trained, reproduce, processes)
+        snapshots = outcome.snapshots if outcome else []
+        weights = {**repetition, "folder": folder, "snapshots": snapshots}
+        yield _Training(request, oracle, ended, outcome, status, message, weights)
 
 
 class _Oracle:

@@ -31,6 +31,8 @@ from assay.messages import (
     SCORER_REQUEST,
     CloseOracle,
     DescribeTask,
+    Diagnose,
+    Diagnosed,
     Done,
     MakeToys,
     OpenOracle,
@@ -50,6 +52,7 @@ from assay.messages import (
     first_problem,
 )
 from assay.plugins.loading import load_task
+from assay.records.diagnosis import MAX_SNAPSHOTS, refusal
 from assay.records.schema import Result
 from assay.space import space_of
 from assay.task import Problem, Scores, Seeds, Snapshot, Task
@@ -106,6 +109,8 @@ class _Scorer:
                 return self.close_oracle(request)
             case Score():
                 return self.score(request)
+            case Diagnose():
+                return self.diagnose(request)
 
     def task(self, folder: Path) -> Task:
         """The task in a folder, imported once."""
@@ -187,6 +192,26 @@ class _Scorer:
             ],
         )
 
+    def diagnose(self, request: Diagnose) -> Diagnosed:
+        """What a run's networks were like, beyond their scores.
+
+        Raises:
+            BadWeights: the snapshots cannot be read, or are too many to be measured.
+        """
+        from assay.engine.diagnostics import has_batch_norm, measured
+        from assay.families.classification import Classification
+
+        kept, task = self._problem(request), self.task(request.task)
+        if not isinstance(task, Classification) or refusal(task.card):
+            raise PluginError(f"task {task.card.slug} is none that can be diagnosed")
+        if not 1 <= (n := len(request.snapshots)) <= MAX_SNAPSHOTS:
+            raise BadWeights(f"{n or 'no'} snapshots, expected at most {MAX_SNAPSHOTS}")
+        runs, digest = _load(request.folder, request.snapshots, kept)
+        with task_code(task, "diagnosis"):
+            points = measured(task, kept.problem, runs[0])
+            found = has_batch_norm(task.model_for(kept.problem, 0))
+        return Diagnosed(points=points, weights_sha256=digest, batch_norm=found)
+
     def _first_losses(
         self, request: Score, kept: _PreparedProblem, task: Task
     ) -> list[float | None]:
@@ -200,7 +225,7 @@ class _Scorer:
                 ]
         return kept.first_losses[key]
 
-    def _problem(self, request: Prepare | OpenOracle | Score) -> _PreparedProblem:
+    def _problem(self, request: Prepare | OpenOracle | Score | Diagnose) -> _PreparedProblem:
         key = (request.task, request.repetition, request.seed_root)
         if key not in self._problems:
             self._evict()
@@ -208,7 +233,7 @@ class _Scorer:
         self._problems.move_to_end(key)
         return self._problems[key]
 
-    def _make(self, request: Prepare | OpenOracle | Score) -> _PreparedProblem:
+    def _make(self, request: Prepare | OpenOracle | Score | Diagnose) -> _PreparedProblem:
         from safetensors.torch import load_file
 
         from assay.untrusted.weights import write_tensors

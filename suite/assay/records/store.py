@@ -98,7 +98,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove unfinished files of killed commands; call it while no other command writes."""
-        for pattern in (f"{atomic.TEMPORARY}*", f"runs/*/*/{atomic.TEMPORARY}*"):
+        for pattern in (f"{atomic.TEMPORARY}*", f"*/*/*/{atomic.TEMPORARY}*"):
             for path in self.root.glob(pattern):
                 if not path.is_dir():
                     path.unlink(missing_ok=True)

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from assay.cards import Access, TaskCard
+from assay.cards import Access
 from assay.messages import WorkerSeeds
 from assay.method import Method, Plan
 from assay.task import Task
 from assay.worker import hook_returns
-
-DROP_AT, DROP_FACTOR = 0.8, 0.1
-
-
-def schedule_of(card: TaskCard) -> Callable[[float], float]:
-    """The task's learning-rate factor when the share `elapsed` of the budget is spent."""
-    if card.schedule == "constant":
-        return lambda elapsed: 1.0
-    if card.schedule == "drop":
-        return lambda elapsed: 1.0 if elapsed < DROP_AT else DROP_FACTOR
-    return lambda elapsed: 1.0 - elapsed
 
 
 def total_batches(method: Method, plan: Plan) -> int:
@@ -66,7 +55,7 @@ def plan_of(
         generator=torch.Generator().manual_seed(seeds.method),
         order_generator=torch.Generator().manual_seed(seeds.order),
         access=access,
-        schedule=schedule_of(card),
+        schedule=card.lr_factor,
         loss=task.loss,
         reference_optimizer=lambda parameters: task.reference_optimizer(
             parameters, task.Reference(**reference)

@@ -178,6 +178,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
             seeds=seeds,
             device=device,
             oracle=oracle,
+            thresholds=request.thresholds,
         )
         for start, seeds, oracle in zip(starts, request.seeds, oracles, strict=True)
     ]

@@ -166,6 +166,7 @@ class Session:
         seeds: WorkerSeeds,
         device: torch.device,
         oracle: Oracle | None = None,
+        thresholds: Sequence[int] | None = None,
     ) -> None:
         card = task.card
         self.task, self.method, self.device = task, method, device
@@ -206,7 +207,7 @@ class Session:
             method.sampler(TrainingSet(self.inputs, self.targets))
         )
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
-        self._thresholds = card.evaluation.thresholds(card.budget)
+        self._thresholds = list(thresholds or card.evaluation.thresholds(card.budget))
         self._step = _Step(self)
         self._decode, self._augment = (_own(task, Task, name) for name in ("decode", "augment"))
         self._transform_batch = self.hook("transform_batch")

@@ -245,7 +245,7 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
     assert set(request) == {
         "command", "method", "entry_point", "packages", "task", "access", "seconds",
         "cpu_seconds", "visible_gpu", "hyperparameters", "reference", "train", "starts", "seeds",
-        "oracle",
+        "oracle", "thresholds",
     }  # fmt: skip
     (seeds,) = request["seeds"]
     assert set(seeds) == {"order", "augment", "method"}

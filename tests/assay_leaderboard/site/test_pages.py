@@ -15,6 +15,7 @@ import html5lib
 import pytest
 from assay.cards import Parity as ParityCard
 from assay.records.schema import CurvePoint
+from assay.records.solutions import QUANTITIES, compared
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.task_comparisons import mirrored
 from assay_leaderboard.schema.task_details import TaskDetail
@@ -35,6 +36,7 @@ from assay_leaderboard.site.pages.compare import compare_scripts, family_entries
 from assay_leaderboard.site.reports import MethodParity, Parity, ParityLine
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
+from tests.assay.conftest import make_diagnosis, make_point
 from tests.assay_leaderboard.making import demo, grid
 from tests.assay_leaderboard.site_making import STATIC, board_pages, demo_cards, site_map, site_view
 
@@ -409,3 +411,24 @@ def test_values_in_words() -> None:
     ]  # fmt: skip
     assert [size(n) for n in (12, 6696, 376_500_224)] == ["12 B", "6.7 kB", "377 MB"]
     assert said("<b>\u202e") == "<bdi>&lt;b&gt;?</bdi>"
+
+
+def test_networks_are_compared_where_somebody_has_diagnosed_them(
+    made: tuple[SiteView, list[TaskView], list[CellView]], tmp_path: Path
+) -> None:
+    view, (task, *_), _ = made
+    site = site_map(view)
+    (page,) = (text for text in task_page(task, site).values() if "<h1>" in text)
+    assert "How do the networks differ?" not in page
+    points = [make_point(1, 2.0), make_point(2, 0.5, noise_scale=None)]
+    runs = [make_diagnosis(method, r, points) for method in ("better", "sgd") for r in (0, 1)]
+    found = compared(runs, task.card.metric)
+    (page,) = (
+        text for text in task_page(replace(task, solutions=found), site).values() if "<h1>" in text
+    )
+    (table,) = parsed(page).iterfind(".//table[@id='solutions']")
+    rows = [["".join(cell.itertext()) for cell in row] for row in table.iterfind("tbody/tr")]
+    assert [row[0] for row in rows] == ["better", "sgd"]
+    assert all(len(row) == 1 + len(QUANTITIES) for row in rows)
+    assert rows[0][1] == "2 [2, 2]"  # the end is no level to match
+    assert "n=2 repetitions" in "".join(table.find("caption").itertext())

@@ -41,13 +41,13 @@ class CacheKeys:
         self._common = sha256(canonical_json(common))
 
     def task(self, slug: str) -> str:
-        """The key of a task: its card, its code, its landscape, and every file of its records."""
+        """The key of a task: its card, its code, its landscape, and the files of its records."""
         _, ref = self._inputs.catalogue.tasks[slug]
         files: list[tuple[str, list[int]]] = []
         for results in self._inputs.results:
             standings = results.standings.get(slug, ())
             files += [(repr(s), _file_state(results.folder / s.file)) for s in standings]
-            for kind in ("runs", "studies"):  # studies: of ruleset 1
+            for kind in ("runs", "studies", "diagnostics"):  # studies: of ruleset 1
                 found = (results.folder / kind / slug).glob("*/*.json")
                 files += [(ascii(str(path)), _file_state(path)) for path in sorted(found)]
         landscape = self._inputs.task_folders[slug] / "landscape.json"

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.cards import SubmissionCard, TaskCard
+from assay.records import diagnosis
 from assay.records.log import Standing, cell_of
 from assay.records.schema import RunRecord
+from assay.records.solutions import Solutions, compared
+from assay.records.staleness import stale
 
 from assay_leaderboard.audit.tasks import Audited, TaskAudit, audit
 from assay_leaderboard.boards.board import former, past, table
@@ -85,10 +88,24 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     methods = {name: found[0] for name, found in inputs.catalogue.methods.items()}
     audited = Audited(known.card, made, detail, _reference(comparisons))
     (found,) = audit([audited], methods, (), None, inputs.ruleset).tasks
-    landscape = _landscape(inputs.task_folders[slug])
-    view = TaskView(known.card, made, detail, landscape, methods, found)
+    landscape, problems = _landscape(inputs.task_folders[slug]), list(known.problems)
+    solutions = compared_networks(known.card, inputs, problems)
+    view = TaskView(known.card, made, detail, landscape, methods, found, solutions)
     files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
-    return MadePart(_part(view, found, known).model_dump_json(), files)
+    return MadePart(_part(view, found, known, problems).model_dump_json(), files)
+
+
+def compared_networks(card: TaskCard, inputs: BuildInputs, problems: list[str]) -> Solutions | None:
+    """The diagnoses of runs of code that is still the same, compared."""
+    _, task = inputs.catalogue.tasks[card.slug]
+    methods = {slug: ref for slug, (_, ref) in inputs.catalogue.methods.items()}
+    found = (
+        made
+        for results in inputs.results
+        for made in diagnosis.of_task(results.folder, card.slug, problems)
+        if not stale(made.spec, task, methods.get(made.spec.method.slug))
+    )
+    return compared(found, card.metric)
 
 
 def _reference(comparisons: TaskComparisons) -> Floats | None:
@@ -97,7 +114,7 @@ def _reference(comparisons: TaskComparisons) -> Floats | None:
     return found.values() if found and found.state == "ranked" else None
 
 
-def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence) -> TaskPart:
+def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence, problems: list[str]) -> TaskPart:
     metrics = claimed_metrics(view.card, view.methods.values())
     published = known.evidence.tiers
     return TaskPart(
@@ -110,7 +127,7 @@ def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence) -> TaskPart:
             csv_tables.run_rows(cell, known.of(cell), published) for cell in known.cells
         ),
         n_runs=sum(len(known.of(cell)) for cell in known.cells),
-        problems=list(known.problems),
+        problems=problems,
     )
 
 

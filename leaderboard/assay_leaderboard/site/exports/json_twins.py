@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from assay.records.solutions import Solutions
 from pydantic import BaseModel, TypeAdapter
 
 from assay_leaderboard.claims.ledger import Ledger
@@ -25,6 +26,8 @@ class TaskTwin(Part):
     """At the full tuning budget."""
     detail: TaskDetail
     """`budget` and `families` hold the ranking at every budget."""
+    solutions: Solutions | None = None
+    """What `assay diagnose` found, if anything."""
 
 
 class Budgets(Part):
@@ -64,7 +67,7 @@ def _json(twin: Part, indent: int | None = None) -> bytes:
 def of_task(view: TaskView) -> Iterator[tuple[str, str | bytes]]:
     """Path and text of the twins of a task."""
     place = f"{DATA}/tasks/{view.card.slug}"
-    twin = TaskTwin(table=view.table, detail=view.detail)
+    twin = TaskTwin(table=view.table, detail=view.detail, solutions=view.solutions)
     yield f"{place}.json", _json(twin)
     yield f"{place}.csv", csv_tables.table_of(view.table.rows)
 

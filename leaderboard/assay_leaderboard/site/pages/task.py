@@ -73,6 +73,7 @@ def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
         costs=task_tables.costs(view, links),
         sensitivity=task_tables.sensitivity(view, form, links),
         selection=task_tables.selection(view, form, links),
+        solutions=task_tables.solutions(view, links),
         pictures=figures.of_task(view),
         evaluations=view.card.evaluation.batches(view.card.budget.batches),
     )

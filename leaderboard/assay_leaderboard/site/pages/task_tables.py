@@ -1,10 +1,12 @@
-"""The tables of a task's page below its ranking: targets, costs, sensitivity, snapshots.
+"""The tables of a task's page below its ranking: targets, costs, sensitivity, snapshots,
+networks.
 
 All are of the runs that the full tuning budget selects, or of all runs where they say so.
 """
 
 from __future__ import annotations
 
+from assay.records.solutions import QUANTITIES, Spread, three_digits
 from markupsafe import Markup
 
 from assay_leaderboard.format import Format, split_words
@@ -164,3 +166,33 @@ def selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:
         "runs at the full tuning budget"
     )
     return Table("selection", caption, columns, rows) if rows else None
+
+
+def solutions(view: TaskView, links: PageLinks) -> Table | None:
+    """What `assay diagnose` found: networks at a training loss that all methods reach."""
+    found = view.solutions
+    if found is None:
+        return None
+    columns = [_METHOD]
+    columns += [Column(name, what.title, what.explanation) for name, what in QUANTITIES.items()]
+    rows = [
+        TableRow(
+            [
+                method_cell(links, solution.method),
+                *(_spread_cell(solution.measures.get(name)) for name in QUANTITIES),
+            ]
+        )
+        for solution in found.matched
+    ]
+    caption = (
+        "Networks at a training loss that all of these methods reach: mean [lowest, highest] of "
+        f"n={len(found.repetitions)} repetitions"
+    )
+    return Table("solutions", caption, columns, rows)
+
+
+def _spread_cell(spread: Spread | None) -> TableCell:
+    if spread is None:
+        return EMPTY
+    ends = Markup(' <span class="i">{}</span>').format(minus(spread.ends)) if spread.ends else ""
+    return TableCell(Markup("{}{}").format(minus(three_digits(spread.mean)), ends), spread.mean)
