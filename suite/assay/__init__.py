@@ -2,7 +2,7 @@
 
 Plugins import their names from here, from `assay.families`, `assay.models` and
 `assay.quantization`, and from nowhere else. Scripts and notebooks use `run`, `board`, `compare`,
-`judge` and `Results`. A name is loaded when it is first used: `import assay` imports no library.
+`judge`, `translate` and `Results`. A name is loaded when it is first used: `import assay` imports no library.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api.questions import board, compare, judge
+    from assay.api.questions import board, compare, judge, translate
     from assay.api.results import Results
     from assay.api.run import run
     from assay.method import Batch, Calibration, Method, Plan, Step, TrainingSet
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    **dict.fromkeys(("board", "compare", "judge"), "api.questions"),
+    **dict.fromkeys(("board", "compare", "judge", "translate"), "api.questions"),
     "run": "api.run",
     "Results": "api.results",
     **dict.fromkeys(("Batch", "Calibration", "Method", "Plan", "Step", "TrainingSet"), "method"),
@@ -37,6 +37,7 @@ __all__ = [
     "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogInt", "LogUniform",
     "Method", "Plan", "Problem", "Results", "Scores", "Seeds", "Snapshot", "Step", "Task",
     "TaskLoss", "Tensors", "TrainingSet", "Uniform", "board", "compare", "judge", "run",
+    "translate",
 ]  # fmt: skip
 
 
