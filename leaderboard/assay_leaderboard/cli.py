@@ -1,4 +1,4 @@
-"""`assay board`, `compare`, `claims`, `translate` and `audit`: options in, a library call, tables or JSON out.
+"""`assay board`, `compare`, `claims`, `translate`, `audit`: options in, tables or JSON out.
 
 The library is imported inside the commands, so that `assay --help` answers at once.
 """

@@ -121,8 +121,8 @@ def split_words(family: Family) -> SplitWords:
 
 
 COARSE = (
-    "A best point is the best of a few quasi-random ones, so a learning rate read off it is coarse: "
-    "K points over d decades lie about d / K decades apart."
+    "A best point is the best of a few quasi-random ones, so a learning rate read off it is "
+    "coarse: K points over d decades lie about d / K decades apart."
 )
 """Said where best learning rates are shown."""
 OTHER_DRAWS = "Repetitions are other splits and draws of these data, not other data."

@@ -2,7 +2,8 @@
 
 Plugins import their names from here, from `assay.families`, `assay.models` and
 `assay.quantization`, and from nowhere else. Scripts and notebooks use `run`, `board`, `compare`,
-`judge`, `translate` and `Results`. A name is loaded when it is first used: `import assay` imports no library.
+`judge`, `translate` and `Results`. A name is loaded when it is first used: `import assay` imports
+no library.
 """
 
 from __future__ import annotations

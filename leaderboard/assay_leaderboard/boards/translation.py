@@ -119,7 +119,7 @@ def _pooled(tasks: Sequence[TaskRanges]) -> list[PooledRange]:
         n = sum(use.n for use in uses)
         at_low, at_high = sum(use.at_low for use in uses), sum(use.at_high for use in uses)
         chances = [use.by_chance for use in uses for _ in range(use.n)]
-        row = PooledRange(
+        pooled = PooledRange(
             method=method,
             hyperparameter=name,
             low=low,
@@ -135,5 +135,5 @@ def _pooled(tasks: Sequence[TaskRanges]) -> list[PooledRange]:
             flagged=sensitivity.exceeds(at_low + at_high, chances),
             flagged_tasks=[task for task, _, use in parts if use.flagged],
         )
-        rows.append(row)
+        rows.append(pooled)
     return sorted(rows, key=lambda row: (-row.excess, row.method, row.hyperparameter))

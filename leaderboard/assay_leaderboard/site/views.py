@@ -16,6 +16,7 @@ from assay_leaderboard.audit.tasks import Audit, TaskAudit
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint, Detail, TaskDetail
+from assay_leaderboard.schema.translation import TaskRanges, Translation
 from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
 
@@ -42,6 +43,8 @@ class TaskView:
     """Cards of the submissions of this checkout, by slug."""
     audit: TaskAudit | None = None
     """What `assay audit` says of the task; None: not audited."""
+    ranges: TaskRanges | None = None
+    """What `assay translate` says of it; None: not asked."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class SiteView:
     standings: Mapping[str, Mapping[str, Sequence[BudgetPoint]]]
     """By task and method, at every tuning budget (Detail.budget)."""
     ledger: Ledger
+    translation: Translation
+    """Best learning rates, and ranges whose ends win."""
     methods: Mapping[str, SubmissionCard | None]
     """By slug, those without records too; a local method has no card in this checkout."""
     tasks: Mapping[str, TaskCard]

@@ -12,6 +12,7 @@ from assay.records.log import Standing, cell_of
 from assay.records.schema import RunRecord
 
 from assay_leaderboard.audit.tasks import Audited, TaskAudit, audit
+from assay_leaderboard.boards import translation
 from assay_leaderboard.boards.board import former, past, table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.boards.task_details import detail as task_detail
@@ -19,6 +20,7 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint
+from assay_leaderboard.schema.translation import TaskRanges
 from assay_leaderboard.schema.values import Floats, Part, Problems
 from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.inputs import BuildInputs
@@ -40,6 +42,8 @@ class TaskPart(Part):
     audit: TaskAudit
     compared: dict[str, str]
     """Its entries of the compare page (`task_entries`)."""
+    ranges: TaskRanges
+    """Best learning rates, and how often the ends of ranges win."""
     run_rows: str
     """Its rows in the table of all runs, as CSV."""
     n_runs: int
@@ -86,9 +90,12 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     audited = Audited(known.card, made, detail, _reference(comparisons))
     (found,) = audit([audited], methods, (), None, inputs.ruleset).tasks
     landscape = _landscape(inputs.task_folders[slug])
-    view = TaskView(known.card, made, detail, landscape, methods, found)
+    ranges = translation.of_task(
+        known.card, known.cells, {one.method: one.sensitivity.ranges for one in detail.details}
+    )
+    view = TaskView(known.card, made, detail, landscape, methods, found, ranges)
     files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
-    return MadePart(_part(view, found, known).model_dump_json(), files)
+    return MadePart(_part(view, found, ranges, known).model_dump_json(), files)
 
 
 def _reference(comparisons: TaskComparisons) -> Floats | None:
@@ -97,7 +104,7 @@ def _reference(comparisons: TaskComparisons) -> Floats | None:
     return found.values() if found and found.state == "ranked" else None
 
 
-def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence) -> TaskPart:
+def _part(view: TaskView, audited: TaskAudit, ranges: TaskRanges, known: TaskEvidence) -> TaskPart:
     metrics = claimed_metrics(view.card, view.methods.values())
     published = known.evidence.tiers
     return TaskPart(
@@ -106,6 +113,7 @@ def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence) -> TaskPart:
         cells=[without_metrics(cell, metrics) for cell in known.cells],
         audit=audited,
         compared=task_entries(view.table, view.detail.pairs),
+        ranges=ranges,
         run_rows="".join(
             csv_tables.run_rows(cell, known.of(cell), published) for cell in known.cells
         ),
