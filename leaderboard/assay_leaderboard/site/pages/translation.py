@@ -33,8 +33,8 @@ from assay_leaderboard.site.views import SiteView
 _POOLED = (
     Column("method", "Method", text=True),
     Column("name", "Hyperparameter", text=True),
-    Column("range", "Range", text=True),
     Column("excess", "Near an end", "beyond chance, % of repetitions"),
+    Column("range", "Range", text=True),
     Column("low", "Lower end", "%"),
     Column("high", "Upper end", "%"),
     Column("chance", "By chance", "%, both ends", low=True),
@@ -129,8 +129,8 @@ def _pooled_row(row: PooledRange, links: PageLinks) -> TableRow:
         [
             method_cell(links, row.method),
             TableCell(said(row.hyperparameter)),
-            TableCell(f"{two_digits(row.low)} to {two_digits(row.high)}{scale}"),
             TableCell(excess, row.excess),
+            TableCell(f"{two_digits(row.low)} to {two_digits(row.high)}{scale}"),
             *(TableCell(f"{100 * share:.0f}", share) for share in shares),
             TableCell(str(row.n), row.n),
             _apart(row),

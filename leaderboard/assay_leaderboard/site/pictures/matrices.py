@@ -25,8 +25,8 @@ from assay_leaderboard.site.pictures.frame import (
     repetitions,
 )
 
-_MOST = 30
-"""Methods in a matrix: the cells of more would be too small to see."""
+_MOST = 24
+"""Methods in a matrix: the names of more would lie on each other."""
 _NAME = 15
 _BAR = [(-1.0, 0.5), (1.0, 0.5), (1.0, 0.85), (-1.0, 0.85)]
 _GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
@@ -59,7 +59,7 @@ def win_matrix(
 
     Args:
         key: root of the ids, once on a page.
-        methods: in the order of the table; the first 30 that are in `pairs` are drawn.
+        methods: in the order of the table; the first 24 that are in `pairs` are drawn.
         pairs: all pairs of ranked methods.
         measure: of the differences.
         family: the pairs' level; None where there are no pairs.
