@@ -80,8 +80,9 @@ def range_uses(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> dict[str, R
         runs: records by id, those of the cell among them.
     """
     tried = [
-        [runs[run] for run in cell.runs[row][: cell.k] if run is not None]
-        for row in np.flatnonzero(cell.counted).tolist()
+        _chance_selects_among([runs[run] for run in cell.runs[row][: cell.k] if run], selected)
+        for row, selected in enumerate(cell.selected.tolist())
+        if cell.counted[row]
     ]
     best = [runs[run].spec.hyperparameters for run in cell.selected_runs]
     if not best:
@@ -96,6 +97,15 @@ def range_uses(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> dict[str, R
     return found
 
 
+def _chance_selects_among(points: Sequence[RunRecord], selected: int) -> Sequence[RunRecord]:
+    """The points that could as well have been selected, if a range's ends did not matter.
+
+    They are all that were drawn; but the defaults alone where they are selected: they win as a
+    whole, and where one of them lies in its range was not drawn.
+    """
+    return points[1:] if selected else points[:1]
+
+
 def _range_use(
     known: FloatRange | IntRange,
     default: Value,
@@ -107,7 +117,7 @@ def _range_use(
     Args:
         known: its range.
         default: its default.
-        tried: by repetition, the values of its points.
+        tried: by repetition, the values of the points that chance could have selected.
         selected: by repetition, the value of the selected point.
     """
     chances = [sum(map(bool, (end_of(v, known) for v in row))) / len(row) for row in tried]

@@ -117,8 +117,9 @@ class RangeUse:
     """Repetitions whose selected point lies near the lower end: in the outer tenth of the range."""
     at_high: int
     by_chance: float
-    """Share of the repetitions that would have a point near an end if any of the points tried had
-    been as likely to be selected: the share of the tried points that lie there."""
+    """Share of the repetitions that would have a point near an end if any of the points drawn had
+    been as likely to be selected: the share of them that lies there. A repetition that selects the
+    defaults counts with where these lie, which was not drawn."""
     flagged: bool
     """Points near an end are selected in more than a fifth of the repetitions beyond `by_chance`:
     the range may be too narrow."""

@@ -74,7 +74,7 @@ class PooledRange(Part):
     """Repetitions whose selected point lies near the lower end, in the outer tenth of the range."""
     at_high: int
     by_chance: float
-    """Share of the repetitions with a point near an end if chance selected it among those tried."""
+    """Share of the repetitions with a point near an end if chance selected it (RangeUse)."""
     flagged: bool
     """Points near an end are selected in more than a fifth of all repetitions beyond chance."""
     flagged_tasks: list[str]

@@ -43,7 +43,8 @@ def exceeds(n_at_ends: int, chances: Sequence[float]) -> bool:
 
     Args:
         n_at_ends: repetitions whose selected point lies near an end.
-        chances: by repetition, the share of its tried points that lie there.
+        chances: by repetition, the share of the points that could have been selected that lies
+            there.
     """
     # 0.4 - 0.2 is more than 0.2 in floating point.
     return n_at_ends - sum(chances) > (EXCESS + 1e-9) * len(chances)

@@ -77,7 +77,7 @@ def _footer(found: Translation) -> list[str]:
         f"reference's median. {COARSE}",
         f"near an end: share of the repetitions whose selected point lies in the outer "
         f"{100 * found.outer:.0f} % of its range, on either side; in brackets the share if chance "
-        f"selected among the points tried. !: beyond chance by more than "
+        f"selected among the points drawn. !: beyond chance by more than "
         f"{100 * found.limit:.0f} % of the repetitions, so the range may be too narrow: "
         f"{found.n_flagged} of {found.n_ranges} here, where chance alone would give "
         f"{found.n_by_chance:.1f}. {OTHER_DRAWS}",
