@@ -202,11 +202,6 @@ class _Build:
             problems=ledger.problems,
         )
 
-    def translation(self, results: TaskResults) -> Translation:
-        """Best learning rates, and ranges whose ends win, of all tasks where something is tuned."""
-        tasks = [part.ranges for part in results.parts.values() if part.ranges.methods]
-        return translation.assembled(tasks, self.plan.inputs.ruleset, self.plan.inputs.rules.view)
-
     def audit(self, results: TaskResults, summaries: Sequence[FamilySummary]) -> Audit:
         """The audit of every task of the checkout, and what else `assay audit` says."""
         plan, ruleset = self.plan, self.plan.inputs.ruleset
@@ -215,6 +210,11 @@ class _Build:
         tasks = {task.task: task for task in made.tasks}
         tasks |= {slug: part.audit for slug, part in results.parts.items()}
         return made.model_copy(update={"tasks": [tasks[slug] for slug in plan.cards]})
+
+    def translation(self, results: TaskResults) -> Translation:
+        """Best learning rates, and ranges whose ends win, of all tasks where something is tuned."""
+        tasks = [part.ranges for part in results.parts.values() if part.ranges.methods]
+        return translation.assembled(tasks, self.plan.inputs.ruleset, self.plan.inputs.rules.view)
 
     def problems(self, parts: Iterable[TaskPart]) -> list[str]:
         """What could not be read, without the paths of this machine's folders."""

@@ -58,6 +58,16 @@ _RESULTS = (
     Column("command", "Command", text=True),
 )
 
+_RANGES = (
+    Column("task", "Task", text=True),
+    Column("rate", "Best learning rate", "median [quartiles], of the selected points"),
+    Column("default", "Default", "learning rate"),
+    Column("times", "Times", "the best of the task's reference"),
+    Column("reference", "Reference", text=True),
+    Column("n", "n", "repetitions"),
+    Column("edge", "Selected near an end", "% of repetitions (by chance)", text=True),
+)
+
 _STANDING = (
     Column("family", "Family", text=True),
     Column("rank", "Rank", "interval, full budget"),
@@ -79,17 +89,6 @@ _REPLAYED = (
     Column("allowed", "Allowed", "size of that"),
     Column("tries", "Tries", "bundles of all versions"),
     Column("refused", "Refused", "of these"),
-)
-
-
-_RANGES = (
-    Column("task", "Task", text=True),
-    Column("rate", "Best learning rate", "median [quartiles], of the selected points"),
-    Column("default", "Default", "learning rate"),
-    Column("times", "Times", "the best of the task's reference"),
-    Column("reference", "Reference", text=True),
-    Column("n", "n", "repetitions"),
-    Column("edge", "Selected near an end", "% of repetitions (by chance)", text=True),
 )
 
 
