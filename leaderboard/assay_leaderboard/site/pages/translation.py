@@ -55,7 +55,7 @@ def translation_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     ]
     caption = "Every range over all tasks that share it, the largest excess over chance first"
     csv = links.data("translation.csv")
-    pooled = Table("ends", caption, _POOLED, [_pooled_row(r, links) for r in found.pooled], csv=csv)
+    pooled = Table("pooled", caption, _POOLED, [_pooled_row(r, links) for r in found.pooled], csv=csv)
     return page(
         site,
         "translation",
