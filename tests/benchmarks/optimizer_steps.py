@@ -10,8 +10,8 @@ to the peer (median of the pairs of blocks, quartiles) and what exceeds the limi
 
 The peer is the library's optimizer that the card names ([parity] library), else the nearest
 one (NEAREST), both in the fastest of their implementations (plain, foreach, fused); else
-the submission that the card calls its base or is derived from. A library's optimizer trains with
-the other hooks of the submission, a base with its own.
+the submission that the card calls its base or is derived from; else SGD, the tasks' reference. A
+library's optimizer trains with the other hooks of the submission, a submission with its own.
 """
 
 import argparse
@@ -74,13 +74,14 @@ def main():
     print(
         f"torch {torch.__version__}, {options.steps} steps a block; ratio to the peer: median "
         "[quartiles] of the pairs of blocks",
-        f"{'submission':24}{'peer':36}{'network':9}{'us':>8}  {'step':24}{'whole batch':24}n",
+        f"{'submission':24}{'peer':44}{'network':9}{'us':>8}  {'step':24}{'whole batch':24}n",
         sep="\n",
     )
     slower = []
     for name in options.names or known:
         method = loaded(name)
-        if "configure_optimizer" not in overridden_hooks(method):
+        enters = FAMILY in card(name).get("families", [FAMILY])
+        if not enters or "configure_optimizer" not in overridden_hooks(method):
             continue
         for network, found in problems.items():
             line = compared(name, method, network, found, options, slower)
@@ -90,6 +91,10 @@ def main():
 
 def loaded(name):
     return load_method(ROOT / "submissions" / name / "method.py")
+
+
+def card(name):
+    return tomllib.loads((ROOT / "submissions" / name / "card.toml").read_text())
 
 
 def problem(task, model, options):
@@ -117,10 +122,10 @@ def compared(name, method, network, found, options, slower):
             low = statistics.quantiles(steps, n=4)[0]
             sure = "" if low > options.limit else ", not surely"
             slower.append(f"{name} on {network}: {middle:.2f} times {peer}{sure}")
-        shown = f"{peer:36}{network:9}{1e6 * statistics.median(seconds):8.0f}  "
+        shown = f"{peer:44}{network:9}{1e6 * statistics.median(seconds):8.0f}  "
         notes = f"  (not {'; '.join(errors)})" if errors else ""
         return f"{shown}{spread(steps):24}{spread(batches):24}{len(steps)}{notes}"
-    return f"{'-':36}{network:9} not compared: {'; '.join(errors) or 'no peer is known'}"
+    return f"{'-':44}{network:9} not compared: {'; '.join(errors)}"
 
 
 def spread(values):
@@ -130,13 +135,13 @@ def spread(values):
 
 def peers(name, method):
     """(name, function that makes methods by name) of what to compare with, the best first."""
-    card = tomllib.loads((ROOT / "submissions" / name / "card.toml").read_text())
-    parity = card.get("parity", {})
+    own = card(name)
+    parity = own.get("parity", {})
     library = parity.get("library") or (NEAREST.get(name))
     if library:
         settings = parity.get("settings", SETTINGS.get(name, {}))
         yield library, lambda: variants(method, library, settings)
-    for base in [*filter(None, [parity.get("base")]), *card.get("derived_from", [])]:
+    for base in [*filter(None, [parity.get("base")]), *own.get("derived_from", []), "sgd"]:
         if (ROOT / "submissions" / base / "method.py").is_file():
             yield base, lambda base=base: {base: loaded(base)}
 
@@ -206,14 +211,14 @@ def session(method, found):
         seeds=WorkerSeeds(order=1, augment=2, method=3),
         device=torch.device("cpu"),
     )
-    made.taken = 0.0
+    made.taken, made.n_steps = 0.0, 0
     for optimizer in made.optimizers:
         optimizer.step = types.MethodType(timed(type(optimizer).step, made), optimizer)
     return made
 
 
 def timed(step, owner):
-    """A step that adds its CPU time to `owner.taken`, less that of the closure's passes."""
+    """A step that adds to `owner.n_steps`, and its CPU time less the closure's to `owner.taken`."""
 
     def wrapped(self, closure=None, **options):
         passes = 0.0
@@ -228,6 +233,7 @@ def timed(step, owner):
         began = time.thread_time()
         result = step(self, **options) if closure is None else step(self, measured, **options)
         owner.taken += time.thread_time() - began - passes
+        owner.n_steps += 1
         return result
 
     return wrapped
@@ -243,19 +249,19 @@ def ratios(own, other, options):
         if number:  # the first pair warms up
             steps.append(taken[own][0] / taken[other][0])
             batches.append(taken[own][1] / taken[other][1])
-            seconds.append(taken[own][0] / options.steps)
+            seconds.append(taken[own][0])
         if len(steps) > 2 and time.thread_time() - began > SLOWEST:
             break
     return steps, batches, seconds
 
 
 def block(one, n_steps):
-    """CPU seconds inside the optimizers, and in all."""
-    one.taken, began = 0.0, time.thread_time()
+    """CPU seconds of an optimizer's step, and of a batch with all that belongs to it."""
+    one.taken, one.n_steps, began = 0.0, 0, time.thread_time()
     one.train_batches(n_steps, lambda point: None)
-    if one.stopped:
-        raise RuntimeError("the budget was spent before the last block")
-    return one.taken, time.thread_time() - began
+    if one.stopped or not one.n_steps:
+        raise RuntimeError("no step in a block, or the budget was spent: give it more --steps")
+    return one.taken / one.n_steps, (time.thread_time() - began) / n_steps
 
 
 if __name__ == "__main__":
