@@ -1,4 +1,4 @@
-"""`assay board`, `compare`, `claims` and `audit`: options in, a library call, tables or JSON out.
+"""`assay board`, `compare`, `claims`, `translate`, `audit`: options in, tables or JSON out.
 
 The library is imported inside the commands, so that `assay --help` answers at once.
 """
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command()(board)
     app.command()(compare)
     app.command()(claims)
+    app.command()(translate)
     app.command()(audit)
     app.add_typer(site.app, name="site")
 
@@ -134,6 +135,29 @@ def claims(
     from assay_leaderboard.terminal.console import console
 
     show_ledger(ledger, console())
+
+
+def translate(
+    names: TaskArguments = None,
+    results: Results = DEFAULT_RESULTS,
+    with_local: WithLocal = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the best learning rates of methods beside the reference's, and ranges whose ends win.
+
+    The keys of --json are documented in leaderboard/assay_leaderboard/schema/translation.py.
+    """
+    from assay_leaderboard import queries
+
+    made = queries.translate(names or [], results, published=with_local)
+    _complain(made.problems)
+    if as_json:
+        typer.echo(made.model_dump_json(indent=1))
+        return
+    from assay_leaderboard.terminal.console import console
+    from assay_leaderboard.terminal.translation import show_translation
+
+    show_translation(made, console())
 
 
 def audit(

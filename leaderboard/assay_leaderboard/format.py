@@ -90,6 +90,11 @@ def p_text(p: float | None, none: str = NONE) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+def two_digits(value: float) -> str:
+    """A value of any size with two significant digits: "0.0032", "120", "3.2e-05"."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
 class SplitWords(NamedTuple):
     """What the scores of a family are called, so that every caption names its split."""
 
@@ -115,6 +120,11 @@ def split_words(family: Family) -> SplitWords:
     return SplitWords("test", "validation", "validation")
 
 
+COARSE = (
+    "A best point is the best of a few quasi-random ones, so a learning rate read off it is "
+    "coarse: K points over d decades lie about d / K decades apart."
+)
+"""Said where best learning rates are shown."""
 OTHER_DRAWS = "Repetitions are other splits and draws of these data, not other data."
 """Said where intervals over repetitions are shown."""
 

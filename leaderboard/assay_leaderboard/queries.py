@@ -18,7 +18,7 @@ from assay.ruleset import RULESET
 from assay_leaderboard.audit import false_positives
 from assay_leaderboard.audit import tasks as task_audit
 from assay_leaderboard.boards import board as boards
-from assay_leaderboard.boards import two_methods
+from assay_leaderboard.boards import search_spaces, translation, two_methods
 from assay_leaderboard.boards.task_comparisons import TaskComparisons, all_comparisons
 from assay_leaderboard.boards.task_details import detail
 from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
@@ -34,6 +34,7 @@ from assay_leaderboard.evidence.results_folder import (
 )
 from assay_leaderboard.evidence.runs import Catalogue, Evidence
 from assay_leaderboard.schema.board import Board
+from assay_leaderboard.schema.translation import Translation
 
 
 def board(
@@ -133,6 +134,23 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
         RULESET,
         problems,
     )
+
+
+def translate(names: Collection[str], results: Path, *, published: bool = False) -> Translation:
+    """Best learning rates beside the reference's, and ranges whose ends win.
+
+    Arguments and errors are those of `board`.
+    """
+    catalogue, evidence = read(names, results, published=published)
+    folders = [open_folder(folder) for folder in [paths.RESULTS] * published + [results]]
+    tasks, problems = [], set[str]()
+    for slug, (card, _) in catalogue.tasks.items():
+        found = from_folders(slug, folders, catalogue, RULESET, rules=evidence.rules)
+        problems.update(found.problems)
+        ranges = {c.method: search_spaces.range_uses(c, found.runs) for c in found.cells}
+        if any(ranges.values()):
+            tasks.append(translation.of_task(card, found.cells, ranges))
+    return translation.assembled(tasks, RULESET, evidence.rules.view, sorted(problems))
 
 
 def _audited(found: TaskEvidence, compared: TaskComparisons) -> task_audit.Audited:

@@ -2,8 +2,8 @@
 
 Plugins import their names from here, from `assay.families`, `assay.models` and
 `assay.quantization`, and from nowhere else. Scripts and notebooks use `run`, `board`, `compare`,
-`judge`, `diagnose` and `Results`. A name is loaded when it is first used: `import assay` imports no
-library.
+`judge`, `translate`, `diagnose` and `Results`. A name is loaded when it is first used: `import
+assay` imports no library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.api.diagnose import diagnose
-    from assay.api.questions import board, compare, judge
+    from assay.api.questions import board, compare, judge, translate
     from assay.api.results import Results
     from assay.api.run import run
     from assay.method import Batch, Calibration, Method, Plan, Step, TrainingSet
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    **dict.fromkeys(("board", "compare", "judge"), "api.questions"),
+    **dict.fromkeys(("board", "compare", "judge", "translate"), "api.questions"),
     "diagnose": "api.diagnose",
     "run": "api.run",
     "Results": "api.results",
@@ -40,6 +40,7 @@ __all__ = [
     "Batch", "Calibration", "Choice", "Hyperparameters", "IntUniform", "LogInt", "LogUniform",
     "Method", "Plan", "Problem", "Results", "Scores", "Seeds", "Snapshot", "Step", "Task",
     "TaskLoss", "Tensors", "TrainingSet", "Uniform", "board", "compare", "diagnose", "judge", "run",
+    "translate",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import assay_leaderboard.site
 from assay.cards import Citation, Claim, SubmissionCard
 from assay.ruleset import RULESET
 from assay_leaderboard.audit.tasks import Audited, audit
+from assay_leaderboard.boards import translation
 from assay_leaderboard.boards.board import build, groups
 from assay_leaderboard.boards.budget_ranking import budget_tables
 from assay_leaderboard.boards.task_details import detail
@@ -65,7 +66,9 @@ def site_view(
         audited.append(Audited(known.card, table, made, scores))
         landscape = (landscapes or {}).get(table.task)
         found = audit([audited[-1]], cards, (), None, RULESET).tasks[0]
-        tasks.append(TaskView(known.card, table, made, landscape, cards, found))
+        uses = {one.method: one.sensitivity.ranges for one in made.details}
+        ranges = translation.of_task(known.card, known.cells, uses)
+        tasks.append(TaskView(known.card, table, made, landscape, cards, found, ranges))
         rows = {row.method: row for row in table.rows}
         details = {one.method: one for one in made.details}
         cell_views += [
@@ -80,6 +83,11 @@ def site_view(
         budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
         standings={t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks},
         ledger=evaluate(compared, cards, task_cards, RULESET, [], records.rules.view),
+        translation=translation.assembled(
+            [task.ranges for task in tasks if task.ranges and task.ranges.methods],
+            RULESET,
+            records.rules.view,
+        ),
         methods={slug: cards.get(slug) for slug in slugs},
         tasks=task_cards,
         log=[],

@@ -57,6 +57,15 @@ def test_the_audit_reads_the_control(checkout: Records, results: Path, tmp_path:
     assert {cell.task: cell.n for cell in found.cells} == {"digits": R, "letters": R - 2}
 
 
+def test_learning_rates_are_translated(checkout: Records, results: Path) -> None:
+    found = queries.translate([], results)
+    assert [task.task for task in found.tasks] == ["digits", "letters"]
+    (adam, sgd) = found.tasks[0].methods
+    assert (sgd.method, sgd.ratio, sgd.ranges["lr"].n) == ("sgd", None, R)
+    assert adam.ratio == pytest.approx(adam.ranges["lr"].median / sgd.ranges["lr"].median)
+    assert [task.task for task in queries.translate(["letters"], results).tasks] == ["letters"]
+
+
 @pytest.mark.parametrize("budget", [0, -3, 9])
 def test_a_budget_is_a_number_of_points(results: Path, budget: int) -> None:
     with pytest.raises(AssayError, match=f"1 .the defaults. to 8 points, got {budget}"):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from assay.cards import TaskCard
 from assay.records.schema import RunRecord
-from assay.space import ChoiceRange, Range, Value
+from assay.space import ChoiceRange, FloatRange, IntRange, Range, Value
 from numpy.typing import NDArray
 
 from assay_leaderboard.evidence.cells import CellEvidence
-from assay_leaderboard.schema.task_details import Sensitivity, TrialPoint
+from assay_leaderboard.schema.task_details import RangeUse, Sensitivity, TrialPoint
 from assay_leaderboard.statistics import sensitivity
 from assay_leaderboard.statistics.learning_curves import bounded
 
@@ -36,7 +38,6 @@ def audit(cell: CellEvidence, card: TaskCard, runs: Mapping[str, RunRecord]) -> 
         for run, flag in zip(row, flags, strict=True)
         if flag and run is not None
     ]
-    best = [runs[run] for run in cell.selected_runs]
     own = [runs[run] for row in cell.runs for run in row if run is not None]
     ranges = own[0].space.ranges if own else {}
     name = sensitivity.learning_rate(ranges)
@@ -47,11 +48,7 @@ def audit(cell: CellEvidence, card: TaskCard, runs: Mapping[str, RunRecord]) -> 
         near_best=float(near.sum() / n) if n else 0.0,
         lr_decades=sensitivity.decades(rates),
         diverged=cell.status_counts["diverged"] / n if n else 0.0,
-        at_edge={
-            key: sum(at_edge(run.spec.hyperparameters.get(key), known) for run in best) / len(best)
-            for key, known in ranges.items()
-            if best and not isinstance(known, ChoiceRange)
-        },
+        ranges=range_uses(cell, runs),
         trials=_trials(cell, runs),
     )
 
@@ -75,20 +72,96 @@ def _default_gap(cell: CellEvidence) -> float:
     return float(gaps.mean())
 
 
-def at_edge(value: Value | None, known: Range) -> bool:
-    """Whether a value lies in the outer tenth of its range, on either side.
+def range_uses(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> dict[str, RangeUse]:
+    """Where the selected points lie in each range of numbers; choices have no ends.
 
-    Logarithmic ranges are measured in logarithms; choices have no edge.
+    Args:
+        cell: the method on the task.
+        runs: records by id, those of the cell among them.
+    """
+    tried = [
+        _chance_selects_among([runs[run] for run in cell.runs[row][: cell.k] if run], selected)
+        for row, selected in enumerate(cell.selected.tolist())
+        if cell.counted[row]
+    ]
+    best = [runs[run].spec.hyperparameters for run in cell.selected_runs]
+    if not best:
+        return {}
+    space, found = tried[0][0].space, {}
+    for name, known in space.ranges.items():
+        if not isinstance(known, ChoiceRange):
+            points = [[run.spec.hyperparameters.get(name) for run in row] for row in tried]
+            values = [point.get(name) for point in best]
+            if use := _range_use(known, space.defaults[name], points, values):
+                found[name] = use
+    return found
+
+
+def _chance_selects_among(points: Sequence[RunRecord], selected: int) -> Sequence[RunRecord]:
+    """The points that could as well have been selected, if a range's ends did not matter.
+
+    They are all that were drawn; but the defaults alone where they are selected: they win as a
+    whole, and where one of them lies in its range was not drawn.
+    """
+    return points[1:] if selected else points[:1]
+
+
+def _range_use(
+    known: FloatRange | IntRange,
+    default: Value,
+    tried: Sequence[Sequence[Value | None]],
+    selected: Sequence[Value | None],
+) -> RangeUse | None:
+    """One hyperparameter; None where no selected value lies on the scale of its range.
+
+    Args:
+        known: its range.
+        default: its default.
+        tried: by repetition, the values of the points that chance could have selected.
+        selected: by repetition, the value of the selected point.
+    """
+    chances = [sum(map(bool, (end_of(v, known) for v in row))) / len(row) for row in tried]
+    ends = Counter(end_of(value, known) for value in selected)
+    numbers = [bounded(v) for v in selected if isinstance(v, (int, float))]
+    if known.log:
+        numbers = [math.log(value) for value in numbers if value > 0]
+    if not numbers:
+        return None
+    quartiles = np.quantile(numbers, [0.25, 0.5, 0.75])
+    lower, median, upper = (np.exp(quartiles) if known.log else quartiles).tolist()
+    return RangeUse(
+        low=float(known.low),
+        high=float(known.high),
+        log=known.log,
+        default=bounded(float(default)),
+        n=len(selected),
+        median=median,
+        lower_quartile=lower,
+        upper_quartile=upper,
+        at_low=ends["low"],
+        at_high=ends["high"],
+        by_chance=sum(chances) / len(chances),
+        flagged=sensitivity.exceeds(ends["low"] + ends["high"], chances),
+        flagged_by_chance=sensitivity.exceeded_by_chance(chances),
+    )
+
+
+def end_of(value: Value | None, known: Range) -> Literal["low", "high"] | None:
+    """Which end of its range a value is near: in the outer tenth; None if neither.
+
+    Logarithmic ranges are measured in logarithms; choices have no ends.
     """
     if isinstance(known, ChoiceRange) or not isinstance(value, (int, float)):
-        return False
+        return None
     low, high, here = float(known.low), float(known.high), bounded(value)
     if known.log:
         if min(low, high, here) <= 0:
-            return False
+            return None
         low, high, here = math.log(low), math.log(high), math.log(here)
-    width = high - low
-    return width > 0 and min(here - low, high - here) <= OUTER * width
+    outer = OUTER * (high - low)
+    if outer > 0 and here - low <= outer:
+        return "low"
+    return "high" if outer > 0 and high - here <= outer else None
 
 
 def _trials(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> list[TrialPoint]:

@@ -94,6 +94,44 @@ class TrialPoint:
     run: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, config=SLOTTED)
+class RangeUse:
+    """Where the selected points of a cell lie in the range of one tuned number.
+
+    A selected point is the best of K quasi-random ones, so its value is coarse: K points over d
+    decades lie about d / K decades apart.
+    """
+
+    low: float
+    high: float
+    log: bool
+    """The range is searched on a log scale: shares of it are of its logarithm."""
+    default: float
+    n: int
+    """Repetitions that count, each with one selected point."""
+    median: float
+    """Of the selected values, as the quartiles; on the range's scale."""
+    lower_quartile: float
+    upper_quartile: float
+    at_low: int
+    """Repetitions whose selected point lies near the lower end: in the outer tenth of the range."""
+    at_high: int
+    by_chance: float
+    """Share of the repetitions that would have a point near an end if any of the points drawn had
+    been as likely to be selected: the share of them that lies there. A repetition that selects the
+    defaults counts with where these lie, which was not drawn."""
+    flagged: bool
+    """Points near an end are selected in more than a fifth of the repetitions beyond `by_chance`:
+    the range may be too narrow."""
+    flagged_by_chance: float
+    """Probability that the range would be flagged if chance selected the points."""
+
+    @property
+    def at_edge(self) -> float:
+        """Share of the repetitions whose selected point lies near an end."""
+        return (self.at_low + self.at_high) / self.n
+
+
 class Sensitivity(Part):
     """How much the hyperparameters matter, from the R x K runs of a cell."""
 
@@ -108,9 +146,8 @@ class Sensitivity(Part):
     no learning rate is tuned."""
     diverged: float
     """Share of the runs that diverged."""
-    at_edge: dict[str, float]
-    """By hyperparameter: share of the repetitions whose selected point lies in the outer tenth of
-    its range, on either side (a tenth is expected on each side by chance)."""
+    ranges: dict[str, RangeUse]
+    """By hyperparameter: all that have a range of numbers; empty where no repetition counts."""
     trials: list[TrialPoint]
 
 

@@ -17,6 +17,7 @@ from assay_leaderboard.audit.tasks import Audit, TaskAudit
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, Row, TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint, Detail, TaskDetail
+from assay_leaderboard.schema.translation import TaskRanges, Translation
 from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.reports import Parity, QueueEntry, Scorecard
 
@@ -45,6 +46,8 @@ class TaskView:
     """What `assay audit` says of the task; None: not audited."""
     solutions: Solutions | None = None
     """What `assay diagnose` found of methods on the task, if anything."""
+    ranges: TaskRanges | None = None
+    """What `assay translate` says of it; None: not asked."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class SiteView:
     standings: Mapping[str, Mapping[str, Sequence[BudgetPoint]]]
     """By task and method, at every tuning budget (Detail.budget)."""
     ledger: Ledger
+    translation: Translation
+    """Best learning rates, and ranges whose ends win."""
     methods: Mapping[str, SubmissionCard | None]
     """By slug, those without records too; a local method has no card in this checkout."""
     tasks: Mapping[str, TaskCard]

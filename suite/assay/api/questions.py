@@ -1,4 +1,4 @@
-"""`assay.board`, `assay.compare` and `assay.judge`: questions to a folder of results."""
+"""`assay.board`, `compare`, `judge` and `translate`: questions to a folder of results."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assay_leaderboard.boards.two_methods import ComparisonReport
     from assay_leaderboard.claims.ledger import Ledger
     from assay_leaderboard.schema.board import Board
+    from assay_leaderboard.schema.translation import Translation
 
 Names: TypeAlias = str | Path | Sequence[str | Path]
 
@@ -98,6 +99,20 @@ def judge(
 
     ledger = queries.judge(methods, results_folder(results), published=published)
     return Answer(ledger, show_ledger)
+
+
+def translate(
+    tasks: Names = (), *, results: str | Path | None = None, published: bool = False
+) -> Answer[Translation]:
+    """Best learning rates of methods beside the reference's, as `assay translate` shows them.
+
+    Arguments and errors are those of `board`.
+    """
+    from assay_leaderboard import queries
+    from assay_leaderboard.terminal.translation import show_translation
+
+    made = queries.translate(listed(tasks), results_folder(results), published=published)
+    return Answer(made, show_translation)
 
 
 def results_folder(given: str | Path | None) -> Path:

@@ -99,6 +99,12 @@ def test_claims_are_judged(recorded: assay.Results, submission: Any) -> None:
         recorded.judge("difgrad")
 
 
+def test_learning_rates_are_translated(recorded: assay.Results) -> None:
+    found = assay.translate("beale", results=recorded.folder)
+    assert [row.method for task in found.data.tasks for row in task.methods] == ["my_opt"]
+    assert "my_opt" in repr(found) and "near an end" in found._repr_html_()
+
+
 def test_unknown_names_are_told(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match="no method is called 'adma'. Did you mean adam"):
         assay.run("adma", "digits_cnn", results=tmp_path)

@@ -32,7 +32,7 @@ FAST = RULESET.model_copy(update={"bootstrap_draws": 200})
 
 def detail(method: str, targets: list[TargetReached]) -> Detail:
     sensitivity = Sensitivity(
-        n=0, default_gap=0.0, near_best=1.0, lr_decades=None, diverged=0.0, at_edge={}, trials=[]
+        n=0, default_gap=0.0, near_best=1.0, lr_decades=None, diverged=0.0, ranges={}, trials=[]
     )
     return Detail(
         method=method, curve=[], targets=targets, budget=[], sensitivity=sensitivity, cost=None,

@@ -21,7 +21,7 @@ from assay.records.schema import (
 from assay.ruleset import RULESET
 from assay.space import ChoiceRange, FloatRange, IntRange, Range, Space
 from assay_leaderboard.boards.board import build, table
-from assay_leaderboard.boards.search_spaces import at_edge
+from assay_leaderboard.boards.search_spaces import end_of
 from assay_leaderboard.boards.task_details import detail
 from assay_leaderboard.schema.task_details import Detail, TaskDetail
 
@@ -253,7 +253,8 @@ def test_sensitivity_comes_from_all_runs() -> None:
     assert found.near_best == pytest.approx(5 / 8), "0.76 and 0.8; 0.5, 0.45 and 0.46"
     assert found.lr_decades == pytest.approx(2.0)
     assert found.diverged == 1 / 8
-    assert found.at_edge == {"lr": 0.5, "width": 0.0}
+    assert {name: use.at_edge for name, use in found.ranges.items()} == {"lr": 0.5, "width": 0.0}
+    assert (found.ranges["lr"].at_low, found.ranges["lr"].at_high) == (0, 1)
     assert [t.selected for t in found.trials] == [
         False, False, True, False, True, False, False, False
     ]  # fmt: skip
@@ -265,23 +266,24 @@ def test_sensitivity_comes_from_all_runs() -> None:
 @pytest.mark.parametrize(
     ("known", "value", "expected"),
     [
-        (FloatRange(low=0, high=1), 0.1, True),
-        (FloatRange(low=0, high=1), 0.11, False),
-        (FloatRange(low=0, high=1), 0.95, True),
-        (FloatRange(low=1e-4, high=1, log=True), 2e-4, True),
-        (FloatRange(low=1e-4, high=1, log=True), 3e-4, False),
-        (FloatRange(low=1e-4, high=1, log=True), -1.0, False),
-        (FloatRange(low=1, high=1), 1.0, False),
-        (IntRange(low=1, high=11), 2, True),
-        (IntRange(low=1, high=11), 3, False),
-        (FloatRange(low=0, high=1), None, False),
-        (FloatRange(low=0, high=1), "red", False),
-        (FloatRange(low=0, high=1), 10**400, True),
-        (ChoiceRange(options=(1, 2)), 1, False),
+        (FloatRange(low=0, high=1), 0.1, "low"),
+        (FloatRange(low=0, high=1), 0.11, None),
+        (FloatRange(low=0, high=1), 0.95, "high"),
+        (FloatRange(low=1e-4, high=1, log=True), 2e-4, "low"),
+        (FloatRange(low=1e-4, high=1, log=True), 3e-4, None),
+        (FloatRange(low=1e-4, high=1, log=True), 0.5, "high"),
+        (FloatRange(low=1e-4, high=1, log=True), -1.0, None),
+        (FloatRange(low=1, high=1), 1.0, None),
+        (IntRange(low=1, high=11), 2, "low"),
+        (IntRange(low=1, high=11), 3, None),
+        (FloatRange(low=0, high=1), None, None),
+        (FloatRange(low=0, high=1), "red", None),
+        (FloatRange(low=0, high=1), 10**400, "high"),
+        (ChoiceRange(options=(1, 2)), 1, None),
     ],
 )
-def test_the_edge_is_the_outer_tenth(known: Range, value: Any, expected: bool) -> None:
-    assert at_edge(value, known) == expected
+def test_the_end_is_the_outer_tenth(known: Range, value: Any, expected: str | None) -> None:
+    assert end_of(value, known) == expected
 
 
 def test_cost_is_the_median_of_what_completed(made: Records) -> None:

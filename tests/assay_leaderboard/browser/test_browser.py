@@ -15,7 +15,7 @@ Visit = Callable[..., Page]
 KINDS = [
     "", "family/classification", "family/overall", "task", "method", "task/digits",
     "task/valley", "method/better", "run/digits/unstable.html", "compare", "claims", "how",
-    "sandbox", "log", "404.html",
+    "translation", "sandbox", "log", "404.html",
 ]  # fmt: skip
 
 
@@ -180,8 +180,11 @@ def test_a_budget_chosen_on_one_page_stays_on_the_next(visit: Visit) -> None:
 
 def test_methods_are_compared_and_the_address_restores_them(visit: Visit) -> None:
     page = visit("compare")
-    assert "Choose two" in page.get_by_role("status").inner_text()
+    assert "Choose a method" in page.get_by_role("status").inner_text()
     page.select_option("select[name=a]", "better")
+    against = page.locator("#matrix tbody tr").filter(has_text="sgd")
+    against.wait_for()
+    assert "better on 2, worse on 0" in against.inner_text(), "one method against all others"
     page.select_option("select[name=b]", "sgd")
     digits = page.locator("#tasks tbody tr").filter(has_text="digits")
     digits.wait_for()

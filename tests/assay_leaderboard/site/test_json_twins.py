@@ -29,6 +29,7 @@ TWINS = {
     "claims.json": "claims",
     "manifest.json": "manifest",
     "tasks/t00.json": "task",
+    "translation.json": "translation",
 }
 
 
@@ -98,6 +99,8 @@ def test_the_board_is_what_the_command_prints(simulated: Any, data: Path) -> Non
     assert said.stdout == (data / "board.json").read_text()
     said = CliRunner().invoke(app, ["claims", "--json", "--results", str(paths.RESULTS)])
     assert said.stdout == (data / "claims.json").read_text()
+    said = CliRunner().invoke(app, ["translate", "--json", "--results", str(paths.RESULTS)])
+    assert said.stdout == (data / "translation.json").read_text()
 
 
 def test_the_long_table_has_every_run_once_in_both_forms(data: Path) -> None:

@@ -19,9 +19,11 @@ from assay.errors import AssayError
 from assay.untrusted.text import plain_text
 
 from assay_leaderboard.audit.tasks import Audit, Audited, audit
+from assay_leaderboard.boards import translation
 from assay_leaderboard.boards.board import assembled
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import FamilySummary
+from assay_leaderboard.schema.translation import Translation
 from assay_leaderboard.site.build import board_part, claims_part, family_part, task_part
 from assay_leaderboard.site.build.board_part import BoardResults
 from assay_leaderboard.site.build.cache import MadePart, Model, PartCache
@@ -182,6 +184,7 @@ class _Build:
             budgets=[table for family in families.values() for table in family.budgets],
             standings={slug: part.standings for slug, part in results.parts.items()},
             ledger=ledger,
+            translation=self.translation(results),
             methods={slug: plan.methods.get(slug) for slug in sorted(inputs.site.methods)},
             tasks=plan.cards,
             log=plan.log,
@@ -218,6 +221,11 @@ class _Build:
         tasks = {task.task: task for task in made.tasks}
         tasks |= {slug: part.audit for slug, part in results.parts.items()}
         return made.model_copy(update={"tasks": [tasks[slug] for slug in plan.cards]})
+
+    def translation(self, results: TaskResults) -> Translation:
+        """Best learning rates, and ranges whose ends win, of all tasks where something is tuned."""
+        tasks = [part.ranges for part in results.parts.values() if part.ranges.methods]
+        return translation.assembled(tasks, self.plan.inputs.ruleset, self.plan.inputs.rules.view)
 
     def problems(self, parts: Iterable[TaskPart]) -> list[str]:
         """What could not be read, without the paths of this machine's folders."""

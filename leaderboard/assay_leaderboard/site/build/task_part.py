@@ -15,6 +15,7 @@ from assay.records.solutions import Solutions, compared
 from assay.records.staleness import stale
 
 from assay_leaderboard.audit.tasks import Audited, TaskAudit, audit
+from assay_leaderboard.boards import translation
 from assay_leaderboard.boards.board import former, past, table
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.boards.task_details import detail as task_detail
@@ -22,6 +23,7 @@ from assay_leaderboard.boards.task_records import TaskEvidence, from_folders
 from assay_leaderboard.evidence.cells import CellEvidence
 from assay_leaderboard.schema.board import TaskTable
 from assay_leaderboard.schema.task_details import BudgetPoint
+from assay_leaderboard.schema.translation import TaskRanges
 from assay_leaderboard.schema.values import Floats, Part, Problems
 from assay_leaderboard.site.build.cache import MadePart
 from assay_leaderboard.site.build.inputs import BuildInputs
@@ -43,6 +45,8 @@ class TaskPart(Part):
     audit: TaskAudit
     compared: dict[str, str]
     """Its entries of the compare page (`task_entries`)."""
+    ranges: TaskRanges
+    """Best learning rates, and how often the ends of ranges win."""
     run_rows: str
     """Its rows in the table of all runs, as CSV."""
     n_runs: int
@@ -90,9 +94,12 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     (found,) = audit([audited], methods, (), None, inputs.ruleset).tasks
     landscape, problems = _landscape(inputs.task_folders[slug]), list(known.problems)
     solutions = compared_networks(known.card, inputs, problems)
-    view = TaskView(known.card, made, detail, landscape, methods, found, solutions)
+    ranges = translation.of_task(
+        known.card, known.cells, {one.method: one.sensitivity.ranges for one in detail.details}
+    )
+    view = TaskView(known.card, made, detail, landscape, methods, found, solutions, ranges)
     files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
-    return MadePart(_part(view, found, known, problems).model_dump_json(), files)
+    return MadePart(_part(view, found, ranges, known, problems).model_dump_json(), files)
 
 
 def compared_networks(card: TaskCard, inputs: BuildInputs, problems: list[str]) -> Solutions | None:
@@ -114,7 +121,13 @@ def _reference(comparisons: TaskComparisons) -> Floats | None:
     return found.values() if found and found.state == "ranked" else None
 
 
-def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence, problems: list[str]) -> TaskPart:
+def _part(
+    view: TaskView,
+    audited: TaskAudit,
+    ranges: TaskRanges,
+    known: TaskEvidence,
+    problems: list[str],
+) -> TaskPart:
     metrics = claimed_metrics(view.card, view.methods.values())
     published = known.evidence.tiers
     return TaskPart(
@@ -123,6 +136,7 @@ def _part(view: TaskView, audited: TaskAudit, known: TaskEvidence, problems: lis
         cells=[without_metrics(cell, metrics) for cell in known.cells],
         audit=audited,
         compared=task_entries(view.table, view.detail.pairs),
+        ranges=ranges,
         run_rows="".join(
             csv_tables.run_rows(cell, known.of(cell), published) for cell in known.cells
         ),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from assay_leaderboard.claims.ledger import Ledger
 from assay_leaderboard.schema.board import Board, BudgetTable, TaskTable
 from assay_leaderboard.schema.task_details import TaskDetail
+from assay_leaderboard.schema.translation import Translation
 from assay_leaderboard.schema.values import Part
 from assay_leaderboard.site.exports import csv_tables
 from assay_leaderboard.site.html.links import DATA
@@ -54,6 +55,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "claims": Ledger,
     "manifest": TwinManifest,
     "task": TaskTwin,
+    "translation": Translation,
 }
 """What data/v1/schema/<name>.json describes."""
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
@@ -81,6 +83,8 @@ def of_site(view: SiteView) -> Iterator[tuple[str, str | bytes]]:
     """Path and text of the other twins of the whole board."""
     yield f"{DATA}/claims.json", _json(view.ledger, indent=1)
     yield f"{DATA}/claims.csv", csv_tables.table_of(view.ledger.rows)
+    yield f"{DATA}/translation.json", _json(view.translation, indent=1)
+    yield f"{DATA}/translation.csv", csv_tables.table_of(view.translation.pooled)
     budgets = Budgets(tables=list(view.budgets))
     yield f"{DATA}/budgets.json", _json(budgets, indent=1)
     overall = [view.board.overall] if view.board.overall else []

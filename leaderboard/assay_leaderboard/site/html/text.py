@@ -28,8 +28,14 @@ def said(text: object) -> Markup:
 
 
 def link(address: str | None, text: str | Markup) -> Markup:
-    """A link to `address`; the text alone where there is no address."""
-    return Markup(f'<a href="{escape(address)}">{escape(text)}</a>') if address else escape(text)
+    """A link to `address`; the text alone where there is no address.
+
+    A text that is no markup may be broken after each underscore: names of methods are long.
+    """
+    safe = escape(text)
+    if not isinstance(text, Markup):
+        safe = safe.replace("_", Markup("_<wbr>"))
+    return Markup(f'<a href="{escape(address)}">{safe}</a>') if address else safe
 
 
 def minus(text: str) -> str:

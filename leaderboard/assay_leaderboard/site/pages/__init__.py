@@ -1,8 +1,8 @@
 """Views to pages: each function returns {file: HTML} and neither computes, reads nor writes.
 
 A file a page: `home`, `family`, `task` (with `task_tables`), `task_index`, `method`, `compare`,
-`claims`, `runs`, `about` (rules, sandbox, log, queue; with `audit`). `recommendation`, `notices`,
-`figures` and `cells` serve several pages.
+`claims`, `translation`, `runs`, `about` (rules, sandbox, log, queue; with `audit`).
+`recommendation`, `notices`, `figures` and `cells` serve several pages.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from assay_leaderboard.site.pages.method import method_index_page, method_pages
 from assay_leaderboard.site.pages.runs import runs_page
 from assay_leaderboard.site.pages.task import task_page
 from assay_leaderboard.site.pages.task_index import task_index_page
+from assay_leaderboard.site.pages.translation import translation_page
 
 __all__ = [
     "BOARD_PAGES",
@@ -40,5 +41,6 @@ BOARD_PAGES = (
     task_index_page,
     method_index_page,
     compare_page,
+    translation_page,
 )
 """What draws the pages beyond single tasks and families, the longest work first."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from assay.cards import SubmissionCard
 from markupsafe import Markup, escape
 
 from assay_leaderboard.evidence.cells import run_command
-from assay_leaderboard.format import Format
+from assay_leaderboard.format import Format, two_digits
 from assay_leaderboard.schema.board import Row, Sample, TaskTable
+from assay_leaderboard.schema.task_details import RangeUse
+from assay_leaderboard.schema.translation import MethodRanges
 from assay_leaderboard.schema.values import Comparison, Interval
 from assay_leaderboard.site.html.links import PageLinks
 from assay_leaderboard.site.html.table import TableCell
-from assay_leaderboard.site.html.text import NONE, link, minus, p_text, rank_text, span, verdict
+from assay_leaderboard.site.html.text import (
+    NONE,
+    link,
+    minus,
+    p_text,
+    rank_text,
+    said,
+    span,
+    verdict,
+)
 
 EMPTY = TableCell(NONE)
 SHOWN = 3
@@ -106,3 +117,37 @@ def first_names(names: Sequence[str]) -> str:
         return NONE
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def rate_cells(row: MethodRanges | None) -> list[TableCell]:
+    """The best learning rate with its quartiles, and how many times the reference's it is."""
+    if row is None or row.lr is None:
+        return [EMPTY, EMPTY]
+    best = row.ranges[row.lr]
+    quartiles = f"[{two_digits(best.lower_quartile)}, {two_digits(best.upper_quartile)}]"
+    text = Markup('{} <span class="i">{}</span>').format(two_digits(best.median), quartiles)
+    return [TableCell(text, best.median), TableCell(times(row.ratio), row.ratio)]
+
+
+def times(ratio: float | None) -> str:
+    """A factor: "×0.17"."""
+    return NONE if ratio is None else f"\N{MULTIPLICATION SIGN}{two_digits(ratio)}"
+
+
+def ends_cell(ranges: Mapping[str, RangeUse]) -> TableCell:
+    """How often each range's ends are selected, in percent, and how often chance would select them.
+
+    The most often first; what is flagged has a tag that names the end.
+    """
+    parts = []
+    for name, use in sorted(ranges.items(), key=lambda item: -item[1].at_edge):
+        shares = f"{100 * use.at_edge:.0f} ({100 * use.by_chance:.0f})"
+        text = Markup("{} {}").format(said(name), shares)
+        parts.append(text + edge_tag(use.at_low, use.at_high) if use.flagged else text)
+    return TableCell(Markup(", ").join(parts) if parts else NONE)
+
+
+def edge_tag(at_low: int, at_high: int) -> Markup:
+    """The tag of a flagged range: which of its ends wins the most often."""
+    end = "lower end" if at_low > at_high else "upper end" if at_high > at_low else "both ends"
+    return Markup(' <span class="tag edge">{}</span>').format(end)

@@ -13,8 +13,16 @@ from assay.detectors.source_data import LIMITS
 from markupsafe import Markup
 
 from assay_leaderboard.claims.ledger import ClaimRow
-from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, split_words
+from assay_leaderboard.format import (
+    COARSE,
+    NORMALISED,
+    OTHER_DRAWS,
+    Format,
+    split_words,
+    two_digits,
+)
 from assay_leaderboard.schema.board import BudgetRow, Former, Row, SummaryRow, TaskTable, Withdrawn
+from assay_leaderboard.schema.translation import MethodRanges, TaskRanges
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
@@ -23,11 +31,13 @@ from assay_leaderboard.site.pages.cells import (
     EMPTY,
     command_cell,
     direction,
+    ends_cell,
     facets,
     gain_cells,
     margin_text,
     method_cell,
     rank_cell,
+    rate_cells,
     sample_cell,
 )
 from assay_leaderboard.site.pages.claims import claims_table
@@ -47,6 +57,16 @@ _RESULTS = (
     Column("score", "Normalised", "0 chance, 1 anchor"),
     Column("trust", "Trust", "and isolation", text=True),
     Column("command", "Command", text=True),
+)
+
+_RANGES = (
+    Column("task", "Task", text=True),
+    Column("rate", "Best learning rate", "median [quartiles], of the selected points"),
+    Column("default", "Default", "learning rate"),
+    Column("times", "Times", "the best of the task's reference"),
+    Column("reference", "Reference", text=True),
+    Column("n", "n", "repetitions"),
+    Column("edge", "Selected near an end", "% of repetitions (by chance)", text=True),
 )
 
 _STANDING = (
@@ -92,6 +112,8 @@ class _Results:
     """Its results on tasks."""
     replays: list[TableRow] = field(default_factory=list)
     """What came of repeating its published runs, and how often it was tried."""
+    ranges: list[TableRow] = field(default_factory=list)
+    """Its best learning rates, and how often the ends of its ranges win."""
     claims: list[ClaimRow] = field(default_factory=list)
     flags: list[tuple[str, Flag]] = field(default_factory=list)
     """With the task."""
@@ -118,6 +140,9 @@ def method_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
             found[past.method].withdrawn.append((table.task, mean, past))
         for old in table.former:
             found[old.method].former.append((table.task, number(form, old.mean), old))
+    for task in view.translation.tasks:
+        for ranges in task.methods:
+            found[ranges.method].ranges.append(_range_row(task, ranges, links))
     for claim in view.ledger.rows:
         found[claim.method].claims.append(claim)
     for slug, line in _family_rows(view, links):
@@ -169,6 +194,8 @@ def _method_page(
     tasks = Table("results", caption, _RESULTS, found.tasks)
     caption = "Published runs that others repeated, and how often the method was submitted"
     replays = Table("repeated", caption, _REPLAYED, found.replays, live=False)
+    caption = "Where its best points lie, from all runs at the full tuning budget"
+    ranges = Table("ranges", caption, _RANGES, found.ranges)
     return page(
         site,
         path,
@@ -177,6 +204,8 @@ def _method_page(
         card=card,
         standing=families if found.families else None,
         results=tasks if found.tasks else None,
+        ranges=ranges if found.ranges else None,
+        coarse=COARSE,
         replays=replays if found.replays else None,
         data=data,
         limits=LIMITS,
@@ -230,6 +259,23 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
     ]
     values = {"family": table.family, "tier": table.tier, "trust": row.trust}
     return TableRow(cells, values, "" if row.state == "ranked" else "dim")
+
+
+def _range_row(task: TaskRanges, row: MethodRanges, links: PageLinks) -> TableRow:
+    """Where its best points lie on a task."""
+    best, ratio = rate_cells(row)
+    default = row.ranges[row.lr].default if row.lr else None
+    n = max(use.n for use in row.ranges.values())
+    cells = [
+        TableCell(link(links.task(task.task), task.task)),
+        best,
+        TableCell(NONE if default is None else two_digits(default), default),
+        ratio,
+        TableCell(task.reference),
+        TableCell(str(n), n),
+        ends_cell(row.ranges),
+    ]
+    return TableRow(cells, {"family": task.family})
 
 
 def _replay_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from assay.cards import SubmissionCard
 
 from assay_leaderboard.format import (
+    COARSE,
     NORMALISED,
     OTHER_DRAWS,
     Format,
@@ -74,6 +75,7 @@ def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
         sensitivity=task_tables.sensitivity(view, form, links),
         selection=task_tables.selection(view, form, links),
         solutions=task_tables.solutions(view, links),
+        coarse=COARSE,
         pictures=figures.of_task(view),
         evaluations=view.card.evaluation.batches(view.card.budget.batches),
     )

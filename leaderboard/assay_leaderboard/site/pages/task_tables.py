@@ -11,16 +11,14 @@ from markupsafe import Markup
 
 from assay_leaderboard.format import Format, split_words
 from assay_leaderboard.schema.task_details import Cost, Sensitivity, TargetReached
+from assay_leaderboard.schema.translation import MethodRanges
 from assay_leaderboard.site.html.links import PageLinks
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
-from assay_leaderboard.site.html.text import NONE, duration, minus, number, said, size
-from assay_leaderboard.site.pages.cells import EMPTY, method_cell
+from assay_leaderboard.site.html.text import NONE, duration, minus, number, size
+from assay_leaderboard.site.pages.cells import EMPTY, ends_cell, method_cell, rate_cells
 from assay_leaderboard.site.views import TaskView
 
 _METHOD = Column("method", "Method", text=True)
-EDGE_FLAGGED = 0.4
-"""Share of the repetitions whose selected point lies near an end of a range from which it is
-marked; 0.2 is expected by chance."""
 
 
 def targets(view: TaskView, form: Format, links: PageLinks) -> Table | None:
@@ -103,12 +101,20 @@ def sensitivity(view: TaskView, form: Format, links: PageLinks) -> Table | None:
         Column("n", "Runs", "all repetitions and points"),
         Column("near", "Near the best", f"% of runs within the margin, on {split}"),
         Column("gap", "Selected minus defaults", unit),
+        Column("rate", "Best learning rate", "median [quartiles], of the selected points"),
+        Column("times", "Times", f"the best of {view.card.reference}"),
         Column("decades", "Good learning rates", "width in decades"),
         Column("diverged", "Diverged", "% of runs", low=True),
-        Column("edge", "Selected near an end", "of a range, % of repetitions", text=True),
+        Column("edge", "Selected near an end", "% of repetitions (by chance)", text=True),
     ]
+    known = {row.method: row for row in view.ranges.methods} if view.ranges else {}
     rows = [
-        TableRow([method_cell(links, detail.method), *_sensitivity_cells(own, form)])
+        TableRow(
+            [
+                method_cell(links, detail.method),
+                *_sensitivity_cells(own, known.get(detail.method), form),
+            ]
+        )
         for detail in view.detail.details
         if (own := detail.sensitivity).n
     ]
@@ -116,27 +122,19 @@ def sensitivity(view: TaskView, form: Format, links: PageLinks) -> Table | None:
     return Table("sensitivity", caption, columns, rows) if rows else None
 
 
-def _sensitivity_cells(found: Sensitivity, form: Format) -> list[TableCell]:
+def _sensitivity_cells(
+    found: Sensitivity, ranges: MethodRanges | None, form: Format
+) -> list[TableCell]:
     decades = found.lr_decades
     return [
         TableCell(f"{found.n:,}", found.n),
         TableCell(f"{100 * found.near_best:.0f}", found.near_best),
         TableCell(minus(form.number(found.default_gap, "+")), found.default_gap),
+        *rate_cells(ranges),
         TableCell(NONE if decades is None else f"{decades:.1f}", decades),
         TableCell(f"{100 * found.diverged:.0f}", found.diverged),
-        TableCell(_edges(found.at_edge)),
+        ends_cell(found.ranges),
     ]
-
-
-def _edges(shares: dict[str, float]) -> Markup | str:
-    """Each hyperparameter with its share; the large ones are tagged."""
-    parts = []
-    for name, share in sorted(shares.items(), key=lambda item: -item[1]):
-        text = Markup("{} {:.0f}").format(said(name), 100 * share)
-        if share >= EDGE_FLAGGED:
-            text += Markup(' <span class="tag edge">near an end</span>')
-        parts.append(text)
-    return Markup(", ").join(parts) if parts else NONE
 
 
 def selection(view: TaskView, form: Format, links: PageLinks) -> Table | None:

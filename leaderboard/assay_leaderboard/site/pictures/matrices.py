@@ -25,9 +25,11 @@ from assay_leaderboard.site.pictures.frame import (
     repetitions,
 )
 
-_MOST = 30
-"""Methods in a matrix: the cells of more would be too small to see."""
+_MOST = 24
+"""Methods in a matrix: the names of more would lie on each other."""
 _NAME = 15
+_ROW_NAME, _WIDE_LETTER = 13, 8.2
+"""Letters of a name in the matrix, whose cells it must not reach even in a wide font."""
 _BAR = [(-1.0, 0.5), (1.0, 0.5), (1.0, 0.85), (-1.0, 0.85)]
 _GLYPHS: dict[Verdict, Sequence[Sequence[svg.Point]]] = {
     "better": [[(0, -1), (1, 0.8), (-1, 0.8)]],
@@ -59,7 +61,7 @@ def win_matrix(
 
     Args:
         key: root of the ids, once on a page.
-        methods: in the order of the table; the first 30 that are in `pairs` are drawn.
+        methods: in the order of the table; the first 24 that are in `pairs` are drawn.
         pairs: all pairs of ranked methods.
         measure: of the differences.
         family: the pairs' level; None where there are no pairs.
@@ -74,7 +76,7 @@ def win_matrix(
     ]
     if not own or family is None:
         return absent("No verdict matrix: fewer than two methods are ranked.")
-    left = 30 + LETTER * max(min(_NAME, len(name)) for name in drawn)
+    left = 26 + _WIDE_LETTER * max(min(_ROW_NAME, len(name)) for name in drawn)
     size = min(40.0, (WIDTH - left - 6) / len(drawn))
     cells: list[_Cell] = []
     for pair, verdict in own:
@@ -136,7 +138,7 @@ def _matrix_names(drawn: Sequence[str], left: float, size: float) -> str:
         middle = 24 + size * (index + 0.5)
         number = str(index + 1)
         parts.append(svg.text((18, middle + 4), number, "tick", "end"))
-        parts.append(svg.name((24, middle + 4), name, _NAME))
+        parts.append(svg.name((24, middle + 4), name, _ROW_NAME))
         if size >= LETTER * 2 + 2 or index % 2 == 0:
             at = left + size * (index + 0.5), 17.0
             parts.append(svg.text(at, number, "tick", "middle"))

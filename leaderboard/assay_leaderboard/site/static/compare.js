@@ -1,4 +1,4 @@
-// Shows two to four methods side by side. The numbers of each method are a script of their own,
+// Shows two to four methods side by side, or one against all others. The numbers of each method are a script of their own,
 // because a page opened from a disk may not fetch files.
 "use strict";
 
@@ -52,10 +52,7 @@
         ...slugs.map((slug) => own(rows.of(slug)[key], slug, key, rows)),
         ...pairsOf(slugs).map(([a, b]) => versus(rows.of(a)[key]?.vs[b])));
     }));
-    const inner = make("table", { id }, name, make("thead", {}, head), body);
-    const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, inner);
-    scroll.setAttribute("aria-labelledby", `${id}-caption`);
-    return scroll;
+    return scrolled(id, name, head, body);
   }
 
   function own(entry, slug, key, rows) {
@@ -72,6 +69,35 @@
     const [word, text, p, n, wins] = found;
     const more = ` p ${p}, n=${n}, win count ${wins}`;
     return make("td", {}, verdict(word), " ", text, make("small", {}, more));
+  }
+
+  // One method: its row of every task's matrix, with a line for each other method.
+  function showOne(slug) {
+    const tasks = Object.entries(known.get(slug).tasks);
+    const others = [...new Set(tasks.flatMap(([, task]) => Object.keys(task.vs)))].sort();
+    const name = make("caption", { id: "matrix-caption" },
+      `${slug} against every other method: verdict and mean difference`);
+    const heads = ["Against", "Tasks", ...tasks.map(([, task]) => task.title)];
+    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+    const body = make("tbody", {}, ...others.map((other) => {
+      const found = tasks.map(([, task]) => task.vs[other]);
+      const n = (word) => found.filter((pair) => pair?.[0] === word).length;
+      const link = make("a", { href: `#a=${slug}&b=${other}` }, other);
+      return make("tr", {}, make("th", { scope: "row" }, link),
+        make("td", {}, `better on ${n("better")}, worse on ${n("worse")}`),
+        ...found.map((pair) => (pair
+          ? make("td", {}, verdict(pair[0]), make("small", {}, pair[1].split(" ")[0]))
+          : make("td", {}, "–"))));
+    }));
+    result.replaceChildren(scrolled("matrix", name, head, body));
+  }
+
+  function scrolled(id, caption, head, body) {
+    const inner = make("table", { id, className: "compared" }, caption,
+      make("thead", {}, head), body);
+    const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, inner);
+    scroll.setAttribute("aria-labelledby", `${id}-caption`);
+    return scroll;
   }
 
   function counts(slugs, tasks) {
@@ -118,8 +144,8 @@
 
   async function update() {
     const slugs = [...new Set(selects.map((select) => select.value).filter(Boolean))];
-    if (slugs.length < 2) {
-      status.textContent = "Choose two methods or more.";
+    if (!slugs.length) {
+      status.textContent = "Choose a method to see it against all others, or several.";
       result.replaceChildren();
       return;
     }
@@ -134,8 +160,11 @@
       result.replaceChildren();
       return;
     }
-    status.textContent = `Comparing ${slugs.join(", ")}.`;
-    show(slugs);
+    status.textContent = slugs.length > 1
+      ? `Comparing ${slugs.join(", ")}.`
+      : `${slugs[0]} against all others. Choose a second method for the numbers.`;
+    if (slugs.length > 1) show(slugs);
+    else showOne(slugs[0]);
   }
 
   for (const select of selects) {
