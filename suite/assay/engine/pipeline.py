@@ -87,7 +87,9 @@ class CellProgress:
             "space": self.cell.space,
             "environment": self._environments.setdefault(record.environment, record.environment),
         }
-        gone = {"curve": [], "checks": None, "usage": NO_USAGE, "reproduce": ""}
+        gone: dict[str, object] = {
+            "curve": [], "checks": None, "usage": NO_USAGE, "reproduce": "",
+        }  # fmt: skip
         return record.model_copy(update={**shared, **gone})
 
 
