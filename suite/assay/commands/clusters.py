@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from assay.engine.executors.cluster import ClusterExecutor
 from assay.engine.executors.slot import SlotSetup
 from assay.engine.planning import RayOptions, RunRequest
-from assay.errors import AssayError, UnknownName
+from assay.errors import AssayError, UnknownName, WorkerError
 from assay.messages import Machine
 from assay.records.schema import Compute
 
 EXECUTORS = ("local", "ray")
+CONNECT_SECONDS = 10.0
+_ADDRESS = re.compile(r"\[?(?P<host>[^\s/\[\]]+)\]?:(?P<port>\d{1,5})")
 
 
 def ray_options(
@@ -30,6 +35,10 @@ def ray_options(
             if given is not None:
                 raise AssayError(f"{option} was given without --executor ray; expected both")
         return None
+    if address is not None and address != "auto" and not _ADDRESS.fullmatch(address):
+        raise AssayError(
+            f"--address {address}: expected auto or host:port, as `ray start --head` prints it"
+        )
     gpus = 1.0 if gpus_per_run is None and accelerator == "gpu" else gpus_per_run or 0.0
     if gpus > 1 or (gpus and accelerator == "cpu") or (accelerator == "gpu" and not gpus):
         raise AssayError(
@@ -37,6 +46,30 @@ def ray_options(
             "at most 1 where runs use a GPU, as each uses one, and none on CPUs"
         )
     return RayOptions(address, gpus)
+
+
+def check_cluster(options: RayOptions) -> None:
+    """Fail now rather than after planning, or after the minutes that Ray itself tries for.
+
+    Raises:
+        AssayError: Ray is not installed.
+        WorkerError: nothing answers at the address.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise AssayError(
+            "--executor ray needs Ray, which is not installed: pip install 'trainassay[ray]'"
+        )
+    found = _ADDRESS.fullmatch(options.address or "")
+    if found is None:
+        return
+    try:
+        where = (found["host"], int(found["port"]))
+        socket.create_connection(where, CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise WorkerError(
+            f"no Ray at {options.address}: {getattr(error, 'strerror', None) or error}; start one "
+            "with `ray start --head` and give the address that it prints"
+        ) from error
 
 
 @contextmanager
@@ -57,18 +90,11 @@ def open_cluster(
         say: gets a line about each node that is refused or lost.
 
     Raises:
-        AssayError: Ray is not installed.
         WorkerError: there is no cluster.
     """
     assert request.ray is not None
-    try:
-        from assay.engine.executors.ray import RayCluster, connected
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise AssayError(
-            "--executor ray needs Ray, which is not installed: pip install 'trainassay[ray]'"
-        ) from error
+    from assay.engine.executors.ray import RayCluster, connected
+
     n_gpus = request.ray.gpus_per_run if compute.accelerator == "gpu" else 0.0
     wanted = n_workers if request.ray.address is None else request.workers
     setup = SlotSetup(

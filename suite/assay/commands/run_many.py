@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from assay import __version__, atomic
-from assay.commands.clusters import open_cluster
+from assay.commands.clusters import check_cluster, open_cluster
 from assay.commands.interrupts import terminable
 from assay.commands.progress import Bar, duration
 from assay.commands.summary import count, summarise
@@ -146,6 +146,7 @@ def open_executor(
         with open_pool(request, compute, n_workers, say) as pool:
             yield pool, cells_of(request, pairs, pool, problems)
         return
+    check_cluster(request.ray)
     planning = compute.model_copy(update={"accelerator": "cpu"})  # a GPU may be elsewhere alone
     with open_pool(request, planning, 1, say) as pool:
         cells = cells_of(request, pairs, pool, problems)

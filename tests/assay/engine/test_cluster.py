@@ -100,7 +100,7 @@ class FakeCluster:
         job = self.cell.job(spec)
         return RunAnswer(self.pool.run(job, reproduce))
 
-    def ping(self, slot: str) -> None:
+    def ping(self, slot: str) -> Any:
         pass
 
     def close(self, slot: str) -> None:
@@ -237,10 +237,51 @@ def test_a_silent_slot_is_given_up_and_what_it_says_later_is_dropped(
 
     driver = drive(Node("a", "host-a", 1), B)
     driver.cluster.on_run = hangs
-    driver.run(silent_seconds=0.01)
+    driver.run()
     assert driver.recorded == set(driver.cell.specs)
     assert all(record.reproduce != "late" for record in driver.store.runs())
     assert sorted(driver.cluster.ran) == sorted(driver.cell.specs)
+
+
+def test_a_slot_that_hangs_while_it_starts_is_given_up(drive: Callable[..., Driver]) -> None:
+    driver = drive(B)
+    introduce, asked = driver.cluster.introduce, Counter[str]()
+
+    def hangs_at_first(slot: str) -> Any:
+        asked["introduce"] += 1
+        return introduce(slot) if asked["introduce"] > 1 else Future()
+
+    def ping(slot: str) -> Any:
+        asked["ping"] += 1
+        return Future() if asked["ping"] == 2 else None  # it had begun, and then stopped
+
+    driver.cluster.introduce = hangs_at_first  # type: ignore[method-assign]
+    driver.cluster.ping = ping  # type: ignore[method-assign]
+    driver.run()
+    assert driver.recorded == set(driver.cell.specs)
+    assert asked["introduce"] == 2
+
+
+def test_nodes_that_are_all_gone_may_come_back(drive: Callable[..., Driver]) -> None:
+    def goes(cluster: FakeCluster, node: str, spec: RunSpec) -> Any:
+        if node == "a" and len(cluster.ran) > 2:
+            cluster.there = []
+            return Future()
+        return None
+
+    driver = drive(A)
+    driver.cluster.on_run = goes
+    resources = driver.cluster.resources
+
+    def comes() -> str:
+        driver.cluster.there = [B]
+        return resources()
+
+    driver.cluster.resources = comes  # type: ignore[method-assign]
+    driver.run()
+    assert driver.recorded == set(driver.cell.specs)
+    assert sorted(driver.cluster.ran) == sorted(driver.cell.specs)
+    assert driver.said == [f"waiting for nodes: {resources()}"]
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,14 @@ from assay.records.schema import RunRecord
 TEND_SECONDS = 2.0
 """How often nodes and slots are looked after."""
 PING_SECONDS = 10.0
+MAX_UNANSWERED = 6
+"""How often a slot may be asked for a sign of life in vain. This is counted and not measured in
+seconds, which also pass while the driver itself is stopped."""
 MAX_LOSSES = 3
 """Slots that may be lost with one run in them, or on one node before one was ready."""
 CLOSE_SECONDS = 10.0
+SLOW_SECONDS = 120.0
+"""After which it is said that no slot has got ready."""
 
 
 class SlotLost(Exception):
@@ -91,8 +96,10 @@ class _Slot:
     node: Node
     state: Literal["starting", "idle", "busy", "lost"] = "starting"
     flight: _Flight | None = None
-    pinged_at: float | None = None
-    """When it was asked for a sign of life that has not come yet."""
+    n_unanswered: int = 0
+    """How often it was asked for a sign of life since the last one."""
+    has_begun: bool = False
+    """Whether it ever gave one. Before that it may be waiting for room on its node."""
     n_awaited: int = 0
     """Files that it has not taken yet."""
 
@@ -108,7 +115,6 @@ class ClusterExecutor:
         say: Tell,
         *,
         n_wanted: int | None = None,
-        silent_seconds: float = 60.0,
         patience_seconds: float = 600.0,
     ) -> None:
         """Nothing is started before the first run.
@@ -119,12 +125,10 @@ class ClusterExecutor:
             expected: the machine that planned, whose libraries nodes must have.
             say: gets a line about each node that is refused or lost.
             n_wanted: slots; by default as many as there is room for.
-            silent_seconds: after which a slot without a sign of life is given up.
-            patience_seconds: how long to wait for nodes where slots are wanted and there are none.
+            patience_seconds: how long to wait for nodes that may come, or come back.
         """
         self._cluster, self._setup, self._expected, self._say = cluster, setup, expected, say
-        self._n_wanted, self._silent_seconds = n_wanted, silent_seconds
-        self._patience_seconds = patience_seconds
+        self._n_wanted, self._patience_seconds = n_wanted, patience_seconds
         self._hash = luggage.package_hash()
         self._slots: list[_Slot] = []
         self._idle: deque[_Slot] = deque()
@@ -136,7 +140,9 @@ class ClusterExecutor:
         self._refused: dict[str, str] = {}
         self._losses: Counter[str] = Counter()
         self._kinds: set[str] = set()
-        self._tended_at = self._pinged_at = self._usable_at = -float("inf")
+        self._tended_at = self._pinged_at = -float("inf")
+        self._alone_since: float | None = None
+        self._began: float | None = None
 
     @property
     def n_slots(self) -> int:
@@ -183,29 +189,37 @@ class ClusterExecutor:
         for slot in list(self._slots):
             if slot.node.id not in here:
                 self._lose(slot, "the node is gone")
+        taken = Counter(slot.node.id for slot in self._slots)
         for node in nodes:
-            taken = sum(slot.node.id == node.id for slot in self._slots)
-            for _ in range(0 if node.id in self._refused else node.n_slots - taken):
+            for _ in range(0 if node.id in self._refused else node.n_slots - taken[node.id]):
                 if self._n_wanted is None or len(self._slots) < self._n_wanted:
                     self._start(node)
         self._check_there_is_any(nodes, now)
         if now - self._pinged_at >= PING_SECONDS:
             self._pinged_at = now
-            self._ping(now)
+            self._ping()
 
     def _check_there_is_any(self, nodes: list[Node], now: float) -> None:
-        """Raise WorkerError where no slot can be expected any more."""
+        """Raise WorkerError where no slot can be expected any more; say what is waited for."""
         if self._slots:
-            self._usable_at = now
+            self._alone_since = None
+            if self._began is None:
+                self._began = now
+            if not self._kinds and now - self._began > SLOW_SECONDS:
+                self._began = float("inf")
+                self._say(
+                    f"nothing has begun in {SLOW_SECONDS:.0f} s: the nodes are slow, or busy with "
+                    "something else (`ray status` says)"
+                )
             return
         reasons = [self._refused[node.id] for node in nodes if node.id in self._refused]
-        may_come = self._n_wanted is not None and not reasons
-        if self._usable_at == -float("inf"):
-            self._usable_at = now
-            if may_come:
+        have_worked = bool(self._kinds)
+        if have_worked or (self._n_wanted is not None and not reasons):
+            if self._alone_since is None:
+                self._alone_since = now
                 self._say(f"waiting for nodes: {self._cluster.resources()}")
-        if may_come and now - self._usable_at < self._patience_seconds:
-            return
+            if now - self._alone_since < self._patience_seconds:
+                return
         why = "\n".join(reasons) or self._cluster.resources()
         raise WorkerError(f"no node can do these runs: {why}")
 
@@ -214,16 +228,15 @@ class ClusterExecutor:
         self._slots.append(slot)
         self._ask(slot, self._introduced, "introduce")
 
-    def _ping(self, now: float) -> None:
-        """Ask ready slots for a sign of life, and give up those that have not answered."""
+    def _ping(self) -> None:
+        """Ask slots for a sign of life, and give up those that were asked in vain too often."""
         for slot in list(self._slots):
-            if slot.state == "starting":
+            if slot.has_begun and slot.n_unanswered >= MAX_UNANSWERED:
+                self._lose(slot, f"no sign of life for {MAX_UNANSWERED * PING_SECONDS:.0f} s")
                 continue
-            if slot.pinged_at is None:
-                slot.pinged_at = now
+            slot.n_unanswered += 1
+            if slot.n_unanswered == 1:
                 self._ask(slot, self._ponged, "ping")
-            elif now - slot.pinged_at > self._silent_seconds:
-                self._lose(slot, f"no sign of life for {now - slot.pinged_at:.0f} s")
 
     def _refuse(self, node: Node, reason: str) -> None:
         """Use a node no more; what goes on there may end."""
@@ -316,7 +329,7 @@ class ClusterExecutor:
         return ""
 
     def _ponged(self, slot: _Slot, answer: None) -> None:
-        slot.pinged_at = None
+        slot.n_unanswered, slot.has_begun = 0, True
 
     def _lose(self, slot: _Slot, reason: str) -> None:
         """Give a slot up, and the run in it to another."""
