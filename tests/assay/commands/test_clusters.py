@@ -77,9 +77,7 @@ def with_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:{port}", "localhost:99999", "no-such-host.invalid:1"]
-)
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "localhost:99999"])
 @pytest.mark.usefixtures("with_ray")
 def test_an_address_where_nothing_answers_is_one_line(address: str) -> None:
     with socket.socket() as unused:
