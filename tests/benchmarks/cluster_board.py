@@ -4,9 +4,8 @@
         [--speedup 20 50] [--results DIR]
 
 Nothing is run: the plans of the tasks in this checkout, as many as asked for, are laid out on slots
-by simulation. One driver handles one run after another, for as long as ray_driver.py measures. The
-order is the pipeline's (one task after another), or that with the longest runs first. How long a
-run takes is
+by simulation, one task after another as the pipeline does. One driver handles run after run, for as
+long each as ray_driver.py measures. How long a run takes is
 
 - the median CPU time of the task's runs that are published, or in the folder --results;
 - else, marked *, what an example of training takes on measured tasks with the same model; that of a
@@ -60,13 +59,19 @@ def main():
     longest = max(seconds for _, seconds, _ in plan)
     print(f"\n{n_runs:,} runs, {work / 3600:,.0f} core hours, the longest {longest / 3600:.1f} h; "
           f"a record has {record_bytes:,.0f} bytes\n")  # fmt: skip
-    print(f"{'':34}{'hours':>9}{'if ideal':>9}{'slots busy':>11}{'driver busy':>12}{'GB moved':>9}")
+    print(f"{'':28}{'hours':>11}{'if ideal':>11}{'slots busy':>11}{'driver busy':>12}{'GB':>9}")
     for n_slots in (1, 10, 100, 1000):
-        for order in ("as planned", "longest first"):
-            row(f"{n_slots:,} cores, {order}", plan, options, n_slots, order, record_bytes)
+        row(f"{n_slots:,} cores", plan, options, n_slots, record_bytes)
     for speedup in options.speedup:
         faster = [(task, seconds / speedup, n) for task, seconds, n in plan]
-        row(f"8 GPUs at {speedup:g} cores each", faster, options, 8, "as planned", record_bytes)
+        row(f"8 GPUs of {speedup:g} cores each", faster, options, 8, record_bytes)
+    lite = [one for one in plan if one[0].card.tier == "lite"]
+    for n_slots in (10, 100, 1000):
+        row(f"lite alone, {n_slots:,} cores", lite, options, n_slots, record_bytes)
+    usual = statistics.median(seconds for _, seconds, _ in lite) + START_SECONDS
+    print(f"\nIt stops scaling at {work / longest:,.0f} cores, as the longest run cannot be split; "
+          f"the lite tier alone\nat {1000 * usual / options.driver_ms:,.0f}, as the driver cannot "
+          "handle more runs a second")  # fmt: skip
 
 
 def recorded(published, folder):
@@ -113,21 +118,20 @@ def n_examples(card):
     return card.budget.batches * card.budget.batch_size
 
 
-def row(name, plan, options, n_slots, order, record_bytes):
-    seconds, driver_seconds, work = simulated(plan, options, n_slots, order)
+def row(name, plan, options, n_slots, record_bytes):
+    seconds, driver_seconds, work = simulated(plan, options, n_slots)
     n_runs = options.methods * sum(n for _, _, n in plan)
     n_nodes = -(-n_slots // CORES_PER_NODE)
     moved = n_runs * (record_bytes + SPEC_BYTES) + n_nodes * (
         DATA_BYTES + cell_bytes(plan, options.methods)
     )
-    print(f"{name:34}{seconds / 3600:9,.1f}{work / n_slots / 3600:9,.1f}"
+    print(f"{name:28}{seconds / 3600:11,.1f}{work / n_slots / 3600:11,.1f}"
           f"{work / n_slots / seconds:11.0%}{driver_seconds / seconds:12.1%}{moved / 1e9:9.2f}",
           flush=True)  # fmt: skip
 
 
-def simulated(plan, options, n_slots, order):
+def simulated(plan, options, n_slots):
     """(seconds until the last run has ended, those the driver worked, those of the runs)."""
-    plan = sorted(plan, key=lambda one: -one[1]) if order == "longest first" else plan
     each = options.driver_ms / 1000
     slots = [SLOT_SECONDS] * n_slots
     driver, busy, work = 0.0, 0.0, 0.0
