@@ -150,7 +150,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
                 scored = processes.ask_scorer(score, Scored)
             except BadWeights as error:
                 status, message = "failed", str(error)
-    _check_unchanged(job)
+    check_unchanged(job)
     trained = Trained(status, message, ended, outcome, oracle.closed, scored)
     return _record(job, trained, reproduce, processes)
 
@@ -250,7 +250,7 @@ def _hung(spec: RunSpec, ended: Ended) -> RunHung:
     )
 
 
-def _check_unchanged(job: Job) -> None:
+def check_unchanged(job: Job) -> None:
     """Refuse a run whose code is no longer what its spec says: it may have had either.
 
     A run's process gets the files as they lie there when it starts, and imports libraries itself.

@@ -432,6 +432,18 @@ def test_plugins_arrive_as_what_was_planned_or_the_node_says_how_they_differ(
     assert "needs elsewhere" in _difference(lacking, task_ref(task), cell.method_ref)
 
 
+def test_a_method_that_was_edited_before_it_was_sent_is_told_of_and_no_node_is_refused(
+    drive: Callable[..., Driver],
+) -> None:
+    driver = drive(A)
+    source = driver.cell.method.source
+    source.write_text(source.read_text() + "b = 2\n")
+    progress = driver.run()
+    assert driver.recorded == set() and driver.said == []
+    (problem,) = progress.problems
+    assert "edited while it ran" in problem
+
+
 def test_every_kind_of_error_arrives_as_itself() -> None:
     assert ERRORS.index(MachineError) < ERRORS.index(WorkerError), "the most special one first"
     for kind in ERRORS:

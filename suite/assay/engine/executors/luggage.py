@@ -17,7 +17,7 @@ from assay import atomic
 from assay.cards import SubmissionCard, TaskCard
 from assay.data import files
 from assay.data.catalogue import DATASETS, DataFile, DatasetEntry
-from assay.engine.runs import Job
+from assay.engine.runs import Job, check_unchanged
 from assay.errors import DataError
 from assay.paths import PACKAGE
 from assay.plugins.files import code_files, read_file
@@ -41,12 +41,14 @@ class PackedCell:
 
 
 def pack_cell(job: Job) -> PackedCell:
-    """The files of a job's cell as they are now.
+    """The files of a job's cell, which are those that were planned.
 
     Raises:
-        PluginError: one cannot be read.
+        UnusableMethod: the method cannot be read, or was edited meanwhile.
+        PluginError: the same of the task.
     """
     method = job.method
+    check_unchanged(job)
     return PackedCell(
         task=job.task.card,
         task_files={path.name: read_file(path) for path in code_files(job.task.folder)},
