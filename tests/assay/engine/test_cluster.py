@@ -370,6 +370,20 @@ def test_without_a_node_with_room_it_ends_at_once_unless_nodes_may_come(
     assert driver.said == [f"waiting for nodes: {driver.cluster.resources()}"]
 
 
+def test_a_node_where_a_process_was_killed_at_the_start_is_tried_again(
+    drive: Callable[..., Driver],
+) -> None:
+    driver = drive(B)
+    introduce, answers = driver.cluster.introduce, [Unfit("killed", passing=True)] * 2
+
+    def at_last(slot: str) -> Any:
+        return answers.pop() if answers else introduce(slot)
+
+    driver.cluster.introduce = at_last  # type: ignore[method-assign]
+    driver.run()
+    assert driver.recorded == set(driver.cell.specs) and driver.said == []
+
+
 def test_a_slot_that_never_gets_ready_is_not_started_for_ever(drive: Callable[..., Driver]) -> None:
     driver = drive(B)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.engine.clients import ChildDied
 from assay.engine.executors import luggage
 from assay.engine.executors import slot as slot_module
 from assay.engine.executors.slot import ERRORS, RunAnswer, Slot, SlotSetup, Unfit
@@ -55,11 +56,26 @@ def test_an_error_of_a_run_is_told_and_one_of_the_node_refuses_it(
     assert slot.run(luggage.pack_cell(cell.job(spec)), spec, "") == expected
 
 
+def test_a_process_that_is_killed_while_it_starts_may_be_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class DyingPool:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            raise ChildDied("assay.worker.serve ended (exit code 137); its log:\nabc", killed=True)
+
+    monkeypatch.setattr(slot_module, "Pool", DyingPool)
+    answer = Slot(SlotSetup(Compute())).introduce()
+    assert answer == Unfit("assay.worker.serve ended (exit code 137); its log: abc", passing=True)
+
+
 def test_a_node_without_a_sandbox_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mechanisms, "bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(mechanisms, "landlock_problem", lambda: "the kernel has no Landlock")
     answer = Slot(SlotSetup(Compute())).introduce()
-    assert isinstance(answer, Unfit)
+    assert isinstance(answer, Unfit) and not answer.passing
     assert "no sandbox works here: bubblewrap is not installed" in answer.reason
     assert len(answer.reason.splitlines()) == 1
 

@@ -274,7 +274,9 @@ class ClusterExecutor:
             if flight is not None:
                 self._lost(flight, str(error))
         else:
-            if isinstance(answer, Unfit):
+            if isinstance(answer, Unfit) and answer.passing:
+                self._lose(slot, answer.reason)
+            elif isinstance(answer, Unfit):
                 if (flight := self._leave(slot)) is not None:
                     self._waiting.appendleft(flight)
                 self._refuse(slot.node, answer.reason)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.engine.clients import UnusableMethod
+from assay.engine.clients import ChildDied, UnusableMethod
 from assay.engine.executors import luggage
 from assay.engine.executors.luggage import PackedCell
 from assay.engine.pool import Pool
@@ -55,6 +55,8 @@ class Unfit:
     """A node cannot do what was planned; nothing of it is wrong with another node."""
 
     reason: str
+    passing: bool = False
+    """Whether the next try may go better: a process was killed while it started."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Slot:
                     allow_weaker=setup.allow_weaker,
                 ).__enter__()
         except (AssayError, OSError) as error:
-            return Unfit(str(error))
+            return Unfit(" ".join(str(error).split()), passing=isinstance(error, ChildDied))
         return Introduction(
             luggage.package_hash(), pool.machine, pool.mechanism, luggage.lacking(setup.datasets)
         )
