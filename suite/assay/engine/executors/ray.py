@@ -110,11 +110,18 @@ def _settle(asked: Future[Any], answer: Future[Any]) -> None:
     elif isinstance(error, RayTaskError):
         answer.set_exception(WorkerError(f"a slot failed: {_said(error.cause)}"))
     else:
-        answer.set_exception(SlotLost(_said(error)))
+        answer.set_exception(SlotLost(_ends(error)))
 
 
 def _said(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_SAID]
+
+
+def _ends(error: BaseException) -> str:
+    """The first and the last line; between them Ray has ids, or the middle of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    ends = lines if len(lines) < 3 else [lines[0], lines[-1]]
+    return " ... ".join(line[: MAX_SAID // 2] for line in ends)
 
 
 @contextmanager
