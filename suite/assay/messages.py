@@ -168,8 +168,8 @@ class _WorkerRequest(_Message):
     seconds: Annotated[float, Field(gt=0)]
     """Wall time after which the child is stopped; time in which its worker was stopped itself does
     not count."""
-    visible_gpu: int | None = None
-    """The one GPU that the child may use."""
+    visible_gpu: Words | None = None
+    """The one GPU that the child may use, as CUDA_VISIBLE_DEVICES names it."""
 
 
 class WorkerSeeds(_Message):

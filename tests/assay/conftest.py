@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
 from assay.engine.cells import Cell, extent
+from assay.engine.executors.threads import ThreadExecutor
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
@@ -124,7 +125,7 @@ def write_method(folder: Path, slug: str, source: str) -> MethodEntry:
 
 
 @dataclass
-class FakePool:
+class FakePool(ThreadExecutor):
     """Answers at once, with scores that are a function of the spec alone, as a real pool's are."""
 
     n_workers: int = 1

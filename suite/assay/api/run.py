@@ -31,6 +31,9 @@ def run(
     threads: int = 1,
     accelerator: str = "auto",
     isa: str = "avx2",
+    executor: str = "local",
+    address: str | None = None,
+    gpus_per_run: float | None = None,
     allow_weaker: bool = False,
     mlflow: str | None = None,
     progress: bool = True,
@@ -53,6 +56,9 @@ def run(
         threads: threads of each worker.
         accelerator: "auto" (a GPU for tiers above lite), "cpu" or "gpu".
         isa: cap on the instruction set, "avx2" or "native".
+        executor: where runs are done: "local", or "ray" (the extra `trainassay[ray]`).
+        address: with "ray": "auto" or host:port; default: a Ray that is started on this machine.
+        gpus_per_run: with "ray": GPUs that a run holds; 0.5 shares one.
         allow_weaker: run methods without a sandbox where none works here.
         mlflow: a tracking URI, or "off"; default: SQLite in the results folder.
         progress: show headline, warnings and progress.
@@ -66,6 +72,7 @@ def run(
         KeyboardInterrupt: Ctrl-C; what was finished is recorded.
     """
     from assay.commands import run_many
+    from assay.commands.clusters import ray_options
     from assay.engine.planning import RunRequest
     from assay.plugins.registry import select_tasks
 
@@ -81,6 +88,7 @@ def run(
         threads=threads,
         accelerator=accelerator,
         isa=isa,
+        ray=ray_options(executor, address, gpus_per_run, accelerator),
         allow_weaker=allow_weaker,
         results=folder,
         mlflow=mlflow,

@@ -45,6 +45,17 @@ def run(
         str, typer.Option(help="auto (a GPU for tiers above lite), cpu or gpu.")
     ] = "auto",
     isa: Annotated[str, typer.Option(help="Cap on the instruction set: avx2 or native.")] = "avx2",
+    executor: Annotated[
+        str, typer.Option(help="Where runs are done: local, or ray (the extra trainassay[ray]).")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="With --executor ray: auto or host:port. Default: a Ray started here."),
+    ] = None,
+    gpus_per_run: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --executor ray: GPUs a run holds; 0.5 shares one."),
+    ] = None,
     allow_weaker: AllowWeaker = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many runs and about how long; run nothing.")
@@ -89,6 +100,7 @@ def run(
         assay run adam --task beale --set lr=0.05 --repetition 0
     """
     from assay.commands import run_many, run_one
+    from assay.commands.clusters import ray_options
     from assay.engine.planning import RunRequest
     from assay.epochs import epochs_folder, open_epoch
 
@@ -102,6 +114,7 @@ def run(
         workers=workers,
         threads=threads,
         accelerator=accelerator,
+        ray=ray_options(executor, address, gpus_per_run, accelerator),
         isa=isa,
         allow_weaker=allow_weaker,
         results=results,
@@ -114,6 +127,9 @@ def run(
         if dry_run:
             raise AssayError("--dry-run counts whole cells; give it without --repetition, --point, "
                              "--set and --again")  # fmt: skip
+        if request.ray is not None:
+            raise AssayError("--executor ray runs whole cells; give it without --repetition, "
+                             "--point, --set and --again")  # fmt: skip
         code = run_one.run_chosen(request, chosen, again=again)
     elif dry_run:
         code = run_many.dry_run(request)

@@ -10,7 +10,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
@@ -18,10 +18,12 @@ from typing import Any
 import typer
 
 from assay import __version__, atomic
+from assay.commands.clusters import check_cluster, open_cluster
 from assay.commands.interrupts import terminable
 from assay.commands.progress import Bar, duration
 from assay.commands.summary import count, summarise
 from assay.engine.cells import Cell, make_cells
+from assay.engine.executors import Executor
 from assay.engine.mirror import Draw, Mirror
 from assay.engine.pipeline import Pipeline, Progress
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
@@ -88,9 +90,12 @@ def execute(request: RunRequest, say: Say) -> Finished:
         mirror = _mirror(request, store)
         try:
             for compute, n_workers, group in by_device(request, pairs):
-                say(_headline(group, n_workers, compute))
-                with open_pool(request, compute, n_workers, say) as pool:
-                    _run_group(request, pool, store, mirror, group, progress)
+                say(_headline(request, group, n_workers, compute))
+                with open_executor(request, compute, n_workers, group, progress.problems, say) as (
+                    executor,
+                    cells,
+                ):
+                    _run_cells(request, executor, store, mirror, cells, progress)
                 if progress.interrupted:
                     break
             if mirror is not None and not progress.interrupted:
@@ -102,21 +107,53 @@ def execute(request: RunRequest, say: Say) -> Finished:
     return Finished(pairs, progress, mirror.warnings() if mirror else [])
 
 
-def _run_group(
+def _run_cells(
     request: RunRequest,
-    pool: Pool,
+    executor: Executor,
     store: Store,
     mirror: Mirror | None,
-    pairs: Pairs,
+    cells: list[Cell],
     progress: Progress,
 ) -> None:
-    """Run the pairs of one device and add to `progress`."""
-    cells = cells_of(request, pairs, pool, progress.problems)
+    """Run the cells of one device and add to `progress`."""
     bar = Bar(quiet=request.as_json)
     try:
-        Pipeline(pool, store, mirror, bar.update).run(cells, progress)
+        Pipeline(executor, store, mirror, bar.update).run(cells, progress)
     finally:
         bar.close()
+
+
+@contextmanager
+def open_executor(
+    request: RunRequest,
+    compute: Compute,
+    n_workers: int,
+    pairs: Pairs,
+    problems: list[str],
+    say: Say,
+) -> Iterator[tuple[Executor, list[Cell]]]:
+    """Where the runs of pairs are done, and their cells; both are planned on this machine.
+
+    Args:
+        request: what to run.
+        compute: what numbers depend on.
+        n_workers: how many runs go on at once on this machine.
+        pairs: what is to be run with this `compute`.
+        problems: gets why methods cannot be loaded.
+        say: gets warnings.
+    """
+    if request.ray is None:
+        with open_pool(request, compute, n_workers, say) as pool:
+            yield pool, cells_of(request, pairs, pool, problems)
+        return
+    check_cluster(request.ray)
+    planning = compute.model_copy(update={"accelerator": "cpu"})  # a GPU may be elsewhere alone
+    with open_pool(request, planning, 1, say) as pool:
+        cells = cells_of(request, pairs, pool, problems)
+        machine = pool.machine
+    cells = [replace(cell, compute=compute) for cell in cells]
+    with open_cluster(request, compute, n_workers, machine, say) as executor:
+        yield executor, cells
 
 
 def cells_of(
@@ -252,13 +289,16 @@ def _drawing(store: Store) -> Draw | None:
     return (lambda run: found[0].load()(store, run)) if found else None
 
 
-def _headline(pairs: Pairs, n_workers: int, compute: Compute) -> str:
+def _headline(request: RunRequest, pairs: Pairs, n_workers: int, compute: Compute) -> str:
     n_tasks = len({task.card.slug for task, _ in pairs})
     n_methods = len({method.card.slug for _, method in pairs})
     where = "GPU" if compute.accelerator == "gpu" else "CPU"
+    workers = count(n_workers, f"{where} worker")
+    if request.ray is not None and request.ray.address is not None:
+        workers = f"Ray at {request.ray.address}, {where} workers"
     return (
         f"assay {__version__}: {count(n_methods, 'method')} on {count(n_tasks, 'task')}, "
-        f"{count(n_workers, f'{where} worker')} of {count(compute.threads, 'thread')}"
+        f"{workers} of {count(compute.threads, 'thread')}"
     )
 
 

@@ -5,6 +5,7 @@ cells          one method on one task: its search space and all its runs
 points         hyperparameter points of a repetition
 descriptions   search spaces, as workers and the scorer give them
 pipeline       cells to records: what is missing, in which order, and what to do if it fails
+executors      where runs are done: threads of this process, or slots on the nodes of a cluster
 pool           the scorer and the workers: started, lent, replaced, closed
 runs           one run, from its spec to its record
 clients        the supervisor's side of the scorer and of a worker

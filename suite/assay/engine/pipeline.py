@@ -13,21 +13,23 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from assay.engine.cells import Cell
 from assay.engine.clients import UnusableMethod
+from assay.engine.executors import Executor
 from assay.engine.mirror import Mirror
-from assay.engine.pool import Pool
 from assay.errors import AssayError, RunHung, StorageError, WorkerError
-from assay.records.schema import RunRecord, RunSpec, Status
+from assay.records.schema import Environment, RunRecord, RunSpec, Status, Usage
 from assay.records.selection import selected
 from assay.records.store import Store
 
 TRIED = 3
 """Repetitions in which the defaults may fail before a cell stops."""
 MAX_WORKER_ERRORS = 5
+WAIT_SECONDS = 0.5
+NO_USAGE = Usage()
 MAX_SHOWN = 300
 """Characters of a run's message in a line on the terminal."""
 
@@ -43,11 +45,13 @@ class CellProgress:
     n_points: Counter[int] = field(default_factory=Counter)
     """How many points are recorded, by repetition."""
     selected: dict[int, RunRecord] = field(default_factory=dict)
-    """The best run so far on validation, by repetition; without its curve."""
+    """The best run so far on validation, by repetition; see _slim."""
     defaults: dict[int, RunRecord] = field(default_factory=dict)
-    """The run at the defaults, by repetition; without its curve."""
+    """The run at the defaults, by repetition; see _slim."""
     waiting: dict[str, RunSpec] = field(default_factory=dict)
     """The runs that are neither recorded nor queued, by id."""
+    _environments: dict[Environment, Environment] = field(default_factory=dict)
+    """Those of its runs, each kept once."""
     stopped: bool = False
     """Whether the rest is not run because the defaults failed."""
 
@@ -69,12 +73,24 @@ class CellProgress:
     def count(self, record: RunRecord) -> None:
         """Note how a run ended."""
         self.statuses[record.status] += 1
-        repetition, slim = record.spec.repetition, record.model_copy(update={"curve": []})
+        repetition, slim = record.spec.repetition, self._slim(record)
         self.n_points[repetition] += 1
         best = self.selected.get(repetition, slim)
         self.selected[repetition] = selected((best, slim), self.cell.task.card.metric)
         if record.spec.point == 0:
             self.defaults[repetition] = slim
+
+    def _slim(self, record: RunRecord) -> RunRecord:
+        """How a run ended, and which it was; nothing that takes memory over many thousand runs."""
+        shared = {
+            "spec": self.cell.specs.get(record.id, record.spec),
+            "space": self.cell.space,
+            "environment": self._environments.setdefault(record.environment, record.environment),
+        }
+        gone: dict[str, object] = {
+            "curve": [], "checks": None, "usage": NO_USAGE, "reproduce": "",
+        }  # fmt: skip
+        return record.model_copy(update={**shared, **gone})
 
 
 @dataclass
@@ -98,16 +114,17 @@ class Progress:
 
 
 class Pipeline:
-    """Runs cells on a pool into a store."""
+    """Runs cells by an executor into a store."""
 
     def __init__(
         self,
-        pool: Pool,
+        executor: Executor,
         store: Store,
         mirror: Mirror | None,
         observe: Callable[[Progress], None],
     ) -> None:
-        self._pool, self._store, self._mirror, self._observe = pool, store, mirror, observe
+        self._executor, self._store = executor, store
+        self._mirror, self._observe = mirror, observe
         self._pending: list[tuple[tuple[int, int, int, int], str, RunSpec, CellProgress]] = []
         self._flying: dict[Future[RunRecord], tuple[RunSpec, CellProgress]] = {}
         self._worker_errors = 0
@@ -128,20 +145,19 @@ class Pipeline:
         tasks = {cell.task.card.slug: n for n, cell in enumerate(cells)}
         own = [CellProgress(cell, (tasks[cell.task.card.slug], n)) for n, cell in enumerate(cells)]
         progress.cells += own
-        with ThreadPoolExecutor(self._pool.n_workers + 1) as threads:
-            try:
-                for one in own:
-                    self._begin(one)
-                self._observe(progress)
-                while self._pending or self._flying:
-                    self._launch(threads)
-                    self._collect()
-            except KeyboardInterrupt:
-                progress.interrupted = True
-                self._pool.abort()
-            except BaseException:
-                self._pool.abort()
-                raise
+        try:
+            for one in own:
+                self._begin(one)
+            self._observe(progress)
+            while self._pending or self._flying:
+                self._launch()
+                self._collect()
+        except KeyboardInterrupt:
+            progress.interrupted = True
+            self._executor.abort()
+        except BaseException:
+            self._executor.abort()
+            raise
         progress.problems += [
             f"{one.method} on {one.task}: every run failed"
             for one in own
@@ -215,8 +231,8 @@ class Pipeline:
         if self._mirror is not None:
             self._mirror.put(record, cell.cell.task.card.metric.direction)
 
-    def _launch(self, threads: ThreadPoolExecutor) -> None:
-        while self._pending and len(self._flying) <= self._pool.n_workers:
+    def _launch(self) -> None:
+        while self._pending and len(self._flying) <= self._executor.n_slots:
             _, _, spec, cell = heapq.heappop(self._pending)
             if cell.task in self._given_up:
                 continue
@@ -224,12 +240,11 @@ class Pipeline:
                 self.progress.total -= 1
                 continue
             job, reproduce = cell.cell.job(spec), cell.cell.reproduce(spec)
-            future = threads.submit(self._pool.run, job, reproduce, self.progress.notes.append)
+            future = self._executor.submit(job, reproduce, self.progress.notes.append)
             self._flying[future] = (spec, cell)
 
     def _collect(self) -> None:
-        finished, _ = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED)
-        for future in finished:
+        for future in self._executor.finished(WAIT_SECONDS):
             _, cell = self._flying.pop(future)
             try:
                 record = future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,16 @@ from assay.records.schema import Compute
 from assay.ruleset import MAX_REPETITIONS, Preset
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Runs are done on the nodes of a Ray cluster."""
+
+    address: str | None = None
+    """As Ray has it ("auto", "host:port"); None: a Ray of this machine, started for the command."""
+    gpus_per_run: float = 0.0
+    """GPUs that a run holds; a fraction shares one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class RunRequest:
     allow_weaker: bool = False
     mlflow: str | None = None
     as_json: bool = False
+    ray: RayOptions | None = None
+    """None: runs are done on this machine."""
     epoch: Epoch | None = None
     """Repetitions with this epoch's hidden seeds instead of the public ones."""
     control: bool = False
@@ -94,15 +107,16 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
 
 
 def by_device(request: RunRequest, pairs: Pairs) -> Iterator[tuple[Compute, int, Pairs]]:
-    """Pairs grouped by device, each with its number of workers.
+    """Pairs grouped by device, each with its number of workers on this machine.
 
-    Under "auto" tasks above the lite tier, functions aside, go to a GPU if there is one.
+    Under "auto" tasks above the lite tier, functions aside, go to a GPU if there is one; on a
+    cluster, if runs hold one.
     """
     if request.accelerator not in ("auto", "cpu", "gpu"):
         raise UnknownName("accelerator", request.accelerator, ["auto", "cpu", "gpu"])
     if request.isa not in ("avx2", "native"):
         raise UnknownName("instruction set", request.isa, ["avx2", "native"])
-    n_gpus = _n_gpus()
+    n_gpus = _n_gpus() if request.ray is None else math.ceil(request.ray.gpus_per_run)
     on_gpu: Pairs = []
     on_cpu: Pairs = []
     for pair in pairs:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 from assay.engine import memory, runs
 from assay.engine.clients import Answer, ChildDied, ScorerClient, WorkerClient
+from assay.engine.executors import Tell
+from assay.engine.executors.threads import ThreadExecutor
 from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
 from assay.epochs import Epoch
@@ -39,10 +42,9 @@ GRACE_SECONDS = 20.0
 """How much longer than its child a worker may take to answer."""
 LEFT = ("output.log", "shared/findings.jsonl")
 """What a plugin printed, and what was found in it: files that a request other than a run leaves."""
-Tell = Callable[[str], None]
 
 
-class Pool:
+class Pool(ThreadExecutor):
     """Workers and a scorer. Threads may share it: a request waits until a worker is free."""
 
     machine: Machine
@@ -106,6 +108,7 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self._closed = True
+        self.wait_for_threads()
         for worker in self.workers:
             worker.close()
         for other in (getattr(self, "_scorer", None), self._auditor):
@@ -115,7 +118,6 @@ class Pool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def abort(self) -> None:
-        """Kill every worker at once; runs in flight are lost, nothing else."""
         self._closed = True
         for worker in self.workers:
             worker.kill()
@@ -308,7 +310,8 @@ class Pool:
         is_run = isinstance(request, Run)
         try:
             if is_run and self.compute.accelerator == "gpu":
-                gpu = self.workers.index(worker) % self.machine.gpus
+                gpus = visible_gpus(self.machine.gpus)
+                gpu = gpus[self.workers.index(worker) % len(gpus)]
                 request = request.model_copy(update={"visible_gpu": gpu})
             ended = worker.do(request, folder, request.seconds + GRACE_SECONDS)
             if is_run and reserved is None and was_killed(ended, folder):
@@ -352,6 +355,15 @@ class Pool:
     def _log(self) -> Path:
         """For what the scorer and the workers print themselves."""
         return self.folder / "log"
+
+
+def visible_gpus(n: int) -> list[str]:
+    """The GPUs of a machine with `n` that this process may use, as CUDA names them.
+
+    Ray, SLURM and users say in CUDA_VISIBLE_DEVICES which; a worker does not see that variable.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [name.strip() for name in named if name.strip()] or [str(gpu) for gpu in range(n)]
 
 
 def _taken(

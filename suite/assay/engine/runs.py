@@ -135,7 +135,7 @@ def run(job: Job, reproduce: str, processes: Processes) -> RunRecord:
                 scored = processes.ask_scorer(score, Scored)
             except BadWeights as error:
                 status, message = "failed", str(error)
-    _check_unchanged(job)
+    check_unchanged(job)
     closed = training.oracle.closed
     trained = Trained(status, message, training.ended, training.outcome, closed, scored)
     return _record(job, trained, reproduce, processes)
@@ -157,7 +157,7 @@ def diagnose(job: Job, processes: Processes) -> Diagnosed:
             said = f"{training.status}: {training.message[:MAX_MESSAGE]}"
             raise RecordError(f"run {job.spec.id} ended otherwise than its record, {said}")
         found = processes.ask_scorer(Diagnose(**training.weights), Diagnosed)
-    _check_unchanged(job)
+    check_unchanged(job)
     return found
 
 
@@ -300,7 +300,7 @@ def _hung(spec: RunSpec, ended: Ended) -> RunHung:
     )
 
 
-def _check_unchanged(job: Job) -> None:
+def check_unchanged(job: Job) -> None:
     """Refuse a run whose code is no longer what its spec says: it may have had either.
 
     A run's process gets the files as they lie there when it starts, and imports libraries itself.

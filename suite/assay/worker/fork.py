@@ -211,7 +211,7 @@ def _child(request: WorkerRequest, setup: WorkerSetup, saw: int) -> NoReturn:
 
 def _do(request: WorkerRequest, folder: Path) -> None:
     if request.visible_gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(request.visible_gpu)
+        os.environ["CUDA_VISIBLE_DEVICES"] = request.visible_gpu
     outcome = answer(request, folder)
     partial = folder / "outcome.partial"
     partial.write_bytes(outcome.model_dump_json().encode())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from assay.engine.clients import UnusableMethod
-from assay.engine.runs import Job, _check_unchanged
+from assay.engine.runs import Job, check_unchanged
 from assay.errors import PluginError
 from assay.plugins.registry import TaskEntry, find_method, find_task, method_ref, task_ref
 from assay.records.schema import RunSpec
@@ -44,9 +44,9 @@ def job(tmp_path: Path, task: TaskEntry, monkeypatch: pytest.MonkeyPatch) -> Job
 
 
 def test_nothing_is_said_while_all_is_as_it_was_planned(job: Job) -> None:
-    _check_unchanged(job)
+    check_unchanged(job)
     job.method.source.write_text(METHOD + "# a comment\n")
-    _check_unchanged(job)
+    check_unchanged(job)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_an_edit_is_named(
     else:
         path.write_text(text)
     with pytest.raises(kind, match=says):
-        _check_unchanged(job)
+        check_unchanged(job)
