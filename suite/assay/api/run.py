@@ -33,6 +33,7 @@ def run(
     isa: str = "avx2",
     allow_weaker: bool = False,
     mlflow: str | None = None,
+    optuna_storage: str | None = None,
     progress: bool = True,
 ) -> Results:
     """Train, score and record methods on tasks, as `assay run` does.
@@ -54,7 +55,9 @@ def run(
         accelerator: "auto" (a GPU for tiers above lite), "cpu" or "gpu".
         isa: cap on the instruction set, "avx2" or "native".
         allow_weaker: run methods without a sandbox where none works here.
-        mlflow: a tracking URI, or "off"; default: SQLite in the results folder.
+        mlflow: a tracking server, a PostgreSQL database, or "off"; default: SQLite in the results
+            folder.
+        optuna_storage: a PostgreSQL database; default: SQLite in the results folder.
         progress: show headline, warnings and progress.
 
     Returns:
@@ -85,6 +88,7 @@ def run(
         allow_weaker=allow_weaker,
         results=folder,
         mlflow=mlflow,
+        optuna_storage=optuna_storage,
         as_json=not progress,
     )
     say = partial(run_many.say, request)

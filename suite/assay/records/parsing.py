@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import marshal
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from assay.errors import FormerRecord, NewerRecord, RecordError
-from assay.records.schema import SCHEMA_VERSION, RunRecord
+from assay.records.schema import (
+    SCHEMA_VERSION,
+    Compute,
+    Environment,
+    Isolation,
+    MethodRef,
+    RunRecord,
+    RunSpec,
+    TaskRef,
+)
+from assay.records.spec_ids import SpecIds
+from assay.space import Space
 from assay.untrusted.text import plain_text
+
+Part = TypeVar("Part", bound=BaseModel)
+_OF_SPECS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("task", TaskRef),
+    ("method", MethodRef),
+    ("compute", Compute),
+)
+_OF_RECORDS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("space", Space),
+    ("environment", Environment),
+    ("isolation", Isolation),
+)
+"""The parts of a record that many others have too."""
+_WITHOUT_REFERENCES = 2
+"""Version of marshal's format in which equal values are equal bytes."""
 
 
 def parse_record(text: str, origin: str) -> RunRecord:
@@ -23,6 +52,8 @@ def parse_record(text: str, origin: str) -> RunRecord:
         FormerRecord: it was made under ruleset 1; assay.records.former reads it.
         RecordError: it is corrupt, of another kind, made by a newer Assay, or has a wrong id.
     """
+    if (record := _quickly(text)) is not None:
+        return record
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of too many digits
@@ -66,6 +97,62 @@ def record_from(data: Any, origin: str) -> RunRecord:
     if wrong := inconsistency(record):
         raise RecordError(f"{origin}: {wrong}")
     return record
+
+
+def _quickly(text: str) -> RunRecord | None:
+    """A record that is in order; None for any other, which record_from finds fault with.
+
+    Records share most of their content, which is validated once. It takes a third of the time of
+    record_from, and equal parts of many records are one object.
+    """
+    try:
+        data = from_json(text, allow_inf_nan=False)
+        spec = data["spec"]
+        if type(data["schema_version"]) is not int or type(spec["schema_version"]) is not int:
+            return None
+        for owner, parts in ((spec, _OF_SPECS), (data, _OF_RECORDS)):
+            for name, model in parts:
+                owner[name] = _part(model, marshal.dumps(owner[name], _WITHOUT_REFERENCES))
+        record = RunRecord.model_validate(data)
+    except (ValueError, TypeError, KeyError):
+        return None
+    spec = record.spec
+    ids = _ids(spec.task, spec.method, spec.ruleset, spec.compute, spec.epoch)
+    own = ids.of(spec.repetition, spec.point, spec.hyperparameters)
+    fits = (record.result is None) != (record.status == "completed")
+    return record if own == record.id and fits else None
+
+
+@lru_cache(maxsize=4096)
+def _part(model: type[Part], packed: bytes) -> Part:
+    """A part of a record.
+
+    Args:
+        model: of which kind.
+        packed: its JSON value, so packed that only what is equal in type too is equal.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return model.model_validate(marshal.loads(packed))
+
+
+@lru_cache(maxsize=4096)
+def _ids(
+    task: TaskRef, method: MethodRef, ruleset: int, compute: Compute, epoch: str | None
+) -> SpecIds:
+    return SpecIds(
+        RunSpec(
+            ruleset=ruleset,
+            task=task,
+            method=method,
+            repetition=0,
+            point=0,
+            hyperparameters={},
+            compute=compute,
+            epoch=epoch,
+        )
+    )
 
 
 def inconsistency(record: RunRecord) -> str:

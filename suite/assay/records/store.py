@@ -10,6 +10,7 @@ may lie among them; they are passed over here (assay.records.former reads them).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -35,6 +36,8 @@ class MirrorState(BaseModel):
 
     server: str = ""
     """Hash of the address of the server that MLFLOW_RUNS is about; "" for the results folder."""
+    storage: str = ""
+    """Hash of the address of Optuna's storage; "" for the results folder."""
     directions: dict[str, Direction] = {}
     """Of the metrics of the tasks that were mirrored."""
     studies_lack: bool = False
@@ -128,9 +131,9 @@ class Store:
         Raises:
             RecordError: its file cannot be read.
         """
-        wanted = f"{run_id}.json"
-        found = (p for p in sorted((self.root / "runs").glob("*/*/*.json")) if p.name == wanted)
-        path = next(found, None)
+        name = f"{run_id}.json"
+        found = ((folder / name) for folder in self._folders())
+        path = next((path for path in found if path.exists()), None)
         return None if path is None else self._own(path)
 
     def runs(
@@ -146,15 +149,16 @@ class Store:
         Raises:
             RecordError: a file cannot be read, and there is no list of `problems`.
         """
-        for path in sorted((self.root / "runs").glob(f"{task}/{method}/*.json")):
-            try:
-                yield self._own(path)
-            except FormerRecord:
-                continue
-            except (RecordError, FileNotFoundError) as error:
-                if problems is None:
-                    raise
-                problems.append(str(error))
+        for folder in self._folders(task, method):
+            for name in sorted(name for name in os.listdir(folder) if name.endswith(".json")):
+                try:
+                    yield self._own(folder / name)
+                except FormerRecord:
+                    continue
+                except (RecordError, FileNotFoundError) as error:
+                    if problems is None:
+                        raise
+                    problems.append(str(error))
 
     def tasks(self) -> list[str]:
         """Names of the folders that hold the runs of a task."""
@@ -162,8 +166,11 @@ class Store:
 
     def folders(self) -> list[tuple[str, str]]:
         """Task and method of each folder of records."""
-        found = sorted((self.root / "runs").glob("*/*/"))
-        return [(path.parent.name, path.name) for path in found]
+        return [(path.parent.name, path.name) for path in self._folders()]
+
+    def _folders(self, task: str = "*", method: str = "*") -> list[Path]:
+        """The folders of records, in order."""
+        return [p for p in sorted((self.root / "runs").glob(f"{task}/{method}")) if p.is_dir()]
 
     def _own(self, path: Path) -> RunRecord:
         """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
@@ -173,7 +180,8 @@ class Store:
             raise
         except RecordError as error:
             raise RecordError(f"{error}; {_REMOVE}") from error
-        if self.path_of(record) != path:
+        own = record.spec.task.slug, record.spec.method.slug
+        if own != (path.parent.parent.name, path.parent.name):
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}; {_REMOVE}")
         return record
 
@@ -241,13 +249,19 @@ def read_text(path: Path) -> str:
         FileNotFoundError: there is no such file.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise RecordError(f"{path}: is not a regular file")
-        size = found.st_size
-        if size > MAX_RECORD_BYTES:
-            raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
-        return path.read_text(encoding="utf-8")
+        # A pipe is an error, not waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise RecordError(f"{path}: is not a regular file")
+            size = found.st_size
+            if size > MAX_RECORD_BYTES:
+                raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
+            with io.FileIO(handle, closefd=False) as file:
+                return file.readall().decode()
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:
