@@ -118,12 +118,12 @@ def cards(root, n_methods, n_tasks):
 
 
 def measured(command, label, stdout=None):
-    """Run a command, print what it costs, and end if it fails."""
+    """Run a module with its arguments, print what it costs, and end if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     usual = {name: os.environ[name] for name in os.environ.keys() - {"PYTHONDONTWRITEBYTECODE"}}
     # With the bytecode kept, as a user's is.
-    process = subprocess.Popen(command, env=usual, stdout=stdout)
+    process = subprocess.Popen([sys.executable, "-m", *command], env=usual, stdout=stdout)
     peak, done = [0], threading.Event()
     watcher = threading.Thread(target=watch, args=(process.pid, peak, done))
     watcher.start()

@@ -1,6 +1,6 @@
 """What a site of 240,000 simulated runs costs: 100 methods, 25 tasks, 96 runs of each pair.
 
-    python tests/benchmarks/site.py [--methods 100] [--tasks 25] [--jobs 2] [--keep FOLDER]
+    python -m tests.benchmarks.site [--methods 100] [--tasks 25] [--jobs 2] [--keep FOLDER]
 
 Makes up a checkout and its published bundles (not timed; --keep keeps them for the next time),
 builds the site, adds one cell, builds it again. Prints wall and CPU seconds, the largest sum of the
@@ -13,13 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import made_up
 from assay import paths
 from assay.identity import sha256
 from assay.plugins import registry
 from assay.records import log
 from assay.records.bundle import pack
-from made_up import K, R, points, record, use
+
+from tests.benchmarks import made_up
+from tests.benchmarks.made_up import K, R, points, record, use
 
 REPLAYED = 3
 """Runs of each bundle that were done again, so that it ranks."""
@@ -60,7 +61,7 @@ def build(root, jobs):
 
 def measured(root, jobs, label):
     build = ["--build", str(root), "--jobs", str(jobs)]
-    made_up.measured([sys.executable, __file__, *build], label)
+    made_up.measured(["tests.benchmarks.site", *build], label)
 
 
 def sizes(site):

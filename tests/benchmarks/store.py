@@ -1,6 +1,6 @@
 """What a results folder of a million simulated records costs: 100 methods, 105 tasks, 96 runs each.
 
-    python tests/benchmarks/store.py [--methods 100] [--tasks 105] [--times 3] [--keep FOLDER]
+    python -m tests.benchmarks.store [--methods 100] [--tasks 105] [--times 3] [--keep FOLDER]
 
 Makes up a checkout and the records of all pairs (not timed; --keep keeps them for the next time),
 but for the last repetition of one pair in fifty. Then plans what is missing, and shows the board of
@@ -20,14 +20,15 @@ from itertools import islice
 from math import log10
 from pathlib import Path
 
-import made_up
 from assay.engine.cells import Cell, extent
 from assay.plugins import registry
 from assay.records.columns import SCORES
 from assay.records.schema import RUN_LIBRARIES, Compute
 from assay.records.store import Store, read_record
 from assay.space import FloatRange, Space
-from made_up import K, R
+
+from tests.benchmarks import made_up
+from tests.benchmarks.made_up import K, R
 
 LACKING = 50
 """One cell in so many lacks its last repetition."""
@@ -53,7 +54,7 @@ def main():
         folders(root / "results")
         for part in options.only or PARTS:
             for _ in range(options.times):
-                command = [sys.executable, __file__, "--part", str(root), part]
+                command = ["tests.benchmarks.store", "--part", str(root), part]
                 made_up.measured(command, part, stdout=subprocess.DEVNULL)
 
 
