@@ -30,11 +30,12 @@ def mixed(environments: Iterable[Facts]) -> str:
     Runs of different machines are one cell: they agree within the tolerance of a replay, not bit
     for bit, so a reader should know.
     """
-    known = [dict(facts) for facts in environments]
-    names = dict.fromkeys(name for facts in known for name in facts)
+    known = Counter(environments)
     differing = []
-    for name in names:
-        counts = Counter(facts.get(name, "unknown") for facts in known)
+    for name in dict.fromkeys(name for facts in known for name, _ in facts):
+        counts = Counter[str]()
+        for facts, n_runs in known.items():
+            counts[dict(facts).get(name, "unknown")] += n_runs
         if len(counts) > 1:
             differing.append(_differing(name, counts))
     return f"mixed: {'; '.join(differing)}" if differing else ""

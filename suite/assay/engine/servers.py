@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from assay.engine.databases import Unavailable, one_line
 
@@ -39,7 +39,9 @@ def scheme_of(address: str) -> str:
 
 
 def passwords(address: str) -> set[str]:
-    """The passwords in an address, as they are written and as they are meant."""
+    """The passwords in an address, as they are written, as they are meant, and as libraries write
+    them.
+    """
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -48,16 +50,18 @@ def passwords(address: str) -> set[str]:
     user, at, _ = parts.netloc.rpartition("@")
     if at and ":" in user:
         found.add(user.partition(":")[2])
-    return {text for one in found if one for text in (one, unquote(one))}
+    meant = {unquote(one) for one in found if one}
+    return found - {""} | meant | {quote(one, safe="") for one in meant}
 
 
 def nameless(address: str) -> str:
-    """An address without user, password and options: whose copies are whose."""
+    """An address without user, password, options and driver: whose copies are whose."""
     try:
         parts = urlsplit(address)
     except ValueError:
         return ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    scheme, host = parts.scheme.partition("+")[0], parts.netloc.rpartition("@")[2]
+    return urlunsplit((scheme, host, parts.path, "", ""))
 
 
 def said(error: BaseException, address: str) -> str:
@@ -65,11 +69,8 @@ def said(error: BaseException, address: str) -> str:
 
     Of what PostgreSQL answered only its own words: libraries add the whole statement.
     """
-    text = one_line(_answer(error) or error)
     hidden = passwords(address) | {os.environ.get(name, "") for name in PASSWORDS}
-    for password in sorted(hidden - {""}, key=len, reverse=True):
-        text = text.replace(password, "***")
-    return text
+    return one_line(_answer(error) or error, hidden - {""})
 
 
 def is_down(error: BaseException) -> bool:

@@ -121,7 +121,7 @@ class Store:
             RecordError: its file cannot be read.
         """
         try:
-            return self._own(self.run_path(task, method, run_id))
+            return self._own(task, method, run_id)
         except FileNotFoundError:
             return None
 
@@ -131,10 +131,10 @@ class Store:
         Raises:
             RecordError: its file cannot be read.
         """
-        name = f"{run_id}.json"
-        found = ((folder / name) for folder in self._folders())
-        path = next((path for path in found if path.exists()), None)
-        return None if path is None else self._own(path)
+        for task, method in self.folders():
+            if (found := self.run(task, method, run_id)) is not None:
+                return found
+        return None
 
     def runs(
         self, problems: list[str] | None = None, task: str = "*", method: str = "*"
@@ -150,9 +150,9 @@ class Store:
             RecordError: a file cannot be read, and there is no list of `problems`.
         """
         for folder in self._folders(task, method):
-            for name in sorted(name for name in os.listdir(folder) if name.endswith(".json")):
+            for run_id in sorted(self.run_ids(*folder)):
                 try:
-                    yield self._own(folder / name)
+                    yield self._own(*folder, run_id)
                 except FormerRecord:
                     continue
                 except (RecordError, FileNotFoundError) as error:
@@ -166,22 +166,24 @@ class Store:
 
     def folders(self) -> list[tuple[str, str]]:
         """Task and method of each folder of records."""
-        return [(path.parent.name, path.name) for path in self._folders()]
+        return self._folders("*", "*")
 
-    def _folders(self, task: str = "*", method: str = "*") -> list[Path]:
-        """The folders of records, in order."""
-        return [p for p in sorted((self.root / "runs").glob(f"{task}/{method}")) if p.is_dir()]
+    def _folders(self, task: str, method: str) -> list[tuple[str, str]]:
+        """The same for one task or method; "*" for every one."""
+        found = sorted((self.root / "runs").glob(f"{task}/{method}"))
+        return [(path.parent.name, path.name) for path in found if path.is_dir()]
 
-    def _own(self, path: Path) -> RunRecord:
-        """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
+    def _own(self, task: str, method: str, run_id: str) -> RunRecord:
+        """A record. One that belongs elsewhere is refused: a copy would count twice."""
+        # Not pathlib's: of a million records it would take seconds.
+        path = os.path.join(self.root, "runs", task, method, f"{run_id}.json")
         try:
-            record = read_record(path)
+            record = _read(path, run_id)
         except (FormerRecord, NewerRecord):
             raise
         except RecordError as error:
             raise RecordError(f"{error}; {_REMOVE}") from error
-        own = record.spec.task.slug, record.spec.method.slug
-        if own != (path.parent.parent.name, path.parent.name):
+        if (record.spec.task.slug, record.spec.method.slug) != (task, method):
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}; {_REMOVE}")
         return record
 
@@ -235,13 +237,17 @@ def read_record(path: Path) -> RunRecord:
         RecordError: see parse_record; also a file that is too large or not UTF-8.
         FileNotFoundError: there is no such file.
     """
-    record = parse_record(read_text(path), str(path))
-    if record.id != path.stem:
-        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
+    return _read(str(path), path.stem)
+
+
+def _read(path: str, run_id: str) -> RunRecord:
+    record = parse_record(read_text(path), path)
+    if record.id != run_id:
+        raise RecordError(f"{path}: holds the record {record.id}, expected {run_id}")
     return record
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a record's file.
 
     Raises:

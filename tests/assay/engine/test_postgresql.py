@@ -282,17 +282,23 @@ def test_a_disk_that_is_full_is_one_line_and_the_next_command_catches_up(bench: 
     assert bench.tracked() == bench.studied() == ids(one, two, three)
 
 
+END_SESSIONS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+
+
 def test_a_database_that_may_only_be_read_is_one_line(bench: Bench) -> None:
     one, two, _ = bench.records
     assert bench.copy(one) == []
     named = [f'DATABASE "{name}"' for name in (bench.database, f"{bench.database}_studies")]
     for one_of in named:
         bench.server.ask("postgres", f"ALTER {one_of} SET default_transaction_read_only = on")
+    bench.server.ask("postgres", END_SESSIONS)  # which would go on as they began
     (said,) = bench.copy(two)
     assert said.count("read-only transaction") == 2
     assert "INSERT" not in said
     for one_of in named:
         bench.server.ask("postgres", f"ALTER {one_of} RESET default_transaction_read_only")
+    bench.server.ask("postgres", END_SESSIONS)
     assert bench.copy() == []
     assert bench.tracked() == bench.studied() == ids(one, two)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from assay.cli import main
-from assay.engine.databases import Unavailable
+from assay.engine.databases import MAX_REASON, Unavailable
 from assay.engine.planning import RunRequest
 from assay.engine.servers import DRIVER, is_down, nameless, open_server, passwords, said
 from assay.errors import AssayError
@@ -21,7 +21,7 @@ DATABASE = "postgresql://me:s%2Fecret@host:5432/runs"
     [
         (DATABASE, {"s%2Fecret", "s/ecret"}),
         ("postgresql+psycopg://me@host/runs?password=hidden", {"hidden"}),
-        ("http://me:a@b@host", {"a@b"}),
+        ("http://me:a@b@host", {"a@b", "a%40b"}),
         ("postgresql://me@host/runs", set()),
         ("http://host:5000", set()),
         ("off", set()),
@@ -42,7 +42,14 @@ def test_a_message_and_a_kept_address_are_without_passwords(
     )
     assert nameless(DATABASE) == nameless("postgresql://you@host:5432/runs?connect_timeout=3")
     assert nameless(DATABASE) == "postgresql://host:5432/runs"
+    assert nameless(DATABASE) == nameless("postgresql+psycopg://host:5432/runs")
     assert nameless(DATABASE) != nameless("postgresql://host:5432/others")
+
+
+def test_a_message_that_is_cut_has_no_beginning_of_a_password() -> None:
+    for n_before in range(MAX_REASON - 30, MAX_REASON):
+        text = said(ValueError("x" * n_before + DATABASE), DATABASE)
+        assert len(text) <= MAX_REASON and "s%2F" not in text
 
 
 class Answer(Exception):
