@@ -198,7 +198,9 @@ class Space(BaseModel):
         for name in self.defaults:
             own = name.removeprefix(REFERENCE)
             if len(own) > MAX_NAME or not own.isidentifier() or not own.isprintable():
-                return f"a hyperparameter's name is not one of Python of up to {MAX_NAME} characters"
+                return (
+                    f"a hyperparameter's name is not one of Python of up to {MAX_NAME} characters"
+                )
         for name, found in self.ranges.items():
             if name not in self.defaults:
                 return "a range belongs to no hyperparameter"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -25,20 +25,8 @@ from assay.records.spec_ids import SpecIds
 from assay.space import Space
 from assay.untrusted.text import plain_text
 
-Part = TypeVar("Part", bound=BaseModel)
-_OF_SPECS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("task", TaskRef),
-    ("method", MethodRef),
-    ("compute", Compute),
-)
-_OF_RECORDS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("space", Space),
-    ("environment", Environment),
-    ("isolation", Isolation),
-)
-"""The parts of a record that many others have too."""
 _WITHOUT_REFERENCES = 2
-"""Version of marshal's format in which equal values are equal bytes."""
+"""Version of marshal's format in which equal values of equal types are equal bytes."""
 
 
 def parse_record(text: str, origin: str) -> RunRecord:
@@ -110,49 +98,59 @@ def _quickly(text: str) -> RunRecord | None:
         spec = data["spec"]
         if type(data["schema_version"]) is not int or type(spec["schema_version"]) is not int:
             return None
-        for owner, parts in ((spec, _OF_SPECS), (data, _OF_RECORDS)):
-            for name, model in parts:
-                owner[name] = _part(model, marshal.dumps(owner[name], _WITHOUT_REFERENCES))
+        own = spec["task"], spec["method"], spec["compute"], spec["ruleset"], spec.get("epoch")
+        rest = data["space"], data["environment"], data["isolation"]
+        of_spec, of_record, ids = _shared(marshal.dumps((own, rest), _WITHOUT_REFERENCES))
+        spec.update(of_spec)
+        data.update(of_record)
         record = RunRecord.model_validate(data)
     except (ValueError, TypeError, KeyError):
         return None
     spec = record.spec
-    ids = _ids(spec.task, spec.method, spec.ruleset, spec.compute, spec.epoch)
-    own = ids.of(spec.repetition, spec.point, spec.hyperparameters)
+    own_id = ids.of(spec.repetition, spec.point, spec.hyperparameters)
     fits = (record.result is None) != (record.status == "completed")
-    return record if own == record.id and fits else None
+    return record if own_id == record.id and fits else None
 
 
 @lru_cache(maxsize=4096)
-def _part(model: type[Part], packed: bytes) -> Part:
-    """A part of a record.
+def _shared(packed: bytes) -> tuple[dict[str, Any], dict[str, Any], SpecIds]:
+    """What the runs of a cell have in common: of their specs, of their records, and their ids.
 
     Args:
-        model: of which kind.
-        packed: its JSON value, so packed that only what is equal in type too is equal.
+        packed: task, method, compute, ruleset and epoch of the spec, then space, environment and
+            isolation of the record.
+
+    Raises:
+        ValidationError: a part is none.
+    """
+    (task, method, compute, ruleset, epoch), (space, environment, isolation) = marshal.loads(packed)
+    of_spec = {
+        "task": _part(TaskRef, task),
+        "method": _part(MethodRef, method),
+        "compute": _part(Compute, compute),
+    }
+    of_record = {
+        "space": _part(Space, space),
+        "environment": _part(Environment, environment),
+        "isolation": _part(Isolation, isolation),
+    }
+    no_place: dict[str, Any] = {"repetition": 0, "point": 0, "hyperparameters": {}}
+    spec = RunSpec.model_validate({"ruleset": ruleset, "epoch": epoch} | of_spec | no_place)
+    return of_spec, of_record, SpecIds(spec)
+
+
+def _part(model: type[BaseModel], value: Any) -> BaseModel:
+    """A part of a record, from its JSON value; equal ones are one object.
 
     Raises:
         ValidationError: it is none.
     """
-    return model.model_validate(marshal.loads(packed))
+    return _made(model, marshal.dumps(value, _WITHOUT_REFERENCES))
 
 
 @lru_cache(maxsize=4096)
-def _ids(
-    task: TaskRef, method: MethodRef, ruleset: int, compute: Compute, epoch: str | None
-) -> SpecIds:
-    return SpecIds(
-        RunSpec(
-            ruleset=ruleset,
-            task=task,
-            method=method,
-            repetition=0,
-            point=0,
-            hyperparameters={},
-            compute=compute,
-            epoch=epoch,
-        )
-    )
+def _made(model: type[BaseModel], packed: bytes) -> BaseModel:
+    return model.model_validate(marshal.loads(packed))
 
 
 def inconsistency(record: RunRecord) -> str:

@@ -10,7 +10,6 @@ may lie among them; they are passed over here (assay.records.former reads them).
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import stat
@@ -264,8 +263,10 @@ def read_text(path: str | Path) -> str:
             size = found.st_size
             if size > MAX_RECORD_BYTES:
                 raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
-            with io.FileIO(handle, closefd=False) as file:
-                return file.readall().decode()
+            data = b""
+            while more := os.read(handle, size + 1 - len(data)):
+                data += more
+            return data.decode()
         finally:
             os.close(handle)
     except FileNotFoundError:
