@@ -14,14 +14,10 @@ MAX_KINDS = 3
 """Values of one fact that are named."""
 
 
-@lru_cache(maxsize=4096)  # most of many thousand runs have the same, which is kept once
-def _kept(facts: Facts) -> Facts:
-    return facts
-
-
+@lru_cache(maxsize=4096)  # most of many thousand runs have the same, which are kept once
 def facts_of(environment: Environment) -> Facts:
     """What of an environment numbers may depend on."""
-    return _kept(environment.machine_key)
+    return environment.machine_key
 
 
 def mixed(environments: Iterable[Facts]) -> str:
