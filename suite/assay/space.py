@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PydanticUserError,
     TypeAdapter,
     ValidationError,
@@ -183,23 +184,31 @@ class Space(BaseModel):
     defaults: Annotated[dict[str, Setting], Field(max_length=MAX_NAMES)] = {}
     """Defaults of all hyperparameters, tunable or not, by name."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        """Refuse what `space_of` would not have made."""
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fits_together(cls, value: object, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse what `space_of` would not have made; a space that is made already is in order."""
+        made = make(value)
+        if made is not value and (problem := made._misfit()):
+            raise ValueError(problem)
+        return made
+
+    def _misfit(self) -> str:
+        """What does not fit together; empty if everything does."""
         for name in self.defaults:
             own = name.removeprefix(REFERENCE)
             if len(own) > MAX_NAME or not own.isidentifier() or not own.isprintable():
-                raise ValueError(
+                return (
                     f"a hyperparameter's name is not one of Python of up to {MAX_NAME} characters"
                 )
         for name, found in self.ranges.items():
             if name not in self.defaults:
-                raise ValueError("a range belongs to no hyperparameter")
+                return "a range belongs to no hyperparameter"
             if problem := _range_problem(found):
-                raise ValueError(f"{name}: {problem}")
+                return f"{name}: {problem}"
             if self.defaults[name] not in found:
-                raise ValueError(f"{name}: its default lies outside its range")
-        return self
+                return f"{name}: its default lies outside its range"
+        return ""
 
     def merged(self, prefix: str, other: Space) -> Space:
         """This space and `other`, whose names are prefixed."""

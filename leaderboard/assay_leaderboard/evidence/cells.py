@@ -221,9 +221,7 @@ def _by_epoch(
     """The runs on a task that may count, by epoch and method; None for the public seeds."""
     rules, found = evidence.rules, dict[str | None, dict[str, list[Run]]]()
     hidden: Counter[tuple[str, str]] = Counter()
-    for run in evidence.runs.values():
-        if run.task.slug != task or not _planned(run):
-            continue
+    for run in filter(_planned, evidence.by_task.get(task, ())):
         if rules.published and run.epoch is not None and run.epoch not in rules.revealed:
             hidden[run.method.slug, run.epoch] += 1
         elif run.epoch == evidence.epoch or (rules.published and evidence.epoch is None):

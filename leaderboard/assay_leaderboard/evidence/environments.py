@@ -14,14 +14,10 @@ MAX_KINDS = 3
 """Values of one fact that are named."""
 
 
-@lru_cache(maxsize=4096)  # most of many thousand runs have the same, which is kept once
-def _kept(facts: Facts) -> Facts:
-    return facts
-
-
+@lru_cache(maxsize=4096)  # most of many thousand runs have the same, which are kept once
 def facts_of(environment: Environment) -> Facts:
     """What of an environment numbers may depend on."""
-    return _kept(environment.machine_key)
+    return environment.machine_key
 
 
 def mixed(environments: Iterable[Facts]) -> str:
@@ -30,11 +26,12 @@ def mixed(environments: Iterable[Facts]) -> str:
     Runs of different machines are one cell: they agree within the tolerance of a replay, not bit
     for bit, so a reader should know.
     """
-    known = [dict(facts) for facts in environments]
-    names = dict.fromkeys(name for facts in known for name in facts)
+    known = Counter(environments)
     differing = []
-    for name in names:
-        counts = Counter(facts.get(name, "unknown") for facts in known)
+    for name in dict.fromkeys(name for facts in known for name, _ in facts):
+        counts = Counter[str]()
+        for facts, n_runs in known.items():
+            counts[dict(facts).get(name, "unknown")] += n_runs
         if len(counts) > 1:
             differing.append(_differing(name, counts))
     return f"mixed: {'; '.join(differing)}" if differing else ""

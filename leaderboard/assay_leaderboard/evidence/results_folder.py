@@ -5,7 +5,9 @@ Nothing of a bundle is extracted or run. Whole records are large, so they are re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,9 +139,22 @@ def load_folder(
     """
     results = open_folder(folder)
     found = [Evidence({}, sorted(unread(results, known)))]
-    for task in sorted(results.tasks & set(tasks)):
-        found += [records.evidence for records in read_task(results, task, flag_finder)]
+    with _no_search_for_cycles():
+        for task in sorted(results.tasks & set(tasks)):
+            found += [records.evidence for records in read_task(results, task, flag_finder)]
     return together(found)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Records hold no cycles, and looking for some takes a third of the time of reading them."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
 
 
 def together(parts: Sequence[Evidence], rules: Rules = LOCAL) -> Evidence:

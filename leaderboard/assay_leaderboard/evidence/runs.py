@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from assay.cards import SubmissionCard, TaskCard
 from assay.detectors import Flag
@@ -131,6 +132,14 @@ class Evidence:
     the rules of the published board those with hidden ones, where there are some. Repetitions are
     paired by number, and those of different epochs have nothing in common."""
     rules: Rules = LOCAL
+
+    @cached_property
+    def by_task(self) -> Mapping[str, Sequence[Run]]:
+        """The runs on each task, by its slug."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs.values():
+            found.setdefault(run.task.slug, []).append(run)
+        return found
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def run(
     gpus_per_run: float | None = None,
     allow_weaker: bool = False,
     mlflow: str | None = None,
+    optuna_storage: str | None = None,
     progress: bool = True,
 ) -> Results:
     """Train, score and record methods on tasks, as `assay run` does.
@@ -60,7 +61,9 @@ def run(
         address: with "ray": "auto" or host:port; default: a Ray that is started on this machine.
         gpus_per_run: with "ray": GPUs that a run holds; 0.5 shares one.
         allow_weaker: run methods without a sandbox where none works here.
-        mlflow: a tracking URI, or "off"; default: SQLite in the results folder.
+        mlflow: a tracking server, a PostgreSQL database, or "off"; default: SQLite in the results
+            folder.
+        optuna_storage: a PostgreSQL database; default: SQLite in the results folder.
         progress: show headline, warnings and progress.
 
     Returns:
@@ -92,6 +95,7 @@ def run(
         allow_weaker=allow_weaker,
         results=folder,
         mlflow=mlflow,
+        optuna_storage=optuna_storage,
         as_json=not progress,
     )
     say = partial(run_many.say, request)

@@ -85,6 +85,26 @@ Family = Annotated[str | None, typer.Option("--family", help="Only tasks of this
 Tier = Annotated[str | None, typer.Option("--tier", help="Only tasks of this tier.")]
 
 
+def without_password(
+    context: typer.Context, option: typer.CallbackParam, address: str | None
+) -> str | None:
+    """The address of a server, unless it was given with a password on the command line.
+
+    Raises:
+        AssayError: it was; every user of the machine sees the command lines of all.
+    """
+    from assay.engine.servers import passwords
+
+    source = context.get_parameter_source(option.name or "")
+    if address and source is not None and source.name == "COMMANDLINE" and passwords(address):
+        raise AssayError(
+            f"{option.opts[0]}: a password on the command line can be read by every user of this "
+            f"machine; give the address in ${option.envvar}, or without the password, and that in "
+            "$PGPASSWORD or $MLFLOW_TRACKING_PASSWORD"
+        )
+    return address
+
+
 def check_names(family: str | None, tier: str | None) -> None:
     """Refuse a family or a tier that does not exist.
 

@@ -18,6 +18,7 @@ from assay.commands.options import (
     Tier,
     Workers,
     chosen_tasks,
+    without_password,
 )
 from assay.errors import AssayError
 
@@ -80,7 +81,21 @@ def run(
         typer.Option(help="With --epoch: the organisers' secret file."),
     ] = None,
     mlflow: Annotated[
-        str | None, typer.Option(help="MLflow tracking URI, or off. Default: SQLite in --results.")
+        str | None,
+        typer.Option(
+            envvar="ASSAY_MLFLOW",
+            callback=without_password,
+            help="MLflow tracking server, PostgreSQL database, or off. Default: SQLite in "
+            "--results.",
+        ),
+    ] = None,
+    optuna_storage: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ASSAY_OPTUNA_STORAGE",
+            callback=without_password,
+            help="PostgreSQL database for Optuna's studies. Default: SQLite in --results.",
+        ),
     ] = None,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
@@ -119,6 +134,7 @@ def run(
         allow_weaker=allow_weaker,
         results=results,
         mlflow=mlflow,
+        optuna_storage=optuna_storage,
         as_json=as_json,
         epoch=open_epoch(epoch, epochs_folder(), secret) if epoch else None,
     )

@@ -276,7 +276,12 @@ def _mirror(request: RunRequest, store: Store) -> Mirror | None:
     """The MLflow mirror, or None under `--mlflow off`."""
     if request.mlflow == "off":
         return None
-    return Mirror(store, mlflow_uri=request.mlflow, draw=_drawing(store))
+    return Mirror(
+        store,
+        mlflow_uri=request.mlflow,
+        optuna_storage=request.optuna_storage,
+        draw=_drawing(store),
+    )
 
 
 def _drawing(store: Store) -> Draw | None:

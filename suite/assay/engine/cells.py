@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from assay.cards import TaskCard
 from assay.engine.descriptions import describe_method, reference_space
@@ -22,9 +23,12 @@ from assay.plugins.registry import (
     task_ref,
 )
 from assay.records.schema import Compute, MethodRef, RunSpec, TaskRef, reproduce_command
+from assay.records.spec_ids import SpecIds
 from assay.records.store import Store
 from assay.ruleset import RULESET, Preset
 from assay.space import Space, Value
+
+Entry = TypeVar("Entry", TaskEntry, MethodEntry)
 
 
 @dataclass(frozen=True)
@@ -96,17 +100,21 @@ class Cell:
     @cached_property
     def specs(self) -> dict[str, RunSpec]:
         """Every run, by id, by repetition and point."""
-        made = (
-            self.spec(repetition, number, point)
-            for repetition in self.extent.repetitions
-            for number, point in enumerate(self.points(repetition))
-        )
-        return {spec.id: spec for spec in made}
+        return {run_id: self.spec(*place) for run_id, place in self.places()}
 
     def missing(self, store: Store) -> dict[str, RunSpec]:
         """The runs that have no record, by id."""
         recorded = store.run_ids(self.task_ref.slug, self.method_ref.slug)
-        return {run_id: spec for run_id, spec in self.specs.items() if run_id not in recorded}
+        return {
+            run_id: self.spec(*place) for run_id, place in self.places() if run_id not in recorded
+        }
+
+    def places(self) -> Iterator[tuple[str, tuple[int, int, dict[str, Value]]]]:
+        """The id, the repetition, the point and the hyperparameters of every run."""
+        ids = SpecIds(self.spec(0, 0, {}))
+        for repetition in self.extent.repetitions:
+            for number, values in enumerate(self.points(repetition)):
+                yield ids.of(repetition, number, values), (repetition, number, values)
 
     def job(self, spec: RunSpec) -> Job:
         """What the pool needs to do a run."""
@@ -149,12 +157,20 @@ def make_cells(
     cells = []
     spaces = _spaces(pairs, described, pool)
     epoch = pool.epoch.name if pool.epoch else None
+    # Files are hashed once each, not once a pair.
+    tasks = {task.card.slug: task_ref(task) for task in _distinct(task for task, _ in pairs)}
+    methods = {one.card.slug: method_ref(one) for one in _distinct(one for _, one in pairs)}
     for (task, method), space in zip(pairs, spaces, strict=True):
-        refs = (task_ref(task), method_ref(method))
+        refs = tasks[task.card.slug], methods[method.card.slug]
         for second in (False, True)[: 1 + control]:
             wanted = extent(task.card, preset, n_repetitions=n_repetitions, control=second)
             cells.append(Cell(task, method, *refs, space, pool.compute, wanted, epoch))
     return cells
+
+
+def _distinct(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """One entry of each name."""
+    return {entry.card.slug: entry for entry in entries}.values()
 
 
 def _described(

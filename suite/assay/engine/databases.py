@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -150,9 +150,16 @@ def follow_artifacts(path: Path, root: str) -> None:
             )
 
 
-def one_line(error: BaseException) -> str:
-    """An error of a library, short enough for a line on the terminal."""
+def one_line(error: BaseException, hidden: Collection[str] = ()) -> str:
+    """An error of a library, short enough for a line on the terminal.
+
+    Args:
+        error: the error.
+        hidden: texts that nobody may see; *** is written instead.
+    """
     text = " ".join(str(error).split())
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return f"{type(error).__name__}: {text}"[:MAX_REASON]
 
 

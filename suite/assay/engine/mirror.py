@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from assay.cards import Direction
 from assay.engine.databases import MAKING, Unavailable, database_url, one_line
-from assay.engine.studies import Studies
+from assay.engine.servers import nameless
+from assay.engine.studies import STUDIES, Studies
 from assay.engine.tracked_fields import cell_id
 from assay.engine.tracking import DATABASE, Tracking
 from assay.errors import FormerRecord, RecordError
@@ -27,7 +28,6 @@ from assay.records.store import MirrorState, Store
 
 Draw = Callable[[RunRecord], Mapping[str, str]]
 """The pictures of a record's cell: SVG by file name."""
-STUDIES = "optuna.db"
 Target = TypeVar("Target", Studies, Tracking)
 MAX_REFUSALS = 5
 """Most lines about refused records; the rest are counted."""
@@ -38,14 +38,22 @@ class Mirror:
 
     Args:
         store: the records' folder; keeps which MLflow run a record became.
-        mlflow_uri: another tracking server than the SQLite file in that folder.
+        mlflow_uri: a tracking server or PostgreSQL database instead of the SQLite file in that
+            folder.
+        optuna_storage: a PostgreSQL database, likewise.
         draw: what draws the pictures of a cell, if anything does.
     """
 
     def __init__(
-        self, store: Store, *, mlflow_uri: str | None = None, draw: Draw | None = None
+        self,
+        store: Store,
+        *,
+        mlflow_uri: str | None = None,
+        optuna_storage: str | None = None,
+        draw: Draw | None = None,
     ) -> None:
-        self._uri, self._store, self._draw = mlflow_uri, store, draw
+        self._uri, self._storage = mlflow_uri, optuna_storage
+        self._store, self._draw = store, draw
         self._queue: queue.SimpleQueue[tuple[RunRecord, Direction] | None]
         self._queue = queue.SimpleQueue()
         self._problems: list[str] = []
@@ -101,7 +109,7 @@ class Mirror:
     def _copy_all(self) -> None:
         root = self._store.root.resolve()
         self._tracking = self._opened(lambda: Tracking(self._uri, root, self._remarks.append))
-        self._studies = self._opened(lambda: Studies(root / STUDIES, self._remarks.append))
+        self._studies = self._opened(lambda: Studies(self._storage, root, self._remarks.append))
         state = self._state()
         while (item := self._queue.get()) is not None:
             if not self._stopping:
@@ -129,11 +137,15 @@ class Mirror:
     def _state(self) -> MirrorState:
         """What earlier commands left; the index is void where MLflow is another or new."""
         state = self._store.mirror_state()
-        server = sha256(self._uri) if self._uri is not None else ""
+        server, storage = (
+            sha256(nameless(address)) if address is not None else ""
+            for address in (self._uri, self._storage)
+        )
         if state.server != server or (self._tracking is not None and self._tracking.is_new):
             self._store.forget_mlflow_runs()
-        studies_lack = state.studies_lack or self._studies is None or self._studies.is_new
-        return state.model_copy(update={"server": server, "studies_lack": studies_lack})
+        lack = state.studies_lack or self._studies is None or self._studies.is_new
+        own = {"server": server, "storage": storage}
+        return state.model_copy(update={**own, "studies_lack": lack or state.storage != storage})
 
     def _note_direction(self, state: MirrorState, record: RunRecord, direction: Direction) -> None:
         """Keep the direction of a task's metric at once: a kill must not lose it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.engine.servers import SCHEME, is_postgresql, nameless, scheme_of
 from assay.epochs import Epoch
 from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
@@ -44,6 +45,9 @@ class RunRequest:
     isa: str = "avx2"
     allow_weaker: bool = False
     mlflow: str | None = None
+    """A tracking server or a PostgreSQL database; "off": neither MLflow nor Optuna gets a copy."""
+    optuna_storage: str | None = None
+    """A PostgreSQL database."""
     as_json: bool = False
     ray: RayOptions | None = None
     """None: runs are done on this machine."""
@@ -54,11 +58,29 @@ class RunRequest:
     `methods` each task's reference."""
 
     def __post_init__(self) -> None:
-        """Refuse a number of repetitions that the statistics cannot enumerate.
+        """Refuse a number of repetitions that the statistics cannot enumerate, and a storage that
+        is none.
 
         Raises:
-            AssayError: it is out of range.
+            AssayError: the number is out of range, or the storage is no PostgreSQL database.
         """
+        if self.optuna_storage is not None:
+            if not is_postgresql(self.optuna_storage):
+                raise AssayError(
+                    f"Optuna's storage: expected a PostgreSQL database, {SCHEME}://USER@HOST/NAME, "
+                    f"got {scheme_of(self.optuna_storage)}; without one it is optuna.db in the "
+                    "results folder"
+                )
+            if nameless(self.mlflow or "") == nameless(self.optuna_storage):
+                raise AssayError(
+                    "MLflow and Optuna were given one database, but both keep the version of their "
+                    "tables in one place of it; expected a database of its own for each"
+                )
+            if self.mlflow == "off":
+                raise AssayError(
+                    "Optuna's storage was given with MLflow off, which leaves out both copies; "
+                    "give one of the two"
+                )
         if self.repetitions is not None and not 1 <= self.repetitions <= MAX_REPETITIONS:
             raise AssayError(
                 f"repetitions: expected 1 to {MAX_REPETITIONS}, got {self.repetitions}"

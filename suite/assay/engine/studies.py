@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assay.cards import Direction
 from assay.engine.databases import damage, open_database
+from assay.engine.servers import alone, is_down, is_postgresql, open_server, said
 from assay.identity import content_id
 from assay.records.schema import RunRecord
 from assay.space import ChoiceRange, FloatRange, IntRange
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+STUDIES = "optuna.db"
+
+
 class Studies:
     """Adds runs to the studies of a storage, one study a repetition.
 
     Values are validation scores, so the study's best trial is the repetition's selected point.
     """
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
-        """Open or create the storage in an SQLite file.
+    def __init__(self, address: str | None, root: Path, tell: Callable[[str], None]) -> None:
+        """Open or create the storage.
 
         Args:
-            path: the file.
+            address: of a PostgreSQL database; None: the SQLite file `optuna.db` in `root`.
+            root: the results folder.
             tell: gets a line about a file that was set aside.
 
         Raises:
@@ -40,9 +45,13 @@ class Studies:
         import optuna
 
         optuna.logging.set_verbosity(logging.ERROR)
-        self._path = path
-        self._storage, self.is_new = open_database(path, _open, _close, tell)
+        self._address, self._path = address, root / STUDIES
         self._studies: dict[str, tuple[Study, set[str]]] = {}
+        if address is None:
+            self._storage, self.is_new = open_database(self._path, _open, _close, tell)
+        else:
+            self._storage = open_server(address, _open)
+            self.is_new = not self.run_ids()
 
     def add(self, run: RunRecord, direction: Direction) -> None:
         """Add a run to the study of its repetition, as a trial.
@@ -56,18 +65,24 @@ class Studies:
         """
         if run.spec.point is None:
             return
-        study, kept = self._study(_name(run), direction)
-        if run.id not in kept:
-            study.add_trial(_trial(run))
-            kept.add(run.id)
+        name = _name(run)
+        if self._address is None:
+            self._add(run, *self._study(name, direction))
+            return
+        with alone(self._storage.engine, name):  # other commands may add the same run
+            study, _ = self._study(name, direction)
+            self._add(run, study, self.run_ids(study))
 
-    def run_ids(self) -> set[str]:
-        """The ids of all runs in the storage."""
+    def run_ids(self, study: Study | None = None) -> set[str]:
+        """The ids of all runs in the storage, or in one of its studies."""
         from sqlalchemy import text
 
-        query = text("SELECT value_json FROM trial_user_attributes WHERE key = 'run_id'")
+        query = "SELECT value_json FROM trial_user_attributes WHERE key = 'run_id'"
+        if study is not None:
+            query += " AND trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
         with self._storage.engine.connect() as connection:
-            return {json.loads(row[0]) for row in connection.execute(query)}
+            own = {} if study is None else {"study": study._study_id}
+            return {json.loads(row[0]) for row in connection.execute(text(query), own)}
 
     def fault(self, error: Exception) -> str | None:
         """Why the storage cannot be used any more; None if only what was asked is at fault.
@@ -78,11 +93,18 @@ class Studies:
         Raises:
             Unavailable: somebody has locked it.
         """
-        return damage(self._path)
+        if self._address is None:
+            return damage(self._path)
+        return said(error, self._address) if is_down(error) else None
 
     def close(self) -> None:
-        """Close the file: the folder may be moved."""
+        """Close the file, as the folder may be moved, or the connections."""
         _close(self._storage)
+
+    def _add(self, run: RunRecord, study: Study, kept: set[str]) -> None:
+        if run.id not in kept:
+            study.add_trial(_trial(run))
+            kept.add(run.id)
 
     def _study(self, name: str, direction: Direction) -> tuple[Study, set[str]]:
         """A study, and the ids of the runs that it has."""
@@ -100,7 +122,9 @@ class Studies:
 def _open(url: str) -> RDBStorage:
     import optuna
 
-    return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"))
+    # A server may have been started again since its last connection was used.
+    options = {"pool_pre_ping": True} if is_postgresql(url) else None
+    return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), options)
 
 
 def _close(storage: RDBStorage) -> None:

@@ -19,14 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from assay.engine.databases import (
-    Unavailable,
-    damage,
-    follow_artifacts,
-    one_line,
-    open_database,
-)
+from assay.engine.databases import Unavailable, damage, follow_artifacts, open_database
 from assay.engine.metric_names import legal_names
+from assay.engine.servers import is_down, is_postgresql, open_server, said
 from assay.engine.tracked_fields import (
     NOTE_TAG,
     began_at,
@@ -90,7 +85,8 @@ class Tracking:
         """Connect.
 
         Args:
-            uri: a tracking server; None: the SQLite file `mlflow.db` in `root`.
+            uri: a tracking server or a PostgreSQL database; None: the SQLite file `mlflow.db` in
+                `root`.
             root: the results folder.
             tell: gets a line about what was repaired.
 
@@ -116,7 +112,12 @@ class Tracking:
             self._client, self.is_new = open_database(self._path, _open, _close, self._tell)
             return
         try:
-            self._client = _open(self._uri)
+            if is_postgresql(self._uri):
+                self._client = open_server(self._uri, _open)
+            else:
+                self._client = _open(self._uri)
+        except Unavailable:
+            raise
         except Exception as error:
             raise Unavailable(self._no_answer(error)) from error
 
@@ -128,7 +129,7 @@ class Tracking:
     def _no_answer(self, error: Exception) -> str:
         """One line about a server, without the password in its address."""
         parts = urlsplit(self._uri or "")
-        text = one_line(error)
+        text = said(error, self._uri or "")
         if "@" in parts.netloc:
             text = text.replace(parts.netloc, parts.netloc.rpartition("@")[2])
         if "Max retries" in text or "timed out" in text:
@@ -146,7 +147,7 @@ class Tracking:
         """
         if self._uri is None:
             return damage(self._path)
-        if getattr(error, "error_code", None) == "TEMPORARILY_UNAVAILABLE":
+        if is_down(error) or getattr(error, "error_code", None) == "TEMPORARILY_UNAVAILABLE":
             return self._no_answer(error)
         try:
             self._client.search_experiments(max_results=1)
@@ -265,7 +266,12 @@ class Tracking:
         name = f"assay/{task}"
         known = self._client.get_experiment_by_name(name)
         if known is None:
-            return _Experiment(self._create_experiment(name, task))
+            try:
+                return _Experiment(self._create_experiment(name, task))
+            except Exception:  # unless another command has just made it
+                known = self._client.get_experiment_by_name(name)
+                if known is None:
+                    raise
         found = _Experiment(known.experiment_id)
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.id)
@@ -285,13 +291,14 @@ class Tracking:
         return found
 
     def _create_experiment(self, name: str, task: str) -> str:
-        """Create an experiment whose files go to the results folder.
+        """Create an experiment whose files go to the results folder, or where a server keeps them.
 
-        With an SQLite file MLflow would write them to the current folder.
+        With a database MLflow would write them to the current folder.
         """
+        database = self._uri is None or is_postgresql(self._uri)
         created: str = self._client.create_experiment(
             name,
-            artifact_location=f"{self._artifacts}/{name}" if self._uri is None else None,
+            artifact_location=f"{self._artifacts}/{name}" if database else None,
             tags={
                 KIND_TAG: TRAINING,
                 NOTE_TAG: f"Runs of `assay run` on the task `{task}`: a parent run for each method "

@@ -232,7 +232,7 @@ class Environment(_Record):
     """Versions of RUN_LIBRARIES."""
 
     def __hash__(self) -> int:
-        return hash((self.machine_key, self.commit))
+        return hash((self.torch, self.cpu, self.cpu_flags_hash, self.commit))
 
     @property
     def machine_key(self) -> tuple[tuple[str, str], ...]:

@@ -35,6 +35,8 @@ class MirrorState(BaseModel):
 
     server: str = ""
     """Hash of the address of the server that MLFLOW_RUNS is about; "" for the results folder."""
+    storage: str = ""
+    """Hash of the address of Optuna's storage; "" for the results folder."""
     directions: dict[str, Direction] = {}
     """Of the metrics of the tasks that were mirrored."""
     studies_lack: bool = False
@@ -118,7 +120,7 @@ class Store:
             RecordError: its file cannot be read.
         """
         try:
-            return self._own(self.run_path(task, method, run_id))
+            return self._own(task, method, run_id)
         except FileNotFoundError:
             return None
 
@@ -128,10 +130,10 @@ class Store:
         Raises:
             RecordError: its file cannot be read.
         """
-        wanted = f"{run_id}.json"
-        found = (p for p in sorted((self.root / "runs").glob("*/*/*.json")) if p.name == wanted)
-        path = next(found, None)
-        return None if path is None else self._own(path)
+        for task, method in self.folders():
+            if (found := self.run(task, method, run_id)) is not None:
+                return found
+        return None
 
     def runs(
         self, problems: list[str] | None = None, task: str = "*", method: str = "*"
@@ -146,15 +148,16 @@ class Store:
         Raises:
             RecordError: a file cannot be read, and there is no list of `problems`.
         """
-        for path in sorted((self.root / "runs").glob(f"{task}/{method}/*.json")):
-            try:
-                yield self._own(path)
-            except FormerRecord:
-                continue
-            except (RecordError, FileNotFoundError) as error:
-                if problems is None:
-                    raise
-                problems.append(str(error))
+        for folder in self._folders(task, method):
+            for run_id in sorted(self.run_ids(*folder)):
+                try:
+                    yield self._own(*folder, run_id)
+                except FormerRecord:
+                    continue
+                except (RecordError, FileNotFoundError) as error:
+                    if problems is None:
+                        raise
+                    problems.append(str(error))
 
     def tasks(self) -> list[str]:
         """Names of the folders that hold the runs of a task."""
@@ -162,18 +165,24 @@ class Store:
 
     def folders(self) -> list[tuple[str, str]]:
         """Task and method of each folder of records."""
-        found = sorted((self.root / "runs").glob("*/*/"))
-        return [(path.parent.name, path.name) for path in found]
+        return self._folders("*", "*")
 
-    def _own(self, path: Path) -> RunRecord:
-        """The record at `path`. One that belongs elsewhere is refused: a copy would count twice."""
+    def _folders(self, task: str, method: str) -> list[tuple[str, str]]:
+        """The same for one task or method; "*" for every one."""
+        found = sorted((self.root / "runs").glob(f"{task}/{method}"))
+        return [(path.parent.name, path.name) for path in found if path.is_dir()]
+
+    def _own(self, task: str, method: str, run_id: str) -> RunRecord:
+        """A record. One that belongs elsewhere is refused: a copy would count twice."""
+        # Not pathlib's: of a million records it would take seconds.
+        path = os.path.join(self.root, "runs", task, method, f"{run_id}.json")
         try:
-            record = read_record(path)
+            record = _read(path, run_id)
         except (FormerRecord, NewerRecord):
             raise
         except RecordError as error:
             raise RecordError(f"{error}; {_REMOVE}") from error
-        if self.path_of(record) != path:
+        if (record.spec.task.slug, record.spec.method.slug) != (task, method):
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}; {_REMOVE}")
         return record
 
@@ -227,13 +236,17 @@ def read_record(path: Path) -> RunRecord:
         RecordError: see parse_record; also a file that is too large or not UTF-8.
         FileNotFoundError: there is no such file.
     """
-    record = parse_record(read_text(path), str(path))
-    if record.id != path.stem:
-        raise RecordError(f"{path}: holds the record {record.id}, expected {path.stem}")
+    return _read(str(path), path.stem)
+
+
+def _read(path: str, run_id: str) -> RunRecord:
+    record = parse_record(read_text(path), path)
+    if record.id != run_id:
+        raise RecordError(f"{path}: holds the record {record.id}, expected {run_id}")
     return record
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a record's file.
 
     Raises:
@@ -241,13 +254,21 @@ def read_text(path: Path) -> str:
         FileNotFoundError: there is no such file.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise RecordError(f"{path}: is not a regular file")
-        size = found.st_size
-        if size > MAX_RECORD_BYTES:
-            raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
-        return path.read_text(encoding="utf-8")
+        # A pipe is an error, not waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise RecordError(f"{path}: is not a regular file")
+            size = found.st_size
+            if size > MAX_RECORD_BYTES:
+                raise RecordError(f"{path}: {size:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
+            data = b""
+            while more := os.read(handle, size + 1 - len(data)):
+                data += more
+            return data.decode()
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:

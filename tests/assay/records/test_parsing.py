@@ -36,6 +36,7 @@ GOOD = as_text(make_record())
         (as_text(make_record(), schema_version=True), "schema_version, got True"),
         (as_text(make_record(), schema_version="1"), "schema_version, got '1'"),
         (as_text(make_record(), schema_version=1.0), "schema_version, got 1.0"),
+        (as_text(make_record(), schema_version=2.0), "schema_version, got 2.0"),
         (as_text(make_record(), schema_version=3), "newer Assay .*pip install --upgrade"),
         (as_text(make_record(), schema_version=0), "record schema 0 is unknown"),
         (as_text(make_record(), kind="study"), "kind"),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 from assay.errors import FormerRecord, RecordError, StorageError
 from assay.identity import canonical_json, content_id, sha256
-from assay.records.parsing import parse_record
+from assay.records.parsing import parse_record, record_from
 from assay.records.schema import (
     MAX_NUMBER,
     Compute,
@@ -26,7 +26,9 @@ from assay.records.schema import (
     RunSpec,
     TaskRef,
 )
+from assay.records.spec_ids import SpecIds
 from assay.records.store import MAX_RECORD_BYTES, Store, read_record
+from assay.space import Space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,7 +115,29 @@ def test_a_record_round_trips(spec: RunSpec, val: float, test: float, message: s
     result = Result(val=val, test=test, test_last=test, test_oracle=val, selected=0)
     record = make_record(spec, result=result, message=message)
     text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
-    assert parse_record(text, "here") == record
+    quickly = parse_record(text, "here")
+    thoroughly = record_from(json.loads(text), "here")
+    assert quickly == thoroughly == record
+    assert repr(quickly) == repr(thoroughly)  # types too: 1 and 1.0 and True are equal
+
+
+def test_equal_parts_of_records_are_read_once_and_never_mixed_up() -> None:
+    spaces = [Space(defaults={"a": value}) for value in (1, True, 1.0, "1", 1)]
+    texts = [json.dumps(make_record(space=one).model_dump(mode="json")) for one in spaces]
+    read = [parse_record(text, "here").space for text in texts]
+    assert [type(one.defaults["a"]) for one in read] == [int, bool, float, str, int]
+    assert read[0] is read[-1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SPECS, SPECS)
+def test_an_id_from_what_specs_share_is_that_of_the_spec(one: RunSpec, other: RunSpec) -> None:
+    places = (one.repetition, one.point, one.hyperparameters)
+    shared = other.model_copy(update={"task": one.task, "ruleset": 7, "epoch": "autumn"})
+    own = shared.model_copy(
+        update=dict(zip(("repetition", "point", "hyperparameters"), places, strict=True))
+    )
+    assert SpecIds(shared).of(*places) == own.id
 
 
 def test_what_is_written_is_read_and_found_again(store: Store) -> None:

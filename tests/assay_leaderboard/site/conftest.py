@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from assay import paths
-from assay.paths import ROOT
 from assay.plugins import registry
 from assay.ruleset import RULESET
 from assay_leaderboard.site.build.build import build
 from assay_leaderboard.site.build.plan import BuildRequest
 
-
-def simulation() -> ModuleType:
-    """The benchmark's generator: a checkout with bundles and a log, made up and in full form."""
-    path = ROOT / "tests" / "benchmarks" / "site.py"
-    spec = importlib.util.spec_from_file_location("simulated_site", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.benchmarks import site as simulation
 
 
 def forget() -> None:
@@ -40,7 +29,6 @@ class Simulated:
     """A made-up checkout of three tasks and four methods, its results published."""
 
     root: Path
-    made: ModuleType
 
     @property
     def results(self) -> Path:
@@ -71,11 +59,11 @@ def checkout_at(root: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def simulated_once(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Not to be changed where it lies."""
-    root, made = tmp_path_factory.mktemp("simulated"), simulation()
+    root = tmp_path_factory.mktemp("simulated")
     with checkout_at(root):
-        made.make(root, 4, 3)
+        simulation.make(root, 4, 3)
         build(BuildRequest(out=root / "site", jobs=1, cache=False))
-    return Simulated(root, made)
+    return Simulated(root)
 
 
 @pytest.fixture(scope="session")
@@ -94,4 +82,4 @@ def simulated(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     with checkout_at(root):
-        yield Simulated(root, simulated_once.made)
+        yield Simulated(root)

@@ -33,6 +33,8 @@ from assay_leaderboard.site.commands import app
 from assay_leaderboard.site.output import MARKER, OutputFile, write
 from typer.testing import CliRunner
 
+from tests.benchmarks import site as simulation
+
 Files = dict[str, bytes]
 N_TASKS = 3
 
@@ -110,7 +112,7 @@ def test_the_same_records_make_the_same_bytes(site: Files, simulated: Any, tmp_p
 def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> None:
     made(tmp_path / "site", cache=True)
     before = files_of(tmp_path / "site")
-    simulated.made.rewrite(simulated.root, "t01")
+    simulation.rewrite(simulated.root, "t01")
     assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
     after = files_of(tmp_path / "site")
     assert after["task/t01/index.html"] != before["task/t01/index.html"]
@@ -194,7 +196,7 @@ def test_the_bootstraps_that_are_kept_may_be_damaged(simulated: Any, tmp_path: P
     assert len(memos) == 4
     for path in memos:
         path.write_bytes(bytes(path.stat().st_size))
-    simulated.made.rewrite(simulated.root, "t01")
+    simulation.rewrite(simulated.root, "t01")
     made(tmp_path / "site", cache=True)
     made(tmp_path / "scratch")
     assert files_of(tmp_path / "site") == files_of(tmp_path / "scratch")
@@ -203,7 +205,7 @@ def test_the_bootstraps_that_are_kept_may_be_damaged(simulated: Any, tmp_path: P
 def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> None:
     for _ in range(2):
         made(tmp_path / "site", cache=True)
-        simulated.made.rewrite(simulated.root, "t02")
+        simulation.rewrite(simulated.root, "t02")
     assert len(list(tmp_path.glob("cache/site/*/task-t02/*"))) == 1
 
 
@@ -422,7 +424,7 @@ def test_nothing_to_show_is_said(simulated: Any, tmp_path: Path) -> None:
 
 def test_local_results_stand_beside_published_ones(simulated: Any, tmp_path: Path) -> None:
     local = tmp_path / "assay-results"
-    for record in simulated.made.cell("t00", "m003", salt=7):
+    for record in simulation.cell("t00", "m003", salt=7):
         spec = record.spec.model_copy(update={"repetition": record.spec.repetition + 12})
         if spec.repetition < 14:  # two repetitions more than are published
             Store(local).write(record.model_copy(update={"spec": spec, "id": spec.id}))

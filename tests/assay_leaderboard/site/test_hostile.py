@@ -20,6 +20,8 @@ from assay.records.store import Store
 from assay_leaderboard.site.build.build import build
 from assay_leaderboard.site.build.plan import BuildRequest, Built
 
+from tests.benchmarks import site as simulation
+
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 BIDI = "safe\u202egnp.exe\u2066\u0007\x1e"
 FORMULA = '=HYPERLINK("javascript:alert(1)","x")'
@@ -32,7 +34,7 @@ class Attack:
     def __init__(self, simulated: Any, root: Path) -> None:
         self.simulated, self.root = simulated, root
         self.local = root / "assay-results"
-        self.runs = simulated.made.cell("t00", "m003", salt=3)
+        self.runs = simulation.cell("t00", "m003", salt=3)
         for bundle in simulated.results.glob("t00--m003*"):
             bundle.unlink()  # so that the local results are the ones that count
 
@@ -118,7 +120,7 @@ def test_names_of_hyperparameters_run_nowhere(attack: Attack) -> None:
     refs = attack.runs[0].spec.task, attack.runs[0].spec.method
     point = {EVIL: FORMULA, LINK: EVIL}
     draw = np.random.default_rng(1)
-    attack.runs[1] = attack.simulated.made.record(refs, point, 0, 1, 0.5, draw)
+    attack.runs[1] = simulation.record(refs, point, 0, 1, 0.5, draw)
     attack.store()
     assert not [p for p in attack.build().problems if "m003 on t00" not in p and ".zip" not in p]
     check_harmless(attack.root / "site")
