@@ -10,6 +10,8 @@ from assay_leaderboard.schema.board import Row, RunCounts
 from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "\N{EN DASH}"
+LONG = 20
+"""Characters of a name above which a narrow column may break it."""
 MARKS = {
     "better": "▲",
     "worse": "▼",
@@ -30,10 +32,10 @@ def said(text: object) -> Markup:
 def link(address: str | None, text: str | Markup) -> Markup:
     """A link to `address`; the text alone where there is no address.
 
-    A text that is no markup may be broken after each underscore: names of methods are long.
+    A long text that is no markup, as the name of a method, may be broken after each underscore.
     """
     safe = escape(text)
-    if not isinstance(text, Markup):
+    if not isinstance(text, Markup) and len(text) > LONG:
         safe = safe.replace("_", Markup("_<wbr>"))
     return Markup(f'<a href="{escape(address)}">{safe}</a>') if address else safe
 
