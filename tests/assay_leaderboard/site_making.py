@@ -68,7 +68,7 @@ def site_view(
         found = audit([audited[-1]], cards, (), None, RULESET).tasks[0]
         uses = {one.method: one.sensitivity.ranges for one in made.details}
         ranges = translation.of_task(known.card, known.cells, uses)
-        tasks.append(TaskView(known.card, table, made, landscape, cards, found, ranges))
+        tasks.append(TaskView(known.card, table, made, landscape, cards, found, ranges=ranges))
         rows = {row.method: row for row in table.rows}
         details = {one.method: one for one in made.details}
         cell_views += [

@@ -29,7 +29,7 @@ COMMANDS = commands()
 def test_the_commands_are_those_that_the_documents_name() -> None:
     expected = "list show new check run quickstart board compare data pack verify log replay submit"
     expected += " diagnose"
-    groups = {"data where", "data prepare", "log show", "log add"}
+    groups = {"translate", "data where", "data prepare", "log show", "log add"}
     groups |= {"claims", "audit", "aa", "site", "site build", "site serve"}
     groups |= {"parity", "sandbox", "queue", "epoch", "epoch new", "epoch reveal", "epoch list"}
     assert {*expected.split(), "", *groups} == set(COMMANDS)

@@ -97,7 +97,9 @@ def make(inputs: BuildInputs, slug: str, root: Path) -> MadePart:
     ranges = translation.of_task(
         known.card, known.cells, {one.method: one.sensitivity.ranges for one in detail.details}
     )
-    view = TaskView(known.card, made, detail, landscape, methods, found, solutions, ranges)
+    view = TaskView(
+        known.card, made, detail, landscape, methods, found, solutions=solutions, ranges=ranges
+    )
     files = [*_write_task(view, inputs, root), *_write_runs(view, known, inputs, root)]
     return MadePart(_part(view, found, ranges, known, problems).model_dump_json(), files)
 
