@@ -331,6 +331,8 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     device = "gpu" if processes.compute.accelerator == "gpu" else "cpu"
     claimed = outcome.usage.model_dump() if outcome else {}
     claimed |= trained.oracle.model_dump(exclude_none=True, exclude={"cpu_seconds"})
+    # A process that was stopped for a while counts that time as training; the worker does not.
+    claimed["train_seconds"] = min(claimed.get("train_seconds", 0.0), ended.wall_seconds)
     record = RunRecord(
         id=job.spec.id,
         spec=job.spec,
@@ -340,7 +342,7 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
         status=trained.status,
         message=plain_text(trained.message[:MAX_MESSAGE]),
         result=scored.result if scored else None,
-        curve=_curve(outcome, scored) if outcome and scored else [],
+        curve=_curve(outcome, scored, ended.wall_seconds) if outcome and scored else [],
         usage=Usage(
             **claimed,
             wall_seconds=ended.wall_seconds,
@@ -365,13 +367,13 @@ def _record(job: Job, trained: Trained, reproduce: str, processes: Processes) ->
     return rounded(record)
 
 
-def _curve(outcome: Outcome, scored: Scored) -> list[CurvePoint]:
+def _curve(outcome: Outcome, scored: Scored, wall_seconds: float) -> list[CurvePoint]:
     return [
         CurvePoint(
             batch=entry.batch,
             passes=point.passes,
             example_passes=point.example_passes,
-            seconds=entry.seconds,
+            seconds=min(entry.seconds, wall_seconds),
             train_loss=entry.train_loss,
             start=entry.start,
             val=point.val,
