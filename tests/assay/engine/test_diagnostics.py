@@ -19,6 +19,7 @@ from assay.engine.diagnostics import (
     effective_rank,
     gradient_statistics,
     has_batch_norm,
+    measured,
     rounded,
     with_update,
 )
@@ -26,10 +27,11 @@ from assay.engine.pool import Pool
 from assay.errors import AssayError, BadWeights, RecordError
 from assay.messages import Diagnose, Diagnosed, SnapshotEntry
 from assay.paths import ROOT
+from assay.plugins.loading import load_task
 from assay.plugins.registry import find_method
 from assay.records import diagnosis
 from assay.records.schema import RunRecord
-from assay.task import Snapshot
+from assay.task import Seeds, Snapshot
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -209,6 +211,48 @@ def min_distance(values: Tensor, step: Tensor) -> Tensor:
 
 def snapshot(batch: int) -> Snapshot:
     return Snapshot(batch=batch, passes=batch, example_passes=10 * batch, state={})
+
+
+def test_a_point_holds_what_brute_force_finds(make_task: Any) -> None:
+    """Of a network so small that its whole Hessian can be written down."""
+    task: Any = load_task(make_task(parameters="parameters = { width = 2, depth = 1 }").folder)
+    problem = task.prepare(Seeds("a", "toy", 0))
+    (start,) = problem.starts
+    here = {name: 2 * weights for name, weights in start.items()}
+    moved = {name: weights + 0.01 * weights.sign() for name, weights in here.items()}
+    run = [Snapshot(4, 4, 40, here), Snapshot(5, 5, 50, moved)]
+    (point,) = measured(task, problem, run)
+    assert (point.batch, point.example_passes, point.norm_growth) == (4, 40, 2)
+
+    model = task.restore(problem, here).double()
+    names, shapes = zip(*((n, w.shape) for n, w in model.named_parameters()), strict=True)
+    flat = torch.cat([here[name].double().flatten() for name in names])
+    inputs, targets = problem.train["inputs"].double(), problem.train["targets"]
+
+    def losses(weights: Tensor) -> Tensor:
+        parts = weights.split([shape.numel() for shape in shapes])
+        state = {n: part.view(s) for n, part, s in zip(names, parts, shapes, strict=True)}
+        outputs = torch.func.functional_call(model, state, (inputs,))
+        return cross_entropy(outputs, targets, reduction="none")
+
+    hessian = torch.autograd.functional.hessian(lambda w: losses(w).mean(), flat)
+    update = torch.cat([moved[name].double().flatten() for name in names]) - flat
+    along = update @ hessian @ update / (update @ update)
+    gradients = torch.autograd.functional.jacobian(losses, flat)  # of 200 examples
+    coherence = gradients.sum(0).square().sum() / gradients.square().sum()
+    batches = gradients[:160].view(16, 10, -1).mean(1).norm(dim=1)
+    assert point.train_loss == pytest.approx(float(losses(flat).mean()), rel=1e-5)
+    assert point.top_eigenvalue == pytest.approx(
+        float(torch.linalg.eigvalsh(hessian)[-1]), rel=0.01
+    )
+    assert point.update_sharpness == pytest.approx(float(along), rel=1e-5)
+    assert point.coherence == pytest.approx(float(coherence), rel=1e-5)
+    assert point.clipped_share == float((batches > diagnosis.CLIP).double().mean())
+    with torch.no_grad():
+        predicted = model(problem.sealed["test_inputs"].double()).argmax(1)
+    assert point.predictions == predicted.tolist()
+    right = predicted == problem.sealed["test_targets"]
+    assert point.test_score == pytest.approx(float(right.double().mean()))
 
 
 def test_an_update_is_what_one_batch_changes() -> None:
