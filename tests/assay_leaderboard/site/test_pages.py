@@ -18,7 +18,7 @@ from assay.records.schema import CurvePoint
 from assay.records.solutions import QUANTITIES, compared
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.task_comparisons import mirrored
-from assay_leaderboard.schema.task_details import TaskDetail
+from assay_leaderboard.schema.task_details import RangeUse, TaskDetail
 from assay_leaderboard.site.html.links import SiteMap, paper_links
 from assay_leaderboard.site.html.text import (
     NONE,
@@ -32,6 +32,7 @@ from assay_leaderboard.site.html.text import (
 )
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
+from assay_leaderboard.site.pages.cells import ends_cell
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
 from assay_leaderboard.site.reports import MethodParity, Parity, ParityLine
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
@@ -432,3 +433,36 @@ def test_networks_are_compared_where_somebody_has_diagnosed_them(
     assert all(len(row) == 1 + len(QUANTITIES) for row in rows)
     assert rows[0][1] == "2 [2, 2]"  # the end is no level to match
     assert "n=2 repetitions" in "".join(table.find("caption").itertext())
+
+
+def test_the_page_of_learning_rates_says_what_the_translation_says(
+    made: tuple[SiteView, list[TaskView], list[CellView]], documents: dict[str, Element]
+) -> None:
+    view, page = made[0], documents["translation/index.html"]
+    lines = page.findall(".//table[@id='classification_rates']/tbody/tr")
+    texts = [[" ".join("".join(cell.itertext()).split()) for cell in line] for line in lines]
+    shown = {text[0]: text for text in texts}
+    (digits,) = [task for task in view.translation.tasks if task.task == "digits"]
+    assert {row.method for row in digits.methods} <= shown.keys()
+    for row in digits.methods:
+        assert row.lr == "lr"
+        best = f"{float(f'{row.ranges[row.lr].median:.2g}'):g}"
+        ratio = None if row.ratio is None else float(f"{row.ratio:.2g}")
+        assert shown[row.method][3] == f"{best} " + (
+            "reference" if ratio is None else f"\N{MULTIPLICATION SIGN}{ratio:g}"
+        )
+    flagged = [row for row in view.translation.pooled if row.flagged]
+    tags = page.findall(".//table[@id='pooled']//span[@class='tag edge']")
+    assert len(tags) == len(flagged)
+    assert "stale" not in {row.state for row in digits.methods}
+
+
+def test_a_flagged_range_names_the_end_that_wins() -> None:
+    use = RangeUse(
+        low=0.01, high=1, log=True, default=0.1, n=12, median=0.9, lower_quartile=0.8,
+        upper_quartile=1.0, at_low=1, at_high=8, by_chance=0.2, flagged=True,
+        flagged_by_chance=0.01,
+    )  # fmt: skip
+    found = ends_cell({"lr": use, "beta": replace(use, at_low=0, at_high=2, flagged=False)}).content
+    text = re.sub("<[^>]*>", "", str(found))
+    assert text == "lr 75 (20) upper end, beta 17 (20)"
