@@ -55,7 +55,8 @@ def translation_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     ]
     caption = "Every range over all tasks that share it, the largest excess over chance first"
     csv = links.data("translation.csv")
-    pooled = Table("pooled", caption, _POOLED, [_pooled_row(r, links) for r in found.pooled], csv=csv)
+    rows = [_pooled_row(row, links) for row in found.pooled]
+    pooled = Table("pooled", caption, _POOLED, rows, csv=csv)
     return page(
         site,
         "translation",
