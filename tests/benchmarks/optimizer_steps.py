@@ -6,7 +6,8 @@ For every submission that configures an optimizer, or the named ones: blocks of 
 optimizer and of its peer in alternation, one thread, on the networks of digits_mlp (4 tensors) and
 cifar10_compact (14 tensors, here for images of 8x8 pixels). CPU time inside `step()`, without the
 passes of a closure, and of the whole batch with its forward and backward passes. Prints the ratio
-to the peer (median of the pairs of blocks, quartiles) and what exceeds the limit.
+to the peer (median of the pairs of blocks, quartiles) and what exceeds the limit: by its steps, or
+by its batches where a method steps by itself. "Not surely": the lower quartile does not.
 
 The peer is the library's optimizer that the card names ([parity] library), else the nearest
 one (NEAREST), both in the fastest of their implementations (plain, foreach, fused); else
@@ -15,6 +16,7 @@ library's optimizer trains with the other hooks of the submission, a submission 
 """
 
 import argparse
+import functools
 import importlib
 import inspect
 import os
@@ -117,18 +119,19 @@ def compared(name, method, network, found, options, slower):
             text = str(error).strip().splitlines() or [""]
             errors.append(f"{peer}: {type(error).__name__}: {text[0]:.90}")
             continue
-        middle = statistics.median(steps)
+        low, middle, _ = statistics.quantiles(steps or batches, n=4)
         if middle > options.limit:
-            low = statistics.quantiles(steps, n=4)[0]
             sure = "" if low > options.limit else ", not surely"
             slower.append(f"{name} on {network}: {middle:.2f} times {peer}{sure}")
         shown = f"{peer:44}{network:9}{1e6 * statistics.median(seconds):8.0f}  "
         notes = f"  (not {'; '.join(errors)})" if errors else ""
-        return f"{shown}{spread(steps):24}{spread(batches):24}{len(steps)}{notes}"
+        return f"{shown}{spread(steps):24}{spread(batches):24}{len(batches)}{notes}"
     return f"{'-':44}{network:9} not compared: {'; '.join(errors)}"
 
 
 def spread(values):
+    if not values:
+        return "-"
     low, middle, high = statistics.quantiles(values, n=4)
     return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -220,18 +223,19 @@ def session(method, found):
 def timed(step, owner):
     """A step that adds to `owner.n_steps`, and its CPU time less the closure's to `owner.taken`."""
 
-    def wrapped(self, closure=None, **options):
+    def wrapped(self, *given, **options):
         passes = 0.0
 
-        def measured():
+        def measured(closure):
             nonlocal passes
             began = time.thread_time()
             loss = closure()
             passes += time.thread_time() - began
             return loss
 
+        given = [functools.partial(measured, one) if callable(one) else one for one in given]
         began = time.thread_time()
-        result = step(self, **options) if closure is None else step(self, measured, **options)
+        result = step(self, *given, **options)
         owner.taken += time.thread_time() - began - passes
         owner.n_steps += 1
         return result
@@ -247,24 +251,25 @@ def ratios(own, other, options):
         order = (own, other) if number % 2 else (other, own)
         taken = {one: block(one, options.steps) for one in order}
         if number:  # the first pair warms up
-            steps.append(taken[own][0] / taken[other][0])
+            if taken[own][0] and taken[other][0]:
+                steps.append(taken[own][0] / taken[other][0])
             batches.append(taken[own][1] / taken[other][1])
             seconds.append(taken[own][0])
-        if len(steps) > 2 and time.thread_time() - began > SLOWEST:
+        if len(batches) > 2 and time.thread_time() - began > SLOWEST:
             break
     return steps, batches, seconds
 
 
 def block(one, n_steps):
-    """CPU seconds of an optimizer's step, and of a batch with all that belongs to it."""
+    """CPU seconds of an optimizer's step, 0 without one, and of a batch with all that it takes."""
     one.taken, one.n_steps, began = 0.0, 0, time.thread_time()
     for _ in range(n_steps):
         one.train_batches(1, lambda point: None)
         if time.thread_time() - began > SLOWEST:
             raise RuntimeError(f"a block of {n_steps} steps takes more than {SLOWEST:.0f} s")
-    if one.stopped or not one.n_steps:
-        raise RuntimeError("no step in a block, or the budget was spent: give it more --steps")
-    return one.taken / one.n_steps, (time.thread_time() - began) / n_steps
+    if one.stopped:
+        raise RuntimeError("the budget was spent before the last block")
+    return one.taken / max(1, one.n_steps), (time.thread_time() - began) / n_steps
 
 
 if __name__ == "__main__":
