@@ -15,8 +15,8 @@ from assay.plugins.files import EQUATIONS
 
 DOOR = ("assay.families", "assay.models", "assay.quantization")
 LIBRARIES = ("torch", "numpy", "scipy", "pytorch_optimizer")
-STANDARD = ("__future__", "bisect", "collections", "copy", "dataclasses", "functools", "itertools", "math",
-            "types", "typing")  # fmt: skip
+STANDARD = ("__future__", "bisect", "collections", "copy", "dataclasses", "functools", "itertools",
+            "math", "types", "typing")  # fmt: skip
 PLUGINS = sorted(
     path
     for place in (ROOT / "tasks", ROOT / "submissions", STARTERS)

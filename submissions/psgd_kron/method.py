@@ -113,7 +113,7 @@ def learn(Q: list[Tensor], m: Tensor, v: Tensor) -> None:
 
 
 def rows(x: Tensor, k: int) -> Tensor:
-    """x as a matrix whose rows are its dimension k."""
+    """X as a matrix whose rows are its dimension k."""
     return x.movedim(k, 0).flatten(1) if x.ndim > 1 else x.unsqueeze(1)
 
 
@@ -124,13 +124,13 @@ def unrows(matrix: Tensor, x: Tensor, k: int) -> Tensor:
 
 
 def applied(q: Tensor, x: Tensor, k: int) -> Tensor:
-    """x with its dimension k multiplied by q: a matrix (n, n), or a diagonal (n,)."""
+    """X with its dimension k multiplied by q: a matrix (n, n), or a diagonal (n,)."""
     matrix = rows(x, k)
     return unrows(q.unsqueeze(1) * matrix if q.ndim == 1 else q @ matrix, x, k)
 
 
 def unapplied(q: Tensor, x: Tensor, k: int) -> Tensor:
-    """x with its dimension k multiplied by q^-T."""
+    """X with its dimension k multiplied by q^-T."""
     matrix = rows(x, k)
     if q.ndim == 1:
         return unrows(matrix / q.unsqueeze(1), x, k)

@@ -12,7 +12,7 @@ def descend(problem, w, g):
 
 
 def weighted(parts, gamma):
-    """r E[g], r = E[g]^2 / Var[g] over its mean, in [gamma, 1]; parts are (k, ...)."""
+    """R E[g], r = E[g]^2 / Var[g] over its mean, in [gamma, 1]; parts are (k, ...)."""
     mean, variance = parts.mean(axis=0), parts.var(axis=0)
     r = mean**2 / variance
     return (r / r.mean()).clip(gamma, 1) * mean

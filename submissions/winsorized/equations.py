@@ -25,6 +25,8 @@ def winsorized(parts, c):
 def steps(problem, w, h):
     """Each step: the parts' gradients, winsorised element by element."""
     while True:
-        parts = [g.reshape(h.k, -1, *g.shape[1:]).mean(axis=1) for g in problem.example_gradients(w)]
+        parts = [
+            g.reshape(h.k, -1, *g.shape[1:]).mean(axis=1) for g in problem.example_gradients(w)
+        ]
         w = descend(problem, w, [winsorized(part, h.c) for part in parts])
         yield w

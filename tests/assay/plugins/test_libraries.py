@@ -247,4 +247,4 @@ def test_the_suite_has_libraries_only_where_a_method_is_one_of_another_package()
         if b"\nimport pytorch_optimizer\n" in entry.contents["method.py"]
     }
     assert "diffgrad" in of_a_library
-    assert found == dict.fromkeys(of_a_library, ["pytorch_optimizer"])
+    assert found == {slug: ["pytorch_optimizer"] for slug in of_a_library}
