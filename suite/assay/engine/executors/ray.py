@@ -8,6 +8,7 @@ autoscaler is asked for as much.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ OBJECT_STORE_BYTES = 256 * 2**20
 """Of a Ray on this machine, to which no data set is ever sent."""
 MAX_SAID = 300
 """Characters of what Ray says of an error."""
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 CONTROL, AT_ONCE = "control", ("ping", "close")
 """The group of the calls that are answered while a run goes on, and these calls."""
 
@@ -114,12 +116,13 @@ def _settle(asked: Future[Any], answer: Future[Any]) -> None:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_SAID]
+    return " ".join(_COLOUR.sub("", f"{type(error).__name__}: {error}").split())[:MAX_SAID]
 
 
 def _ends(error: BaseException) -> str:
     """The first and the last line; between them Ray has ids, or the middle of a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    said = _COLOUR.sub("", str(error)) or repr(error)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     ends = lines if len(lines) < 3 else [lines[0], lines[-1]]
     return " ... ".join(line[: MAX_SAID // 2] for line in ends)
 
