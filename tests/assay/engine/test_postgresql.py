@@ -339,13 +339,15 @@ def test_a_tracking_server_on_postgresql_gets_the_runs(bench: Bench, tmp_path: P
     assert bench.copy(one) == []
     uri = f"http://127.0.0.1:{port}"
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    own = {"MLFLOW_BACKEND_STORE_URI": bench.mlflow, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *options, "--artifacts-destination", tmp_path],
-        env={**os.environ, "MLFLOW_BACKEND_STORE_URI": bench.mlflow},
+        env={**os.environ, **own},
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        until(lambda: answers(f"{uri}/health"))
+        until(lambda: process.poll() is not None or answers(f"{uri}/health"), 1500)
+        assert process.poll() is None
         draw = {"a.svg": "<svg/>"}
         mirror = Mirror(
             store := Store(bench.root / "by server"),
