@@ -76,19 +76,40 @@ def test_what_a_replay_contradicts_is_named_and_earns_nothing(
     assert standing.tier == "T1"
 
 
-def test_a_board_without_bundles_lacks_all(script: Script, tmp_path: Path) -> None:
-    options = ("--published", tmp_path / "board", "--dry-run")
-    said = script("run-missing", tmp_path / "results", "beale", "digits_sym40", *options)
+SEASON = """
+[lists]
+old = ["sgd", "adam"]
+
+[[runs]]
+tasks = ["digits_mlp", "digits_sym40"]
+methods = ["old", "el*"]
+"""
+
+
+@pytest.fixture
+def season(tmp_path: Path) -> Path:
+    path = tmp_path / "season.toml"
+    path.write_text(SEASON)
+    return path
+
+
+def test_a_board_without_bundles_lacks_all_of_the_season(
+    script: Script, tmp_path: Path, season: Path
+) -> None:
+    options = ("--published", tmp_path / "board", "--season", season, "--dry-run")
+    said = script("run-missing", "results", *options)
     assert (said.returncode, said.stderr) == (0, "")
-    functions, noisy = said.stdout.splitlines()
-    assert functions.startswith("beale: ") and functions.endswith(" to run")
-    assert "adam, " in functions and "elr" not in functions
-    assert noisy.startswith("digits_sym40: ") and "elr, " in noisy
+    assert said.stdout.splitlines() == [
+        "digits_mlp: sgd, adam to run",  # ELR may not enter
+        "digits_sym40: sgd, adam, elr to run",
+    ]
+    said = script("run-missing", "results", "noisy_labels", *options)
+    assert said.stdout == "digits_sym40: sgd, adam, elr to run\n"
     assert not (tmp_path / "results").exists()
 
 
 def test_what_is_published_is_not_run_again_unless_it_was_retracted(
-    script: Script, tmp_path: Path
+    script: Script, tmp_path: Path, season: Path
 ) -> None:
     counted = {
         log.cell_of(standing.file)[1]: paths.RESULTS / standing.file
@@ -99,9 +120,23 @@ def test_what_is_published_is_not_run_again_unless_it_was_retracted(
     for slug in ("sgd", "adam"):
         publish.add(board, "publish", counted[slug])
     publish.add(board, "retract", board / counted["adam"].name, note="a test")
-    said = script("run-missing", "results", "digits_mlp", "--published", board, "--dry-run")
-    lacking = said.stdout.removeprefix("digits_mlp: ").removesuffix(" to run\n").split(", ")
-    assert "sgd" not in lacking and "adam" in lacking
+    options = ("--published", board, "--season", season, "--dry-run")
+    said = script("run-missing", "results", "digits_mlp", *options)
+    assert said.stdout == "digits_mlp: adam to run\n"
+
+
+def test_a_season_that_names_nobody_is_one_line(script: Script, season: Path) -> None:
+    season.write_text(SEASON.replace("el*", "nobody"))
+    said = script("run-missing", "results", "--season", season, "--dry-run")
+    assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+    assert "no submission is called nobody" in said.stderr
+
+
+def test_the_season_of_this_checkout_names_what_is_there(script: Script, tmp_path: Path) -> None:
+    said = script("run-missing", "results", "--published", tmp_path / "board", "--dry-run")
+    assert (said.returncode, said.stderr) == (0, "")
+    named = {line.partition(":")[0] for line in said.stdout.splitlines()}
+    assert {"digits_mlp", "cifar10_compact", "diffgrad_f1", "pima_ratio10"} <= named
 
 
 @pytest.mark.parametrize(
