@@ -213,7 +213,7 @@ def _record_of(outcome: Outcome) -> None:
     usage = Usage(**outcome.usage.model_dump())
     point = ScoredPoint(val=0.5, test=0.5, passes=1, example_passes=1)
     scored = SimpleNamespace(curve=[point] * len(outcome.snapshots))
-    curve = _curve(outcome, scored)  # type: ignore[arg-type]
+    curve = _curve(outcome, scored, 60.0)  # type: ignore[arg-type]
     found = checks(outcome, SimpleNamespace(reference_first_losses=[], weight_distances=[]))  # type: ignore[arg-type]
     record = make_record(curve=curve, usage=usage, checks=found, message=outcome.message)
     assert parse_record(rounded(record).model_dump_json(), "x").usage == rounded(record).usage
