@@ -361,7 +361,8 @@ def _base(subject: _Subject) -> None:
         f"at {name} the learning rate {n:.2g}" for name, n in numbers.items() if name != "same"
     ]
     given = "".join(f" at {name} = {value}" for name, value in subject.card.values.items())
-    detail = f"after {len(mine)} steps{given} its distance, as a share of its way, from {', '.join(told)}"
+    detail = f"after {len(mine)} steps{given} its distance, as a share of its way, from "
+    detail += ", ".join(told)
     nearest = min(numbers, key=lambda name: numbers[name])
     if same := numbers[nearest] <= NO_DIFFERENCE:
         rate = "" if nearest == "same" else f" at {nearest} the learning rate"
