@@ -19,7 +19,7 @@ from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.epochs import Epoch
 from assay.identity import derive_seed, sha256
-from assay.messages import Description
+from assay.messages.worker import Description
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.bundle import pack
 from assay.records.diagnosis import Diagnosis, MeasuredPoint, diagnosis_id

@@ -15,7 +15,7 @@ from assay.engine.pool import Pool
 from assay.engine.runs import worker_seeds
 from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
 from assay.errors import EpochError
-from assay.messages import Ended, WorkerRequest
+from assay.messages.worker import Ended, WorkerRequest
 from assay.records.parsing import parse_record
 from assay.records.schema import RunSpec
 from assay.records.store import Store

@@ -29,12 +29,12 @@ from assay.engine.points import draw_points
 from assay.engine.pool import Pool
 from assay.engine.runs import Job, _curve
 from assay.errors import BadWeights, DataError, PluginError, StorageError, WorkerError
-from assay.messages import (
-    MAX_TEXT,
+from assay.messages.form import MAX_TEXT, clip
+from assay.messages.scorer import DescribeTask, ScoredPoint, TaskDescription
+from assay.messages.worker import (
     METHOD_CHECKS,
     WORKER_REQUEST,
     Describe,
-    DescribeTask,
     Description,
     Done,
     Ended,
@@ -42,11 +42,8 @@ from assay.messages import (
     Outcome,
     Refusal,
     Run,
-    ScoredPoint,
-    TaskDescription,
     TaskProbed,
     WorkerSeeds,
-    clip,
 )
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.parsing import parse_record

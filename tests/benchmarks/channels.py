@@ -18,7 +18,7 @@ from pathlib import Path
 
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.messages import Describe, Description
+from assay.messages.worker import Describe, Description
 from assay.records.schema import Compute
 from assay.sandbox.bubblewrap import packages
 

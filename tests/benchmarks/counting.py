@@ -18,7 +18,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 import torch
 from assay.cards import Evaluation
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.paths import ROOT
 from assay.plugins.loading import load_method, load_task
 from assay.task import Seeds

@@ -69,7 +69,7 @@ def loops(task, problem, lr):
 
 
 def engine(task, problem, lr):
-    from assay.messages import WorkerSeeds
+    from assay.messages.worker import WorkerSeeds
     from assay.worker import training
     from assay.worker.session import Session
 

@@ -32,7 +32,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 import torch
 from assay.cards import Evaluation, Model
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import hyperparameters_for, overridden_hooks
 from assay.paths import ROOT
 from assay.plugins.loading import load_method, load_task

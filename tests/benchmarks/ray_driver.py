@@ -21,7 +21,7 @@ from assay.engine.executors.cluster import ClusterExecutor
 from assay.engine.executors.ray import RayCluster, connected
 from assay.engine.executors.slot import Introduction, RunAnswer, SlotSetup
 from assay.engine.pipeline import Pipeline
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.plugins.registry import find_method, method_ref, select_tasks, task_ref
 from assay.records.schema import (
     Compute,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from assay.engine.pool import Pool
-from assay.messages import Describe
+from assay.messages.worker import Describe
 from assay.records.schema import Compute
 from assay.sandbox import mechanisms
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from assay.cards import Parity
 from assay.errors import PluginError
-from assay.messages import ParityRow
+from assay.messages.worker import ParityRow
 from assay.method import Method
 from assay.paths import ROOT
 from assay.plugins.loading import load_method

@@ -15,7 +15,7 @@ from assay.detectors.source_data import source_data
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
-from assay.messages import Load, Loaded
+from assay.messages.worker import Load, Loaded
 from assay.plugins.files import read_file
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import (

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from assay.checking.report import CheckResult, failed
 from assay.engine.pool import Pool
 from assay.errors import CardError, PluginError, UnknownName, WorkerError
-from assay.messages import ParityFound, ParityRow, ProbeParity, clip
+from assay.messages.form import clip
+from assay.messages.worker import ParityFound, ParityRow, ProbeParity
 from assay.plugins.registry import MethodEntry, method_entries, method_ref
 
 SECONDS = 60.0

@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from assay.messages import CheckBegun, CheckFinding, CheckStatus, Malformed, parse_claim
+from assay.messages.form import CheckStatus, Malformed, parse_claim
+from assay.messages.worker import CheckBegun, CheckFinding
 from assay.untrusted.files import open_regular, read_regular
 from assay.untrusted.text import plain_lines, plain_text
 

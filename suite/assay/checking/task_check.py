@@ -11,7 +11,7 @@ from assay.cards import TaskCard, read_card
 from assay.checking.report import CheckResult, failed, fine, note, read_findings
 from assay.engine.pool import Pool
 from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
-from assay.messages import TASK_CHECKS, ProbeTask
+from assay.messages.worker import TASK_CHECKS, ProbeTask
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, task_entries
 from assay.records.schema import RunRecord
 

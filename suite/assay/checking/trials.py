@@ -13,18 +13,8 @@ from assay.checking.report import CheckResult, failed, fine, note, printed, read
 from assay.engine.outcomes import DidNotEnd
 from assay.engine.pool import Pool
 from assay.errors import DataError, PluginError, WorkerError
-from assay.messages import (
-    FIT_CHECKS,
-    METHOD_CHECKS,
-    DescribeTask,
-    Done,
-    MakeToys,
-    Prepare,
-    Prepared,
-    ProbeMethod,
-    ProbeTaskFit,
-    TaskDescription,
-)
+from assay.messages.scorer import DescribeTask, MakeToys, Prepare, Prepared, TaskDescription
+from assay.messages.worker import FIT_CHECKS, METHOD_CHECKS, Done, ProbeMethod, ProbeTaskFit
 from assay.plugins.registry import MethodEntry, TaskEntry
 
 TOY_SECONDS, FIT_SECONDS = 60.0, 30.0

@@ -12,7 +12,7 @@ from assay.engine.executors.cluster import ClusterExecutor
 from assay.engine.executors.slot import SlotSetup
 from assay.engine.planning import RayOptions, RunRequest
 from assay.errors import AssayError, UnknownName, WorkerError
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.records.schema import Compute
 
 EXECUTORS = ("local", "ray")

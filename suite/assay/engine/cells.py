@@ -13,7 +13,7 @@ from assay.engine.points import points
 from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX, Job
 from assay.errors import AssayError, StorageError
-from assay.messages import Description
+from assay.messages.worker import Description
 from assay.plugins.registry import (
     MethodEntry,
     TaskEntry,

@@ -31,7 +31,9 @@ from assay.errors import (
     WorkerError,
 )
 from assay.identity import bare
-from assay.messages import (
+from assay.messages.form import first_problem
+from assay.messages.scorer import ScorerError, ScorerRequest
+from assay.messages.worker import (
     Done,
     Ended,
     Machine,
@@ -40,10 +42,7 @@ from assay.messages import (
     ProbeTask,
     ProbeTaskFit,
     Run,
-    ScorerError,
-    ScorerRequest,
     WorkerRequest,
-    first_problem,
 )
 from assay.plugins.files import CARD, EQUATIONS, code_files, read_file
 from assay.plugins.registry import worker_files

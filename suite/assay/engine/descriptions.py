@@ -5,7 +5,8 @@ from __future__ import annotations
 from assay.cards import FAMILIES
 from assay.engine.pool import Pool
 from assay.errors import PluginError
-from assay.messages import Describe, DescribeTask, Description, TaskDescription
+from assay.messages.scorer import DescribeTask, TaskDescription
+from assay.messages.worker import Describe, Description
 from assay.plugins.registry import MethodEntry, TaskEntry
 from assay.space import Space
 

@@ -9,7 +9,7 @@ from assay.engine.descriptions import describe_method
 from assay.engine.pool import Pool
 from assay.engine.runs import REFERENCE_PREFIX, Job
 from assay.errors import AssayError, RecordError
-from assay.messages import Diagnosed
+from assay.messages.scorer import Diagnosed
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.diagnosis import Diagnosis, MeasuredPoint, diagnosis_id
 from assay.records.schema import RunRecord, RunSpec

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from assay.engine.clients import KILLED, Answer, tail
 from assay.errors import PluginError, WorkerError
-from assay.messages import Ended, Malformed, Outcome, Refusal, Scored, parse_claim
+from assay.messages.form import Malformed, parse_claim
+from assay.messages.scorer import Scored
+from assay.messages.worker import Ended, Outcome, Refusal
 from assay.records.schema import Checks, Status
 from assay.sandbox import limits
 from assay.untrusted.files import read_regular

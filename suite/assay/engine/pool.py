@@ -21,20 +21,15 @@ from assay.engine.outcomes import RunLost, read_answer, was_killed
 from assay.engine.runs import Job
 from assay.epochs import Epoch
 from assay.errors import BadWeights, MachineError, PluginError, WorkerError
-from assay.messages import (
+from assay.messages.scorer import (
     CloseOracle,
     Diagnose,
     Diagnosed,
-    Ended,
-    Machine,
     OracleOpened,
-    ProbeTask,
-    Run,
     Score,
     ScorerRequest,
-    TaskProbed,
-    WorkerRequest,
 )
+from assay.messages.worker import Ended, Machine, ProbeTask, Run, TaskProbed, WorkerRequest
 from assay.records.schema import Compute, Mechanism, RunRecord
 from assay.sandbox import mechanisms
 

@@ -19,25 +19,20 @@ from assay.engine.outcomes import RunLost, checks, read_outcome, verdict
 from assay.epochs import Epoch
 from assay.errors import AssayError, BadWeights, EpochError, PluginError, RecordError, RunHung
 from assay.identity import derive_seed, sha256
-from assay.messages import (
+from assay.messages.scorer import (
     CloseOracle,
     Diagnose,
     Diagnosed,
-    Ended,
-    Machine,
     OpenOracle,
     OracleClosed,
     OracleOpened,
-    Outcome,
     Prepare,
     Prepared,
-    Run,
     Score,
     Scored,
     ScorerRequest,
-    WorkerRequest,
-    WorkerSeeds,
 )
+from assay.messages.worker import Ended, Machine, Outcome, Run, WorkerRequest, WorkerSeeds
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.diagnosis import thresholds
 from assay.records.rounding import rounded

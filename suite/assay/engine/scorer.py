@@ -27,13 +27,13 @@ from pydantic import BaseModel, ValidationError
 from assay.cards import spending_problem
 from assay.engine.task_code import is_of_the_machine, scores_of, task_code, try_out
 from assay.errors import AssayError, BadWeights, DataError, PluginError
-from assay.messages import (
+from assay.messages.form import clip, first_problem
+from assay.messages.scorer import (
     SCORER_REQUEST,
     CloseOracle,
     DescribeTask,
     Diagnose,
     Diagnosed,
-    Done,
     MakeToys,
     OpenOracle,
     OracleClosed,
@@ -45,12 +45,9 @@ from assay.messages import (
     ScoredPoint,
     ScorerError,
     ScorerRequest,
-    SnapshotEntry,
     TaskDescription,
-    WorkerSeeds,
-    clip,
-    first_problem,
 )
+from assay.messages.worker import Done, SnapshotEntry, WorkerSeeds
 from assay.plugins.loading import load_task
 from assay.records.diagnosis import MAX_SNAPSHOTS, refusal
 from assay.records.schema import Result

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from assay.messages import WorkerStart
+from assay.messages.worker import WorkerStart
 from assay.records.schema import Compute, Mechanism
 from assay.sandbox.bubblewrap import (
     USER,

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.messages import Limit
+from assay.messages.form import Limit
 
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
 POLL_SECONDS = 0.05

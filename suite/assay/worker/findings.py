@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from assay.errors import AssayError
-from assay.messages import CheckBegun, CheckFinding, CheckStatus, clip
+from assay.messages.form import CheckStatus, clip
+from assay.messages.worker import CheckBegun, CheckFinding
 from assay.plugins.loading import describe
 from assay.worker.hook_mistakes import advice
 from assay.worker.session import Diverged
 
 
 class ResultLog:
-    """A file of messages.CheckBegun and CheckFinding, one line each.
+    """A file of messages.worker.CheckBegun and CheckFinding, one line each.
 
     It is complete up to the moment in which a plugin hangs or kills its process.
     """

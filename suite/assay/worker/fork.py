@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from assay.identity import sha256
-from assay.messages import ORACLE, Ended, Limit, Run, WorkerRequest
+from assay.messages.form import ORACLE, Limit
+from assay.messages.worker import Ended, Run, WorkerRequest
 from assay.records.schema import Mechanism
 from assay.sandbox import landlock, limits, privileges, seccomp, self_check
 from assay.sandbox.handover import hand_over

@@ -21,7 +21,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from assay.cards import Family, Parity
-from assay.messages import CheckStatus, ParityFound, ParityRow, ProbeParity, clip
+from assay.messages.form import CheckStatus, clip
+from assay.messages.worker import ParityFound, ParityRow, ProbeParity
 from assay.method import Method, hyperparameters_for, overridden_hooks
 from assay.plugins.files import EQUATIONS
 from assay.plugins.loading import load_method

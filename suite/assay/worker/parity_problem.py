@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from assay.cards import Family, TaskCard
 from assay.errors import PluginError
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import TrainingSet
 from assay.task import Problem, Scores, Seeds, Snapshot, Task, Tensors
 

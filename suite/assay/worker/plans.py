@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.cards import Access
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import Method, Plan
 from assay.task import Task
 from assay.worker import hook_returns

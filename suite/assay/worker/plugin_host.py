@@ -16,8 +16,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from assay.messages import (
-    ORACLE,
+from assay.messages.form import ORACLE, clip
+from assay.messages.worker import (
     Describe,
     Description,
     Load,
@@ -30,7 +30,6 @@ from assay.messages import (
     Run,
     SnapshotEntry,
     WorkerRequest,
-    clip,
 )
 from assay.records.schema import TrainingUsage
 

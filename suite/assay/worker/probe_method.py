@@ -22,7 +22,8 @@ from assay.cards import FAMILIES, Family, TaskCard
 from assay.errors import AssayError
 from assay.families.functions import Functions
 from assay.families.toys import toy_task
-from assay.messages import Done, Load, Loaded, ProbeMethod, ProbeTaskFit, Refusal, clip
+from assay.messages.form import clip
+from assay.messages.worker import Done, Load, Loaded, ProbeMethod, ProbeTaskFit, Refusal
 from assay.method import Method, hyperparameters_for, method_space, overridden_hooks
 from assay.plugins.loading import load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of

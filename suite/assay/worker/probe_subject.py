@@ -11,7 +11,7 @@ import torch
 
 from assay.cards import Access
 from assay.families.functions import Functions
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import Method
 from assay.space import Value
 from assay.task import Problem, Task

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from assay.errors import DataError
-from assay.messages import ProbeTask, TaskProbed
+from assay.messages.worker import ProbeTask, TaskProbed
 from assay.plugins.loading import load_task
 from assay.ruleset import RULESET
 from assay.space import space_of

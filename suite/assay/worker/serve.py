@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from assay.identity import sha256
-from assay.messages import WORKER_REQUEST, Machine, WorkerStart
+from assay.messages.worker import WORKER_REQUEST, Machine, WorkerStart
 from assay.records.schema import RUN_LIBRARIES
 from assay.sandbox import landlock, namespaces
 from assay.worker.fork import WorkerSetup, close_to_children, run_in_child
@@ -156,7 +156,7 @@ def _warm_up() -> None:
     import torch
 
     from assay.families.toys import toy_card, toy_task
-    from assay.messages import WorkerSeeds
+    from assay.messages.worker import WorkerSeeds
     from assay.method import Method
     from assay.worker.session import Session
     from assay.worker.training import train

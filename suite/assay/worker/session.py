@@ -22,7 +22,7 @@ from assay.cards import Access
 from assay.errors import PluginError
 from assay.families.oracle import BudgetSpent, Oracle, digest_of
 from assay.families.oracle_model import OracleModel
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import Batch, Method, TrainingSet
 from assay.task import Task
 from assay.worker import hook_returns

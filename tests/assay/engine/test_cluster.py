@@ -27,7 +27,7 @@ from assay.engine.executors.slot import (
 from assay.engine.pipeline import Pipeline, Progress
 from assay.errors import MachineError, RunHung, WorkerError
 from assay.identity import sha256
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.plugins.registry import find_method, method_ref, task_entries, task_ref
 from assay.records.schema import Compute, RunSpec
 from assay.records.store import Store

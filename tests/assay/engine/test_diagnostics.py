@@ -25,7 +25,8 @@ from assay.engine.diagnostics import (
 )
 from assay.engine.pool import Pool
 from assay.errors import AssayError, BadWeights, RecordError
-from assay.messages import Diagnose, Diagnosed, SnapshotEntry
+from assay.messages.scorer import Diagnose, Diagnosed
+from assay.messages.worker import SnapshotEntry
 from assay.paths import ROOT
 from assay.plugins.loading import load_task
 from assay.plugins.registry import find_method

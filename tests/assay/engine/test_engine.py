@@ -19,7 +19,7 @@ from assay.engine.clients import WorkerClient
 from assay.engine.pipeline import Pipeline
 from assay.engine.planning import RunRequest
 from assay.engine.pool import Pool
-from assay.messages import Prepare, Prepared
+from assay.messages.scorer import Prepare, Prepared
 from assay.plugins.loading import load_task
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method
 from assay.records.rounding import rounded

@@ -19,7 +19,8 @@ from assay.engine.clients import ChildDied, ChildProcess, ScorerClient, WorkerCl
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import MachineError, PluginError, StorageError, WorkerError
-from assay.messages import Describe, Description, Score, ScorerRequest
+from assay.messages.scorer import Score, ScorerRequest
+from assay.messages.worker import Describe, Description
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method
 from assay.sandbox import limits
 from assay.space import Space

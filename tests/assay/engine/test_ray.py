@@ -18,7 +18,7 @@ from assay.engine.executors.slot import SlotSetup
 from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.errors import WorkerError
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.plugins.registry import find_method, task_entries
 from assay.records.schema import Compute
 from assay.records.store import Store

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from assay.engine.scorer import _answered, _Scorer
-from assay.messages import Prepare, Prepared, Score, Scored, ScorerError, SnapshotEntry, WorkerSeeds
+from assay.messages.scorer import Prepare, Prepared, Score, Scored, ScorerError
+from assay.messages.worker import SnapshotEntry, WorkerSeeds
 from assay.plugins.registry import TaskEntry, task_entries
 from assay.ruleset import RULESET
 from assay.task import untrained_states

@@ -24,7 +24,7 @@ from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
 from assay.errors import PluginError, WorkerError
-from assay.messages import Describe, Description, Outcome, Run
+from assay.messages.worker import Describe, Description, Outcome, Run
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
 from assay.ruleset import RULESET
@@ -186,7 +186,7 @@ from unittest.mock import MagicMock
 import assay.engine.pool
 from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.messages import Describe, Description, Outcome, Run
+from assay.messages.worker import Describe, Description, Outcome, Run
 from assay.records.schema import Compute
 
 assay.engine.pool.ScorerClient = MagicMock()  # nothing is scored

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from assay.messages import Describe
+from assay.messages.worker import Describe
 
 # A worker's loop without its imports: this is about processes, not about training.
 WORKER = """\
 import os, sys
 from pathlib import Path
-from assay.messages import WORKER_REQUEST
+from assay.messages.worker import WORKER_REQUEST
 from assay.sandbox import limits
 from assay.worker import fork
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from assay.families.oracle import GRACE, BudgetSpent
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import Method
 from assay.paths import ROOT
 from assay.plugins.loading import load_method, load_task

@@ -9,7 +9,7 @@ import pytest
 import torch
 from assay.cards import HOOKS
 from assay.families.toys import toy_card, toy_task
-from assay.messages import WorkerSeeds
+from assay.messages.worker import WorkerSeeds
 from assay.method import hyperparameters_for, method_space
 from assay.plugins.loading import load_method
 from assay.space import checked_values

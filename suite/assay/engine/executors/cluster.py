@@ -22,7 +22,7 @@ from assay.engine.executors import Tell, luggage
 from assay.engine.executors.slot import ERRORS, Introduction, RunAnswer, SlotSetup, Unfit
 from assay.engine.runs import Job
 from assay.errors import AssayError, MachineError, WorkerError
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.records.schema import RunRecord
 
 TEND_SECONDS = 2.0

@@ -28,7 +28,7 @@ from assay.errors import (
     StorageError,
     WorkerError,
 )
-from assay.messages import Machine
+from assay.messages.worker import Machine
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
 from assay.records.schema import Compute, Mechanism, MethodRef, RunRecord, RunSpec, TaskRef
 from assay.records.staleness import changed, listed, unknown_libraries
