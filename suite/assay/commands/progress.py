@@ -71,8 +71,9 @@ def _display() -> _Display:
 
 def notebook_shell() -> Any:
     """The IPython shell of a notebook's kernel; None in a terminal, IPython's included."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    # MLflow may be importing it just now, in the mirror's thread.
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = find() if find is not None else None
     return shell if shell is not None and hasattr(shell, "kernel") else None
 
 

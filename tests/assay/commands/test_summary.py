@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from assay.commands import run_many
+from assay.commands.progress import notebook_shell
 from assay.commands.summary import INCOMPLETE
 from assay.engine.cells import Cell
 from assay.engine.planning import RunRequest
@@ -105,3 +108,10 @@ def test_repetitions_that_diverge_are_counted_beside_the_mean(
     out = capsys.readouterr().out
     assert out.count("6 of them at chance: no point completed") == 2
     assert out.count("accuracy 0.1 (defaults 0.1, ") == 2
+
+
+def test_a_library_that_another_thread_is_importing_is_no_notebook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    assert notebook_shell() is None
