@@ -125,11 +125,22 @@ def test_what_is_published_is_not_run_again_unless_it_was_retracted(
     assert said.stdout == "digits_mlp: adam to run\n"
 
 
-def test_a_season_that_names_nobody_is_one_line(script: Script, season: Path) -> None:
-    season.write_text(SEASON.replace("el*", "nobody"))
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (SEASON.replace("el*", "nobody"), "no submission is called nobody"),
+        (SEASON.replace("methods", "method"), "expected [[runs]], each with tasks and methods"),
+        ("", "expected [[runs]], each with tasks and methods"),
+        ("runs = [", "Invalid value"),
+    ],
+)
+def test_a_season_that_is_none_is_one_line(
+    script: Script, season: Path, text: str, says: str
+) -> None:
+    season.write_text(text)
     said = script("run-missing", "results", "--season", season, "--dry-run")
     assert (said.returncode, said.stderr.count("\n")) == (1, 1)
-    assert "no submission is called nobody" in said.stderr
+    assert says in said.stderr
 
 
 def test_the_season_of_this_checkout_names_what_is_there(script: Script, tmp_path: Path) -> None:
