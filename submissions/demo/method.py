@@ -37,7 +37,7 @@ class DeMo(Method):
     def training_step(self, step: Step) -> None:
         """The gradient of each worker, then one exchange."""
         (optimizer,) = step.optimizers
-        optimizer.step(micro_gradients(self, step, self.hyperparameters.workers))
+        optimizer.step(step.micro_gradients(self.hyperparameters.workers))
 
 
 class DecoupledMomentum(optim.Optimizer):
@@ -98,29 +98,3 @@ def cosines(n: int, like: Tensor) -> Tensor:
     matrix = torch.cos(math.pi * (2 * i + 1) * i.unsqueeze(1) / (2 * n)) * math.sqrt(2 / n)
     matrix[0] /= math.sqrt(2)
     return matrix.to(like)
-
-
-def micro_gradients(method: Method, step: Step, k: int) -> list[Tensor]:
-    """Gradients of k micro-batches, (k, ...) for each parameter: one pass over the batch.
-
-    Where the batch does not divide by k, k is the largest smaller number that divides it. Batch
-    norm sees micro-batches; its running statistics become the mean of theirs.
-    """
-    model, inputs, targets = step.model, step.batch.inputs, step.batch.targets
-    k = next(divisor for divisor in range(min(k, len(inputs)), 0, -1) if len(inputs) % divisor == 0)
-    w = {name: p.detach() for name, p in model.named_parameters()}
-    buffers = {name: b.expand(k, *b.shape).clone() for name, b in model.named_buffers()}
-
-    def loss_of(w: Any, buffers: Any, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = torch.func.functional_call(model, (w, buffers), (inputs,))
-        return method.plan.loss(outputs, targets), outputs
-
-    gradient = torch.func.grad_and_value(loss_of, has_aux=True)
-    parts, (_, outputs) = torch.func.vmap(gradient, (None, 0, 0, 0), randomness="different")(
-        w, buffers, inputs.unflatten(0, (k, -1)), targets.unflatten(0, (k, -1))
-    )
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name].double().mean(0))
-        step.loss(outputs.flatten(0, 1))  # the loss of the whole batch, for the curve
-    return list(parts.values())

@@ -139,6 +139,16 @@ class Step(Protocol):
     def backward(self, loss: Tensor, **options: Any) -> None:
         """`loss.backward(**options)`."""
 
+    def micro_gradients(self, k: int) -> list[Tensor]:
+        """Gradients of the method's loss on k equal parts of the batch: one pass over the batch.
+
+        Where the batch does not divide by k, k is the largest smaller number that divides it.
+        Batch norm sees the parts, one by one. `.grad` stays as it is.
+
+        Returns:
+            (k, ...) for each parameter, in the order of `model.parameters()`.
+        """
+
     def count_pass(self, n: int = 1, examples: int | None = None) -> None:
         """Count work that autograd does not do: forward mode, finite differences.
 

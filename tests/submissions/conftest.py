@@ -9,6 +9,7 @@ import torch
 from assay.method import Batch, Method, Plan, hyperparameters_for
 from assay.paths import ROOT
 from assay.plugins.loading import load_method
+from assay.worker.micro_batches import micro_gradients
 from assay.worker.pass_counter import PassCounter
 from torch import Tensor, nn
 
@@ -78,6 +79,11 @@ class FakeStep:
 
     def backward(self, loss: Tensor, **options: Any) -> None:
         loss.backward(**options)
+
+    def micro_gradients(self, k: int) -> list[Tensor]:
+        found, losses = micro_gradients(self.model, self.batch, self.method.compute_loss, k)
+        self.losses.append(losses.mean().item())
+        return found
 
     def count_pass(self, n: int = 1, examples: int | None = None) -> None:
         self.counter.add(n, examples)

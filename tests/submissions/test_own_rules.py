@@ -65,11 +65,6 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
 
 
-def batch_gradient(model: nn.Module, batch: Batch, plan) -> list[Tensor]:
-    loss = plan.loss(model(batch.inputs), batch.targets)
-    return list(torch.autograd.grad(loss, list(model.parameters())))
-
-
 def test_optimism_converges_on_a_bilinear_game(make_method, make_plan) -> None:
     # min over x, max over y of x y, from which gradient descent spirals outwards
     x, y = (nn.Parameter(torch.ones(1)) for _ in range(2))
@@ -219,29 +214,6 @@ def test_ratio_of_vrgd() -> None:
     found = ratio(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 1.0]), 0.1)
     torch.testing.assert_close(found, torch.tensor([1.0, 0.6, 0.1]))
     assert ratio(torch.ones(3), torch.zeros(3), 0.1).tolist() == [1.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize("slug", ["vrgd", "winsorized", "demo"])
-def test_micro_gradients_are_those_of_micro_batches(
-    slug, make_method, make_plan, six, network
-) -> None:
-    plan = make_plan()
-    expected = []
-    for part in range(3):
-        own = slice(2 * part, 2 * part + 2)
-        sub = Batch(six.inputs[own], six.targets[own], six.indices[own])
-        expected.append(batch_gradient(network, sub, plan))
-    network[1].reset_running_stats()
-    step = FakeStep(make_method(slug), network, plan)
-    step.batch = six
-    with step.counter:
-        parts = module_of(slug).micro_gradients(step.method, step, 4)
-    for number, part in enumerate(parts):
-        torch.testing.assert_close(part, torch.stack([own[number] for own in expected]))
-    means = network[0](six.inputs).mean(0)
-    torch.testing.assert_close(network[1].running_mean, 0.1 * means.detach())
-    assert network[1].num_batches_tracked == 1
-    assert step.passes == 1
 
 
 def test_egn_is_gauss_newton_in_the_space_of_weights(make_method, make_plan, six) -> None:

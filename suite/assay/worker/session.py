@@ -26,6 +26,7 @@ from assay.messages.worker import WorkerSeeds
 from assay.method import Batch, Method, TrainingSet
 from assay.task import Task
 from assay.worker import hook_returns
+from assay.worker.micro_batches import micro_gradients
 from assay.worker.pass_counter import CallCounter, PassCounter
 from assay.worker.plans import plan_of, total_batches
 
@@ -84,6 +85,11 @@ class _Step:
 
     def backward(self, loss: Tensor, **options: Any) -> None:
         loss.backward(**options)  # type: ignore[no-untyped-call]
+
+    def micro_gradients(self, k: int) -> list[Tensor]:
+        gradients, losses = micro_gradients(self.model, self.batch, self._compute_loss, k)
+        self._session.note_loss(losses.mean())
+        return gradients
 
     def zero_grad(self) -> None:
         for optimizer in self.optimizers:
