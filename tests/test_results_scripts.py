@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from assay import paths
+from assay import atomic, paths
 from assay.publication import publish
 from assay.records import log
 
@@ -123,6 +124,21 @@ def test_what_is_published_is_not_run_again_unless_it_was_retracted(
     options = ("--published", board, "--season", season, "--dry-run")
     said = script("run-missing", "results", "digits_mlp", *options)
     assert said.stdout == "digits_mlp: adam to run\n"
+
+
+def test_a_signal_stops_what_it_runs_too(tmp_path: Path, season: Path) -> None:
+    results = tmp_path / "results"
+    command = [sys.executable, str(paths.ROOT / "ci" / "run-missing"), str(results), "digits_sym40"]
+    options = ["--published", str(tmp_path / "board"), "--season", str(season)]
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        running = subprocess.Popen([*command, *options], stdout=out, stderr=subprocess.STDOUT)
+    while running.poll() is None and "runs" not in said.read_text():  # it has begun to run them
+        time.sleep(0.1)
+    running.terminate()
+    assert running.wait(60) == 130
+    with atomic.locked(results / ".lock"):  # nobody holds it any more
+        pass
 
 
 @pytest.mark.parametrize(
