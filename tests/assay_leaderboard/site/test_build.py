@@ -89,7 +89,7 @@ def test_replays_tries_data_and_seeds_are_shown(site: Files) -> None:
     assert "3 runs repeated by others: 3 bit for bit" in run and "T2 L2, ranked" in run
     assert run.count("<td>identical</td>") == 3
     method = site["method/m001/index.html"].decode()
-    assert 'id="repeated"' in method and "bits, flagged from" in method
+    assert 'id="repeated"' in method and "allowed without a flag" in method
     assert "ranks stand on public seeds" in site["task/t00/index.html"].decode()
     rules = site["how/index.html"].decode()
     assert "nothing ranks below T2" in rules and "No epoch of hidden seeds has begun" in rules
