@@ -543,7 +543,7 @@ def test_reports_are_shown(simulated: Any, tmp_path: Path) -> None:
     shown = {slug: (tmp_path / f"site/method/{slug}/index.html").read_text() for slug in refs}
     assert [slug for slug, text in shown.items() if "its equations" in text] == [known]
     assert "my_opt" in (tmp_path / "site/queue/index.html").read_text()
-    assert "frame_walk" in (tmp_path / "site/sandbox/index.html").read_text()
+    assert "frame_<wbr>walk" in (tmp_path / "site/sandbox/index.html").read_text()
 
 
 @pytest.mark.parametrize(
