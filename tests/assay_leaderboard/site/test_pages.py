@@ -24,6 +24,7 @@ from assay_leaderboard.site.html.links import SiteMap, paper_links
 from assay_leaderboard.site.html.text import (
     NONE,
     duration,
+    link,
     minus,
     p_text,
     rank_text,
@@ -136,6 +137,12 @@ def test_every_table_can_be_scrolled_by_itself(documents: dict[str, Element]) ->
         assert {id(table) for table in document.iter("table")} == boxed, path
 
 
+def test_a_name_is_broken_after_an_underscore_alone() -> None:
+    assert link(None, "adam_half_lr") == "adam_<wbr>half_<wbr>lr"
+    assert link("x_y", "a_<b") == '<a href="x_y">a_<wbr>&lt;b</a>'
+    assert link("x", said("a_b")) == '<a href="x"><bdi>a_b</bdi></a>'
+
+
 def test_every_page_has_a_title_a_language_and_headings_in_order(
     documents: dict[str, Element],
 ) -> None:
@@ -154,8 +161,8 @@ def test_every_link_leads_somewhere(documents: dict[str, Element]) -> None:
         for path, document in documents.items()
     }
     for path, document in documents.items():
-        for link in [*document.iter("a"), *document.iter("link"), *document.iter("script")]:
-            address = link.get("href") or link.get("src") or ""
+        for element in [*document.iter("a"), *document.iter("link"), *document.iter("script")]:
+            address = element.get("href") or element.get("src") or ""
             parts = urlsplit(address)
             if parts.scheme:
                 assert parts.scheme == "https"
