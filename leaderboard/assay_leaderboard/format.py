@@ -121,11 +121,11 @@ def split_words(family: Family) -> SplitWords:
 
 
 COARSE = (
-    "A best point is the best of a few quasi-random ones, so a learning rate read off it is "
-    "coarse: K points over d decades lie about d / K decades apart."
+    "A repetition tries only a few quasi-random points, so the best learning rate is coarse: K "
+    "points over d decades lie about d / K decades apart."
 )
 """Said where best learning rates are shown."""
-OTHER_DRAWS = "Repetitions are other splits and draws of these data, not other data."
+OTHER_DRAWS = "Repetitions redraw splits and random numbers; the data stay the same."
 """Said where intervals over repetitions are shown."""
 
 
@@ -215,9 +215,9 @@ def view_text(view: View) -> str:
             "those that nobody has repeated yet (T1). On the published board these do not rank."
         )
     return (
-        "Published board: a result ranks once runs of it were repeated by others (T2), or under "
-        "hidden seeds (T3), and only if it was made in a sandbox on a CPU. Others are shown and "
-        "compared with nothing."
+        "Published board: a result ranks if others have repeated some of its runs (T2, or T3 with "
+        "hidden seeds), and if it was made in a sandbox on a CPU. Other results are shown without "
+        "a rank and compared with nothing."
     )
 
 

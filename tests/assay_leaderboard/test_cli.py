@@ -64,7 +64,7 @@ class TestBoard:
             "reference",
             "gain: intervals at level",
             "over 1 pair",
-            "Repetitions are other splits and draws of these data, not other data.",
+            "Repetitions redraw splits and random numbers; the data stay the same.",
             "assay run adam --task letters",
         ):
             assert part in text

@@ -64,13 +64,14 @@ def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
     if chosen is None:
         why = found[-1].note.removeprefix(UNKNOWN)
         return f"Whether lite ranks predict standard ranks is not known: {why}."
-    where = "over all families" if chosen.family == OVERALL else f"in {chosen.family}"
+    where = "Over all families" if chosen.family == OVERALL else f"In {chosen.family}"
     span = chosen.interval
     level = f"{100 * confidence:g} %"
     ends = f" ({level} interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
     return (
-        f"Lite ranks predict standard ranks {where} with Kendall's tau = {chosen.tau:+.2f}{ends}, "
-        f"over {len(chosen.methods)} methods."
+        f"Do ranks on the lite tier predict those on the standard tier? {where} Kendall's tau "
+        f"between them is {chosen.tau:+.2f}{ends} over {len(chosen.methods)} methods; 1 is the "
+        "same order, 0 no relation."
     )
 
 

@@ -74,8 +74,9 @@ def test_two_tiers_that_agree() -> None:
     assert (found.note, found.n_lite, found.n_standard) == ("", 2, 2)
     assert found.tau == pytest.approx(1.0)
     assert sentence([found], 0.95) == (
-        "Lite ranks predict standard ranks in classification with Kendall's tau = +1.00 "
-        "(95 % interval +1.00 to +1.00), over 5 methods."
+        "Do ranks on the lite tier predict those on the standard tier? In classification Kendall's "
+        "tau between them is +1.00 (95 % interval +1.00 to +1.00) over 5 methods; 1 is the same "
+        "order, 0 no relation."
     )
 
 
@@ -92,7 +93,7 @@ def test_a_family_and_all_of_them() -> None:
     )  # fmt: skip
     assert [item.family for item in found] == ["classification", "functions", "overall"]
     assert [item.tau for item in found] == [None, None, -1.0]
-    assert "over all families with Kendall's tau = -1.00" in sentence(found, 0.95)
+    assert "Over all families Kendall's tau between them is -1.00" in sentence(found, 0.95)
 
 
 def test_what_cannot_be_measured_says_why() -> None:

@@ -26,6 +26,7 @@ from assay_leaderboard.schema.task_details import (
 from assay_leaderboard.schema.values import Comparison, Interval, PairFamily, Verdict
 from assay_leaderboard.site import pictures
 from assay_leaderboard.site.pictures import Estimate, Measure, SpentPoint
+from assay_leaderboard.site.pictures.frame import names_width
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -409,3 +410,10 @@ def test_a_picture_names_its_split_and_its_statistic() -> None:
 def test_a_matrix_says_its_level_and_number_of_pairs() -> None:
     text = pictures.win_matrix("k", NAMES, pairs(NAMES), ACCURACY, FAMILY)
     assert "at level 98 %" in text and "over 10 pairs" in text
+
+
+def test_a_name_of_wide_letters_has_more_room() -> None:
+    wide = names_width(["muon_adamw"], 15)
+    assert wide > names_width(["sgd", "rprop_plus"], 15)
+    assert names_width(["sgd", "muon_adamw"], 15) == wide
+    assert names_width(["a" * 99], 15) == names_width(["a" * 14 + "…"], 15)

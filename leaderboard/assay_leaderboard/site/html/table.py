@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from assay_leaderboard.site.html.text import breakable
+
 
 @dataclass(frozen=True)
 class Column:
@@ -88,7 +90,7 @@ def _header(column: Column, order: str) -> str:
     unit = f"<small>{escape(column.unit)}</small>" if column.unit else ""
     return (
         f'<th scope="col" data-c="{escape(column.key)}"{css}{low}'
-        f"{sort}><span>{escape(column.title)}</span>{unit}</th>"
+        f"{sort}><span>{breakable(escape(column.title))}</span>{unit}</th>"
     )
 
 

@@ -10,8 +10,6 @@ from assay_leaderboard.schema.board import Row, RunCounts
 from assay_leaderboard.schema.values import Comparison, Interval, PairFamily
 
 NONE = "\N{EN DASH}"
-LONG = 20
-"""Characters of a name above which a narrow column may break it."""
 MARKS = {
     "better": "▲",
     "worse": "▼",
@@ -32,12 +30,15 @@ def said(text: object) -> Markup:
 def link(address: str | None, text: str | Markup) -> Markup:
     """A link to `address`; the text alone where there is no address.
 
-    A long text that is no markup, as the name of a method, may be broken after each underscore.
+    A text that is no markup, as the name of a method, may be broken after each underscore.
     """
-    safe = escape(text)
-    if not isinstance(text, Markup) and len(text) > LONG:
-        safe = safe.replace("_", Markup("_<wbr>"))
+    safe = text if isinstance(text, Markup) else breakable(escape(text))
     return Markup(f'<a href="{escape(address)}">{safe}</a>') if address else safe
+
+
+def breakable(name: Markup) -> Markup:
+    """A name that a narrow column breaks after an underscore and not within a word."""
+    return name.replace("_", Markup("_<wbr>"))
 
 
 def minus(text: str) -> str:

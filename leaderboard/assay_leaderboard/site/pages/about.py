@@ -18,7 +18,7 @@ from assay_leaderboard.format import OTHER_DRAWS
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import NONE, link, said
+from assay_leaderboard.site.html.text import NONE, breakable, link, said
 from assay_leaderboard.site.pages.audit import audit_section
 from assay_leaderboard.site.pages.cells import EMPTY
 from assay_leaderboard.site.reports import QueueEntry, Scorecard
@@ -148,7 +148,7 @@ def _sandbox(scorecard: Scorecard | None) -> dict[str, Any]:
     rows = [
         TableRow(
             [
-                TableCell(said(attack.slug)),
+                TableCell(breakable(said(attack.slug))),
                 TableCell(_ending(attack.ended)),
                 TableCell(said(attack.expected)),
                 TableCell(said(attack.does), css="long"),

@@ -54,9 +54,10 @@ def _sentences(view: SiteView) -> Iterator[str]:
         yield from _of_suite(audit)
         return
     yield (
-        f"Of {len(judged)} tasks {sound} pass the audit of the suite."
+        f"{sound} of {len(judged)} tasks pass the audit of the suite, which asks whether a task "
+        "can tell methods apart."
         + (f" {len(bad)} fail it: {_some(bad)}." if bad else "")
-        + (f" {len(unknown)} are not measured yet: {_some(unknown)}." if unknown else "")
+        + (f" {len(unknown)} have too few results to be judged yet." if unknown else "")
     )
     yield from _of_suite(audit)
 
@@ -73,7 +74,7 @@ def _of_suite(audit: Audit) -> Iterator[str]:
 def _control(control: ControlReport | None) -> str:
     """How often the tests call a method different from itself."""
     if control is None:
-        return "How often the tests call a method different from itself is not measured yet."
+        return "Not measured yet: how often the tests call a method different from itself."
     rejected, covered = control.pairs.rejected, control.pairs.covered
     low, high = 100 * rejected.interval.low, 100 * rejected.interval.high
     return (

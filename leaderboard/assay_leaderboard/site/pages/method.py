@@ -96,7 +96,7 @@ _REPLAYED = (
 _COMPARED = (
     Column("with", "Held against", text=True),
     Column("found", "Found", text=True),
-    Column("detail", "In numbers", "differences as a share of the way that weights go", text=True),
+    Column("detail", "In numbers", "differences as a share of how far the weights move", text=True),
 )
 _FOUND = {"ok": "holds", "note": "see", "failed": "does not hold"}
 """Statuses of `assay parity` in words."""
@@ -160,14 +160,14 @@ def _compared(found: MethodParity, versions: Mapping[str, str]) -> Table:
     """What a method's optimizer was held against."""
     used = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
     caption = Markup(
-        "A few steps in double precision on a small smooth problem, by the engine's own steps; {}"
+        "A few steps on a small smooth problem, in double precision, taken as in a run; with {}"
     ).format(said(used))
     rows = [
         TableRow(
             [
                 TableCell(said(row.label)),
                 TableCell(_FOUND.get(row.status, said(row.status))),
-                TableCell(said(row.detail)),
+                TableCell(said(row.detail), css="long"),
             ],
             css="dim" if row.status == "note" else "",
         )
@@ -329,7 +329,8 @@ def _index(view: SiteView, links: PageLinks) -> Table:
         cells = [head, *(rank_cell(ranks[summary.name].get(slug)) for summary in families)]
         cells += [TableCell(str(n_tasks[slug]), n_tasks[slug]), *about]
         entered = " ".join(card.families) if card else "unknown"
-        rows.append(TableRow(cells, {**facets(card), "family": entered}))
+        css = "" if n_tasks[slug] else "dim"
+        rows.append(TableRow(cells, {**facets(card), "family": entered}, css))
     return Table("methods", "All methods", columns, rows)
 
 

@@ -20,6 +20,8 @@ WIDTH = 440.0
 by the width of the figure, and nothing has to scroll."""
 LETTER = 6.9
 """Width to keep free for a character at the largest size of letters (13 units)."""
+_WIDER = 6.0
+"""What the widest letters take beyond that."""
 SAMPLE = 32.0
 """Width to keep free for the sample of a line before its name, and around it."""
 LINE = 15.0
@@ -140,6 +142,12 @@ class Plot:
             + svg.rules(heights, self.left, self.right, "grid")
             + svg.texts([(self.left - 5, y + 4) for y in heights], self.y.texts, "tick", "end")
         )
+
+
+def names_width(names: Iterable[str], limit: int) -> float:
+    """Width to keep free for any of `names`, each cut to `limit` characters, in a wide font."""
+    short = [svg.shortened(name, limit) for name in names]
+    return max(LETTER * len(n) + _WIDER * sum(n.count(wide) for wide in "mwMW…") for n in short)
 
 
 def horizontal(plot: Plot, y: float) -> str:

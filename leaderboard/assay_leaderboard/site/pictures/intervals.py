@@ -14,7 +14,6 @@ from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import svg
 from assay_leaderboard.site.pictures.axes import Axis
 from assay_leaderboard.site.pictures.frame import (
-    LETTER,
     WIDTH,
     Measure,
     PictureTable,
@@ -23,6 +22,7 @@ from assay_leaderboard.site.pictures.frame import (
     absent,
     figure,
     horizontal,
+    names_width,
     repetitions,
 )
 
@@ -134,8 +134,7 @@ def sensitivity_strip(key: str, cells: Mapping[str, Sensitivity], measure: Measu
 
 def _rows(axis: Axis, names: Sequence[str]) -> Plot:
     """Room for a row for each of `names`, which stand on the left."""
-    longest = max(min(_NAME + 3, len(name)) for name in names)
-    left = min(34 + LETTER * longest, WIDTH / 2.4)
+    left = min(34 + names_width(names, _NAME + 3), WIDTH / 2.4)
     bottom = _TOP + _ROW * len(names) + 4
     # The rows are the vertical axis; nothing is placed along a scale there.
     return Plot(axis, Axis("", 0, 1, [], []), left, WIDTH - 14, _TOP, bottom)

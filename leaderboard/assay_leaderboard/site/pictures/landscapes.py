@@ -16,7 +16,6 @@ from assay_leaderboard.site.pictures import axes as scales
 from assay_leaderboard.site.pictures import svg
 from assay_leaderboard.site.pictures.axes import number_text, power_text
 from assay_leaderboard.site.pictures.frame import (
-    LETTER,
     LINE,
     SAMPLE,
     PictureTable,
@@ -25,6 +24,7 @@ from assay_leaderboard.site.pictures.frame import (
     absent,
     figure,
     horizontal,
+    names_width,
 )
 
 _NAME = 15
@@ -96,7 +96,7 @@ def _usable(paths: Sequence[Path], dimensions: int) -> list[Path]:
 
 
 def _aside(names: Mapping[str, object]) -> float:
-    return SAMPLE + LETTER * max(min(_NAME, len(name)) for name in names)
+    return SAMPLE + names_width(names, _NAME)
 
 
 def _contour(

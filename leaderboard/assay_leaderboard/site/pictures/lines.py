@@ -16,7 +16,6 @@ from assay_leaderboard.site.pictures import axes as scales
 from assay_leaderboard.site.pictures import svg
 from assay_leaderboard.site.pictures.axes import Axis, number_text
 from assay_leaderboard.site.pictures.frame import (
-    LETTER,
     LINE,
     SAMPLE,
     Measure,
@@ -25,6 +24,7 @@ from assay_leaderboard.site.pictures.frame import (
     Words,
     absent,
     figure,
+    names_width,
     repetitions,
 )
 
@@ -227,8 +227,8 @@ def _lines(
 ) -> Markup:
     """The figure with the first eight of `series`, each named at its right end."""
     drawn = series[: svg.N_STYLES]
-    longest = max(min(_NAME, len(one.name)) for one in drawn)
-    plot = Plot.fit(*axes, aside=SAMPLE + LETTER * longest)
+    aside = SAMPLE + names_width([one.name for one in drawn], _NAME)
+    plot = Plot.fit(*axes, aside=aside)
     bands, curves = [], []
     for index, one in enumerate(drawn):
         bands.append(_band(plot, one, index))

@@ -22,6 +22,7 @@ from assay_leaderboard.site.pictures.frame import (
     Words,
     absent,
     figure,
+    names_width,
     repetitions,
 )
 
@@ -207,7 +208,7 @@ def critical_difference(key: str, found: CriticalDifference | None, name: str) -
 def _rank_plot(found: CriticalDifference) -> tuple[Plot, list[int]]:
     """The axis, and the lane below it of each group that is drawn."""
     ranks = found.mean_ranks
-    side = 10 + LETTER * max(min(_NAME, len(method)) for method in ranks)
+    side = 10 + names_width(ranks, _NAME)
     n = max(2, len(ranks))
     ticks = sorted({1.0, *(tick for tick in axes.nice_ticks(1, n, 8) if tick == int(tick))})
     axis = Axis("", 1, n, ticks, [number_text(tick) for tick in ticks])

@@ -13,7 +13,6 @@ from assay_leaderboard.schema.values import Interval
 from assay_leaderboard.site.pictures import axes, svg
 from assay_leaderboard.site.pictures.axes import number_text
 from assay_leaderboard.site.pictures.frame import (
-    LETTER,
     LINE,
     Measure,
     PictureTable,
@@ -21,6 +20,7 @@ from assay_leaderboard.site.pictures.frame import (
     Words,
     absent,
     figure,
+    names_width,
     repetitions,
 )
 
@@ -66,8 +66,7 @@ def cost_against_score(
     costs = [v for p in points for i in [p.cost_interval] if i for v in (i.low, i.high)]
     x = axes.fitting(f"{cost}, lower is better", costs + [p.cost for p in points])
     y = measure.axis(ends + [p.score for p in points])
-    longest = max(min(_NAME, len(p.name)) for p in points)
-    plot = Plot.fit(x, y, aside=16 + LETTER * longest)
+    plot = Plot.fit(x, y, aside=16 + names_width([p.name for p in points], _NAME))
     parts = [plot.drawn(), _front_line(plot, [points[index] for index in front])]
     for index, p in enumerate(points):
         parts.append(_crosshair(plot, p, index in front))
@@ -199,7 +198,7 @@ def _point_names(plot: Plot, front: Sequence[SpentPoint], rest: Sequence[SpentPo
     room = _Room([_around(plot, p) for p in (*front, *rest)])
     for index, p in enumerate((*front, *rest)):
         x, y = plot.at(p.cost, p.score)
-        width = LETTER * min(_NAME, len(p.name))
+        width = names_width([p.name], _NAME)
         spots = [(left, y + dy, width) for left in (x + 6, x - 6 - width) for dy in _LIFTS]
         box = room.take([own for own in spots if _inside(plot, own)])
         if box is not None:

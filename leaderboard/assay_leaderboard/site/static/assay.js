@@ -315,7 +315,7 @@ function startBudget() {
   const output = make("output", { htmlFor: "k" });
   const ticks = make("ol", { ariaHidden: "true" }, ...parts.map((p) => make("li", {}, p.dataset.k)));
   box.before(make("div", { className: "slider" },
-    make("label", { htmlFor: "k" }, make("span", {}, "Tuning budget (points tried)"), output),
+    make("label", { htmlFor: "k" }, make("span", {}, "Tuning budget (hyperparameter points tried)"), output),
     input, ticks));
   const show = () => {
     const chosen = parts[input.value];

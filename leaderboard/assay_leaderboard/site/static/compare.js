@@ -1,5 +1,5 @@
-// Shows two to four methods side by side, or one against all others. The numbers of each method are a script of their own,
-// because a page opened from a disk may not fetch files.
+// Shows two to four methods side by side, or one against all others. The numbers of each method are
+// a script of their own, because a page opened from a disk may not fetch files.
 "use strict";
 
 (() => {
@@ -38,13 +38,23 @@
     return make("span", { className: `v ${word.replace(",", "")}` }, mark, " ", word);
   }
 
+  // A name that a narrow column breaks after an underscore and not within a word.
+  function breakable(name) {
+    const parts = name.split(/(?<=_)/);
+    return make("span", {}, ...parts.flatMap((part, i) => (i ? [make("wbr"), part] : [part])));
+  }
+
+  function heads(texts) {
+    return make("tr", {}, ...texts.map((text) => make("th", { scope: "col" }, breakable(text))));
+  }
+
   function table(id, caption, slugs, rows, linkOf) {
     const name = make("caption", { id: `${id}-caption` }, caption);
-    const heads = [rows.label, ...slugs, ...pairsOf(slugs).map(([a, b]) => `${a} against ${b}`)];
-    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+    const pairs = pairsOf(slugs).map(([a, b]) => `${a} against ${b}`);
+    const head = heads([rows.label, ...slugs, ...pairs]);
     const body = make("tbody", {}, ...rows.keys.map((key) => {
       const link = linkOf(key);
-      const title = slugs.map((slug) => rows.of(slug)[key]).find(Boolean).title;
+      const title = breakable(slugs.map((slug) => rows.of(slug)[key]).find(Boolean).title);
       const first = link ? make("a", { href: link }, title) : title;
       const unit = rows.unit(key);
       const small = unit ? [" ", make("small", {}, unit)] : [];
@@ -77,12 +87,11 @@
     const others = [...new Set(tasks.flatMap(([, task]) => Object.keys(task.vs)))].sort();
     const name = make("caption", { id: "matrix-caption" },
       `${slug} against every other method: verdict and mean difference`);
-    const heads = ["Against", "Tasks", ...tasks.map(([, task]) => task.title)];
-    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+    const head = heads(["Against", "Tasks", ...tasks.map(([, task]) => task.title)]);
     const body = make("tbody", {}, ...others.map((other) => {
       const found = tasks.map(([, task]) => task.vs[other]);
       const n = (word) => found.filter((pair) => pair?.[0] === word).length;
-      const link = make("a", { href: `#a=${slug}&b=${other}` }, other);
+      const link = make("a", { href: `#a=${slug}&b=${other}` }, breakable(other));
       return make("tr", {}, make("th", { scope: "row" }, link),
         make("td", {}, `better on ${n("better")}, worse on ${n("worse")}`),
         ...found.map((pair) => (pair
