@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from assay import paths
 from assay.plugins import registry
 from assay.ruleset import RULESET
 from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import BuildRequest
+from assay_leaderboard.site.build.plan import BuildRequest, Built
 
 from tests.benchmarks import site as simulation
+
+Files = dict[str, bytes]
+"""The contents of a site by path."""
 
 
 def forget() -> None:
@@ -83,3 +87,21 @@ def simulated(
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     with checkout_at(root):
         yield Simulated(root)
+
+
+def made(out: Path, **options: Any) -> Built:
+    """Build a site, in this process and without a cache unless `options` say otherwise."""
+    return build(BuildRequest(out=out, **{"jobs": 1, "cache": False, **options}))
+
+
+def files_of(site: Path) -> Files:
+    return {
+        path.relative_to(site).as_posix(): path.read_bytes()
+        for path in site.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def site(built: Path) -> Files:
+    return files_of(built)
