@@ -116,7 +116,7 @@ def site(built: Path) -> Files:
     return files_of(built)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def views() -> tuple[SiteView, list[TaskView], list[CellView]]:
     """What pages are made from, of records and cards with hostile text."""
     records = demo()
@@ -139,7 +139,7 @@ def views() -> tuple[SiteView, list[TaskView], list[CellView]]:
     return replace(view, parity=reported), tasks, cells
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pages(views: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
     view, tasks, cells = views
     site = site_map(view)
@@ -158,6 +158,6 @@ def parsed(text: str) -> Element:
     return document
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def documents(pages: dict[str, str]) -> dict[str, Element]:
     return {path: parsed(text) for path, text in pages.items()}
