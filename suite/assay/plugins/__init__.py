@@ -1,6 +1,7 @@
 """Plugins, which are tasks and methods: found by folder, and imported where their code is needed.
 
-registry    cards, hashes of code, which method may enter which task; reads files as data
+registry    cards, refs of records, which method may enter which task; reads files as data
+task_code   what the hash of a task covers: its own files, and what they use of the suite
 files       which files of a folder are the plugin's, and how large they may be
 class_card  what a single file or an installed class enters, from its class attributes
 imports     what files import, and where modules lie

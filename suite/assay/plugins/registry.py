@@ -5,12 +5,11 @@ Cards and source files are read as data here; assay.plugins.loading imports the 
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 from assay import paths
 from assay.cards import FAMILIES, SubmissionCard, TaskCard, read_card
 from assay.errors import AssayError, CardError, PluginError, UnknownName
-from assay.identity import code_hash, source_hash
+from assay.identity import source_hash
 from assay.plugins.class_card import card_of_class, card_of_file
-from assay.plugins.files import EQUATIONS, code_files, is_folder, method_files, read_files
+from assay.plugins.files import EQUATIONS, is_folder, method_files, read_files
 from assay.plugins.installed import (
     folders_of,
     module_file,
@@ -29,13 +28,11 @@ from assay.plugins.installed import (
     submission_points,
 )
 from assay.plugins.libraries import foreign_imports, libraries
+from assay.plugins.task_code import task_code
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET
 
 TIERS = tuple(RULESET.tuning_points)
-SHARED_CODE = ("assay.families", "assay.models", "assay.quantization")
-"""What a task may import of the suite: its numbers depend on it, so its hash covers it."""
-_SHARED_PREFIXES = tuple(f"{name}." for name in SHARED_CODE)
 
 
 @dataclass(frozen=True)
@@ -387,41 +384,6 @@ def illegal(method: SubmissionCard, task: TaskCard) -> str | None:
     return None
 
 
-def _task_code(folder: Path) -> tuple[str, frozenset[str]]:
-    """The hash of a task's code, and what its own files import (libraries.foreign_imports)."""
-    files = code_files(folder)
-    if not (folder / "card.toml").is_file():
-        raise PluginError(f"{folder}: expected a card.toml")
-    own = [path for path in files if path.suffix == ".py"]
-    imported = foreign_imports(path.read_bytes() for path in own)
-    return code_hash([*files, *_shared_code(own)]), imported
-
-
-def _shared_code(files: list[Path]) -> list[Path]:
-    """The modules of SHARED_CODE that files import, directly or through one another."""
-    found: dict[str, Path] = {}
-    pending = list(files)
-    while pending:
-        for name in _shared_imports(pending.pop().read_bytes()):
-            path = paths.PACKAGE.parent / (name.replace(".", "/") + ".py")
-            if name not in found and path.is_file():
-                found[name] = path
-                pending.append(path)
-    return list(found.values())
-
-
-@lru_cache(maxsize=256)  # 36 tasks share eight modules: hashing them all takes 0.2 s, not 1.0 s
-def _shared_imports(source: bytes) -> frozenset[str]:
-    """Names in SHARED_CODE that Python source imports; some name a part of a module."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in found if f"{name}.".startswith(_SHARED_PREFIXES))
-
-
 def task_ref(entry: TaskEntry) -> TaskRef:
     """The task as a record names it, with the hash of its code and its libraries as they are now.
 
@@ -429,7 +391,7 @@ def task_ref(entry: TaskEntry) -> TaskRef:
         PluginError: task.py is missing or not Python.
     """
     try:
-        digest, imported = _task_code(entry.folder)
+        digest, imported = task_code(entry.folder)
     except (OSError, SyntaxError) as error:
         raise PluginError(f"{entry.folder}: cannot read its task.py: {error}") from error
     needs = libraries(imported)

@@ -1,78 +1,34 @@
-"""What a method can see, reach and use up in the sandbox, tried from inside it."""
+"""What a method can see and reach in the sandbox, tried from inside it."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
-import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 from assay import paths
-from assay.cards import SubmissionCard
 from assay.engine import pool as pools
-from assay.engine.outcomes import Refused
 from assay.engine.pool import Pool
-from assay.engine.runs import Job
 from assay.errors import PluginError, WorkerError
-from assay.messages.worker import Describe, Description, Outcome, Run
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_ref
-from assay.records.schema import Compute, Isolation, RunRecord, RunSpec
-from assay.ruleset import RULESET
-from assay.sandbox import bubblewrap, launch, limits, mechanisms, privileges, self_check
-from assay.space import Space
+from assay.messages.worker import Description, Outcome, Run
+from assay.plugins.registry import TaskEntry
+from assay.records.schema import Compute, Isolation
+from assay.sandbox import bubblewrap, launch, mechanisms, self_check
 
-needs_bubblewrap = pytest.mark.skipif(
-    bubblewrap.bubblewrap_problem() is not None, reason=str(bubblewrap.bubblewrap_problem())
+from tests.assay.sandbox.conftest import (
+    asked,
+    looks,
+    needs_bubblewrap,
+    needs_landlock,
+    run_module,
+    seen,
+    told,
+    tries,
 )
-needs_landlock = pytest.mark.skipif(
-    mechanisms.landlock_problem() is not None, reason=str(mechanisms.landlock_problem())
-)
-
-
-def seen(pool: Pool, folder: Path, source: str, seconds: float = 30.0) -> Any:
-    """The value of `found` after `source` ran as a method's module in a worker's child."""
-    with pytest.raises(Refused) as refused:
-        pool.answer(asked(looks(folder, source), seconds), Description)
-    return told(str(refused.value))
-
-
-def asked(method: Path, seconds: float = 30.0) -> Describe:
-    return Describe(method=method, families=[], seconds=seconds)
-
-
-def looks(folder: Path, source: str) -> Path:
-    """A method's module that says what `found` is after `source` ran."""
-    path = folder / "looks.py"
-    path.write_text(f"{source}\nimport json\nraise RuntimeError('FOUND' + json.dumps(found))\n")
-    return path
-
-
-def told(text: str) -> Any:
-    assert "FOUND" in text, text
-    return json.JSONDecoder().raw_decode(text.partition("FOUND")[2])[0]
-
-
-def tries(*expressions: str) -> str:
-    """Source that evaluates each expression; `found` has the name of each one's exception."""
-    return f"""
-found = []
-for text in {list(expressions)!r}:
-    try:
-        exec(text)
-        found.append("worked")
-    except BaseException as error:
-        found.append(type(error).__name__)
-"""
 
 
 @needs_bubblewrap
@@ -177,190 +133,6 @@ found.append(len([name for name in os.listdir("/proc") if name.isdigit()]))
     top = sorted(["run", "tmp", *(path.name for path in bubblewrap.islands())])
     for _ in range(pool.n_workers):
         assert seen(pool, tmp_path, look) == [top, [], [], ["output.log"], 2]
-
-
-ASKED = """
-import sys
-from unittest.mock import MagicMock
-
-import assay.engine.pool
-from assay.engine.outcomes import Refused
-from assay.engine.pool import Pool
-from assay.messages.worker import Describe, Description, Outcome, Run
-from assay.records.schema import Compute
-
-assay.engine.pool.ScorerClient = MagicMock()  # nothing is scored
-with Pool(n_workers=1, compute=Compute(), mechanism=sys.argv[1]) as pool:
-    for path in sys.argv[2:]:
-        try:
-            pool.answer(Describe(method=path, families=[], seconds=90), Description)
-        except Refused as refused:
-            print(refused)
-"""
-
-
-def installed(place: Path) -> tuple[Path, Path]:
-    """A copy of this package with data beside its code, as in a wheel, in an environment.
-
-    Gives the package and the environment's folder of packages.
-    """
-    package = place / "code" / "assay"
-    shutil.copytree(paths.PACKAGE, package)
-    (package / "bundled" / "tasks").mkdir(parents=True)
-    (package / "bundled" / "tasks" / "card.toml").write_text("sealed")
-    venv.create(place / "venv", symlinks=True)
-    (packages,) = place.glob("venv/lib/python*/site-packages")
-    packages.joinpath("code.pth").write_text(
-        "\n".join(map(str, [place / "code", *bubblewrap.packages()]))
-    )
-    return package, packages
-
-
-@needs_bubblewrap
-def test_code_below_tmp_can_be_read_alone_and_tmp_is_a_runs_own(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        place = Path(name)
-        package, packages = installed(place)
-        attempts = [
-            "open('/tmp/kept', 'w')",
-            "import tempfile; tempfile.mkstemp()",
-            f"open('{place}/code/torch.py', 'w')",
-            f"open('{place}/code/assay/new.py', 'w')",
-            f"open('{packages}/new.pth', 'w')",
-            f"import os; os.mkdir('{place}/new')",
-            f"import os; os.chmod('{place}', 0o777)",
-            f"import os; os.rename('{place}', '/tmp/moved')",
-            f"import os; os.rename('{place}/code', '/tmp/moved')",
-            "import os; os.rename('/tmp', '/moved')",
-            f"open('{package}/bundled/tasks/card.toml')",
-        ]
-        listed = f"""
-import os
-places = ("/tmp", "/tmp/tmp", "{place}", "{place}/code", "{package}/bundled")
-found = [sorted(os.listdir(place)) for place in places]
-found.append(os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize)
-"""
-        folders = [tmp_path / "first", tmp_path / "second"]
-        for folder in folders:
-            folder.mkdir()
-        modules = [looks(folders[0], tries(*attempts)), looks(folders[1], listed)]
-        done = subprocess.run(
-            [place / "venv" / "bin" / "python", "-I", "-c", ASKED, "bubblewrap", *modules],
-            capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        first, second = (told(line) for line in done.stdout.splitlines() if "FOUND" in line)
-        worked = [a for a, result in zip(attempts, first, strict=True) if result == "worked"]
-        assert worked == attempts[:2]
-        beside = [path.name for path in bubblewrap.islands()]  # where this environment lies so too
-        assert second == [
-            sorted(["run", "tmp", place.name, *beside]), [], ["code", "venv"], ["assay"], [],
-            limits.LIMITS.disk_bytes,
-        ]  # fmt: skip
-
-
-@needs_landlock
-def test_landlock_hides_what_a_wheel_has_beside_its_code(tmp_path: Path) -> None:
-    package, _ = installed(tmp_path)
-    attempts = [
-        f"open('{package}/paths.py').read()", f"open('{package}/bundled/tasks/card.toml').read()"
-    ]  # fmt: skip
-    done = subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", "-I", "-c", ASKED, "landlock",
-         looks(tmp_path, tries(*attempts))],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert told(done.stdout) == ["worked", "PermissionError"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap exists for Linux alone")
-@pytest.mark.parametrize("place", [paths.PACKAGE, Path("/tmp/run")], ids=["checkout", "run"])
-def test_code_where_a_run_writes_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bubblewrap, "islands", lambda: (place,))
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    problem = bubblewrap.bubblewrap_problem.__wrapped__()
-    assert problem is not None
-    assert str(place) in problem and "out of /tmp" in problem
-
-
-MANY_MEMORIES = """
-import os, time
-for _ in range(12):
-    if os.fork() == 0:
-        kept = bytearray(b"x" * 2**29)
-        time.sleep(60)
-        os._exit(0)
-time.sleep(60)
-"""
-UNLINKED = """
-import os, time
-kept = []
-for number in range(40):
-    kept.append(open(f"/tmp/{number}", "wb"))
-    os.unlink(f"/tmp/{number}")
-    try:
-        kept[-1].write(bytes(2**26))
-    except OSError:
-        time.sleep(60)
-"""
-ONE_FILE = "file = open('/tmp/x', 'wb')\nwhile True:\n    file.write(bytes(2**24))\n"
-PROCESSES = """
-import subprocess, time
-while True:
-    try:
-        subprocess.Popen(["/bin/sleep", "1000"])
-    except OSError:
-        time.sleep(0.1)
-"""
-FORKS = """
-import os, time
-while True:
-    try:
-        os.fork()
-    except OSError:
-        time.sleep(0.1)
-"""
-BOMBS = {
-    "many processes' memory": (MANY_MEMORIES, "memory"),
-    "deleted files": (UNLINKED, "disk"),
-    "one file": (ONE_FILE, "file size"),
-    "processes": (PROCESSES, "processes"),
-    "forks": (FORKS, "memory"),  # each counts the libraries again
-}
-"""Modules that never end by themselves, and the limit that has to end each.
-
-Plain bombs, of one process each, are attacks of the registry (tests/attacks).
-"""
-
-
-def run_module(
-    pool: Pool, task: TaskEntry, folder: Path, source: str, slug: str = "bomb"
-) -> RunRecord:
-    path = folder / f"{slug}.py"
-    path.write_text(source)
-    method = MethodEntry(SubmissionCard(slug=slug, title=slug), path)
-    spec = RunSpec(
-        ruleset=RULESET.version, task=task_ref(task), method=method_ref(method),
-        hyperparameters={}, repetition=0, point=0,
-    )  # fmt: skip
-    return pool.run(Job(spec, task, method, Space()), "assay run")
-
-
-@needs_bubblewrap
-@pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_ends_at_its_limit_and_the_worker_goes_on(
-    pool: Pool, make_task: Callable[..., TaskEntry], tmp_path: Path, name: str
-) -> None:  # fmt: skip
-    source, limit = BOMBS[name]
-    task = make_task(seconds=60)
-    workers = list(pool.workers)
-    record = run_module(pool, task, tmp_path, source)
-    assert limit in record.message, record.message
-    assert record.status == "failed"
-    assert record.usage.cpu_seconds < 65
-    assert pool.workers == workers
-    assert seen(pool, tmp_path, "found = 7") == 7
 
 
 @needs_bubblewrap
@@ -520,115 +292,3 @@ def test_a_plugin_that_ends_itself_before_it_is_loaded_cannot_claim_a_sandbox(
         path = tmp_path / "ends.py"
         path.write_text("import os\nos._exit(97)\n")
         pool.answer(asked(path), Description)
-
-
-HIDING = """
-import ctypes, os, signal, time
-libc = ctypes.CDLL(None)
-ended, alive = os.pipe()
-no_wait = (ctypes.c_char * 152).from_buffer_copy(bytes(136) + b"\\x02" + bytes(15))  # SA_NOCLDWAIT
-def burn():
-    while time.process_time() < 0.004:
-        pass
-    os._exit(0)
-for number in range(200):
-    way = number % 4
-    if way == 0:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    if way == 1:
-        libc.sigaction(signal.SIGCHLD, no_wait, None)
-    clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
-    sibling = number % 8 == 7  # CLONE_PARENT; these stay until the parent ends
-    pid = libc.syscall(clone, 0x8000 | 17, 0, 0, 0, 0) if sibling else os.fork()
-    if pid == 0:
-        if way == 2 and os.fork() != 0:
-            os._exit(0)
-        burn()
-    time.sleep(0.001)
-    if number % 20 == 19:  # else they would be too many
-        os.close(alive)
-        os.read(ended, 1)  # until the last child has ended
-        ended, alive = os.pipe()
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
-os.close(alive)
-os.read(ended, 1)  # until the last child has ended
-"""
-
-
-@needs_bubblewrap
-def test_cpu_time_of_children_that_nobody_waits_for_counts(pool: Pool, tmp_path: Path) -> None:
-    source = (
-        f"import subprocess, sys\nsubprocess.run([sys.executable, '-ISc', {HIDING!r}])\nfound = 1"
-    )
-    spent = []
-    for number, text in enumerate((source, "found = 1")):
-        folder = tmp_path / str(number)
-        (folder / "left").mkdir(parents=True)
-        ended = pool.ask_worker(asked(looks(folder, text), 60), folder / "left")
-        spent.append(ended.cpu_seconds)
-    assert spent[0] - spent[1] >= 0.9 * 200 * 0.004
-
-
-def test_code_that_nobody_can_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
-    monkeypatch.setattr(mechanisms, "run_user", lambda _: 65534)
-    monkeypatch.setattr(privileges, "can_mount", lambda: False)
-    with tempfile.TemporaryDirectory() as closed:  # its owner's alone
-        monkeypatch.setattr(mechanisms, "readable", lambda: (Path(closed),))
-        problem = mechanisms.nobody_problem.__wrapped__()
-    assert problem is not None
-    assert "nobody" in problem and f"chmod o+x {closed}" in problem and "ordinary user" in problem
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o660])
-def test_code_of_a_checkout_made_under_umask_077_is_told(
-    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Bubblewrap and Landlock let `nobody` through folders, but files keep their rights."""
-    code = tmp_path / "a b" / "assay"
-    (code / "worker").mkdir(parents=True)
-    for folder in (code, code / "worker"):
-        folder.chmod(0o755)
-    module = code / "worker" / "serve.py"
-    module.touch(0o644)
-    (code / ".#serve.py").symlink_to("nowhere")
-    monkeypatch.setattr(mechanisms, "PACKAGE", code)
-    monkeypatch.setattr(mechanisms, "packages", lambda: [])
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    problem = mechanisms.closed_code_problem.__wrapped__
-    module.chmod(0o644)
-    assert problem() is None
-    module.chmod(mode)
-    said = str(problem())
-    assert f"cannot read {module}" in said and f"chmod -R o+rX '{code}'" in said
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert problem() is None  # an ordinary user's runs stay that user
-
-
-WATCHED = """
-import os, sys, time
-from pathlib import Path
-from assay.sandbox.limits import Watch, end_all
-
-folder = Path(sys.argv[1])
-watch = Watch(folder, os.open(folder, os.O_RDONLY), cpu=0.4, first=None)
-for _ in range(2):  # neither is over the limit alone
-    if os.fork() == 0:
-        while True:
-            pass
-while (limit := watch.exceeded()) is None:
-    time.sleep(0.01)
-end_all()
-print(limit, 0.4 <= watch.cpu_seconds() < 10)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lets others look")
-def test_cpu_time_of_all_processes_counts(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WATCHED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "CPU time True\n"

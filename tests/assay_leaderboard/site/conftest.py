@@ -1,21 +1,34 @@
-"""A made-up checkout with published results, and the site that is built of it."""
+"""A made-up checkout with published results and the site built of it; pages of hostile cards."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
 
+import html5lib
 import pytest
 from assay import paths
+from assay.cards import Parity as ParityCard
 from assay.plugins import registry
 from assay.ruleset import RULESET
 from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import BuildRequest
+from assay_leaderboard.site.build.plan import BuildRequest, Built
+from assay_leaderboard.site.pages import runs_page, task_page
+from assay_leaderboard.site.reports import MethodParity, Parity, ParityLine
+from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
+from tests.assay_leaderboard.making import demo
+from tests.assay_leaderboard.site_making import board_pages, demo_cards, site_map, site_view
 from tests.benchmarks import site as simulation
+
+Files = dict[str, bytes]
+"""The contents of a site by path."""
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m'
 
 
 def forget() -> None:
@@ -83,3 +96,68 @@ def simulated(
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     with checkout_at(root):
         yield Simulated(root)
+
+
+def made(out: Path, **options: Any) -> Built:
+    """Build a site, in this process and without a cache unless `options` say otherwise."""
+    return build(BuildRequest(out=out, **{"jobs": 1, "cache": False, **options}))
+
+
+def files_of(site: Path) -> Files:
+    return {
+        path.relative_to(site).as_posix(): path.read_bytes()
+        for path in site.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def site(built: Path) -> Files:
+    return files_of(built)
+
+
+@pytest.fixture(scope="session")
+def views() -> tuple[SiteView, list[TaskView], list[CellView]]:
+    """What pages are made from, of records and cards with hostile text."""
+    records = demo()
+    records.cards = {
+        slug: card.model_copy(update={"title": HOSTILE, "summary": HOSTILE})
+        for slug, card in records.cards.items()
+    }
+    cards = demo_cards(records.catalogue.methods)
+    told = {"bugs": [HOSTILE, "a known bug"], "notes": ["departs here"]}
+    cards["noisy"] = cards["noisy"].model_copy(
+        update={"title": HOSTILE, "authors": [HOSTILE], "parity": ParityCard(**told)}
+    )
+    view, tasks, cells = site_view(records, cards)
+    lines = [
+        ParityLine(label="its equations", status="ok", detail="difference 1e-15"),
+        ParityLine(label=HOSTILE, status=HOSTILE, detail=HOSTILE),
+    ]
+    compared = MethodParity(slug="noisy", code_hash="0" * 64, rows=lines)
+    reported = Parity(versions={"torch": "9.9", HOSTILE: HOSTILE}, methods=[compared])
+    return replace(view, parity=reported), tasks, cells
+
+
+@pytest.fixture(scope="session")
+def pages(views: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
+    view, tasks, cells = views
+    site = site_map(view)
+    found = board_pages(view)
+    for task in tasks:
+        found |= task_page(task, site)
+    for cell in cells:
+        found |= runs_page(cell, site)
+    return found
+
+
+def parsed(text: str) -> Element:
+    """The document; html5lib raises where it is not valid HTML."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    document: Element = parser.parse(text)
+    return document
+
+
+@pytest.fixture(scope="session")
+def documents(pages: dict[str, str]) -> dict[str, Element]:
+    return {path: parsed(text) for path, text in pages.items()}

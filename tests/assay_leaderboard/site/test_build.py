@@ -1,18 +1,12 @@
-"""`assay site build`: all of it or nothing, the same bytes every time, every link alive."""
+"""`assay site build`: what a site holds, every link alive, and what the command says."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,44 +14,21 @@ from urllib.parse import unquote, urlsplit
 
 import html5lib
 import pytest
-from assay.errors import AssayError, LogError, StorageError
+from assay.errors import AssayError, LogError
 from assay.paths import ROOT
 from assay.plugins.registry import method_entries, method_ref
 from assay.records import log as publog
 from assay.records.store import Store
-from assay_leaderboard.site.build import build as building
-from assay_leaderboard.site.build import plan
-from assay_leaderboard.site.build.build import build
-from assay_leaderboard.site.build.plan import BuildRequest, Built
 from assay_leaderboard.site.commands import app
-from assay_leaderboard.site.output import MARKER, OutputFile, write
+from assay_leaderboard.site.output import MARKER
 from typer.testing import CliRunner
 
+from tests.assay_leaderboard.site.conftest import Files, made
 from tests.benchmarks import site as simulation
 
-Files = dict[str, bytes]
-N_TASKS = 3
-
-
-def made(out: Path, **options: Any) -> Built:
-    return build(BuildRequest(out=out, **{"jobs": 1, "cache": False, **options}))
-
-
-def files_of(site: Path) -> Files:
-    return {
-        path.relative_to(site).as_posix(): path.read_bytes()
-        for path in site.rglob("*")
-        if path.is_file()
-    }
-
 
 @pytest.fixture(scope="module")
-def site(built: Path) -> Files:
-    return files_of(built)
-
-
-@pytest.fixture(scope="module")
-def pages(site: Files) -> dict[str, Any]:
+def trees(site: Files) -> dict[str, Any]:
     """The tree of every page; an error of syntax is an exception."""
     return {
         path: html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
@@ -99,120 +70,10 @@ def test_replays_tries_data_and_seeds_are_shown(site: Files) -> None:
     assert (row["replay"]["n"], row["tries"], row["refused"]) == (3, 1, 0)
 
 
-def test_the_same_records_make_the_same_bytes(site: Files, simulated: Any, tmp_path: Path) -> None:
-    """In one process or two, with a cache or without, from parts that were kept."""
-    assert made(tmp_path / "again").n_kept == 0
-    assert files_of(tmp_path / "again") == site
-    assert made(tmp_path / "pool", jobs=2, cache=True).n_kept == 0
-    assert files_of(tmp_path / "pool") == site
-    assert made(tmp_path / "kept", cache=True).n_kept == N_TASKS
-    assert files_of(tmp_path / "kept") == site
-
-
-def test_one_new_cell_remakes_its_task_alone(simulated: Any, tmp_path: Path) -> None:
-    made(tmp_path / "site", cache=True)
-    before = files_of(tmp_path / "site")
-    simulation.rewrite(simulated.root, "t01")
-    assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
-    after = files_of(tmp_path / "site")
-    assert after["task/t01/index.html"] != before["task/t01/index.html"]
-    assert after["run/t00/m003.html"] == before["run/t00/m003.html"]
-    made(tmp_path / "scratch")
-    assert after == files_of(tmp_path / "scratch")
-
-
-def test_a_site_is_left_alone_where_nothing_has_changed(
-    site: Files, simulated: Any, tmp_path: Path
-) -> None:
-    out = tmp_path / "site"
-    first, folder = made(out, cache=True), out.stat().st_ino
-    again = made(out, cache=True)
-    assert again == first.model_copy(update={"n_kept": N_TASKS})
-    assert out.stat().st_ino == folder
-    (out / "log" / "index.html").unlink()
-    (out / "mine.html").write_text("of somebody else")
-    assert made(out, cache=True) == again
-    assert files_of(out) == site and out.stat().st_ino != folder
-
-
-def test_a_report_that_changes_is_shown(simulated: Any, tmp_path: Path) -> None:
-    made(tmp_path / "site", cache=True)
-    (simulated.results / "queue.json").write_text("[]")
-    made(tmp_path / "site", cache=True)
-    assert not (tmp_path / "site" / "queue").exists()
-    waiting = {"slug": "new", "state": "open", "tasks": [], "since": "", "next_action": "wait"}
-    (simulated.results / "queue.json").write_text(json.dumps([waiting]))
-    made(tmp_path / "site", cache=True)
-    assert (tmp_path / "site" / "queue" / "index.html").exists()
-
-
-def spoil_text(part: Path) -> None:
-    part.write_text("{", encoding="utf-8")
-
-
-def spoil_schema(part: Path) -> None:
-    part.write_text('{"table": 1}')
-
-
-def spoil_path(part: Path) -> None:
-    files = part.with_name("files.json")
-    kept = json.loads(files.read_text())
-    kept["files"][0]["path"] = "../../outside.html"
-    files.write_text(json.dumps(kept))
-
-
-def spoil_file(part: Path) -> None:
-    page = next(part.parent.rglob("index.html"))
-    page.unlink()
-    page.write_text("<script>alert(1)</script>")
-
-
-@pytest.mark.parametrize("spoil", [spoil_text, spoil_schema, spoil_path, spoil_file])
-def test_a_damaged_cache_is_as_good_as_none(
-    site: Files, simulated: Any, tmp_path: Path, spoil: Callable[[Path], None]
-) -> None:
-    made(tmp_path / "first", cache=True)
-    spoil(next(tmp_path.glob("cache/site/*/task-t00/*/part.json")))
-    assert made(tmp_path / "second", cache=True).n_kept == N_TASKS - 1
-    assert files_of(tmp_path / "second") == site
-    assert not list(tmp_path.rglob("outside.html"))
-
-
-def test_a_page_that_was_edited_in_a_site_does_not_come_back(
-    site: Files, simulated: Any, tmp_path: Path
-) -> None:
-    """A site and the cache share files: what is written over in one is written over in both."""
-    made(tmp_path / "first", cache=True)
-    page = tmp_path / "first" / "task" / "t00" / "index.html"
-    with page.open("a") as file:
-        file.write("<p>mine")
-    assert made(tmp_path / "first", cache=True).n_kept == N_TASKS - 1
-    assert files_of(tmp_path / "first") == site
-
-
-def test_the_bootstraps_that_are_kept_may_be_damaged(simulated: Any, tmp_path: Path) -> None:
-    made(tmp_path / "site", cache=True)
-    memos = list(tmp_path.glob("cache/site/*/memos/*.memo"))
-    assert len(memos) == 4
-    for path in memos:
-        path.write_bytes(bytes(path.stat().st_size))
-    simulation.rewrite(simulated.root, "t01")
-    made(tmp_path / "site", cache=True)
-    made(tmp_path / "scratch")
-    assert files_of(tmp_path / "site") == files_of(tmp_path / "scratch")
-
-
-def test_the_cache_holds_one_state_of_a_task(simulated: Any, tmp_path: Path) -> None:
-    for _ in range(2):
-        made(tmp_path / "site", cache=True)
-        simulation.rewrite(simulated.root, "t02")
-    assert len(list(tmp_path.glob("cache/site/*/task-t02/*"))) == 1
-
-
-def test_every_link_leads_somewhere(site: Files, pages: dict[str, Any]) -> None:
-    ids = {path: set(ids_in(page)) for path, page in pages.items()}
+def test_every_link_leads_somewhere(site: Files, trees: dict[str, Any]) -> None:
+    ids = {path: set(ids_in(page)) for path, page in trees.items()}
     dead = []
-    for path, page in pages.items():
+    for path, page in trees.items():
         for address in addresses(page):
             parts = urlsplit(address)
             if parts.scheme:
@@ -228,9 +89,9 @@ def test_every_link_leads_somewhere(site: Files, pages: dict[str, Any]) -> None:
     assert not dead
 
 
-def test_pages_are_sound_html_without_anything_inline(pages: dict[str, Any]) -> None:
-    assert len(pages) > 30
-    for path, page in pages.items():
+def test_pages_are_sound_html_without_anything_inline(trees: dict[str, Any]) -> None:
+    assert len(trees) > 30
+    for path, page in trees.items():
         doubled = [name for name, n in Counter(ids_in(page)).items() if n > 1]
         assert not doubled, path
         policies = [
@@ -268,144 +129,6 @@ def addresses(page: Any) -> list[str]:
         if isinstance(element.tag, str):
             found += [v for k, v in element.items() if k in ("href", "src")]
     return found
-
-
-def test_a_folder_of_other_things_is_not_touched(simulated: Any, tmp_path: Path) -> None:
-    out = tmp_path / "thesis"
-    out.mkdir()
-    (out / "chapter.txt").write_text("years of work")
-    with pytest.raises(AssayError, match="holds other things than a site"):
-        made(out)
-    assert files_of(out) == {"chapter.txt": b"years of work"}
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(AssayError, match="is a file"):
-        made(tmp_path / "file")
-
-
-def test_an_empty_folder_and_a_site_are_replaced(simulated: Any, tmp_path: Path) -> None:
-    out = tmp_path / "site"
-    out.mkdir()
-    made(out)
-    (out / "old.html").write_text("of an earlier build")
-    made(out)
-    assert "old.html" not in files_of(out)
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_a_system_that_cannot_exchange_folders_renames_them(
-    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("assay_leaderboard.site.output._exchanged", lambda one, other: False)
-    made(tmp_path / "site")
-    (tmp_path / "site" / "old.html").write_text("of an earlier build")
-    made(tmp_path / "site")
-    assert "old.html" not in files_of(tmp_path / "site")
-
-
-@pytest.mark.parametrize("error", [AssayError("no"), OSError(28, "No space left on device")])
-def test_a_build_that_fails_leaves_the_site_as_it_was(
-    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    out = tmp_path / "site"
-    made(out)
-    before = files_of(out)
-
-    def fail(*arguments: Any) -> Any:
-        raise error
-
-    monkeypatch.setattr(building.json_twins, "manifest", fail)
-    with pytest.raises(AssayError):
-        made(out)
-    assert files_of(out) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "site"]
-
-
-def begun(simulated: Any, out: Path) -> subprocess.Popen[str]:
-    """`assay site build` in two processes, once it has kept its first task."""
-    # A shell that starts a command in the background makes it ignore SIGINT, and so its children.
-    program = f"""
-import signal
-from pathlib import Path
-from assay import paths
-from assay.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-paths.ROOT, paths.RESULTS = Path({str(simulated.root)!r}), Path({str(simulated.results)!r})
-main()
-"""
-    command = [sys.executable, "-c", program, "site", "build", "--jobs", "2", "--out", str(out)]
-    running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=ROOT, start_new_session=True,
-    )  # fmt: skip
-    end = time.monotonic() + 60
-    while not kept_tasks():
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return running
-
-
-def kept_tasks() -> set[Path]:
-    return set(Path(os.environ["ASSAY_CACHE"]).glob("site/*/task-*/[!.]*/part.json"))
-
-
-@pytest.mark.parametrize("tell", [os.killpg, os.kill], ids=["the group", "the parent alone"])
-def test_ctrl_c_is_one_line_and_what_was_finished_is_kept(
-    simulated: Any, tmp_path: Path, tell: Callable[[int, int], None]
-) -> None:
-    out = tmp_path / "place" / "site"
-    made(out)
-    before = files_of(out)
-    running = begun(simulated, out)
-    kept = kept_tasks()
-    tell(running.pid, signal.SIGINT)
-    said = running.communicate(timeout=60)  # which waits for all that could still write
-    assert running.returncode == 130, said
-    assert said == (
-        "", f"interrupted: {out} is as it was; give the same command again to continue\n"
-    )  # fmt: skip
-    assert files_of(out) == before
-    assert [path.name for path in out.parent.iterdir()] == ["site"]
-    assert kept <= kept_tasks()
-    assert not list(Path(os.environ["ASSAY_CACHE"]).rglob(".writing-*"))
-
-
-def test_no_process_outlives_a_build_that_was_killed(simulated: Any, tmp_path: Path) -> None:
-    running = begun(simulated, tmp_path / "site")
-    running.kill()
-    running.communicate(timeout=60)  # which waits for all that could still write
-
-
-def test_ctrl_c_that_comes_too_late_says_that_the_new_site_stands(
-    simulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    made(tmp_path / "site")
-    monkeypatch.setattr(plan.BuildPlan, "finished", interrupted)
-    done = CliRunner().invoke(app, ["build", "--jobs", "1", "--no-cache"])
-    assert done.exit_code == 130
-    assert done.stderr == "interrupted: site is new and whole; give the same command again\n"
-
-
-def test_what_a_killed_build_left_is_removed_and_one_at_work_is_not(
-    simulated: Any, tmp_path: Path
-) -> None:
-    dead, alive = (tmp_path / f".site-building-{name}" for name in ("dead", "alive"))
-    for folder in (dead, alive):
-        folder.mkdir()
-        (folder / ".lock").touch()
-    with (alive / ".lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made(tmp_path / "site")
-    assert alive.exists() and not dead.exists()
-
-
-def test_a_place_that_cannot_be_written_is_said(simulated: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageError, match="--out"):
-        made(tmp_path / "file" / "site")
 
 
 def test_a_broken_log_stops_the_build(simulated: Any, tmp_path: Path) -> None:
@@ -544,19 +267,3 @@ def test_reports_are_shown(simulated: Any, tmp_path: Path) -> None:
     assert [slug for slug, text in shown.items() if "its equations" in text] == [known]
     assert "my_opt" in (tmp_path / "site/queue/index.html").read_text()
     assert "frame_<wbr>walk" in (tmp_path / "site/sandbox/index.html").read_text()
-
-
-@pytest.mark.parametrize(
-    "path", ["../x", "/etc/x", "a/../x", "a//x", ".hidden", "a/.x", "a\\x", "a\nb", "", "é"]
-)
-def test_names_that_lead_elsewhere_are_never_written(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ValueError):
-        write(tmp_path / "root", path, "x")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_file_is_written_once(tmp_path: Path) -> None:
-    first = write(tmp_path, "a/b.html", "x")
-    assert first == OutputFile(path="a/b.html", n_bytes=1, sha256=sha256(b"x").hexdigest())
-    with pytest.raises(StorageError):
-        write(tmp_path, "a/b.html", "y")

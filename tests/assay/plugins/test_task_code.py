@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from assay import paths
-from assay.plugins.registry import _shared_code, find_task, task_ref
+from assay.plugins.registry import find_task, task_ref
+from assay.plugins.task_code import shared_code
 
 CLASSIFICATION = {
     "families/classification.py",
@@ -41,7 +42,7 @@ CLASSIFICATION = {
 )
 def test_imports_are_followed(tmp_path: Path, text: str, covered: set[str]) -> None:
     (tmp_path / "task.py").write_text(text)
-    found = _shared_code([tmp_path / "task.py"])
+    found = shared_code([tmp_path / "task.py"])
     assert {str(path.relative_to(paths.PACKAGE)) for path in found} == covered
 
 
