@@ -9,7 +9,8 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=32
 #SBATCH --time=24:00:00
-#SBATCH --signal=TERM@120
+# B: the shell alone, which passes it on; without it Ray would get the signal, not the command.
+#SBATCH --signal=B:TERM@120
 
 set -euo pipefail
 : "${ASSAY_VENV:?set it to the folder of the environment that Assay is installed in}"
