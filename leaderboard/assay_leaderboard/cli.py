@@ -65,6 +65,7 @@ def board(
     The keys of --json are documented in leaderboard/assay_leaderboard/schema/board.py.
     """
     from assay_leaderboard import queries
+    from assay_leaderboard.processes import available_cores
 
     made = queries.board(
         names or [],
@@ -73,6 +74,7 @@ def board(
         methods=method or [],
         budget=budget,
         epoch=epoch,
+        jobs=available_cores(),
     )
     _complain(made.problems)
     if as_json:

@@ -45,6 +45,7 @@ def board(
     methods: Collection[str] = (),
     budget: int | None = None,
     epoch: str | None = None,
+    jobs: int = 1,
 ) -> Board:
     """The board of the selected tasks.
 
@@ -56,6 +57,7 @@ def board(
         budget: points that each repetition's score is selected from, 1 for the defaults alone;
             None for all of the task's tier.
         epoch: take the repetitions that used this epoch's hidden seeds.
+        jobs: processes that read records; more than one only where no other thread runs.
 
     Raises:
         UnknownName: there is no such task, method or epoch.
@@ -63,7 +65,7 @@ def board(
             broken.
     """
     _check_budget(budget)
-    catalogue, evidence = read(names, results, published=published, flagged=True)
+    catalogue, evidence = read(names, results, published=published, flagged=True, jobs=jobs)
     _check_epoch(epoch, evidence)
     evidence = replace(evidence, epoch=epoch)
     _check_methods(methods, evidence)
@@ -194,6 +196,7 @@ def read(
     published: bool = False,
     flagged: bool = False,
     empty: bool = False,
+    jobs: int = 1,
 ) -> tuple[Catalogue, Evidence]:
     """The cards and code hashes of the selected tasks, and the evidence on them.
 
@@ -205,6 +208,7 @@ def read(
         published: add the published results; a run that both have is the published one.
         flagged: flag suspicious results.
         empty: there may be no record at all.
+        jobs: processes that read.
 
     Raises:
         UnknownName: a name matches no task.
@@ -215,9 +219,9 @@ def read(
     slugs = {entry.card.slug for entry in selected}
     methods = registry.method_entries()
     finder = checkout.flag_finder(selected, methods.values()) if flagged else None
-    evidence = load_folder(results, slugs, {*known, *slugs}, finder)
+    evidence = load_folder(results, slugs, {*known, *slugs}, finder, jobs)
     if published:
-        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder)
+        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder, jobs)
         evidence = together([others, evidence])
     rules = rules_of(open_folder(results), with_local=published)
     if not any((evidence.runs, evidence.past, evidence.former, empty)):

@@ -25,6 +25,7 @@ from assay.records.store import Store
 
 from assay_leaderboard.evidence.flags import Cell, FlagFinder
 from assay_leaderboard.evidence.runs import LOCAL, Evidence, Past, Rules, Run, Tries
+from assay_leaderboard.processes import Workers
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,37 @@ def load_folder(
     tasks: Collection[str],
     known: Collection[str],
     flag_finder: FlagFinder | None = None,
+    jobs: int = 1,
 ) -> Evidence:
     """The evidence on `tasks` in a folder of results.
 
     What cannot be read, or belongs to a task that is not `known`, becomes a line in `problems`.
 
+    Args:
+        folder: of the results.
+        tasks: slugs of the tasks to read.
+        known: slugs of all tasks that there are.
+        flag_finder: flags suspicious results; nothing is flagged without it.
+        jobs: processes that read.
+
     Raises:
         LogError: the chain of the folder's log is broken.
+        WorkerError: a process that read was killed.
     """
     results = open_folder(folder)
-    found = [Evidence({}, sorted(unread(results, known)))]
-    with _no_search_for_cycles():
-        for task in sorted(results.tasks & set(tasks)):
-            found += [records.evidence for records in read_task(results, task, flag_finder)]
-    return together(found)
+    wanted = sorted(results.tasks & set(tasks))
+    with (
+        _no_search_for_cycles(),
+        Workers((results, flag_finder), min(jobs, len(wanted)), "name fewer tasks") as workers,
+    ):
+        read = dict(workers.run(_evidence_on, {task: (task,) for task in wanted}))
+    parts = (part for task in wanted for part in read[task])
+    return together([Evidence({}, sorted(unread(results, known))), *parts])
+
+
+def _evidence_on(shared: tuple[ResultsFolder, FlagFinder | None], task: str) -> list[Evidence]:
+    results, flag_finder = shared
+    return [records.evidence for records in read_task(results, task, flag_finder)]
 
 
 @contextmanager

@@ -225,6 +225,6 @@ def test_the_terminal_says_what_is_coarse_and_what_is_flagged(
 ) -> None:
     show_translation(translated(made), console())
     text = " ".join(capsys.readouterr().out.split())
-    assert "best of a few quasi-random ones" in text
+    assert "only a few quasi-random points" in text
     assert "slow lr 1e-05 to 0.001 log 2 24" in text
     assert "chance alone would give" in text

@@ -22,6 +22,7 @@ from assay_leaderboard.audit.tasks import Audit, Audited, audit
 from assay_leaderboard.boards import translation
 from assay_leaderboard.boards.board import assembled
 from assay_leaderboard.claims.ledger import Ledger
+from assay_leaderboard.processes import Workers, available_cores
 from assay_leaderboard.schema.board import FamilySummary
 from assay_leaderboard.schema.translation import Translation
 from assay_leaderboard.site.build import board_part, claims_part, family_part, task_part
@@ -30,7 +31,6 @@ from assay_leaderboard.site.build.cache import MadePart, Model, PartCache
 from assay_leaderboard.site.build.family_part import FamilyPart
 from assay_leaderboard.site.build.inputs import read_inputs
 from assay_leaderboard.site.build.plan import BuildPlan, BuildRequest, Built
-from assay_leaderboard.site.build.processes import Workers, available_cores
 from assay_leaderboard.site.build.task_part import TaskPart, TaskResults
 from assay_leaderboard.site.exports import json_twins
 from assay_leaderboard.site.output import OutputFile, staged, write
@@ -40,6 +40,8 @@ from assay_leaderboard.site.reports import read as read_reports
 from assay_leaderboard.site.views import SiteView
 
 Say = Callable[[str], None]
+ADVICE = "try --jobs 1"
+"""Where a process that makes pages was killed."""
 _KINDS = {"task": "tasks", "family": "families", "claims": "claims"}
 """Kinds of parts in the words of the progress line."""
 
@@ -152,7 +154,7 @@ class _Build:
                 self.files += kept[1]
         self.n_kept[kind] = len(found)
         missing = {name: item for name, item in items.items() if name not in found}
-        with Workers(shared, min(self.jobs, len(missing))) as workers:
+        with Workers(shared, min(self.jobs, len(missing)), ADVICE) as workers:
             for done, (name, part) in enumerate(workers.run(make, missing), 1):
                 self.files += part.files
                 if cache:
@@ -163,7 +165,7 @@ class _Build:
 
     def write_board(self, results: BoardResults) -> None:
         """Write everything that is not about one task or one family alone."""
-        with Workers(results, self.jobs) as workers:
+        with Workers(results, self.jobs, ADVICE) as workers:
             written = [
                 workers.run(board_part.write_runs, {"runs": ()}),
                 workers.run(board_part.write_data, _by_name(board_part.BOARD_DATA)),

@@ -1,4 +1,4 @@
-"""Worker processes for a build: as many as there are cores, or this process alone.
+"""Worker processes: as many as there are cores, or this process alone.
 
 On Linux they are forked, which takes no time and shares the memory of this process. Elsewhere fork
 is not safe: they start from nothing and are sent a copy of what they share.
@@ -37,9 +37,15 @@ def available_cores() -> int:
 class Workers(Generic[Shared]):
     """Worker processes that share a value, which must not change while they live."""
 
-    def __init__(self, shared: Shared, n: int) -> None:
-        """Prepare `n` processes; with 1 or less the work is done in this process."""
-        self._shared = shared
+    def __init__(self, shared: Shared, n: int, advice: str) -> None:
+        """Prepare `n` processes; with 1 or less the work is done in this process.
+
+        Args:
+            shared: the value.
+            n: processes.
+            advice: what the user is told to do where a process was killed.
+        """
+        self._shared, self._advice = shared, advice
         self._pool: ProcessPoolExecutor | None = None
         if n > 1:
             context = multiprocessing.get_context(_START)
@@ -82,26 +88,24 @@ class Workers(Generic[Shared]):
         if self._pool is None:
             return ((name, function(self._shared, *rest)) for name, rest in items.items())
         submit = self._pool.submit
-        with _killed_is_an_error(), _sigint_blocked():
+        with self._killed_is_an_error(), _sigint_blocked():
             futures = {submit(_call, function, *rest): name for name, rest in items.items()}
-        return _results(futures)
+        return self._results(futures)
 
+    def _results(self, futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
+        with self._killed_is_an_error():
+            for done in as_completed(futures):
+                yield futures[done], done.result()
 
-def _results(futures: Mapping[Future[Result], Name]) -> Iterator[tuple[Name, Result]]:
-    with _killed_is_an_error():
-        for done in as_completed(futures):
-            yield futures[done], done.result()
-
-
-@contextlib.contextmanager
-def _killed_is_an_error() -> Iterator[None]:
-    """Tell the user where a worker process was killed."""
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise WorkerError(
-            "a process that drew pages was killed, perhaps for want of memory; try --jobs 1"
-        ) from error
+    @contextlib.contextmanager
+    def _killed_is_an_error(self) -> Iterator[None]:
+        """Tell the user where a worker process was killed."""
+        try:
+            yield
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                f"a worker process was killed, perhaps for want of memory; {self._advice}"
+            ) from error
 
 
 @contextlib.contextmanager
