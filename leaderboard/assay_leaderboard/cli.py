@@ -65,7 +65,6 @@ def board(
     The keys of --json are documented in leaderboard/assay_leaderboard/schema/board.py.
     """
     from assay_leaderboard import queries
-    from assay_leaderboard.processes import available_cores
 
     made = queries.board(
         names or [],
@@ -74,7 +73,6 @@ def board(
         methods=method or [],
         budget=budget,
         epoch=epoch,
-        jobs=available_cores(),
     )
     _complain(made.problems)
     if as_json:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +33,15 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cores_at_hand() -> int:
+    """Cores that a process can share short work among: 1 where it cannot fork, or has threads.
+
+    A fork copies only the thread that asks for it, and the locks that others hold.
+    """
+    alone = _START == "fork" and threading.active_count() == 1
+    return available_cores() if alone else 1
 
 
 class Workers(Generic[Shared]):

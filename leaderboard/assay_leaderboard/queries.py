@@ -33,6 +33,7 @@ from assay_leaderboard.evidence.results_folder import (
     together,
 )
 from assay_leaderboard.evidence.runs import Catalogue, Evidence
+from assay_leaderboard.processes import cores_at_hand
 from assay_leaderboard.schema.board import Board
 from assay_leaderboard.schema.translation import Translation
 
@@ -45,7 +46,6 @@ def board(
     methods: Collection[str] = (),
     budget: int | None = None,
     epoch: str | None = None,
-    jobs: int = 1,
 ) -> Board:
     """The board of the selected tasks.
 
@@ -57,7 +57,6 @@ def board(
         budget: points that each repetition's score is selected from, 1 for the defaults alone;
             None for all of the task's tier.
         epoch: take the repetitions that used this epoch's hidden seeds.
-        jobs: processes that read records; more than one only where no other thread runs.
 
     Raises:
         UnknownName: there is no such task, method or epoch.
@@ -65,7 +64,7 @@ def board(
             broken.
     """
     _check_budget(budget)
-    catalogue, evidence = read(names, results, published=published, flagged=True, jobs=jobs)
+    catalogue, evidence = read(names, results, published=published, flagged=True)
     _check_epoch(epoch, evidence)
     evidence = replace(evidence, epoch=epoch)
     _check_methods(methods, evidence)
@@ -196,7 +195,6 @@ def read(
     published: bool = False,
     flagged: bool = False,
     empty: bool = False,
-    jobs: int = 1,
 ) -> tuple[Catalogue, Evidence]:
     """The cards and code hashes of the selected tasks, and the evidence on them.
 
@@ -208,7 +206,6 @@ def read(
         published: add the published results; a run that both have is the published one.
         flagged: flag suspicious results.
         empty: there may be no record at all.
-        jobs: processes that read.
 
     Raises:
         UnknownName: a name matches no task.
@@ -219,9 +216,9 @@ def read(
     slugs = {entry.card.slug for entry in selected}
     methods = registry.method_entries()
     finder = checkout.flag_finder(selected, methods.values()) if flagged else None
-    evidence = load_folder(results, slugs, {*known, *slugs}, finder, jobs)
+    evidence = load_folder(results, slugs, {*known, *slugs}, finder, cores_at_hand())
     if published:
-        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder, jobs)
+        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder, cores_at_hand())
         evidence = together([others, evidence])
     rules = rules_of(open_folder(results), with_local=published)
     if not any((evidence.runs, evidence.past, evidence.former, empty)):

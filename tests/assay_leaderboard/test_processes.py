@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from assay.errors import AssayError, StorageError, WorkerError
-from assay_leaderboard.processes import Workers
+from assay_leaderboard.processes import Workers, available_cores, cores_at_hand
 
 Shared = dict[str, int]
 ADVICE = "try another day"
@@ -102,3 +104,15 @@ def test_what_is_done_is_handed_over_whole() -> None:
         with pytest.raises(KeyboardInterrupt), Workers({}, 2, ADVICE) as workers:
             next(workers.run(much, {n: () for n in range(9)}))
             raise KeyboardInterrupt
+
+
+def test_a_process_with_threads_keeps_its_work_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    assert cores_at_hand() == (available_cores() if sys.platform == "linux" else 1)
+    monkeypatch.undo()
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    assert cores_at_hand() == 1
+    done.set()
+    other.join()

@@ -85,3 +85,14 @@ def test_hostile_files_are_named_and_break_nothing(made: Records, tmp_path: Path
     assert all(str(tmp_path) in problem for problem in found.problems)
     sgd = next(cell for cell in found.cells if cell.method == "sgd")
     assert (sgd.state, sgd.n) == ("incomplete", R - 1)
+
+
+def test_two_processes_read_what_one_reads(demo_records: Records, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    demo_records.write(store)
+    store.path_of(demo_records.of("sgd")[0]).write_text("{")
+    tasks = {"digits", "letters", "valley", "fixed"}
+    one, two = (load_folder(tmp_path, tasks, tasks, jobs=n) for n in (1, 2))
+    assert len(one.problems) == 1
+    assert two == one
+    assert list(two.runs) == list(one.runs)
