@@ -135,14 +135,20 @@ def _family_pages(view: SiteView, site: SiteMap) -> dict[str, str]:
     return found
 
 
+def all_pages(view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> dict[str, str]:
+    """The pages of the board, of its tasks and of their runs."""
+    site = site_map(view)
+    found = board_pages(view)
+    for task in tasks:
+        found |= task_page(task, site)
+    for cell in cell_views:
+        found |= runs_page(cell, site)
+    return found
+
+
 def write(folder: Path, view: SiteView, tasks: list[TaskView], cell_views: list[CellView]) -> None:
     """The pages, and the scripts of the comparison."""
-    site = site_map(view)
-    files = board_pages(view)
-    for task in tasks:
-        files |= task_page(task, site)
-    for cell in cell_views:
-        files |= runs_page(cell, site)
+    files = all_pages(view, tasks, cell_views)
     entries = {task.card.slug: task_entries(task.table, task.detail.pairs) for task in tasks}
     summaries = [s for s in (*view.board.families, view.board.overall) if s]
     files |= compare_scripts(view, entries, {s.name: family_entries(s) for s in summaries})

@@ -18,12 +18,11 @@ from assay.plugins import registry
 from assay.ruleset import RULESET
 from assay_leaderboard.site.build.build import build
 from assay_leaderboard.site.build.plan import BuildRequest, Built
-from assay_leaderboard.site.pages import runs_page, task_page
 from assay_leaderboard.site.reports import MethodParity, Parity, ParityLine
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
 from tests.assay_leaderboard.making import demo
-from tests.assay_leaderboard.site_making import board_pages, demo_cards, site_map, site_view
+from tests.assay_leaderboard.site_making import all_pages, demo_cards, site_view
 from tests.benchmarks import site as simulation
 
 Files = dict[str, bytes]
@@ -141,14 +140,7 @@ def views() -> tuple[SiteView, list[TaskView], list[CellView]]:
 
 @pytest.fixture(scope="session")
 def pages(views: tuple[SiteView, list[TaskView], list[CellView]]) -> dict[str, str]:
-    view, tasks, cells = views
-    site = site_map(view)
-    found = board_pages(view)
-    for task in tasks:
-        found |= task_page(task, site)
-    for cell in cells:
-        found |= runs_page(cell, site)
-    return found
+    return all_pages(*views)
 
 
 def parsed(text: str) -> Element:
