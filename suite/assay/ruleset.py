@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 Tier = Literal["lite", "standard", "paper"]
 Preset = Literal["full", "quick"]
+Arm = Literal["first", "second"]
+"""Of the A/A control: the repetitions that are scored, and those that a method is held against as
+if they were of another one."""
 MAX_REPETITIONS = 16
 """Most repetitions of a cell: all signs and all subsets of them are counted one by one."""
 

@@ -39,6 +39,13 @@ def aa(
             autocompletion=complete_method,
         ),
     ] = None,
+    second_arm: Annotated[
+        bool,
+        typer.Option(
+            "--second-arm",
+            help="Run the second arm alone: the first is published, or will be run elsewhere.",
+        ),
+    ] = False,
     results: Results = DEFAULT_RESULTS,
     workers: Workers = None,
     allow_weaker: AllowWeaker = False,
@@ -67,10 +74,11 @@ def aa(
         allow_weaker=allow_weaker,
         mlflow="off",
         as_json=as_json,
-        control=True,
+        arms=("second",) if second_arm else ("first", "second"),
     )
     code = run_many.run(request, with_next=False)
     if code:
         raise typer.Exit(code)
     if not as_json:
-        typer.echo(f"next: assay audit --results {shlex.quote(str(results))}")
+        both = " --with-local" if second_arm else ""
+        typer.echo(f"next: assay audit{both} --results {shlex.quote(str(results))}")

@@ -165,7 +165,7 @@ def cells_of(
         pool,
         request.preset,
         n_repetitions=request.repetitions,
-        control=request.control,
+        arms=request.arms,
         problems=problems,
     )
 

@@ -25,7 +25,7 @@ from assay.plugins.registry import (
 from assay.records.schema import Compute, MethodRef, RunSpec, TaskRef, reproduce_command
 from assay.records.spec_ids import SpecIds
 from assay.records.store import Store
-from assay.ruleset import RULESET, Preset
+from assay.ruleset import RULESET, Arm, Preset
 from assay.space import Space, Value
 
 Entry = TypeVar("Entry", TaskEntry, MethodEntry)
@@ -45,7 +45,7 @@ def extent(
     preset: Preset = "full",
     *,
     n_repetitions: int | None = None,
-    control: bool = False,
+    arm: Arm = "first",
 ) -> Extent:
     """The runs that the ruleset asks for on a task.
 
@@ -53,14 +53,14 @@ def extent(
         card: the task's.
         preset: "quick" asks for a subset of "full".
         n_repetitions: instead of the tier's; a deterministic task has one all the same.
-        control: the repetitions of the A/A control instead.
+        arm: the second has the repetitions of the A/A control.
     """
     fixed = card.deterministic
     k = RULESET.k(card.tier, preset, deterministic=fixed)
     r = RULESET.r(card.tier, preset, deterministic=fixed)
     if n_repetitions is not None and not fixed:
         r = n_repetitions
-    first = RULESET.control_repetition if control else 0
+    first = RULESET.control_repetition if arm == "second" else 0
     return Extent(range(first, first + r), k)
 
 
@@ -131,7 +131,7 @@ def make_cells(
     preset: Preset = "full",
     *,
     n_repetitions: int | None = None,
-    control: bool = False,
+    arms: Sequence[Arm] = ("first",),
     problems: list[str] | None = None,
 ) -> list[Cell]:
     """Cells with their search spaces, as workers describe the methods.
@@ -141,7 +141,7 @@ def make_cells(
         pool: whose workers describe the methods.
         preset: which runs; see `extent`.
         n_repetitions: see `extent`.
-        control: give each pair a second cell, with the repetitions of the A/A control.
+        arms: of the A/A control; each pair gets a cell for each.
         problems: gets why methods cannot be loaded, which have no cells then.
 
     Raises:
@@ -162,8 +162,8 @@ def make_cells(
     methods = {one.card.slug: method_ref(one) for one in _distinct(one for _, one in pairs)}
     for (task, method), space in zip(pairs, spaces, strict=True):
         refs = tasks[task.card.slug], methods[method.card.slug]
-        for second in (False, True)[: 1 + control]:
-            wanted = extent(task.card, preset, n_repetitions=n_repetitions, control=second)
+        for arm in arms:
+            wanted = extent(task.card, preset, n_repetitions=n_repetitions, arm=arm)
             cells.append(Cell(task, method, *refs, space, pool.compute, wanted, epoch))
     return cells
 

@@ -14,7 +14,7 @@ from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
 from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, namesake
 from assay.records.schema import Compute
-from assay.ruleset import MAX_REPETITIONS, Preset
+from assay.ruleset import MAX_REPETITIONS, Arm, Preset
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
 
@@ -53,9 +53,8 @@ class RunRequest:
     """None: runs are done on this machine."""
     epoch: Epoch | None = None
     """Repetitions with this epoch's hidden seeds instead of the public ones."""
-    control: bool = False
-    """Run each method twice, the second time in the repetitions of the A/A control; without
-    `methods` each task's reference."""
+    arms: Sequence[Arm] = ("first",)
+    """Of the A/A control. With the second, no `methods` means each task's reference."""
 
     def __post_init__(self) -> None:
         """Refuse a number of repetitions that the statistics cannot enumerate, and a storage that
@@ -98,7 +97,7 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
     methods: list[MethodEntry] = []
     problems = [taken for task in request.tasks if (taken := namesake(task))]
     references = {task.card.reference for task in request.tasks}
-    of_references = request.control and not request.methods
+    of_references = "second" in request.arms and not request.methods
     for name in sorted(references) if of_references else dict.fromkeys(request.methods):
         try:
             methods.append(method := find_method(name))

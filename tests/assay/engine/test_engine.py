@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ def test_the_control_runs_each_reference_as_two_methods(
         tasks=[make_task("one"), make_task("other")],
         results=tmp_path / "results",
         mlflow="off",
-        control=True,
+        arms=("first", "second"),
     )
     assert run_many.run(request) == 0
     records = list(Store(request.results).runs())
@@ -298,3 +299,8 @@ def test_the_control_runs_each_reference_as_two_methods(
     assert capsys.readouterr().out.count("sgd, control") == 2
     assert run_many.run(request) == 0
     assert f"0 runs done ({4 * r} were recorded before)" in capsys.readouterr().out
+    alone = replace(request, results=tmp_path / "alone", arms=("second",))
+    assert run_many.run(alone) == 0
+    records = list(Store(alone.results).runs())
+    assert len(records) == 2 * r
+    assert {record.spec.repetition for record in records} == {*range(100, 100 + r)}

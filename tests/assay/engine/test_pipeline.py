@@ -105,7 +105,7 @@ def test_more_points_or_repetitions_only_add_runs(
 def test_the_control_is_a_cell_of_its_own_that_shares_no_run(
     cells: list[Cell], fake_pool: Any, store: Store
 ) -> None:
-    second = replace(cells[0], extent=extent(cells[0].task.card, control=True))
+    second = replace(cells[0], extent=extent(cells[0].task.card, arm="second"))
     numbers = {spec.repetition for spec in second.specs.values()}
     assert numbers == set(range(100, 100 + RULESET.r("lite")))
     assert second.specs.keys().isdisjoint(cells[0].specs)

@@ -47,7 +47,7 @@ def test_runs_beyond_a_whole_cell_stay_out(submission: Any, tmp_path: Path) -> N
         if spec.repetition == 12 or (spec.repetition, spec.point) == (13, 0):
             submission.write(cell, spec)
     submission.write(cell, cell.spec(0, None, {**cell.space.defaults, "lr": 0.5}))
-    control = submission.cell(TASK, "full", control=True)
+    control = submission.cell(TASK, "full", arm="second")
     submission.write(control, next(iter(control.specs.values())))
     bundle = read_bundle(submission.bundle(tmp_path))
     assert {run.spec.repetition for run in bundle.runs} == set(range(13))
