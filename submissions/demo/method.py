@@ -46,15 +46,15 @@ class DecoupledMomentum(optim.Optimizer):
     def __init__(self, params: Any, h: Any) -> None:
         super().__init__(params, {"lr": h.lr})
         self.h = h
+        self.chunks = [Chunks(p.shape, h.chunk, p) for p in self.param_groups[0]["params"]]
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor]) -> None:
         """One exchange and update; `gradients` are (workers, ...) for each parameter."""
         h, (group,) = self.h, self.param_groups
-        for p, g in zip(group["params"], gradients, strict=True):
+        for p, g, chunks in zip(group["params"], gradients, self.chunks, strict=True):
             delta = self.state[p].setdefault("delta", torch.zeros_like(g))
             delta.mul_(h.beta).add_(g, alpha=group["lr"])
-            chunks = Chunks(p.shape, h.chunk, p)
             frequencies = chunks.encode(delta)
             places = frequencies.abs().topk(min(h.top_k, frequencies.shape[-1]), sorted=False)[1]
             sent = torch.zeros_like(frequencies, dtype=torch.bool).scatter_(-1, places, True)
