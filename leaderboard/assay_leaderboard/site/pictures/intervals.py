@@ -26,7 +26,7 @@ from assay_leaderboard.site.pictures.frame import (
     repetitions,
 )
 
-_NAME = 19
+_NAME = 22
 _ROW = 17.0
 _TOP = 8.0
 
@@ -112,7 +112,7 @@ def sensitivity_strip(key: str, cells: Mapping[str, Sensitivity], measure: Measu
     plot = _rows(axis, list(full))
     parts = [_grid(plot)]
     for index, (name, runs) in enumerate(full.items()):
-        parts.append(svg.name((4, _centre(index) + 4), name, _NAME + 3))
+        parts.append(svg.name((4, _centre(index) + 4), name, _NAME))
         parts.append(_strip(plot, runs, _centre(index)))
     parts.append(horizontal(plot, plot.bottom))
     n = sum(len(cells[name].trials) for name in full)
@@ -134,7 +134,7 @@ def sensitivity_strip(key: str, cells: Mapping[str, Sensitivity], measure: Measu
 
 def _rows(axis: Axis, names: Sequence[str]) -> Plot:
     """Room for a row for each of `names`, which stand on the left."""
-    left = min(34 + names_width(names, _NAME + 3), WIDTH / 2.4)
+    left = min(34 + names_width(names, _NAME), WIDTH / 2.2)
     bottom = _TOP + _ROW * len(names) + 4
     # The rows are the vertical axis; nothing is placed along a scale there.
     return Plot(axis, Axis("", 0, 1, [], []), left, WIDTH - 14, _TOP, bottom)
