@@ -90,7 +90,7 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
 def _table(task: TaskTable, board: Board) -> Table:
     level = f" [{level_text(task.pairs.level)}]" if task.pairs else ""
     made = new_table(
-        ">rank", "method", f">mean [{level_text(board.confidence)}]", "runs",
+        ">rank", "method", f">mean [{level_text(board.confidence)}]", ">n", "runs",
         f">gain on {task.reference}{level}", ">p", "verdict",
     )  # fmt: skip
     for row in task.rows:
@@ -103,7 +103,8 @@ def _add_row(made: Table, row: Row, task: TaskTable, board: Board) -> None:
     made.add_row(
         rank_text(row.rank),
         row.method + _mark(row, _published(board)) + (" (flagged)" if row.flags else ""),
-        f"{form.span(row.tuned.mean, row.tuned.interval)} n={row.tuned.n}",
+        form.span(row.tuned.mean, row.tuned.interval),
+        str(row.tuned.n),
         _runs(row),
         form.span(versus.difference, versus.interval, "+") if versus else "",
         p_text(versus.p if versus else None, none=""),

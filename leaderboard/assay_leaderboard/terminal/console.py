@@ -1,4 +1,4 @@
-"""Tables and lines for a terminal: at most 100 columns, no control characters."""
+"""Tables and lines for a terminal: at most 120 columns, no control characters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from assay_leaderboard.format import plain
 
-MAX_WIDTH = 100
+MAX_WIDTH = 120
 
 
 def console() -> Console:
-    """The standard output, at most 100 columns wide; plain text when piped."""
+    """The standard output, at most 120 columns wide; plain text when piped."""
     width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
