@@ -288,7 +288,7 @@ def test_a_claims_own_verdict_follows_from_its_interval_and_tasks(shown: World) 
                 assert "repetitions are too few for the claims of this card" in finding.note
             seen.add(finding.verdict)
             name = re.escape(f"{row.method} {row.number}: {row.text}")
-            assert re.search(rf"{name} .* {row.tier} +{finding.verdict} ", text)
+            assert re.search(rf"{name} \(.*\)\n  {row.tier} +{finding.verdict} ", text)
     assert len(seen) > 1
 
 

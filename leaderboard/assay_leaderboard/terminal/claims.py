@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
-from rich.table import Table
 
 from assay_leaderboard.claims.ledger import ClaimRow, Ledger
 from assay_leaderboard.claims.pooled import ClaimVerdict, TierVerdict
@@ -19,15 +18,17 @@ from assay_leaderboard.format import (
     plain,
     view_text,
 )
-from assay_leaderboard.terminal.console import new_table, show_lines
+from assay_leaderboard.terminal.console import show_lines
+
+WIDEST = len("no meaningful difference")
 
 
 def show_ledger(ledger: Ledger, out: Console) -> None:
-    """Print `ledger`: a row per claim and tier, notes, how it was judged, what to do next."""
-    shown = new_table("claim", "tier", "verdict", ">effect [level]", ">p", ">n", ">tasks")
+    """Print `ledger`: each claim and its verdicts, notes, how it was judged, what to do next."""
     for row in ledger.rows:
-        _add(shown, row)
-    out.print(shown)
+        out.print(_claim(row))
+        for line in _verdicts(row):
+            out.print(line, style="" if row.findings else "dim")
     out.print()
     for kind, counts in {
         "claim(s) with a checked quotation": ledger.counts,
@@ -43,32 +44,31 @@ def _counts(counts: Mapping[ClaimVerdict, int]) -> str:
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) or "none"
 
 
-def _add(shown: Table, row: ClaimRow) -> None:
+def _claim(row: ClaimRow) -> str:
     what = f"{row.metric}, {'tuned' if row.tuned else 'defaults'}, against {row.better_than}"
     margin = ""
     if row.margin:
         margin = f", at most {-row.margin:g} worse" if row.margin < 0 else f" +-{row.margin:g}"
     checked = "" if row.checked or row.control else "; quotation unchecked"
-    text = plain(f"{row.method} {row.number}: {row.text} ({what}{margin}{checked})")
+    return plain(f"{row.method} {row.number}: {row.text} ({what}{margin}{checked})")
+
+
+def _verdicts(row: ClaimRow) -> Iterator[str]:
+    """A line for each tier."""
     if not row.findings:
-        shown.add_row(text, "-", "not tested", "-", "", "", f"0/{row.of_tasks}", style="dim")
-    for position, finding in enumerate(row.findings):
-        shown.add_row(
-            text if position == 0 else "",
-            finding.tier,
-            finding.verdict or ("preliminary" if finding.preliminary else "no verdict"),
-            _effect(finding),
-            p_text(finding.p, none=""),
-            str(finding.n),
-            f"{finding.n_tasks}/{row.of_tasks}",
-        )
-    shown.add_section()
+        yield f"  not tested, 0 of {row.of_tasks} tasks"
+    for found in row.findings:
+        verdict = found.verdict or ("preliminary" if found.preliminary else "no verdict")
+        numbers = [_effect(found)]
+        numbers += [f"p {p_text(found.p)}"] if found.p is not None else []
+        numbers += [f"n {found.n}", f"{found.n_tasks} of {row.of_tasks} tasks"]
+        yield f"  {found.tier:8}  {verdict:{WIDEST}}  {', '.join(numbers)}"
 
 
 def _effect(finding: TierVerdict) -> str:
     form = NORMALISED if finding.unit == "normalised" else Format(finding.unit, 0.01)
     unit = "" if finding.unit in ("share", "normalised") else f" {finding.unit}"
-    level = f" {level_text(finding.level)}" if finding.level is not None else ""
+    level = f" at {level_text(finding.level)}" if finding.level is not None else ""
     return form.span(finding.difference, finding.interval, "+") + unit + level
 
 
@@ -85,8 +85,9 @@ def _notes(ledger: Ledger) -> Iterator[str]:
                 yield f"  {row.method} {row.number}, {finding.tier}: {finding.note}"
             if hidden := {task.task: task.epoch for task in finding.tasks if task.epoch}:
                 yield f"  {row.method} {row.number}, {finding.tier}: {hidden_text(hidden)}"
-        for task, reason in row.reasons.items():
-            yield f"  {row.method} {row.number}, {task}: {reason}"
+        for reason in dict.fromkeys(row.reasons.values()):
+            tasks = [task for task, its in row.reasons.items() if its == reason]
+            yield f"  {row.method} {row.number}: {reason} ({', '.join(tasks)})"
 
 
 def _footer(ledger: Ledger) -> list[str]:
