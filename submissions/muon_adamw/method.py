@@ -17,7 +17,7 @@ class MuonAdamW(Method):
     B <- mu B + G; U = G + mu B, a kernel as a matrix of one row an output channel;
     W <- (1 - lr wd) W - lr sqrt(max(1, rows / columns)) NewtonSchulz(U).
 
-    AdamW trains vectors, embeddings and the last linear layer, as the authors advise.
+    AdamW trains vectors, embeddings, and the first and the last layer, as the authors advise.
     """
 
     # Defaults are the authors'; AdamW's learning rate is one of its own.
@@ -66,10 +66,14 @@ class MuonAdamW(Method):
 
 
 def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """Matrices and kernels, without embeddings and without the last linear layer."""
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    left_out = {id(module.weight) for module in (*linear[-1:], *embeddings)}
+    """Matrices and kernels, without embeddings and without those of the first and last layer.
+
+    A layer is a module with a weight of two dimensions or more: a quantized one is of a class of
+    its own. Unknowns of a function are in no layer.
+    """
+    layers = [m for m in model.modules() if getattr(getattr(m, "weight", None), "ndim", 0) >= 2]
+    embeddings = [module for module in layers if isinstance(module, nn.Embedding)]
+    left_out = {id(module.weight) for module in (*layers[:1], *layers[-1:], *embeddings)}
     return [p for p in model.parameters() if p.ndim >= 2 and id(p) not in left_out]
 
 

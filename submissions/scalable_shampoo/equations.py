@@ -1,4 +1,7 @@
-"""Scalable Shampoo: Anil et al., arXiv:2002.09018, Sections 3 to 5, with Adagrad's grafting."""
+"""Scalable Shampoo: Anil et al., arXiv:2002.09018, Sections 3 to 5, with Adagrad's grafting.
+
+The ridge is that of the authors' code: matrix_eps times the largest eigenvalue.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
                 left[i] = h.beta2 * left[i] + (1 - h.beta2) * g @ g.T
                 right[i] = h.beta2 * right[i] + (1 - h.beta2) * g.T @ g
                 if t % h.refresh == 0:
-                    roots[i] = [inverse_root(left[i], 4), inverse_root(right[i], 4)]
+                    roots[i] = [inverse_root(x, 4, h.matrix_eps) for x in (left[i], right[i])]
                 direction = roots[i][0] @ g @ roots[i][1]
                 direction = direction * np.linalg.norm(graft) / np.linalg.norm(direction)
             direction = direction + h.weight_decay * w[i]
@@ -45,7 +48,8 @@ def steps(problem: Any, w: list[np.ndarray], h: Any) -> Iterator[list[np.ndarray
         yield [x.copy() for x in w]
 
 
-def inverse_root(matrix: np.ndarray, power: int) -> np.ndarray:
-    """matrix^(-1 / power) of a symmetric positive definite (n, n)."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * values ** (-1 / power)) @ vectors.T
+def inverse_root(matrix: np.ndarray, power: int, eps: float) -> np.ndarray:
+    """(matrix + ridge I)^(-1 / power) of a symmetric (n, n) without negative eigenvalues."""
+    ridge = eps * max(np.linalg.norm(matrix, 2), 1e-6)
+    values, vectors = np.linalg.eigh(matrix + ridge * np.eye(len(matrix)))
+    return (vectors * np.maximum(values, ridge) ** (-1 / power)) @ vectors.T

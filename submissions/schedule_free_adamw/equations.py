@@ -1,4 +1,8 @@
-"""Schedule-Free AdamW: Defazio et al., arXiv:2405.15682, Algorithm 1."""
+"""Schedule-Free AdamW: Defazio et al., arXiv:2405.15682, as in the authors' code since 1.3.
+
+Algorithm 1 has the bias correction sqrt(1 - b2^t) in lr_t, and so in the averages' weights c and in
+the weight decay; the authors moved it to v, because theirs "can cause instability".
+"""
 
 from __future__ import annotations
 

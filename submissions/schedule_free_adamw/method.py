@@ -1,4 +1,4 @@
-"""Schedule-Free AdamW (Defazio et al., 2024, Algorithm 1)."""
+"""Schedule-Free AdamW (Defazio et al., 2024), as in the authors' code since its version 1.3."""
 
 from __future__ import annotations
 

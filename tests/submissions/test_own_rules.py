@@ -10,6 +10,8 @@ import pytest
 import scipy.fft
 import torch
 from assay.method import Batch
+from assay.models import build
+from assay.quantization import quantize_layers
 from torch import Tensor, nn
 
 from tests.submissions.conftest import SUBMISSIONS, FakeStep, planned
@@ -310,3 +312,51 @@ def test_demo_moves_by_signs_and_keeps_the_rest(make_method, make_plan) -> None:
     torch.testing.assert_close(p.detach(), torch.full((8,), -0.1, dtype=torch.float64))
     left = optimizer.state[p]["delta"]
     torch.testing.assert_close(left[0], 0.1 * (gradient - gradient.mean()))
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_muon_leaves_the_first_and_the_last_layer_to_adamw(quantized) -> None:
+    model = build("cnn", {"width": 2, "blocks": 3}, in_shape=(1, 8, 8), n_classes=10)
+    if quantized:
+        model = quantize_layers(model, {"weight_bits": 4, "activation_bits": 4})
+    found = module_of("muon_adamw").hidden_matrices(model)
+    assert [tuple(p.shape) for p in found] == [(4, 2, 3, 3), (8, 4, 3, 3)]
+
+
+def test_muon_takes_hidden_matrices_of_a_transformer_and_all_of_a_function() -> None:
+    sizes = {"width": 4, "heads": 2, "hidden": 8}
+    model = build("transformer", sizes, in_shape=(5,), n_classes=7)
+    names = {id(p): name for name, p in model.named_parameters()}
+    hidden_matrices = module_of("muon_adamw").hidden_matrices
+    assert [names[id(p)].split(".")[0] for p in hidden_matrices(model)] == [
+        *("query", "keys_and_values", "mix", "up", "down"),
+    ]
+    function = nn.ParameterList([nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(2, 4))])
+    assert len(hidden_matrices(function)) == 2
+
+
+def test_roots_of_scalable_shampoo_are_bounded_where_inputs_are_always_zero() -> None:
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randn(20, 4, generator=generator)
+    rows[::3] = 0
+    root = module_of("scalable_shampoo").inverse_root(1e-3 * rows @ rows.T, 4, 1e-6)
+    values = torch.linalg.eigvalsh(root.double())
+    assert values.min() > 0
+    assert values.max() / values.min() < 1.01 * 1e6 ** (1 / 4)
+
+
+def test_scalable_shampoo_multiplies_every_dimension_of_a_kernel(make_method, make_plan) -> None:
+    kernel = nn.Parameter(torch.zeros(2, 3, 2, 2, dtype=torch.float64))
+    method = make_method("scalable_shampoo", lr=1.0, beta1=0.0, refresh=1, start=1)
+    optimizer = planned(method, make_plan()).configure_optimizer(nn.ParameterList([kernel]))
+    g = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    kernel.grad = g.clone()
+    optimizer.step()
+    expected = g.numpy()
+    for k in range(4):
+        rows = np.moveaxis(g.numpy(), k, 0).reshape(g.shape[k], -1)
+        values, vectors = np.linalg.eigh(1e-3 * rows @ rows.T)
+        root = (vectors * values ** (-1 / 8)) @ vectors.T
+        expected = np.moveaxis(np.tensordot(root, expected, (1, k)), 0, k)
+    expected = expected * np.sqrt(g.numel()) / np.linalg.norm(expected)  # Adagrad's first step
+    np.testing.assert_allclose(kernel.detach().numpy(), -expected, atol=1e-3)
