@@ -1,4 +1,4 @@
-"""EFCP: Modoranu et al. (ICLR 2024), Algorithm 1 with M-FAC, by a dense inverse."""
+"""EFCP: Modoranu et al. (ICML 2024), Algorithm 1 with M-FAC, by a dense inverse."""
 
 import numpy as np
 
