@@ -18,20 +18,22 @@ class AdaHessian(Method):
     w <- (1 - lr wd) w - lr mhat / (vhat^(k / 2) + eps).
     """
 
-    # Defaults are the authors'. A step is a Newton step of each weight by itself, times lr.
+    # Defaults are the authors'. A step is a Newton step of each weight by itself, times lr. The
+    # decay of one step is lr wd; in the authors' runs on CIFAR-10 it is 5e-4, wd = 3.3e-3.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled, as in AdamW."""
 
-        lr: Annotated[float, LogUniform(1e-2, 1.0)] = 0.15
+        lr: Annotated[float, LogUniform(6e-3, 2.0)] = 0.15
         beta1: float = 0.9
         beta2: float = 0.999
         eps: Annotated[float, LogUniform(1e-8, 1e-2)] = 1e-4
         hessian_power: Annotated[float, Choice((0.5, 1.0))] = 1.0
-        weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
+        weight_decay: Annotated[float, Choice((0.0, 1e-4, 1e-3, 3e-3))] = 0.0
 
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
+        lr: Annotated[float, LogUniform(3e-3, 3.0)] = 0.15
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}

@@ -1,4 +1,4 @@
-"""EFCP: Modoranu et al. (ICLR 2024), Algorithm 1 with M-FAC, by a dense inverse."""
+"""EFCP: Modoranu et al. (ICML 2024), Algorithm 1 with M-FAC, by a dense inverse."""
 
 import numpy as np
 
@@ -21,5 +21,5 @@ def steps(problem, w, h):
         window[t % h.m] = c
         t += 1
         fisher = h.damp * np.eye(len(x)) + window.T @ window / h.m
-        x = x - h.lr * (np.linalg.solve(fisher, c) + h.weight_decay * x)
+        x = (1 - h.weight_decay) * x - h.lr * np.linalg.solve(fisher, c)
         yield [p.reshape(old.shape) for p, old in zip(np.split(x, sizes), w)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn, optim
 
 
 class EFCP(Method):
-    """a = xi + g; c = TopK(a); xi <- a - c; w <- w - lr (F^-1 c + wd w), where F = damp I + (1/m)
+    """a = xi + g; c = TopK(a); xi <- a - c; w <- (1 - wd) w - lr F^-1 c, where F = damp I + (1/m)
     sum of c_i c_i^T over the last m, c among them (M-FAC on what is left of the gradients).
 
     k is `density` of all elements; what is not sent waits in the error xi.
@@ -19,7 +19,7 @@ class EFCP(Method):
 
     # lr, damp, density and decay: the authors' ResNet-20 run on CIFAR-10. m = 1024 there.
     class Hyperparameters(Method.Hyperparameters):
-        """Tunable values; weight decay acts on the weights."""
+        """Tunable values; weight decay acts on the weights, and lr does not scale it."""
 
         lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         damp: Annotated[float, LogUniform(1e-6, 1e-2)] = 1e-4
@@ -78,7 +78,7 @@ class SparseMatrixFree(optim.Optimizer):
         u.index_add_(0, places.flatten(), (m * s.unsqueeze(1) * values).flatten())
         for p, part in zip(params, u.split([p.numel() for p in params]), strict=True):
             if p.grad is not None:
-                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.mul_(1 - group["weight_decay"])
                 p.add_(part.view_as(p), alpha=-group["lr"])
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 import torch
 from assay import Choice, LogUniform, Method, Step, Uniform
 from torch import Generator, Tensor, nn, optim
-from torch.nn.utils import parameters_to_vector
 
 
 class FOSI(Method):
@@ -56,14 +55,12 @@ class FOSI(Method):
         (optimizer,) = step.optimizers
         w = optimizer.param_groups[0]["params"]
         due = (self.plan.batch + 1) % self.hyperparameters.period == 0
-        g = parameters_to_vector(
-            torch.autograd.grad(step.loss(), w, create_graph=due, materialize_grads=True)
-        )
+        g = flat(torch.autograd.grad(step.loss(), w, create_graph=due, materialize_grads=True))
         if due:
 
             def product(x: Tensor) -> Tensor:
                 rows = torch.autograd.grad(g, w, x.to(g), retain_graph=True, materialize_grads=True)
-                return parameters_to_vector(rows).to(x)
+                return flat(rows).to(x)
 
             k = self.hyperparameters.k
             optimizer.state["vector"] |= largest(product, g.detach(), k, self.plan.generator)
@@ -78,7 +75,7 @@ class NewtonAdam(optim.Optimizer):
     def __init__(self, params: Any, h: Any) -> None:
         super().__init__(params, {"lr": h.lr})
         self.h = h
-        zero = parameters_to_vector(self.param_groups[0]["params"]).detach() * 0
+        zero = torch.zeros_like(flat(self.param_groups[0]["params"]).detach())
         state = {name: zero.clone() for name in ("v", "mean", "square")}
         self.state["vector"] = {"t": 0, "lambda": zero[:0], "V": zero[None][:0], **state}
 
@@ -87,9 +84,7 @@ class NewtonAdam(optim.Optimizer):
         """One update."""
         (group,) = self.param_groups
         h, params, state = self.h, group["params"], self.state["vector"]
-        g = parameters_to_vector(
-            [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-        )
+        g = flat(torch.zeros_like(p) if p.grad is None else p.grad for p in params)
         state["t"] += 1
         V, t = state["V"], state["t"]
         g1 = (V @ g) @ V
@@ -104,6 +99,11 @@ class NewtonAdam(optim.Optimizer):
         for p, part in zip(params, u.split([p.numel() for p in params]), strict=True):
             if p.grad is not None:
                 p.sub_(part.view_as(p))
+
+
+def flat(parts: Iterable[Tensor]) -> Tensor:
+    """Tensors as one vector; those of convolutions may lie in memory in another order."""
+    return torch.cat([part.flatten() for part in parts])
 
 
 def largest(

@@ -176,6 +176,14 @@ def test_efcp_sends_what_it_left_out_later(on_function, row) -> None:
     assert window["xi"].count_nonzero() == 1
 
 
+@pytest.mark.parametrize("lr", [1e-3, 0.1])
+def test_efcp_shrinks_weights_whatever_its_lr(lr, on_function, row) -> None:
+    # as the authors' code: 1e-4 a step in their ResNet-20 run, whose lr is 1e-3
+    model = Quadratic([1.0, -2.0], [0.0, 0.0])
+    on_function("efcp", model, lr=lr, weight_decay=0.5).train(row)
+    assert model.w.tolist() == [0.5, -1.0]
+
+
 def test_lanczos_finds_the_largest_eigenpairs() -> None:
     curvature = torch.tensor([1.0, 2.0, 3.0, 40.0, 50.0, -60.0], dtype=torch.float64)
     generator = torch.Generator().manual_seed(1)
@@ -191,6 +199,18 @@ def test_fosi_removes_the_steep_direction_from_adam(on_function, row) -> None:
     expected = torch.tensor([0.99, 0.99, 0.0], dtype=torch.float64)
     torch.testing.assert_close(model.w.detach(), expected, atol=1e-6, rtol=0)
     assert step.passes == 1 + 3
+
+
+def test_fosi_takes_convolutions(make_method, make_plan) -> None:
+    # their gradients are not contiguous
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Conv2d(3, 4, 3), nn.Flatten())
+    before = torch.cat([p.detach().flatten() for p in model.parameters()])
+    step = FakeStep(make_method("fosi", period=1), model, make_plan())
+    step.train(Batch(torch.randn(5, 2, 5, 5), torch.tensor([0, 1, 2, 3, 0]), torch.arange(5)))
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert after.isfinite().all()
+    assert not torch.equal(before, after)
 
 
 def test_rm3_takes_medians(make_method) -> None:
