@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
-from assay import LogUniform, Method, Step, TrainingSet
+from assay import Choice, LogUniform, Method, Step, TrainingSet
 from torch import Tensor, nn, optim
 from torch.nn.utils import get_total_norm
 
@@ -23,14 +23,14 @@ class AdAdaGrad(Method):
     Var = m sum_j |g_j - g|^2 / (k - 1), which has the same mean and needs no more passes.
     """
 
-    # lr and eps as for AdaGrad.
+    # lr, eps and weight decay as for AdaGrad.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""
 
         lr: Annotated[float, LogUniform(1e-3, 0.3)] = 1e-2
         eta: Annotated[float, LogUniform(0.1, 4.0)] = 0.5
         eps: float = 1e-10
-        weight_decay: float = 0.0
+        weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
         largest: float = 0.25
         """The largest batch, as a share of the training set."""
 

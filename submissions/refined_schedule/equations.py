@@ -44,6 +44,6 @@ def steps(problem, w, h):
             norms.append(np.sqrt(sum((a**2).sum() for a in g)))
         else:
             schedule = refined(norms, h.tau)
-            factor = schedule[min(int((2 * share - 1) * len(norms)), len(norms) - 1)]
+            factor = schedule[t - len(norms)]
         w = descend(problem, w, g, factor)
         yield w

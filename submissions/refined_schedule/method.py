@@ -43,7 +43,7 @@ class RefinedSchedule(Method):
         if self.refined is None:
             norms = np.array([float(norm) for norm in self.norms])
             self.refined = refined(norms, self.hyperparameters.tau, self.power)
-        place = int((2 * elapsed - 1) * len(self.refined))
+        place = int((2 * elapsed - 1) * len(self.refined) + 1e-9)  # a share is rounded
         return float(self.refined[min(place, len(self.refined) - 1)])
 
     def training_step(self, step: Step) -> None:

@@ -135,6 +135,15 @@ def test_refinement_is_finite_for_any_norms(norms, make_method) -> None:
     assert (found >= 0).all()
 
 
+@pytest.mark.parametrize("n", [90, 300, 301, 7000])
+def test_the_second_run_takes_every_value_of_the_schedule(n, make_method) -> None:
+    method = make_method("refined_schedule")
+    first = sum(t / n < 0.5 for t in range(n))
+    method.norms, method.refined = [torch.ones(())], np.arange(float(first))
+    found = [method.lr_factor(t / n) for t in range(first, n)]
+    assert found == list(range(n - first))
+
+
 def test_the_second_run_begins_where_the_first_did(
     make_method, make_plan, make_step, batch
 ) -> None:
@@ -277,7 +286,7 @@ def part_gradients(step: Any, batches: list[Batch]) -> np.ndarray:
 
 
 def test_noise_scale_batches_measure_noise_and_signal(make_method, make_plan, make_step) -> None:
-    step = linear_step("noise_scale_batches", make_method, make_plan, make_step, c=0.5)
+    step = linear_step("noise_scale_batches", make_method, make_plan, make_step, r=0.5)
     batches = parts(4, 2)
     g = part_gradients(step, batches)
     start = step.model.weight.detach().clone()
@@ -293,23 +302,34 @@ def test_noise_scale_batches_measure_noise_and_signal(make_method, make_plan, ma
     method = step.method
     assert method.noise == pytest.approx(0.1 * noise)
     assert method.signal == pytest.approx(0.1 * signal)
-    assert method.n_parts == round(min(max(0.5 * noise / signal / 2, 2), 200))
+    wanted = np.sqrt(0.5 * 8 * noise / signal) / 2
+    assert method.n_parts == round(min(max(wanted, 2), 200))
     assert step.passes == 4
 
 
 @pytest.mark.parametrize(
-    ("signal", "noise", "expected"), [(1.0, 40.0, 20), (100.0, 1.0, 2), (1e-6, 1.0, 200)]
+    ("signal", "noise", "expected"), [(1.0, 200.0, 20), (100.0, 1.0, 2), (1e-6, 1.0, 28)]
 )
-def test_the_batch_follows_the_noise_scale(signal, noise, expected, make_method, make_plan) -> None:
+def test_the_batch_follows_the_root_of_the_noise_scale(
+    signal, noise, expected, make_method, make_plan
+) -> None:
     method = planned(make_method("noise_scale_batches"), make_plan(batch_size=8, n_examples=400))
     for _ in range(30):  # expected squared norms at batch sizes of one part and of all
         large = method.n_parts * method.part_size
         method.resize(signal + noise / method.part_size, signal + noise / large)
-    assert method.n_parts == expected
-    method.resize(noise, 0.0)
+    assert method.n_parts == expected  # of two examples each: sqrt(8 B_simple) / 2
     method.signal = -1.0
     method.resize(noise, 0.0)
-    assert method.n_parts == 200  # no signal at all: as large as possible
+    assert method.n_parts == 28  # no signal at all: a noise scale of all 400 examples
+
+
+def test_the_learning_rate_follows_the_batch(make_method, make_plan) -> None:
+    plan = make_plan(batch_size=8, n_examples=400, schedule=lambda elapsed: 1 - elapsed)
+    method = planned(make_method("noise_scale_batches"), plan)
+    assert method.lr_factor(0.25) == pytest.approx(0.75)  # the task's own batch size
+    at = 0.27 / (8 + np.array([8, 24])) * np.array([8, 24])  # appendix D.2, B_* = 8
+    method.n_parts = 12
+    assert method.lr_factor(0.0) == pytest.approx(at[1] / at[0])
 
 
 def test_adadagrad_grows_its_batch_by_the_norm_test(make_method, make_plan, make_step) -> None:
