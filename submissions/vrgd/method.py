@@ -32,6 +32,8 @@ class VRGD(Method):
 
 
 def ratio(mean: Tensor, variance: Tensor, gamma: float) -> Tensor:
-    """The clipped ratio; 1 where there is no variance."""
-    r = mean.square().div_(variance.clamp(min=torch.finfo(mean.dtype).tiny))
-    return r.div_(r.mean().clamp(min=torch.finfo(mean.dtype).tiny)).clamp_(gamma, 1)
+    """The clipped ratio; 1 for tensors without variance."""
+    square, limits = mean.square(), torch.finfo(mean.dtype)
+    # A variance below the rounding of the mean counts as that: r and its sum stay finite.
+    r = square / torch.maximum(variance, limits.eps**2 * square).clamp(min=limits.tiny)
+    return r.div_(r.mean().clamp(min=limits.tiny)).clamp_(gamma, 1)

@@ -235,7 +235,10 @@ def test_ratio_of_vrgd() -> None:
     ratio = module_of("vrgd").ratio
     found = ratio(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 1.0]), 0.1)
     torch.testing.assert_close(found, torch.tensor([1.0, 0.6, 0.1]))
-    assert ratio(torch.ones(3), torch.zeros(3), 0.1).tolist() == [1.0, 1.0, 1.0]
+    without = ratio(torch.tensor([1e-3, 1.0, 30.0]), torch.zeros(3), 0.1)
+    torch.testing.assert_close(without, torch.ones(3))
+    some = ratio(torch.tensor([5.0, 1.0]), torch.tensor([0.0, 1.0]), 0.1)
+    torch.testing.assert_close(some, torch.tensor([1.0, 0.1]))  # the first is all of the mean
 
 
 def test_egn_is_gauss_newton_in_the_space_of_weights(make_method, make_plan, six) -> None:
