@@ -101,7 +101,11 @@ def precondition(roots: list[Tensor], x: Tensor) -> Tensor:
 
 
 def inverse_root(matrix: Tensor, power: int, eps: float) -> Tensor:
-    """(matrix + ridge I)^(-1 / power) of a symmetric (n, n) without negative eigenvalues."""
+    """(matrix + ridge I)^(-1 / power) of a symmetric (n, n) without negative eigenvalues; NaN where
+    it is not finite.
+    """
+    if not matrix.isfinite().all():
+        return torch.full_like(matrix, torch.nan)
     values, vectors = torch.linalg.eigh(matrix)
     ridge = eps * values[-1].clamp(min=SMALLEST_EIGENVALUE)
     values = (values + ridge).clamp(min=ridge)  # rounding makes small ones negative

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-import pytorch_optimizer
+import torch
 from assay import Choice, LogUniform, Method
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 
 class Shampoo(Method):
@@ -34,13 +34,45 @@ class Shampoo(Method):
 
     def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""
-        h = self.hyperparameters
-        return pytorch_optimizer.Shampoo(
-            model.parameters(),
-            lr=h.lr,
-            momentum=0.0,
-            matrix_eps=h.matrix_eps,
-            preconditioning_compute_steps=1,
-            weight_decay=h.weight_decay,
-            weight_decouple=False,
-        )
+        return MatrixAdagrad(model.parameters(), self.hyperparameters)
+
+
+class MatrixAdagrad(optim.Optimizer):
+    """The update above; keeps a matrix for each dimension of a tensor.
+
+    A library's version takes the roots by singular values. In single precision those of a matrix
+    of low rank can be zero, and its root infinite: of inputs that are always zero.
+    """
+
+    def __init__(self, params: Any, h: Any) -> None:
+        super().__init__(params, {"lr": h.lr})
+        self.h = h
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update."""
+        (group,) = self.param_groups
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            g = torch.atleast_1d(p.grad + self.h.weight_decay * p)
+            eps, state = self.h.matrix_eps, self.state[p]
+            if not state:
+                state["L"] = [eps * torch.eye(n).to(g) for n in g.shape]
+            d = g
+            for k, L in enumerate(state["L"]):
+                rows = g.movedim(k, 0).reshape(len(L), -1)
+                L.addmm_(rows, rows.T)
+                d = torch.tensordot(inverse_root(L, 2 * g.ndim, eps), d, ([1], [k])).movedim(0, k)
+            p.sub_(d.view_as(p), alpha=group["lr"])
+
+
+def inverse_root(matrix: Tensor, power: int, smallest: float) -> Tensor:
+    """matrix^(-1 / power) of a symmetric (n, n) whose eigenvalues are `smallest` or more; NaN where
+    it is not finite.
+    """
+    if not matrix.isfinite().all():
+        return torch.full_like(matrix, torch.nan)
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp(min=smallest)  # rounding makes small ones zero or negative
+    return (vectors * values.pow(-1 / power)) @ vectors.T

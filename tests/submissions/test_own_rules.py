@@ -368,6 +368,15 @@ def test_roots_of_scalable_shampoo_are_bounded_where_inputs_are_always_zero() ->
     assert values.max() / values.min() < 1.01 * 1e6 ** (1 / 4)
 
 
+def test_roots_of_shampoo_are_finite_where_inputs_are_always_zero() -> None:
+    rows = torch.randn(20, 4, generator=torch.Generator().manual_seed(3))
+    rows[::3] = 0
+    root = module_of("shampoo").inverse_root(1e3 * rows @ rows.T, 4, 1e-8)
+    values = torch.linalg.eigvalsh(root.double())
+    assert 0 < values.min() < values.max() < 1.01 * 1e8 ** (1 / 4)
+    assert module_of("shampoo").inverse_root(torch.full((2, 2), torch.inf), 4, 1e-8).isnan().all()
+
+
 def test_scalable_shampoo_multiplies_every_dimension_of_a_kernel(make_method, make_plan) -> None:
     kernel = nn.Parameter(torch.zeros(2, 3, 2, 2, dtype=torch.float64))
     method = make_method("scalable_shampoo", lr=1.0, beta1=0.0, refresh=1, start=1)
