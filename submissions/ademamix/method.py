@@ -22,7 +22,7 @@ class AdEMAMix(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled, as in AdamW."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         beta1: float = 0.9
         beta2: float = 0.999
         beta3: Annotated[float, Choice((0.99, 0.999, 0.9999))] = 0.9999

@@ -26,7 +26,7 @@ class MuonAdamW(Method):
 
         lr: Annotated[float, LogUniform(1e-3, 3e-1)] = 2e-2
         momentum: float = 0.95
-        adamw_lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 3e-4
+        adamw_lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 3e-4
         beta1: float = 0.9
         beta2: float = 0.95
         eps: float = 1e-10

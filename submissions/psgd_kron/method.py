@@ -23,7 +23,7 @@ class PSGDKron(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled and of matrices alone."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         momentum: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         weight_decay: Annotated[float, Choice((0.0, 1e-3, 1e-2, 1e-1))] = 0.0
         smallest_triangular: int = 2

@@ -21,7 +21,7 @@ class SophiaH(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled, as in AdamW."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         gamma: Annotated[float, LogUniform(1e-3, 10.0)] = 1e-2
         beta1: float = 0.96
         beta2: float = 0.99
