@@ -16,14 +16,14 @@ class AdaBelief(Method):
     """
 
     # Ranges are those of Adam; eps, which bounds the step where gradients are steady, decides
-    # much, and the authors used 1e-16 to 1e-8.
+    # much. The authors used 1e-8 for images without rectification, down to 1e-16 elsewhere.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled, as in AdamW."""
 
         lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         beta2: float = 0.999
-        eps: Annotated[float, LogUniform(1e-16, 1e-6)] = 1e-16
+        eps: Annotated[float, LogUniform(1e-16, 1e-6)] = 1e-8
         weight_decay: Annotated[float, Choice((0.0, 1e-3, 1e-2, 1e-1))] = 0.0
 
     # A step is about lr long where gradients change, and longer where they do not.
@@ -31,6 +31,7 @@ class AdaBelief(Method):
         """Values on synthetic functions, where there is nothing to regularise."""
 
         lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
+        eps: Annotated[float, LogUniform(1e-16, 1e-6)] = 1e-16
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}

@@ -25,7 +25,7 @@ class MADGRAD(Method):
         eps: float = 1e-6
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
 
-    # The first step is about (lr g)^(1/3) long, the later ones shrink.
+    # The first z is lr^(2/3) g^(1/3) away from the start.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 

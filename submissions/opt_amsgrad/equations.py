@@ -1,7 +1,8 @@
 """OPT-AMSGrad: Wang, Li, Karimi and Li (ACML 2021), Algorithm 2, with the guess of Algorithm 3.
 
-eps is added to sqrt(vhat), which the paper leaves out. The guess is that of Scieur et al. (2016):
-weights from regularised minimal polynomial extrapolation, on the later of each two gradients.
+eps is added to sqrt(vhat); the paper begins with v = eps. The guess is that of Scieur et al.
+(2016), regularised minimal polynomial extrapolation, with weights on the r latest gradients;
+lambda is in units of norm(U^T U), as in their code.
 """
 
 import numpy as np
@@ -16,13 +17,13 @@ def steps(problem, w, h):
 
     x = np.concatenate([part.ravel() for part in w])
     anchor = x.copy()
-    theta = v = vhat = m = np.zeros_like(x)
+    theta = v = vhat = np.zeros_like(x)
     seen = []
     while True:
         g = np.concatenate([part.ravel() for part in problem.gradient(parts(x))])
         g = g + h.weight_decay * x
         before, theta = theta, h.beta1 * theta + (1 - h.beta1) * g
-        v = h.beta2 * v + (1 - h.beta2) * (g - m) ** 2
+        v = h.beta2 * v + (1 - h.beta2) * g**2
         vhat = np.maximum(vhat, v)
         scale = np.sqrt(vhat) + h.eps
         anchor = anchor - h.lr * theta / scale

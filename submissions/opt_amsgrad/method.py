@@ -10,9 +10,9 @@ from torch import Tensor, nn, optim
 
 
 class OptAMSGrad(Method):
-    """theta <- b1 theta + (1-b1) g; v <- b2 v + (1-b2) (g - m)^2; vhat <- max(vhat, v);
+    """theta <- b1 theta + (1-b1) g; v <- b2 v + (1-b2) g^2; vhat <- max(vhat, v);
     w~ <- w~ - lr theta / sqrt(vhat); w <- w~ - lr h / sqrt(vhat) with
-    h = b1 theta_{t-1} + (1-b1) m_{t+1}, where m is the guess made of the gradient.
+    h = b1 theta_{t-1} + (1-b1) m_{t+1}, where m_{t+1} is the guess of the next gradient.
     """
 
     # Ranges and defaults are AMSGrad's; r = 5 gradients in the guess are the paper's.
@@ -67,18 +67,18 @@ class OptimisticAMSGrad(optim.Optimizer):
         g = torch.cat([gradient_of(p) for p in params]).add_(w, alpha=group["weight_decay"])
         state = self.state["vector"]
         if not state:
-            state["theta"], state["v"], state["vhat"], state["m"] = g.new_zeros(4, len(g))
+            state["theta"], state["v"], state["vhat"] = g.new_zeros(3, len(g))
             state["w"], state["gradients"] = w.clone(), []
         theta, v, vhat, anchor = state["theta"], state["v"], state["vhat"], state["w"]
         before = theta.clone()
         theta.lerp_(g, 1 - b1)
-        v.mul_(b2).add_((g - state["m"]).square_(), alpha=1 - b2)
+        v.mul_(b2).addcmul_(g, g, value=1 - b2)
         torch.maximum(vhat, v, out=vhat)
         scale = vhat.sqrt().add_(group["eps"])
         anchor.addcdiv_(theta, scale, value=-lr)
         state["gradients"] = [*state["gradients"][-group["r"] :], g]
-        state["m"] = extrapolated(state["gradients"], group["lam"])
-        h = before.lerp_(state["m"], 1 - b1)
+        guess = extrapolated(state["gradients"], group["lam"])
+        h = before.lerp_(guess, 1 - b1)
         ahead = torch.addcdiv(anchor, h, scale, value=-lr)
         for p, part in zip(params, ahead.split([p.numel() for p in params]), strict=True):
             if p.grad is not None:

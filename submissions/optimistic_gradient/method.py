@@ -22,10 +22,11 @@ class OptimisticGradient(Method):
         lr: Annotated[float, LogUniform(1e-2, 3.0)] = 0.1
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
 
+    # As for SGD: what bounds lr, the largest curvature, is the same to a factor of two.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-5, 0.1)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 0.01
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}

@@ -28,11 +28,11 @@ class SGDP(Method):
         eps: float = 1e-8
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 1e-5
 
-    # A step is proportional to the gradient, so lr is in units of 1 / curvature.
+    # As for SGD, which it is on vectors.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-5, 0.1)] = 1e-4
+        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 0.01
         delta: float = 0.1
         weight_decay: float = 0.0
 

@@ -92,6 +92,18 @@ def test_guess_from_one_difference_is_the_last_gradient() -> None:
     assert torch.equal(module_of("opt_amsgrad").extrapolated(seen, 1e-3), seen[1])
 
 
+def test_opt_amsgrad_divides_by_the_gradients_size_however_well_it_is_guessed(make_method) -> None:
+    # of a constant gradient every guess is right; v is of g^2, not of (g - m)^2, which would vanish
+    w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = make_method("opt_amsgrad", lr=0.1).configure_optimizer(nn.ParameterList([w]))
+    for _ in range(2):
+        w.grad = torch.ones_like(w)
+        optimizer.step()
+    theta, v = (0.1, 0.19), (0.001, 0.001999)  # h = theta[1] too, as m_3 = g_2
+    expected = -0.1 * (theta[0] / v[0] ** 0.5 + 2 * theta[1] / v[1] ** 0.5)
+    assert w.item() == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_xgrad_predicts_where_gradients_were_cleared(set_to_none, on_function, row) -> None:
     model = Quadratic([1.0, -2.0], [1.0, 3.0])

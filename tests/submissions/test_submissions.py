@@ -12,7 +12,7 @@ SUBMISSIONS = ROOT / "submissions"
 SLUGS = sorted(path.parent.name for path in SUBMISSIONS.glob("*/card.toml"))
 
 PAPER_DEFAULTS = {
-    "adabelief": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-16, "weight_decay": 0.0},
+    "adabelief": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
     "adadelta": {"lr": 1.0, "rho": 0.95, "eps": 1e-6, "weight_decay": 0.0},
     "adafactor": {
         "lr": 0.01,
@@ -209,6 +209,15 @@ def test_claims_name_methods_that_exist(slug) -> None:
 def test_defaults_are_the_published_ones(slug) -> None:
     method = load_method(SUBMISSIONS / slug / "method.py")
     assert method_space(method, card_of(slug).families[0]).defaults == PAPER_DEFAULTS[slug]
+
+
+@pytest.mark.parametrize("slug", ["sgdp", "optimistic_gradient"])
+def test_steps_along_the_gradient_have_the_range_of_sgd_on_functions(slug) -> None:
+    space, sgd = (
+        method_space(load_method(SUBMISSIONS / s / "method.py"), "functions") for s in (slug, "sgd")
+    )
+    assert space.ranges["lr"] == sgd.ranges["lr"]
+    assert space.defaults["lr"] == sgd.defaults["lr"]
 
 
 def test_arms_of_the_diffgrad_comparison_share_one_space() -> None:
