@@ -24,10 +24,11 @@ class MirrorDescent(Method):
         momentum: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
 
+    # Unknowns are about one in size there, where a step is half of SGD's: SGD's range.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-5, 0.1)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 0.3)] = 0.01
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
