@@ -76,13 +76,28 @@ def network() -> nn.Module:
     return model
 
 
+def convolutions() -> nn.Module:
+    """With batch norm, and kernels laid out in memory as the tasks' networks have them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)
+        )
+    return model.to(memory_format=torch.channels_last)
+
+
 @pytest.fixture
 def train(make_plan, make_step) -> Callable[..., tuple[Method, nn.Module, int, list[int]]]:
     """Train a method file on a small two-class problem; give what the engine would export."""
-    inputs = torch.randn(20, 4, generator=torch.Generator().manual_seed(6))
-    targets = (inputs[:, 0] > 0).long()
+    features = torch.randn(20, 4, generator=torch.Generator().manual_seed(6))
+    targets = (features[:, 0] > 0).long()
 
-    def run(source: Path) -> tuple[Method, nn.Module, int, list[int]]:
+    def run(
+        source: Path, network: Callable[[], nn.Module] = network
+    ) -> tuple[Method, nn.Module, int, list[int]]:
+        inputs = (
+            features if network is not convolutions else features.repeat(1, 4).view(20, 1, 4, 4)
+        )
         method_class = load_method(source)
         method = method_class(method_class.Hyperparameters())
         counts = torch.bincount(targets)
@@ -127,6 +142,14 @@ def test_trains_and_hands_out_the_tasks_network(source, train) -> None:
     assert low * said * N_BATCHES <= counted <= high * said * N_BATCHES
     if source.parent.parent == PLUGINS:
         assert counted == ACCEPTANCE[source.parent.name] * N_BATCHES
+
+
+@pytest.mark.parametrize("source", CASES, ids=IDS)
+def test_trains_convolutions_and_batch_norm(source, train) -> None:
+    start, end = convolutions().state_dict(), train(source, convolutions)[1].state_dict()
+    assert {k: v.shape for k, v in end.items()} == {k: v.shape for k, v in start.items()}
+    assert all(torch.isfinite(tensor).all() for tensor in end.values())
+    assert not torch.equal(end["0.weight"], start["0.weight"])
 
 
 @pytest.mark.parametrize("source", CASES, ids=IDS)
