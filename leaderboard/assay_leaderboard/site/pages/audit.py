@@ -6,7 +6,7 @@ from typing import Any
 
 from assay_leaderboard.audit.false_positives import ControlReport, Pairs, Rate
 from assay_leaderboard.audit.tasks import Audit, TaskAudit
-from assay_leaderboard.format import NORMALISED, Format
+from assay_leaderboard.format import NORMALISED, Format, p_text
 from assay_leaderboard.site.html.links import PageLinks
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human
@@ -20,6 +20,7 @@ def audit_section(audit: Audit, links: PageLinks) -> dict[str, Any]:
         "audit": audit,
         "control": audit.control,
         "rates": _rates(audit.control) if audit.control else None,
+        "arms": _arms(audit.control, links) if audit.control else None,
         "audited": _tasks(audit, links),
         "calibrated": _calibration(audit),
     }
@@ -78,6 +79,35 @@ def _rate(rate: Rate) -> TableCell:
     low, high = 100 * rate.interval.low, 100 * rate.interval.high
     text = f"{rate.count} of {rate.n} [{low:.0f}, {high:.0f}] %"
     return TableCell(text, rate.count / rate.n if rate.n else None)
+
+
+def _arms(control: ControlReport, links: PageLinks) -> Table:
+    """The two arms of each method and task."""
+    columns = [
+        Column("task", "Task", text=True),
+        Column("method", "Method", text=True),
+        Column("n", "n", "repetitions of each arm"),
+        Column("first", "First", "mean, in the task's unit"),
+        Column("second", "Second", "under other seeds"),
+        Column("difference", "Difference", "all are false"),
+        Column("p", "p", "exact sign flips"),
+        Column("verdict", "Verdict", "of the pair alone", text=True),
+    ]
+    rows = []
+    for cell in control.cells:
+        form, found = Format(cell.unit, cell.margin), cell.comparison
+        cells = [
+            TableCell(link(links.task(cell.task), cell.task)),
+            TableCell(link(links.method(cell.method), cell.method)),
+            TableCell(str(cell.n), cell.n),
+            TableCell(form.number(cell.mean), cell.mean),
+            TableCell(form.number(cell.mean_control), cell.mean_control),
+            TableCell(span(form, found.difference, found.interval, "+"), found.difference),
+            TableCell(p_text(found.p), found.p),
+            TableCell(said(found.verdict or NONE)),
+        ]
+        rows.append(TableRow(cells))
+    return Table("arms", "A/A control: both arms", columns, rows)
 
 
 def _tasks(audit: Audit, links: PageLinks) -> Table:
