@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import html5lib
 import pytest
 from assay.records.store import Store
 from assay.ruleset import RULESET
 from assay_leaderboard import queries
 from assay_leaderboard.audit import false_positives
+from assay_leaderboard.site.html.links import SiteMap
+from assay_leaderboard.site.pages.audit import audit_section
 
 from tests.assay_leaderboard.making import R, Records, grid, noisy
 
@@ -26,9 +29,15 @@ def test_the_ordinary_cell_is_held_against_the_control(checkout: Records, tmp_pa
     checkout.add("letters", "sgd", noisy(0.5, 4, n=6), first=FIRST)  # stopped half way
     results = tmp_path / "results"
     checkout.write(Store(results))
-    found = queries.audit([], results).control
+    made = queries.audit([], results)
+    found = made.control
     assert found is not None
     assert [(task.task, task.n) for task in found.cells] == [("digits", R), ("letters", 6)]
+    page = SiteMap(frozenset({"digits"}), frozenset({"sgd"})).at("how")
+    text = html5lib.parse(audit_section(made, page)["arms"].__html__(), namespaceHTMLElements=False)
+    first, second = ([*row.itertext()] for row in text.findall(".//tbody/tr"))
+    assert (first[0], first[1], first[2]) == ("digits", "sgd", str(R))
+    assert (second[0], second[2]) == ("letters", "6")
     digits = found.cells[0]
     best = [row[vals.index(max(vals))] for vals, row in zip(val, test, strict=True)]
     assert digits.mean_control == pytest.approx(sum(best) / R)
