@@ -39,7 +39,7 @@ def show_audit(audit: Audit, out: Console) -> None:
         for item in audit.calibration:
             out.print(plain(f"  {item.family}: {_calibration(item)}"))
         out.print(plain(f"  {audit.lite_predicts}"))
-    out.print("\nA/A control: the reference against itself, tuned anew", style="bold")
+    out.print("\nA/A control: methods against themselves, tuned anew", style="bold")
     if audit.control:
         _show_control(audit.control, out)
     else:
