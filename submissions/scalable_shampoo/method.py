@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from assay import Choice, LogUniform, Method
@@ -35,16 +35,6 @@ class ScalableShampoo(Method):
         refresh: int = 5
         start: int = 5
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
-
-    # A step is about lr / (1 - b1) long whatever the gradient's scale.
-    class OnFunctions(Hyperparameters):
-        """Values on synthetic functions, where there is nothing to regularise."""
-
-        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
-        beta2: float = 0.999
-        weight_decay: float = 0.0
-
-    hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
 
     def configure_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """One group holding every parameter."""
