@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from rich.console import Console
 
@@ -20,7 +21,8 @@ from assay_leaderboard.format import (
 )
 from assay_leaderboard.terminal.console import show_lines
 
-WIDEST = len("no meaningful difference")
+WIDEST = max(map(len, get_args(ClaimVerdict)))
+"""Letters of a verdict."""
 
 
 def show_ledger(ledger: Ledger, out: Console) -> None:
