@@ -143,6 +143,12 @@ class TestBoard:
         assert "not valid JSON" in done.stderr
         assert done.stderr.count("remove the file, and `assay run` does this run again") == 1
         assert "written by a newer Assay" in done.stderr
+        (row,) = (
+            row
+            for row in json.loads(call("board", "digits", "--json").stdout)["tasks"][0]["rows"]
+            if row["method"] == "adam"
+        )
+        assert row["runs"]["missing"] == 1
         assert "missing" in done.stdout  # in a cell of the table, which may break it anywhere
         assert "sgd" in done.stdout
 
