@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
-
 import numpy as np
 import pytest
 import scipy.fft
@@ -14,16 +11,7 @@ from assay.models import build
 from assay.quantization import quantize_layers
 from torch import Tensor, nn
 
-from tests.submissions.conftest import SUBMISSIONS, FakeStep, planned
-
-
-def module_of(slug: str) -> ModuleType:
-    """A submission's method.py, to reach the functions beside the class."""
-    spec = importlib.util.spec_from_file_location(f"own_{slug}", SUBMISSIONS / slug / "method.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.submissions.conftest import FakeStep, module_of, planned
 
 
 class Quadratic(nn.Module):

@@ -76,14 +76,29 @@ def network() -> nn.Module:
     return model
 
 
+def images(features: Tensor) -> Tensor:
+    """Examples as images, laid out in memory as the tasks' are; gradients of kernels are so too."""
+    return features.view(-1, 2, 2, 1).to(memory_format=torch.channels_last)
+
+
 def convolutions() -> nn.Module:
-    """With batch norm, and kernels laid out in memory as the tasks' networks have them."""
+    """With batch norm, for `images`."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)
+        return nn.Sequential(
+            nn.Conv2d(2, 3, 2, padding=1),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.Conv2d(3, 4, 2),
+            nn.Flatten(),
+            nn.Linear(8, 2),
         )
-    return model.to(memory_format=torch.channels_last)
+
+
+def test_gradients_of_convolutions_need_not_be_contiguous() -> None:
+    model = convolutions()
+    (g,) = torch.autograd.grad(model(images(torch.randn(5, 4))).sum(), [model[0].weight])
+    assert not g.is_contiguous()
 
 
 @pytest.fixture
@@ -93,11 +108,10 @@ def train(make_plan, make_step) -> Callable[..., tuple[Method, nn.Module, int, l
     targets = (features[:, 0] > 0).long()
 
     def run(
-        source: Path, network: Callable[[], nn.Module] = network
+        source: Path,
+        network: Callable[[], nn.Module] = network,
+        as_inputs: Callable[[Tensor], Tensor] = lambda features: features,
     ) -> tuple[Method, nn.Module, int, list[int]]:
-        inputs = (
-            features if network is not convolutions else features.repeat(1, 4).view(20, 1, 4, 4)
-        )
         method_class = load_method(source)
         method = method_class(method_class.Hyperparameters())
         counts = torch.bincount(targets)
@@ -110,13 +124,18 @@ def train(make_plan, make_step) -> Callable[..., tuple[Method, nn.Module, int, l
         )
         model = planned(method, plan).transform_model(network())
         step = make_step(method, model, plan)
-        stream = planned(method, plan).sampler(TrainingSet(inputs, targets))
+        stream = planned(method, plan).sampler(TrainingSet(as_inputs(features), targets))
         sizes = []
         for _ in range(N_BATCHES):
             indices = next(stream)
             sizes.append(len(indices))
-            step.train(Batch(inputs[indices], targets[indices], indices))
-        return method, method.finalize_model(model, Calibration(inputs)), step.passes, sizes
+            step.train(Batch(as_inputs(features[indices]), targets[indices], indices))
+        return (
+            method,
+            method.finalize_model(model, Calibration(as_inputs(features))),
+            step.passes,
+            sizes,
+        )
 
     return run
 
@@ -146,7 +165,7 @@ def test_trains_and_hands_out_the_tasks_network(source, train) -> None:
 
 @pytest.mark.parametrize("source", CASES, ids=IDS)
 def test_trains_convolutions_and_batch_norm(source, train) -> None:
-    start, end = convolutions().state_dict(), train(source, convolutions)[1].state_dict()
+    start, end = convolutions().state_dict(), train(source, convolutions, images)[1].state_dict()
     assert {k: v.shape for k, v in end.items()} == {k: v.shape for k, v in start.items()}
     assert all(torch.isfinite(tensor).all() for tensor in end.values())
     assert not torch.equal(end["0.weight"], start["0.weight"])

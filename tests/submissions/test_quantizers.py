@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from assay.plugins.registry import illegal
 from assay.quantization import QuantizedLayer, quantize_layers
 from torch import Tensor, nn
 
-from tests.submissions.conftest import planned
+from tests.submissions.conftest import module_of, planned
 
 QUANTIZERS = ("round_to_nearest", "post_training_rounding", "lsq", "pact", "dorefa", "reste")
 RECIPES = {
@@ -31,10 +29,6 @@ RECIPES = {
 
 def source(slug: str) -> Path:
     return ROOT / "submissions" / slug / "method.py"
-
-
-def module_of(slug: str) -> ModuleType:
-    return sys.modules[load_method(source(slug)).__module__]
 
 
 def card_of(slug: str) -> SubmissionCard:
