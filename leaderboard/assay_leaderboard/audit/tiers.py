@@ -57,22 +57,36 @@ def calibrate(summaries: Iterable[FamilySummary], ruleset: Ruleset) -> list[Tier
 
 
 def sentence(found: Sequence[TierAgreement], confidence: float) -> str:
-    """What the lite tier predicts, in one plain sentence for the home page; empty if nothing."""
+    """What the lite tier predicts, in plain words for the home page; empty if nothing was asked."""
     if not found:
         return ""
-    chosen = next((item for item in reversed(found) if item.tau is not None), None)
-    if chosen is None:
+    known = [item for item in found if item.tau is not None]
+    if not known:
         why = found[-1].note.removeprefix(UNKNOWN)
         return f"Whether lite ranks predict standard ranks is not known: {why}."
-    where = "Over all families" if chosen.family == OVERALL else f"In {chosen.family}"
-    span = chosen.interval
-    level = f"{100 * confidence:g} %"
-    ends = f" ({level} interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
+    shown = [item for item in known if item.interval and item.interval.low > 0]
+    answer = f"Shown {_listed(map(_where, shown))}" if shown else "This is not shown"
     return (
-        f"Do ranks on the lite tier predict those on the standard tier? {where} Kendall's tau "
-        f"between them is {chosen.tau:+.2f}{ends} over {len(chosen.methods)} methods; 1 is the "
-        "same order, 0 no relation."
+        f"Do ranks on the lite tier predict those on the standard tier? {answer}. Kendall's tau "
+        f"between them (1 is the same order, 0 no relation; {100 * confidence:g} % intervals) is "
+        f"{_listed(map(_measured, known))}."
     )
+
+
+def _measured(item: TierAgreement) -> str:
+    span = item.interval
+    ends = f" [{span.low:+.2f}, {span.high:+.2f}]" if span else ""
+    return f"{item.tau:+.2f}{ends} {_where(item)} (n={len(item.methods)} methods)"
+
+
+def _where(item: TierAgreement) -> str:
+    return "over all families" if item.family == OVERALL else f"in {item.family.replace('_', ' ')}"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """One, two, three and four."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _agreement(name: str, tiers: Mapping[Tier, FamilySummary], ruleset: Ruleset) -> TierAgreement:

@@ -74,9 +74,9 @@ def test_two_tiers_that_agree() -> None:
     assert (found.note, found.n_lite, found.n_standard) == ("", 2, 2)
     assert found.tau == pytest.approx(1.0)
     assert sentence([found], 0.95) == (
-        "Do ranks on the lite tier predict those on the standard tier? In classification Kendall's "
-        "tau between them is +1.00 (95 % interval +1.00 to +1.00) over 5 methods; 1 is the same "
-        "order, 0 no relation."
+        "Do ranks on the lite tier predict those on the standard tier? Shown in classification. "
+        "Kendall's tau between them (1 is the same order, 0 no relation; 95 % intervals) is "
+        "+1.00 [+1.00, +1.00] in classification (n=5 methods)."
     )
 
 
@@ -93,7 +93,26 @@ def test_a_family_and_all_of_them() -> None:
     )  # fmt: skip
     assert [item.family for item in found] == ["classification", "functions", "overall"]
     assert [item.tau for item in found] == [None, None, -1.0]
-    assert "Over all families Kendall's tau between them is -1.00" in sentence(found, 0.95)
+    said = sentence(found, 0.95)
+    assert "This is not shown." in said
+    assert "is -1.00 [-1.00, -1.00] over all families (n=5 methods)." in said
+
+
+def test_every_family_with_a_tau_is_told() -> None:
+    scores = {m: i / 10 for i, m in enumerate("abcde")}
+    mixed = dict(zip("abcde", (0.3, 0.1, 0.4, 0.2, 0.0), strict=True))
+    found = calibrate(
+        [
+            summary("lite", scores, "noisy_labels"), summary("standard", scores, "noisy_labels"),
+            summary("lite", scores, "class_imbalance"),
+            summary("standard", mixed, "class_imbalance"),
+        ],
+        FAST,
+    )  # fmt: skip
+    said = sentence(found, 0.95)
+    assert "Shown in noisy labels." in said
+    assert "is +1.00 [+1.00, +1.00] in noisy labels (n=5 methods) and -0.40 [" in said
+    assert said.endswith("] in class imbalance (n=5 methods).")
 
 
 def test_what_cannot_be_measured_says_why() -> None:
