@@ -26,11 +26,14 @@ MARKS: dict[ClaimVerdict, str] = {
     "inconclusive": "?",
     "not tested": "○",
 }
+"""The marks of verdicts, and the order of the page's rows."""
 
 
 def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
     """/claims/index.html."""
     links = site.at("claims")
+    order = list(MARKS)
+    rows = sorted(view.ledger.rows, key=lambda row: order.index(row.verdict))
     return page(
         site,
         "claims",
@@ -44,7 +47,7 @@ def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
         marks=MARKS,
         notices=notices(view.board.tasks),
         other_draws=OTHER_DRAWS,
-        table=claims_table(view.ledger.rows, links, ids=True),
+        table=claims_table(rows, links, ids=True),
         findings=[
             (
                 row,
@@ -53,7 +56,7 @@ def claims_page(view: SiteView, site: SiteMap) -> dict[str, str]:
                     for finding in row.findings
                 ],
             )
-            for row in view.ledger.rows
+            for row in rows
             if row.findings
         ],
     )
@@ -103,7 +106,6 @@ def claims_table(
         Column("against", "Against", text=True),
         Column("quotation", "Quotation", "read in the paper?", text=True),
         Column("written", "Written", "and first results", text=True),
-        Column("source", "Source", text=True),
     ]
     rows = [
         TableRow(_cells(row, links, ids), {"family": _families(row), "tier": row.tier or "none"})
@@ -134,10 +136,16 @@ def _cells(row: ClaimRow, links: PageLinks, ids: bool) -> list[TableCell]:
         TableCell(str(shown.n) if shown else NONE, shown.n if shown else None),
         TableCell(tested, row.n_tasks),
         TableCell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
-        TableCell("none: a control" if row.control else "checked" if row.checked else "unchecked"),
+        TableCell(_quotation(row)),
         TableCell(_dates(row)),
-        TableCell(said(row.source), css="long"),
     ]
+
+
+def _quotation(row: ClaimRow) -> Markup:
+    """Whether it was read in the paper; unfolds to what the paper says."""
+    read = "none: a control" if row.control else "checked" if row.checked else "unchecked"
+    folded = Markup('<details class="quotation"><summary>{}</summary> {}</details>')
+    return folded.format(read, said(row.source))
 
 
 def _dates(row: ClaimRow) -> Markup | str:
