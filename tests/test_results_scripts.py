@@ -62,9 +62,11 @@ def test_other_runs_of_a_cell_supersede_its_bundle(
     shutil.rmtree(submission.store.root)
     submission.record("digits_step", "full", salt="again")
     options = ("--method", submission.folder, "--published", published, "--later")
-    assert script("publish-results", submission.store.root, *options).returncode == 0
+    why = ("--note", "other ranges")
+    assert script("publish-results", submission.store.root, *options, *why).returncode == 0
     states = sorted(found.state for found in log.standings(log.read(published)).values())
     assert states == ["current", "superseded"]
+    assert log.read(published)[-1].note == "other ranges"
 
 
 def test_what_a_replay_contradicts_is_named_and_earns_nothing(
