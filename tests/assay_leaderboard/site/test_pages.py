@@ -19,6 +19,7 @@ from assay_leaderboard.site.html.text import NONE, minus, p_text, verdict
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.cells import ends_cell
+from assay_leaderboard.site.pages.claims import claims_page
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 
@@ -288,3 +289,16 @@ def test_a_flagged_range_names_the_end_that_wins() -> None:
     found = ends_cell({"lr": use, "beta": replace(use, at_low=0, at_high=2, flagged=False)}).content
     text = re.sub("<[^>]*>", "", str(found))
     assert text == "lr 75 (20) upper end, beta 17 (20)"
+
+
+def test_claims_that_are_judged_come_first_and_their_quotations_are_folded(
+    views: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view, *_ = views
+    judged, idle = sorted(view.ledger.rows, key=lambda row: row.verdict == "not tested")
+    assert (judged.verdict == "not tested", idle.verdict) == (False, "not tested")
+    ledger = view.ledger.model_copy(update={"rows": [idle, judged]})
+    text = claims_page(replace(view, ledger=ledger), site_map(view))["claims/index.html"]
+    assert 0 < text.index(judged.text) < text.index(idle.text)
+    folded = r'<details class="quotation"><summary>unchecked</summary> <bdi>Table 1</bdi></details>'
+    assert text.count(folded) == 2
