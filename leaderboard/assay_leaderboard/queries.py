@@ -224,9 +224,10 @@ def read(
     if not any((evidence.runs, evidence.past, evidence.former, empty)):
         what = " for " + " ".join(names) if names else ""
         unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
+        shown = "" if published else "; --with-local shows the published ones"
         raise AssayError(
             f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
-            f"or point --results or ASSAY_RESULTS at a folder that has some{unread}"
+            f"or point --results or ASSAY_RESULTS at a folder that has some{shown}{unread}"
         )
     seen = _recorded(evidence)
     seen |= {entry.card.reference for entry in selected}
