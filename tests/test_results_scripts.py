@@ -70,13 +70,26 @@ def test_other_runs_of_a_cell_supersede_its_bundle(
 
 
 def test_what_a_replay_contradicts_is_named_and_earns_nothing(
-    published: Path, script: Script
+    published: Path, submission: Any, script: Script
 ) -> None:
+    submission.record("digits_binary", "full")
+    options = ("--method", submission.folder, "--published", published)
+    assert script("publish-results", submission.store.root, *options, "--later").returncode == 0
     said = script("publish-results", "--published", published, "--sample", "2")
     assert said.returncode == 1
-    assert "NOT confirmed" in said.stdout
-    (standing,) = log.standings(log.read(published)).values()
-    assert standing.tier == "T1"
+    lines = sorted(line.partition("--")[0] for line in said.stdout.splitlines())
+    assert lines == ["digits_binary", "digits_step"]
+    assert said.stdout.count("NOT confirmed") == 2
+    assert {found.tier for found in log.standings(log.read(published)).values()} == {"T1"}
+
+
+def test_a_replay_that_ends_early_says_how_many_wait(published: Path, script: Script) -> None:
+    (bundle,) = published.glob("*.zip")
+    bundle.write_bytes(b"")
+    said = script("publish-results", "--published", published)
+    assert said.returncode == 1
+    assert said.stdout.endswith(": NOT replayed, nor 0 after it: try again\n")
+    assert "Traceback" not in said.stderr
 
 
 SEASON = """

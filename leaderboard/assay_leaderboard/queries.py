@@ -218,15 +218,16 @@ def read(
     finder = checkout.flag_finder(selected, methods.values()) if flagged else None
     evidence = load_folder(results, slugs, {*known, *slugs}, finder, cores_at_hand())
     if published:
-        others = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder, cores_at_hand())
-        evidence = together([others, evidence])
+        theirs = load_folder(paths.RESULTS, slugs, {*known, *slugs}, finder, cores_at_hand())
+        evidence = together([theirs, evidence])
     rules = rules_of(open_folder(results), with_local=published)
     if not any((evidence.runs, evidence.past, evidence.former, empty)):
         what = " for " + " ".join(names) if names else ""
         unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
+        others = "" if published else "; --with-local shows the published ones"
         raise AssayError(
             f"no results{what} in {results}; make some with: assay run METHOD --tier lite --quick, "
-            f"or point --results or ASSAY_RESULTS at a folder that has some{unread}"
+            f"or point --results or ASSAY_RESULTS at a folder that has some{others}{unread}"
         )
     seen = _recorded(evidence)
     seen |= {entry.card.reference for entry in selected}

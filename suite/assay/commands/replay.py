@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.commands.options import DEFAULT_RESULTS, AsJson, Results
+from assay.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.publication.replay import Replay
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID...|BUNDLE", help="Ids of runs, or one bundle.")
+        list[str], typer.Argument(metavar="RUN_ID...|BUNDLE...", help="Ids of runs, or bundles.")
     ],
     n_sample: Annotated[
         int, typer.Option("--sample", min=1, help="Of a bundle: how many random runs.")
@@ -50,20 +51,36 @@ def replay(
     """Run recorded runs once more and compare: bit for bit, or within a stated tolerance.
 
     Of a bundle most of the sample are runs that decide its score. At least 10 earn the tier T2.
+    With --json, each bundle is one line.
 
     Examples:
         assay replay 6624fb14a7bce288 --results assay-results
 
         assay replay digits_cnn--my_opt-v1--0123456789abcdef.zip --sample 20
     """
+    options: dict[str, Any] = {"secret": secret, "allow_weaker": allow_weaker}
+    bundles = [Path(name) for name in dict.fromkeys(what) if name.endswith(".zip")]
+    if bundles:
+        if others := [name for name in what if not name.endswith(".zip")]:
+            raise AssayError(
+                f"expected bundles alone or ids of runs alone, got {bundles[0]} and {others[0]}"
+            )
+        codes = set(_replay_bundles(bundles, n_sample, seed, options, as_json))
+    else:
+        codes = {_replay_runs(what, method, results, options, as_json)}
+    for code in (DIFFERS, INCOMPLETE):
+        if code in codes:
+            raise typer.Exit(code)
+
+
+def _replay_runs(
+    ids: list[str], method: str | None, results: Path, options: dict[str, Any], as_json: bool
+) -> int:
+    """Replay runs by id; see _finish."""
     from assay.plugins.registry import find_method
     from assay.publication import replay as replaying
 
-    options: dict[str, Any] = {"secret": secret, "allow_weaker": allow_weaker}
-    if len(what) == 1 and what[0].endswith(".zip"):
-        _replay_bundle(Path(what[0]), n_sample, seed, options, as_json)
-        return
-    records = [_record(run_id, results) for run_id in dict.fromkeys(what)]
+    records = [_record(run_id, results) for run_id in dict.fromkeys(ids)]
 
     def method_of(ref: Any) -> Any:
         if method is None:
@@ -71,31 +88,27 @@ def replay(
         return replaying.checked_method(find_method(method), ref)
 
     replays = list(_shown(replaying.replay(records, method_of, **options), as_json))
-    _finish(replays, len(records), {}, as_json)
+    return _finish(replays, len(records), {}, as_json)
 
 
-def _replay_bundle(
-    path: Path, n_sample: int, seed: int | None, options: dict[str, Any], as_json: bool
-) -> None:
-    import secrets
-
-    from assay.publication import replay as replaying
+def _replay_bundles(
+    paths: list[Path], n_sample: int, seed: int | None, options: dict[str, Any], as_json: bool
+) -> Iterator[int]:
+    """Replay a sample of each bundle, one after the other; see _finish."""
+    from assay.publication.bundle_replays import KeptPools, draw, replay_sample
     from assay.publication.report import SAMPLE
     from assay.records.bundle import read_bundle
 
-    bundle = read_bundle(path)
-    seed = secrets.randbits(64) if seed is None else seed
-    records = replaying.sample(bundle.runs, n_sample, seed, replaying.deciding(bundle.runs))
-    about = {"bundle": bundle.sha256, "seed": seed, "sampled": len(records), "of": len(bundle.runs)}
-    if not as_json:
-        typer.echo(f"{path.name}: {len(records)} of {len(bundle.runs)} runs, seed {seed}")
-    with replaying.unpacked(bundle.source, bundle.manifest.method.slug) as entry:
-        found = replaying.replay(
-            records, lambda ref: replaying.checked_method(entry, ref), **options
-        )
-        replays = list(_shown(found, as_json))
-    enough = min(SAMPLE, len(bundle.runs))
-    _finish(replays, len(records), about, as_json, enough)
+    with KeptPools() as pools:
+        for path in paths:
+            bundle = read_bundle(path)
+            chosen = draw(bundle, n_sample, seed)
+            n, of = len(chosen.records), len(bundle.runs)
+            about = {"bundle": bundle.sha256, "seed": chosen.seed, "sampled": n, "of": of}
+            if not as_json:
+                typer.echo(f"{path.name}: {n} of {of} runs, seed {chosen.seed}")
+            replays = list(_shown(replay_sample(chosen, make_pool=pools, **options), as_json))
+            yield _finish(replays, n, about, as_json, min(SAMPLE, of))
 
 
 def _record(run_id: str, results: Path) -> RunRecord:
@@ -135,11 +148,9 @@ def _shown(replays: Iterator[Replay], as_json: bool) -> Iterator[Replay]:
 
 def _finish(
     replays: list[Replay], wanted: int, about: dict[str, Any], as_json: bool, enough: int = 1
-) -> None:
-    """Print the summary; end with an exit code for scripts.
-
-    Raises:
-        typer.Exit: 1 if the replays contradict the records, 4 if a run could not be replayed.
+) -> int:
+    """Print the summary; the exit code is 1 if the replays contradict the records, 4 if a run could
+    not be replayed, else 0.
     """
     from assay.publication.comparison import rule_of
     from assay.publication.replay import summarise
@@ -150,7 +161,7 @@ def _finish(
         runs = [asdict(replay) for replay in replays]
         told: dict[str, Any] = asdict(found)
         told["mean_difference"] = mean.model_dump() if mean else None
-        typer.echo(json.dumps({**about, **told, "runs": runs}, indent=1))
+        typer.echo(json.dumps({**about, **told, "runs": runs}))
     else:
         if mean is not None:
             typer.echo(f"{mean.n} runs on another kind of machine: mean difference "
@@ -160,6 +171,5 @@ def _finish(
             typer.echo(f"{task}: {rule_of(tolerance)}")
         typer.echo(f"tier {found.tier}: {found.why}" if found.tier else f"no tier: {found.why}")
     if found.contradicted:
-        raise typer.Exit(DIFFERS)
-    if any(replay.verdict == "cannot" for replay in replays):
-        raise typer.Exit(INCOMPLETE)
+        return DIFFERS
+    return INCOMPLETE if any(replay.verdict == "cannot" for replay in replays) else 0

@@ -10,20 +10,16 @@ Seconds are never compared.
 
 from __future__ import annotations
 
-import math
-import random
-import re
 import shlex
-import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from assay.cards import SubmissionCard, TaskCard, read_card
+from assay.cards import TaskCard
 from assay.engine.cells import make_cells
 from assay.engine.pool import Pool
 from assay.engine.runs import Job
@@ -46,15 +42,11 @@ from assay.records.schema import (
     TaskRef,
     reproduce_command,
 )
-from assay.records.selection import results
 from assay.records.staleness import changed, listed, stale, unknown_libraries
 from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
 SANDBOXED = ("L2", "L3", "L4")
-DECIDING = 0.8
-"""Share of a sample that is drawn from the selected runs, which decide the score."""
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -97,45 +89,6 @@ class ReplaySummary:
     """A run differs, or all together do: the records are not what the method does."""
     mean_difference: MeanDifference | None = None
     """Of the runs replayed on another kind of machine, in the metric's unit."""
-
-
-def deciding(records: Sequence[RunRecord]) -> set[str]:
-    """Ids of the runs that decide the score: of each repetition the selected one.
-
-    Raises:
-        AssayError: there is no such task here.
-    """
-    tasks = {record.spec.task.slug for record in records}
-    metrics = {slug: find_task(slug).card.metric for slug in tasks}
-    return {
-        run.id
-        for slug, metric in metrics.items()
-        for run in results((r for r in records if r.spec.task.slug == slug), metric)
-    }
-
-
-def sample(
-    records: Sequence[RunRecord], n: int, seed: int, deciding: Collection[str] = ()
-) -> list[RunRecord]:
-    """`n` random runs, most of them of those that decide the score.
-
-    Any run may be drawn, so that none can be false without a risk: a false validation score of
-    another point decides which one is selected.
-
-    Args:
-        records: of one bundle.
-        n: how many.
-        seed: of the draw; whoever made the records must not know it before.
-        deciding: ids of the runs that decide the score.
-    """
-    draw = random.Random(seed)
-    ordered = sorted(records, key=lambda record: record.id)
-    first = [record for record in ordered if record.id in deciding]
-    others = [record for record in ordered if record.id not in deciding]
-    draw.shuffle(first)
-    draw.shuffle(others)
-    n_first = min(len(first), max(math.ceil(DECIDING * n), n - len(others)))
-    return [*first[:n_first], *others[: n - n_first]]
 
 
 def summarise(replays: Sequence[Replay], wanted: int, enough: int = 1) -> ReplaySummary:
@@ -368,27 +321,3 @@ def command_note(record: RunRecord) -> str:
         if record.reproduce == given:
             return ""
     return f"the command it carries is not its spec's; expected: {expected}"
-
-
-@contextmanager
-def unpacked(source: Mapping[str, bytes], slug: str) -> Iterator[MethodEntry]:
-    """Write a bundle's source to a temporary folder, for a worker to import.
-
-    Args:
-        source: file names and contents; plain names only.
-        slug: the method's, which becomes the name of the folder.
-
-    Raises:
-        PluginError: a name is not a plain file's, or there is no method.py.
-        CardError: its card is malformed.
-    """
-    with tempfile.TemporaryDirectory(prefix="assay-replay-") as name:
-        folder = Path(name) / slug
-        folder.mkdir()
-        for member, data in source.items():
-            if not _PLAIN.fullmatch(member):
-                raise PluginError(f"the bundle's source has a file called {member!r}")
-            (folder / member).write_bytes(data)
-        if not (folder / "method.py").is_file():
-            raise PluginError("the bundle's source has no method.py")
-        yield MethodEntry(read_card(folder / "card.toml", SubmissionCard), folder / "method.py")

@@ -112,7 +112,7 @@ def test_unknown_names_are_told(tmp_path: Path) -> None:
         assay.run("adam", "digits_cmn", results=tmp_path)
     with pytest.raises(UnknownName, match="no preset is called 'fast'"):
         assay.run("adam", "digits_cnn", preset="fast", results=tmp_path)
-    with pytest.raises(AssayError, match="no results for beale in"):
+    with pytest.raises(AssayError, match="no results for beale in .*; --with-local shows"):
         assay.board("beale", results=tmp_path)
 
 

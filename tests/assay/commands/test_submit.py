@@ -67,6 +67,7 @@ def test_a_replay_says_its_verdict_and_ends_by_it(
     [
         (["replay", "ffff"], "no run is called 'ffff'"),
         (["replay", "nowhere.zip"], "nowhere.zip: cannot be read"),
+        (["replay", "a.zip", "ffff"], "bundles alone or ids of runs alone, got a.zip and ffff"),
         (["submit", "nobody"], "no method is called 'nobody'"),
         (["queue", "--checkout", "/"], "is not a git checkout"),
         (["epoch", "reveal", "spring", "--secret", "s"], "no epoch is called 'spring'"),

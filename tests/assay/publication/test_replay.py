@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +16,12 @@ from assay.engine.cells import Cell
 from assay.engine.pool import Pool
 from assay.errors import AssayError, DataError, PluginError, WorkerError
 from assay.plugins.registry import find_method, method_ref
+from assay.publication import bundle_replays
 from assay.publication import replay as replaying
+from assay.publication.bundle_replays import KeptPools, sample, unpacked
 from assay.publication.comparison import compare, rule_of, tolerance
 from assay.publication.drift import SPREAD, mean_difference, rule
-from assay.publication.replay import Replay, replay, sample, summarise, unpacked
+from assay.publication.replay import Replay, replay, summarise
 from assay.records.schema import RunRecord, reproduce_command
 from assay.space import FloatRange
 from hypothesis import given
@@ -384,6 +386,24 @@ def test_a_bundles_source_stays_in_its_folder(name: str) -> None:
     source = {"card.toml": CARD, "method.py": b"", name: b""}
     with pytest.raises(PluginError, match="has a file called"), unpacked(source, "mine"):
         pass
+
+
+def test_bundles_that_need_the_same_pool_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    @contextlib.contextmanager
+    def open_pool(**wanted: Any) -> Iterator[Any]:
+        made.append(wanted)
+        yield len(made)
+        made.append("closed")
+
+    monkeypatch.setattr(bundle_replays, "Pool", open_pool)
+    with KeptPools() as pools:
+        for isa in ("avx2", "native", "avx2"):
+            with pools(n_workers=1, isa=isa) as pool:
+                assert pool == (2 if isa == "native" else 1)
+        assert [wanted["isa"] for wanted in made] == ["avx2", "native"]
+    assert made[2:] == ["closed", "closed"]
 
 
 def test_a_real_run_is_identical_and_a_forged_score_is_not(
