@@ -191,6 +191,8 @@ def replay_text(replay: Replay, form: Format) -> str:
     found = f"{replay.n} runs repeated by others: {replay.identical} bit for bit"
     if replay.within_tolerance:
         found += f", {replay.within_tolerance} within the tolerance of another machine"
+    if replay.chaotic:
+        found += f", {replay.chaotic} chaotic, which show nothing"
     if replay.mean_difference is not None:
         unit = f" {form.unit}" if form.unit else ""
         allowed = form.number(replay.allowed)

@@ -251,12 +251,9 @@ class TaskCard(_CardPart):
         return DROP_FACTOR if self.schedule == "drop" and elapsed >= DROP_AT else 1.0
 
     @property
-    def replay_tolerance(self) -> float | None:
-        """The largest difference of test scores between machines, in the metric's unit.
-
-        None if runs on different machines cannot be compared: quantized training.
-        """
-        return None if self.family == "quantization" else REPLAY_MARGINS * self.metric.margin
+    def replay_tolerance(self) -> float:
+        """The largest difference of scores between kinds of machines, in the metric's unit."""
+        return REPLAY_MARGINS * self.metric.margin
 
 
 def spending_problem(spent: Sequence[int], card: TaskCard) -> str | None:

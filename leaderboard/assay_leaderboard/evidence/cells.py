@@ -349,6 +349,7 @@ def _replay(bundle: Standing | None) -> Replay | None:
         n=len(bundle.replays),
         identical=verdicts["identical"],
         within_tolerance=verdicts["within tolerance"],
+        chaotic=verdicts["chaotic"],
         mean_difference=mean.mean if mean else None,
         allowed=mean.allowed if mean else None,
     )

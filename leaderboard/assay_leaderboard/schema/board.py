@@ -128,7 +128,9 @@ class Replay:
     identical: int
     """Their weights came out bit for bit as recorded."""
     within_tolerance: int
-    """On another kind of machine: their test scores came close."""
+    """On another kind of machine: their scores came close."""
+    chaotic: int
+    """On another kind of machine: rounding decides where they end, so they show nothing."""
     mean_difference: float | None
     """Mean of recorded minus replayed test scores over the runs replayed on other kinds of
     machines. Positive: the records claim better results, whatever the metric's direction."""

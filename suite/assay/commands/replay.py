@@ -103,7 +103,7 @@ def _replay_bundles(
         for path in paths:
             bundle = read_bundle(path)
             chosen = draw(bundle, n_sample, seed)
-            n, of = len(chosen.records), len(bundle.runs)
+            n, of = chosen.n, len(bundle.runs)
             about = {"bundle": bundle.sha256, "seed": chosen.seed, "sampled": n, "of": of}
             if not as_json:
                 typer.echo(f"{path.name}: {n} of {of} runs, seed {chosen.seed}")
@@ -166,7 +166,7 @@ def _finish(
         if mean is not None:
             typer.echo(f"{mean.n} runs on another kind of machine: mean difference "
                        f"{mean.mean:+.4g}, allowed {mean.allowed:.4g}")  # fmt: skip
-        done = {replay.task: replay.tolerance for replay in replays if replay.level}
+        done = {r.task: r.tolerance for r in replays if r.tolerance is not None}
         for task, tolerance in done.items():
             typer.echo(f"{task}: {rule_of(tolerance)}")
         typer.echo(f"tier {found.tier}: {found.why}" if found.tier else f"no tier: {found.why}")

@@ -18,7 +18,7 @@ from assay.engine.cells import Cell
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
 from assay.errors import AssayError, MachineError, RunHung, UnknownName
-from assay.publication.comparison import compare, tolerance
+from assay.publication.replay import judged
 from assay.records.log import ReplayVerdict
 from assay.records.schema import RunRecord, RunSpec
 from assay.records.store import Store
@@ -28,6 +28,7 @@ from assay.space import Value
 REMARKS: dict[ReplayVerdict, str] = {
     "identical": "bit-identical to its record",
     "within tolerance": "within tolerance of its record",
+    "chaotic": "cannot be compared with its record",
     "differs": "DIFFERS from its record",
     "cannot": "cannot be compared with its record",
 }
@@ -158,7 +159,7 @@ def _run_one(
         store.write(record)
         _print_run(request, record, "new")
         return "failed" if record.status == "failed" else "good"
-    found = compare(known, record, tolerance(cell.task.card))
+    found = judged(known, record, cell.job(spec), pool)
     _print_run(request, record, REMARKS[found.verdict] + (f": {found.detail}" * bool(found.detail)))
     return "good" if found.verdict in ("identical", "within tolerance") else "differs"
 

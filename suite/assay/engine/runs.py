@@ -67,6 +67,8 @@ class Job:
     method: MethodEntry
     space: Space
     """The search space that the repetition's points were drawn from."""
+    nudge: int = 0
+    """See messages.worker.Run."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,7 @@ def _request(job: Job, seed_root: str, prepared: Prepared, oracle: Path | None) 
         starts=prepared.starts,
         seeds=[worker_seeds(seed_root, job.spec, n) for n in range(len(prepared.starts))],
         oracle=oracle,
+        nudge=job.nudge,
     )
 
 

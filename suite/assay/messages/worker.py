@@ -137,6 +137,8 @@ class Run(_MethodRequest):
     """A listening AF_UNIX stream socket that the child is connected to, as descriptor ORACLE."""
     thresholds: list[int] | None = None
     """Example-passes spent at which a snapshot is due; None: the card's."""
+    nudge: Count = 0
+    """Seed of a move of the initial weights by one unit in the last place; 0: as they are."""
 
 
 class Describe(_MethodRequest):

@@ -6,6 +6,7 @@ cell_checks    checks of the runs of a cell taken together
 record_checks  checks of one run record against its task's card
 origin_checks  checks of where a run record says it was made
 replay         runs done again and compared with their records (tier T2)
+bundle_replays  samples of bundles for it, and the pools that they share
 comparison     a record and its replay side by side
 drift          whether records are better than their replays on average
 publish        adds a bundle to a published folder and its log

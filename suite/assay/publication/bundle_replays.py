@@ -29,11 +29,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True)
 class Sample:
-    """The runs of a bundle that are to be replayed, and the seed of their draw."""
+    """The runs of a bundle that are to be replayed, in their order, and the seed of their draw."""
 
     bundle: Bundle
     seed: int
+    n: int
+    """How many are to be compared; more may be replayed, see `replay_sample`."""
     records: Sequence[RunRecord]
+    """At most twice as many."""
 
 
 class KeptPools(ExitStack):
@@ -63,11 +66,14 @@ def draw(bundle: Bundle, n: int, seed: int | None = None) -> Sample:
         AssayError: there is no such task here.
     """
     seed = secrets.randbits(64) if seed is None else seed
-    return Sample(bundle, seed, sample(bundle.runs, n, seed, deciding(bundle.runs)))
+    first = sample(bundle.runs, n, seed, deciding(bundle.runs))
+    ids = {record.id for record in first}
+    others = sample([record for record in bundle.runs if record.id not in ids], n, seed)
+    return Sample(bundle, seed, len(first), [*first, *others])
 
 
 def replay_sample(chosen: Sample, **options: Any) -> Iterator[replaying.Replay]:
-    """Do the chosen runs again with the bundle's own source.
+    """Do the chosen runs again with the bundle's own source, and one more for each chaotic one.
 
     Args:
         chosen: of one bundle.
@@ -77,11 +83,15 @@ def replay_sample(chosen: Sample, **options: Any) -> Iterator[replaying.Replay]:
         PluginError: the source is not a method's.
         CardError: its card is malformed.
     """
-    bundle = chosen.bundle
+    bundle, n_compared = chosen.bundle, 0
     with unpacked(bundle.source, bundle.manifest.method.slug) as entry:
-        yield from replaying.replay(
+        for found in replaying.replay(
             chosen.records, lambda ref: replaying.checked_method(entry, ref), **options
-        )
+        ):
+            yield found
+            n_compared += found.verdict != "chaotic"
+            if n_compared == chosen.n:
+                return
 
 
 def deciding(records: Sequence[RunRecord]) -> set[str]:

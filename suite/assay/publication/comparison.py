@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
-from assay.cards import TaskCard
 from assay.records.log import ReplayVerdict
 from assay.records.schema import CurvePoint, Environment, RunRecord
 
@@ -19,31 +19,21 @@ class ReplayComparison:
     detail: str = ""
 
 
-def tolerance(card: TaskCard) -> float | None:
-    """The largest difference of test scores between machines, in the metric's unit.
-
-    None if runs on different machines cannot be compared: quantized training.
-    """
-    return card.replay_tolerance
-
-
-def rule_of(card_tolerance: float | None) -> str:
+def rule_of(tolerance: float) -> str:
     """What replays are held to, in words."""
-    other = (
-        "runs of another one cannot be compared"
-        if card_tolerance is None
-        else f"on another one validation and test score may differ by {card_tolerance:.4g}"
+    return (
+        "on one kind of machine all must be equal bit for bit, on another one validation and test "
+        f"score may differ by {tolerance:.4g}"
     )
-    return f"on one kind of machine all must be equal bit for bit, {other}"
 
 
-def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> ReplayComparison:
+def compare(known: RunRecord, again: RunRecord, allowed: float) -> ReplayComparison:
     """The verdict on a run and a repetition of it.
 
     Args:
         known: the record.
         again: the same spec, run here.
-        allowed: largest difference of test scores if this is another machine; see tolerance.
+        allowed: largest difference of scores if this is another kind of machine.
     """
     other = machine_difference(known.environment, again.environment)
     if known.scorer_version != again.scorer_version:
@@ -53,10 +43,6 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
         return ReplayComparison("identical", "" if known.result else f"ended {known.status} again")
     if not other:
         return ReplayComparison("differs", _what_differs(known, again))
-    if allowed is None:
-        return ReplayComparison(
-            "cannot", f"quantized runs are compared on one kind of machine only: {other}"
-        )
     if known.status != again.status:
         if "out_of_budget" in (known.status, again.status):
             ends = f"{known.status} there, {again.status} here"
@@ -67,8 +53,20 @@ def compare(known: RunRecord, again: RunRecord, allowed: float | None) -> Replay
     test = abs(known.result.test - again.result.test)
     val = abs(known.result.val - again.result.val)
     detail = f"test differs by {test:.4g}, validation by {val:.4g}, allowed {allowed:.4g}; {other}"
-    within = max(test, val) <= allowed
+    within = distance(known, again) <= allowed
     return ReplayComparison("within tolerance" if within else "differs", detail)
+
+
+def distance(one: RunRecord, other: RunRecord) -> float:
+    """How far apart two runs of a spec ended, in the metric's unit: the larger of the differences
+    of validation and test score; infinite where their status differs.
+    """
+    if one.status != other.status:
+        return inf
+    if one.result is None or other.result is None:
+        return 0.0
+    test = abs(one.result.test - other.result.test)
+    return max(test, abs(one.result.val - other.result.val))
 
 
 def machine_difference(known: Environment, again: Environment) -> str:

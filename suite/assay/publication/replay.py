@@ -3,13 +3,14 @@
 On the same kind of machine (Environment.machine_key, on a CPU) weights, scores and curve must be
 the same, bit for bit; most records of a bundle have no curve. On another one rounding differs, and
 the difference grows while training: there validation and test score must be within a number of
-margins of the task's metric (see `tolerance`), and the records may not be better or worse than
-their replays on average (assay.publication.drift).
+margins of the task's metric (cards.REPLAY_MARGINS) unless training is chaotic (see `judged`), and
+the records may not be better or worse than their replays on average (assay.publication.drift).
 Seconds are never compared.
 """
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +31,8 @@ from assay.plugins.registry import MethodEntry, find_method, find_task, method_r
 from assay.publication.comparison import (
     ReplayComparison,
     compare,
+    distance,
     machine_difference,
-    tolerance,
 )
 from assay.publication.drift import mean_difference
 from assay.records.log import MeanDifference, ReplayedRun, ReplayVerdict
@@ -47,6 +48,9 @@ from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 
 SANDBOXED = ("L2", "L3", "L4")
+CONFIRMED: tuple[ReplayVerdict, ...] = ("identical", "within tolerance")
+NUDGES, FOLD = 8, 4.0
+"""See `judged`."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Replay:
     detail: str
     recorded_test: float | None
     tolerance: float | None
-    """Largest difference of test scores that is allowed on another kind of machine; None where runs
-    are compared on one kind of machine only, or this one was not done."""
+    """Largest difference of scores that is allowed on another kind of machine; None where it was
+    not done."""
     replayed_test: float | None = None
     recorded_seconds: float | None = None
     """Training time on the record's machine: a claim, which a replay cannot confirm."""
@@ -72,7 +76,7 @@ class Replay:
     """Isolation level of the replay."""
     margins: float | None = None
     """Recorded minus replayed test score in margins of the task's metric, positive where the record
-    is better; None on the same kind of machine, and where a score is missing."""
+    is better; None on the same kind of machine, where a score is missing, and if not confirmed."""
     unit: float = 1.0
     """The margin, in the metric's unit."""
     took_seconds: float = 0.0
@@ -100,7 +104,8 @@ def summarise(replays: Sequence[Replay], wanted: int, enough: int = 1) -> Replay
         enough: fewest that earn a tier.
     """
     differing = sum(replay.verdict == "differs" for replay in replays)
-    done = [r for r in replays if r.verdict in ("identical", "within tolerance")]
+    done = [replay for replay in replays if replay.verdict in CONFIRMED]
+    n_chaotic = sum(replay.verdict == "chaotic" for replay in replays)
     weak = sorted({r.level or "" for r in done} - set(SANDBOXED))
     margins = [replay.margins for replay in replays if replay.margins is not None]
     units = {replay.unit for replay in replays if replay.margins is not None}
@@ -116,8 +121,13 @@ def summarise(replays: Sequence[Replay], wanted: int, enough: int = 1) -> Replay
         )
     else:
         contradicted = False
-        if len(done) < wanted or not done:
+        if len(done) + n_chaotic < wanted:
             why = f"{len(done)} of {wanted} runs could be replayed"
+        elif len(done) < min(enough, wanted) and n_chaotic:
+            why = (
+                f"{n_chaotic} of {len(replays)} runs are chaotic: they can be compared on the "
+                f"record's kind of machine alone; expected {enough} others"
+            )
         elif weak:
             why = f"replayed at level {', '.join(weak)}; expected the sandbox (L2)"
         elif len(done) < enough:
@@ -125,6 +135,7 @@ def summarise(replays: Sequence[Replay], wanted: int, enough: int = 1) -> Replay
         else:
             exact = sum(replay.verdict == "identical" for replay in done)
             tier, why = "T2", f"{len(done)} runs replayed, {exact} of them bit for bit"
+            why += f"; {n_chaotic} more are chaotic" if n_chaotic else ""
     return ReplaySummary(tier, why, contradicted, mean)
 
 
@@ -239,18 +250,50 @@ def _again(
             said = "its search space is not the one that the method declares"
             return _told(record, ReplayComparison("differs", said))
         again = pool.run(job, record.reproduce)
+        found = judged(record, again, job, pool)
     except AssayError as error:
         return _told(record, ReplayComparison("cannot", str(error)))
-    allowed = tolerance(job.task.card)
-    found = compare(record, again, allowed)
     remarks = [text for text in (found.detail, command_note(record)) if text]
     found = ReplayComparison(found.verdict, "; ".join(remarks))
     return replace(
         _told(record, found, again, time.monotonic() - began),
-        tolerance=allowed,
-        margins=_margins(record, again, job.task.card),
+        tolerance=job.task.card.replay_tolerance,
+        margins=_margins(record, again, job.task.card) if found.verdict in CONFIRMED else None,
         unit=job.task.card.metric.margin,
     )
+
+
+def judged(record: RunRecord, again: RunRecord, job: Job, pool: Pool) -> ReplayComparison:
+    """The verdict on a record and the same run done again on `pool`.
+
+    Where training is chaotic, rounding decides where a run ends, and one that differs from a record
+    of another kind of machine shows nothing. So it is done up to NUDGES times more, from initial
+    weights one unit in the last place away. If one of these ends at least 1 / FOLD as far from it
+    as the record does, the run is chaotic.
+
+    Args:
+        record: as it was published.
+        again: the run as it came out here.
+        job: what was done.
+        pool: where.
+
+    Raises:
+        AssayError: a run could not be done.
+    """
+    found = compare(record, again, job.task.card.replay_tolerance)
+    if found.verdict != "differs" or not machine_difference(record.environment, again.environment):
+        return found
+    apart = distance(record, again)
+    for seed in range(1, NUDGES + 1):
+        moved = distance(again, pool.run(replace(job, nudge=seed), record.reproduce))
+        if FOLD * moved >= apart:
+            by = f"by {moved:.4g}" if moved < math.inf else "in how it ends"
+            return ReplayComparison(
+                "chaotic",
+                f"{found.detail}; of two runs here, their initial weights one unit in the last "
+                f"place apart, one differs {by}",
+            )
+    return found
 
 
 def _margins(known: RunRecord, again: RunRecord, card: TaskCard) -> float | None:

@@ -65,12 +65,13 @@ class ReplayReport(_Report):
             return "the report is of another bundle"
         recorded = {run.id: run.result.test if run.result else None for run in bundle.runs}
         done = {run.run_id: run.recorded_test for run in self.runs}
+        confirmed = [run for run in self.runs if run.verdict in ("identical", "within tolerance")]
         if len(done) != len(self.runs) or not done.items() <= recorded.items():
             return "the report names runs that are not in the bundle, or other scores"
         if self.tier is None or self.contradicted:
             return f"the replay did not confirm it: {self.why[:300]}"
-        if len(done) < min(SAMPLE, len(recorded)):
-            return f"only {len(done)} runs were replayed, expected {SAMPLE}"
+        if len(confirmed) < min(SAMPLE, len(recorded)):
+            return f"only {len(confirmed)} runs were confirmed, expected {SAMPLE}"
         if any(run.verdict in ("differs", "cannot") for run in self.runs):
             return "a run of the report was not confirmed"
         return None

@@ -43,7 +43,7 @@ EARNED: dict[Kind, TrustTier] = {
     "reveal": "T3",
 }
 """The tier that an entry gives its bundle. No entry can give another one."""
-ReplayVerdict = Literal["identical", "within tolerance", "differs", "cannot"]
+ReplayVerdict = Literal["identical", "within tolerance", "chaotic", "differs", "cannot"]
 MAX_REPLAYS = 200
 MAX_SCORE = 1e100
 Score = Annotated[float, Field(ge=-MAX_SCORE, le=MAX_SCORE)]

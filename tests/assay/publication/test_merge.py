@@ -124,7 +124,7 @@ CONTRADICTED = {"tier": None, "contradicted": True, "why": "1 of 10 runs differ"
         ({"replays": {"other.zip": None}}, "the report"),
         ({"replay": CONTRADICTED}, "does not pass it"),
         ({"replay": {"bundle": "0" * 64}}, "another file"),
-        ({"replay": {"runs": []}}, "only 0 runs were replayed"),
+        ({"replay": {"runs": []}}, "only 0 runs were confirmed"),
         ({"replay": {"tier": "T3"}}, "the report"),
     ],
 )
@@ -137,6 +137,15 @@ def test_nothing_is_published_that_the_gate_did_not_pass(
     assert ("replay", "T2") not in published.entries()
     if "runs" not in report.get("replay", {}) if isinstance(report, dict) else True:
         assert published.entries() == []
+
+
+def test_chaotic_runs_confirm_nothing(published: Published) -> None:
+    report = published.report()
+    runs = report["replays"][published.name]["runs"]
+    assert len(runs) == 10
+    runs[0]["verdict"] = "chaotic"
+    with pytest.raises(BundleError, match="only 9 runs were confirmed, expected 10"):
+        published(report)
 
 
 def test_a_report_tells_of_runs_of_the_bundle(published: Published) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from assay.plugins.registry import find_method, method_ref
 from assay.publication import bundle_replays
 from assay.publication import replay as replaying
 from assay.publication.bundle_replays import KeptPools, sample, unpacked
-from assay.publication.comparison import compare, rule_of, tolerance
+from assay.publication.comparison import compare, distance, rule_of
 from assay.publication.drift import SPREAD, mean_difference, rule
 from assay.publication.replay import Replay, replay, summarise
 from assay.records.schema import RunRecord, reproduce_command
@@ -28,6 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ALLOWED = 0.02
+CARD = b'slug = "mine"\ntitle = "Mine"\n'
 
 
 @pytest.fixture
@@ -103,7 +105,6 @@ def test_the_rule_is_said_in_words() -> None:
     assert "equal bit for bit, on another one validation and test score may differ by 0.02" in (
         rule_of(ALLOWED)
     )
-    assert "runs of another one cannot be compared" in rule_of(None)
 
 
 def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecord) -> None:
@@ -119,17 +120,7 @@ def test_on_another_machine_the_score_has_a_stated_tolerance(completed: RunRecor
 
 def test_the_tolerance_is_the_tasks(make_task: Callable[..., Any]) -> None:
     card = make_task().card
-    assert tolerance(card) == 2 * card.metric.margin
-    quantized = card.model_copy(update={"family": "quantization"})
-    assert tolerance(quantized) is None
-
-
-def test_quantized_runs_of_two_machines_are_comparable_if_the_same(completed: RunRecord) -> None:
-    assert completed.result is not None
-    other = elsewhere(scored(completed, completed.result.test))
-    assert compare(other, completed, None).verdict == "cannot"
-    assert compare(elsewhere(completed), completed, None).verdict == "identical"
-    assert compare(scored(completed, 0.5), completed, None).verdict == "differs"
+    assert card.replay_tolerance == 2 * card.metric.margin
 
 
 def test_a_gpu_promises_no_bits_even_beside_itself(completed: RunRecord) -> None:
@@ -186,6 +177,8 @@ def told(verdict: str, level: str | None = "L2", margins: float | None = None) -
         ([told("identical"), told("differs")], None, "1 of 2 runs differ"),
         ([told("identical"), told("cannot", None)], None, "1 of 2 runs could be replayed"),
         ([told("identical"), told("identical", "L1")], None, "at level L1; expected the sandbox"),
+        ([told("identical"), told("chaotic")], "T2", "1 runs replayed, 1 of them bit for bit; 1 "),
+        ([told("chaotic")] * 2, None, "2 of 2 runs are chaotic: they can be compared on the"),
     ],
 )
 def test_a_tier_is_earned_by_every_run(replays: list[Replay], tier: str | None, says: str) -> None:
@@ -243,6 +236,90 @@ def test_validation_scores_have_the_same_tolerance(completed: RunRecord) -> None
     assert (
         compare(there.model_copy(update={"result": val}), completed, ALLOWED).verdict == "differs"
     )
+
+
+class Moved:
+    """A pool on which a nudged run ends elsewhere by what is listed; others as `plain`."""
+
+    def __init__(self, plain: RunRecord, moves: list[float | str]) -> None:
+        self.plain, self.moves, self.nudges = plain, moves, list[int]()
+
+    def run(self, job: Any, reproduce: str) -> RunRecord:
+        self.nudges.append(job.nudge)
+        move = self.moves[len(self.nudges) - 1]
+        if isinstance(move, str):
+            return self.plain.model_copy(update={"status": move, "result": None})
+        assert self.plain.result is not None
+        return scored(self.plain, self.plain.result.test + move)
+
+
+@pytest.fixture
+def judge(cell: Cell, completed: RunRecord) -> Callable[..., tuple[Any, list[int]]]:
+    """The verdict on a record that is better than its replay by so much, and the nudges tried."""
+
+    def judged(better: float | str, moves: list[float | str], abroad: bool = True) -> Any:
+        assert completed.result is not None
+        if isinstance(better, str):
+            record = completed.model_copy(update={"status": better, "result": None})
+        else:
+            record = scored(completed, completed.result.test + better)
+        pool: Any = Moved(completed, moves)
+        record = elsewhere(record) if abroad else record
+        job = cell.job(completed.spec)
+        return replaying.judged(record, completed, job, pool), pool.nudges
+
+    return judged
+
+
+def test_where_a_nudge_moves_a_run_as_far_a_difference_shows_nothing(judge: Any) -> None:
+    still: list[float] = [0.0] * 8
+    found, nudges = judge(0.1, [0.001, -0.03, *still])
+    assert (found.verdict, nudges) == ("chaotic", [1, 2])
+    assert "test differs by 0.1" in found.detail and "one differs by 0.03" in found.detail
+    found, nudges = judge(0.1, [0.024] * 8)  # less than a quarter
+    assert (found.verdict, nudges) == ("differs", [1, 2, 3, 4, 5, 6, 7, 8])
+    assert judge(0.5 * ALLOWED, still)[1] == []  # within tolerance
+    found, nudges = judge(0.1, [1.0] * 8, abroad=False)  # bit for bit, or it differs
+    assert (found.verdict, nudges) == ("differs", [])
+
+
+def test_a_run_that_ends_otherwise_is_chaotic_only_if_a_nudged_one_does(judge: Any) -> None:
+    assert judge("diverged", [0.5] * 8)[0].verdict == "differs"
+    found, nudges = judge("diverged", [0.0, "diverged", *[0.0] * 6])
+    assert (found.verdict, nudges) == ("chaotic", [1, 2])
+    assert "in how it ends" in found.detail
+    assert judge(0.1, ["diverged"])[0].verdict == "chaotic"
+
+
+def test_the_distance_of_two_runs(completed: RunRecord, diverged: RunRecord) -> None:
+    assert distance(completed, completed) == distance(diverged, diverged) == 0.0
+    assert distance(completed, diverged) == math.inf
+    assert completed.result is not None
+    val = completed.result.model_copy(update={"val": completed.result.val - 0.25})
+    assert distance(completed, completed.model_copy(update={"result": val})) == 0.25
+
+
+@pytest.mark.parametrize(("n_chaotic", "n_replayed"), [(0, 3), (1, 4), (3, 6), (5, 6)])
+def test_of_a_bundle_another_run_stands_in_for_each_chaotic_one(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[int], RunRecord], n_chaotic: int,
+    n_replayed: int,
+) -> None:  # fmt: skip
+    source = {"card.toml": CARD, "method.py": b""}
+    manifest = SimpleNamespace(method=SimpleNamespace(slug="mine"))
+    bundle: Any = SimpleNamespace(
+        runs=[run(number) for number in range(10)], source=source, manifest=manifest
+    )
+    monkeypatch.setattr(bundle_replays, "deciding", lambda records: set())
+    chosen = bundle_replays.draw(bundle, 3, 7)
+    assert len({record.id for record in chosen.records}) == len(chosen.records) == 6
+    assert chosen == bundle_replays.draw(bundle, 3, 7)
+
+    def replay(records: list[RunRecord], *_: Any, **__: Any) -> Iterator[Replay]:
+        for number in range(len(records)):
+            yield told("chaotic" if number < n_chaotic else "identical")
+
+    monkeypatch.setattr(replaying, "replay", replay)
+    assert len(list(bundle_replays.replay_sample(chosen))) == n_replayed
 
 
 class Replaying:
@@ -371,9 +448,6 @@ def test_a_command_may_name_the_methods_path(completed: RunRecord, name: str, so
     assert "'" not in command or replaying.command_note(unquoted) != ""
 
 
-CARD = b'slug = "mine"\ntitle = "Mine"\n'
-
-
 def test_a_bundles_source_is_unpacked_for_a_worker_and_gone_afterwards() -> None:
     with unpacked({"card.toml": CARD, "method.py": b"raise SystemExit\n"}, "mine") as entry:
         assert entry.card.title == "Mine"
@@ -420,6 +494,9 @@ def test_a_real_run_is_identical_and_a_forged_score_is_not(
     assert record.result is not None
     better = record.result.model_copy(update={"test": 1.0})
     forged = record.model_copy(update={"result": better})
+    moved = pool.run(replace(cell.job(spec), nudge=1), cell.reproduce(spec))
+    assert moved.weights_sha256 != record.weights_sha256
+    assert distance(moved, record) < 0.1
     found = list(
         replay([record, forged], lambda ref: replaying.checked_method(method, ref),
                make_pool=lambda **_: contextlib.nullcontext(pool))

@@ -151,8 +151,6 @@ def _tolerance(view: CellView, form: Format) -> str:
     """How near a replay must come to a record, in words."""
     allowed = view.card.replay_tolerance
     same = "On the same kind of machine a run must come out bit for bit as recorded"
-    if allowed is None:
-        return f"{same}; quantized runs are not compared between kinds of machines."
     unit = f" {form.unit}" if form.unit else ""
     return f"{same}; on another its test score may differ by ±{form.number(allowed)}{unit}."
 
