@@ -202,8 +202,8 @@ Tried with AVX2 against AVX-512 on one CPU, Adam and SGD at their defaults, 12 r
 six tasks without quantization 72 of 144 pairs were the same bit for bit, the others differed by at
 most 1.15 margins; at all points of a search space 4 % of 362 pairs differed by more than 2 margins
 (publication/drift.py). With weights of two bits a difference of rounding grows to 17 margins
-(median 3), and 7 of 24 pairs ended with another status: there no tolerance separates honest from
-forged.
+(median 3), and 7 of 24 pairs ended with another status. What differs by more than this is held
+against the run's own sensitivity to rounding (publication/replay.py).
 """
 
 
