@@ -217,8 +217,9 @@ def test_a_worker_is_asked_with_these_words_and_no_others(
     assert set(request) == {
         "command", "method", "entry_point", "packages", "task", "access", "seconds",
         "cpu_seconds", "visible_gpu", "hyperparameters", "reference", "train", "starts", "seeds",
-        "oracle", "thresholds",
+        "oracle", "thresholds", "nudge",
     }  # fmt: skip
+    assert request["nudge"] == 0, "only a replay that differs is run again from weights beside"
     (seeds,) = request["seeds"]
     assert set(seeds) == {"order", "augment", "method"}
     sealed = Seeds(RULESET.seed_root, "toy", 3)
