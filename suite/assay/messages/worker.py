@@ -138,7 +138,7 @@ class Run(_MethodRequest):
     thresholds: list[int] | None = None
     """Example-passes spent at which a snapshot is due; None: the card's."""
     nudge: Count = 0
-    """Seed of a move of the initial weights by one unit in the last place; 0: as they are."""
+    """Seed of moves of every weight by one unit in the last place after a batch; 0: no moves."""
 
 
 class Describe(_MethodRequest):

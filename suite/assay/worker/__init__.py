@@ -5,7 +5,7 @@ fork           one forked child: in the sandbox, watched, measured, cleared away
 children       how a child is started and ended; the first process of its namespaces
 plugin_host    what a child does with a plugin
 session        one method on one task from one start: model, optimizers, steps
-nudge          initial weights one unit in the last place away
+nudge          weights one unit in the last place away, after every batch
 plans          what a method is told of its task and its budget
 hook_returns   checks of what hooks return
 training       sessions run through Lightning

@@ -1,26 +1,28 @@
-"""Initial weights one unit in the last place away: whether training carries rounding far."""
+"""Weights one unit in the last place away: whether training carries rounding far."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def nudged(weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """`weights`, each number of them as near above or below as its type has one.
+class Nudge:
+    """Moves every weight of a model to the number beside it, above or below, as a draw says.
 
-    Args:
-        weights: by name, on the CPU. What is no floating-point number stays as it is.
-        seed: of the draw between above and below.
+    Two kinds of machine round every batch's work differently. Done after every batch, this is
+    about as much: a run that ends elsewhere under it shows that rounding decides where it ends.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return {name: _nudged(weights[name], generator) for name in sorted(weights)}
 
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
 
-def _nudged(weight: Tensor, generator: torch.Generator) -> Tensor:
-    if not weight.is_floating_point():
-        return weight
-    up = torch.rand(weight.shape, generator=generator) < 0.5
-    return torch.nextafter(weight, torch.where(up, torch.inf, -torch.inf).to(weight.dtype))
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> None:
+        """Move the parameters of `model` in place; on any device, by draws made on the CPU."""
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.copy_(self._beside(weight))
+
+    def _beside(self, weight: Tensor) -> Tensor:
+        up = torch.rand(weight.shape, generator=self._generator).to(weight.device) < 0.5
+        return torch.nextafter(weight, torch.where(up, torch.inf, -torch.inf).to(weight.dtype))

@@ -148,7 +148,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
     from assay.plugins.loading import load_method, load_task
     from assay.space import checked_values
     from assay.untrusted.weights import write_tensors
-    from assay.worker.nudge import nudged
+    from assay.worker.nudge import Nudge
     from assay.worker.oracle_client import OracleConnection, RemoteOracle
     from assay.worker.session import Point, Session
     from assay.worker.training import train
@@ -161,8 +161,6 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
     )
     tensors = load_file(request.train)
     starts = [load_file(start) for start in request.starts]
-    if request.nudge:
-        starts = [nudged(start, request.nudge) for start in starts]
     oracles: list[Oracle | None] = [None] * len(starts)
     if request.oracle is not None:
         connection = OracleConnection(
@@ -181,6 +179,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
             device=device,
             oracle=oracle,
             thresholds=request.thresholds,
+            nudge=Nudge(request.nudge) if request.nudge else None,
         )
         for start, seeds, oracle in zip(starts, request.seeds, oracles, strict=True)
     ]

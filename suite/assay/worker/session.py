@@ -27,6 +27,7 @@ from assay.method import Batch, Method, TrainingSet
 from assay.task import Task
 from assay.worker import hook_returns
 from assay.worker.micro_batches import micro_gradients
+from assay.worker.nudge import Nudge
 from assay.worker.pass_counter import CallCounter, PassCounter
 from assay.worker.plans import plan_of, total_batches
 
@@ -173,6 +174,7 @@ class Session:
         device: torch.device,
         oracle: Oracle | None = None,
         thresholds: Sequence[int] | None = None,
+        nudge: Nudge | None = None,
     ) -> None:
         card = task.card
         self.task, self.method, self.device = task, method, device
@@ -215,6 +217,7 @@ class Session:
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = list(thresholds or card.evaluation.thresholds(card.budget))
         self._step = _Step(self)
+        self._nudge = nudge
         self._decode, self._augment = (_own(task, Task, name) for name in ("decode", "augment"))
         self._transform_batch = self.hook("transform_batch")
         self.stopped = False
@@ -266,6 +269,8 @@ class Session:
                         )
                 if project is not None:
                     project(self.model)
+                if self._nudge is not None:
+                    self._nudge(self.model)
                 plan.batch += 1
                 plan.examples += examples
                 if counter.passes == before:  # no batch is free

@@ -253,20 +253,20 @@ def judge(cell: Cell, completed: RunRecord) -> Callable[..., tuple[Any, list[int
 
 
 def test_where_a_nudge_moves_a_run_as_far_a_difference_shows_nothing(judge: Any) -> None:
-    still: list[float] = [0.0] * 8
+    still: list[float] = [0.0] * replaying.NUDGES
     found, nudges = judge(0.1, [0.001, -0.03, *still])
     assert (found.verdict, nudges) == ("chaotic", [1, 2])
-    assert "test differs by 0.1" in found.detail and "one differs by 0.03" in found.detail
-    found, nudges = judge(0.1, [0.024] * 8)  # less than a quarter
-    assert (found.verdict, nudges) == ("differs", [1, 2, 3, 4, 5, 6, 7, 8])
+    assert "test differs by 0.1" in found.detail and "it differs by 0.03" in found.detail
+    found, nudges = judge(0.1, [0.024] * 16)  # less than a quarter
+    assert (found.verdict, nudges) == ("differs", list(range(1, 17)))
     assert judge(0.5 * ALLOWED, still)[1] == []  # within tolerance
-    found, nudges = judge(0.1, [1.0] * 8, abroad=False)  # bit for bit, or it differs
+    found, nudges = judge(0.1, [1.0], abroad=False)  # bit for bit, or it differs
     assert (found.verdict, nudges) == ("differs", [])
 
 
 def test_a_run_that_ends_otherwise_is_chaotic_only_if_a_nudged_one_does(judge: Any) -> None:
-    assert judge("diverged", [0.5] * 8)[0].verdict == "differs"
-    found, nudges = judge("diverged", [0.0, "diverged", *[0.0] * 6])
+    assert judge("diverged", [0.5] * 16)[0].verdict == "differs"
+    found, nudges = judge("diverged", [0.0, "diverged"])
     assert (found.verdict, nudges) == ("chaotic", [1, 2])
     assert "in how it ends" in found.detail
     assert judge(0.1, ["diverged"])[0].verdict == "chaotic"
