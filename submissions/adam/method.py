@@ -11,11 +11,12 @@ from torch import nn, optim
 class Adam(Method):
     """m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; w <- w - lr mhat / (sqrt(vhat) + eps)."""
 
-    # Every optimizer's lr range spans two and a half decades around its usual default.
+    # One range for Adam and its like. Small networks were trained best at rates of up to 0.09,
+    # which is why it does not end at the usual 0.03.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is L2, added to the gradient."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         beta2: float = 0.999
         eps: float = 1e-8

@@ -73,7 +73,7 @@ class DiffGradAlias(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is L2, added to the gradient."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         beta2: float = 0.999
         eps: float = 1e-8

@@ -16,7 +16,7 @@ class RMSprop(Method):
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is L2, added to the gradient."""
 
-        lr: Annotated[float, LogUniform(1e-4, 3e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         alpha: Annotated[float, Choice((0.9, 0.99))] = 0.9
         eps: float = 1e-8
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0

@@ -220,6 +220,21 @@ def test_steps_along_the_gradient_have_the_range_of_sgd_on_functions(slug) -> No
     assert space.defaults["lr"] == sgd.defaults["lr"]
 
 
+@pytest.mark.parametrize(
+    "slug",
+    [
+        *("adabelief", "adamp", "adamw", "ademamix", "amsgrad", "diffgrad", "efcp", "grams"),
+        *("mfac", "nadam", "opt_amsgrad", "psgd_kron", "radam", "rmsprop", "sophia", "xgrad"),
+    ],
+)
+def test_steps_of_the_length_of_adams_have_its_range_on_networks(slug) -> None:
+    space, adam = (
+        method_space(load_method(SUBMISSIONS / s / "method.py"), "classification")
+        for s in (slug, "adam")
+    )
+    assert space.ranges["lr"] == adam.ranges["lr"]
+
+
 def test_arms_of_the_diffgrad_comparison_share_one_space() -> None:
     arms = ("adam", "diffgrad", "diffgrad_alias", "adam_half_lr")
     for family in ("classification", "functions"):
