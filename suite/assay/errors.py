@@ -37,7 +37,7 @@ class UnknownName(AssayError):
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(given, names, n=3)
         if close:
             hint = "Did you mean " + " or ".join(close) + "?"
         elif names:
