@@ -187,6 +187,8 @@ def audit(
     from assay_leaderboard.terminal.console import console
 
     show_audit(made, console())
+    if not with_local and all(task.verdict == "not measured" for task in made.tasks):
+        typer.echo(f"\nToo few results in {results}; --with-local adds the published ones.")
 
 
 def _write(path: Path, text: str) -> None:

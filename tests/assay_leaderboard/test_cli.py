@@ -272,6 +272,9 @@ class TestAudit:
         text = " ".join(call("audit", "digits").stdout.split())
         assert "not measured: 1 of 1" in text
         assert "next: assay run sgd --task digits" in text
+        assert text.count("digits:") == 1, "one line of what to do first"
+        assert "--with-local adds the published ones" in text
+        assert "adds the published" not in call("audit", "digits", "--with-local").stdout
 
     def test_the_control_is_shown(self, checkout: Any) -> None:
         first = RULESET.control_repetition

@@ -31,7 +31,7 @@ def show_audit(audit: Audit, out: Console) -> None:
     for name in ("sound", "problem", "not measured"):
         n = sum(task.verdict == name for task in audit.tasks)
         out.print(f"{name}: {n} of {len(audit.tasks)} task(s)")
-    show_lines((f"  {t.task}: {line}" for t in audit.tasks for line in t.problems), out)
+    show_lines((f"  {t.task}: {line}" for t in audit.tasks for line in _told(t)), out)
     out.print()
     show_lines(_tasks_footer(audit), out)
     if audit.calibration:
@@ -45,6 +45,11 @@ def show_audit(audit: Audit, out: Console) -> None:
     else:
         out.print("  not run; next: assay aa")
     show_lines(_anchors(audit), out)
+
+
+def _told(task: TaskAudit) -> list[str]:
+    """What is wrong with a task; of one that has too few results, what to run first."""
+    return task.problems[:1] if task.verdict == "not measured" else task.problems
 
 
 def _over_chance(task: TaskAudit) -> str:
