@@ -269,9 +269,9 @@ def judged(record: RunRecord, again: RunRecord, job: Job, pool: Pool) -> ReplayC
     Where training is chaotic, rounding decides where a run ends, and one that differs from a record
     of another kind of machine shows nothing. So it is done up to NUDGES times more, with every
     weight moved by one unit in the last place after every batch. If one of these ends at least
-    1 / FOLD as far from it as the record does, the run is chaotic. (Initial weights moved once are
-    not enough: AdamW on ackley_10d ended elsewhere on another CPU, after none of 8 such moves, and
-    after 11 of 24 runs that were moved after every batch.)
+    1 / FOLD as far from it as the record does, the run is chaotic. (To move
+    the initial weights alone is not enough: a run of AdamW on ackley_10d that ends elsewhere on
+    another CPU did so in none of 8 runs moved once, and in 11 of 24 moved after every batch.)
 
     Args:
         record: as it was published.

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class Nudge:
     """Moves every weight of a model to the number beside it, above or below, as a draw says.
 
-    Two kinds of machine round every batch's work differently. Done after every batch, this is
-    about as much: a run that ends elsewhere under it shows that rounding decides where it ends.
+    Two kinds of machine round the work of every batch differently, so this is done after every
+    batch: a run that ends elsewhere under it shows that rounding decides where it ends.
     """
 
     def __init__(self, seed: int) -> None:
