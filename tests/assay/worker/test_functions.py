@@ -3,12 +3,12 @@
 import pytest
 import torch
 from assay.families.oracle import GRACE, BudgetSpent
-from assay.messages.worker import WorkerSeeds
 from assay.method import Method
 from assay.paths import ROOT
 from assay.plugins.loading import load_method, load_task
 from assay.task import Seeds
-from assay.worker.session import Session
+
+from tests.assay.worker.conftest import session
 
 N_BATCHES = 60
 
@@ -25,18 +25,9 @@ def method_of(name):
     return load_method(ROOT / folder / name / "method.py")
 
 
-def session(task, problem, method, oracle=None, **values):
-    return Session(
-        task=task,
-        method=method(method.Hyperparameters(**values)),
-        access=frozenset(),
-        reference={},
-        train=problem.train,
-        start=problem.starts[0],
-        seeds=WorkerSeeds(order=1, augment=2, method=3),
-        device=torch.device("cpu"),
-        oracle=oracle,
-    )
+def on_function(task, problem, method, oracle=None, **values):
+    own = method(method.Hyperparameters(**values))
+    return session(task, own, problem.train, problem.starts[0], oracle=oracle)
 
 
 def trained(own):
@@ -55,10 +46,10 @@ def test_a_method_gets_the_same_bits_for_the_same_price(slug, name, values, monk
     task = short(slug)
     problem = task.prepare(Seeds("test", slug, 0))
     oracle = task.oracle(problem, 0)
-    found = trained(session(task, problem, method_of(name), oracle, **values))
+    found = trained(on_function(task, problem, method_of(name), oracle, **values))
     function = task.model_for(problem, 0)
     monkeypatch.setattr(task, "build_model", lambda train: function)
-    expected = trained(session(task, problem, method_of(name), **values))
+    expected = trained(on_function(task, problem, method_of(name), **values))
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         assert (one.batch, one.passes, one.example_passes) == (
@@ -76,7 +67,7 @@ def test_a_method_gets_the_same_bits_for_the_same_price(slug, name, values, monk
 def test_a_method_trains_on_a_function_and_pays_what_it_declares(name):
     task, method = short("noisy_quadratic_100d"), method_of(name)
     problem = task.prepare(Seeds("test", "noisy_quadratic_100d", 0))
-    own = session(task, problem, method, task.oracle(problem, 0))
+    own = on_function(task, problem, method, task.oracle(problem, 0))
     points = trained(own)
     assert points[-1].example_passes == N_BATCHES
     assert own.plan.batch == N_BATCHES / own.method.passes_per_batch
@@ -102,7 +93,7 @@ class Idle(Method):
 def test_a_batch_ends_where_the_budget_does():
     task = short("beale")
     problem = task.prepare(Seeds("test", "beale", 0))
-    own = session(task, problem, Greedy, task.oracle(problem, 0))
+    own = on_function(task, problem, Greedy, task.oracle(problem, 0))
     (point,) = trained(own)
     assert (point.batch, point.example_passes) == (1, N_BATCHES + GRACE)
     with pytest.raises(BudgetSpent):
@@ -112,5 +103,5 @@ def test_a_batch_ends_where_the_budget_does():
 def test_no_batch_is_free_and_what_a_method_counts_itself_is_nothing():
     task = short("beale")
     problem = task.prepare(Seeds("test", "beale", 0))
-    points = trained(session(task, problem, Idle, task.oracle(problem, 0)))
+    points = trained(on_function(task, problem, Idle, task.oracle(problem, 0)))
     assert points[-1].batch == points[-1].example_passes == N_BATCHES

@@ -6,15 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from assay.cards import HOOKS
-from assay.families.toys import toy_card, toy_task
-from assay.messages.worker import WorkerSeeds
-from assay.method import hyperparameters_for, method_space
+from assay.method import method_space
 from assay.plugins.loading import load_method
-from assay.space import checked_values
 from assay.worker.findings import explained
-from assay.worker.session import Session
+
+from tests.assay.worker.conftest import toy_session
 
 SIGNATURES = {
     "__init__": "self, hyperparameters",
@@ -50,28 +47,10 @@ def said(folder: Path, body: str, more: str = "") -> str | None:
     try:
         method = load_method(path)
         method_space(method, "classification")
-        _session(method).train_batches(4, lambda point: None)
+        toy_session(method, 4).train_batches(4, lambda point: None)
     except Exception as error:
         return explained(error, path)
     return None
-
-
-def _session(method: type) -> Session:
-    card = toy_card("classification")
-    budget = card.budget.model_copy(update={"batches": 4, "batch_size": 8})
-    task = toy_task(card.model_copy(update={"budget": budget}))
-    tensors = {"inputs": torch.rand(16, 1, 8, 8), "targets": torch.arange(16) % card.n_classes}
-    values = checked_values(hyperparameters_for(method, "classification"), {})
-    return Session(
-        task=task,
-        method=method(values),
-        access=frozenset(),
-        reference=task.Reference().model_dump(),
-        train=tensors,
-        start=task.build_model(tensors).state_dict(),
-        seeds=WorkerSeeds(order=1, augment=2, method=3),
-        device=torch.device("cpu"),
-    )
 
 
 def hook(name: str, statement: str) -> str:
@@ -163,7 +142,7 @@ def test_groups_that_are_added_later_are_scheduled(tmp_path: Path) -> None:
     )
     path = tmp_path / "mine.py"
     path.write_text(f"import torch\nfrom assay import Method\n\n\nclass Mine(Method):\n{more}")
-    session = _session(load_method(path))
+    session = toy_session(load_method(path), 4)
     factor = session.method.lr_factor
     session.train_batches(4, lambda point: None)
     (optimizer,) = session.optimizers

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from assay.messages.worker import WorkerSeeds
 from assay.method import Batch, Method
 from assay.paths import ROOT
 from assay.plugins.loading import load_task
 from assay.task import Seeds
 from assay.worker.micro_batches import micro_gradients
 from assay.worker.pass_counter import PassCounter
-from assay.worker.session import Session
 from torch import nn
+
+from tests.assay.worker.conftest import session
 
 
 def mixed_loss(outputs, batch):
@@ -75,27 +75,19 @@ class PartByPart(Method):
 def session_of(method, slug):
     task = load_task(ROOT / "tasks" / slug)
     problem = task.prepare(Seeds("test", slug, 0))
-    return Session(
-        task=task,
-        method=method(method.Hyperparameters()),
-        access=frozenset(),
-        reference={},
-        train=problem.train,
-        start=problem.starts[0],
-        seeds=WorkerSeeds(order=1, augment=2, method=3),
-        device=torch.device("cpu"),
-        oracle=task.oracle(problem, 0) if task.card.family == "functions" else None,
-    )
+    oracle = task.oracle(problem, 0) if task.card.family == "functions" else None
+    own = method(method.Hyperparameters())
+    return session(task, own, problem.train, problem.starts[0], oracle=oracle)
 
 
 @pytest.mark.parametrize("slug", ["digits_mlp", "beale"])
 def test_a_method_that_averages_them_trains_as_the_whole_batch_does(slug):
     one, other = session_of(PartByPart, slug), session_of(Method, slug)
     points = [], []
-    for session, own in zip((one, other), points, strict=True):
+    for made, own in zip((one, other), points, strict=True):
         for _ in range(30):
-            session.train_batches(1, own.append)
-        own.append(session.take_point())
+            made.train_batches(1, own.append)
+        own.append(made.take_point())
     for found, expected in zip(*points, strict=True):
         assert (found.batch, found.passes) == (expected.batch, expected.passes)
         assert found.train_loss == pytest.approx(expected.train_loss, rel=1e-4)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import torch
-from assay.families.toys import toy_card, toy_task
-from assay.messages.worker import WorkerSeeds
-from assay.method import hyperparameters_for
 from assay.paths import ROOT
 from assay.plugins.loading import load_method
-from assay.space import checked_values
 from assay.worker.nudge import Nudge
-from assay.worker.session import Session
 from torch import Tensor, nn
+
+from tests.assay.worker.conftest import toy_session
 
 
 class _Weights(nn.Module):
@@ -57,29 +54,10 @@ def test_seeds_draw_other_directions_and_one_seed_the_same() -> None:
 
 def _trained(nudge: Nudge | None, n_batches: int) -> Tensor:
     """The weights after so many batches of SGD on a toy, all in a row."""
-    card = toy_card("classification")
-    budget = card.budget.model_copy(update={"batches": n_batches, "batch_size": 8})
-    task = toy_task(card.model_copy(update={"budget": budget}))
-    draw = torch.Generator().manual_seed(0)
-    train = {
-        "inputs": torch.rand(16, 1, 8, 8, generator=draw),
-        "targets": torch.arange(16) % card.n_classes,
-    }
-    torch.manual_seed(0)
     method = load_method(ROOT / "submissions" / "sgd" / "method.py")
-    session = Session(
-        task=task,
-        method=method(checked_values(hyperparameters_for(method, "classification"), {})),
-        access=frozenset(),
-        reference=task.Reference().model_dump(),
-        train=train,
-        start=task.build_model(train).state_dict(),
-        seeds=WorkerSeeds(order=1, augment=2, method=3),
-        device=torch.device("cpu"),
-        nudge=nudge,
-    )
     states = []
-    session.train_batches(n_batches, lambda point: states.append(point.state))
+    own = toy_session(method, n_batches, nudge=nudge)
+    own.train_batches(n_batches, lambda point: states.append(point.state))
     return torch.cat([tensor.flatten() for tensor in states[-1].values()])
 
 
