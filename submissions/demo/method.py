@@ -19,11 +19,12 @@ class DeMo(Method):
     sent it, as in the official code.
     """
 
-    # beta, top_k and chunk: the official code's. A step is lr long in each element, as Lion's.
+    # beta, top_k and chunk: the official code's. A step is lr long in each element, as
+    # Lion's, whose range it has.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled."""
 
-        lr: Annotated[float, LogUniform(3e-5, 1e-2)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
         beta: Annotated[float, Choice((0.9, 0.99, 0.999))] = 0.999
         top_k: Annotated[int, Choice((4, 8, 32))] = 32
         chunk: int = 64

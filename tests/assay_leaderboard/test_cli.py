@@ -57,8 +57,8 @@ class TestBoard:
         for part in (
             "digits v1",
             "letters v1",
-            "80/96 L0,",
-            "diverged,",
+            "80/96 L0",
+            "runs diverged: ",
             "preliminary",
             "6 of 12 repetitions, 4 of 8 points",
             "reference",

@@ -223,8 +223,9 @@ def test_steps_along_the_gradient_have_the_range_of_sgd_on_functions(slug) -> No
 @pytest.mark.parametrize(
     "slug",
     [
-        *("adabelief", "adamp", "adamw", "ademamix", "amsgrad", "diffgrad", "efcp", "grams"),
-        *("mfac", "nadam", "opt_amsgrad", "psgd_kron", "radam", "rmsprop", "sophia", "xgrad"),
+        *("adabelief", "adamp", "adamw", "ademamix", "amsgrad", "demo", "diffgrad", "efcp"),
+        *("grams", "lion", "mfac", "nadam", "opt_amsgrad", "psgd_kron", "radam", "rmsprop"),
+        *("sophia", "xgrad"),
     ],
 )
 def test_steps_of_the_length_of_adams_have_its_range_on_networks(slug) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from assay.ruleset import RULESET, Tier
 from rich.console import Console
@@ -22,7 +22,6 @@ from assay_leaderboard.format import (
     p_text,
     plain,
     rank_text,
-    replay_text,
     seeds_text,
     split_words,
     tries_text,
@@ -43,6 +42,12 @@ from assay_leaderboard.terminal.console import new_table, show_lines
 
 MOST_FORMER = 5
 """Results of earlier rulesets that are listed; the others are counted."""
+REPEATED = {
+    "identical": "bit for bit",
+    "within_tolerance": "within the tolerance of another machine",
+    "chaotic": "but chaotic, so that they show nothing",
+}
+"""What became of repeated runs, by the fields of a Replay."""
 
 
 def show_board(board: Board, out: Console) -> None:
@@ -79,7 +84,8 @@ def _show_task(task: TaskTable, board: Board, out: Console) -> None:
     if task.rows:
         out.print(_table(task, board))
     past = [_past(item, form) for item in task.withdrawn]
-    notes = [*task.notes, *_row_notes(task), *_replays(task, form), *_flag_notes(task)]
+    notes = [*task.notes, *_row_notes(task), *_lost(task), *_replays(task, form)]
+    notes += _flag_notes(task)
     notes += [*past, *_former(task, form)]
     if task.pairs:
         notes.insert(0, f"gain: {family_text(task.pairs)}")
@@ -133,11 +139,19 @@ def _mark(row: Row, published: bool) -> str:
 
 
 def _runs(row: Row) -> str:
-    """For example "94/96 L2, 2 diverged"."""
-    ended = [*lost(row.runs)]
-    planned = row.runs.completed + sum(count for count, _ in ended)
-    parts = [f"{row.runs.completed}/{planned} {row.isolation or ''}".rstrip()]
-    return ", ".join([*parts, *(f"{count} {name}" for count, name in ended)])
+    """Completed of all runs, and where: "94/96 L2"."""
+    planned = row.runs.completed + sum(count for count, _ in lost(row.runs))
+    return f"{row.runs.completed}/{planned} {row.isolation or ''}".rstrip()
+
+
+def _lost(task: TaskTable) -> Iterator[str]:
+    """How runs ended that did not complete, a line a kind."""
+    ended: dict[str, list[str]] = {}
+    for row in task.rows:
+        for count, name in lost(row.runs):
+            ended.setdefault(name, []).append(f"{row.method} {count}")
+    for name, methods in ended.items():
+        yield f"runs {name.replace('_', ' ')}: {', '.join(methods)}"
 
 
 def _row_notes(task: TaskTable) -> list[str]:
@@ -151,15 +165,23 @@ def _row_notes(task: TaskTable) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in methods.items()]
 
 
-def _replays(task: TaskTable, form: Format) -> list[str]:
-    """What came of repeating published runs, and how often methods were tried."""
-    found = []
-    for row in task.rows:
-        said = [replay_text(row.replay, form)] if row.replay else []
-        said += [tries_text(row)] if row.tries > 1 else []
-        if said:
-            found.append(f"{row.method}: {'; '.join(said)}")
-    return found
+def _replays(task: TaskTable, form: Format) -> Iterator[str]:
+    """What came of repeating published runs, a line a kind, and how often methods were tried."""
+    rows = [(row.method, row.replay) for row in task.rows if row.replay]
+    for field, words in REPEATED.items():
+        if said := [f"{name} {count}" for name, r in rows if (count := getattr(r, field))]:
+            yield f"runs repeated by others, {words}: {', '.join(said)}"
+    means = [(r.mean_difference, r.allowed) for _, r in rows if r.mean_difference is not None]
+    if means:
+        unit = f" {form.unit}" if form.unit else ""
+        low, high = min(mean for mean, _ in means), max(mean for mean, _ in means)
+        allowed = min(most for _, most in means if most is not None)
+        yield (
+            f"recorded minus repeated, means of the methods: {form.number(low, '+')} to "
+            f"{form.number(high, '+')}{unit}, at most {form.number(allowed)}{unit} allowed"
+        )
+    if tried := [f"{row.method} {tries_text(row)}" for row in task.rows if row.tries > 1]:
+        yield f"submitted more than once: {'; '.join(tried)}"
 
 
 def _flag_notes(task: TaskTable) -> list[str]:
