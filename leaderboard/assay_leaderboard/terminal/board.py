@@ -171,15 +171,13 @@ def _replays(task: TaskTable, form: Format) -> Iterator[str]:
     for field, words in REPEATED.items():
         if said := [f"{name} {count}" for name, r in rows if (count := getattr(r, field))]:
             yield f"runs repeated by others, {words}: {', '.join(said)}"
-    means = [(r.mean_difference, r.allowed) for _, r in rows if r.mean_difference is not None]
-    if means:
-        unit = f" {form.unit}" if form.unit else ""
-        low, high = min(mean for mean, _ in means), max(mean for mean, _ in means)
-        allowed = min(most for _, most in means if most is not None)
-        yield (
-            f"recorded minus repeated, means of the methods: {form.number(low, '+')} to "
-            f"{form.number(high, '+')}{unit}, at most {form.number(allowed)}{unit} allowed"
-        )
+    if means := [
+        f"{name} {form.number(r.mean_difference, '+')} (at most {form.number(r.allowed)})"
+        for name, r in rows
+        if r.mean_difference is not None
+    ]:
+        unit = f" in {form.unit}" if form.unit else ""
+        yield f"recorded minus repeated on average{unit}: {', '.join(means)}"
     if tried := [f"{row.method} {tries_text(row)}" for row in task.rows if row.tries > 1]:
         yield f"submitted more than once: {'; '.join(tried)}"
 
