@@ -17,11 +17,12 @@ class RAdam(Method):
     r^2 = (rho_t - 4) (rho_t - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho_t).
     """
 
-    # Ranges are those of Adam.
+    # Ten times Adam's range: r, which is 0.15 after 50 steps and 0.48 after 500, shortens the steps
+    # of runs as short as these. On three tasks the best of 0.03 to 1 lay at 0.03 and 0.1.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is decoupled, as in AdamW."""
 
-        lr: Annotated[float, LogUniform(1e-4, 1e-1)] = 1e-3
+        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 1e-3
         beta1: Annotated[float, Uniform(0.8, 0.98)] = 0.9
         beta2: float = 0.999
         eps: float = 1e-8
