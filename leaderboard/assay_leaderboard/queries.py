@@ -222,7 +222,8 @@ def read(
         evidence = together([theirs, evidence])
     rules = rules_of(open_folder(results), with_local=published)
     if not any((evidence.runs, evidence.past, evidence.former, empty)):
-        what = " for " + " ".join(names) if names else ""
+        asked = " ".join(names) if len(names) <= 3 else f"any of {len(selected)} tasks"
+        what = f" for {asked}" if asked else ""
         unread = "".join(f"\nnot shown: {problem}" for problem in evidence.problems)
         others = "" if published else "; --with-local shows the published ones"
         raise AssayError(

@@ -114,6 +114,8 @@ def test_unknown_names_are_told(tmp_path: Path) -> None:
         assay.run("adam", "digits_cnn", preset="fast", results=tmp_path)
     with pytest.raises(AssayError, match="no results for beale in .*; --with-local shows"):
         assay.board("beale", results=tmp_path)
+    with pytest.raises(AssayError, match="no results for any of [0-9]+ tasks in "):
+        assay.judge("lion", results=tmp_path)
 
 
 @pytest.fixture
