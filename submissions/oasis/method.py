@@ -19,9 +19,9 @@ class OASIS(Method):
     the first batch. No learning rate is set, so the task's schedule does not act either.
     """
 
-    # beta2: the paper's grid (from memory). Its grid of alpha, 1e-7 to 0.1, ends too low: on
-    # digits_cnn 0.3 is better still. Above all |D| alpha does nothing: lr_t takes its scale out
-    # again. `first_lr` serves one step.
+    # beta2: the paper's grid (from memory). Its grid of alpha, 1e-7 to 0.1, ends where digits_cnn
+    # stops to gain: 58, 67, 67 and 68 % at 0.01, 0.1, 0.3 and 1 (one run each). Above all |D| alpha
+    # does nothing: lr_t takes its scale out again. `first_lr` serves one step.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values."""
 

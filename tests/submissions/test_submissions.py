@@ -236,6 +236,15 @@ def test_steps_of_the_length_of_adams_have_its_range_on_networks(slug) -> None:
     assert space.ranges["lr"] == adam.ranges["lr"]
 
 
+def test_radam_has_ten_times_the_range_of_adam_on_networks() -> None:
+    radam, adam = (
+        method_space(load_method(SUBMISSIONS / s / "method.py"), "classification").ranges["lr"]
+        for s in ("radam", "adam")
+    )
+    assert (radam.low, radam.high) == pytest.approx((10 * adam.low, 10 * adam.high))
+    assert radam.log and adam.log
+
+
 def test_arms_of_the_diffgrad_comparison_share_one_space() -> None:
     arms = ("adam", "diffgrad", "diffgrad_alias", "adam_half_lr")
     for family in ("classification", "functions"):
