@@ -130,7 +130,7 @@ def audit(names: Collection[str], results: Path, *, published: bool = False) -> 
     return task_audit.audit(
         tasks,
         {slug: entry.card for slug, entry in registry.method_entries().items()},
-        boards.summaries(compared),
+        boards.summaries(compared, catalogue),
         false_positives.control(arms, cards, RULESET),
         RULESET,
         problems,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from assay.cards import SubmissionCard, TaskCard
+from assay.cards import Access, SubmissionCard, TaskCard
 from assay.identity import derive_seed, sha256
 from assay.records.log import TrustTier
 from assay.records.schema import (
@@ -148,6 +148,8 @@ class Records:
     cards: dict[str, TaskCard] = field(default_factory=dict)
     runs: dict[str, RunRecord] = field(default_factory=dict)
     """By id."""
+    needs: dict[str, list[Access]] = field(default_factory=dict)
+    """Extra access that methods need."""
     local: set[str] = field(default_factory=set)
     """Methods that are not in the checkout."""
     tiers: dict[str, TrustTier] = field(default_factory=dict)
@@ -288,7 +290,10 @@ class Records:
         return Catalogue(
             tasks={slug: (card, self.task_ref(slug, "now")) for slug, card in self.cards.items()},
             methods={
-                slug: (SubmissionCard(slug=slug, title=slug), self.method_ref(slug, "now"))
+                slug: (
+                    SubmissionCard(slug=slug, title=slug, access=self.needs.get(slug, [])),
+                    self.method_ref(slug, "now"),
+                )
                 for slug in methods
             },
         )

@@ -80,7 +80,7 @@ def site_view(
     summaries = [*board.families, *([board.overall] if board.overall else [])]
     view = SiteView(
         board=board,
-        budgets=budget_tables([*groups(compared, lambda task: task.card).items()]),
+        budgets=budget_tables([*groups(compared, lambda task: task.card).items()], catalogue),
         standings={t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks},
         ledger=evaluate(compared, cards, task_cards, RULESET, [], records.rules.view),
         translation=translation.assembled(

@@ -20,6 +20,7 @@ from assay_leaderboard.boards import board, budget_ranking
 from assay_leaderboard.boards.task_budgets import TaskBudgets
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.evidence.cells import CellEvidence
+from assay_leaderboard.evidence.runs import Catalogue
 
 Result = TypeVar("Result")
 K, R = RULESET.k("lite"), RULESET.r("lite")
@@ -82,13 +83,14 @@ def timed(name: str, part: Callable[[], Result]) -> tuple[float, Result]:
 
 
 def costs(work: Sequence[TaskComparisons]) -> list[float]:
+    catalogue = Catalogue({}, {})
     groups = [*board.groups(work, lambda task: task.card).items()]
     parts: list[tuple[str, Callable[[], object]]] = [
         ("tables of the tasks", lambda: [board.table(task) for task in work]),
         ("all pairs of the tasks", lambda: [task.pairs for task in work]),
         ("tuning budgets of the tasks", lambda: [TaskBudgets.of(task) for task in work]),
-        ("summaries of the families", lambda: board.summaries(work)),
-        ("tuning budgets of the families", lambda: budget_ranking.budget_tables(groups)),
+        ("summaries of the families", lambda: board.summaries(work, catalogue)),
+        ("tuning budgets of the families", lambda: budget_ranking.budget_tables(groups, catalogue)),
     ]
     return [timed(name, part)[0] for name, part in parts]
 

@@ -34,7 +34,6 @@ from assay_leaderboard.schema.board import (
     Withdrawn,
     not_ranking,
 )
-from assay_leaderboard.statistics.result_cache import ResultCache
 
 Item = TypeVar("Item")
 OVERALL = "overall"
@@ -69,12 +68,10 @@ def build(
         if found or gone or before:
             work.append(TaskComparisons(card, found, ruleset, budget))
             tables.append(table(work[-1], gone, before, evidence.rules.revealed))
-    return assembled(tables, summaries(work), problems, ruleset, budget, evidence.rules)
+    return assembled(tables, summaries(work, catalogue), problems, ruleset, budget, evidence.rules)
 
 
-def summaries(
-    work: Sequence[TaskComparisons], cache: ResultCache | None = None
-) -> list[FamilySummary]:
+def summaries(work: Sequence[TaskComparisons], catalogue: Catalogue) -> list[FamilySummary]:
     """The summary of every family of every tier, and of all families of a tier."""
     fields: dict[Tier, Field] = {}
     found = []
@@ -82,7 +79,7 @@ def summaries(
         tier = members[0].card.tier
         if tier not in fields:
             own = [task for task in work if task.card.tier == tier]
-            fields[tier] = Field(own, own[0].ruleset, cache)
+            fields[tier] = Field(own, catalogue, own[0].ruleset)
         found.append(summarise(name, members, fields[tier]))
     return found
 

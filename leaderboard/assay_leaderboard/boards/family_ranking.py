@@ -1,8 +1,9 @@
 """Methods ranked over the tasks of a family, and over families (protocol 4).
 
 A family's score is the interquartile mean of the normalised scores over its tasks and repetitions;
-overall is the mean of the families, functions being one of five. A method that lacks tasks is
-ranked on those it has: two methods are compared on the tasks that both have.
+overall is the mean of the families, functions being one of five. A method that cannot enter a task
+is ranked on the others: two methods are compared on the tasks that both have. One that can enter a
+task and has no result there is not ranked, or a submitter could choose the tasks.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from functools import cached_property
 
 import numpy as np
 from assay.cards import FAMILIES
+from assay.plugins.registry import illegal
 from assay.ruleset import Ruleset
 
 from assay_leaderboard.boards.task_comparisons import TaskComparisons
+from assay_leaderboard.evidence.runs import Catalogue
 from assay_leaderboard.schema.board import (
     CriticalDifference,
     FamilySummary,
@@ -40,16 +43,22 @@ class Field:
     """
 
     def __init__(
-        self, work: Sequence[TaskComparisons], ruleset: Ruleset, cache: ResultCache | None = None
+        self,
+        work: Sequence[TaskComparisons],
+        catalogue: Catalogue,
+        ruleset: Ruleset,
+        cache: ResultCache | None = None,
     ) -> None:
         """Read the scores of all ranked cells.
 
         Args:
             work: the tasks, of one tier and at one budget; deterministic ones do not count.
+            catalogue: says which tasks a method may enter; one without a card may enter all.
             ruleset: of the tasks.
             cache: bootstraps of an earlier call; those of this call are added.
         """
         self.ruleset, self.cache = ruleset, cache or ResultCache()
+        self.cards = {slug: card for slug, (card, _) in catalogue.methods.items()}
         self.tasks = {task.card.slug: task for task in work if task.gap is not None}
         """Those with an anchor, by slug."""
         self.scores: dict[str, dict[str, Floats]] = {}
@@ -63,6 +72,16 @@ class Field:
                 self.scores[cell.method][task.card.slug] = values
         self.scores = dict(sorted(self.scores.items()))
         self.aggregates = Aggregates(list(self.scores.values()), ruleset, self.cache)
+
+    def lacks(self, method: str, tasks: Iterable[str]) -> list[str]:
+        """Those of some anchored tasks that a method may enter and has no result on that ranks."""
+        card = self.cards.get(method)
+        return [
+            task
+            for task in tasks
+            if task not in self.scores.get(method, {})
+            and (card is None or illegal(card, self.tasks[task].card) is None)
+        ]
 
     def families(self, work: Iterable[TaskComparisons]) -> list[list[str]]:
         """The anchored tasks of each family among `work`; families without one are left out."""
@@ -82,6 +101,11 @@ class Ranking:
     """Anchored tasks of each."""
 
     @property
+    def tasks(self) -> list[str]:
+        """Those of all families."""
+        return [task for family in self.families for task in family]
+
+    @property
     def margin(self) -> float | None:
         """Mean over families of the mean of their tasks' margins, in normalised score."""
         tasks = self.field.tasks
@@ -93,7 +117,12 @@ class Ranking:
 
     @cached_property
     def _summary(self) -> Summary | None:
-        return self.field.aggregates.over(self.families) if self.families else None
+        complete = [
+            place
+            for place, method in enumerate(self.field.scores)
+            if not self.field.lacks(method, self.tasks)
+        ]
+        return self.field.aggregates.over(self.families, complete) if self.families else None
 
     @cached_property
     def order(self) -> list[int]:
@@ -127,27 +156,23 @@ class Ranking:
         """The rank interval of each; None at the paper tier, which has no verdicts."""
         if self._summary is None:
             return []
-        if not all(self.field.tasks[task].judged for family in self.families for task in family):
+        if not all(self.field.tasks[task].judged for task in self.tasks):
             return [None] * len(self.order)
         rate = self.field.ruleset.false_discovery_rate
         beats = self._summary.contrasts.beats(self.margin or 0.0, rate)
         return [*rank_intervals(beats[np.ix_(self.order, self.order)])]
 
 
-def summarise(
-    name: str, work: Sequence[TaskComparisons], field: Field | None = None
-) -> FamilySummary:
+def summarise(name: str, work: Sequence[TaskComparisons], field: Field) -> FamilySummary:
     """The summary of the tasks of one family, or of several families of a tier.
 
     Args:
         name: of the summary.
         work: its tasks; no deterministic one.
-        field: of all tasks of the tier, at the same budget; made from `work` if it is not given.
+        field: of all tasks of the tier, at the same budget.
     """
-    field = field or Field(work, work[0].ruleset)
-    families = field.families(work)
-    ranking = Ranking(field, families)
-    anchored = [task for family in families for task in family]
+    ranking = Ranking(field, field.families(work))
+    anchored = ranking.tasks
     listed = {cell.method for task in work for cell in task.cells if not cell.stale}
     rows = [*_ranked_rows(ranking, work), *_others(ranking, listed)]
     full = [m for m in ranking.methods if all(task in field.scores[m] for task in anchored)]
@@ -190,18 +215,19 @@ def _ranked_rows(ranking: Ranking, work: Sequence[TaskComparisons]) -> Iterable[
 
 
 def _others(ranking: Ranking, listed: Iterable[str]) -> list[SummaryRow]:
-    """Rows of methods that have runs and no score, by slug."""
+    """Rows of methods that have runs and are not ranked, by slug."""
     return [_row(ranking, method) for method in sorted({*listed} - {*ranking.methods})]
 
 
 def _row(ranking: Ranking, method: str) -> SummaryRow:
     """The row of a method without its scores and rank."""
-    tasks = [task for family in ranking.families for task in family]
+    tasks = ranking.tasks
     own = ranking.field.scores.get(method, {})
     return SummaryRow(
         method=method,
         n_tasks=sum(task in own for task in tasks),
         of_tasks=len(tasks),
+        lacks=ranking.field.lacks(method, tasks),
         n=sum(len(own[task]) for task in tasks if task in own),
         score=None,
         interval=None,

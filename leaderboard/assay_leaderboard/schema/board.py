@@ -226,12 +226,14 @@ class SummaryRow(Part):
     """Tasks with an anchor on which the method is ranked."""
     of_tasks: int
     """Tasks of the summary: "3 of 4 tasks"."""
+    lacks: list[str]
+    """Those that it may enter and is not ranked on: then it has no score and no rank here."""
     n: int
     """Repetitions on these tasks together."""
     score: float | None
     """A family: interquartile mean of the normalised scores over (task, repetition), tasks weighing
     the same. Overall: mean of the family scores, families weighing the same. None where the method
-    is ranked on no task (overall: in not every family)."""
+    lacks a task that it may enter, or can enter none (overall: none of some family)."""
     interval: Interval | None
     """Percentile interval of the bootstrap of repetitions within tasks."""
     interval_tasks: Interval | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,8 @@ class Summary:
     """m methods over one family, or over several that weigh the same."""
 
     score: Floats
-    """(m,) each over the tasks that it has; NaN where it has no task of some family."""
+    """(m,) each over the tasks that it has; NaN for one that is left out, or has no task of some
+    family."""
     ends: Floats
     """(m, 2) percentile interval of the score over other repetitions on the same tasks; NaN where
     there is no score, or nothing to resample (a single run on each task)."""
@@ -81,14 +82,18 @@ class Aggregates:
         self._cache = cache or ResultCache()
         self._rows: dict[tuple[int, Tasks], Floats] = {}
 
-    def over(self, families: Sequence[Sequence[str]]) -> Summary:
-        """Summarise the methods over families of tasks, each family weighing the same.
+    def over(
+        self, families: Sequence[Sequence[str]], members: Iterable[int] | None = None
+    ) -> Summary:
+        """Summarise methods over families of tasks, each family weighing the same.
 
         Args:
             families: the tasks of each, one or more.
+            members: places of the methods; None: all. The others have no score and no difference.
         """
         groups: dict[tuple[Tasks, ...], list[int]] = {}
-        for method, scores in enumerate(self._methods):
+        for method in range(len(self._methods)) if members is None else members:
+            scores = self._methods[method]
             own = tuple(tuple(sorted(scores.keys() & {*tasks})) for tasks in families)
             if all(own):
                 groups.setdefault(own, []).append(method)

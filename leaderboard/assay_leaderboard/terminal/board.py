@@ -221,10 +221,16 @@ def _show_summary(summary: FamilySummary, board: Board, out: Console) -> None:
     ranked = [row for row in summary.rows if row.rank]
     if ranked:
         out.print(_summary_table(ranked, board))
-    lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in summary.rows if not row.rank]
+    out_of = [row for row in summary.rows if row.score is None] if n_tasks else []
+    lacking = [f"{row.method} {row.n_tasks}/{n_tasks}" for row in out_of if row.lacks]
+    barred = [row.method for row in out_of if not row.lacks]
     lines = []
-    if lacking and n_tasks:
-        lines.append(f"  Not ranked: {', '.join(lacking)} tasks with a result that ranks")
+    if lacking:
+        lines.append(
+            f"  Not ranked before all tasks they may enter have results: {', '.join(lacking)}"
+        )
+    if barred:
+        lines.append(f"  Not ranked, as they may not enter every family: {', '.join(barred)}")
     if ranked and summary.hidden:
         lines.append(f"  Ranks stand on {hidden_text(summary.hidden)}")
     if summary.unanchored:

@@ -23,7 +23,7 @@ def summary(tier: Tier, scores: dict[str, float | None], *families: Any) -> Fami
         SummaryRow(
             method=method, n_tasks=2 if score is not None else 1, of_tasks=2, n=24, score=score,
             interval=None, interval_tasks=None, range_tasks=None, mean=score, defaults=score,
-            rank=None,
+            rank=None, lacks=[],
         )
         for method, score in scores.items()
     ]  # fmt: skip

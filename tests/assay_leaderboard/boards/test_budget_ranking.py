@@ -18,8 +18,13 @@ SMALL = RULESET.model_copy(update={"bootstrap_draws": 300})
 
 @pytest.fixture(scope="module")
 def two() -> Records:
-    """Two families; one method lacks a task, one has nothing to tune, one is preliminary."""
-    records = Records().task("a").task("b").task("f", family="functions")
+    """Two families; one method cannot enter a task, one has nothing to tune, one is preliminary,
+    one could enter more tasks."""
+    records = Records(needs={"part": ["class_counts"]}).task("b")
+    records.task("a", access=["class_counts"]).task(
+        "f", family="functions", access=["class_counts"]
+    )
+    records.cell("a", "chosen", *grid(0.95, 50))
     for i, slug in enumerate("abf"):
         records.cell(slug, "sgd", *grid(0.85, i))
         records.cell(slug, "tuned", *grid(0.9, i + 10, gain=0.2))
@@ -35,7 +40,7 @@ def tables(records: Records, cache: ResultCache | None = None) -> list[BudgetTab
     for card in records.cards.values():
         found, _ = cells(card, records.evidence, records.catalogue, SMALL)
         work.append(TaskComparisons(card, found, SMALL))
-    return budget_tables([*groups(work, lambda task: task.card).items()], cache)
+    return budget_tables([*groups(work, lambda task: task.card).items()], records.catalogue, cache)
 
 
 def test_every_budget_is_the_board_at_that_budget(two: Records) -> None:
@@ -68,7 +73,8 @@ def test_tuning_helps_who_has_something_to_tune(two: Records) -> None:
     }
     assert scores["tuned"] == sorted(scores["tuned"])
     assert len(set(scores["fixed"])) == 1 and len(scores["fixed"]) == K
-    assert all(row.method != "quick" for rows in found.values() for row in rows)
+    ranked = {row.method for rows in found.values() for row in rows}
+    assert ranked == {"sgd", "tuned", "fixed", "part"}
 
 
 def test_kept_bootstraps_change_nothing(two: Records) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ def rows(summary: FamilySummary | None) -> dict[str, SummaryRow]:
 
 @pytest.fixture(scope="module")
 def two() -> Records:
-    """Three tasks of classification and one of functions; `part` lacks one of the three."""
-    records = Records()
-    for slug in "abc":
-        records.task(slug)
-    records.task("f", family="functions", metric={"margin": 0.02})
+    """Three tasks of classification and one of functions; `part` cannot enter one of the three.
+
+    `alone` could enter all and was run on one; `quick` is preliminary.
+    """
+    records = Records(needs={"part": ["class_counts"]})
+    for slug in "ab":
+        records.task(slug, access=["class_counts"])
+    records.task("c")
+    records.task("f", family="functions", access=["class_counts"], metric={"margin": 0.02})
     for i, slug in enumerate("abcf"):
         records.cell(slug, "sgd", *grid(0.8 + 0.02 * i, i))
         records.cell(slug, "good", *grid(0.9, i + 10))
@@ -56,7 +61,7 @@ def test_a_family_is_the_middle_half_of_all_repetitions(two: Records, budget: in
     family = made(two, budget).families[0]
     assert (family.name, family.tasks) == ("classification", ["a", "b", "c"])
     found = rows(family)
-    for method, n_tasks in {"sgd": 3, "good": 3, "part": 2, "alone": 1}.items():
+    for method, n_tasks in {"sgd": 3, "good": 3, "part": 2}.items():
         own = {t: v for t, v in scores_of(two, method, budget).items() if t in "abc"}
         row = found[method]
         assert row.score == pytest.approx(interquartile_mean(list(own.values())))
@@ -68,7 +73,6 @@ def test_a_family_is_the_middle_half_of_all_repetitions(two: Records, budget: in
         assert row.interval.low < row.score < row.interval.high  # type: ignore[operator]
         first = {t: v for t, v in scores_of(two, method, 1).items() if t in "abc"}
         assert row.defaults == pytest.approx(interquartile_mean(list(first.values())))
-    assert (found["quick"].score, found["quick"].n_tasks, found["quick"].rank) == (None, 0, None)
     assert [row.method for row in family.rows][:2] == ["good", "part"]
 
 
@@ -88,11 +92,34 @@ def test_overall_is_the_mean_of_the_families(two: Records) -> None:
     assert board.overall.families == ["classification", "functions"]
 
 
-def test_a_method_that_lacks_tasks_is_ranked_on_those_it_has(two: Records) -> None:
+def test_a_method_that_could_enter_more_tasks_is_not_ranked(two: Records) -> None:
+    """Else a submitter could choose the tasks; it does not count among the pairs either."""
+    board = made(two)
+    found = rows(board.families[0])
+    for method, n_tasks, lacks in (("alone", 1, ["b", "c"]), ("quick", 0, ["a", "b", "c"])):
+        row = found[method]
+        assert (row.score, row.mean, row.rank) == (None, None, None)
+        assert (row.n_tasks, row.lacks, row.n) == (n_tasks, lacks, n_tasks * R)
+    assert all(found[method].lacks == [] for method in ("sgd", "good", "part"))
+    assert rows(board.overall)["alone"].lacks == ["b", "c", "f"]
+    without = replace(
+        two, runs={i: r for i, r in two.runs.items() if r.spec.method.slug != "alone"}
+    )
+    fewer = made(without)
+    for own, other in zip(board.families, fewer.families, strict=True):
+        assert [row for row in own.rows if row.method != "alone"] == other.rows
+
+
+def test_a_method_without_a_card_is_asked_for_every_task(two: Records) -> None:
+    local = replace(two, local={"part"})
+    assert (rows(made(local).families[0])["part"].lacks) == ["c"]
+
+
+def test_a_method_that_cannot_enter_a_task_is_ranked_on_the_others(two: Records) -> None:
     """Its pairs are compared on the tasks that both have."""
     family = made(two).families[0]
     found = rows(family)
-    assert found["part"].rank is not None and found["alone"].rank is not None
+    assert found["part"].rank is not None
     assert found["good"].rank == (1, 1)
     methods = [row.method for row in family.rows if row.rank]
     values = [{t: v for t, v in scores_of(two, method).items() if t in "abc"} for method in methods]

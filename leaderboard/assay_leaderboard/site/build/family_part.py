@@ -42,15 +42,16 @@ def make(results: TaskResults, name: str, slugs: Sequence[str], memo: Path | Non
     """
     known = ResultCache.load(memo)
     work = results.comparisons(slugs)
-    summary = summarise(name, work, Field(work, results.inputs.ruleset, known))
+    catalogue = results.inputs.catalogue
+    summary = summarise(name, work, Field(work, catalogue, results.inputs.ruleset, known))
     part = FamilyPart(
         summary=summary,
-        budgets=[table for table in budget_tables([(name, work)], known) if table.rows],
+        budgets=[table for table in budget_tables([(name, work)], catalogue, known) if table.rows],
         compared=family_entries(summary),
     )
     if memo:
         _save(known, memo)
-    cards = {slug: card for slug, (card, _) in results.inputs.catalogue.methods.items()}
+    cards = {slug: card for slug, (card, _) in catalogue.methods.items()}
     tables = [results.parts[slug].table for slug in slugs]
     pages = family_page(summary, part.budgets, tables, cards, results.inputs.site)
     files = [write(results.root, path, text) for path, text in pages.items()]

@@ -83,6 +83,7 @@ def family_page(
         summary=summary,
         rankings=rankings,
         largest=largest,
+        unranked=_unranked(summary),
         matrix=_matrix(summary, scored, links),
         notices=notices(
             table for table in tasks if table.task in (*summary.tasks, *summary.unanchored)
@@ -167,6 +168,18 @@ def _full_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
 def _ends(pair: tuple[float, float] | None) -> str:
     """Two normalised scores in brackets."""
     return NONE if pair is None else minus(f"[{pair[0]:.3f}, {pair[1]:.3f}]")
+
+
+def _unranked(summary: FamilySummary) -> dict[str, list[SummaryRow]]:
+    """The methods that are not ranked, by the reason."""
+    rows = [row for row in summary.rows if row.score is None]
+    found = {
+        "Not ranked before there is a result on every task that they may enter": [
+            row for row in rows if row.lacks
+        ],
+        "Not ranked, as they may not enter every family": [row for row in rows if not row.lacks],
+    }
+    return {title: members for title, members in found.items() if members}
 
 
 def _matrix(summary: FamilySummary, tasks: Sequence[TaskTable], links: PageLinks) -> Table:

@@ -85,7 +85,7 @@ class Answer(Top):
     """Normalised score of the first of the top."""
     n_tasks: int
     fewest_tasks: int
-    """Tasks of the method that has the fewest; it is compared with others on these alone."""
+    """Tasks of the method that can enter the fewest; it is compared with others on these alone."""
     gains: Sequence[Gain]
     """Of the first method."""
     n_gains: int
