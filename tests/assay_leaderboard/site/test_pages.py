@@ -64,6 +64,15 @@ def test_a_curve_says_what_its_points_hold(
     assert text.count(f"<tbody>\n{rows}</table>") == len(runs)
 
 
+def test_pages_say_what_a_method_lacks_to_be_ranked(documents: dict[str, Element]) -> None:
+    method, family = (
+        " ".join("".join(documents[f"{path}/index.html"].itertext()).split())
+        for path in ("method/mine", "family/classification")
+    )
+    assert "1 of 2; not ranked without letters" in method
+    assert "result on every task that they may enter: mine (1 of 2)," in family
+
+
 def test_a_method_page_shows_what_it_was_held_against(documents: dict[str, Element]) -> None:
     page = documents["method/noisy/index.html"]
     table = page.find(".//table[@id='parity']")

@@ -29,6 +29,7 @@ from assay_leaderboard.site.html.templates import human, page
 from assay_leaderboard.site.html.text import NONE, link, number, said, span, verdict_word
 from assay_leaderboard.site.pages.cells import (
     EMPTY,
+    SHOWN,
     command_cell,
     direction,
     ends_cell,
@@ -219,7 +220,7 @@ def _method_page(
 
 
 def _family_rows(view: SiteView, links: PageLinks) -> Iterator[tuple[str, TableRow]]:
-    """(method, row) for each rank of a method in a family, tuned and by its defaults."""
+    """(method, row) for each family in which a method has results, tuned and by its defaults."""
     defaults = {
         table.name: {row.method: row for row in table.rows}
         for table in view.budgets
@@ -227,13 +228,23 @@ def _family_rows(view: SiteView, links: PageLinks) -> Iterator[tuple[str, TableR
     }
     for summary in filter(None, (*view.board.families, view.board.overall)):
         untuned = defaults.get(summary.name, {})
-        ranked = [row for row in summary.rows if row.rank]
         family = TableCell(link(links.family(summary.name), human(summary.name)))
-        n_ranked = TableCell(str(len(ranked)))
-        for row in ranked:
-            own = _rank_and_score(untuned[row.method]) if row.method in untuned else [EMPTY, EMPTY]
-            tasks = TableCell(f"{row.n_tasks} of {row.of_tasks}")
-            yield row.method, TableRow([family, *_rank_and_score(row), tasks, n_ranked, *own])
+        n_ranked = TableCell(str(sum(row.rank is not None for row in summary.rows)))
+        for row in summary.rows:
+            if row.rank or (row.lacks and row.n_tasks):
+                own = untuned.get(row.method)
+                cells = [*_rank_and_score(row), _tasks_cell(row), n_ranked]
+                cells += _rank_and_score(own) if own else [EMPTY, EMPTY]
+                yield row.method, TableRow([family, *cells])
+
+
+def _tasks_cell(row: SummaryRow) -> TableCell:
+    """On how many tasks a method has results, and which it must have to be ranked."""
+    text = f"{row.n_tasks} of {row.of_tasks}"
+    if row.lacks:
+        lacking = ", ".join(row.lacks) if len(row.lacks) <= SHOWN else f"{len(row.lacks)} tasks"
+        text += f"; not ranked without {lacking}"
+    return TableCell(text)
 
 
 def _rank_and_score(row: SummaryRow | BudgetRow) -> list[TableCell]:
