@@ -10,7 +10,7 @@ from assay.epochs import REVEALED, epochs
 from assay.errors import BundleError, EpochError, FormerBundle
 from assay.identity import sha256
 from assay.publication.report import ReplayReport
-from assay.publication.verify import readable, verify
+from assay.publication.verify import errors, readable
 from assay.records import former, log
 from assay.records.bundle import Bundle, parse_bundle, read_bundle
 from assay.records.log import Entry, Kind, Standing
@@ -149,11 +149,10 @@ def _parsed(data: bytes, path: Path, kind: Kind) -> Bundle | None:
 
 
 def _check(bundle: Bundle, folder: Path) -> None:
-    others = readable(folder, bundle.manifest.task.slug)  # verify compares no others
-    errors = [f.message for f in verify(bundle, others) if f.severity == "error"]
-    if errors:
+    others = readable(folder, bundle.manifest.task.slug)  # no others are compared
+    if found := errors(bundle, others):
         raise BundleError(
-            f"{bundle.path}: is not valid and was not published ({errors[0]}); "
+            f"{bundle.path}: is not valid and was not published ({found[0]}); "
             f"see: assay verify {bundle.path}"
         )
 

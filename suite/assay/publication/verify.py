@@ -61,15 +61,28 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
         bundle: read by records.bundle.read_bundle, which refuses malformed files.
         published: the bundles published so far; `bundle` may be among them.
     """
+    found, card = _checked(bundle, published)
+    return found if card is None else [*found, *_suspicions(bundle, card, published)]
+
+
+def errors(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[str]:
+    """The messages of the errors among all problems, without the detectors' work."""
+    return [found.message for found in _checked(bundle, published)[0] if found.severity == "error"]
+
+
+def _checked(
+    bundle: Bundle, published: Sequence[Bundle]
+) -> tuple[list[BundleProblem], TaskCard | None]:
+    """All problems but what detectors flag; the task's card if its numbers could be checked."""
     found = [*_source(bundle), *_cell(bundle), *_texts(bundle), *_duplicates(bundle, published)]
     entry = task_entries().get(bundle.manifest.task.slug)
     if entry is None:
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
-        return [*found, _error("task", reason)]
+        return [*found, _error("task", reason)], None
     task = task_ref(entry)
     if reason := next(filter(None, (stale(run.spec, task) for run in bundle.runs)), ""):
         # Stale records may be sound, but the checks below hold them against the code of now.
-        return [*found, _flag("stale", f"{reason}; its numbers were not checked")]
+        return [*found, _flag("stale", f"{reason}; its numbers were not checked")], None
     found += _entered(bundle, entry.card)
     for runs in by_cell(bundle.runs):
         found += _cell_as_a_whole(runs, entry.card)
@@ -82,7 +95,7 @@ def verify(bundle: Bundle, published: Sequence[Bundle] = ()) -> list[BundleProbl
             *origin_problems(run, known),
         ]
         found += [_error(code, f"run {run.id}: {said}") for code, said in problems]
-    return [*found, *_older(bundle.runs), *_suspicions(bundle, entry.card, published)]
+    return [*found, *_older(bundle.runs)], entry.card
 
 
 def check_file(path: Path, published: Sequence[Bundle] = ()) -> list[BundleProblem]:

@@ -27,7 +27,7 @@ class Published:
     """`ci/publish` after a merge, with a bundle of real form whose numbers are nobody's."""
 
     def __init__(self, repo: Path, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(publish, "verify", lambda bundle, others: [])
+        patch.setattr(publish, "errors", lambda bundle, others: [])
         self.base = git(repo, "rev-parse", "main")
         git(repo, "merge", "-q", "--no-ff", "-m", "Merge", "submission/mine")
         self.head = git(repo, "rev-parse", "HEAD")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from assay.epochs import new_epoch
 from assay.identity import sha256, source_hash
-from assay.publication.verify import check_file, readable, verify
+from assay.publication.verify import check_file, errors, readable, verify
 from assay.records.bundle import Bundle, file_name, read_bundle
 from assay.ruleset import SCORER_VERSION
 
@@ -122,6 +122,12 @@ def test_a_card_that_a_spreadsheet_would_compute_is_a_flag(good: Bundle) -> None
     card = CARD_START + "summary = '=HYPERLINK(\"x\")'"
     found = verify(with_source(good, {**good.source, "card.toml": card.encode()}))
     assert (codes(found), codes(found, "flag")) == (set(), {"formula"})
+    assert errors(with_source(good, {**good.source, "card.toml": card.encode()})) == []
+
+
+def test_errors_alone_are_those_of_verify(good: Bundle) -> None:
+    broken = remade(good, good.runs, {**good.source, "method.py": b"x = 1\n"})
+    assert errors(broken) == [found.message for found in verify(broken)] != []
 
 
 def test_a_bundle_of_another_time_is_stale(good: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
