@@ -11,7 +11,7 @@ from torch import nn, optim
 class Adamax(Method):
     """m as in Adam; u <- max(b2 u, |g|); w <- w - lr m / ((1 - b1^t) u)."""
 
-    # Ranges are those of Adam; the default lr is the paper's.
+    # lr: twice Adam's range, as the paper's default is twice Adam's; beta1 as in Adam.
     class Hyperparameters(Method.Hyperparameters):
         """Tunable values; weight decay is L2, added to the gradient."""
 
@@ -21,11 +21,12 @@ class Adamax(Method):
         eps: float = 1e-8
         weight_decay: Annotated[float, Choice((0.0, 1e-5, 1e-4, 1e-3))] = 0.0
 
-    # A step is about lr long whatever the gradient's scale, so lr is in units of the domain.
+    # A step is about lr long whatever the gradient's scale, so lr is in units of the domain. With
+    # 1e-3 to 1 (version 1) the upper end won in 37 % of the repetitions, by chance 15.
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
+        lr: Annotated[float, LogUniform(3e-3, 3.0)] = 0.1
         weight_decay: float = 0.0
 
     hyperparameters_by_family: ClassVar = {"functions": OnFunctions}
