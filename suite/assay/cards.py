@@ -346,8 +346,9 @@ class SubmissionCard(_CardPart):
     """Extra access that the method needs."""
     binary_only: bool = False
     """The method is defined for two classes only."""
-    requires: dict[str, list[Value]] = {}
-    """Values of a task's recipe for which the method is defined, as weight_bits = [1]."""
+    requires: dict[Literal["weight_bits", "activation_bits"], list[Value]] = {}
+    """Number formats for which the method is defined, as weight_bits = [1]. No other part of a
+    task's recipe can be named, or an author could choose the tasks of a family."""
     packages: list[Distribution] = Field(default=[], max_length=MAX_PACKAGES)
     """Distributions to install that Assay does not bring itself, as "pytorch_optimizer>=4"."""
     data: list[DataName] = Field(default=[], max_length=MAX_DATA_FILES)

@@ -162,6 +162,13 @@ def test_what_is_not_toml_is_one_problem(tmp_path: Path, content: bytes) -> None
         read_card(path, TaskCard)
 
 
+def test_a_method_may_require_number_formats_and_nothing_else(tmp_path: Path) -> None:
+    """With other parts of a recipe an author could choose the tasks that a method enters."""
+    path = write_card(tmp_path, 'slug = "toy"\ntitle = "T"\n[requires]\ndimension = [2]\n')
+    with pytest.raises(CardError, match=r"requires\.dimension.*'weight_bits' or 'activation_bits'"):
+        read_card(path, SubmissionCard)
+
+
 def test_a_missing_card_and_a_wrong_folder_name(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="cannot be read"):
         read_card(tmp_path / "nowhere" / "card.toml", TaskCard)
