@@ -35,7 +35,8 @@ class RAdam(Method):
     class OnFunctions(Hyperparameters):
         """Values on synthetic functions, where there is nothing to regularise."""
 
-        lr: Annotated[float, LogUniform(1e-3, 1.0)] = 0.1
+        # Ten times Adam's range here too: with Adam's its upper end won in 61 % of 46 repetitions.
+        lr: Annotated[float, LogUniform(1e-2, 10.0)] = 0.1
         momentum_first: bool = False
         weight_decay: float = 0.0
 

@@ -236,9 +236,10 @@ def test_steps_of_the_length_of_adams_have_its_range_on_networks(slug) -> None:
     assert space.ranges["lr"] == adam.ranges["lr"]
 
 
-def test_radam_has_ten_times_the_range_of_adam_on_networks() -> None:
+@pytest.mark.parametrize("family", ["classification", "functions"])
+def test_radam_has_ten_times_the_range_of_adam(family) -> None:
     radam, adam = (
-        method_space(load_method(SUBMISSIONS / s / "method.py"), "classification").ranges["lr"]
+        method_space(load_method(SUBMISSIONS / s / "method.py"), family).ranges["lr"]
         for s in ("radam", "adam")
     )
     assert (radam.low, radam.high) == pytest.approx((10 * adam.low, 10 * adam.high))
