@@ -153,8 +153,8 @@ def _anytime(
     areas = []
     for points in starts:
         spent: list[int] = []
-        for point in points:
-            now = min(max(point.example_passes, point.batch), budget)
+        for point in points:  # as the scorer counts: `area` cuts what is beyond the budget
+            now = max(point.example_passes, point.batch)
             spent.append(max(now, spent[-1]) if spent else now)
         areas.append(area(spent, [point.test for point in points], budget))
     expected = sum(areas) / len(areas)

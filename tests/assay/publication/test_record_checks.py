@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from assay.errors import BundleError
 from assay.publication.verify import verify
@@ -17,7 +18,14 @@ from assay.ruleset import SCORER_VERSION
 from assay.space import Space
 from pydantic import ValidationError
 
-from tests.assay.publication.conftest import codes, remade, repetition, respecified, run_with
+from tests.assay.publication.conftest import (
+    card_of,
+    codes,
+    remade,
+    repetition,
+    respecified,
+    run_with,
+)
 
 
 def result_of(bundle: Bundle, **changes: Any) -> dict[str, Any]:
@@ -128,6 +136,35 @@ def test_a_function_is_scored_by_the_area_under_its_curve(bundles: dict[str, Pat
     higher = dict.fromkeys(("val", "test", "test_last", "test_oracle"), 0.99)
     assert codes(verify(run_with(bundle, **result_of(bundle, **higher)))) == {"selected"}
     assert "curve" in codes(verify(run_with(bundle, **curve_of(bundle, 3, val=0.123456))))
+
+
+def test_what_a_start_spends_beyond_the_budget_buys_nothing(bundles: dict[str, Path]) -> None:
+    """Its last batch counts up to where the budget ends, as the scorer has it."""
+    bundle = read_bundle(bundles["beale"])
+    run, budget = repetition(bundle), card_of(bundle).budget.example_passes
+    curve = [
+        replace(point, example_passes=budget + 40, passes=budget + 40, val=1.0, test=1.0)
+        if point.example_passes == budget
+        else point
+        for point in run.curve
+    ]
+    areas = []
+    for start in {point.start for point in curve}:
+        own = [point for point in curve if point.start == start]
+        spent, progress = [0, *(p.example_passes for p in own)], [0, *(p.test for p in own)]
+        until = [*spent[:-1], budget]
+        areas.append(np.trapezoid(np.interp(until, spent, progress), until) / budget)
+    score = round(float(np.mean(areas)), 6)
+    said = dict.fromkeys(("val", "test", "test_last", "test_oracle"), score)
+    more = 40 * len(areas)
+    usage = usage_of(
+        bundle,
+        example_passes=run.usage.example_passes + more,
+        passes=run.usage.passes + more,
+    )
+    assert (
+        codes(verify(run_with(bundle, curve=curve, **result_of(bundle, **said), **usage))) == set()
+    )
 
 
 def test_formulas_are_flags(good: Bundle) -> None:
