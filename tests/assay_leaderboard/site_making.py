@@ -78,9 +78,10 @@ def site_view(
     slugs = sorted({row.method for t in board.tasks for row in t.rows} | set(cards))
     task_cards = {slug: card for slug, (card, _) in catalogue.tasks.items()}
     summaries = [*board.families, *([board.overall] if board.overall else [])]
+    tables = budget_tables([*groups(compared, lambda task: task.card).items()], catalogue)
     view = SiteView(
         board=board,
-        budgets=budget_tables([*groups(compared, lambda task: task.card).items()], catalogue),
+        budgets=[table for table in tables if table.rows],
         standings={t.card.slug: {d.method: d.budget for d in t.detail.details} for t in tasks},
         ledger=evaluate(compared, cards, task_cards, RULESET, [], records.rules.view),
         translation=translation.assembled(

@@ -26,7 +26,7 @@ from assay_leaderboard.site.views import CellView, SiteView, TaskView
 from tests.assay.conftest import make_diagnosis, make_point
 from tests.assay_leaderboard.making import grid
 from tests.assay_leaderboard.site.conftest import parsed
-from tests.assay_leaderboard.site_making import demo_cards, site_map, site_view
+from tests.assay_leaderboard.site_making import board_pages, demo_cards, site_map, site_view
 
 CURVE_POINT = CurvePoint(
     batch=1, passes=2, example_passes=64, seconds=0.5, train_loss=0.25, val=0.125, test=1e-7,
@@ -71,6 +71,16 @@ def test_pages_say_what_a_method_lacks_to_be_ranked(documents: dict[str, Element
     )
     assert "1 of 2; not ranked without letters" in method
     assert "result on every task that they may enter: mine (1 of 2)," in family
+
+
+def test_a_family_in_which_nobody_is_ranked_says_what_lacks(new_records: Any) -> None:
+    records = new_records().task("a").task("b")
+    records.cell("a", "sgd", *grid(0.9, 0))
+    records.cell("b", "better", *grid(0.9, 1))
+    text = board_pages(site_view(records, demo_cards(["sgd", "better"]))[0])
+    shown = text["family/classification/index.html"]
+    assert "No method has a full current result" in shown
+    assert "result on every task that they may enter:" in shown and "(1 of 2)" in shown
 
 
 def test_a_method_page_shows_what_it_was_held_against(documents: dict[str, Element]) -> None:
