@@ -59,7 +59,7 @@ from pydantic import BaseModel, ValidationError
 from tests.assay.conftest import make_record
 
 SNAPSHOT = {
-    "file": "start0-1.safetensors", "start": 0, "batch": 1, "passes": 1,
+    "n_bytes": 200, "start": 0, "batch": 1, "passes": 1,
     "example_passes": 32, "seconds": 0.5,
     "train_loss": None,
 }  # fmt: skip

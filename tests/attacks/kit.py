@@ -94,23 +94,30 @@ def below(folder: str, *, n_bytes: int = 4096, n_files: int = 20_000) -> bytes:
     return bytes(found)
 
 
-def forge(model: nn.Module, write: Callable[[Path, dict[str, Any]], None]) -> None:
-    """Hand in files of one's own making at every evaluation point, and leave at once.
+def forge(
+    model: nn.Module,
+    snapshot: Callable[[dict[str, Any]], bytes],
+    then: Callable[[Path], None] = lambda path: None,
+) -> None:
+    """Hand in snapshots of one's own making for every evaluation point, and leave at once.
 
     Args:
         model: as it was given; its weights have the right names and shapes.
-        write: makes one snapshot from a path and the right tensors.
+        snapshot: makes the bytes of one from the right tensors.
+        then: does more to the file of them, whose path it gets, when all else is handed in.
     """
     card, folder = caller("card")["card"], run_folder()
     state = dict(caller("task")["task"].export(model))
-    entries = []
+    path, entries = folder / "snapshots", []
     for batch in card.evaluation.batches(card.budget.batches):
-        name = f"start0-{batch}.safetensors"
-        write(folder / name, state)
-        entry = {"file": name, "start": 0, "batch": batch, "passes": batch, "seconds": 0.1}
+        data = snapshot(state)
+        with path.open("ab") as file:
+            file.write(data)
+        entry = {"n_bytes": len(data), "start": 0, "batch": batch, "passes": batch, "seconds": 0.1}
         spent = batch * card.budget.batch_size
         entries.append({**entry, "example_passes": spent, "train_loss": 1.0})
     usage = {"batches": batch, "example_passes": spent}
     claim = {"status": "completed", "snapshots": entries, "usage": usage}
     (folder / "outcome.json").write_text(json.dumps(claim))
+    then(path)
     os._exit(0)

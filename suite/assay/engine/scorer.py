@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from assay.cards import spending_problem
 from assay.engine.task_code import is_of_the_machine, scores_of, task_code, try_out
 from assay.errors import AssayError, BadWeights, DataError, PluginError
-from assay.messages.form import clip, first_problem
+from assay.messages.form import SNAPSHOTS, clip, first_problem
 from assay.messages.scorer import (
     SCORER_REQUEST,
     CloseOracle,
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
 KEPT_PROBLEMS, KEPT_BYTES = 16, 1_000_000_000
 POINT_KEYS = ("val", "test", "x", "y")
 """What a record keeps of a point of the curve."""
-_SNAPSHOT = re.compile(r"^start\d{1,4}-\d{1,9}\.safetensors$")
 
 
 @dataclass(frozen=True)
@@ -357,32 +355,26 @@ def _load(
     """Snapshots per start, in order, and the hash of the last ones.
 
     Raises:
-        BadWeights: files or names are not what they must be.
+        BadWeights: they are not what they must be, or are of a start that does not exist.
     """
     from assay.identity import sha256
-    from assay.untrusted.weights import read_snapshot
+    from assay.untrusted.weights import read_snapshots
 
-    runs: list[list[Snapshot]] = []
-    digests = []
-    for number in range(len(kept.problem.starts)):
-        run: list[Snapshot] = []
-        own = [entry for entry in listed if entry.start == number]
-        for entry in own:
-            if not _SNAPSHOT.match(entry.file):
-                raise BadWeights(f"unexpected snapshot name {entry.file!r}")
-            state, digest = read_snapshot(folder / entry.file, kept.layout)
-            run.append(
-                Snapshot(
-                    batch=entry.batch,
-                    passes=entry.passes,
-                    example_passes=entry.example_passes,
-                    state=state,
-                )
-            )
-        runs.append(run)
-        digests.append(digest)
-    if len(listed) != sum(len(run) for run in runs):
+    runs: list[list[Snapshot]] = [[] for _ in kept.problem.starts]
+    digests = [""] * len(runs)
+    if any(entry.start >= len(runs) for entry in listed):
         raise BadWeights("snapshots of a start that does not exist")
+    found = read_snapshots(folder / SNAPSHOTS, [entry.n_bytes for entry in listed], kept.layout)
+    for entry, (state, digest) in zip(listed, found, strict=True):
+        digests[entry.start] = digest
+        runs[entry.start].append(
+            Snapshot(
+                batch=entry.batch,
+                passes=entry.passes,
+                example_passes=entry.example_passes,
+                state=state,
+            )
+        )
     return runs, digests[0] if len(digests) == 1 else sha256("".join(digests))
 
 

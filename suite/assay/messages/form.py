@@ -25,6 +25,9 @@ MAX_LISTED = 200
 """Texts in one list."""
 ORACLE = 4
 """Descriptor of a run's connection to its oracle, in the worker's child; see Run.oracle."""
+SNAPSHOTS = "snapshots"
+"""The file that a run writes its snapshots to, one after the other. A file for each would be slow:
+some file systems search long for a free place where many small files come and go."""
 
 Limit = Literal[
     "wall time", "CPU time", "memory", "disk", "files", "processes", "output", "file size"

@@ -215,9 +215,9 @@ WORKER_REQUEST: TypeAdapter[WorkerRequest] = TypeAdapter(WorkerRequest)
 
 
 class SnapshotEntry(Message):
-    """One snapshot that a run wrote."""
+    """One snapshot in a run's file of them (form.SNAPSHOTS), behind those listed before it."""
 
-    file: Annotated[str, Field(pattern=r"^start[0-9]{1,4}-[0-9]{1,9}\.safetensors$")]
+    n_bytes: Count
     start: Annotated[int, Field(ge=0, le=MAX_STARTS)]
     batch: Batch
     passes: Count

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import _TYPES, load, save_file
+from safetensors.torch import _TYPES, load, save, save_file
 from torch import Tensor
 
 from assay.errors import BadWeights
 from assay.identity import sha256
-from assay.untrusted.files import read_regular
+from assay.untrusted.files import open_regular
 
 MAX_HEADER_BYTES = 64 * 1024
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -30,17 +30,46 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
-def read_snapshot(path: Path, layout: Layout) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a snapshot and the SHA-256 of the file.
+def snapshot_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """CPU tensors as the bytes of one safetensors file."""
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
+def read_snapshots(
+    path: Path, sizes: Sequence[int], layout: Layout
+) -> Iterator[tuple[dict[str, Tensor], str]]:
+    """The snapshots in a file, each as read_snapshot gives it; only one is in memory at a time.
+
+    Args:
+        path: of the file, in which the snapshots lie one behind the other; there need be none if
+            there are no snapshots.
+        sizes: of the snapshots in bytes, in order.
+        layout: of each.
 
     Raises:
-        BadWeights: anything but a regular file with exactly `layout` and finite values.
+        BadWeights: anything but a regular file with exactly these snapshots.
     """
+    if not sizes:
+        return
     limit = 8 + MAX_HEADER_BYTES + sum(_n_bytes(*entry) for entry in layout.values())
     try:
-        data = read_regular(path, limit)
+        with open_regular(path) as file:
+            for size in sizes:
+                if size > limit:
+                    raise BadWeights(f"snapshot of {size:,} bytes, expected at most {limit:,}")
+                yield read_snapshot(file.read(size), layout)
+            if file.read(1):
+                raise BadWeights("bytes behind the last snapshot")
     except OSError as error:
-        raise BadWeights(f"snapshot {path.name} cannot be read: {error.strerror}") from error
+        raise BadWeights(f"snapshots cannot be read: {error.strerror}") from error
+
+
+def read_snapshot(data: bytes, layout: Layout) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a snapshot and the SHA-256 of its bytes.
+
+    Raises:
+        BadWeights: anything but exactly `layout` with finite values.
+    """
     check_header(data, layout)
     try:
         state = load(data)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from assay.messages.form import ORACLE, clip
+from assay.messages.form import ORACLE, SNAPSHOTS, clip
 from assay.messages.worker import (
     Describe,
     Description,
@@ -147,7 +147,7 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
     from assay.method import hyperparameters_for
     from assay.plugins.loading import load_method, load_task
     from assay.space import checked_values
-    from assay.untrusted.weights import write_tensors
+    from assay.untrusted.weights import snapshot_bytes
     from assay.worker.nudge import Nudge
     from assay.worker.oracle_client import OracleConnection, RemoteOracle
     from assay.worker.session import Point, Session
@@ -185,10 +185,11 @@ def _train(request: Run, folder: Path, trace: _Trace) -> None:
     ]
 
     def on_point(number: int, point: Point) -> None:
-        name = f"start{number}-{point.batch}.safetensors"
-        write_tensors(point.state, folder / name)
+        data = snapshot_bytes(point.state)
+        with (folder / SNAPSHOTS).open("ab") as file:
+            file.write(data)
         entry = SnapshotEntry(
-            file=name,
+            n_bytes=len(data),
             start=number,
             batch=point.batch,
             passes=point.passes,

@@ -28,7 +28,7 @@ from assay.method import Method, hyperparameters_for, method_space, overridden_h
 from assay.plugins.loading import load_method, load_task
 from assay.space import ChoiceRange, Range, Value, space_of
 from assay.task import Problem, Seeds, Snapshot, Task
-from assay.untrusted.weights import read_snapshot, write_tensors
+from assay.untrusted.weights import read_snapshot, snapshot_bytes
 from assay.worker.findings import ResultLog, explained, first_difference
 from assay.worker.hook_mistakes import hook_mistakes
 from assay.worker.probe_cost import check_cost
@@ -96,7 +96,7 @@ def probe_method(request: ProbeMethod) -> Done:
     with findings.check("repeatable"):
         _check_repeatable(findings, subject, toy, first)
     with findings.check("snapshot"):
-        _check_snapshot(findings, toy, first, shared)
+        _check_snapshot(findings, toy, first)
     with findings.check("finalize_model"):
         _check_finalize(findings, toy.task, first.session)
     with findings.check("learning rate"):
@@ -131,9 +131,7 @@ def probe_task_fit(request: ProbeTaskFit) -> Done:
             findings.add("tasks", "note", f"diverges with its defaults: {error}")
             return Done()
         state = points[-1].state if points else session.take_point().state
-        path = request.shared / "fit.safetensors"
-        write_tensors(state, path)
-        read_snapshot(path, task.layout(toy.problem))
+        read_snapshot(snapshot_bytes(state), task.layout(toy.problem))
     return Done()
 
 
@@ -195,14 +193,12 @@ def _check_lr(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
             return
 
 
-def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained, folder: Path) -> None:
+def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained) -> None:
     """As the scorer reads and scores it."""
     layout = toy.task.layout(toy.problem)
     snapshots = []
     for point in trained.points:
-        path = folder / f"{point.batch}.safetensors"
-        write_tensors(point.state, path)
-        state, _ = read_snapshot(path, layout)
+        state, _ = read_snapshot(snapshot_bytes(point.state), layout)
         snapshots.append(
             Snapshot(
                 batch=point.batch,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
@@ -14,7 +13,7 @@ from assay.plugins.loading import load_task
 from assay.ruleset import RULESET
 from assay.space import space_of
 from assay.task import Problem, Seeds, Task, untrained_runs, untrained_states
-from assay.untrusted.weights import read_snapshot, write_tensors
+from assay.untrusted.weights import read_snapshot, snapshot_bytes
 from assay.worker.findings import ResultLog, first_difference
 
 N_NULLS = 3
@@ -49,7 +48,7 @@ def probe_task(request: ProbeTask) -> TaskProbed:
     with findings.check("sealed"):
         _check_sealed(findings, problem)
     with findings.check("layout"):
-        _check_layout(findings, task, problem, shared)
+        _check_layout(findings, task, problem)
     with findings.check("loss"):
         _check_loss(findings, task, problem)
     with findings.check("null"):
@@ -146,11 +145,10 @@ def _rows(inputs: Tensor) -> set[bytes]:
     return {row.tobytes() for row in inputs.contiguous().flatten(1).numpy()}
 
 
-def _check_layout(findings: ResultLog, task: Task, problem: Problem, folder: Path) -> None:
+def _check_layout(findings: ResultLog, task: Task, problem: Problem) -> None:
     layout = task.layout(problem)
-    for number, state in enumerate(untrained_states(task, problem)):
-        write_tensors(state, folder / f"start{number}")
-        read_snapshot(folder / f"start{number}", layout)
+    for state in untrained_states(task, problem):
+        read_snapshot(snapshot_bytes(state), layout)
     findings.add("layout", "ok", f"{len(layout)} tensors as the scorer expects them")
 
 

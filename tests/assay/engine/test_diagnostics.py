@@ -362,8 +362,7 @@ def test_snapshots_that_were_not_asked_for_are_bad_weights(
 ) -> None:
     def entry(batch: int) -> SnapshotEntry:
         counts = {"batch": batch, "passes": batch, "example_passes": batch}
-        name = f"start0-{batch}.safetensors"
-        return SnapshotEntry(file=name, start=0, seconds=0, train_loss=None, **counts)
+        return SnapshotEntry(n_bytes=200, start=0, seconds=0, train_loss=None, **counts)
 
     def asked(n: int) -> Diagnosed:
         own = {"task": make_task().folder, "repetition": 0, "seed_root": "a", "folder": tmp_path}

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from assay.engine.scorer import _answered, _Scorer
+from assay.messages.form import SNAPSHOTS
 from assay.messages.scorer import Prepare, Prepared, Score, Scored, ScorerError
 from assay.messages.worker import SnapshotEntry, WorkerSeeds
 from assay.plugins.registry import TaskEntry, task_entries
 from assay.ruleset import RULESET
 from assay.task import untrained_states
-from assay.untrusted.weights import write_tensors
+from assay.untrusted.weights import snapshot_bytes
 from pydantic import BaseModel
 
 BROKEN = """\
@@ -62,11 +63,11 @@ def scored(
     (state,) = untrained_states(scorer.task(task.folder), kept.problem)
     if change is not None:
         state = {name: change(value) for name, value in state.items()}
-    own, name = folder / "run", f"start0-{card.budget.batches}.safetensors"
+    own, data = folder / "run", snapshot_bytes(state)
     own.mkdir()
-    write_tensors(state, own / name)
+    (own / SNAPSHOTS).write_bytes(data)
     entry = SnapshotEntry(
-        file=name,
+        n_bytes=len(data),
         start=0,
         batch=card.budget.batches,
         passes=card.budget.batches,

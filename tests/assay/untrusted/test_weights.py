@@ -12,7 +12,13 @@ import pytest
 import torch
 from assay.errors import BadWeights
 from assay.identity import sha256
-from assay.untrusted.weights import MAX_HEADER_BYTES, Layout, read_snapshot, write_tensors
+from assay.untrusted.weights import (
+    MAX_HEADER_BYTES,
+    Layout,
+    read_snapshot,
+    read_snapshots,
+    snapshot_bytes,
+)
 from torch import Tensor
 
 LAYOUT: Layout = {"bias": ("F32", (3,)), "weight": ("F32", (2, 3)), "count": ("I64", ())}
@@ -27,11 +33,7 @@ def tensors() -> dict[str, Tensor]:
     }
 
 
-@pytest.fixture
-def good(tmp_path: Path) -> Path:
-    path = tmp_path / "start0-1.safetensors"
-    write_tensors(tensors(), path)
-    return path
+GOOD = snapshot_bytes(tensors())
 
 
 def cut(data: bytes) -> tuple[Header, bytes]:
@@ -44,9 +46,9 @@ def pack(header: Any, body: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + body
 
 
-def test_what_was_written_is_read(good: Path) -> None:
-    state, digest = read_snapshot(good, LAYOUT)
-    assert digest == sha256(good.read_bytes())
+def test_what_was_written_is_read() -> None:
+    state, digest = read_snapshot(GOOD, LAYOUT)
+    assert digest == sha256(GOOD)
     assert set(state) == set(LAYOUT)
     for name, tensor in tensors().items():
         assert torch.equal(state[name], tensor)
@@ -176,43 +178,68 @@ GAMES: dict[str, Callable[[Header, bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_games_with_the_format_are_bad_weights(good: Path, name: str) -> None:
-    data = GAMES[name](*cut(good.read_bytes()))
-    assert data != good.read_bytes()
-    good.write_bytes(data)
+def test_games_with_the_format_are_bad_weights(name: str) -> None:
+    data = GAMES[name](*cut(GOOD))
+    assert data != GOOD
     with pytest.raises(BadWeights) as caught:
-        read_snapshot(good, LAYOUT)
+        read_snapshot(data, LAYOUT)
     assert len(str(caught.value)) < 1000
 
 
-def test_shapes_of_one_are_not_booleans(tmp_path: Path) -> None:
+def test_shapes_of_one_are_not_booleans() -> None:
     """In Python [True] == [1]; in the file's own reader it is an error."""
-    path = tmp_path / "start0-1.safetensors"
     entry = {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}
-    path.write_bytes(pack({"scale": entry}, b"\0" * 4))
+    data = pack({"scale": entry}, b"\0" * 4)
     with pytest.raises(BadWeights, match="scale: is F32"):
-        read_snapshot(path, {"scale": ("F32", (1,))})
+        read_snapshot(data, {"scale": ("F32", (1,))})
 
 
-def test_only_regular_files_are_read(good: Path) -> None:
-    folder = good.parent
-    link, fifo, subfolder = folder / "link", folder / "fifo", folder / "folder"
+def test_a_file_holds_its_snapshots_one_behind_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots"
+    other = snapshot_bytes({**tensors(), "count": torch.tensor(8)})
+    path.write_bytes(GOOD + other)
+    found = list(read_snapshots(path, [len(GOOD), len(other)], LAYOUT))
+    assert [digest for _, digest in found] == [sha256(GOOD), sha256(other)]
+    assert [int(state["count"]) for state, _ in found] == [7, 8]
+    assert list(read_snapshots(tmp_path / "missing", [], LAYOUT)) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([len(GOOD)], "bytes behind the last snapshot"),
+        ([2 * len(GOOD)], "bytes that belong to no tensor"),
+        ([len(GOOD)] * 3, "snapshot header"),
+        ([len(GOOD) - 1, len(GOOD) + 1], "bytes that belong to no tensor"),
+        ([len(GOOD), len(GOOD), 10**15], "snapshot of 1,000,000,000,000,000 bytes, expected at"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_file_are_bad_weights(
+    tmp_path: Path, sizes: list[int], said: str
+) -> None:
+    path = tmp_path / "snapshots"
+    path.write_bytes(GOOD * 2)
+    with pytest.raises(BadWeights, match=said):
+        list(read_snapshots(path, sizes, LAYOUT))
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.write_bytes(GOOD)
+    link, fifo, folder = tmp_path / "link", tmp_path / "fifo", tmp_path / "folder"
     link.symlink_to(good)
     os.mkfifo(fifo)
-    subfolder.mkdir()
-    for path in (link, fifo, subfolder, folder / "missing", Path("/dev/zero")):
-        with pytest.raises(BadWeights, match=r"snapshot \w+ cannot be read"):
-            read_snapshot(path, LAYOUT)
+    folder.mkdir()
+    for path in (link, fifo, folder, tmp_path / "missing", Path("/dev/zero")):
+        with pytest.raises(BadWeights, match="snapshots cannot be read"):
+            list(read_snapshots(path, [len(GOOD)], LAYOUT))
 
 
-def test_two_thousand_mutations_are_bad_weights_or_finite_tensors_of_the_layout(
-    good: Path,
-) -> None:
-    original = good.read_bytes()
+def test_two_thousand_mutations_are_bad_weights_or_finite_tensors_of_the_layout() -> None:
     draw = random.Random(20)
     refused = 0
     for _ in range(2000):
-        data = bytearray(original)
+        data = bytearray(GOOD)
         for _ in range(draw.choice((1, 1, 2, 5))):
             at = draw.randrange(len(data))
             match draw.randrange(5):
@@ -226,9 +253,8 @@ def test_two_thousand_mutations_are_bad_weights_or_finite_tensors_of_the_layout(
                     data[at:at] = draw.randbytes(draw.randrange(1, 9))
                 case _:
                     data[at : at + 2] = draw.choice((b'""', b"{}", b"[]", b"1,", b"\xff\xff"))
-        good.write_bytes(data)
         try:
-            state, _ = read_snapshot(good, LAYOUT)
+            state, _ = read_snapshot(bytes(data), LAYOUT)
         except BadWeights:
             refused += 1
             continue

@@ -11,7 +11,7 @@ import struct
 import torch
 from assay import Method
 from kit import caller, run_folder
-from safetensors.torch import save_file
+from safetensors.torch import save
 from targets import VARIANT
 
 ORACLE = 4
@@ -36,9 +36,10 @@ class ForgedMarks(Method):
         entries = []
         for start in range(2):
             for batch in thresholds:
-                name = f"start{start}-{batch}.safetensors"
-                save_file({"x": model.x.detach()}, folder / name)
-                entry = {"file": name, "start": start, "batch": batch, "passes": batch}
+                data = save({"x": model.x.detach()})
+                with (folder / "snapshots").open("ab") as file:
+                    file.write(data)
+                entry = {"n_bytes": len(data), "start": start, "batch": batch, "passes": batch}
                 entry |= {"example_passes": batch, "seconds": 0.1, "train_loss": 1.0}
                 entries.append(entry)
         claim = {"status": "completed", "snapshots": entries}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 
 import targets
 from assay import Method
-from kit import caller, forge, run_folder
-from safetensors.torch import save_file
+from kit import caller, forge
+from safetensors.torch import save
 
 CHANGES = {
     "huge": ('"passes": 1', '"passes": 1' + "0" * 400),
@@ -17,7 +16,10 @@ CHANGES = {
     "half": ('"status": "completed"', '"status": "completed", "message": "\\ud800"'),
     "twice": ('"status": "completed"', '"status": "failed", "status": "completed"'),
     "deep": ('"usage": {', '"usage": ' + "[" * 100_000 + "{"),
-    "named": ('"file": "start0-', '"file": "../../start0-'),
+    "negative size": ('"n_bytes": ', '"n_bytes": -'),
+    "huge size": ('"n_bytes": ', '"n_bytes": 9000000'),
+    "fraction of a size": ('"n_bytes": ', '"n_bytes": 0.5'),
+    "other file": ('"n_bytes": ', '"file": "../../snapshots", "n_bytes": '),
 }
 
 
@@ -25,12 +27,11 @@ class HostileAnswers(Method):
     """A bad answer may cost its own run, and nobody else anything."""
 
     def configure_optimizer(self, model):
-        leave = os._exit
-        os._exit = lambda code: None
-        forge(model, lambda path, state: save_file(state, path))
-        path = run_folder() / "outcome.json"
+        forge(model, save, self.change)
+
+    def change(self, snapshots):
+        path = snapshots.with_name("outcome.json")
         text = path.read_text()
         old, new = CHANGES[targets.VARIANT]
         assert old in text and json.loads(text) and caller("task")
         path.write_text(text.replace(old, new, 1))
-        leave(0)

@@ -6,16 +6,16 @@ import targets
 import torch
 from assay import Method
 from kit import forge
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 
 class PrecisionSmuggling(Method):
     """Codes are integers on a grid; what is not on it would be free precision."""
 
     def configure_optimizer(self, model):
-        forge(model, self.write)
+        forge(model, self.snapshot)
 
-    def write(self, path, state):
+    def snapshot(self, state):
         other = {name: tensor.clone().contiguous() for name, tensor in state.items()}
         layers = [name.removesuffix("_codes") for name in other if name.endswith("weight_codes")]
         inner = layers[len(layers) // 2]
@@ -35,4 +35,4 @@ class PrecisionSmuggling(Method):
                 other[f"{inner.removesuffix('weight')}input_bits"].fill_(32)
             case "scale of every weight":
                 other[f"{inner}_scale"] = torch.rand(other[f"{inner}_codes"].shape)
-        save_file(other, path)
+        return save(other)

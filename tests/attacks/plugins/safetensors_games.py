@@ -1,4 +1,4 @@
-"""Hands in safetensors files that some reader takes and another does not."""
+"""Hands in safetensors that some reader takes and another does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class SafetensorsGames(Method):
     """Each variant breaks one rule of the header."""
 
     def configure_optimizer(self, model):
-        forge(model, self.write)
+        forge(model, self.snapshot)
 
-    def write(self, path, state):
+    def snapshot(self, state):
         good = save({name: value.contiguous() for name, value in state.items()})
         length = int.from_bytes(good[:8], "little")
         header, data = json.loads(good[8 : 8 + length]), good[8 + length :]
@@ -48,4 +48,4 @@ class SafetensorsGames(Method):
             entry = json.dumps({first: header[first]})
             text = entry[:-1] + "," + text[1:]
         length = 1 << 62 if targets.VARIANT == "huge length" else len(text)
-        path.write_bytes(length.to_bytes(8, "little") + text.encode() + data)
+        return length.to_bytes(8, "little") + text.encode() + data

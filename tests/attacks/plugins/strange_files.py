@@ -9,15 +9,17 @@ import socket
 import targets
 from assay import Method
 from kit import forge
+from safetensors.torch import save
 
 
 class StrangeFiles(Method):
     """A reader that follows links reads for the attacker, with its own rights."""
 
     def configure_optimizer(self, model):
-        forge(model, self.write)
+        forge(model, save, self.replace)
 
-    def write(self, path, state):
+    def replace(self, path):
+        path.unlink()
         match targets.VARIANT:
             case "symbolic link":
                 path.symlink_to("/etc/passwd")

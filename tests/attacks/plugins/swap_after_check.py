@@ -1,4 +1,4 @@
-"""Hands in good weights and swaps the files, from a process left behind, after the check."""
+"""Hands in good weights and swaps the file, from a process left behind, after the check."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import time
 
 from assay import Method
 from kit import forge
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 
 class SwapAfterCheck(Method):
     """What is checked by name and read by name are two files."""
 
     def configure_optimizer(self, model):
-        forge(model, self.write)
+        forge(model, save, self.swap)
 
-    def write(self, path, state):
-        bad = path.with_suffix(".bad")
-        save_file({name: value.contiguous() for name, value in state.items()}, path)
+    def swap(self, path):
+        bad = path.with_name("bad")
         parent = os.getpid()
         if os.fork() == 0:
             os.setsid()
