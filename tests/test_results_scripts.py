@@ -156,6 +156,17 @@ def test_a_signal_stops_what_it_runs_too(tmp_path: Path, season: Path) -> None:
         pass
 
 
+def test_a_folder_that_another_command_uses_ends_it_at_once(
+    script: Script, tmp_path: Path, season: Path
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    with atomic.locked(results / ".lock"):
+        said = script("run-missing", results, "--season", season, "--published", tmp_path / "board")
+    assert (said.returncode, said.stdout.count("to run")) == (1, 1)
+    assert said.stderr.startswith("ci/run-missing: another assay command is running on ")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
