@@ -121,8 +121,8 @@ def split_words(family: Family) -> SplitWords:
 
 
 COARSE = (
-    "A repetition tries only a few quasi-random points, so the best learning rate is coarse: K "
-    "points over d decades lie about d / K decades apart."
+    "A repetition tries only a few quasi-random points, so the best learning rate is coarse: 8 "
+    "points over a range of 1 to 1,000, say, lie about a factor of 2.4 apart."
 )
 """Said where best learning rates are shown."""
 OTHER_DRAWS = "Repetitions redraw splits and random numbers; the data stay the same."

@@ -153,11 +153,17 @@ class Ranking:
         ]
 
     def ranks(self) -> list[tuple[int, int] | None]:
-        """The rank interval of each; None at the paper tier, which has no verdicts."""
+        """The rank interval of each; None at the paper tier, which has no verdicts.
+
+        Over a single task they are those of the task: a pair has one verdict (protocol 3).
+        """
         if self._summary is None:
             return []
         if not all(self.field.tasks[task].judged for task in self.tasks):
             return [None] * len(self.order)
+        if len(self.tasks) == 1:
+            ranks = self.field.tasks[self.tasks[0]].ranks()
+            return [ranks[method] for method in self.methods]
         rate = self.field.ruleset.false_discovery_rate
         beats = self._summary.contrasts.beats(self.margin or 0.0, rate)
         return [*rank_intervals(beats[np.ix_(self.order, self.order)])]

@@ -160,6 +160,26 @@ def test_small_differences_are_ties_however_certain() -> None:
     assert [row.rank for row in made(records).families[0].rows] == [(1, 2), (1, 2)]
 
 
+def test_over_one_task_ranks_are_those_of_the_task() -> None:
+    """Without its one lost repetition `risky` is better, and on its mean it is not shown to be.
+
+    The middle half decides over several tasks; over one a pair has the verdict of the task.
+    """
+    ranks = {}
+    for tasks in ("a", "ab"):
+        records = Records()
+        for task in tasks:
+            scores = noisy(0.9, ord(task))
+            risky = [0.0, *(score + 0.03 for score in scores[1:])]
+            records.task(task).add(task, "sgd", scores)
+            records.add(task, "risky", risky)
+        board = made(records)
+        ranks[tasks] = [(row.method, row.rank) for row in board.families[0].rows]
+        assert board.tasks[0].rows[0].rank == (1, 2)
+    assert ranks["ab"] == [("risky", (1, 1)), ("sgd", (2, 2))]
+    assert ranks["a"] == [("risky", (1, 2)), ("sgd", (1, 2))]
+
+
 def test_the_paper_tier_has_scores_and_no_ranks() -> None:
     records = Records().task("p", tier="paper")
     for method in ("sgd", "adam"):

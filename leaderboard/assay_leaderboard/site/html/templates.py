@@ -16,6 +16,7 @@ from assay_leaderboard.site.html.text import said
 NAVIGATION = {
     "task": "Tasks",
     "method": "Methods",
+    "translation": "Learning rates",
     "compare": "Compare",
     "claims": "Claims",
     "how": "Rules",

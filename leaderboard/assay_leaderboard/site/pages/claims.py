@@ -80,6 +80,14 @@ def _effect(finding: TierVerdict) -> Markup:
     return text if finding.difference is None else Markup("{} {}").format(text, unit)
 
 
+def _p(finding: TierVerdict) -> Markup | str:
+    """The p value; with what it is of, where that is not a difference from 0."""
+    text = p_text(finding.p)
+    if finding.p is None or not finding.bar:
+        return text
+    return Markup("{} <small>against {}</small>").format(text, _form(finding).number(finding.bar))
+
+
 def _effect_texts(finding: TierVerdict) -> tuple[Markup, str]:
     """The effect, and what its interval is held against."""
     number = _form(finding).number
@@ -99,10 +107,10 @@ def claims_table(
         Column("claim", "Claim", text=True),
         Column("method", "Method", text=True),
         Column("verdict", "Verdict", "at the highest tier that gives one", text=True),
-        Column("effect", "Effect", "positive where it holds"),
+        Column("tasks", "Tasks", "tested of named"),
+        Column("effect", "Effect", "positive: for the claim"),
         Column("p", "p", "exact sign flips", low=True),
         Column("n", "n", "repetitions"),
-        Column("tasks", "Tasks", "tested of named"),
         Column("against", "Against", text=True),
         Column("quotation", "Quotation", "read in the paper?", text=True),
         Column("written", "Written", "and first results", text=True),
@@ -126,15 +134,18 @@ def _cells(row: ClaimRow, links: PageLinks, ids: bool) -> list[TableCell]:
     tier = Markup(f" <small>{escape(row.tier)}</small>" if row.tier else "")
     if shown is None and row.findings:
         tier = Markup(" <small>preliminary results only</small>")
+    for other in row.findings:
+        if other is not shown and other.verdict not in (None, row.verdict):
+            tier += Markup("<br><small>{} {}</small>").format(other.tier, other.verdict)
     tested = f"{row.n_tasks} of its {row.of_tasks}"
     return [
         TableCell(link(address if row.findings else None, said(row.text)), css="long"),
         TableCell(link(links.method(row.method), row.method)),
         TableCell(_verdict(row.verdict) + tier),
-        TableCell(_effect(shown) if shown else NONE, shown.difference if shown else None),
-        TableCell(p_text(shown.p) if shown else NONE, shown.p if shown else None),
-        TableCell(str(shown.n) if shown else NONE, shown.n if shown else None),
         TableCell(tested, row.n_tasks),
+        TableCell(_effect(shown) if shown else NONE, shown.difference if shown else None),
+        TableCell(_p(shown) if shown else NONE, shown.p if shown else None),
+        TableCell(str(shown.n) if shown else NONE, shown.n if shown else None),
         TableCell(f"{row.better_than}{'' if row.tuned else ', defaults'}"),
         TableCell(_quotation(row)),
         TableCell(_dates(row)),
@@ -163,7 +174,7 @@ def _tasks(row: ClaimRow, finding: TierVerdict, links: PageLinks) -> Table:
     """The tasks that a verdict rests on."""
     columns = [
         Column("task", "Task", text=True),
-        Column("effect", "Effect", f"of {human(row.metric)}, positive where it holds"),
+        Column("effect", "Effect", f"of {human(row.metric)}, positive: for the claim"),
         Column("verdict", "Verdict", "of the pair on its task", text=True),
         Column("p", "p", "exact sign flips"),
         Column("n", "n", "repetitions"),

@@ -31,14 +31,10 @@ _STANDING = (
     Column("score", "Score", "0 chance, 1 anchor; higher is better"),
     Column("tasks", "Tasks", "ranked on"),
 )
-_FULL = (
-    *_STANDING,
-    Column("n", "n", "repetitions"),
-    Column("others", "Other tasks", "interval for tasks of this kind"),
-    Column("range", "Range", "over its tasks"),
-    Column("mean", "Mean", "of the normalised scores"),
-    Column("defaults", "Defaults", "score without tuning"),
-)
+_N = Column("n", "n", "repetitions")
+_OTHERS = Column("others", "Other tasks", "interval for tasks of this kind")
+_MEAN = Column("mean", "Mean", "of the normalised scores")
+_DEFAULTS = Column("defaults", "Defaults", "score without tuning")
 
 
 def family_page(
@@ -134,8 +130,12 @@ def _full_table(
 ) -> Table:
     """The ranking at the full budget, with all its columns."""
     ranked = [row for row in summary.rows if row.score is not None]
+    over_others = any(row.interval_tasks for row in ranked)
+    parts = "families" if len(summary.families) > 1 else "tasks"
+    spread = Column("range", "Range", f"over its {parts}")
+    columns = [*_STANDING, _N, *([_OTHERS] if over_others else []), spread, _MEAN, _DEFAULTS]
     rows = [
-        TableRow(_full_cells(row, links), facets(cards.get(row.method)), css)
+        TableRow(_full_cells(row, links, over_others), facets(cards.get(row.method)), css)
         for row, css in zip(ranked, _tie_groups(ranked), strict=True)
     ]
     n = len(summary.tasks)
@@ -145,20 +145,19 @@ def _full_table(
         "[95 % interval]"
     )
     csv = links.data(f"families/{summary.name}.csv")
-    return Table("tuned", caption, _FULL, rows, sorted_by="rank", csv=csv)
+    return Table("tuned", caption, columns, rows, sorted_by="rank", csv=csv)
 
 
-def _full_cells(row: SummaryRow, links: PageLinks) -> list[TableCell]:
+def _full_cells(row: SummaryRow, links: PageLinks, over_others: bool) -> list[TableCell]:
     others, spread = row.interval_tasks, row.range_tasks
+    ends = (others.low, others.high) if others else None
     return [
         method_cell(links, row.method),
         rank_cell(row.rank),
         TableCell(span(NORMALISED, row.score, row.interval), row.score),
         _tasks_cell(row.n_tasks, row.of_tasks),
         TableCell(str(row.n), row.n),
-        TableCell(
-            _ends((others.low, others.high) if others else None), others.low if others else None
-        ),
+        *([TableCell(_ends(ends), ends and ends[0])] if over_others else []),
         TableCell(_ends(spread), spread[0] if spread else None),
         TableCell(number(NORMALISED, row.mean), row.mean),
         TableCell(number(NORMALISED, row.defaults), row.defaults),

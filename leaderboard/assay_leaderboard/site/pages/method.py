@@ -22,6 +22,7 @@ from assay_leaderboard.format import (
     two_digits,
 )
 from assay_leaderboard.schema.board import BudgetRow, Former, Row, SummaryRow, TaskTable, Withdrawn
+from assay_leaderboard.schema.task_details import RangeUse
 from assay_leaderboard.schema.translation import MethodRanges, TaskRanges
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
@@ -64,9 +65,11 @@ _RANGES = (
     Column("task", "Task", text=True),
     Column("rate", "Best learning rate", "median [quartiles], of the selected points"),
     Column("default", "Default", "learning rate"),
+    Column("searched", "Searched", "range of learning rates"),
     Column("times", "Times", "the best of the task's reference"),
     Column("reference", "Reference", text=True),
     Column("n", "n", "repetitions"),
+    Column("others", "Others", "median of the selected points (range)", text=True),
     Column("edge", "Selected near an end", "% of repetitions (by chance)", text=True),
 )
 
@@ -275,18 +278,30 @@ def _task_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:
 def _range_row(task: TaskRanges, row: MethodRanges, links: PageLinks) -> TableRow:
     """Where its best points lie on a task."""
     best, ratio = rate_cells(row)
-    default = row.ranges[row.lr].default if row.lr else None
+    rate = row.ranges[row.lr] if row.lr else None
+    others = [name for name in row.ranges if name != row.lr]
     n = max(use.n for use in row.ranges.values())
     cells = [
         TableCell(link(links.task(task.task), task.task)),
         best,
-        TableCell(NONE if default is None else two_digits(default), default),
+        TableCell(two_digits(rate.default), rate.default) if rate else EMPTY,
+        TableCell(_ends(rate), rate.low) if rate else EMPTY,
         ratio,
         TableCell(task.reference),
         TableCell(str(n), n),
+        TableCell(", ".join(_median(name, row.ranges[name]) for name in others) or NONE),
         ends_cell(row.ranges),
     ]
     return TableRow(cells, {"family": task.family})
+
+
+def _median(name: str, use: RangeUse) -> str:
+    return f"{name} {two_digits(use.median)} ({_ends(use)})"
+
+
+def _ends(use: RangeUse) -> str:
+    """The range of a hyperparameter."""
+    return f"{two_digits(use.low)} to {two_digits(use.high)}"
 
 
 def _replay_row(table: TaskTable, row: Row, links: PageLinks) -> TableRow:

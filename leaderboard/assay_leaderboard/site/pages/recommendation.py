@@ -18,6 +18,9 @@ from assay_leaderboard.site.html.text import span, verdict
 from assay_leaderboard.site.pages.cells import SHOWN
 from assay_leaderboard.site.views import SiteView
 
+GAINS = 5
+"""Gains that a family's answer shows; most families have no more tasks."""
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -89,6 +92,8 @@ class Answer(Top):
     gains: Sequence[Gain]
     """Of the first method."""
     n_gains: int
+    losses: Mapping[str, Sequence[str]]
+    """Tasks on which a method is worse than their reference, for those of `shown` that are."""
 
 
 def top(ranks: Mapping[str, tuple[int, int]], references: Iterable[str]) -> Top | None:
@@ -126,6 +131,14 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         return None
     first = next(row for row in table.rows if row.method == found.top[0])
     gains = _gains(view, tasks, first.method, table.k)
+    losses = {
+        method: [
+            task.task
+            for task in tasks
+            if (versus := _versus(view, task.task, method, table.k)) and versus.verdict == "worse"
+        ]
+        for method in found.shown
+    }
     return Answer(
         top=found.top,
         n_ranked=found.n_ranked,
@@ -135,8 +148,9 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         score=span(NORMALISED, first.score, first.interval),
         n_tasks=len(tasks),
         fewest_tasks=min(row.n_tasks for row in table.rows),
-        gains=gains[:SHOWN],
+        gains=gains[:GAINS],
         n_gains=len(gains),
+        losses={method: lost for method, lost in losses.items() if lost},
     )
 
 

@@ -76,7 +76,10 @@ def costs(view: TaskView, links: PageLinks) -> Table | None:
         for detail in view.detail.details
         if detail.cost
     ]
-    caption = "Cost of a selected run at the full tuning budget: medians over the repetitions"
+    caption = (
+        "Cost of a selected run at the full tuning budget: medians over the repetitions. No CPU "
+        f"time where {view.card.reference} was not run on the same kind of machine"
+    )
     return Table("costs", caption, columns, rows) if rows else None
 
 

@@ -64,7 +64,10 @@ def cost_against_score(
     front = pareto([(p.cost, p.score) for p in points], measure.direction == "maximize")
     ends = [v for p in points for i in [p.interval] if i for v in (i.low, i.high)]
     costs = [v for p in points for i in [p.cost_interval] if i for v in (i.low, i.high)]
-    x = axes.fitting(f"{cost}, lower is better", costs + [p.cost for p in points])
+    costs += [p.cost for p in points]
+    # Ratios: half and double lie equally far from 1, and a dear method leaves room for the others.
+    scale = axes.logarithmic if min(costs) > 0 else axes.linear
+    x = scale(f"{cost}, lower is better", costs)
     y = measure.axis(ends + [p.score for p in points])
     plot = Plot.fit(x, y, aside=16 + names_width([p.name for p in points], _NAME))
     parts = [plot.drawn(), _front_line(plot, [points[index] for index in front])]
