@@ -14,17 +14,19 @@ from assay.records.schema import CurvePoint
 from assay.records.solutions import QUANTITIES, compared
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.task_comparisons import mirrored
+from assay_leaderboard.claims.pooled import TierVerdict
 from assay_leaderboard.schema.task_details import RangeUse, TaskDetail
 from assay_leaderboard.site.html.text import NONE, minus, p_text, verdict
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
 from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.cells import ends_cell
-from assay_leaderboard.site.pages.claims import claims_page
+from assay_leaderboard.site.pages.claims import claims_page, claims_table
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
+from markupsafe import Markup
 
 from tests.assay.conftest import make_diagnosis, make_point
-from tests.assay_leaderboard.making import grid
+from tests.assay_leaderboard.making import grid, noisy
 from tests.assay_leaderboard.site.conftest import parsed
 from tests.assay_leaderboard.site_making import board_pages, demo_cards, site_map, site_view
 
@@ -120,6 +122,20 @@ def test_home_names_the_tie_group_of_each_family_and_budget(
     assert row.versus_reference
     assert gains["digits"].verdict == verdict(row.versus_reference.verdict or "")
     assert gains["digits"].n == row.versus_reference.n
+
+
+def test_home_says_where_a_method_at_the_top_is_worse_than_the_reference(new_records: Any) -> None:
+    records = new_records().task("gains").task("loses")
+    for number, (slug, change) in enumerate({"gains": 0.08, "loses": -0.03}.items()):
+        scores = noisy(0.8, number)
+        records.add(slug, "sgd", scores)
+        records.add(slug, "better", [score + change for score in scores])
+    view = site_view(records, demo_cards(["sgd", "better"]))[0]
+    (answer,) = recommendation.by_budget(view)[1]
+    assert (answer.name, answer.top[0]) == ("classification", "better")
+    assert answer.losses == {"better": ["loses"]}
+    text = " ".join(board_pages(view)["index.html"].split())
+    assert "better is worse than the reference on <a" in text
 
 
 def test_with_several_references_none_of_them_is_said_to_be_unbeaten(
@@ -321,3 +337,31 @@ def test_claims_that_are_judged_come_first_and_their_quotations_are_folded(
     assert 0 < text.index(judged.text) < text.index(idle.text)
     folded = r'<details class="quotation"><summary>unchecked</summary> <bdi>Table 1</bdi></details>'
     assert text.count(folded) == 2
+
+
+def test_a_lower_tier_that_says_otherwise_stands_below_the_verdict(
+    views: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    view, *_ = views
+    row = next(row for row in view.ledger.rows if row.findings)
+    finding = row.findings[0].model_copy(update={"p": 0.25, "bar": -0.5})
+    above = finding.model_copy(update={"tier": "standard", "verdict": "supported"})
+    below = finding.model_copy(update={"tier": "lite", "verdict": "contradicted"})
+
+    def said(*findings: TierVerdict) -> str:
+        changes = {"verdict": "supported", "tier": "standard", "findings": [*findings]}
+        table = claims_table([row.model_copy(update=changes)], site_map(view).at("claims"))
+        return str(Markup(table))
+
+    assert "standard</small><br><small>lite contradicted</small>" in said(above, below)
+    assert "<br>" not in said(above, below.model_copy(update={"verdict": "supported"}))
+    assert "0.2500 <small>against \N{MINUS SIGN}0.500</small>" in said(above)
+
+
+def test_a_method_page_names_the_ranges_that_were_searched(documents: dict[str, Element]) -> None:
+    table = documents["method/better/index.html"].find(".//table[@id='ranges']")
+    assert table is not None
+    heads = [cell.get("data-c") for cell in table.findall(".//thead/tr/th")]
+    row = ["".join(cell.itertext()) for cell in table.findall("./tbody/tr")[0]]
+    shown = dict(zip(heads, row, strict=True))
+    assert (shown["searched"], shown["others"]) == ("0.0001 to 1", NONE)
