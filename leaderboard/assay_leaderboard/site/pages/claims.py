@@ -14,7 +14,7 @@ from assay_leaderboard.format import NORMALISED, OTHER_DRAWS, Format, level_text
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import human, page
-from assay_leaderboard.site.html.text import NONE, link, minus, p_text, said, span, verdict
+from assay_leaderboard.site.html.text import NONE, link, number, p_text, said, span, verdict
 from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.views import SiteView
 
@@ -85,18 +85,17 @@ def _p(finding: TierVerdict) -> Markup | str:
     text = p_text(finding.p)
     if finding.p is None or not finding.bar:
         return text
-    return Markup("{} <small>against {}</small>").format(
-        text, minus(_form(finding).number(finding.bar))
-    )
+    bar = number(_form(finding), finding.bar)
+    return Markup("{} <small>against {}</small>").format(text, bar)
 
 
 def _effect_texts(finding: TierVerdict) -> tuple[Markup, str]:
     """The effect, and what its interval is held against."""
-    number = _form(finding).number
-    held = f"held against {number(finding.bar)}, equivalent within ±{number(finding.margin)}"
+    bar, margin = (number(_form(finding), value) for value in (finding.bar, finding.margin))
+    held = f"held against {bar}, equivalent within ±{margin}"
     if finding.level is not None:
         held = f"interval at level {level_text(finding.level)}, {held}"
-    return _effect(finding), minus(held)
+    return _effect(finding), held
 
 
 def claims_table(
