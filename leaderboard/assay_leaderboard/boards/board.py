@@ -7,6 +7,7 @@ random numbers are seeded by the ruleset and the names of tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar, get_args
 
@@ -135,7 +136,8 @@ def past(
         standing = bundle.standing
         if standing.state == "current":
             continue
-        for cell in cells(card, bundle.evidence, catalogue, ruleset)[0]:
+        own = replace(bundle.evidence, epoch=standing.epoch)
+        for cell in cells(card, own, catalogue, ruleset)[0]:
             values = cell.values()
             found.append(
                 Withdrawn(

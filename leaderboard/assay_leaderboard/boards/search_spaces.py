@@ -54,13 +54,17 @@ def audit(cell: CellEvidence, card: TaskCard, runs: Mapping[str, RunRecord]) -> 
 
 
 def _near_best(cell: CellEvidence, margin: float) -> NDArray[np.bool_]:
-    """(R, K): the runs within the margin of the best of their repetition, on validation."""
-    if not cell.recorded.any():
-        return cell.recorded
-    signed = np.where(cell.recorded, cell.sign * cell.val, -np.inf)
+    """(R, K): the runs within the margin of the best of their repetition, on validation.
+
+    Only those that completed: the others all stand at the chance level, whatever their point is.
+    """
+    known = cell.completed_runs
+    if not known.any():
+        return known
+    signed = np.where(known, cell.sign * cell.val, -np.inf)
     best = signed.max(axis=1, keepdims=True)
     # 0.95 - 0.94 is more than 0.01 in floating point.
-    return np.asarray(cell.recorded & (signed >= best - margin * (1 + 1e-9)))
+    return np.asarray(known & (signed >= best - margin * (1 + 1e-9)))
 
 
 def _default_gap(cell: CellEvidence) -> float:
@@ -75,24 +79,26 @@ def _default_gap(cell: CellEvidence) -> float:
 def range_uses(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> dict[str, RangeUse]:
     """Where the selected points lie in each range of numbers; choices have no ends.
 
+    A repetition whose selected run did not complete has no best point: all that failed are alike.
+
     Args:
         cell: the method on the task.
         runs: records by id, those of the cell among them.
     """
-    tried = [
-        _chance_selects_among([runs[run] for run in cell.runs[row][: cell.k] if run], selected)
-        for row, selected in enumerate(cell.selected.tolist())
-        if cell.counted[row]
-    ]
-    best = [runs[run].spec.hyperparameters for run in cell.selected_runs]
+    tried, best = [], []
+    for row, selected in enumerate(cell.selected.tolist()):
+        if cell.counted[row] and cell.completed_runs[row, selected]:
+            points = [runs[run] for run in cell.runs[row][: cell.k] if run]
+            tried.append(_chance_selects_among(points, selected))
+            best.append(points[selected].spec.hyperparameters)
     if not best:
         return {}
     space, found = tried[0][0].space, {}
     for name, known in space.ranges.items():
         if not isinstance(known, ChoiceRange):
-            points = [[run.spec.hyperparameters.get(name) for run in row] for row in tried]
+            among = [[run.spec.hyperparameters.get(name) for run in row] for row in tried]
             values = [point.get(name) for point in best]
-            if use := _range_use(known, space.defaults[name], points, values):
+            if use := _range_use(known, space.defaults[name], among, values):
                 found[name] = use
     return found
 

@@ -91,7 +91,7 @@ class TaskComparisons:
 
         def order(cell: CellEvidence) -> tuple[bool, float, str]:
             mean = float(cell.values(self.budget).mean())
-            return not cell.completed, -self.sign * mean, cell.method
+            return not cell.completed(self.budget), -self.sign * mean, cell.method
 
         return sorted(found, key=order)
 
@@ -182,7 +182,7 @@ class TaskComparisons:
 
     def _said(self, a: str, b: str, comparison: Comparison) -> Comparison:
         """A comparison of ranked methods that says so where neither has a completed run."""
-        if self.by_method[a].completed or self.by_method[b].completed:
+        if any(self.by_method[method].completed(self.budget) for method in (a, b)):
             return comparison
         return replace(comparison, verdict="neither completed", repetitions_needed=None)
 

@@ -29,6 +29,9 @@ from assay_leaderboard.schema.values import (
 )
 from assay_leaderboard.statistics import sign_flips, subset_means
 
+_POOLED = {*get_args(Verdict)} - {"neither completed"}
+"""Verdicts of pairs that are pooled: at least one of the two has scores of its own."""
+
 
 class Duel(Part):
     """One task."""
@@ -56,8 +59,9 @@ class Duel(Part):
 
 
 class Overall(Part):
-    """All compared tasks with an anchor together, weighing the same."""
+    """All judged tasks of a tier that have an anchor together, weighing the same."""
 
+    tier: Tier
     tasks: list[str]
     n: int
     """Repetitions that all these tasks have for both methods."""
@@ -74,7 +78,7 @@ class Overall(Part):
 class ComparisonReport(Part):
     """Everything `assay compare` says."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     view: View
     """By which rules results rank; see Board."""
     ruleset: int
@@ -87,8 +91,8 @@ class ComparisonReport(Part):
     tasks: list[Duel]
     counts: dict[str, int]
     """Tasks per verdict; preliminary ones are not counted."""
-    overall: Overall | None
-    """None where no compared task has an anchor."""
+    overall: list[Overall]
+    """One for each tier that has such tasks: tiers are never mixed."""
     problems: Problems
 
 
@@ -107,7 +111,7 @@ def compare(
     """
     problems = list(evidence.problems)
     duels: list[Duel] = []
-    pooled: dict[str, Floats] = {}
+    pooled: dict[Tier, dict[str, Floats]] = {}
     for slug in tasks:
         card = catalogue.tasks[slug][0]
         found, wrong = cells(card, evidence, catalogue, ruleset)
@@ -116,8 +120,10 @@ def compare(
         if not task.by_method.keys() & set(methods):
             continue
         duels.append(duel(task, *methods, revealed=evidence.rules.revealed))
-        if duels[-1].comparison and task.gap is not None:
-            pooled[slug] = _by_repetition(task, *methods) / task.gap
+        found_here = duels[-1].comparison
+        if task.gap is not None and found_here and found_here.verdict in _POOLED:
+            by_repetition = _by_repetition(task, *methods) / task.gap
+            pooled.setdefault(card.tier, {})[slug] = by_repetition
     counts = Counter(
         duel.comparison.verdict for duel in duels if duel.comparison and duel.comparison.verdict
     )
@@ -131,7 +137,11 @@ def compare(
         false_discovery_rate=ruleset.false_discovery_rate,
         tasks=duels,
         counts={name: counts[name] for name in get_args(Verdict)},
-        overall=_overall(pooled, ruleset),
+        overall=[
+            together
+            for tier, differences in pooled.items()
+            if (together := _overall(tier, differences, ruleset))
+        ],
         problems=problems,
     )
 
@@ -192,8 +202,8 @@ def _by_repetition(task: TaskComparisons, a: str, b: str) -> Floats:
     return task.sign * (first - second)
 
 
-def _overall(differences: dict[str, Floats], ruleset: Ruleset) -> Overall | None:
-    """The pooled difference over tasks; None without a task or a common repetition."""
+def _overall(tier: Tier, differences: dict[str, Floats], ruleset: Ruleset) -> Overall | None:
+    """The pooled difference over tasks; None without a common repetition."""
     n = min((len(found) for found in differences.values()), default=0)
     if not n:
         return None
@@ -204,6 +214,7 @@ def _overall(differences: dict[str, Floats], ruleset: Ruleset) -> Overall | None
     error = 1 - subset_means.as_written(ruleset.confidence)
     low, high = subset_means.intervals(pooled[np.newaxis], error)[0].tolist()
     return Overall(
+        tier=tier,
         tasks=list(differences),
         n=len(pooled),
         difference=float(pooled.mean()),

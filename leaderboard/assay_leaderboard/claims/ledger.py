@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from assay.cards import Claim, SubmissionCard, TaskCard
@@ -48,8 +49,8 @@ class ClaimRow(Part):
     written: datetime.date | None
     """The day on which the claim was written or last changed on the card."""
     results_since: str | None
-    """When the first results that it is held against were there (UTC); None without a comparison.
-    """
+    """When the first results of the methods that it compares were there, of whatever version (UTC);
+    None without a comparison."""
     edited_late: bool
     """Written or changed on a later day than `results_since`, so after results were known."""
     metric: str
@@ -222,7 +223,8 @@ def _row(
     shown = next((finding for finding in findings if finding.verdict), None)
     tasks = [one.finding for one in compared]
     tested = {finding.task for finding in tasks if finding.kind != "none"}
-    named = named_tasks(claim, order) or claim.tasks
+    idle = [part for part in claim.tasks if not any(fnmatchcase(slug, part) for slug in order)]
+    named = [*named_tasks(claim, order), *idle]
     since = min((finding.since for finding in tasks if finding.since), default=None)
     late = bool(since and claim.written and claim.written.isoformat() > since[:10])
     return ClaimRow(

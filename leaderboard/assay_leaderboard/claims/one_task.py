@@ -61,7 +61,8 @@ class TaskFinding(Part):
     note: str
     """Why the two are not compared; empty if they are."""
     since: str
-    """When the first comparable runs of both were there, UTC; empty where not compared."""
+    """When the first runs of both were there, of whatever version; UTC, empty where not compared.
+    """
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _case(method: str, claim: Claim, task: TaskComparisons) -> _Case | str:
     for name in (method, other):
         if why := _why_not(cells.get(name), name):
             return why
-    if not (cells[method].completed or cells[other].completed):
+    if not any(cells[name].completed(task.budget) for name in (method, other)):
         return f"no run of {method} or {other} completed"
     case = _Case(task, metric, cells[method], cells[other])
     return case.lack or case

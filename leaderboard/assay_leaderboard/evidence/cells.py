@@ -90,7 +90,8 @@ class CellEvidence:
     flags: Sequence[Flag] = ()
     """Signs that the result may be false; they change no number."""
     since: str = ""
-    """When the first of the runs was made; UTC, ISO 8601."""
+    """When the first of the runs was made, or a bundle of an earlier version published; UTC, ISO
+    8601."""
 
     @property
     def preliminary(self) -> bool:
@@ -173,10 +174,15 @@ class CellEvidence:
         """How many runs ended in each way."""
         return Counter(status for row in self.statuses for status in row if status)
 
-    @property
-    def completed(self) -> bool:
-        """Some run completed."""
-        return any("completed" in row for row in self.statuses)
+    def completed(self, budget: int | None = None) -> bool:
+        """Some run that counts at a tuning budget completed: with one point, of the defaults."""
+        points = 1 if budget == 1 else self.planned_k
+        return any("completed" in row[:points] for row in self.statuses)
+
+    @cached_property
+    def completed_runs(self) -> NDArray[np.bool_]:
+        """(R, K): which runs completed."""
+        return np.array([[status == "completed" for status in row] for row in self.statuses])
 
 
 def run_command(method: str, task: str) -> str:
@@ -335,7 +341,7 @@ def _cell(
         refused=tries.refused,
         tier=tier,
         flags=evidence.flags.get((first.task, first.method), ()),
-        since=min(run.created_at for run in group.runs),
+        since=min([*(run.created_at for run in group.runs), *filter(None, [tries.first])]),
     )
 
 

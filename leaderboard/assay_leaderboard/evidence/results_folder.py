@@ -43,7 +43,8 @@ class ResultsFolder:
         """How often each task and method was submitted."""
         refused = publication_log.refusals(self.log)
         n = publication_log.attempts(self.log)
-        return {cell: Tries(n[cell], refused[cell]) for cell in n}
+        first = publication_log.first_published(self.log)
+        return {cell: Tries(n[cell], refused[cell], first.get(cell, "")) for cell in n}
 
     @property
     def tasks(self) -> set[str]:

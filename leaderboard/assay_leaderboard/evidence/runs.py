@@ -86,6 +86,8 @@ class Tries:
     n: int = 0
     refused: int = 0
     """Those of the n that the gate refused."""
+    first: str = ""
+    """When the first bundle of it was published; UTC, ISO 8601. Empty if none was."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class RangeUse:
     """The range is searched on a log scale: shares of it are of its logarithm."""
     default: float
     n: int
-    """Repetitions that count, each with one selected point."""
+    """Repetitions that count, each with one selected point, whose run completed."""
     median: float
     """Of the selected values, as the quartiles; on the range's scale."""
     lower_quartile: float

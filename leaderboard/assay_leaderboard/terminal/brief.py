@@ -50,7 +50,9 @@ def _show_task(task: TaskTable, out: Console) -> None:
 
 
 def _side(versus: Comparison) -> int:
-    """1: the interval lies above 0; -1: below; 0: it holds 0."""
+    """1: the interval lies above 0; -1: below; 0: it holds 0, or no pair of the task passed."""
+    if versus.verdict == "undecided":
+        return 0
     return (versus.interval.low > 0) - (versus.interval.high < 0)
 
 

@@ -32,11 +32,11 @@ def show_report(report: ComparisonReport, out: Console) -> None:
     out.print(table)
     counts = ", ".join(f"{name} {n}" for name, n in report.counts.items() if n)
     out.print(f"A is, by tasks: {counts or 'not judged on any'}")
-    if report.overall:
-        overall, interval = report.overall, report.overall.interval
+    for overall in report.overall:
+        low, high = overall.interval.low, overall.interval.high
         out.print(
-            f"Together, {len(overall.tasks)} task(s), n={overall.n}: normalised difference "
-            f"{overall.difference:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] at "
+            f"Together, {len(overall.tasks)} {overall.tier} task(s), n={overall.n}: normalised "
+            f"difference {overall.difference:+.4f} [{low:+.4f}, {high:+.4f}] at "
             f"{level_text(report.confidence)}, p {p_text(overall.p)}"
         )
     show_lines(_footer(report), out)

@@ -251,6 +251,15 @@ def refusals(entries: Iterable[Entry]) -> Counter[tuple[str, str]]:
     return Counter(cell_of(entry.file) for entry in entries if entry.kind == "refuse")
 
 
+def first_published(entries: Iterable[Entry]) -> dict[tuple[str, str], str]:
+    """When the first bundle of each (task, method) was published, of whatever version; UTC."""
+    found: dict[tuple[str, str], str] = {}
+    for entry in entries:
+        if entry.kind in NEW:
+            found.setdefault(cell_of(entry.file), entry.at)
+    return found
+
+
 def _known(entries: Iterable[Entry]) -> LogState:
     known = LogState()
     for entry in entries:

@@ -235,6 +235,18 @@ def test_withdrawn_results_are_listed_apart() -> None:
     assert board.tasks[1].withdrawn == []
 
 
+def test_withdrawn_results_with_hidden_seeds_are_listed_too() -> None:
+    bundle = f"digits--adam-v1--{'0' * 16}.zip"
+    gone = Records().task("digits")
+    gone.add("digits", "adam", [0.7] * R, epoch="autumn")
+    standing = Standing(
+        bundle, "0" * 64, "T3", "2026-02-02", "retracted", "wrong data", epoch="autumn"
+    )
+    evidence = replace(DEMO.evidence, past=[Past(standing, gone.evidence)])
+    (found,) = build(evidence, DEMO.catalogue, ["digits"], SMALL).tasks[0].withdrawn
+    assert (found.method, found.n) == ("adam", R)
+
+
 def test_results_of_earlier_rulesets_are_listed_apart_and_ranked_nowhere() -> None:
     former = [
         FormerResult("digits", "adam", 1, 1, 12, (0.9, None)),

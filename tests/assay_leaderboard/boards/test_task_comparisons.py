@@ -61,6 +61,18 @@ def test_methods_of_which_no_run_completed_are_not_equivalent(made: Records, sta
     assert "1 of methods without a completed run" in picture
 
 
+def test_at_the_defaults_alone_it_is_their_runs_that_must_have_completed(made: Records) -> None:
+    """Their tuned points completed, so with them the two differ from chance and can be compared."""
+    good = grid(0.9, 8, gain=-0.1)[0]
+    for name in ("first", "second"):
+        made.cell("t", name, [["diverged", *row[1:]] for row in good])
+    for budget, expected in ((1, "neither completed"), (None, "equivalent")):
+        task = comparisons(made, budget=budget)
+        comparison = task.comparison("first", "second")
+        assert comparison is not None
+        assert (comparison.difference, comparison.verdict) == (0, expected)
+
+
 def test_a_method_that_fails_like_its_reference_has_no_verdict_on_the_board() -> None:
     records = Records().task("t")
     for name in ("sgd", "broken"):

@@ -263,6 +263,18 @@ def test_sensitivity_comes_from_all_runs() -> None:
     assert (last.val, last.test, last.run) == (0.1, 0.1, found_ids[0][3])
 
 
+def test_runs_that_failed_are_near_no_best_and_at_no_end() -> None:
+    """They all stand at chance: in the second repetition none is better than another."""
+    records = Records().task("digits", metric={"margin": 0.05})
+    records.cell("digits", "sgd", [[0.12, "diverged", "failed"], ["diverged", "failed", "failed"]])
+    found = of(records, "sgd").sensitivity
+    assert (found.n, found.near_best) == (6, 1 / 6)
+    assert found.ranges["lr"].n == 1
+    records.cell("digits", "adam", [["failed"] * 3] * 2)
+    broken = of(records, "adam").sensitivity
+    assert (broken.near_best, broken.lr_decades, broken.ranges) == (0.0, None, {})
+
+
 @pytest.mark.parametrize(
     ("known", "value", "expected"),
     [

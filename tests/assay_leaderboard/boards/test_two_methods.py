@@ -9,7 +9,7 @@ from assay_leaderboard.boards.board import build
 from assay_leaderboard.boards.two_methods import ComparisonReport, compare
 from assay_leaderboard.statistics import sign_flips, subset_means
 
-from tests.assay_leaderboard.making import R, Records, grid
+from tests.assay_leaderboard.making import R, Records, grid, noisy
 
 
 def report(records: Records, a: str, b: str, budget: int | None = None) -> ComparisonReport:
@@ -45,14 +45,14 @@ def test_counts_and_pooled_difference(demo_records: Records) -> None:
         "undecided": 0,
         "neither completed": 0,
     }
-    assert found.overall is not None
-    assert found.overall.tasks == ["digits", "letters", "valley"]
+    (overall,) = found.overall
+    assert (overall.tier, overall.tasks) == ("lite", ["digits", "letters", "valley"])
     parts = []
     for duel, gap in zip(found.tasks, (0.8, 0.8, 3.0), strict=False):
         assert duel.comparison is not None
         parts.append(duel.comparison.difference / gap)
-    assert found.overall.difference == pytest.approx(np.mean(parts))
-    assert found.overall.n == R
+    assert overall.difference == pytest.approx(np.mean(parts))
+    assert overall.n == R
 
 
 def test_the_pooled_interval_is_of_means_over_tasks() -> None:
@@ -67,17 +67,17 @@ def test_the_pooled_interval_is_of_means_over_tasks() -> None:
         sgd, adam = (evidence.comparisons().by_method[name] for name in ("sgd", "adam"))
         rows.append((adam.scores() - sgd.scores()) / 0.8)
     pooled = np.mean(rows, axis=0)[np.newaxis]
-    assert found.overall is not None
-    ends = found.overall.interval.low, found.overall.interval.high
+    (overall,) = found.overall
+    ends = overall.interval.low, overall.interval.high
     assert ends == pytest.approx(subset_means.intervals(pooled, 0.05)[0])
-    assert found.overall.p == sign_flips.p_values(pooled)[0]
+    assert overall.p == sign_flips.p_values(pooled)[0]
 
 
 def test_the_other_way_round_is_the_mirror_image(demo_records: Records) -> None:
     forth, back = report(demo_records, "better", "noisy"), report(demo_records, "noisy", "better")
-    assert forth.overall is not None and back.overall is not None
-    assert forth.overall.difference == pytest.approx(-back.overall.difference)
-    assert forth.overall.interval.low == pytest.approx(-back.overall.interval.high)
+    (there,), (and_back,) = forth.overall, back.overall
+    assert there.difference == pytest.approx(-and_back.difference)
+    assert there.interval.low == pytest.approx(-and_back.interval.high)
     assert forth.counts["better"] == back.counts["worse"] > 0
     assert [duel.mean_a for duel in forth.tasks] == [duel.mean_b for duel in back.tasks]
 
@@ -117,5 +117,22 @@ def test_without_an_anchor_there_is_no_overall() -> None:
     records.cell("t", "a", *grid(0.9, 0))
     records.cell("t", "b", *grid(0.8, 0))
     found = report(records, "a", "b")
-    assert found.overall is None
+    assert found.overall == []
     assert found.counts["better"] == 1
+
+
+def test_tiers_are_pooled_apart_and_preliminary_or_failed_pairs_not_at_all() -> None:
+    records = Records().task("quick").task("lite").task("failed").task("large", tier="standard")
+    for task, mean in (("lite", 0.8), ("large", 0.99)):
+        n = RULESET.r("standard" if task == "large" else "lite")
+        records.add(task, "a", noisy(mean, 0, n=n))
+        records.add(task, "b", noisy(0.9, 1, n=n))
+    for method in "ab":
+        records.cell("quick", method, *grid(0.9, 0, r=6, k=4))
+        records.cell("failed", method, [["failed"] * 8] * R)
+    found = report(records, "a", "b")
+    lite, standard = found.overall
+    assert (lite.tier, lite.tasks, lite.n) == ("lite", ["lite"], R)
+    assert (standard.tier, standard.tasks, standard.n) == ("standard", ["large"], 10)
+    assert lite.difference < 0 < standard.difference
+    assert [duel.preliminary for duel in found.tasks] == [True, False, False, False]

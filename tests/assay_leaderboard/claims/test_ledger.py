@@ -13,6 +13,8 @@ import pytest
 from assay.cards import SubmissionCard
 from assay.ruleset import RULESET
 from assay_leaderboard.claims.ledger import evaluate
+from assay_leaderboard.evidence.cells import cells
+from assay_leaderboard.evidence.runs import Tries
 
 from tests.assay_leaderboard.claims.conftest import (
     GAP,
@@ -307,6 +309,14 @@ def test_each_tier_has_its_own_verdict_and_the_highest_speaks(records: Records) 
     assert (row.tier, row.verdict, row.n_tasks, row.of_tasks) == ("standard", "contradicted", 1, 2)
 
 
+def test_a_pattern_that_matches_no_task_counts_as_one_that_is_not_tested(records: Records) -> None:
+    records.task("digits")
+    records.add("digits", "new", noisy(0.95, 0))
+    records.add("digits", "sgd", noisy(0.9, 1))
+    row = only(judged(records, claim(tasks=["digits", "imagenet*"])))
+    assert (row.n_tasks, row.of_tasks, row.untested) == (1, 2, ["imagenet*"])
+
+
 class TestDates:
     def test_a_claim_written_after_its_results_shows_both_dates(self, records: Records) -> None:
         records.task("digits")
@@ -318,6 +328,16 @@ class TestDates:
         assert [(row.written, row.edited_late) for row in rows] == [
             (days[0], False), (days[1], False), (days[2], True),
         ]  # fmt: skip
+
+    def test_results_of_an_earlier_version_were_results_too(self, records: Records) -> None:
+        records.task("digits")
+        for method, mean in (("new", 0.95), ("sgd", 0.9)):
+            records.add("digits", method, noisy(mean, 0), created_at="2026-03-02T10:00:00Z")
+        published = "2026-02-01T00:00:00+00:00"
+        tries = {("digits", method): Tries(2, 0, published) for method in ("new", "sgd")}
+        evidence = replace(records.evidence, tries=tries)
+        found, _ = cells(records.cards["digits"], evidence, records.catalogue, RULESET)
+        assert {cell.since for cell in found} == {published}
 
     def test_quotations_checked_and_unchecked_and_controls_are_counted_apart(
         self, records: Records

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.identity import sha256
+from assay.records import log
 
 from tests.assay_leaderboard.site.conftest import Files, files_of, made
 from tests.benchmarks import site as simulation
@@ -60,6 +62,18 @@ def test_a_report_that_changes_is_shown(simulated: Any, tmp_path: Path) -> None:
     (simulated.results / "queue.json").write_text(json.dumps([waiting]))
     made(tmp_path / "site", cache=True)
     assert (tmp_path / "site" / "queue" / "index.html").exists()
+
+
+def test_a_refusal_is_shown_at_once(simulated: Any, tmp_path: Path) -> None:
+    """It is counted beside the results of its task, whose records do not change."""
+    made(tmp_path / "site", cache=True)
+    before = files_of(tmp_path / "site")
+    refused = tmp_path / f"t01--m000-v1--{sha256(b'no bundle')[:16]}.zip"
+    refused.write_bytes(b"no bundle")
+    log.append(simulated.results, "refuse", refused, note="a test")
+    assert made(tmp_path / "site", cache=True).n_kept == N_TASKS - 1
+    after = files_of(tmp_path / "site")
+    assert after["method/m000/index.html"] != before["method/m000/index.html"]
 
 
 def spoil_text(part: Path) -> None:

@@ -15,6 +15,7 @@ from assay.records.solutions import QUANTITIES, compared
 from assay.ruleset import RULESET
 from assay_leaderboard.boards.task_comparisons import mirrored
 from assay_leaderboard.claims.pooled import TierVerdict
+from assay_leaderboard.schema.board import BudgetRow, BudgetTable
 from assay_leaderboard.schema.task_details import RangeUse, TaskDetail
 from assay_leaderboard.site.html.text import NONE, minus, p_text, verdict
 from assay_leaderboard.site.pages import recommendation, runs_page, task_page
@@ -22,6 +23,7 @@ from assay_leaderboard.site.pages.about import rules
 from assay_leaderboard.site.pages.cells import ends_cell
 from assay_leaderboard.site.pages.claims import claims_page, claims_table
 from assay_leaderboard.site.pages.compare import compare_scripts, family_entries, task_entries
+from assay_leaderboard.site.pages.family import family_page
 from assay_leaderboard.site.views import CellView, SiteView, TaskView
 from markupsafe import Markup
 
@@ -136,6 +138,42 @@ def test_home_says_where_a_method_at_the_top_is_worse_than_the_reference(new_rec
     assert answer.losses == {"better": ["loses"]}
     text = " ".join(board_pages(view)["index.html"].split())
     assert "better is worse than the reference on <a" in text
+
+
+def test_only_who_is_shown_to_beat_all_others_is_first_with_no_tie() -> None:
+    alone = recommendation.top({"a": (1, 1), "b": (2, 3), "c": (2, 3)}, ["sgd"])
+    apart = recommendation.top({"a": (1, 2), "b": (2, 2), "c": (3, 3)}, ["sgd"])
+    tied = recommendation.top({"a": (1, 2), "b": (1, 2), "c": (3, 3)}, ["sgd"])
+    assert alone and apart and tied
+    assert (alone.alone, apart.alone, tied.alone) == (True, False, False)
+
+
+def test_a_family_is_listed_by_rank_with_a_line_between_tie_groups(
+    views: tuple[SiteView, list[TaskView], list[CellView]],
+) -> None:
+    """A method with few tasks can score well and be shown to be worse all the same."""
+    view = views[0]
+    (summary,) = [s for s in view.board.families if s.name == "classification"]
+    ranked = [row for row in summary.rows if row.score is not None]
+    ranks = [(3, 4), (1, 2), (1, 2), (3, 4)]
+    changed = [
+        row.model_copy(update={"rank": rank}) for row, rank in zip(ranked, ranks, strict=True)
+    ]
+    rows = [BudgetRow(r.method, 2, r.score or 0.0, r.interval, r.rank or (1, 1)) for r in changed]
+    (page,) = family_page(
+        summary.model_copy(update={"rows": changed}),
+        [BudgetTable(name="classification", k=8, rows=rows)],
+        view.board.tasks,
+        {},
+        site_map(view),
+    ).values()
+    table = parsed(page).find(".//table[@id='tuned']")
+    assert table is not None
+    shown = table.findall("./tbody/tr")
+    assert ["".join(line[0].itertext()).strip() for line in shown] == [
+        changed[place].method for place in (1, 2, 0, 3)
+    ]
+    assert [line.get("class") == "group" for line in shown] == [False, False, True, False]
 
 
 def test_with_several_references_none_of_them_is_said_to_be_unbeaten(

@@ -47,6 +47,8 @@ class CacheKeys:
         for results in self._inputs.results:
             standings = results.standings.get(slug, ())
             files += [(repr(s), _file_state(results.folder / s.file)) for s in standings]
+            tries = [(cell, own) for cell, own in results.tries.items() if cell[0] == slug]
+            files.append((repr(sorted(tries)), []))
             for kind in ("runs", "studies", "diagnostics"):  # studies: of ruleset 1
                 found = (results.folder / kind / slug).glob("*/*.json")
                 files += [(ascii(str(path)), _file_state(path)) for path in sorted(found)]

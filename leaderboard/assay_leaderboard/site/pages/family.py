@@ -93,6 +93,7 @@ def _budget_table(
     table: BudgetTable, of_tasks: int, cards: Mapping[str, SubmissionCard], links: PageLinks
 ) -> Table:
     """The ranking of a family at a smaller budget."""
+    ranked = sorted(table.rows, key=lambda row: row.rank)
     rows = [
         TableRow(
             [
@@ -104,7 +105,7 @@ def _budget_table(
             facets(cards.get(row.method)),
             css,
         )
-        for row, css in zip(table.rows, _tie_groups(table.rows), strict=True)
+        for row, css in zip(ranked, _tie_groups(ranked), strict=True)
     ]
     caption = f"{human(table.name)}, {budget_text(table.k)}: normalised test score [95 % interval]"
     return Table(f"k{table.k}", caption, _STANDING, rows, sorted_by="rank")
@@ -130,6 +131,7 @@ def _full_table(
 ) -> Table:
     """The ranking at the full budget, with all its columns."""
     ranked = [row for row in summary.rows if row.score is not None]
+    ranked.sort(key=lambda row: row.rank or (0, 0))  # the paper tier has no ranks
     over_others = any(row.interval_tasks for row in ranked)
     parts = "families" if len(summary.families) > 1 else "tasks"
     spread = Column("range", "Range", f"over its {parts}")

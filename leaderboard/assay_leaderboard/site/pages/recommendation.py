@@ -44,6 +44,8 @@ class Top:
     n_ranked: int
     references: Sequence[str]
     """Of the tasks, each once."""
+    alone: bool
+    """The first is shown to be better than every other method."""
 
     @property
     def shown(self) -> Sequence[str]:
@@ -104,7 +106,9 @@ def top(ranks: Mapping[str, tuple[int, int]], references: Iterable[str]) -> Top 
         references: of each of the tasks.
     """
     first = [method for method, rank in ranks.items() if rank[0] == 1]
-    return Top(first, len(ranks), sorted(set(references))) if first else None
+    if not first:
+        return None
+    return Top(first, len(ranks), sorted(set(references)), ranks[first[0]] == (1, 1))
 
 
 def of_table(table: BudgetTable, references: Iterable[str]) -> Top | None:
@@ -143,6 +147,7 @@ def answer(view: SiteView, table: BudgetTable) -> Answer | None:
         top=found.top,
         n_ranked=found.n_ranked,
         references=found.references,
+        alone=found.alone,
         name=table.name,
         k=table.k,
         score=span(NORMALISED, first.score, first.interval),
