@@ -391,7 +391,7 @@ def test_a_lower_tier_that_says_otherwise_stands_below_the_verdict(
         table = claims_table([row.model_copy(update=changes)], site_map(view).at("claims"))
         return str(Markup(table))
 
-    assert "standard</small><br><small>lite contradicted</small>" in said(above, below)
+    assert "standard</small><br><small>lite: contradicted</small>" in said(above, below)
     assert "<br>" not in said(above, below.model_copy(update={"verdict": "supported"}))
     assert "0.2500 <small>against \N{MINUS SIGN}0.500</small>" in said(above)
 

@@ -74,10 +74,11 @@ def _form(finding: TierVerdict) -> Format:
 
 
 def _effect(finding: TierVerdict) -> Markup:
-    """The mean difference and its interval, in its unit."""
-    unit = "points" if finding.unit == "share" else finding.unit
+    """The mean difference and its interval, in its unit; without one where it is normalised."""
+    units = {"share": "points", "normalised": ""}
+    unit = units.get(finding.unit, finding.unit)
     text = span(_form(finding), finding.difference, finding.interval, "+")
-    return text if finding.difference is None else Markup("{} {}").format(text, unit)
+    return Markup("{} {}").format(text, unit) if unit and finding.difference is not None else text
 
 
 def _p(finding: TierVerdict) -> Markup | str:
@@ -109,7 +110,7 @@ def claims_table(
         Column("method", "Method", text=True),
         Column("verdict", "Verdict", "at the highest tier that gives one", text=True),
         Column("tasks", "Tasks", "tested of named"),
-        Column("effect", "Effect", "positive: for the claim"),
+        Column("effect", "Effect", "normalised, unless it has a unit; positive: for the claim"),
         Column("p", "p", "exact sign flips", low=True),
         Column("n", "n", "repetitions"),
         Column("against", "Against", text=True),
@@ -137,7 +138,7 @@ def _cells(row: ClaimRow, links: PageLinks, ids: bool) -> list[TableCell]:
         tier = Markup(" <small>preliminary results only</small>")
     for other in row.findings:
         if other is not shown and other.verdict not in (None, row.verdict):
-            tier += Markup("<br><small>{} {}</small>").format(other.tier, other.verdict)
+            tier += Markup("<br><small>{}: {}</small>").format(other.tier, other.verdict)
     tested = f"{row.n_tasks} of its {row.of_tasks}"
     return [
         TableCell(link(address if row.findings else None, said(row.text)), css="long"),
