@@ -57,6 +57,8 @@ class Scorecard(_ReportPart):
 class ParityLine(_ReportPart):
     """One comparison of a method."""
 
+    name: str = ""
+    """Which comparison."""
     label: str
     """What it was held against."""
     status: str

@@ -131,7 +131,8 @@ def views() -> tuple[SiteView, list[TaskView], list[CellView]]:
     view, tasks, cells = site_view(records, cards)
     lines = [
         ParityLine(label="its equations", status="ok", detail="difference 1e-15"),
-        ParityLine(label=HOSTILE, status=HOSTILE, detail=HOSTILE),
+        ParityLine(name="base", label="the method it varies", status="ok", detail="apart by 0.3"),
+        ParityLine(name=HOSTILE, label=HOSTILE, status=HOSTILE, detail=HOSTILE),
     ]
     compared = MethodParity(slug="noisy", code_hash="0" * 64, rows=lines)
     reported = Parity(versions={"torch": "9.9", HOSTILE: HOSTILE}, methods=[compared])

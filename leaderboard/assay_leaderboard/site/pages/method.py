@@ -44,7 +44,7 @@ from assay_leaderboard.site.pages.cells import (
 )
 from assay_leaderboard.site.pages.claims import claims_table
 from assay_leaderboard.site.pages.notices import notices
-from assay_leaderboard.site.reports import MethodParity
+from assay_leaderboard.site.reports import MethodParity, ParityLine
 from assay_leaderboard.site.views import SiteView
 
 _RESULTS = (
@@ -104,6 +104,8 @@ _COMPARED = (
 )
 _FOUND = {"ok": "holds", "note": "see", "failed": "does not hold"}
 """Statuses of `assay parity` in words."""
+_MEASURED = ("loss_scale", "base")
+"""Comparisons that have no right or wrong result."""
 
 
 @dataclass
@@ -170,7 +172,7 @@ def _compared(found: MethodParity, versions: Mapping[str, str]) -> Table:
         TableRow(
             [
                 TableCell(said(row.label)),
-                TableCell(_FOUND.get(row.status, said(row.status))),
+                TableCell(_found(row)),
                 TableCell(said(row.detail), css="long"),
             ],
             css="dim" if row.status == "note" else "",
@@ -178,6 +180,13 @@ def _compared(found: MethodParity, versions: Mapping[str, str]) -> Table:
         for row in found.rows
     ]
     return Table("parity", caption, _COMPARED, rows, live=False)
+
+
+def _found(row: ParityLine) -> str:
+    """What came of a comparison, in words."""
+    if row.name in _MEASURED and row.status == "ok":
+        return "measured"
+    return _FOUND.get(row.status, said(row.status))
 
 
 def _method_page(
