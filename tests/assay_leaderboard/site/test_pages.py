@@ -174,6 +174,10 @@ def test_a_family_is_listed_by_rank_with_a_line_between_tie_groups(
         changed[place].method for place in (1, 2, 0, 3)
     ]
     assert [line.get("class") == "group" for line in shown] == [False, False, True, False]
+    picture = parsed(page).find(".//figure[@id='picture-intervals']")
+    assert picture is not None
+    first = picture.findall(".//tbody/tr")[0]
+    assert "".join(first[0].itertext()).strip() == changed[1].method
 
 
 def test_with_several_references_none_of_them_is_said_to_be_unbeaten(

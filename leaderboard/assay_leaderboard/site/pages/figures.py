@@ -168,6 +168,7 @@ def of_summary(summary: FamilySummary) -> Sequence[Markup]:
     rows = [row for row in summary.rows if row.rank and row.score is not None]
     if not rows:
         return ()
+    rows.sort(key=lambda row: row.rank or (0, 0))  # rules between tie groups, as in the table
     margin = summary.margin or 0.01
     measure = Measure("normalised score", "", "maximize", margin, CONFIDENCE, test="")
     estimates = [
