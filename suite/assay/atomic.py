@@ -149,11 +149,11 @@ def _written(path: Path, data: bytes) -> Iterator[Path]:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            _sync(file.fileno())
+            sync(file.fileno())
         yield temporary
 
 
-def _sync(handle: int) -> None:
+def sync(handle: int) -> None:
     """Wait until a file is on disk, on file systems that can tell."""
     try:
         os.fsync(handle)

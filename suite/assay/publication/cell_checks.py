@@ -16,9 +16,8 @@ from assay.engine.points import points
 from assay.records.schema import RunRecord
 from assay.records.selection import Cell, cell_of
 from assay.ruleset import MAX_REPETITIONS, Preset
-from assay.space import ChoiceRange, Space, Value
+from assay.space import Space, Value
 
-MAX_DIMENSIONS, MAX_OPTIONS, MAX_WHOLE = 64, 256, 2**53
 PRESETS: tuple[Preset, ...] = ("full", "quick")
 
 Place = tuple[int, int | None]
@@ -90,9 +89,6 @@ def cell_problems(runs: Sequence[RunRecord], card: TaskCard) -> Iterator[Problem
     if any(run.space != space for run in runs):
         yield "space", "its runs have different search spaces"
         return
-    if reason := space_problem(space):
-        yield "space", reason
-        return
     try:
         yield from _extent_problems(runs, card)
         yield from _point_problems(runs, card)
@@ -149,18 +145,3 @@ def _same_point(a: Mapping[str, Value], b: Mapping[str, Value]) -> bool:
         else (type(value), value) == (type(b[name]), b[name])
         for name, value in a.items()
     )
-
-
-def space_problem(space: Space) -> str | None:
-    """Why no method can have declared `space`; None if one can."""
-    if len(space.ranges) > MAX_DIMENSIONS:
-        return f"{len(space.ranges)} tuned hyperparameters, expected at most {MAX_DIMENSIONS}"
-    for name, found in space.ranges.items():
-        if isinstance(found, ChoiceRange):
-            sound = 0 < len(found.options) <= MAX_OPTIONS
-        else:
-            sound = -MAX_WHOLE <= found.low <= found.high <= MAX_WHOLE
-            sound = sound and (found.low > 0 or not found.log)
-        if not sound or space.defaults.get(name) not in found:
-            return f"the range of {name[:60]} is empty, absurd or excludes its default"
-    return None

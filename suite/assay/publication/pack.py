@@ -12,6 +12,7 @@ from assay.errors import AssayError, BundleError, PluginError
 from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
 from assay.publication.cell_checks import by_cell, place_of, plan, published_part
 from assay.publication.origin_checks import unsealed
+from assay.publication.record_checks import MAX_MESSAGE
 from assay.records.bundle import pack
 from assay.records.schema import RunRecord, reproduce_command
 from assay.records.selection import counts
@@ -122,12 +123,14 @@ def _whole(
 def _neutral(run: RunRecord) -> RunRecord:
     """The run as anybody may read it.
 
-    Its message, which the method wrote, becomes one printable line without paths, and the command
-    that repeats it names the method by its slug, wherever its folder lay.
+    Its message, which the method wrote, becomes one printable line without paths and without what
+    a browser could obey, and the command that repeats it names the method by its slug, wherever its
+    folder lay.
     """
     said = "".join(c if c.isprintable() else " " for c in run.message)
+    said = texts.without_paths(texts.inactive(said))[:MAX_MESSAGE]
     command = reproduce_command(run.spec.method.slug, run.spec)
-    return run.model_copy(update={"message": texts.without_paths(said), "reproduce": command})
+    return run.model_copy(update={"message": said, "reproduce": command})
 
 
 def _check_record(record: RunRecord, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from assay import atomic
 from assay.epochs import REVEALED, epochs
-from assay.errors import BundleError, EpochError, FormerBundle
+from assay.errors import BundleError, EpochError, FormerBundle, LogError
 from assay.identity import sha256
 from assay.publication.report import ReplayReport
 from assay.publication.verify import errors, readable
@@ -66,12 +66,20 @@ def add(
     try:
         entry = log.append(folder, kind, place, **details)
     except BaseException:
-        if copied:
+        if copied and not _is_logged(folder, place.name):
             place.unlink()
         raise
     if kind == "archive":
         place.unlink()
     return entry
+
+
+def _is_logged(folder: Path, name: str) -> bool:
+    """Whether an entry of the log names the file: Ctrl-C can come just after it was written."""
+    try:
+        return any(entry.file == name for entry in log.read(folder))
+    except LogError:
+        return False
 
 
 def rival(folder: Path, path: Path) -> Standing | None:

@@ -20,6 +20,13 @@ STOP_SLACK = 10.0
 AREA_TOLERANCE = 2e-5
 """Of a function's score: its curve has five digits (assay.records.rounding)."""
 
+SHARES = (
+    "global_basin", "basin_ever", "memorisation",
+    "macro_f1", "worst_class", "many", "medium", "few",
+)  # fmt: skip
+"""Secondary metrics from 0 to 1. Of the others all are at least 0 but the logarithm of a gap."""
+SIGNED = ("log10_gap",)
+
 Problem = tuple[str, str]
 """A code and what is wrong."""
 
@@ -87,8 +94,20 @@ def _range(run: RunRecord, result: Result, card: TaskCard) -> Iterator[Problem]:
     scores += [value for point in run.curve for value in (point.val, point.test)]
     if card.metric.unit == "share" and not all(0 <= score <= 1 for score in scores):
         yield "score", "a score outside 0..1, which its metric cannot give"
+    for name, value in result.secondary.items():
+        if name not in SIGNED and not 0 <= value <= _largest(name):
+            yield "score", f"{name[:60]} of {value:g}, expected 0 to {_largest(name):g}"
     if unknown := sorted(set(result.secondary) - set(card.secondary)):
         yield "score", f"secondary metrics that the task does not have: {unknown[0][:60]}"
+
+
+def _largest(name: str) -> float:
+    """The largest value of a secondary metric."""
+    if name == "log_loss":
+        from assay.families.metrics import MAX_SAMPLE_LOSS  # brings torch
+
+        return MAX_SAMPLE_LOSS
+    return 1.0 if name in SHARES else math.inf
 
 
 def _starts(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:

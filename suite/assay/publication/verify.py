@@ -80,7 +80,12 @@ def _checked(
         reason = f"this checkout has no task {bundle.manifest.task.slug} to check the numbers with"
         return [*found, _error("task", reason)], None
     task = task_ref(entry)
-    if reason := next(filter(None, (stale(run.spec, task) for run in bundle.runs)), ""):
+    reasons = [stale(run.spec, task) for run in bundle.runs]
+    if reason := next(filter(None, reasons), ""):
+        if not all(reasons):  # the current ones would count, and be checked by nobody
+            n = sum(map(bool, reasons))
+            mixed = f"{n} of {len(reasons)} runs are stale ({reason}); publish the others alone"
+            return [*found, _error("stale", mixed)], None
         # Stale records may be sound, but the checks below hold them against the code of now.
         return [*found, _flag("stale", f"{reason}; its numbers were not checked")], None
     found += _entered(bundle, entry.card)

@@ -32,6 +32,7 @@ from assay.records.schema import (
     Isolation,
     RunRecord,
     Usage,
+    Version,
 )
 from assay.records.selection import results
 from assay.ruleset import Tier
@@ -55,7 +56,7 @@ class Frame(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    ruleset: int
+    ruleset: Version
     compute: Compute
     epoch: Slug | None
     space: Space
@@ -63,7 +64,7 @@ class Frame(BaseModel):
     tier: Tier
     environment: Environment
     isolation: Isolation
-    scorer_version: int
+    scorer_version: Version
 
     @classmethod
     def of(cls, run: RunRecord) -> Frame:

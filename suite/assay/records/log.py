@@ -22,6 +22,7 @@ from typing import TypedDict, Unpack
 
 from pydantic import ValidationError
 
+from assay import atomic
 from assay.errors import LogError, StorageError
 from assay.identity import canonical_json, sha256
 from assay.records.log_entry import (
@@ -206,12 +207,22 @@ def append(folder: Path, kind: Kind, file: Path, **details: Unpack[Details]) -> 
                 problem = problem or "tells of no replayed run; give the report of a replay"
             if problem:
                 raise LogError(f"{kind} {file.name}: {problem}")
-            log.write(entry.line)
-            log.flush()
-            os.fsync(log.fileno())
+            _write(log.fileno(), entry.line)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
     return entry
+
+
+def _write(log: int, line: bytes) -> None:
+    """Add a line to the log, an open descriptor; whole or not at all."""
+    length = os.fstat(log).st_size
+    try:
+        while line:
+            line = line[os.write(log, line) :]
+        atomic.sync(log)
+    except BaseException:  # also Ctrl-C
+        os.ftruncate(log, length)
+        raise
 
 
 def standings(entries: Iterable[Entry]) -> dict[str, Standing]:

@@ -91,7 +91,8 @@ class LogState:
             own = replace(before, since=entry.at)
         if entry.kind == "replay" and entry.replays:
             # A replay that names no runs, as in the log of ruleset 1, confirms nothing.
-            own = replace(own, tier="T2", replays=entry.replays,
+            tier: TrustTier = "T3" if own.tier == "T3" else "T2"
+            own = replace(own, tier=tier, replays=entry.replays,
                           mean_difference=entry.mean_difference)  # fmt: skip
         elif entry.kind == "reveal":
             own = replace(own, tier="T3")
@@ -164,14 +165,14 @@ def _new_misfit(entry: Entry, known: LogState) -> str | None:
             return f"the log holds no commitment of the epoch {entry.epoch} before it"
         if epoch.revealed is not None:
             return f"the seeds of {entry.epoch} are public since entry {epoch.revealed.n}"
-    if entry.kind == "publish" and (rival := known.rival(entry)):
-        return f"{rival.file} is current for the same task and method; supersede or correct it"
     if entry.replaces is not None:
         old = known.standings.get(entry.replaces)
         if old is None or old.state != "current":
             return "what it replaces is not a current bundle of the log"
         if (cell_of(old.file)[0], old.epoch) != (cell_of(entry.file)[0], entry.epoch):
             return f"replaces {old.file}, which is of another task or of other seeds"
+    if (rival := known.rival(entry)) and rival.sha256 != entry.replaces:
+        return f"{rival.file} is current for the same task and method; supersede or correct it"
     return None
 
 

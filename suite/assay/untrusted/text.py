@@ -19,7 +19,7 @@ _MARKUP = re.compile(
 _LINK = re.compile(r"\b(?:javascript|vbscript|data|file)\s*:\s*[^\s]", re.IGNORECASE)
 _PATH = re.compile(
     r"(?<![\w.:/\\])(?:~|[A-Za-z]:(?=\\))?(?:[/\\][\w.@+ -]*[\w@+-]){2,}[/\\]?"
-    r"|(?<![\w/])/(?:home|root|Users)\b"
+    r"|(?<![\w/])(?<!\.\.\.)/(?:home|root|Users)\b"
 )
 _GENERIC_NAMES = {"root", "user", "admin", "runner", "ubuntu", "debian", "linux", "localhost"}
 _LAYOUT = "\t\n\r\f"
@@ -52,6 +52,12 @@ def active(text: str) -> str | None:
     if found := _LINK.search(text):
         return f"holds a link that runs or reads something ({found[0][:20]!r})"
     return None
+
+
+def inactive(text: str) -> str:
+    """`text` without anything that `active` names: "(" for "<", " -" for the colon of a link."""
+    text = _MARKUP.sub(lambda found: found[0].replace("<", "(").replace("&#", "& #"), text)
+    return _LINK.sub(lambda found: found[0].replace(":", " -"), text)
 
 
 def formula(text: str) -> bool:

@@ -108,6 +108,29 @@ def test_paths_in_a_message_are_cut_down(submission: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("message", "published"),
+    [
+        ("cannot use this data: lr is too large", "cannot use this data - lr is too large"),
+        ("got <object object at 0x7f>", "got (object object at 0x7f>"),
+        ("see file:/home/ada/x.pt &#60;", "see file -.../x.pt & #60;"),
+        ("no such folder: '/root'", "no such folder: '.../root'"),
+        ("/a/b " * 400, ".../b " * 333 + ".."),
+    ],
+)
+def test_what_python_says_of_an_error_can_be_published(
+    submission: Any, tmp_path: Path, message: str, published: str
+) -> None:
+    """A record cannot be changed, and a method that is edited must be run again."""
+    run, *_ = submission.record(TASK)
+    path = submission.store.run_path(TASK, "my_opt", run.id)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"message": message}))
+    bundle = read_bundle(submission.bundle(tmp_path / "out"))
+    assert [run.message for run in bundle.runs if run.message] == [published]
+    assert not [found for found in verify(bundle) if found.severity == "error"]
+
+
+@pytest.mark.parametrize(
     ("where", "value"),
     [
         ("environment.platform", "Linux on adas-laptop"),

@@ -88,6 +88,8 @@ def test_a_season_from_the_commitment_to_t3(season: Season) -> None:
         publish.add(season.folder, "reveal", public)
     publish.add(season.folder, "reveal", hidden)
     assert season.tiers() == {None: "T2", "spring": "T3"}
+    season.replayed(hidden)  # once more takes nothing away
+    assert season.tiers() == {None: "T2", "spring": "T3"}
     assert log.attempts(log.read(season.folder)) == {(TASK, "my_opt"): 1}
     assert log.check(season.folder) == []
 

@@ -138,6 +138,15 @@ def test_a_bundle_of_another_time_is_stale(good: Bundle, monkeypatch: pytest.Mon
     assert codes(verify(good)) == {"task"}
 
 
+def test_one_stale_run_does_not_hide_the_others_from_the_checks(good: Bundle) -> None:
+    """They would count, with numbers that nobody has checked."""
+    first, *others = good.runs
+    spec = first.spec.model_copy(update={"ruleset": 1})
+    found = verify(remade(good, [first.model_copy(update={"spec": spec, "id": spec.id}), *others]))
+    assert codes(found) == {"stale"}
+    assert any("1 of 24 runs are stale" in problem.message for problem in found)
+
+
 def test_what_is_published_already(good: Bundle) -> None:
     chosen = repetition(good)
     other = run_with(good, weights_sha256=sha256("others"))

@@ -243,6 +243,8 @@ BAD: dict[str, tuple[Callable[[Members], None], str]] = {
     "frame true": (within("frame.0", True), "frame: 0: Input should be a valid integer"),
     "no frames": (runs(frames=[]), "frame: expected indices below 0"),
     "half a frame": (runs(frames=[{"ruleset": 2}]), "frames: compute: Field required"),
+    "a ruleset below 0": (within("frames.0.ruleset", -1), "frames: ruleset: .*greater than or"),
+    "a huge ruleset": (within("frames.0.ruleset", 10**18), "frames: ruleset: .*less than or"),
     "frames whole": (runs(frames={}), "frames: expected a list"),
     "a status": (within("status.0", "won"), "status: 0: Input should be 'completed'"),
     "a message": (within("message.0", None), "message: 0: Input should be a valid string"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 from assay.cards import Metric
-from assay.errors import BundleError, LogError
+from assay.errors import BundleError, LogError, StorageError
 from assay.identity import canonical_json, sha256
 from assay.publication import publish
 from assay.records import log
@@ -162,6 +164,50 @@ def test_a_cut_last_line(folder: Path) -> None:
     assert check(folder)[0] == "its last line is cut off"
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_a_line_is_written_whole_or_not_at_all(
+    folder: Path, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def half(handle: int, line: bytes) -> int:
+        write(handle, line[:10])
+        raise error
+
+    before, write = (folder / log.LOG).read_bytes(), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises((StorageError, KeyboardInterrupt)):
+            append(folder, "retract", bundles["beale"], note="a test")
+    assert (folder / log.LOG).read_bytes() == before
+    append(folder, "retract", bundles["beale"], note="a test")
+
+
+def test_a_file_system_that_cannot_sync_is_no_error(
+    tmp_path: Path, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(handle: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    publish.add(tmp_path / "published", "publish", bundles["beale"])
+    assert check(tmp_path / "published") == []
+
+
+def test_a_bundle_stays_where_ctrl_c_comes_after_its_line(
+    tmp_path: Path, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any, **details: Any) -> None:
+        append(*given, **details)
+        raise KeyboardInterrupt
+
+    place = tmp_path / "published"
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            publish.add(place, "publish", bundles["beale"])
+    assert check(place) == []
+    assert (place / bundles["beale"].name).exists()
+
+
 def test_files_are_those_of_the_log(folder: Path, bundles: dict[str, Path]) -> None:
     name = bundles["beale"].name
     (folder / name).write_bytes(b"other")
@@ -210,6 +256,27 @@ def test_what_replaces_a_bundle_is_of_its_task(tmp_path: Path, bundles: dict[str
     publish.add(place, "publish", bundles["beale"])
     with pytest.raises(LogError, match="of another task"):
         publish.add(place, "supersede", bundles["digits_step"], replaces=bundles["beale"], note="x")
+
+
+def test_no_cell_has_two_current_bundles(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    place, first = tmp_path / "published", bundles["beale"]
+    publish.add(place, "publish", first)
+    bundle = read_bundle(first)
+    ref = bundle.manifest.method.model_copy(update={"slug": "renamed"})
+    specs = [run.spec.model_copy(update={"method": ref}) for run in bundle.runs]
+    runs = [
+        run.model_copy(update={"spec": spec, "id": spec.id})
+        for run, spec in zip(bundle.runs, specs, strict=True)
+    ]
+    name, data = pack(runs, bundle.source, METRIC)
+    place.joinpath(name).write_bytes(data)
+    append(place, "publish", place / name)
+    third = again(first, tmp_path)
+    shutil.copy(third, place)
+    hashes = {file: sha256((place / file).read_bytes()) for file in (name, first.name)}
+    with pytest.raises(LogError, match=f"{first.name} is current"):
+        append(place, "supersede", third, replaces=hashes[name], note="a test")
+    append(place, "supersede", third, replaces=hashes[first.name], note="a test")
 
 
 def test_only_valid_bundles_are_published(tmp_path: Path, bundles: dict[str, Path]) -> None:
