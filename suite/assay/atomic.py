@@ -24,8 +24,13 @@ _NO_LINKS = _LACKING | {errno.EPERM}
 _NO_LOCKS = _LACKING | {errno.ENOLCK}
 
 
-def write_new(path: Path, data: bytes) -> bool:
+def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> bool:
     """Write a file that never changes again; folders above it are made.
+
+    Args:
+        path: where.
+        data: what.
+        mode: of the file; the umask takes from it.
 
     Returns:
         False if `path` exists already: that file stays as it is.
@@ -33,7 +38,7 @@ def write_new(path: Path, data: bytes) -> bool:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    with _written(path, data) as temporary:
+    with _written(path, data, mode) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -74,14 +79,14 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_file(folder: Path) -> Iterator[Path]:
+def temporary_file(folder: Path, mode: int = 0o666) -> Iterator[Path]:
     """A new empty file in `folder`, removed at the end unless it has been renamed.
 
     Raises:
         OSError: it cannot be made.
     """
     path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
     try:
         yield path
     finally:
@@ -142,10 +147,10 @@ def storage_error(place: str | Path, error: OSError, elsewhere: str) -> StorageE
 
 
 @contextmanager
-def _written(path: Path, data: bytes) -> Iterator[Path]:
+def _written(path: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
     """A temporary file beside `path` that holds `data`, on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_file(path.parent) as temporary:
+    with temporary_file(path.parent, mode) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()

@@ -29,7 +29,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from assay import paths
+from assay import atomic, paths
 from assay.cards import Slug
 from assay.errors import EpochError
 from assay.identity import sha256
@@ -96,6 +96,7 @@ def new_epoch(name: str, secret: Path, folder: Path) -> Commitment:
 
     Raises:
         EpochError: the name is taken or no slug, or the secret's file is not private.
+        StorageError: a file cannot be written; none is left behind.
     """
     _check_name(name)
     if (folder / f"{name}.json").exists():
@@ -108,11 +109,23 @@ def new_epoch(name: str, secret: Path, folder: Path) -> Commitment:
     return made
 
 
+def begun(name: str, secret: Path, folder: Path) -> Commitment:
+    """The commitment in `folder` of an epoch that is known to be of the organisers' secret.
+
+    Raises:
+        EpochError: it has not begun, or the secret is a different one.
+    """
+    found = _commitment(name, folder)
+    _checked(found, _key(_read_master(secret), name), secret)
+    return found
+
+
 def reveal(name: str, secret: Path, folder: Path) -> Revelation:
     """End an epoch: publish its key in `folder`, with which anyone can replay its runs.
 
     Raises:
         EpochError: it has not begun, is revealed already, or the secret is a different one.
+        StorageError: a file cannot be written; none is left behind.
     """
     key = _checked(_commitment(name, folder), _key(_read_master(secret), name), secret)
     if (folder / f"{name}{REVEALED}").exists():
@@ -188,14 +201,7 @@ def _make_master(path: Path) -> None:
                 f"{path}: lies in the checkout {parent}; a secret belongs outside of one, "
                 "where it cannot be committed"
             )
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise EpochError(f"{path}: cannot be created: {error.strerror}") from error
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(SECRET_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    _write(path, secrets.token_hex(SECRET_BYTES) + "\n", mode=0o600)
 
 
 def _read_master(path: Path) -> bytes:
@@ -241,12 +247,17 @@ def _read(path: Path, model: type[AnyPublished]) -> AnyPublished:
 
 
 def _publish(path: Path, made: _Published) -> None:
+    _write(path, made.model_dump_json(indent=1) + "\n", mode=0o666)
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    """Write a new file, whole or not at all: half of one would take its name for good."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(made.model_dump_json(indent=1) + "\n")
+        written = atomic.write_new(path, text.encode(), mode=mode)
     except OSError as error:
-        raise EpochError(f"{path}: cannot be written: {error.strerror}") from error
+        raise atomic.storage_error(path, error, "choose another place") from error
+    if not written:
+        raise EpochError(f"{path}: there is a file of this name already")
 
 
 def _now() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from assay.engine.pipeline import Pipeline
 from assay.engine.pool import Pool
 from assay.engine.runs import worker_seeds
 from assay.epochs import Epoch, epochs, new_epoch, open_epoch, reveal
-from assay.errors import EpochError
+from assay.errors import EpochError, StorageError
 from assay.messages.worker import Ended, WorkerRequest
 from assay.records.parsing import parse_record
 from assay.records.schema import RunSpec
@@ -120,6 +122,26 @@ def test_a_secret_in_a_checkout_is_not_made(folder: Path, tmp_path: Path) -> Non
         new_epoch("spring", place, folder)
     assert not place.exists()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_full_disk_leaves_no_half_file(
+    secret: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    if begun:
+        new_epoch("spring", secret, folder)
+    before = [path.read_bytes() for path in folder.glob("*")]
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            (reveal if begun else new_epoch)("spring", secret, folder)
+    assert [path.read_bytes() for path in folder.glob("*")] == before
+    assert secret.exists() == begun
+    (reveal if begun else new_epoch)("spring", secret, folder)
 
 
 @pytest.mark.parametrize("name", ["", "Spring", "../up", "a.b", "x" * 2000])

@@ -16,7 +16,7 @@ import typer
 from assay.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from assay.records.log import Standing
+    from assay.records.log import LoggedEpoch, Standing
 
 Name = Annotated[str, typer.Argument(help="The epoch's name: a-z, 0-9 and _.")]
 Secret = Annotated[
@@ -32,13 +32,23 @@ def register(app: typer.Typer) -> None:
 
 @epoch_app.command()
 def new(name: Name, secret: Secret) -> None:
-    """Begin an epoch: publish a commitment to its seeds. Makes the secret if there is none."""
+    """Begin an epoch: publish a commitment to its seeds. Makes the secret if there is none.
+
+    A commitment that was written but not logged, as the log was broken, is logged.
+    """
     from assay import epochs
+    from assay.errors import EpochError
     from assay.publication import publish
 
     folder = epochs.epochs_folder()
-    made = epochs.new_epoch(name, secret, folder)
-    entry = publish.add_epoch(_published(folder), "commit-seeds", name)
+    published = _published(folder)
+    if _logged(published, name):
+        raise EpochError(f"the epoch {name} has begun already; choose another name")
+    if (folder / f"{name}.json").exists():
+        made = epochs.begun(name, secret, folder)
+    else:
+        made = epochs.new_epoch(name, secret, folder)
+    entry = publish.add_epoch(published, "commit-seeds", name)
     typer.echo(f"epoch {name} begun, commitment {made.commitment}")
     typer.echo(f"publish: {folder / name}.json and entry {entry.n} of the log")
     typer.echo(f"next: assay run METHOD --tier lite --epoch {name} --secret {secret}")
@@ -48,21 +58,53 @@ def new(name: Name, secret: Secret) -> None:
 def reveal(name: Name, secret: Secret) -> None:
     """End an epoch: publish its key, so that anyone can replay its runs.
 
-    Its bundles that were replayed have the tier T3 from then on.
+    Its bundles that were replayed have the tier T3 from then on. Given again, it goes on where it
+    was interrupted.
     """
     from assay import epochs
-    from assay.publication import publish
 
     folder = epochs.epochs_folder()
-    epochs.reveal(name, secret, folder)
-    entry = publish.add_epoch(_published(folder), "reveal-seeds", name)
+    _published(folder)  # refuses one that the log would not find, before anything is written
+    epochs.begun(name, secret, folder)
+    _reveal_seeds(name, secret, folder)
+    _reveal_bundles(name, folder)
+
+
+def _reveal_seeds(name: str, secret: Path, folder: Path) -> None:
+    """Publish the key of an epoch and log it, unless that is done and bundles are still to follow.
+
+    Raises:
+        EpochError: the log holds no commitment of it, or nothing is left to do.
+    """
+    from assay import epochs
+    from assay.errors import EpochError
+    from assay.publication import publish
+
+    published = folder.parent
+    logged = _logged(published, name)
+    if logged is None:
+        raise EpochError(f"the log holds no commitment of the epoch {name}; log it with: "
+                         f"assay epoch new {name} --secret {secret}")  # fmt: skip
+    if logged.revealed is not None:
+        if not any(s.tier == "T2" for s in _bundles(folder, name)):
+            raise EpochError(f"the epoch {name} is revealed already")
+        return
+    if not (folder / f"{name}{epochs.REVEALED}").exists():
+        epochs.reveal(name, secret, folder)
+    entry = publish.add_epoch(published, "reveal-seeds", name)
     typer.echo(f"publish: {folder / name}{epochs.REVEALED} and entry {entry.n} of the log")
+
+
+def _reveal_bundles(name: str, folder: Path) -> None:
+    """Log the revelation of each bundle of an epoch that was replayed, and name the others."""
+    from assay.publication import publish
+
     for standing in _bundles(folder, name):
-        path = _published(folder) / standing.file
+        path = folder.parent / standing.file
         if standing.tier == "T2":
-            publish.add(_published(folder), "reveal", path)
+            publish.add(folder.parent, "reveal", path)
             typer.echo(f"{standing.file}: T3")
-        else:
+        elif standing.tier == "T1":
             typer.echo(f"{standing.file}: not replayed yet; do: assay replay {path} --json > "
                        f"report.json, assay log add replay {path} --report report.json, "
                        f"assay log add reveal {path}")  # fmt: skip
@@ -105,6 +147,17 @@ def _published(folder: Path) -> Path:
     if folder.name != EPOCHS:
         raise EpochError(f"{folder}: expected a folder called {EPOCHS}, beside the results log")
     return folder.parent
+
+
+def _logged(published: Path, name: str) -> LoggedEpoch | None:
+    """What the log says of an epoch; None: nothing.
+
+    Raises:
+        LogError: the log is broken, so that nothing can be added.
+    """
+    from assay.records import log
+
+    return next((e for e in log.epochs(log.read(published)) if e.name == name), None)
 
 
 def _bundles(folder: Path, name: str) -> list[Standing]:

@@ -50,7 +50,7 @@ def publish_merged(
     """Log the bundles that a change added, and the replays that confirmed them.
 
     A bundle supersedes the current one of its task, method and seeds. What is logged already is
-    passed over.
+    passed over, so that a call that was interrupted can be given again.
 
     Args:
         checkout: at `head`.
@@ -64,8 +64,11 @@ def publish_merged(
         LogError: an entry does not fit the log.
     """
     folder = checkout.root / PUBLISHED
-    logged = {entry.file for entry in log.read(folder)}
-    names = [name for name in _added(checkout, base, head) if name not in logged]
+    entries, standings = log.read_with_standings(folder)
+    logged = {entry.file for entry in entries}
+    unconfirmed = {s.file for s in standings.values() if (s.state, s.tier) == ("current", "T1")}
+    added = _added(checkout, base, head)
+    names = [name for name in added if name not in logged or name in unconfirmed]
     if not names:
         return
     report = passed(checkout, base, head, data)
@@ -73,19 +76,25 @@ def publish_merged(
         raise BundleError(f"the gate's report is of a change by {report.author}, not {author}")
     for name in names:
         path = folder / name
-        if old := publish.rival(folder, path):
-            yield publish.add(
-                folder,
-                "supersede",
-                path,
-                replaces=folder / old.file,
-                note=f"{name} was submitted",
-                owner=author,
-            )
-        else:
-            yield publish.add(folder, "publish", path, owner=author)
+        if name not in logged:
+            yield _publish(folder, path, author)
         if report.replays[name].tier:
             yield publish.add(folder, "replay", path, report=report.replays[name])
+
+
+def _publish(folder: Path, path: Path, author: str | None) -> Entry:
+    """Log a bundle as published, in place of the current one of its task, method and seeds."""
+    old = publish.rival(folder, path)
+    if old is None:
+        return publish.add(folder, "publish", path, owner=author)
+    return publish.add(
+        folder,
+        "supersede",
+        path,
+        replaces=folder / old.file,
+        note=f"{path.name} was submitted",
+        owner=author,
+    )
 
 
 def refuse(

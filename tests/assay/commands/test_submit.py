@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from assay import paths
+from assay.epochs import new_epoch
+from assay.errors import StorageError
+from assay.publication import publish
 from assay.publication import replay as replaying
 from assay.publication.replay import Replay
+from assay.records import log
 from assay.records.store import Store
 
 Assay = Callable[..., Any]
@@ -100,3 +104,54 @@ def test_an_epoch_from_beginning_to_end(
     assert (said.code, "is not revealed yet" in said.err) == (2, True)
     assert assay("epoch", "reveal", "spring", "--secret", "master").code == 0
     assert "revealed" in assay("epoch", "list").out
+
+
+def test_an_epoch_recovers_from_a_broken_log(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written while the log is broken; what has no entry yet gets one."""
+    folder = tmp_path / "published" / "epochs"
+    monkeypatch.setenv("ASSAY_EPOCHS", str(folder))
+    folder.mkdir(parents=True)
+    log_file = folder.parent / log.LOG
+    for command, kind in (("new", "commit-seeds"), ("reveal", "reveal-seeds")):
+        entries, files = log.read(folder.parent), sorted(folder.iterdir())
+        sound = log_file.read_bytes() if entries else b""
+        log_file.write_bytes(sound + b"{}\n")
+        said = assay("epoch", command, "spring", "--secret", "master")
+        assert (said.code, f"line {len(entries) + 1}" in said.err) == (2, True)
+        assert sorted(folder.iterdir()) == files
+        log_file.write_bytes(sound)
+
+        def interrupted(*_: object, **__: object) -> None:
+            raise StorageError("the log cannot be written")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(publish.log, "append", interrupted)
+            assert assay("epoch", command, "spring", "--secret", "master").code == 3
+        assert len(list(folder.iterdir())) == len(files) + 1
+        said = assay("epoch", command, "spring", "--secret", "master")
+        assert (said.code, said.err) == (0, "")
+        assert log.read(folder.parent)[-1].kind == kind
+        assert log.check(folder.parent) == []
+        assert "already" in assay("epoch", command, "spring", "--secret", "master").err
+
+
+def test_an_epoch_in_a_folder_that_the_log_would_not_find_is_not_begun(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "seasons"))
+    said = assay("epoch", "new", "spring", "--secret", "master")
+    assert (said.code, "expected a folder called epochs" in said.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commitment_without_an_entry_is_not_revealed(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "epochs"
+    monkeypatch.setenv("ASSAY_EPOCHS", str(folder))
+    new_epoch("spring", tmp_path / "master", folder)
+    said = assay("epoch", "reveal", "spring", "--secret", "master")
+    assert (said.code, "log it with: assay epoch new spring" in said.err) == (2, True)
+    assert [path.name for path in folder.iterdir()] == ["spring.json"]

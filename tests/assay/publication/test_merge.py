@@ -101,8 +101,21 @@ def test_what_was_merged_is_logged_once_with_the_tier_it_earned(published: Publi
 def test_a_bundle_that_could_not_be_replayed_is_logged_without_a_rank(
     published: Published,
 ) -> None:
-    published(published.report(replay={"tier": None, "why": "8 of 10 runs could be replayed"}))
+    report = published.report(replay={"tier": None, "why": "8 of 10 runs could be replayed"})
+    published(report)
     assert published.entries() == [("publish", "T1")]
+    assert published(report) == []
+
+
+def test_a_call_that_was_interrupted_before_the_replay_goes_on_with_it(
+    published: Published,
+) -> None:
+    data = json.dumps(published.report()).encode()
+    checkout = Checkout(published.repo)
+    next(publish_merged(checkout, published.base, "HEAD", data, "ada"))
+    assert published.entries() == [("publish", "T1")]
+    assert [entry.kind for entry in published(published.report())] == ["replay"]
+    assert published.entries() == [("publish", "T1"), ("replay", "T2")]
 
 
 CONTRADICTED = {"tier": None, "contradicted": True, "why": "1 of 10 runs differ"}

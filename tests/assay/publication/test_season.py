@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assay.commands import epoch as epoch_commands
 from assay.epochs import new_epoch, reveal
 from assay.errors import BundleError, EpochError, LogError
 from assay.publication import publish
@@ -113,6 +114,19 @@ def test_t3_is_not_had_otherwise(season: Season) -> None:
     season.replayed(hidden)
     publish.add(season.folder, "reveal", hidden)
     assert season.tiers() == {"spring": "T3"}
+
+
+def test_a_revelation_that_was_interrupted_goes_on_with_the_bundles(season: Season) -> None:
+    season.begin()
+    _, hidden = season.bundles()
+    publish.add(season.folder, "publish", hidden)
+    season.replayed(hidden)
+    season.end()
+    assert season.tiers() == {"spring": "T2"}
+    epoch_commands.reveal("spring", season.secret)
+    assert season.tiers() == {"spring": "T3"}
+    with pytest.raises(EpochError, match="revealed already"):
+        epoch_commands.reveal("spring", season.secret)
 
 
 def test_what_is_published_after_the_revelation_is_too_late(season: Season) -> None:
