@@ -115,7 +115,8 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
                 problems.append(lacking)
         except AssayError as error:
             problems.append(str(error))
-    problems += [said for one in (*request.tasks, *methods) if (said := unrecordable(one))]
+    entries: list[MethodEntry | TaskEntry] = [*request.tasks, *methods]
+    problems += filter(None, map(unrecordable, entries))
     slugs = [method.card.slug for method in methods]
     problems += [
         f"two of the methods given are called {slug}"
