@@ -12,7 +12,14 @@ from assay.checking.report import CheckResult, failed, fine, note, read_findings
 from assay.engine.pool import Pool
 from assay.errors import AssayError, CardError, PluginError, UnknownName, WorkerError
 from assay.messages.worker import TASK_CHECKS, ProbeTask
-from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, task_entries
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    find_method,
+    illegal,
+    task_entries,
+    unrecordable,
+)
 from assay.records.schema import RunRecord
 
 TASK_SECONDS = 300.0
@@ -96,6 +103,8 @@ def _check_reference(pool: Pool, task: TaskEntry, null: float | None) -> Iterato
 def _reference_run(pool: Pool, task: TaskEntry, reference: MethodEntry) -> RunRecord:
     from assay.engine.cells import make_cells
 
+    if problem := unrecordable(task):
+        raise PluginError(problem)
     (cell,) = make_cells([(task, reference)], pool)
     spec = next(iter(cell.specs.values()))
     return pool.run(cell.job(spec), cell.reproduce(spec))

@@ -12,7 +12,14 @@ from assay.engine.servers import SCHEME, is_postgresql, nameless, scheme_of
 from assay.epochs import Epoch
 from assay.errors import AssayError, PluginError, UnknownName
 from assay.plugins.packages import lacking_packages
-from assay.plugins.registry import MethodEntry, TaskEntry, find_method, illegal, namesake
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    find_method,
+    illegal,
+    namesake,
+    unrecordable,
+)
 from assay.records.schema import Compute
 from assay.ruleset import MAX_REPETITIONS, Arm, Preset
 
@@ -91,7 +98,8 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
 
     Raises:
         PluginError: methods that do not exist, share a name, need packages that are not installed,
-            or have the name of another one that is entered here, as tasks may; names all of them.
+            have the name of another one that is entered here, or a path that no record can hold,
+            as tasks may; names all of them.
         AssayError: no pair is legal.
     """
     methods: list[MethodEntry] = []
@@ -107,6 +115,8 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
                 problems.append(lacking)
         except AssayError as error:
             problems.append(str(error))
+    given: list[TaskEntry | MethodEntry] = [*request.tasks, *methods]
+    problems += [said for one in given if (said := unrecordable(one))]
     slugs = [method.card.slug for method in methods]
     problems += [
         f"two of the methods given are called {slug}"

@@ -31,6 +31,7 @@ from assay.plugins.libraries import foreign_imports, libraries
 from assay.plugins.task_code import task_code
 from assay.records.schema import MethodRef, TaskRef
 from assay.ruleset import RULESET
+from assay.untrusted import text
 
 TIERS = tuple(RULESET.tuning_points)
 
@@ -278,6 +279,18 @@ def namesake(entry: MethodEntry | TaskEntry) -> str | None:
     return (
         f"{_from_here(place)}: its name {slug} is that of a {kind} entered here, whose code is "
         f"another; rename the {own}, or give {slug} for the entered one{advice}"
+    )
+
+
+def unrecordable(entry: MethodEntry | TaskEntry) -> str | None:
+    """Why a run of a method or task could have no record, which names its path; else None."""
+    argument = method_argument(entry) if isinstance(entry, MethodEntry) else task_argument(entry)
+    problem = text.unsafe(argument)
+    if problem is None:
+        return None
+    return (
+        f"{text.plain_text(argument)}: its path {problem}, so that no record could name it; rename "
+        "the folder or file"
     )
 
 

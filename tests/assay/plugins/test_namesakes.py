@@ -1,7 +1,10 @@
-"""A file or folder that has the name of an entered method or task, and other code, is refused."""
+"""A file or folder is refused that has the name of an entered method or task, and other code, or a
+path that no record can hold.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -77,3 +80,29 @@ def test_an_entered_method_may_be_edited_where_it_stands(
         assert namesake(find_method(str(source.parent))) is None
     finally:
         registry.method_entries.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("me\u200dand", "the invisible character U\\+200D"),
+        ("me\nand", "the control character U\\+000A"),
+        (os.fsdecode(b"me\xffand"), "U\\+DCFF"),
+    ],
+)
+def test_a_path_that_no_record_can_hold_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    """Before, the run was trained and scored, and then lost."""
+    place = tmp_path / name
+    place.mkdir()
+    (place / "mine.py").write_text(METHOD)
+    method = str(place / "mine.py")
+    task, other = find_task(copied("tasks", "digits_mlp", place)), find_task("digits_mlp")
+    monkeypatch.chdir(place)
+    assert pairs(tmp_path, [method], [task])  # no path from here names the folder
+    monkeypatch.chdir(tmp_path)
+    for methods, tasks in (([method], [other]), (["sgd"], [task])):
+        with pytest.raises(PluginError, match=f"its path holds {says}.*rename") as error:
+            pairs(tmp_path, methods, tasks)
+        assert str(error.value).isprintable()
