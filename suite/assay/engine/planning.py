@@ -115,8 +115,8 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
                 problems.append(lacking)
         except AssayError as error:
             problems.append(str(error))
-    entries: list[MethodEntry | TaskEntry] = [*request.tasks, *methods]
-    problems += filter(None, map(unrecordable, entries))
+    given: list[TaskEntry | MethodEntry] = [*request.tasks, *methods]
+    problems += [said for one in given if (said := unrecordable(one))]
     slugs = [method.card.slug for method in methods]
     problems += [
         f"two of the methods given are called {slug}"
