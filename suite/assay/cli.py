@@ -51,7 +51,10 @@ MACHINE_FAULTS = {
     *(errno.EMFILE, errno.ENFILE, errno.ENOSYS, errno.ENOTSUP),
 }
 """Errors of a disk, a file system or a limit of the machine, wherever a command meets them: most
-often at a temporary file. Others would be a fault of ours, and keep their traceback."""
+often at a temporary file."""
+PATH_FAULTS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""Errors of a path that a user gave. Others than these and the machine's would be a fault of ours,
+and keep their traceback."""
 
 
 def main() -> None:
@@ -85,6 +88,9 @@ def main() -> None:
             where = error.filename or "a file"
             elsewhere = "choose another place (for temporary files: TMPDIR)"
             _complain(str(storage_error(where, error, elsewhere)))
+        elif error.errno in PATH_FAULTS:
+            _complain(f"{error.filename or 'a file'}: cannot be used: {error.strerror}; "
+                      "choose another path")  # fmt: skip
         else:
             raise
         sys.exit(StorageError.exit_code)

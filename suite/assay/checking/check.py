@@ -17,7 +17,7 @@ from assay.checking.report import CheckReport, CheckResult, failed
 from assay.checking.task_check import check_task
 from assay.engine.pool import Pool
 from assay.errors import AssayError, PluginError, StorageError, UnknownName
-from assay.plugins.registry import TaskEntry, folders, installed_entries
+from assay.plugins.registry import TaskEntry, folders, installed_entries, resolved
 from assay.records.schema import Compute
 
 Kind = Literal["method", "task"]
@@ -91,7 +91,7 @@ def _resolve(name: str) -> list[tuple[Kind, Path]]:
             raise UnknownName(
                 "method or task", name, {n for paths in known.values() for n in paths}
             )
-    path = Path(name).expanduser().resolve()
+    path = resolved(name)
     if path.is_file():
         if path.name in ("task.py", "method.py", "card.toml"):
             path = path.parent

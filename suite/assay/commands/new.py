@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from assay.errors import AssayError, StorageError, UnknownName
+from assay import atomic
+from assay.errors import AssayError, UnknownName
 from assay.paths import STARTERS
 
 KINDS = ("method", "task")
@@ -63,13 +65,18 @@ def write_template(kind: str, name: str, folder: Path) -> list[Path]:
     if os.path.lexists(target):
         raise AssayError(f"{target} exists already; choose another name, or a folder with --in")
     starter = STARTERS / f"my_{kind}"
-    written = []
+    texts = {
+        source.name: source.read_text(encoding="utf-8").replace(starter.name, name)
+        for source in sorted(starter.glob("*.*"))
+    }
     try:
         target.mkdir(parents=True)
-        for source in sorted(starter.glob("*.*")):
-            text = source.read_text(encoding="utf-8").replace(starter.name, name)
-            (target / source.name).write_text(text, encoding="utf-8")
-            written.append(target / source.name)
     except OSError as error:
-        raise StorageError(f"{error.filename}: {error.strerror}; choose another --in") from error
-    return written
+        raise atomic.storage_error(target, error, "choose another --in") from error
+    try:
+        for file, text in texts.items():
+            (target / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)  # half a folder would take the name
+        raise atomic.storage_error(target, error, "choose another --in") from error
+    return [target / file for file in texts]

@@ -109,6 +109,8 @@ def _check_log(folder: Path, head: str | None, extends: Path | None) -> list[str
     from assay.records import log as publog
     from assay.untrusted.files import read_regular
 
+    if not folder.is_dir():
+        raise LogError(f"{folder}: no such folder; expected the one that holds {publog.LOG}")
     try:
         former = read_regular(extends, publog.MAX_LOG_BYTES) if extends else None
     except OSError as error:

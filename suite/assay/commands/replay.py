@@ -68,9 +68,8 @@ def replay(
         codes = set(_replay_bundles(bundles, n_sample, seed, options, as_json))
     else:
         codes = {_replay_runs(what, method, results, options, as_json)}
-    for code in (DIFFERS, INCOMPLETE):
-        if code in codes:
-            raise typer.Exit(code)
+    if bad := codes - {0}:
+        raise typer.Exit(min(bad))
 
 
 def _replay_runs(
@@ -94,21 +93,32 @@ def _replay_runs(
 def _replay_bundles(
     paths: list[Path], n_sample: int, seed: int | None, options: dict[str, Any], as_json: bool
 ) -> Iterator[int]:
-    """Replay a sample of each bundle, one after the other; see _finish."""
+    """Replay a sample of each bundle, one after the other; see _finish.
+
+    One that cannot be replayed at all is named, and the others are replayed: its code is that of
+    the error.
+    """
     from assay.publication.bundle_replays import KeptPools, draw, replay_sample
     from assay.publication.report import SAMPLE
     from assay.records.bundle import read_bundle
 
+    def replayed(path: Path) -> int:
+        bundle = read_bundle(path)
+        chosen = draw(bundle, n_sample, seed)
+        n, of = chosen.n, len(bundle.runs)
+        about = {"bundle": bundle.sha256, "seed": chosen.seed, "sampled": n, "of": of}
+        if not as_json:
+            typer.echo(f"{path.name}: {n} of {of} runs, seed {chosen.seed}")
+        replays = list(_shown(replay_sample(chosen, make_pool=pools, **options), as_json))
+        return _finish(replays, n, about, as_json, min(SAMPLE, of))
+
     with KeptPools() as pools:
         for path in paths:
-            bundle = read_bundle(path)
-            chosen = draw(bundle, n_sample, seed)
-            n, of = chosen.n, len(bundle.runs)
-            about = {"bundle": bundle.sha256, "seed": chosen.seed, "sampled": n, "of": of}
-            if not as_json:
-                typer.echo(f"{path.name}: {n} of {of} runs, seed {chosen.seed}")
-            replays = list(_shown(replay_sample(chosen, make_pool=pools, **options), as_json))
-            yield _finish(replays, n, about, as_json, min(SAMPLE, of))
+            try:
+                yield replayed(path)
+            except AssayError as error:
+                typer.echo(f"assay: {error}", err=True)
+                yield error.exit_code
 
 
 def _record(run_id: str, results: Path) -> RunRecord:

@@ -28,9 +28,9 @@ from assay.engine.mirror import Draw, Mirror
 from assay.engine.pipeline import Pipeline, Progress
 from assay.engine.planning import Pairs, RunRequest, by_device, chosen_pairs
 from assay.engine.pool import Pool
-from assay.errors import StorageError
-from assay.records.schema import Compute
-from assay.records.store import Store
+from assay.errors import RecordError, StorageError
+from assay.records.schema import MAX_SECONDS, Compute
+from assay.records.store import Store, read_text
 
 MIRROR_SECONDS = 120.0
 """How long the MLflow mirror may take to catch up at the end."""
@@ -45,6 +45,8 @@ NO_LOCKS = (
 )
 NOMINAL_SECONDS = {"lite": 1.0}
 """Seconds a run takes on the tiers where that is known before any is recorded."""
+UNREADABLE = (RecordError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What a damaged record raises that is read for its wall time alone."""
 Say = Callable[[str], None]
 
 
@@ -215,9 +217,11 @@ def _seconds_per_run(store: Store, cell: Cell) -> float | None:
         seconds: list[float] = []
         for path in sorted(folder.glob(pattern))[:24]:
             try:
-                seconds.append(float(json.loads(path.read_text())["usage"]["wall_seconds"]))
-            except (OSError, ValueError, KeyError, TypeError):
+                took = float(json.loads(read_text(path))["usage"]["wall_seconds"])
+            except UNREADABLE:
                 continue
+            if 0 <= took <= MAX_SECONDS:
+                seconds.append(took)
         if seconds:
             return statistics.median(seconds)
     return NOMINAL_SECONDS.get(cell.task.card.tier)

@@ -20,7 +20,7 @@ from assay.engine.pool import Pool
 from assay.errors import AssayError, MachineError, RunHung, UnknownName
 from assay.publication.replay import judged
 from assay.records.log import ReplayVerdict
-from assay.records.schema import RunRecord, RunSpec
+from assay.records.schema import MAX_COUNT, RunRecord, RunSpec
 from assay.records.store import Store
 from assay.ruleset import MAX_REPETITIONS, RULESET
 from assay.space import Value
@@ -64,10 +64,12 @@ class Choice:
                 "--set and --point exclude each other: both choose the hyperparameters"
             )
         control = RULESET.control_repetition
-        if self.repetition is not None and MAX_REPETITIONS <= self.repetition < control:
+        if self.repetition is not None and (
+            MAX_REPETITIONS <= self.repetition < control or self.repetition > MAX_COUNT
+        ):
             raise AssayError(
                 f"--repetition {self.repetition}: expected 0 to {MAX_REPETITIONS - 1}, or "
-                f"{control} and more for the A/A control"
+                f"{control} to {MAX_COUNT} for the A/A control"
             )
 
 

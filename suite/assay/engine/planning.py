@@ -20,7 +20,7 @@ from assay.plugins.registry import (
     namesake,
     unrecordable,
 )
-from assay.records.schema import Compute
+from assay.records.schema import MAX_THREADS, Compute
 from assay.ruleset import MAX_REPETITIONS, Arm, Preset
 
 Pairs = list[tuple[TaskEntry, MethodEntry]]
@@ -64,11 +64,11 @@ class RunRequest:
     """Of the A/A control. With the second, no `methods` means each task's reference."""
 
     def __post_init__(self) -> None:
-        """Refuse a number of repetitions that the statistics cannot enumerate, and a storage that
-        is none.
+        """Refuse a number of repetitions that the statistics cannot enumerate, one of threads that
+        no record can hold, and a storage that is none.
 
         Raises:
-            AssayError: the number is out of range, or the storage is no PostgreSQL database.
+            AssayError: a number is out of range, or the storage is no PostgreSQL database.
         """
         if self.optuna_storage is not None:
             if not is_postgresql(self.optuna_storage):
@@ -91,6 +91,8 @@ class RunRequest:
             raise AssayError(
                 f"repetitions: expected 1 to {MAX_REPETITIONS}, got {self.repetitions}"
             )
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise AssayError(f"threads: expected 1 to {MAX_THREADS}, got {self.threads}")
 
 
 def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:

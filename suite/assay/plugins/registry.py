@@ -220,7 +220,7 @@ def find_method(name: str) -> MethodEntry:
             if problem := installed_problems().get(name):
                 raise PluginError(problem)
             raise UnknownName("method", name, entries)
-    path = _resolved(name)
+    path = resolved(name)
     if path.is_dir():
         if not (path / "method.py").is_file():
             raise PluginError(f"{path}: expected a method.py in this folder")
@@ -314,7 +314,7 @@ def find_task(name: str) -> TaskEntry:
             return entries[name]
         if not _is_card(name):
             raise UnknownName("task", name, entries)
-    path = _resolved(name)
+    path = resolved(name)
     missing = [file for file in ("card.toml", "task.py") if not (path / file).is_file()]
     if missing:
         raise PluginError(f"{path}: expected a folder with {' and '.join(missing)}")
@@ -365,7 +365,7 @@ def _is_card(name: str) -> bool:
     return bool(name) and os.path.isfile(os.path.join(name, "card.toml"))
 
 
-def _resolved(name: str) -> Path:
+def resolved(name: str) -> Path:
     """The absolute path, with ~ expanded.
 
     Raises:

@@ -41,6 +41,7 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 MAX_COUNT, MAX_SECONDS, MAX_NUMBER = 2**53, 1e9, 1e100
 """Bounds of what is recorded: sums and squares of such numbers are still numbers."""
+MAX_THREADS = 10_000
 MAX_LIBRARIES = 500
 MAX_STARTS = 1000
 MAX_POINTS = 20_000
@@ -114,7 +115,7 @@ class Compute(_Record):
     """The hardware settings that numbers depend on: part of the spec, enforced by the worker."""
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
-    threads: Annotated[int, Field(ge=1, le=10_000)] = 1
+    threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] = 1
     isa: Line = "avx2"
     """Largest instruction set in use ("avx2", "native"); results differ bitwise between them."""
 

@@ -106,11 +106,17 @@ class Store:
                     path.unlink(missing_ok=True)
 
     def run_ids(self, task: str, method: str) -> set[str]:
-        """Ids of the recorded runs of a method on a task, from the names of their files."""
+        """Ids of the recorded runs of a method on a task, from the names of their files.
+
+        Raises:
+            StorageError: a file has the name of one of the folders.
+        """
         try:
             names = os.listdir(self.root / "runs" / task / method)
         except FileNotFoundError:
             return set()
+        except NotADirectoryError as error:
+            raise self.storage_error(error) from error
         return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def run(self, task: str, method: str, run_id: str) -> RunRecord | None:
@@ -182,6 +188,10 @@ class Store:
             raise
         except RecordError as error:
             raise RecordError(f"{error}; {_REMOVE}") from error
+        except FileNotFoundError as error:
+            if os.path.islink(path):  # its name is taken: a new record could not be written
+                raise RecordError(f"{path}: is a link to nothing; {_REMOVE}") from error
+            raise
         if (record.spec.task.slug, record.spec.method.slug) != (task, method):
             raise RecordError(f"{path}: belongs in {self.path_of(record).parent}; {_REMOVE}")
         return record

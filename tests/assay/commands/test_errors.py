@@ -51,9 +51,11 @@ NONSENSE = [
     "run adam --task digits_cnn --workers 0",
     "run adam --task digits_cnn --workers many",
     "run adam --task digits_cnn --threads 0",
+    "run adam --task digits_cnn --threads 99999999999",
     "run adam --task digits_cnn --accelerator tpu",
     "run adam --task digits_cnn --isa sse",
     "run adam --task digits_cnn --repetition -1",
+    "run adam --task digits_cnn --repetition 99999999999999999999999",
     "run adam --task digits_cnn --point -1",
     "run adam --task digits_cnn --repetitions 17",
     "run adam --task digits_cnn --point 1 --set lr=1",
@@ -170,6 +172,27 @@ def test_results_that_cannot_be_written(assay: Assay, tmp_path: Path) -> None:
     said = assay("run", "adam", "--task", "diffgrad_f1", "--results", "file/results")
     assert said.code == 3
     assert said.err.count("\n") == 1 and "file/results" in said.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "board --results {long}",
+        "check {long}/x",
+        "pack adam --results {long}",
+        "epoch new spring --secret {long}",
+        "verify --log --published {long}",
+        "check adam.py/loop",
+        "check loop/x",
+        "pack adam --results adam.py",
+    ],
+)
+def test_a_path_that_cannot_be_is_one_message(line: str, assay: Assay, tmp_path: Path) -> None:
+    (tmp_path / "adam.py").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    said = assay(*line.format(long="x" * 300).split())
+    assert said.code in (1, 2, 3)
+    assert (said.out + said.err).count("\n") <= 3 and "Traceback" not in said.out + said.err
 
 
 BAD_TASK = """\

@@ -79,6 +79,10 @@ def test_a_signal_before_a_command_has_begun_is_no_traceback(
     [
         (OSError(errno.ENOSPC, "", "/tmp/x"), "cannot write to /tmp/x: the disk is full"),
         (OSError(errno.ENOSYS, "", "/tmp/x"), "no such operation: choose another place"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "x: cannot be used: Permission"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "x"), "choose another path"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "File name too long"),
+        (OSError(errno.ELOOP, "Too many levels", "x"), "Too many levels"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found"), "No usable temp"),
     ],

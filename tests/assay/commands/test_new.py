@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,25 @@ def test_new_says_where_it_cannot_write(assay: Assay, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = assay("new", "method", "mine", "--in", "file")
     assert said.code == 3
-    assert said.err.startswith("assay: file/mine: ") and "--in" in said.err
+    assert said.err.startswith("assay: cannot write to file/mine: ") and "--in" in said.err
+
+
+def test_new_on_a_full_disk_leaves_no_half_folder(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text = Path.write_text
+
+    def full(path: Path, text: str, **options: Any) -> int:
+        write_text(path, "")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as write raises it: no name
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        said = assay("new", "method", "mine")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("assay: cannot write to mine: the disk is full")
+    assert list(tmp_path.iterdir()) == []
+    assert assay("new", "method", "mine").code == 0
 
 
 def test_a_task_in_the_current_folder_is_found_by_name_and_path(

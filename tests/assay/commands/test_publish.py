@@ -90,3 +90,9 @@ def test_results_that_cannot_be_written(submission: Any, assay: Assay, tmp_path:
 def test_log_of_nothing(assay: Assay) -> None:
     said = assay("log", "show", "--published", "nowhere")
     assert (said.code, said.out) == (0, f"0 entries, head {'0' * 64}\n")
+
+
+def test_verify_needs_the_folder_that_it_is_given(assay: Assay) -> None:
+    said = assay("verify", "--log", "--published", "nowhere")
+    assert (said.code, said.out) == (2, "")
+    assert "nowhere: no such folder" in said.err

@@ -129,8 +129,10 @@ def test_a_point_that_is_none_is_told_before_anything_runs(fixed: Fixed, fake_po
     pool = fake_pool()
     with pytest.raises(AssayError, match="sgd has 8 points on toy; expected 0 to 7"):
         fixed.run(pool, point=8)
-    with pytest.raises(AssayError, match="--repetition 16: expected 0 to 15, or 100 and more"):
+    with pytest.raises(AssayError, match="--repetition 16: expected 0 to 15, or 100 to "):
         fixed.run(pool, repetition=16)
+    with pytest.raises(AssayError, match="--repetition 9{23}: expected 0 to 15, or 100 to "):
+        fixed.run(pool, repetition=10**23 - 1)
     with pytest.raises(AssayError, match="--set and --point exclude each other"):
         fixed.run(pool, "lr=1", point=1)
     assert pool.ran == []
@@ -236,3 +238,23 @@ def test_a_fixed_run_that_fails_or_hangs_ends_with_another_code(
     assert fixed.run(broken, point=0) == INCOMPLETE
     assert fixed.run(fake_pool(), point=0) == INCOMPLETE  # recorded before
     assert [record.message for record in fixed.records()] == ["ValueError: no"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"usage": {"wall_seconds": NaN}}',
+        '{"usage": {"wall_seconds": Infinity}}',
+        '{"usage": {"wall_seconds": -1}}',
+        '{"usage": {"wall_seconds": 1' + "0" * 400 + "}}",
+        "[" * 100_000,
+        "[]",
+        "",
+    ],
+)
+def test_a_dry_run_passes_over_records_that_tell_no_time(fixed: Fixed, text: str) -> None:
+    store, cell = Store(fixed.results), fixed.cell
+    path = store.run_path(cell.task.card.slug, cell.method.card.slug, "0" * 16)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert run_many._seconds_per_run(store, cell) == run_many.NOMINAL_SECONDS["lite"]

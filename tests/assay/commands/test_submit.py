@@ -90,6 +90,12 @@ def test_bad_input_is_one_message(
     assert said.out == ""
 
 
+def test_a_bundle_that_cannot_be_replayed_keeps_no_other_from_it(assay: Assay) -> None:
+    said = assay("replay", "one.zip", "two.zip")
+    assert (said.code, said.out) == (2, "")
+    assert "one.zip: cannot be read" in said.err and "two.zip: cannot be read" in said.err
+
+
 def test_an_epoch_from_beginning_to_end(
     assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -280,6 +280,23 @@ def test_files_that_cannot_be_read(store: Store) -> None:
         read_record(path.with_name("1" * 16 + ".json"))
 
 
+def test_a_link_to_nothing_is_no_missing_record(store: Store) -> None:
+    """Its name is taken: the run would be done again and again, and never recorded."""
+    record = make_record()
+    path = store.path_of(record)
+    path.parent.mkdir(parents=True)
+    path.symlink_to("nowhere")
+    assert not store.write(record)
+    with pytest.raises(RecordError, match="is a link to nothing; remove the file"):
+        store.run(record.spec.task.slug, record.spec.method.slug, record.id)
+
+
+def test_a_file_is_no_results_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="choose another with --results"):
+        Store(tmp_path / "file").run_ids("toy", "sgd")
+
+
 def test_reading_all_names_the_unreadable_ones_and_goes_on(store: Store) -> None:
     records = [make_record(make_spec(repetition=number)) for number in range(3)]
     for record in records:
