@@ -120,8 +120,8 @@ def compare(
         if not task.by_method.keys() & set(methods):
             continue
         duels.append(duel(task, *methods, revealed=evidence.rules.revealed))
-        found_here = duels[-1].comparison
-        if task.gap is not None and found_here and found_here.verdict in _POOLED:
+        comparison = duels[-1].comparison
+        if task.gap is not None and comparison and comparison.verdict in _POOLED:
             by_repetition = _by_repetition(task, *methods) / task.gap
             pooled.setdefault(card.tier, {})[slug] = by_repetition
     counts = Counter(

@@ -35,7 +35,7 @@ class Limits:
     """Snapshots and temporary files together; the largest run measured writes 6 MiB."""
     file_bytes: int = 512 * MEBIBYTE
     n_files: int = 20_000
-    """A run has two files; a method may write some of its own."""
+    """A run has three files; a method may write some of its own."""
     output_bytes: int = 16 * MEBIBYTE
     """What it prints."""
     n_processes: int = 64
