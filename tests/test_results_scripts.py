@@ -83,12 +83,19 @@ def test_what_a_replay_contradicts_is_named_and_earns_nothing(
     assert {found.tier for found in log.standings(log.read(published)).values()} == {"T1"}
 
 
-def test_a_replay_that_ends_early_says_how_many_wait(published: Path, script: Script) -> None:
-    (bundle,) = published.glob("*.zip")
+def test_a_bundle_that_cannot_be_replayed_does_not_stand_in_the_way_of_others(
+    published: Path, submission: Any, script: Script
+) -> None:
+    submission.record("digits_binary", "full")
+    options = ("--method", submission.folder, "--published", published)
+    assert script("publish-results", submission.store.root, *options, "--later").returncode == 0
+    (bundle,) = published.glob("digits_step--*.zip")  # the first of the log
     bundle.write_bytes(b"")
-    said = script("publish-results", "--published", published)
+    said = script("publish-results", "--published", published, "--sample", "2")
     assert said.returncode == 1
-    assert said.stdout.endswith(": NOT replayed, nor 0 after it: try again\n")
+    other, damaged = said.stdout.splitlines()
+    assert other.startswith("digits_binary--") and ": NOT confirmed: " in other
+    assert damaged == f"{bundle.name}: NOT replayed: try again"
     assert "Traceback" not in said.stderr
 
 

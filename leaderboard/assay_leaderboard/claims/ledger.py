@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from assay.cards import Claim, SubmissionCard, TaskCard
@@ -18,6 +17,7 @@ from assay_leaderboard.boards.task_comparisons import TaskComparisons
 from assay_leaderboard.claims.one_task import (
     ClaimOnTask,
     TaskAtBudgets,
+    idle_patterns,
     named_tasks,
     on_tasks,
 )
@@ -223,8 +223,7 @@ def _row(
     shown = next((finding for finding in findings if finding.verdict), None)
     tasks = [one.finding for one in compared]
     tested = {finding.task for finding in tasks if finding.kind != "none"}
-    idle = [part for part in claim.tasks if not any(fnmatchcase(slug, part) for slug in order)]
-    named = [*named_tasks(claim, order), *idle]
+    named = [*named_tasks(claim, order), *idle_patterns(claim, order)]
     since = min((finding.since for finding in tasks if finding.since), default=None)
     late = bool(since and claim.written and claim.written.isoformat() > since[:10])
     return ClaimRow(

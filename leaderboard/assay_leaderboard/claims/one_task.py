@@ -85,6 +85,12 @@ def named_tasks(claim: Claim, tasks: Iterable[str]) -> list[str]:
     return [slug for slug in tasks if any(fnmatchcase(slug, pattern) for pattern in claim.tasks)]
 
 
+def idle_patterns(claim: Claim, tasks: Iterable[str]) -> list[str]:
+    """The patterns of a claim that match none of `tasks`."""
+    known = [*tasks]
+    return [part for part in claim.tasks if not any(fnmatchcase(slug, part) for slug in known)]
+
+
 @dataclass(frozen=True)
 class TaskAtBudgets:
     """One task at the two budgets that claims are about."""

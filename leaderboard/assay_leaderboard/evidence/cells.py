@@ -177,7 +177,7 @@ class CellEvidence:
     def completed(self, budget: int | None = None) -> bool:
         """Some run that counts at a tuning budget completed: with one point, of the defaults."""
         points = 1 if budget == 1 else self.planned_k
-        return any("completed" in row[:points] for row in self.statuses)
+        return bool(self.completed_runs[:, :points].any())
 
     @cached_property
     def completed_runs(self) -> NDArray[np.bool_]:

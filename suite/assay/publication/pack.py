@@ -128,9 +128,9 @@ def _neutral(run: RunRecord) -> RunRecord:
     folder lay.
     """
     said = "".join(c if c.isprintable() else " " for c in run.message)
-    said = texts.without_paths(texts.inactive(said))[:MAX_MESSAGE]
     command = reproduce_command(run.spec.method.slug, run.spec)
-    return run.model_copy(update={"message": said, "reproduce": command})
+    own = {"message": texts.neutral(said, MAX_MESSAGE), "reproduce": command}
+    return run.model_copy(update=own)
 
 
 def _check_record(record: RunRecord, names: list[str]) -> None:

@@ -54,10 +54,18 @@ def active(text: str) -> str | None:
     return None
 
 
-def inactive(text: str) -> str:
-    """`text` without anything that `active` names: "(" for "<", " -" for the colon of a link."""
-    text = _MARKUP.sub(lambda found: found[0].replace("<", "(").replace("&#", "& #"), text)
-    return _LINK.sub(lambda found: found[0].replace(":", " -"), text)
+def neutral(text: str, limit: int) -> str:
+    """The first `limit` characters of `text`, without paths and without what `active` names.
+
+    "(" stands for the "<" of markup, " -" for the colon of a link. One that is taken out can make
+    another of what stood around it, and so can a cut.
+    """
+    text = text[:limit]
+    while active(text) or private(text):
+        text = _MARKUP.sub(lambda found: found[0].replace("<", "(").replace("&#", "& #"), text)
+        text = _LINK.sub(lambda found: found[0].replace(":", " -"), text)
+        text = without_paths(text)[:limit]
+    return text
 
 
 def formula(text: str) -> bool:

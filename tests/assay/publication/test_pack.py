@@ -113,6 +113,7 @@ def test_paths_in_a_message_are_cut_down(submission: Any, tmp_path: Path) -> Non
         ("cannot use this data: lr is too large", "cannot use this data - lr is too large"),
         ("got <object object at 0x7f>", "got (object object at 0x7f>"),
         ("see file:/home/ada/x.pt &#60;", "see file -.../x.pt & #60;"),
+        ("data:file:javascript:x", "data -file -javascript -x"),
         ("no such folder: '/root'", "no such folder: '.../root'"),
         ("/a/b " * 400, ".../b " * 333 + ".."),
     ],

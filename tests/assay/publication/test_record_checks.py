@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from assay.errors import BundleError
+from assay.families.metrics import MAX_SAMPLE_LOSS
+from assay.plugins.registry import task_entries
+from assay.publication.record_checks import LARGEST, SHARES
 from assay.publication.verify import verify
 from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import Isolation, Result
 from assay.ruleset import SCORER_VERSION
 from assay.space import Space
+from assay_leaderboard.boards.secondary_metrics import MEANINGS
 from pydantic import ValidationError
 
 from tests.assay.publication.conftest import (
@@ -294,3 +298,11 @@ def test_several_machines_are_a_flag(good: Bundle) -> None:
 
 def test_records_that_stand_twice(good: Bundle) -> None:
     assert codes(verify(replace(good, runs=[*good.runs, good.runs[0]]))) == {"cell"}
+
+
+def test_the_ranges_of_secondary_metrics_are_those_of_their_units() -> None:
+    shares = {name for name, meaning in MEANINGS.items() if meaning.unit == "share"}
+    assert {*SHARES} == shares
+    assert LARGEST["log_loss"] == MAX_SAMPLE_LOSS
+    used = {name for entry in task_entries().values() for name in entry.card.secondary}
+    assert used <= MEANINGS.keys()
