@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from assay.engine.points import points
 from assay.errors import BundleError
 from assay.families.metrics import MAX_SAMPLE_LOSS
 from assay.plugins.registry import task_entries
@@ -18,7 +19,7 @@ from assay.publication.verify import verify
 from assay.records.bundle import Bundle, read_bundle
 from assay.records.schema import Isolation, Result
 from assay.ruleset import SCORER_VERSION
-from assay.space import Space
+from assay.space import MAX_FLOAT, MAX_NAMES, MAX_WHOLE, FloatRange, IntRange, Space
 from assay_leaderboard.boards.secondary_metrics import MEANINGS
 from pydantic import ValidationError
 
@@ -306,3 +307,16 @@ def test_the_ranges_of_secondary_metrics_are_those_of_their_units() -> None:
     assert LARGEST["log_loss"] == MAX_SAMPLE_LOSS
     used = {name for entry in task_entries().values() for name in entry.card.secondary}
     assert used <= MEANINGS.keys()
+
+
+def test_points_can_be_drawn_from_the_largest_space_that_can_be_declared() -> None:
+    """So the limits on a space are those of assay.space alone, which `assay check` tells of."""
+    wide = {f"x{n}": FloatRange(low=-MAX_FLOAT, high=MAX_FLOAT) for n in range(MAX_NAMES - 2)}
+    log = FloatRange(low=1e-100, high=MAX_FLOAT, log=True)
+    whole = IntRange(low=-MAX_WHOLE, high=MAX_WHOLE)
+    space = Space(
+        ranges={**wide, "log": log, "whole": whole},
+        defaults={**dict.fromkeys(wide, 0.0), "log": 1.0, "whole": 0},
+    )
+    for drawn in points(space, 3, 8):
+        assert all(drawn[name] in known for name, known in space.ranges.items())
