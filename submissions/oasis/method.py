@@ -9,6 +9,8 @@ import torch
 from assay import Choice, LogUniform, Method, Step
 from torch import Generator, Tensor, nn, optim
 
+FLOAT32_MAX = torch.finfo(torch.float32).max
+
 
 class OASIS(Method):
     """D <- b2 D + (1-b2) z * (H z), z = +-1; Dhat = max(|D|, alpha);
@@ -95,8 +97,9 @@ class Scaled(optim.Optimizer):
             local = 0.5 * math.sqrt(
                 weighted(moved, dhat) / max(weighted(turned, [1 / d for d in dhat]), 1e-300)
             )
-            # A batch on which nothing moved says nothing of the step length.
-            lr = min(grown, local) if local else lengths["lr"]
+            # A batch on which nothing moved says nothing of the step length, and on a linear loss
+            # nothing bounds it but the numbers of the weights.
+            lr = min(grown, local, FLOAT32_MAX) if local else lengths["lr"]
             lengths["theta"], lengths["lr"] = lr / lengths["lr"], lr
         for p in group["params"]:
             self.state[p]["w"] = p.clone()
