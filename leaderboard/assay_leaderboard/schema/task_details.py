@@ -147,7 +147,8 @@ class Sensitivity(Part):
     diverged: float
     """Share of the runs that diverged."""
     ranges: dict[str, RangeUse]
-    """By hyperparameter: all that have a range of numbers; empty where no repetition counts."""
+    """By hyperparameter: all that have a range of numbers; empty where no repetition counts, or
+    the defaults alone were tried."""
     trials: list[TrialPoint]
 
 

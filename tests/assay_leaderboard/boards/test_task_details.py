@@ -275,6 +275,13 @@ def test_runs_that_failed_are_near_no_best_and_at_no_end() -> None:
     assert (broken.near_best, broken.lr_decades, broken.ranges) == (0.0, None, {})
 
 
+def test_where_the_defaults_alone_were_tried_no_rate_is_best() -> None:
+    records = Records().task("digits", tier="paper", deterministic=True)
+    records.add("digits", "sgd", [0.5])
+    found = of(records, "sgd").sensitivity
+    assert (found.n, found.lr_decades, found.ranges) == (1, None, {})
+
+
 @pytest.mark.parametrize(
     ("known", "value", "expected"),
     [
