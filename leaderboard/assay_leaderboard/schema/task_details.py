@@ -60,7 +60,7 @@ class TargetReached:
     """The same in seconds of training; compare only on one machine."""
     survival: list[tuple[float, float]]
     """Kaplan-Meier estimate: (passes, share that has not reached the target yet), from (0, 1) on, a
-    step at each event."""
+    step at each event. Runs that did not complete stay among those that have not."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
