@@ -249,6 +249,18 @@ def test_the_scale_of_the_loss_is_told() -> None:
     assert adam["difference_larger"] < 1e-6
 
 
+def test_a_first_step_that_goes_nowhere_is_no_measure() -> None:
+    soap, slow, smb = (rows_of(method_entries()[s].source) for s in ("soap", "train_longer", "smb"))
+    assert soap["loss_scale"].numbers["first_step_larger"] == pytest.approx(1, rel=1e-3)
+    assert "first step that goes anywhere, number 2, is 1 times" in soap["loss_scale"].detail
+    for name in ("loss_scale", "set_to_none"):
+        row = slow[name]
+        said = "not known: no weight moves within 6 steps"
+        assert (row.status, row.detail, row.numbers) == ("note", said, {})
+    assert "3 steps, not 5" in smb["loss_scale"].detail and "inf" not in smb["loss_scale"].detail
+    assert smb["loss_scale"].numbers["difference_larger"] > 1
+
+
 def test_what_is_no_optimizer_has_no_rows() -> None:
     assert rows_of(method_entries()["cross_entropy"].source) == {}
     assert rows_of(method_entries()["lsq"].source) == {}

@@ -39,7 +39,7 @@ def audit(cell: CellEvidence, card: TaskCard, runs: Mapping[str, RunRecord]) -> 
         if flag and run is not None
     ]
     own = [runs[run] for row in cell.runs for run in row if run is not None]
-    ranges = own[0].space.ranges if own else {}
+    ranges = own[0].space.ranges if own and cell.k > 1 else {}
     name = sensitivity.learning_rate(ranges)
     rates = [run.spec.hyperparameters[name] for run in picked if name in run.spec.hyperparameters]
     return Sensitivity(
@@ -80,11 +80,14 @@ def range_uses(cell: CellEvidence, runs: Mapping[str, RunRecord]) -> dict[str, R
     """Where the selected points lie in each range of numbers; choices have no ends.
 
     A repetition whose selected run did not complete has no best point: all that failed are alike.
+    Nor has one that tried the defaults alone.
 
     Args:
         cell: the method on the task.
         runs: records by id, those of the cell among them.
     """
+    if cell.k < 2:
+        return {}
     tried, best = [], []
     for row, selected in enumerate(cell.selected.tolist()):
         if cell.counted[row] and cell.completed_runs[row, selected]:

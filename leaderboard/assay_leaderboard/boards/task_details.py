@@ -152,7 +152,9 @@ class _Method:
 
     def targets(self) -> list[TargetReached]:
         """The targets of the card; empty without a repetition."""
-        found = []
+        found, ended = [], len(self.drawn)
+        # One that broke off would not have reached it later: it stays among those that have not.
+        never = [Attempt(MAX_SCORE, False) for run in self.runs if not run.result]
         for target, (passes, seconds) in zip(self.card.targets, self.attempts, strict=True):
             if not passes:
                 continue
@@ -169,7 +171,7 @@ class _Method:
                     ),
                     passes=time_to_target.expected_running_time(passes),
                     seconds=time_to_target.expected_running_time(seconds),
-                    survival=time_to_target.kaplan_meier(passes),
+                    survival=time_to_target.kaplan_meier([*passes[:ended], *never]),
                 )
             )
         return found

@@ -60,7 +60,7 @@ class TargetReached:
     """The same in seconds of training; compare only on one machine."""
     survival: list[tuple[float, float]]
     """Kaplan-Meier estimate: (passes, share that has not reached the target yet), from (0, 1) on, a
-    step at each event."""
+    step at each event. Runs that did not complete stay among those that have not."""
 
 
 @dataclass(frozen=True, slots=True, config=SLOTTED)
@@ -147,7 +147,8 @@ class Sensitivity(Part):
     diverged: float
     """Share of the runs that diverged."""
     ranges: dict[str, RangeUse]
-    """By hyperparameter: all that have a range of numbers; empty where no repetition counts."""
+    """By hyperparameter: all that have a range of numbers; empty where no repetition counts, or
+    the defaults alone were tried."""
     trials: list[TrialPoint]
 
 

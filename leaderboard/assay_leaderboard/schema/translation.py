@@ -39,8 +39,8 @@ class TaskRanges(Part):
     family: Family
     reference: str
     methods: list[MethodRanges]
-    """By slug; those with a range of numbers and a repetition that counts. Stale ones are left
-    out."""
+    """By slug; those with a range of numbers, in which they tried more than the defaults, and a
+    repetition that counts. Stale ones are left out."""
 
 
 class FamilyRatio(Part):

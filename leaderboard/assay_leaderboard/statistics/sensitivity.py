@@ -18,14 +18,11 @@ EXCESS = 0.2
 def learning_rate(names: Collection[str]) -> str | None:
     """Which of the tuned hyperparameters is the learning rate, by its name; None if none is.
 
-    "lr", else a name that ends in ".lr" (such as `reference.lr`, of the reference optimizer), else
-    one that ends in "_lr"; the first in the alphabet.
+    "lr", else a name that ends in ".lr" (such as `reference.lr`, of the reference optimizer), the
+    first in the alphabet. One that ends in "_lr" may be that of a part, or a multiple.
     """
-    for ending in (".lr", "_lr"):
-        found = sorted(name for name in names if name == "lr" or name.endswith(ending))
-        if found:
-            return "lr" if "lr" in found else found[0]
-    return None
+    found = sorted(name for name in names if name.endswith(".lr"))
+    return "lr" if "lr" in names else next(iter(found), None)
 
 
 def decades(rates: Sequence[Value]) -> float | None:

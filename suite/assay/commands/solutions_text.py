@@ -24,9 +24,12 @@ def show_solutions(solutions: Solutions, out: Console) -> None:
         out.print(f"{solutions.task}: networks {title}", style="bold")
         beside = max(1, (out.width - TITLE) // CELL)
         for first in range(0, len(found), beside):
-            _show(found[first : first + beside], out)
+            _show(found[first : first + beside], n, out)
         out.print()
-    lines = [f"Mean [lowest, highest] of n={n} repetitions; score: {solutions.metric}."]
+    lines = [
+        f"Mean [lowest, highest] of n={n} repetitions, or of those with a value where n stands "
+        f"beside it; score: {solutions.metric}."
+    ]
     lines += [f"{quantity.title}: {quantity.explanation}." for quantity in QUANTITIES.values()]
     if solutions.n_other_weights:
         lines.append(
@@ -37,7 +40,7 @@ def show_solutions(solutions: Solutions, out: Console) -> None:
         out.print(line, style="dim")
 
 
-def _show(found: Sequence[Solution], out: Console) -> None:
+def _show(found: Sequence[Solution], n: int, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -46,10 +49,10 @@ def _show(found: Sequence[Solution], out: Console) -> None:
     for solution in found:
         table.add_column(Text(solution.method), justify="right", overflow="fold")
     for name, quantity in QUANTITIES.items():
-        cells = [_text(solution.measures.get(name)) for solution in found]
+        cells = [_text(solution.measures.get(name), n) for solution in found]
         table.add_row(Text(quantity.title), *map(Text, cells))
     out.print(table)
 
 
-def _text(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{three_digits(spread.mean)} {spread.ends}".rstrip()
+def _text(spread: Spread | None, n: int) -> str:
+    return "-" if spread is None else f"{three_digits(spread.mean)} {spread.ends(n)}".rstrip()

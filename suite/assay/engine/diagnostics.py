@@ -34,19 +34,24 @@ def measured(
     """The measures of a run's snapshots, in order.
 
     A snapshot one batch after the one before tells the update made there, and is not measured
-    itself. One whose training loss is not finite is left out.
+    itself unless it is the last. One whose training loss is not finite is left out.
     """
     points = (_Measure(task, problem, here).point(after) for here, after in with_update(snapshots))
     return [point for point in points if point is not None]
 
 
 def with_update(snapshots: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, Snapshot | None]]:
-    """Each snapshot with the one a single batch later, if there is one."""
+    """Each snapshot with the one a single batch later, if there is one.
+
+    That one is passed by, but for the last: it is the end of the run.
+    """
     waiting = list(reversed(snapshots))
     while waiting:
         here = waiting.pop()
-        follows = bool(waiting) and waiting[-1].batch == here.batch + 1
-        yield here, waiting.pop() if follows else None
+        if not waiting or waiting[-1].batch != here.batch + 1:
+            yield here, None
+        else:
+            yield here, waiting.pop() if len(waiting) > 1 else waiting[-1]
 
 
 class _Measure:

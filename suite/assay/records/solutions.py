@@ -36,7 +36,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "top_eigenvalue": Quantity("Sharpness", "top eigenvalue of the Hessian"),
     "stability": Quantity("Sharpness x lr / 2", "plain gradient descent is unstable above 1"),
     "update_sharpness": Quantity("Along the update", "curvature in its direction"),
-    "noise_scale": Quantity("Noise scale", "examples"),
+    "noise_scale": Quantity("Noise scale", "examples; no value where no signal shows"),
     "coherence": Quantity("m-coherence", "examples that one helps"),
     "clipped_share": Quantity("Clipped", f"share of batches with a gradient above {CLIP:g}"),
     "norm_growth": Quantity("Norm growth", "|w| over that of the start"),
@@ -59,10 +59,12 @@ class Spread(_Part):
     """The ends are the lowest and the highest value: a few repetitions make no interval."""
     n: int
 
-    @property
-    def ends(self) -> str:
-        """`[low, high]` as text; empty where there is one value."""
-        return "" if self.n == 1 else f"[{three_digits(self.low)}, {three_digits(self.high)}]"
+    def ends(self, n: int) -> str:
+        """`[low, high]` as text, and how many values there are if not all `n`; one has no ends."""
+        fewer = "" if self.n == n else f"n={self.n}"
+        if self.n == 1:
+            return fewer
+        return f"[{three_digits(self.low)}, {three_digits(self.high)}] {fewer}".rstrip()
 
 
 def three_digits(value: float) -> str:

@@ -253,6 +253,9 @@ def _set_to_none(subject: _Subject) -> None:
             cleared = functools.partial(optimizer.zero_grad, set_to_none=False)
             vars(optimizer)["zero_grad"] = cleared
 
+    if _first_move(subject.usual) is None:
+        subject.add("set_to_none", "note", _still(subject.usual))
+        return
     found = difference(subject.optimized().run(prepare=in_place), subject.usual, Setup().start())
     same = found.share <= NO_DIFFERENCE
     detail = (
@@ -267,6 +270,11 @@ def _set_to_none(subject: _Subject) -> None:
 def _loss_scale(subject: _Subject) -> None:
     """What changes when the loss is multiplied by a number."""
     usual, start = subject.optimized().run(Setup(even=True)), Setup().start()
+    first = _first_move(usual)
+    if first is None:
+        subject.add("loss_scale", "note", _still(usual))
+        return
+    which = "first step" if first == 0 else f"first step that goes anywhere, number {first + 1},"
     numbers: dict[str, float] = {}
     told = []
     for name, scale in SCALES.items():
@@ -275,14 +283,26 @@ def _loss_scale(subject: _Subject) -> None:
         except Diverged as error:
             told.append(f"times {scale:g}: diverges ({error})")
             continue
-        longer = _length(scaled[0], start) / max(_length(usual[0], start), TINY)
-        apart = difference(scaled, usual, start).share
-        numbers |= {f"first_step_{name}": longer, f"difference_{name}": apart}
-        told.append(
-            f"times {scale:g}: the first step is {longer:.3g} times as long, and weights after "
-            f"{len(scaled)} steps are {apart:.2g} of the way apart"
-        )
+        n = min(len(usual), len(scaled))
+        parts = [] if len(scaled) == len(usual) else [f"{len(scaled)} steps, not {len(usual)}"]
+        if first < n:
+            longer = _length(scaled[first], start) / _length(usual[first], start)
+            numbers[f"first_step_{name}"] = longer
+            parts.append(f"the {which} is {longer:.3g} times as long")
+        apart = numbers[f"difference_{name}"] = difference(scaled[:n], usual[:n], start).share
+        parts.append(f"within {n} steps weights get {apart:.2g} of the way apart")
+        told.append(f"times {scale:g}: {', '.join(parts)}")
     subject.add("loss_scale", "ok", "; ".join(told), numbers)
+
+
+def _first_move(run: Sequence[Sequence[Array]]) -> int | None:
+    """The first step of a run after which a weight is elsewhere, from 0; None if none is."""
+    start = Setup().start()
+    return next((step for step, w in enumerate(run) if _length(w, start) > 0), None)
+
+
+def _still(run: Sequence[Sequence[Array]]) -> str:
+    return f"not known: no weight moves within {len(run)} steps"
 
 
 def _length(w: Sequence[Array], start: Sequence[Array]) -> float:

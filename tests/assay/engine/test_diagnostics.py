@@ -222,7 +222,8 @@ def test_a_point_holds_what_brute_force_finds(make_task: Any) -> None:
     here = {name: 2 * weights for name, weights in start.items()}
     moved = {name: weights + 0.01 * weights.sign() for name, weights in here.items()}
     run = [Snapshot(4, 4, 40, here), Snapshot(5, 5, 50, moved)]
-    (point,) = measured(task, problem, run)
+    point, end = measured(task, problem, run)
+    assert (end.batch, end.update_sharpness) == (5, None)
     assert (point.batch, point.example_passes, point.norm_growth) == (4, 40, 2)
 
     model = task.restore(problem, here).double()
@@ -262,6 +263,12 @@ def test_an_update_is_what_one_batch_changes() -> None:
     ]
     assert found == [(4, 5), (8, None), (12, 13), (14, None)]
     assert list(with_update([])) == []
+
+
+def test_the_end_of_a_run_is_measured_even_where_it_is_an_update() -> None:
+    """A budget of 301 batches, or of 250 for a method of two passes a batch."""
+    found = [(a.batch, b and b.batch) for a, b in with_update([*map(snapshot, (8, 9, 300, 301))])]
+    assert found == [(8, 9), (300, 301), (301, None)]
 
 
 def test_thresholds_end_with_the_budget_and_let_multiples_of_passes_meet(make_task: Any) -> None:

@@ -49,6 +49,10 @@ def test_measures_are_told_with_their_lowest_and_highest_value() -> None:
     (row,) = found.matched
     assert row.measures["norm_growth"] == Spread(mean=3.0, low=2.0, high=4.0, n=2)
     assert row.measures["noise_scale"] == Spread(mean=10.0, low=10.0, high=10.0, n=1)
+    assert [row.measures[name].ends(2) for name in ("norm_growth", "noise_scale")] == [
+        "[2, 4]", "n=1"
+    ]  # fmt: skip
+    assert Spread(mean=3.0, low=2.0, high=4.0, n=2).ends(3) == "[2, 4] n=2"
     assert row.measures["loss_gap"].mean == 0.5
     assert row.measures["score_gap"].mean == pytest.approx(0.1)
     assert row.measures["stability"].mean == 0.5

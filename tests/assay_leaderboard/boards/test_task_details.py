@@ -125,12 +125,12 @@ def test_curves_costs_and_targets_are_of_the_selected_runs() -> None:
 
 
 def test_targets_are_reached_on_validation_at_an_evaluation_point(made: Records) -> None:
-    """Three reach 0.5, at 20, 10 and 10 passes; the one that diverged spent 6."""
+    """Three reach 0.5, at 20, 10 and 10 passes; the one that diverged spent 6, and never will."""
     easy, stretch = of(made, "adam").targets
     assert (easy.name, easy.split, easy.n, easy.reached) == ("easy", "val", 4, 3)
     assert easy.passes == pytest.approx((20 + 10 + 10 + 6) / 3)
     assert easy.seconds == pytest.approx((1.0 + 0.5 + 0.5 + 0.5) / 3)
-    assert easy.survival == [(0, 1), (10, pytest.approx(1 / 3)), (20, 0)]
+    assert easy.survival == [(0, 1), (10, 0.5), (20, 0.25)]
     assert (stretch.reached, stretch.passes) == (1, 20 + 20 + 20 + 6)
     assert depth(made).ecdf["adam"] == [(0, 0), (10, 0.25), (20, 0.5)]
 
@@ -273,6 +273,13 @@ def test_runs_that_failed_are_near_no_best_and_at_no_end() -> None:
     records.cell("digits", "adam", [["failed"] * 3] * 2)
     broken = of(records, "adam").sensitivity
     assert (broken.near_best, broken.lr_decades, broken.ranges) == (0.0, None, {})
+
+
+def test_where_the_defaults_alone_were_tried_no_rate_is_best() -> None:
+    records = Records().task("digits", tier="paper", deterministic=True)
+    records.add("digits", "sgd", [0.5])
+    found = of(records, "sgd").sensitivity
+    assert (found.n, found.lr_decades, found.ranges) == (1, None, {})
 
 
 @pytest.mark.parametrize(

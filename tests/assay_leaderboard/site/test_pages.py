@@ -323,6 +323,7 @@ def test_networks_are_compared_where_somebody_has_diagnosed_them(
     assert "How do the networks differ?" not in page
     points = [make_point(1, 2.0), make_point(2, 0.5, noise_scale=None)]
     runs = [make_diagnosis(method, r, points) for method in ("better", "sgd") for r in (0, 1)]
+    runs[0] = make_diagnosis("better", 0, [make_point(1, 2.0, noise_scale=None), *points[1:]])
     found = compared(runs, task.card.metric)
     (page,) = (
         text for text in task_page(replace(task, solutions=found), site).values() if "<h1>" in text
@@ -332,6 +333,8 @@ def test_networks_are_compared_where_somebody_has_diagnosed_them(
     assert [row[0] for row in rows] == ["better", "sgd"]
     assert all(len(row) == 1 + len(QUANTITIES) for row in rows)
     assert rows[0][1] == "2 [2, 2]"  # the end is no level to match
+    scale = 1 + list(QUANTITIES).index("noise_scale")
+    assert [row[scale] for row in rows] == ["10 n=1", "10 [10, 10]"]
     assert "n=2 repetitions" in "".join(table.find("caption").itertext())
 
 

@@ -20,7 +20,7 @@ from assay_leaderboard.statistics.sensitivity import (
         (["weight_decay", "lr"], "lr"),
         (["lr", "reference.lr"], "lr"),
         (["gamma", "reference.lr", "reference.weight_decay"], "reference.lr"),
-        (["rho", "inner_lr", "ascent_lr"], "ascent_lr"),
+        (["rho", "inner_lr", "step_lr"], None),
         (["inner_lr", "reference.lr"], "reference.lr"),
         (["colr", "lr_factor", "blr"], None),
         ([], None),

@@ -174,26 +174,27 @@ def solutions(view: TaskView, links: PageLinks) -> Table | None:
     found = view.solutions
     if found is None:
         return None
-    columns = [_METHOD]
+    columns, n = [_METHOD], len(found.repetitions)
     columns += [Column(name, what.title, what.explanation) for name, what in QUANTITIES.items()]
     rows = [
         TableRow(
             [
                 method_cell(links, solution.method),
-                *(_spread_cell(solution.measures.get(name)) for name in QUANTITIES),
+                *(_spread_cell(solution.measures.get(name), n) for name in QUANTITIES),
             ]
         )
         for solution in found.matched
     ]
     caption = (
         "Networks at a training loss that all of these methods reach: mean [lowest, highest] of "
-        f"n={len(found.repetitions)} repetitions"
+        f"n={n} repetitions, or of those with a value where n stands beside it"
     )
     return Table("solutions", caption, columns, rows)
 
 
-def _spread_cell(spread: Spread | None) -> TableCell:
+def _spread_cell(spread: Spread | None, n: int) -> TableCell:
     if spread is None:
         return EMPTY
-    ends = Markup(' <span class="i">{}</span>').format(minus(spread.ends)) if spread.ends else ""
+    text = minus(spread.ends(n))
+    ends = Markup(' <span class="i">{}</span>').format(text) if text else ""
     return TableCell(Markup("{}{}").format(minus(three_digits(spread.mean)), ends), spread.mean)
