@@ -13,16 +13,20 @@ from assay.space import Value
 
 EXCESS = 0.2
 """Share of the repetitions beyond chance from which on a range is flagged."""
+_LEARNING_RATES = ("lr", "learning_rate")
 
 
 def learning_rate(names: Collection[str]) -> str | None:
-    """Which of the tuned hyperparameters is the learning rate, by its name; None if none is.
+    """Which of the hyperparameters is the learning rate, by its name; None if none is.
 
-    "lr", else a name that ends in ".lr" (such as `reference.lr`, of the reference optimizer), the
-    first in the alphabet. One that ends in "_lr" may be that of a part, or a multiple.
+    "lr" or "learning_rate", else a name that ends so after a point (such as `reference.lr`, of the
+    reference optimizer), the first in the alphabet. One that ends in "_lr" may be that of a part,
+    or a multiple.
     """
-    found = sorted(name for name in names if name.endswith(".lr"))
-    return "lr" if "lr" in names else next(iter(found), None)
+    found = sorted(
+        (name.count("."), name) for name in names if name.rsplit(".", 1)[-1] in _LEARNING_RATES
+    )
+    return found[0][1] if found else None
 
 
 def decades(rates: Sequence[Value]) -> float | None:

@@ -18,6 +18,8 @@ from assay_leaderboard.statistics.sensitivity import (
     ("names", "expected"),
     [
         (["weight_decay", "lr"], "lr"),
+        (["learning_rate", "inner.lr"], "learning_rate"),
+        (["outer.learning_rate"], "outer.learning_rate"),
         (["lr", "reference.lr"], "lr"),
         (["gamma", "reference.lr", "reference.weight_decay"], "reference.lr"),
         (["rho", "inner_lr", "step_lr"], None),

@@ -23,10 +23,9 @@ from assay_leaderboard.site.pictures.frame import (
     names_width,
     repetitions,
 )
+from assay_leaderboard.statistics import sensitivity
 
 _NAME = 15
-_RATES = ("lr", "learning_rate")
-"""Last part of the name of a hyperparameter that is a learning rate."""
 
 _Box = tuple[float, float, float]
 """Left end, middle height and width of something a line of text high."""
@@ -169,11 +168,9 @@ def _first(item: tuple[float, TrialPoint]) -> float:
 
 def _rate(trial: TrialPoint) -> float | None:
     """The learning rate of a trial, if it has one that a logarithmic axis can show."""
-    for name, value in sorted(trial.hyperparameters.items()):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name.rsplit(".", 1)[-1] in _RATES and number and float(value) > 0:
-            return float(value)
-    return None
+    value = trial.hyperparameters.get(sensitivity.learning_rate(trial.hyperparameters) or "")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and float(value) > 0 else None
 
 
 def _crosshair(plot: Plot, p: SpentPoint, on_front: bool) -> str:
