@@ -213,4 +213,4 @@ def test_a_log_that_is_full_does_not_end_the_runs(monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         bar.update(Progress(total=1, done=1, failures={"sgd": "no"}))
     bar.close()
-    run_many.say(RunRequest(methods=[], tasks=[], results=Path()), "headline")
+    run_many.say("headline")
