@@ -297,4 +297,5 @@ def _check_methods(names: Collection[str], evidence: Evidence) -> None:
         known = {*registry.method_entries(), *recorded}
         if name not in known:
             raise UnknownName("method", name, known)
-        raise AssayError(f"no results of {name} here; make some with: assay run {name}")
+        raise AssayError(f"no results of {name} here; make some with: assay run {name} "
+                         "--tier lite --quick")  # fmt: skip

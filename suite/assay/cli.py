@@ -71,7 +71,7 @@ def main() -> None:
         with terminable():
             for point in entry_points(group="assay.commands"):
                 point.load()(app)
-            app()
+            app(prog_name="assay")  # else completion under `python -m` would be that of python
     except AssayError as error:
         _complain(str(error))
         sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ def build(
         f"{built.out}: {built.n_tasks} tasks{kept}, {built.n_runs:,} runs, {built.n_files:,} "
         f"files, {built.n_bytes / 1e6:.1f} MB in {seconds:.1f} s"
     )
-    typer.echo(f"open {built.out / 'index.html'}, or: assay site serve --dir {built.out}")
+    where = shlex.quote(str(built.out))
+    typer.echo(f"open {built.out / 'index.html'}, or: assay site serve --dir {where}")
 
 
 @app.command()

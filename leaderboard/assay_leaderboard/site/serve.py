@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shlex
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -77,7 +78,8 @@ def server(site: Path, port: int) -> ThreadingHTTPServer:
         AssayError: there is no site in the folder, or the port is taken.
     """
     if not (site / MARKER).is_file():
-        raise AssayError(f"{site}: holds no site; make one with: assay site build --out {site}")
+        where = shlex.quote(str(site))
+        raise AssayError(f"{site}: holds no site; make one with: assay site build --out {where}")
     handler = partial(Handler, directory=str(site.resolve()))
     try:
         return ThreadingHTTPServer((HOST, port), handler)

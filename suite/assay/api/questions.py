@@ -23,7 +23,7 @@ def board(
     tasks: Names = (),
     *,
     results: str | Path | None = None,
-    methods: Iterable[str | type] = (),
+    methods: str | type | Iterable[str | type] = (),
     budget: int | None = None,
     published: bool = False,
     epoch: str | None = None,
@@ -45,11 +45,12 @@ def board(
     from assay_leaderboard import queries
     from assay_leaderboard.terminal.board import show_board
 
+    chosen = [methods] if isinstance(methods, str | type) else methods
     made = queries.board(
         listed(tasks),
         results_folder(results),
         published=published,
-        methods=[method_name(method) for method in methods],
+        methods=[method_name(method) for method in chosen],
         budget=budget,
         epoch=epoch,
     )

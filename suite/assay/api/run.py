@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -61,9 +61,10 @@ def run(
         address: with "ray": "auto" or host:port; default: a Ray that is started on this machine.
         gpus_per_run: with "ray": GPUs that a run holds; 0.5 shares one.
         allow_weaker: run methods without a sandbox where none works here.
-        mlflow: a tracking server, a PostgreSQL database, or "off"; default: SQLite in the results
-            folder.
-        optuna_storage: a PostgreSQL database; default: SQLite in the results folder.
+        mlflow: a tracking server, a PostgreSQL database, or "off"; default: `$ASSAY_MLFLOW`, or
+            SQLite in the results folder.
+        optuna_storage: a PostgreSQL database; default: `$ASSAY_OPTUNA_STORAGE`, or SQLite in the
+            results folder.
         progress: show headline, warnings and progress.
 
     Returns:
@@ -94,11 +95,15 @@ def run(
         ray=ray_options(executor, address, gpus_per_run, accelerator),
         allow_weaker=allow_weaker,
         results=folder,
-        mlflow=mlflow,
-        optuna_storage=optuna_storage,
+        mlflow=mlflow or os.environ.get("ASSAY_MLFLOW") or None,
+        optuna_storage=optuna_storage or os.environ.get("ASSAY_OPTUNA_STORAGE") or None,
         as_json=not progress,
     )
-    say = partial(run_many.say, request)
+
+    def say(text: str) -> None:
+        if progress:
+            run_many.say(text)
+
     finished = run_many.execute(request, say)
     for line in finished.mirror_warnings:
         say(f"warning: {line}")

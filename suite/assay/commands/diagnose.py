@@ -97,7 +97,8 @@ def execute(request: DiagnosisRequest) -> Solutions:
     """Diagnose what is not diagnosed yet, and compare.
 
     Raises:
-        AssayError: a name is not known, there is no record, or a run cannot be done again.
+        AssayError: no method or no repetition is asked for, a name is not known, there is no
+            record, or a run cannot be done again.
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; what was finished is kept.
     """
     from assay.commands.run_many import locked
@@ -107,6 +108,10 @@ def execute(request: DiagnosisRequest) -> Solutions:
     from assay.records.solutions import compared
     from assay.records.store import Store
 
+    if not request.methods:
+        raise AssayError("no method was given; expected some")
+    if request.repetitions < 1:
+        raise AssayError(f"repetitions: expected at least 1, got {request.repetitions}")
     task = find_task(request.task)
     if why := diagnosis.refusal(task.card):
         raise AssayError(f"{task.card.slug} cannot be diagnosed: {why}; choose another --task")

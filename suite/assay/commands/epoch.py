@@ -7,6 +7,7 @@ A season: `new`, `assay run --epoch NAME --secret FILE`, `assay pack`, `assay lo
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +52,8 @@ def new(name: Name, secret: Secret) -> None:
     entry = publish.add_epoch(published, "commit-seeds", name)
     typer.echo(f"epoch {name} begun, commitment {made.commitment}")
     typer.echo(f"publish: {folder / name}.json and entry {entry.n} of the log")
-    typer.echo(f"next: assay run METHOD --tier lite --epoch {name} --secret {secret}")
+    typer.echo(f"next: assay run METHOD --tier lite --epoch {name} "
+               f"--secret {shlex.quote(str(secret))}")  # fmt: skip
 
 
 @epoch_app.command()
@@ -84,7 +86,7 @@ def _reveal_seeds(name: str, secret: Path, folder: Path) -> None:
     logged = _logged(published, name)
     if logged is None:
         raise EpochError(f"the log holds no commitment of the epoch {name}; log it with: "
-                         f"assay epoch new {name} --secret {secret}")  # fmt: skip
+                         f"assay epoch new {name} --secret {shlex.quote(str(secret))}")  # fmt: skip
     if logged.revealed is not None:
         if not any(s.tier == "T2" for s in _bundles(folder, name)):
             raise EpochError(f"the epoch {name} is revealed already")
@@ -105,9 +107,10 @@ def _reveal_bundles(name: str, folder: Path) -> None:
             publish.add(folder.parent, "reveal", path)
             typer.echo(f"{standing.file}: T3")
         elif standing.tier == "T1":
-            typer.echo(f"{standing.file}: not replayed yet; do: assay replay {path} --json > "
-                       f"report.json, assay log add replay {path} --report report.json, "
-                       f"assay log add reveal {path}")  # fmt: skip
+            shown = shlex.quote(str(path))
+            typer.echo(f"{standing.file}: not replayed yet; do: assay replay {shown} --json > "
+                       f"report.json, assay log add replay {shown} --report report.json, "
+                       f"assay log add reveal {shown}")  # fmt: skip
 
 
 @epoch_app.command("list")

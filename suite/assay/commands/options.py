@@ -105,6 +105,24 @@ def without_password(
     return address
 
 
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ASSAY_MLFLOW",
+        callback=without_password,
+        help="MLflow tracking server, PostgreSQL database, or off. Default: SQLite in --results.",
+    ),
+]
+OptunaStorage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ASSAY_OPTUNA_STORAGE",
+        callback=without_password,
+        help="PostgreSQL database for Optuna's studies. Default: SQLite in --results.",
+    ),
+]
+
+
 def check_names(family: str | None, tier: str | None) -> None:
     """Refuse a family or a tier that does not exist.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -51,7 +52,7 @@ def pack(
         typer.echo(f"{path}  {path.stat().st_size:,} bytes")
     for reason in done.left_out:
         typer.echo(f"left out: {reason}", err=True)
-    typer.echo(f"next: assay verify {out}/*.zip")
+    typer.echo(f"next: assay verify {shlex.quote(str(out))}/*.zip")
 
 
 def verify(

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import typer
 
-from assay.commands.options import DEFAULT_RESULTS, AllowWeaker, Results, Workers
+from assay.commands.options import (
+    DEFAULT_RESULTS,
+    AllowWeaker,
+    Mlflow,
+    OptunaStorage,
+    Results,
+    Workers,
+)
 
 METHODS = [
     *("sgd", "adam", "diffgrad", "adam_half_lr"),
@@ -26,6 +33,8 @@ def quickstart(
     results: Results = DEFAULT_RESULTS,
     workers: Workers = None,
     allow_weaker: AllowWeaker = False,
+    mlflow: Mlflow = None,
+    optuna_storage: OptunaStorage = None,
 ) -> None:
     """Compare diffGrad with SGD, Adam and others in five families, in minutes."""
     from assay.commands import run_many
@@ -39,6 +48,8 @@ def quickstart(
         workers=workers,
         results=results,
         allow_weaker=allow_weaker,
+        mlflow=mlflow,
+        optuna_storage=optuna_storage,
     )
     code = run_many.run(request, with_next=False)
     if code:

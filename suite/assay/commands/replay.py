@@ -36,7 +36,8 @@ def replay(
         int | None, typer.Option(help="Of a bundle: which sample. Default: drawn, and printed.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="The method's folder or file, if it is no submission here.")
+        str | None,
+        typer.Option(help="Of runs by id: its folder or file, if it is no submission here."),
     ] = None,
     secret: Annotated[
         Path | None,
@@ -65,6 +66,9 @@ def replay(
             raise AssayError(
                 f"expected bundles alone or ids of runs alone, got {bundles[0]} and {others[0]}"
             )
+        if method is not None:
+            raise AssayError(f"--method was given with {bundles[0]}; expected no method, as a "
+                             "bundle's runs are repeated with the source in it")  # fmt: skip
         codes = set(_replay_bundles(bundles, n_sample, seed, options, as_json))
     else:
         codes = {_replay_runs(what, method, results, options, as_json)}

@@ -13,12 +13,13 @@ from assay.commands.options import (
     AsJson,
     Family,
     Methods,
+    Mlflow,
+    OptunaStorage,
     Results,
     TaskNames,
     Tier,
     Workers,
     chosen_tasks,
-    without_password,
 )
 from assay.errors import AssayError
 
@@ -80,23 +81,8 @@ def run(
         Path | None,
         typer.Option(help="With --epoch: the organisers' secret file."),
     ] = None,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ASSAY_MLFLOW",
-            callback=without_password,
-            help="MLflow tracking server, PostgreSQL database, or off. Default: SQLite in "
-            "--results.",
-        ),
-    ] = None,
-    optuna_storage: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ASSAY_OPTUNA_STORAGE",
-            callback=without_password,
-            help="PostgreSQL database for Optuna's studies. Default: SQLite in --results.",
-        ),
-    ] = None,
+    mlflow: Mlflow = None,
+    optuna_storage: OptunaStorage = None,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
@@ -104,6 +90,8 @@ def run(
 
     In each repetition a method is trained at its defaults and at further hyperparameter points;
     the best on validation counts.
+
+    With --json, each run by --repetition, --point, --set or --again is one line.
 
     Examples:
         assay run diffgrad adam --tier lite

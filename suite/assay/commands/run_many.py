@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -68,7 +67,7 @@ def run(request: RunRequest, *, with_next: bool = True) -> int:
         request: what to run.
         with_next: whether the summary ends with the command to give next.
     """
-    finished = execute(request, partial(say, request))
+    finished = execute(request, say)
     return summarise(request, finished.progress, finished.mirror_warnings, with_next=with_next)
 
 
@@ -80,7 +79,7 @@ def execute(request: RunRequest, say: Say) -> Finished:
 
     Args:
         request: what to run.
-        say: gets headlines and warnings.
+        say: gets warnings, and headlines unless `request.as_json`.
 
     Raises:
         AssayError: the request cannot be met, or our own processes keep failing.
@@ -92,7 +91,8 @@ def execute(request: RunRequest, say: Say) -> Finished:
         mirror = _mirror(request, store)
         try:
             for compute, n_workers, group in by_device(request, pairs):
-                say(_headline(request, group, n_workers, compute))
+                if not request.as_json:
+                    say(_headline(request, group, n_workers, compute))
                 with open_executor(request, compute, n_workers, group, progress.problems, say) as (
                     executor,
                     cells,
@@ -229,11 +229,10 @@ def _seconds_per_run(store: Store, cell: Cell) -> float | None:
 
 def _missing(request: RunRequest) -> Iterator[dict[str, Any]]:
     """A row for each (task, method): how many runs it has, lacks, and how long one takes."""
-    tell = partial(say, request)
-    pairs = chosen_pairs(request, tell)
+    pairs = chosen_pairs(request, say)
     store = Store(request.results)
     for compute, n_workers, group in by_device(request, pairs):
-        with open_pool(request, compute, 1, tell) as pool:
+        with open_pool(request, compute, 1, say) as pool:
             cells = cells_of(request, group, pool)
         for cell in cells:
             yield {
@@ -311,8 +310,7 @@ def _headline(request: RunRequest, pairs: Pairs, n_workers: int, compute: Comput
     )
 
 
-def say(request: RunRequest, text: str) -> None:
-    """Print `text` to standard error, unless the answer is JSON."""
-    if not request.as_json:
-        with suppress(OSError):  # a full disk or a closed terminal is no reason to end
-            typer.echo(text, err=True)
+def say(text: str) -> None:
+    """Print `text` to standard error."""
+    with suppress(OSError):  # a full disk or a closed terminal is no reason to end
+        typer.echo(text, err=True)

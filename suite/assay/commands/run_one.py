@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import typer
@@ -89,10 +88,10 @@ def run_chosen(request: RunRequest, choice: Choice, *, again: bool) -> int:
         AssayError: the request cannot be met.
     """
     choice.check()
-    pairs = chosen_pairs(request, partial(say, request))
+    pairs = chosen_pairs(request, say)
     store = Store(request.results)
     try:
-        with locked(store, partial(say, request)), terminable():
+        with locked(store, say), terminable():
             found = list(_run_all(request, store, pairs, choice, again=again))
     except KeyboardInterrupt:
         typer.echo("interrupted: give the same command again to continue", err=True)
@@ -111,7 +110,7 @@ def _run_all(
 ) -> Iterator[tuple[tuple[str, str], Ending]]:
     """Run each spec; yield its task and method, and how it ended."""
     for compute, _, group in by_device(request, pairs):
-        with open_pool(request, compute, 1, partial(say, request)) as pool:
+        with open_pool(request, compute, 1, say) as pool:
             wanted = [
                 (cell, spec)
                 for cell in cells_of(request, group, pool)

@@ -17,6 +17,7 @@ from assay.commands.options import DEFAULT_RESULTS
 from assay.engine.cells import extent
 from assay.engine.pipeline import CellProgress, Progress
 from assay.engine.planning import RunRequest
+from assay.plugins.registry import task_argument
 from assay.records.selection import scores as scores_of
 from assay.ruleset import RULESET, Preset
 
@@ -94,14 +95,19 @@ def _state(n: int, k: int, card: TaskCard) -> State:
 
 
 def next_commands(request: RunRequest, found: Sequence[Score]) -> list[str]:
-    """The commands that show these scores: the board, and a comparison where there are two."""
-    tasks = list(dict.fromkeys(score.task for score in found))
+    """The commands that show these scores: the board, and a comparison where there are two.
+
+    Under the hidden seeds of an epoch it is the board alone: only that shows them.
+    """
+    shown = {score.task for score in found}
+    tasks = [task_argument(task) for task in request.tasks if task.card.slug in shown]
     methods = list(dict.fromkeys(score.method for score in found))
     rest = tasks if len(tasks) <= MAX_TASKS else []
     if request.results != DEFAULT_RESULTS:
         rest = [*rest, "--results", str(request.results)]
-    commands = [["board", *rest]] if found else []
-    if len(methods) > 1:
+    under = ["--epoch", request.epoch.name] if request.epoch else []
+    commands = [["board", *rest, *under]] if found else []
+    if len(methods) > 1 and not under:
         commands.append(["compare", *methods[:2], *rest])
     return [shlex.join(["assay", *words]) for words in commands]
 

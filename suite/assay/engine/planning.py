@@ -65,7 +65,7 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         """Refuse a number of repetitions that the statistics cannot enumerate, one of threads that
-        no record can hold, and a storage that is none.
+        no record can hold, one of workers that is none, and a storage that is none.
 
         Raises:
             AssayError: a number is out of range, or the storage is no PostgreSQL database.
@@ -93,6 +93,8 @@ class RunRequest:
             )
         if not 1 <= self.threads <= MAX_THREADS:
             raise AssayError(f"threads: expected 1 to {MAX_THREADS}, got {self.threads}")
+        if self.workers is not None and self.workers < 1:
+            raise AssayError(f"workers: expected at least 1, got {self.workers}")
 
 
 def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
@@ -102,12 +104,14 @@ def chosen_pairs(request: RunRequest, say: Callable[[str], None]) -> Pairs:
         PluginError: methods that do not exist, share a name, need packages that are not installed,
             have the name of another one that is entered here, or a path that no record can hold,
             as tasks may; names all of them.
-        AssayError: no pair is legal.
+        AssayError: no method or no task is given, or no pair is legal.
     """
     methods: list[MethodEntry] = []
     problems = [taken for task in request.tasks if (taken := namesake(task))]
     references = {task.card.reference for task in request.tasks}
     of_references = "second" in request.arms and not request.methods
+    if not request.tasks or not (request.methods or of_references):
+        raise AssayError(f"no {'method' if request.tasks else 'task'} was given; expected some")
     for name in sorted(references) if of_references else dict.fromkeys(request.methods):
         try:
             methods.append(method := find_method(name))

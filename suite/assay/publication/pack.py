@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay import atomic
 from assay.errors import AssayError, BundleError, PluginError
-from assay.plugins.registry import MethodEntry, TaskEntry, method_ref, task_entries, task_ref
+from assay.plugins.registry import (
+    MethodEntry,
+    TaskEntry,
+    method_argument,
+    method_ref,
+    task_entries,
+    task_ref,
+)
 from assay.publication.cell_checks import by_cell, place_of, plan, published_part
 from assay.publication.origin_checks import unsealed
 from assay.publication.record_checks import MAX_MESSAGE
@@ -62,7 +70,8 @@ def pack_method(method: MethodEntry, store: Store, out: Path) -> Packed:
             done.written.append(_write(out / name, data))
     if not done.written:
         reasons = done.left_out or [
-            f"{store.root} holds no run of it; make them with: assay run {method.card.slug}"
+            f"{store.root} holds no run of it; make them with: assay run "
+            f"{shlex.quote(method_argument(method))} --tier lite"
         ]
         raise AssayError(
             f"{method.card.slug}: there is nothing to pack:\n"
@@ -98,7 +107,7 @@ def _whole(
     runs: list[RunRecord], task: TaskEntry, method: MethodEntry, done: Packed
 ) -> Iterator[RunRecord]:
     """The runs of the cells that are current and whole; says of the others what they lack."""
-    slugs = method.card.slug, task.card.slug
+    own = shlex.quote(method_argument(method))
     for cell in by_cell(run for run in runs if counts(run.spec)):
         spec = cell[0].spec
         where = f"{task.card.slug}{f', epoch {spec.epoch}' if spec.epoch else ''}"
@@ -115,7 +124,8 @@ def _whole(
             packed = "; packed as preliminary" if part else ""
             done.left_out.append(
                 f"{where}: {n_missing} of {len(wanted)} runs have no record yet{packed}; make them "
-                f"with: assay run {slugs[0]} --task {slugs[1]}"
+                f"with: assay run {own} --task {task.card.slug}"
+                + (f" --epoch {spec.epoch}" if spec.epoch else "")
             )
         yield from (run for run in cell if place_of(run) in part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -108,7 +109,7 @@ def _replayed(bundle: Bundle, kind: Kind, report: ReplayReport | None) -> log.De
     if report is None:
         raise BundleError(
             f"{bundle.path}: no report of a replay was given; make one with: assay replay "
-            f"{bundle.path} --json > report.json, and give it with --report"
+            f"{shlex.quote(str(bundle.path))} --json > report.json, and give it with --report"
         )
     if kind == "replay" and (problem := report.problem(bundle)):
         raise BundleError(f"{bundle.path}: {problem}")
@@ -161,7 +162,7 @@ def _check(bundle: Bundle, folder: Path) -> None:
     if found := errors(bundle, others):
         raise BundleError(
             f"{bundle.path}: is not valid and was not published ({found[0]}); "
-            f"see: assay verify {bundle.path}"
+            f"see: assay verify {shlex.quote(str(bundle.path))}"
         )
 
 

@@ -165,3 +165,45 @@ def test_a_mirror_that_is_behind_is_told(
     assert "warning: mirror down" in capsys.readouterr().err
     assay.run("sgd", "beale", results=tmp_path, mlflow="sqlite:///x", progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_addresses_of_copies_come_from_the_environment_unless_given(
+    asked: list[RunRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = "postgresql://somewhere/studies"
+    monkeypatch.setenv("ASSAY_MLFLOW", "http://somewhere")
+    monkeypatch.setenv("ASSAY_OPTUNA_STORAGE", studies)
+    assay.run("sgd", "beale", results=tmp_path)
+    assay.run("sgd", "beale", results=tmp_path, mlflow="sqlite:///x")
+    found = [(request.mlflow, request.optuna_storage) for request in asked]
+    assert found == [("http://somewhere", studies), ("sqlite:///x", studies)]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: assay.run([], "beale"), "no method was given"),
+        (lambda: assay.run("sgd", []), "no task was given"),
+        (lambda: assay.run("sgd", "beale", workers=-1), "workers: expected at least 1, got -1"),
+        (lambda: assay.diagnose([], "digits_mlp"), "no method was given"),
+        (
+            lambda: assay.diagnose("sgd", "digits_mlp", repetitions=0),
+            "repetitions: expected at least 1, got 0",
+        ),
+    ],
+)
+def test_to_ask_for_nothing_is_one_line(
+    call: Any, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_OPTUNA_STORAGE", raising=False)
+    with pytest.raises(AssayError, match=says):
+        call()
+
+
+def test_one_method_is_shown_by_its_name_alone(recorded: assay.Results) -> None:
+    found = [
+        assay.board("beale", results=recorded.folder, methods=methods)
+        for methods in ("my_opt", ["my_opt"])
+    ]
+    assert repr(found[0]) == repr(found[1])

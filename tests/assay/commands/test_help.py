@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
@@ -41,6 +44,14 @@ def test_every_command_and_every_parameter_is_documented(words: str) -> None:
     assert command.help
     undocumented = [parameter.name for parameter in command.params if not parameter.help]
     assert undocumented in ([], ["install_completion", "show_completion"])
+
+
+def test_completion_is_that_of_assay_however_it_was_called() -> None:
+    command = [sys.executable, "-m", "assay", "--show-completion", "bash"]
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "_ASSAY_COMPLETE=complete_bash" in said.stdout
+    assert said.stdout.strip().endswith(" assay")
 
 
 @pytest.mark.parametrize("words", COMMANDS)

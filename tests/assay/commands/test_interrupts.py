@@ -90,7 +90,7 @@ def test_a_signal_before_a_command_has_begun_is_no_traceback(
 def test_a_fault_of_the_machine_is_one_line(
     error: OSError, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails() -> None:
+    def fails(**_: Any) -> None:
         raise error
 
     monkeypatch.setattr(cli, "entry_points", lambda **_: [])
@@ -103,7 +103,7 @@ def test_a_fault_of_the_machine_is_one_line(
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails() -> None:
+    def fails(**_: Any) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "ours")
 
     monkeypatch.setattr(cli, "entry_points", lambda **_: [])
@@ -213,4 +213,4 @@ def test_a_log_that_is_full_does_not_end_the_runs(monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         bar.update(Progress(total=1, done=1, failures={"sgd": "no"}))
     bar.close()
-    run_many.say(RunRequest(methods=[], tasks=[], results=Path()), "headline")
+    run_many.say("headline")

@@ -53,7 +53,9 @@ def test_pack_says_what_was_left_out(submission: Any, assay: Assay) -> None:
     assert len(answer["written"]) == 1
     assert answer["written"][0]["n_bytes"] == Path(answer["written"][0]["path"]).stat().st_size
     assert "73 of 96 runs have no record yet" in answer["left_out"][0]
-    assert "left out: digits_cnn" in assay("pack", "my_opt", "--results", "records").err
+    said = assay("pack", "my_opt", "--results", "records", "--out", "my bundles")
+    assert "left out: digits_cnn" in said.err
+    assert said.out.endswith("next: assay verify 'my bundles'/*.zip\n")
 
 
 def test_verify_says_what_is_wrong_with_each_and_imports_no_plugin(

@@ -72,6 +72,7 @@ def test_a_replay_says_its_verdict_and_ends_by_it(
         (["replay", "ffff"], "no run is called 'ffff'"),
         (["replay", "nowhere.zip"], "nowhere.zip: cannot be read"),
         (["replay", "a.zip", "ffff"], "bundles alone or ids of runs alone, got a.zip and ffff"),
+        (["replay", "a.zip", "--method", "m.py"], "--method was given with a.zip; expected no"),
         (["submit", "nobody"], "no method is called 'nobody'"),
         (["queue", "--checkout", "/"], "is not a git checkout"),
         (["epoch", "reveal", "spring", "--secret", "s"], "no epoch is called 'spring'"),
@@ -101,14 +102,15 @@ def test_an_epoch_from_beginning_to_end(
 ) -> None:
     monkeypatch.setenv("ASSAY_EPOCHS", str(tmp_path / "epochs"))
     assert assay("epoch", "list").out == "no epoch has begun\n"
-    said = assay("epoch", "new", "spring", "--secret", "master")
+    said = assay("epoch", "new", "spring", "--secret", "my master")
     assert (said.code, "commitment" in said.out) == (0, True)
-    assert (tmp_path / "master").read_text().strip() not in said.out
+    assert said.out.endswith(" --epoch spring --secret 'my master'\n")
+    assert (tmp_path / "my master").read_text().strip() not in said.out
     (row,) = json.loads(assay("epoch", "list", "--json").out)
     assert (row["name"], row["revealed"]) == ("spring", None)
     said = assay("run", "sgd", "-t", "beale", "--epoch", "spring")
     assert (said.code, "is not revealed yet" in said.err) == (2, True)
-    assert assay("epoch", "reveal", "spring", "--secret", "master").code == 0
+    assert assay("epoch", "reveal", "spring", "--secret", "my master").code == 0
     assert "revealed" in assay("epoch", "list").out
 
 

@@ -18,6 +18,7 @@ from assay.commands.progress import notebook_shell
 from assay.commands.summary import INCOMPLETE
 from assay.engine.cells import Cell
 from assay.engine.planning import RunRequest
+from assay.epochs import Epoch
 from assay.records.store import Store
 from assay.ruleset import RULESET
 
@@ -49,8 +50,13 @@ def run(
 
 
 def test_a_run_ends_with_the_scores_and_the_next_command(
-    run: Run, fake_pool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    fake_pool: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run(fake_pool(share_diverged=0)) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == f"48 runs done; records in {tmp_path / 'r'}"
@@ -58,7 +64,7 @@ def test_a_run_ends_with_the_scores_and_the_next_command(
     size = rf"\(defaults 0\.\d+, {N} repetitions of 4 points, preliminary\)"
     assert re.fullmatch(rf"  toy  sgd   accuracy 0\.\d+ {size}", out[2])
     assert re.fullmatch(rf"  toy  adam  accuracy 0\.\d+ {size}", out[3])
-    where = f"toy --results {tmp_path / 'r'}"
+    where = f"./tasks/toy --results {tmp_path / 'r'}"
     assert out[4:] == [f"next: assay board {where}, or: assay compare sgd adam {where}"]
 
     assert run(fake_pool(), as_json=True) == 0
@@ -76,6 +82,33 @@ def test_a_run_ends_with_the_scores_and_the_next_command(
         mean = statistics.fmean(run.result.test for run in runs)
         assert said["scores"][0][key] == pytest.approx(mean)
     assert said["next"][0] == f"assay board {where}"
+
+    assert run(fake_pool(), epoch=Epoch("spring", "k" * 32)) == 0
+    assert capsys.readouterr().out.endswith(f"next: assay board {where} --epoch spring\n")
+
+
+def test_a_method_that_is_left_out_is_named_beside_json_too(
+    run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(fake_pool(), methods=["sgd", "lsq"], as_json=True) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["problems"] == []
+    assert said.err.startswith("left out: lsq does not enter the family classification\n")
+
+
+def test_the_quickstart_takes_the_addresses_of_copies_from_the_environment(
+    assay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[RunRequest] = []
+    monkeypatch.setattr(run_many, "run", lambda request, **_: requests.append(request) or 1)
+    monkeypatch.setenv("ASSAY_MLFLOW", "off")
+    monkeypatch.delenv("ASSAY_OPTUNA_STORAGE", raising=False)
+    assert assay("quickstart").code == 1
+    monkeypatch.setenv("ASSAY_MLFLOW", "http://somewhere")
+    monkeypatch.setenv("ASSAY_OPTUNA_STORAGE", "postgresql://somewhere/studies")
+    assert assay("quickstart").code == 1
+    found = [(request.mlflow, request.optuna_storage) for request in requests]
+    assert found == [("off", None), ("http://somewhere", "postgresql://somewhere/studies")]
 
 
 def test_a_method_that_always_fails_says_so_at_once_and_at_the_end(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from assay.errors import AssayError, BundleError, PluginError
 from assay.plugins import registry
-from assay.plugins.registry import find_method
+from assay.plugins.registry import find_method, method_argument
 from assay.publication.pack import pack_method
 from assay.publication.verify import verify
 from assay.records.bundle import read_bundle
 from assay.records.schema import TaskRef
+from assay.records.store import Store
 from assay.untrusted import text
 
 TASK = "digits_step"
@@ -30,13 +34,26 @@ def test_what_is_incomplete_or_stale_is_left_out_and_said(submission: Any, tmp_p
     done = pack_method(submission.method, submission.store, tmp_path / "out")
     assert [path.name.split("--")[0] for path in done.written] == ["digits_mlp", TASK]
     said = "\n".join(done.left_out)
-    assert "digits_cnn: 73 of 96 runs have no record yet; make them with: assay run my_opt" in said
+    made = f"make them with: assay run {method_argument(submission.method)} --task digits_cnn"
+    assert f"digits_cnn: 73 of 96 runs have no record yet; {made}" in said
     assert f"{TASK}: 72 of 96 runs have no record yet; packed as preliminary" in said
     assert "beale" in said and "not valid JSON" in said
     source = submission.folder / "method.py"
     source.write_text(source.read_text() + "x = 1\n")
     with pytest.raises(AssayError, match="nothing to pack(.|\n)*the method has changed since"):
         pack_method(submission.method, submission.store, tmp_path / "out")
+
+
+def test_the_command_that_makes_runs_finds_the_method_and_tasks(
+    submission: Any, tmp_path: Path
+) -> None:
+    (place := tmp_path / "my methods").mkdir()
+    shutil.copytree(submission.folder, place / "my_opt")
+    method = find_method(str(place / "my_opt"))
+    own = re.escape(shlex.quote(method_argument(method)))
+    assert own.startswith("'")
+    with pytest.raises(AssayError, match=f"make them with: assay run {own} --tier lite"):
+        pack_method(method, Store(tmp_path / "nothing"), tmp_path / "out")
 
 
 def test_runs_beyond_a_whole_cell_stay_out(submission: Any, tmp_path: Path) -> None:
@@ -66,7 +83,7 @@ def test_a_changed_task_is_left_out(
 
 
 def test_no_records_and_single_files(submission: Any, tmp_path: Path) -> None:
-    with pytest.raises(AssayError, match="assay run my_opt"):
+    with pytest.raises(AssayError, match=r"assay run \S*my_opt --tier lite"):
         submission.bundle(tmp_path)
     single = tmp_path / "mine.py"
     single.write_text("")
