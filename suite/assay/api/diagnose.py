@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from assay.api.answers import Answer
 from assay.api.questions import listed, results_folder
 from assay.api.run import AnyMethod, names_of
+from assay.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.records.solutions import Solutions
@@ -34,16 +35,20 @@ def diagnose(
         progress: show what is being done.
 
     Raises:
-        AssayError: a name is not known, there is no record, or a run cannot be done again.
+        AssayError: not one task is given, a name is not known, there is no record, or a run cannot
+            be done again.
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
     from assay.commands.diagnose import DiagnosisRequest, execute
     from assay.commands.solutions_text import show_solutions
 
     folder = results_folder(results)
+    tasks = listed(task)
+    if len(tasks) != 1:
+        raise AssayError(f"expected one task, got {len(tasks)}")
     request = DiagnosisRequest(
         methods=names_of(methods, folder),
-        task=listed(task)[0],
+        task=tasks[0],
         results=folder,
         repetitions=repetitions,
         allow_weaker=allow_weaker,

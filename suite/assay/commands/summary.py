@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import typer
@@ -103,7 +105,7 @@ def next_commands(request: RunRequest, found: Sequence[Score]) -> list[str]:
     tasks = [task_argument(task) for task in request.tasks if task.card.slug in shown]
     methods = list(dict.fromkeys(score.method for score in found))
     rest = tasks if len(tasks) <= MAX_TASKS else []
-    if request.results != DEFAULT_RESULTS:
+    if request.results != Path(os.environ.get("ASSAY_RESULTS") or DEFAULT_RESULTS):
         rest = [*rest, "--results", str(request.results)]
     under = ["--epoch", request.epoch.name] if request.epoch else []
     commands = [["board", *rest, *under]] if found else []

@@ -68,8 +68,16 @@ class RunRequest:
         no record can hold, one of workers that is none, and a storage that is none.
 
         Raises:
-            AssayError: a number is out of range, or the storage is no PostgreSQL database.
+            AssayError: a number is out of range, the storage is no PostgreSQL database, or MLflow's
+                address is none.
         """
+        scheme = scheme_of(self.mlflow or "off")
+        if self.mlflow not in (None, "off") and scheme in ("no address", "file"):
+            raise AssayError(
+                "MLflow: expected a tracking server, http://HOST:PORT, or a PostgreSQL database, "
+                f"{SCHEME}://USER@HOST/NAME, or off, got {scheme}; without one it is mlflow.db in "
+                "the results folder"
+            )
         if self.optuna_storage is not None:
             if not is_postgresql(self.optuna_storage):
                 raise AssayError(

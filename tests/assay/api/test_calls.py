@@ -186,6 +186,7 @@ def test_addresses_of_copies_come_from_the_environment_unless_given(
         (lambda: assay.run("sgd", []), "no task was given"),
         (lambda: assay.run("sgd", "beale", workers=-1), "workers: expected at least 1, got -1"),
         (lambda: assay.diagnose([], "digits_mlp"), "no method was given"),
+        (lambda: assay.diagnose("sgd", ["digits_mlp", "digits_cnn"]), "expected one task, got 2"),
         (
             lambda: assay.diagnose("sgd", "digits_mlp", repetitions=0),
             "repetitions: expected at least 1, got 0",

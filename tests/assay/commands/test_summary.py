@@ -86,6 +86,10 @@ def test_a_run_ends_with_the_scores_and_the_next_command(
     assert run(fake_pool(), epoch=Epoch("spring", "k" * 32)) == 0
     assert capsys.readouterr().out.endswith(f"next: assay board {where} --epoch spring\n")
 
+    monkeypatch.setenv("ASSAY_RESULTS", str(tmp_path / "r"))
+    assert run(fake_pool()) == 0
+    assert "next: assay board ./tasks/toy, or:" in capsys.readouterr().out
+
 
 def test_a_method_that_is_left_out_is_named_beside_json_too(
     run: Run, fake_pool: Any, capsys: pytest.CaptureFixture[str]

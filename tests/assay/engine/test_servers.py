@@ -105,6 +105,9 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(
     [
         ({"optuna_storage": "sqlite:///x.db"}, "expected a PostgreSQL database, .*got sqlite"),
         ({"optuna_storage": "me:s3cret@host"}, "got no address"),
+        ({"mlflow": "./mlruns"}, "expected a tracking server, .*got no address"),
+        ({"mlflow": "file:///mlruns"}, "expected a tracking server, .*got file"),
+        ({"mlflow": "me:s3cret@host"}, "got no address"),
         ({"optuna_storage": DATABASE, "mlflow": "off"}, "leaves out both copies"),
         ({"optuna_storage": DATABASE, "mlflow": DATABASE}, "a database of its own for each"),
     ],

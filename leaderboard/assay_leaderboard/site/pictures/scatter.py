@@ -169,8 +169,9 @@ def _first(item: tuple[float, TrialPoint]) -> float:
 def _rate(trial: TrialPoint) -> float | None:
     """The learning rate of a trial, if it has one that a logarithmic axis can show."""
     value = trial.hyperparameters.get(sensitivity.learning_rate(trial.hyperparameters) or "")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and float(value) > 0 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if value > 0 else None
 
 
 def _crosshair(plot: Plot, p: SpentPoint, on_front: bool) -> str:
