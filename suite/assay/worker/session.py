@@ -322,15 +322,17 @@ class Session:
         return taken
 
     def _set_lr(self, factor: Any) -> None:
-        """Scale the learning rate of every group, those added since the last batch too."""
+        """Scale the learning rate of every group, those added or replaced since then too."""
         self._factor = hook_returns.expect_factor(factor, self.plan.elapsed)
-        if len(self._base_lrs) != sum(len(o.param_groups) for o in self.optimizers):
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        if len(groups) != len(self._base_lrs) or any(
+            group is not old for group, (old, _) in zip(groups, self._base_lrs, strict=True)
+        ):
             known = {id(group): lr for group, lr in self._base_lrs}
-            self._base_lrs = [
-                (group, known.get(id(group), group.get("lr")))
-                for optimizer in self.optimizers
-                for group in optimizer.param_groups
-            ]
+            if len(groups) == len(self._base_lrs):  # load_state_dict put new ones in their places
+                places = zip(groups, self._base_lrs, strict=True)
+                known = {id(group): lr for group, (_, lr) in places} | known
+            self._base_lrs = [(group, known.get(id(group), group.get("lr"))) for group in groups]
         for group, lr in self._base_lrs:
             if lr is not None:
                 group["lr"] = lr * self._factor

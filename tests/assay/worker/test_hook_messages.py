@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from assay.cards import HOOKS
-from assay.method import method_space
+from assay.method import Method, Step, method_space
 from assay.plugins.loading import load_method
 from assay.worker.findings import explained
+from torch import nn
 
 from tests.assay.worker.conftest import toy_session
 
@@ -150,6 +152,23 @@ def test_groups_that_are_added_later_are_scheduled(tmp_path: Path) -> None:
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
         [0.1 * last, 0.5 * last]
     )
+
+
+def test_groups_that_a_restored_state_brings_are_scheduled() -> None:
+    class Restoring(Method):
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            return self.optimizer
+
+        def training_step(self, step: Step) -> None:
+            if self.plan.batch == 1:
+                self.optimizer.load_state_dict(self.optimizer.state_dict())
+            step.automatic()
+
+    session = toy_session(Restoring, 4)
+    session.train_batches(4, lambda point: None)
+    (group,) = session.optimizers[0].param_groups
+    assert group["lr"] == pytest.approx(0.1 * session.method.lr_factor(3 / 4))
 
 
 def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
