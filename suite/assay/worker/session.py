@@ -209,11 +209,11 @@ class Session:
             configured: Any = method.configure_optimizer(self.model)
             self.optimizers = hook_returns.optimizers_of(configured)
             _switch(self.optimizers, "train")
+            self._stream = hook_returns.stream_of(
+                method.sampler(TrainingSet(self.inputs, self.targets))
+            )
         self.plan.spent = self.counter.example_passes
         self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
-        self._stream = hook_returns.stream_of(
-            method.sampler(TrainingSet(self.inputs, self.targets))
-        )
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = list(thresholds or card.evaluation.thresholds(card.budget))
         self._step = _Step(self)
@@ -252,12 +252,12 @@ class Session:
         epoch_end, training_step = self.hook("on_epoch_end"), self.hook("training_step")
         began = time.perf_counter()
         for _ in range(n_batches):
-            step.batch = self._next_batch()
-            examples = len(step.batch.indices)
-            counter.begin_batch(max(examples, len(step.batch.inputs)))
-            before, epoch = counter.passes, plan.epoch
-            self._set_lr(lr_factor(plan.elapsed))
             with counter:
+                step.batch = self._next_batch()
+                examples = len(step.batch.indices)
+                counter.begin_batch(max(examples, len(step.batch.inputs)))
+                before, epoch = counter.passes, plan.epoch
+                self._set_lr(lr_factor(plan.elapsed))
                 with contextlib.suppress(BudgetSpent):
                     if training_step is None:
                         step.automatic()
@@ -302,6 +302,7 @@ class Session:
         except StopIteration:
             raise hook_returns.stream_ended(self.plan.batch) from None
         taken = self._take(indices)
+        self.counter.begin_batch(len(indices))
         if self._decode is not None:
             taken = self._decode(taken)
         if self._augment is not None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from assay.cards import HOOKS
-from assay.method import Method, Step, method_space
+from assay.method import Batch, Method, Step, TrainingSet, method_space
 from assay.plugins.loading import load_method
 from assay.worker.findings import explained
-from torch import nn
+from torch import Tensor, nn
 
 from tests.assay.worker.conftest import toy_session
 
@@ -169,6 +170,36 @@ def test_groups_that_a_restored_state_brings_are_scheduled() -> None:
     session.train_batches(4, lambda point: None)
     (group,) = session.optimizers[0].param_groups
     assert group["lr"] == pytest.approx(0.1 * session.method.lr_factor(3 / 4))
+
+
+@pytest.mark.parametrize("name", ["transform_batch", "sampler", "lr_factor"])
+def test_passes_are_counted_in_whatever_hook_they_are_made(name: str) -> None:
+    class Everywhere(Method):
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            self.model = model
+            return super().configure_optimizer(model)
+
+        def spend(self, hook: str) -> None:
+            if hook == name:
+                self.model(torch.zeros(8, 1, 8, 8)).sum().backward()
+
+        def transform_batch(self, batch: Batch) -> Batch:
+            self.spend("transform_batch")
+            return batch
+
+        def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
+            for indices in super().sampler(dataset):
+                self.spend("sampler")
+                yield indices
+
+        def lr_factor(self, elapsed: float) -> float:
+            self.spend("lr_factor")
+            return 1.0
+
+    session = toy_session(Everywhere, 4)
+    session.train_batches(4, lambda point: None)
+    assert (session.plan.batch, session.counter.passes) == (2, 4)
+    assert session.plan.spent == session.plan.budget
 
 
 def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
