@@ -56,7 +56,7 @@ class _Calibration:
 
     def batches(self, n_batches: int) -> Iterator[Tensor]:
         for chunk in torch.split(self._inputs, self._batch_size)[:n_batches]:
-            yield self._task.decode(chunk)
+            yield self._task.decode(chunk.clone())  # a method may change what it gets
 
 
 class _Step:

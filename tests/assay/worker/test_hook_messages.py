@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from assay.cards import HOOKS
-from assay.method import Batch, Method, Step, TrainingSet, method_space
+from assay.method import Batch, Calibration, Method, Step, TrainingSet, method_space
 from assay.plugins.loading import load_method
 from assay.worker.findings import explained
 from torch import Tensor, nn
@@ -200,6 +200,19 @@ def test_passes_are_counted_in_whatever_hook_they_are_made(name: str) -> None:
     session.train_batches(4, lambda point: None)
     assert (session.plan.batch, session.counter.passes) == (2, 4)
     assert session.plan.spent == session.plan.budget
+
+
+def test_a_method_that_changes_calibration_inputs_changes_no_training_example() -> None:
+    class Scaling(Method):
+        def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
+            for inputs in calibration.batches(2):
+                inputs.mul_(2)
+            return model
+
+    session = toy_session(Scaling, 4)
+    before = session.inputs.clone()
+    session.take_point()
+    assert torch.equal(session.inputs, before)
 
 
 def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
