@@ -215,6 +215,19 @@ def test_a_method_that_changes_calibration_inputs_changes_no_training_example() 
     assert torch.equal(session.inputs, before)
 
 
+def test_an_optimizer_that_was_not_initialised_is_refused_by_name(tmp_path: Path) -> None:
+    body = hook(
+        "configure_optimizer",
+        "class Own(torch.optim.Optimizer):\n"
+        "            def __init__(self, base):\n"
+        "                self.param_groups, self.state = base.param_groups, base.state\n"
+        "        return Own(torch.optim.SGD(model.parameters(), lr=0.1))",
+    )
+    text = said(tmp_path, body)
+    assert text is not None
+    assert text.endswith("call super().__init__(params, defaults) in Own.__init__")
+
+
 def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
     body = hook(
         "configure_optimizer",
