@@ -120,6 +120,19 @@ def test_hyperparameters_are_told_by_the_name_of_the_field(
     assert not BARE.match(text)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "    class Hyperparameters:\n        lr: float = 0.1\n\n",
+        "    hyperparameters_by_family = {'classification': {'lr': 0.1}}\n\n",
+    ],
+)
+def test_hyperparameters_of_another_kind_are_refused(tmp_path: Path, more: str) -> None:
+    text = said(tmp_path, hook("on_epoch_end", "pass"), more)
+    assert text is not None
+    assert text.endswith(" is no class that derives from Method.Hyperparameters")
+
+
 def test_an_error_in_an_optimizers_step_names_the_step(tmp_path: Path) -> None:
     body = hook(
         "configure_optimizer",
