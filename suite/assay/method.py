@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from assay import space
 from assay.cards import HOOKS, Access, Family
+from assay.errors import PluginError
 from assay.space import Hyperparameters, Space, space_of
 from assay.task import TaskLoss
 
@@ -258,8 +259,16 @@ def overridden_hooks(method: type[Method]) -> list[str]:
 
 
 def hyperparameters_for(method: type[Method], family: Family) -> type[Hyperparameters]:
-    """The Hyperparameters class that `method` uses in `family`."""
-    return method.hyperparameters_by_family.get(family, method.Hyperparameters)
+    """The Hyperparameters class that `method` uses in `family`.
+
+    Raises:
+        PluginError: it is no such class.
+    """
+    found: Any = method.hyperparameters_by_family.get(family, method.Hyperparameters)
+    if not (isinstance(found, type) and issubclass(found, space.Hyperparameters)):
+        name = found.__qualname__ if isinstance(found, type) else f"{found!r:.60}"
+        raise PluginError(f"{name} is no class that derives from Method.Hyperparameters")
+    return found
 
 
 def method_space(method: type[Method], family: Family) -> Space:

@@ -76,6 +76,12 @@ def optimizers_of(returned: Any) -> list[Optimizer]:
                 "or a list of optimizers: schedules belong in lr_factor"
             )
         expect(optimizer, Optimizer, "configure_optimizer")
+        if not hasattr(optimizer, "defaults"):
+            kind = type(optimizer).__name__
+            raise PluginError(
+                f"configure_optimizer returned a {kind} that is not an optimizer yet: call "
+                f"super().__init__(params, defaults) in {kind}.__init__"
+            )
     return found
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from assay.cards import FAMILIES, Family, TaskCard
 from assay.errors import AssayError
@@ -65,7 +66,10 @@ def load(request: Load) -> Loaded | Refusal:
 
 
 def _has_defaults(method: type[Method], family: Family) -> bool:
-    fields = hyperparameters_for(method, family).model_fields.values()
+    try:
+        fields = hyperparameters_for(method, family).model_fields.values()
+    except AssayError:
+        return False
     return not any(field.is_required() for field in fields)
 
 
@@ -88,9 +92,14 @@ def probe_method(request: ProbeMethod) -> Done:
     toy, reached = _toy(shared), False
     with findings.check("runs"):
         subject = _subject(request)
+        given = {name: tensor.clone() for name, tensor in toy.problem.train.items()}
         first = subject.trained(toy)
         _check_runs(findings, toy, first)
-        reached = True
+        changed = first_difference(given, toy.problem.train)
+        if changed is not None:
+            text = f"the training set was changed in place ({changed})"
+            findings.add("runs", "failed", f"{text}: work on a clone of what sampler is given")
+        reached = changed is None
     if not reached:
         return Done()
     with findings.check("repeatable"):
@@ -138,7 +147,8 @@ def probe_task_fit(request: ProbeTaskFit) -> Done:
 def _check_runs(findings: ResultLog, toy: Toy, trained: Trained) -> None:
     plan, counter = trained.session.plan, trained.session.counter
     end, start = trained.points[-1].state, toy.problem.starts[0]
-    if all(torch.equal(start[name], end[name]) for name in start if name in end):
+    common = start.keys() & end.keys()
+    if common and all(torch.equal(start[name], end[name]) for name in common):
         findings.add(
             "runs",
             "failed",
@@ -184,6 +194,13 @@ def _check_lr(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
         text = "the optimizer has a scheduler of torch.optim.lr_scheduler"
         findings.add("learning rate", "failed", f"{text}; {advice}")
         return
+    before = [_lrs(optimizer) for optimizer in session.optimizers]
+    inner = [
+        (f"{type(optimizer).__name__}.{name}", held, _lrs(held))
+        for optimizer in session.optimizers
+        for name, held in vars(optimizer).items()
+        if isinstance(held, Optimizer)
+    ]
     for _ in range(N_LR_BATCHES):
         session.train_batches(1, lambda point: None)
         changed = session.lr_changed_by_method()
@@ -191,6 +208,17 @@ def _check_lr(findings: ResultLog, subject: ProbedMethod, toy: Toy) -> None:
             text = f"the method changed a group's lr from {changed[0]:.4g} to {changed[1]:.4g}"
             findings.add("learning rate", "failed", f"{text}; {advice}")
             return
+    if before != [_lrs(optimizer) for optimizer in session.optimizers]:
+        for name, held, lrs in inner:
+            if lrs and lrs == _lrs(held):
+                text = f"lr_factor does not reach {name}, which has groups of its own"
+                advice = "make it from the self.param_groups of the optimizer around it"
+                findings.add("learning rate", "note", f"{text}: {advice}")
+
+
+def _lrs(optimizer: Optimizer) -> list[float]:
+    lrs = (group.get("lr") for group in optimizer.param_groups)
+    return [float(lr) for lr in lrs if lr is not None]
 
 
 def _check_snapshot(findings: ResultLog, toy: Toy, trained: Trained) -> None:

@@ -56,7 +56,7 @@ class _Calibration:
 
     def batches(self, n_batches: int) -> Iterator[Tensor]:
         for chunk in torch.split(self._inputs, self._batch_size)[:n_batches]:
-            yield self._task.decode(chunk)
+            yield self._task.decode(chunk.clone())  # a method may change what it gets
 
 
 class _Step:
@@ -209,11 +209,11 @@ class Session:
             configured: Any = method.configure_optimizer(self.model)
             self.optimizers = hook_returns.optimizers_of(configured)
             _switch(self.optimizers, "train")
+            self._stream = hook_returns.stream_of(
+                method.sampler(TrainingSet(self.inputs, self.targets))
+            )
         self.plan.spent = self.counter.example_passes
         self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
-        self._stream = hook_returns.stream_of(
-            method.sampler(TrainingSet(self.inputs, self.targets))
-        )
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
         self._thresholds = list(thresholds or card.evaluation.thresholds(card.budget))
         self._step = _Step(self)
@@ -252,12 +252,12 @@ class Session:
         epoch_end, training_step = self.hook("on_epoch_end"), self.hook("training_step")
         began = time.perf_counter()
         for _ in range(n_batches):
-            step.batch = self._next_batch()
-            examples = len(step.batch.indices)
-            counter.begin_batch(max(examples, len(step.batch.inputs)))
-            before, epoch = counter.passes, plan.epoch
-            self._set_lr(lr_factor(plan.elapsed))
             with counter:
+                step.batch = self._next_batch()
+                examples = len(step.batch.indices)
+                counter.begin_batch(max(examples, len(step.batch.inputs)))
+                before, epoch = counter.passes, plan.epoch
+                self._set_lr(lr_factor(plan.elapsed))
                 with contextlib.suppress(BudgetSpent):
                     if training_step is None:
                         step.automatic()
@@ -302,6 +302,7 @@ class Session:
         except StopIteration:
             raise hook_returns.stream_ended(self.plan.batch) from None
         taken = self._take(indices)
+        self.counter.begin_batch(len(indices))
         if self._decode is not None:
             taken = self._decode(taken)
         if self._augment is not None:
@@ -322,15 +323,17 @@ class Session:
         return taken
 
     def _set_lr(self, factor: Any) -> None:
-        """Scale the learning rate of every group, those added since the last batch too."""
+        """Scale the learning rate of every group, those added or replaced since then too."""
         self._factor = hook_returns.expect_factor(factor, self.plan.elapsed)
-        if len(self._base_lrs) != sum(len(o.param_groups) for o in self.optimizers):
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        if len(groups) != len(self._base_lrs) or any(
+            group is not old for group, (old, _) in zip(groups, self._base_lrs, strict=True)
+        ):
             known = {id(group): lr for group, lr in self._base_lrs}
-            self._base_lrs = [
-                (group, known.get(id(group), group.get("lr")))
-                for optimizer in self.optimizers
-                for group in optimizer.param_groups
-            ]
+            if len(groups) == len(self._base_lrs):  # load_state_dict put new ones in their places
+                places = zip(groups, self._base_lrs, strict=True)
+                known = {id(group): lr for group, (_, lr) in places} | known
+            self._base_lrs = [(group, known.get(id(group), group.get("lr"))) for group in groups]
         for group, lr in self._base_lrs:
             if lr is not None:
                 group["lr"] = lr * self._factor

@@ -268,6 +268,42 @@ TRAINING = {
 """,
         r"no weight changed in 64 batches: .* training_step must call step.optimizer_step\(\)",
     ),
+    "hyperparameters without their base": Mistake(
+        """
+    class Hyperparameters:
+        lr: float = 0.1
+""",
+        r"^Mine.Hyperparameters is no class that derives from Method.Hyperparameters",
+        "search space",
+    ),
+    "sampler scales the training set": Mistake(
+        """
+    def sampler(self, dataset):
+        sizes = dataset.inputs.flatten(1)
+        sizes -= sizes.mean(0) + 1
+        while True:
+            yield from dataset.shuffled(self.plan.order_generator, self.plan.batch_size)
+""",
+        r"the training set was changed in place \(inputs by up to .*\): work on a clone",
+        family="classification",
+    ),
+    "an optimizer within the optimizer is out of the schedule's reach": Mistake(
+        """
+    def configure_optimizer(self, model):
+        class Outer(torch.optim.Optimizer):
+            def __init__(self, params, lr):
+                params = list(params)
+                super().__init__(params, {"lr": lr})
+                self.base = torch.optim.SGD(params, lr=lr)
+            def step(self, closure=None):
+                self.base.step()
+        return Outer(model.parameters(), 1e-3)
+""",
+        r"lr_factor does not reach Outer.base, which has groups of its own: .* self.param_groups",
+        "learning rate",
+        "note",
+        family="classification",
+    ),
     "finite sampler": Mistake(
         """
     def sampler(self, dataset):
@@ -617,3 +653,18 @@ SPACES = {
 MISTAKES = (
     NAMES | LIGHTNING | SIGNATURES | TRAINING | RETURNS | PASSES | STATE | SPACES
 )  # by what the author did
+
+WRAPPED = Mistake(
+    """
+    def configure_optimizer(self, model):
+        self.averaged = torch.optim.swa_utils.AveragedModel(model)
+        return super().configure_optimizer(model)
+    def training_step(self, step):
+        step.automatic()
+        self.averaged.update_parameters(step.model)
+    def finalize_model(self, model, calibration): return self.averaged
+""",
+    r"unexpected tensors \['module.x', 'n_averaged'\]; missing tensors \['x'\]",
+    "snapshot",
+)
+"""Its names are wrong, whatever its weights."""

@@ -12,7 +12,7 @@ from assay.checking.report import told_once
 from assay.engine.pool import Pool
 from assay.plugins.registry import find_task
 
-from tests.assay.checking.mistakes import MISTAKES, Mistake
+from tests.assay.checking.mistakes import MISTAKES, WRAPPED, Mistake
 
 TASKS = {"functions": "rosenbrock", "classification": "digits_mlp"}
 
@@ -35,3 +35,16 @@ def test_names_the_mistake_and_no_other(
     found = failures or [r for r in results if r.status == "note" and r.check == mistake.check]
     assert [(result.check, result.status) for result in found] == [(mistake.check, mistake.status)]
     assert re.search(mistake.expected, found[0].detail), found[0].detail
+
+
+def test_weights_of_other_names_are_not_taken_for_weights_that_stood_still(
+    pool: Pool, tmp_path: Path
+) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text(
+        WRAPPED.source.replace("(Method):", "(Method):\n    families = ['functions']")
+    )
+    results = told_once(check_method(pool, source, [find_task(TASKS[WRAPPED.family])]))
+    failures = {result.check: result.detail for result in results if result.status == "failed"}
+    assert list(failures) == ["snapshot", "tasks"]
+    assert re.search(WRAPPED.expected, failures["snapshot"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from assay.cards import HOOKS
-from assay.method import method_space
+from assay.method import Batch, Calibration, Method, Step, TrainingSet, method_space
 from assay.plugins.loading import load_method
 from assay.worker.findings import explained
+from torch import Tensor, nn
 
 from tests.assay.worker.conftest import toy_session
 
@@ -117,6 +120,19 @@ def test_hyperparameters_are_told_by_the_name_of_the_field(
     assert not BARE.match(text)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "    class Hyperparameters:\n        lr: float = 0.1\n\n",
+        "    hyperparameters_by_family = {'classification': {'lr': 0.1}}\n\n",
+    ],
+)
+def test_hyperparameters_of_another_kind_are_refused(tmp_path: Path, more: str) -> None:
+    text = said(tmp_path, hook("on_epoch_end", "pass"), more)
+    assert text is not None
+    assert text.endswith(" is no class that derives from Method.Hyperparameters")
+
+
 def test_an_error_in_an_optimizers_step_names_the_step(tmp_path: Path) -> None:
     body = hook(
         "configure_optimizer",
@@ -150,6 +166,79 @@ def test_groups_that_are_added_later_are_scheduled(tmp_path: Path) -> None:
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
         [0.1 * last, 0.5 * last]
     )
+
+
+def test_groups_that_a_restored_state_brings_are_scheduled() -> None:
+    class Restoring(Method):
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            return self.optimizer
+
+        def training_step(self, step: Step) -> None:
+            if self.plan.batch == 1:
+                self.optimizer.load_state_dict(self.optimizer.state_dict())
+            step.automatic()
+
+    session = toy_session(Restoring, 4)
+    session.train_batches(4, lambda point: None)
+    (group,) = session.optimizers[0].param_groups
+    assert group["lr"] == pytest.approx(0.1 * session.method.lr_factor(3 / 4))
+
+
+@pytest.mark.parametrize("name", ["transform_batch", "sampler", "lr_factor"])
+def test_passes_are_counted_in_whatever_hook_they_are_made(name: str) -> None:
+    class Everywhere(Method):
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            self.model = model
+            return super().configure_optimizer(model)
+
+        def spend(self, hook: str) -> None:
+            if hook == name:
+                self.model(torch.zeros(8, 1, 8, 8)).sum().backward()
+
+        def transform_batch(self, batch: Batch) -> Batch:
+            self.spend("transform_batch")
+            return batch
+
+        def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
+            for indices in super().sampler(dataset):
+                self.spend("sampler")
+                yield indices
+
+        def lr_factor(self, elapsed: float) -> float:
+            self.spend("lr_factor")
+            return 1.0
+
+    session = toy_session(Everywhere, 4)
+    session.train_batches(4, lambda point: None)
+    assert (session.plan.batch, session.counter.passes) == (2, 4)
+    assert session.plan.spent == session.plan.budget
+
+
+def test_a_method_that_changes_calibration_inputs_changes_no_training_example() -> None:
+    class Scaling(Method):
+        def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
+            for inputs in calibration.batches(2):
+                inputs.mul_(2)
+            return model
+
+    session = toy_session(Scaling, 4)
+    before = session.inputs.clone()
+    session.take_point()
+    assert torch.equal(session.inputs, before)
+
+
+def test_an_optimizer_that_was_not_initialised_is_refused_by_name(tmp_path: Path) -> None:
+    body = hook(
+        "configure_optimizer",
+        "class Own(torch.optim.Optimizer):\n"
+        "            def __init__(self, base):\n"
+        "                self.param_groups, self.state = base.param_groups, base.state\n"
+        "        return Own(torch.optim.SGD(model.parameters(), lr=0.1))",
+    )
+    text = said(tmp_path, body)
+    assert text is not None
+    assert text.endswith("call super().__init__(params, defaults) in Own.__init__")
 
 
 def test_an_optimizer_without_a_learning_rate_runs(tmp_path: Path) -> None:
