@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,19 @@ def test_what_is_not_known_sorts_last_both_ways(visit: Visit) -> None:
         head(page, "rank").get_by_role("button").click()
         unranked = {"quick", "old", "unfinished"} & set(rows(page)[-2:])
         assert unranked
+
+
+def test_numbers_with_words_around_them_are_sorted_as_numbers(visit: Visit) -> None:
+    page = visit("task/digits")
+    counts = "[...document.querySelectorAll('#tuned tbody tr')].map(row => row.cells[{}].innerText)"
+    for column, index in (("needed", 8), ("runs", 12)):
+        for sign in (1, -1):
+            head(page, column).get_by_role("button").click()
+            found = page.evaluate(counts.format(index))
+            texts = [text for text in found if re.search(r"\d", text)]
+            numbers = [int(re.sub(r"\D*([\d,]+).*", r"\1", t).replace(",", "")) for t in texts]
+            assert len(set(numbers)) > 1
+            assert numbers == sorted(numbers, key=lambda n: sign * n), texts
 
 
 def test_search_and_filters_combine_and_come_back_from_the_address(visit: Visit) -> None:

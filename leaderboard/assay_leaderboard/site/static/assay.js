@@ -111,7 +111,8 @@ class LiveTable {
   keysOf(head) {
     const index = this.heads.indexOf(head);
     if (!this.keys.has(index)) {
-      const number = head.classList.contains("n");
+      const number = head.classList.contains("n")
+        || this.rows.some((row) => "k" in row.cells[index].dataset); // words around a number
       this.keys.set(index, new Map(this.rows.map((row) => {
         const cell = row.cells[index];
         const key = number ? Number.parseFloat(cell.dataset.k) : cell.textContent.trim();
