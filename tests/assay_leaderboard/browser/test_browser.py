@@ -218,6 +218,10 @@ def test_a_budget_chosen_on_one_page_stays_on_the_next(visit: Visit) -> None:
     page.wait_for_url("**/compare/index.html#k=3")
     page.select_option("select[name=a]", "better")
     assert hash_of(page) == "#a=better&k=3"
+    page.locator("#matrix tbody a").first.click()
+    page.wait_for_selector("#tasks")
+    assert hash_of(page).endswith("&k=3")
+    assert note.is_visible()
 
 
 def test_methods_are_compared_and_the_address_restores_them(visit: Visit) -> None:

@@ -342,7 +342,8 @@ function carryBudget(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || link.hasAttribute("download")) return;
   const [path, hash = ""] = link.getAttribute("href").split("#");
-  if (!/^(?!\w+:)[^?]*\.html$/.test(path) || (hash && !hash.includes("="))) return;
+  if (path ? !/^(?!\w+:)[^?]*\.html$/.test(path) : !hash) return;
+  if (hash && !hash.includes("=")) return; // an anchor
   const found = new URLSearchParams(hash);
   if (state.get("k")) found.set("k", state.get("k"));
   else found.delete("k");
