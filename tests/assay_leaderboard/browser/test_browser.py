@@ -196,6 +196,12 @@ def test_the_slider_shows_one_budget(visit: Visit) -> None:
     assert hash_of(page) == "#k=1"
     page.reload()
     assert page.locator("details.budget:visible").get_attribute("data-k") == "1"
+    task = visit("task/digits")
+    assert task.locator(".count").inner_text() == "10 of 10 rows"
+    task.get_by_role("slider", name="Tuning budget").press("Home")
+    count = task.locator("#k1 tbody tr").count()
+    assert count < 10
+    task.get_by_text(f"{count} of {count} rows").wait_for()
     ranking = visit("family/classification", "k=4")
     assert ranking.locator("table:visible").first.get_attribute("id") == "k4"
 
