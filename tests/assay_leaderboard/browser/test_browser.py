@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,19 @@ def test_what_is_not_known_sorts_last_both_ways(visit: Visit) -> None:
         assert unranked
 
 
+def test_numbers_with_words_around_them_are_sorted_as_numbers(visit: Visit) -> None:
+    page = visit("task/digits")
+    counts = "[...document.querySelectorAll('#tuned tbody tr')].map(row => row.cells[{}].innerText)"
+    for column, index in (("needed", 8), ("runs", 12)):
+        for sign in (1, -1):
+            head(page, column).get_by_role("button").click()
+            found = page.evaluate(counts.format(index))
+            texts = [text for text in found if re.search(r"\d", text)]
+            numbers = [int(re.sub(r"\D*([\d,]+).*", r"\1", t).replace(",", "")) for t in texts]
+            assert len(set(numbers)) > 1
+            assert numbers == sorted(numbers, key=lambda n: sign * n), texts
+
+
 def test_search_and_filters_combine_and_come_back_from_the_address(visit: Visit) -> None:
     page = visit("task/digits")
     page.get_by_label("Search").fill("ndecid")
@@ -182,6 +196,12 @@ def test_the_slider_shows_one_budget(visit: Visit) -> None:
     assert hash_of(page) == "#k=1"
     page.reload()
     assert page.locator("details.budget:visible").get_attribute("data-k") == "1"
+    task = visit("task/digits")
+    assert task.locator(".count").inner_text() == "10 of 10 rows"
+    task.get_by_role("slider", name="Tuning budget").press("Home")
+    count = task.locator("#k1 tbody tr").count()
+    assert count < 10
+    task.get_by_text(f"{count} of {count} rows").wait_for()
     ranking = visit("family/classification", "k=4")
     assert ranking.locator("table:visible").first.get_attribute("id") == "k4"
 
@@ -204,6 +224,10 @@ def test_a_budget_chosen_on_one_page_stays_on_the_next(visit: Visit) -> None:
     page.wait_for_url("**/compare/index.html#k=3")
     page.select_option("select[name=a]", "better")
     assert hash_of(page) == "#a=better&k=3"
+    page.locator("#matrix tbody a").first.click()
+    page.wait_for_selector("#tasks")
+    assert hash_of(page).endswith("&k=3")
+    assert note.is_visible()
 
 
 def test_methods_are_compared_and_the_address_restores_them(visit: Visit) -> None:

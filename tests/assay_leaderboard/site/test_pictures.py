@@ -156,6 +156,8 @@ def checked(picture: Markup) -> ET.Element:
     """The figure, after the rules that hold for every picture."""
     root = parsed(picture)
     assert root.tag == "figure"
+    parts = [part.tag for part in root]
+    assert parts == ["svg", "details", "figcaption"], "HTML wants the caption first or last"
     drawing = root[0]
     assert drawing.tag == "svg" and drawing.get("role") == "img"
     title, description = drawing[0], drawing[1]
@@ -343,6 +345,9 @@ def test_critical_difference_bars_join_their_groups() -> None:
         assert low == pytest.approx(elbows[group[0]] - 3, abs=0.2)
         assert high == pytest.approx(elbows[group[1]] + 3, abs=0.2)
     assert len({y for *_, y in spans}) == 2, "overlapping bars lie in lanes of their own"
+    assert "Friedman's test: p 0.0123." in "".join(root.itertext())
+    tiny = pictures.critical_difference("k", found.model_copy(update={"friedman_p": 1e-9}), "noise")
+    assert "p <0.0001." in "".join(checked(tiny).itertext()), "no p is 0"
 
 
 VALUES = st.one_of(
@@ -394,7 +399,7 @@ def test_a_constant_function_has_no_contour_lines() -> None:
 def test_pictures_are_small() -> None:
     ten = {f"method_{i}": curve(0.5 + i / 50, points=20) for i in range(10)}
     picture = pictures.learning_curves("k", ten, ACCURACY)
-    assert len(picture.split("<figcaption>")[0].encode()) < 15_000
+    assert len(picture.split("<details>")[0].encode()) < 15_000
 
 
 def test_a_picture_names_its_split_and_its_statistic() -> None:

@@ -24,7 +24,7 @@ class Column:
     unit: str = ""
     """Unit and direction, or another short explanation, in small print."""
     text: bool = False
-    """Aligned to the left and sorted as text."""
+    """Aligned to the left, and sorted as text unless a cell has a key."""
     low: bool = False
     """The first click sorts ascending: small numbers are the interesting ones."""
 
@@ -35,7 +35,7 @@ class TableCell:
 
     content: str | Markup
     key: float | None = None
-    """Sort key in a column of numbers; None sorts last in both directions."""
+    """Sort key where numbers are sorted; None sorts last in both directions."""
     css: str = ""
 
 

@@ -17,7 +17,7 @@ from assay_leaderboard.format import (
 )
 from assay_leaderboard.schema.board import Row, TaskTable, not_ranking
 from assay_leaderboard.schema.task_details import BudgetPoint, Detail
-from assay_leaderboard.schema.values import PairFamily
+from assay_leaderboard.schema.values import Comparison, PairFamily
 from assay_leaderboard.site.html.links import PageLinks, SiteMap
 from assay_leaderboard.site.html.table import Column, Table, TableCell, TableRow
 from assay_leaderboard.site.html.templates import page
@@ -44,6 +44,7 @@ from assay_leaderboard.site.pages.cells import (
 from assay_leaderboard.site.pages.notices import notices
 from assay_leaderboard.site.pictures import Estimate
 from assay_leaderboard.site.views import TaskView
+from assay_leaderboard.statistics.verdicts import MOST_REPETITIONS
 
 
 def task_page(view: TaskView, site: SiteMap) -> dict[str, str]:
@@ -208,14 +209,23 @@ def _result(
         *gain_cells(versus, verdict_word(row), form),
         TableCell(f"{versus.superiority:.2f}", versus.superiority) if versus else EMPTY,
         TableCell(margin_text(form, versus.detectable), versus.detectable) if versus else EMPTY,
-        TableCell(needed(versus, table.pairs)),
+        _needed_cell(versus, table.pairs),
         sample_cell(links, table.task, row.method, row.defaults, form),
         TableCell(number(NORMALISED, row.score), row.score),
         TableCell(NONE if ratio is None else f"{ratio:.2f}", ratio),
-        TableCell(runs_text(row.runs)),
+        TableCell(runs_text(row.runs), row.runs.completed),
         TableCell(f"{row.trust} {row.isolation or ''}".strip()),
         command_cell(row.method, table.task),
     ]
+
+
+def _needed_cell(versus: Comparison | None, family: PairFamily | None) -> TableCell:
+    """About how many repetitions would decide; "over 1,000" sorts beyond all numbers."""
+    text = needed(versus, family)
+    if versus is None or text == NONE:
+        return EMPTY
+    n = versus.repetitions_needed
+    return TableCell(text, MOST_REPETITIONS + 1 if n is None else n)
 
 
 def _budget_table(

@@ -131,7 +131,7 @@ def _pooled_row(row: PooledRange, links: PageLinks) -> TableRow:
             method_cell(links, row.method),
             TableCell(said(row.hyperparameter)),
             TableCell(excess, row.excess),
-            TableCell(f"{two_digits(row.low)} to {two_digits(row.high)}{scale}"),
+            TableCell(f"{two_digits(row.low)} to {two_digits(row.high)}{scale}", row.low),
             *(TableCell(f"{100 * share:.0f}", share) for share in shares),
             TableCell(str(row.n), row.n),
             _apart(row),

@@ -226,16 +226,17 @@ def figure(
         f'aria-labelledby="{root}-title {root}-desc">'
         f'<title id="{root}-title">{title}</title>'
         f'<desc id="{root}-desc">{svg.safe(words.description)}</desc>'
-        f"{body}</svg><figcaption>{svg.safe(words.caption)}</figcaption>"
-        f"<details><summary>Numbers behind this picture</summary>"
+        f"{body}</svg><details><summary>Numbers behind this picture</summary>"
         f'<div class="picture-numbers" tabindex="0" role="group" aria-label="Numbers: {title}">'
-        f"{table.html(words.title)}</div></details></figure>"
+        f"{table.html(words.title)}</div></details>"
+        # In a figure nothing may stand on both sides of the caption.
+        f"<figcaption>{svg.safe(words.caption)}</figcaption></figure>"
     )
 
 
 def standalone(picture: Markup) -> str:
     """The drawing of a figure as an SVG file of its own, styles included; "" if it has none."""
-    start, end = picture.find("<svg "), picture.find("</svg><figcaption>")
+    start, end = picture.find("<svg "), picture.find("</svg><details>")
     if start < 0:
         return ""
     styles = (

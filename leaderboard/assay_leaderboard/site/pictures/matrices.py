@@ -195,7 +195,7 @@ def critical_difference(key: str, found: CriticalDifference | None, name: str) -
         ", ".join(f"{method} {rank:.2f}" for method, rank in ranks.items()) + ".",
         f"Mean ranks over n = {found.n_tasks} tasks, 1 is best. Bars join methods closer than "
         f"Nemenyi's critical difference CD = {found.difference:.2f}; Friedman's test: "
-        f"p = {found.friedman_p:.4f}. A view: ranks are not made from it.",
+        f"p {p_text(found.friedman_p)}. A view: ranks are not made from it.",
     )
     rows = [
         [method, f"{rank:.2f}", _memberships(method, found.groups)]

@@ -111,7 +111,8 @@ class LiveTable {
   keysOf(head) {
     const index = this.heads.indexOf(head);
     if (!this.keys.has(index)) {
-      const number = head.classList.contains("n");
+      const number = head.classList.contains("n")
+        || this.rows.some((row) => "k" in row.cells[index].dataset); // words around a number
       this.keys.set(index, new Map(this.rows.map((row) => {
         const cell = row.cells[index];
         const key = number ? Number.parseFloat(cell.dataset.k) : cell.textContent.trim();
@@ -152,18 +153,14 @@ class LiveTable {
 
   filter(query, facets) {
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
     this.rows.forEach((row, i) => {
-      const fits =
+      row.hidden = !(
         words.every((word) => this.texts[i].includes(word)) &&
         facets.every(([name, value]) => {
           const own = row.dataset[name];
           return own === undefined || own.split(" ").includes(value);
-        });
-      row.hidden = !fits;
-      shown += fits;
+        }));
     });
-    return shown;
   }
 
   addTools() {
@@ -252,12 +249,16 @@ function startTables() {
   bar.append(count);
   place(bar, tables[0].table);
 
+  const tell = () => { // of the first table that is not folded away with its budget
+    const { rows } = tables.find((t) => !t.table.closest("details:not([open])")) ?? tables[0];
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+  };
   const show = () => {
     const facets = selects.map((s) => [s.name, s.value]).filter(([, value]) => value);
-    const shown = tables.map((table) => table.filter(search.value, facets));
-    const [first] = tables;
-    count.textContent = `${shown[0]} of ${first.rows.length} rows`;
+    for (const table of tables) table.filter(search.value, facets);
+    tell();
   };
+  document.addEventListener("toggle", tell, true); // another budget has another table
   search.addEventListener("input", () => { state.set("q", search.value.trim()); show(); });
   for (const select of selects) {
     state.know(select.name);
@@ -341,7 +342,8 @@ function carryBudget(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || link.hasAttribute("download")) return;
   const [path, hash = ""] = link.getAttribute("href").split("#");
-  if (!/^(?!\w+:)[^?]*\.html$/.test(path) || (hash && !hash.includes("="))) return;
+  if (path ? !/^(?!\w+:)[^?]*\.html$/.test(path) : !hash) return;
+  if (hash && !hash.includes("=")) return; // an anchor
   const found = new URLSearchParams(hash);
   if (state.get("k")) found.set("k", state.get("k"));
   else found.delete("k");
