@@ -125,10 +125,14 @@ def _forget(package: str) -> None:
 
 
 def _advice(error: Exception, path: Path) -> str:
-    """What to write instead of `import helper` for a file in the same folder; else empty."""
+    """What to write instead, for mistakes whose error says nothing of it; else empty."""
+    from assay.space import Marker
+
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if name and (path.parent / f"{name}.py").is_file():
         return f"; {name}.py is in this folder: write `from . import {name}`"
+    if isinstance(error, AttributeError) and isinstance(error.obj, Marker):
+        return f"; a range stands beside the type: write Annotated[float, {error.obj}], or int, ..."
     return ""
 
 

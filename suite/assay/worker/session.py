@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from assay.cards import Access
+from assay.cards import HOOKS, Access
 from assay.errors import PluginError
 from assay.families.oracle import BudgetSpent, Oracle, digest_of
 from assay.families.oracle_model import OracleModel
@@ -182,6 +182,8 @@ class Session:
         self.targets = train["targets"].to(device)
         self.global_seed = seeds.method
         _seed_global(self.global_seed, device)
+        if assigned := sorted(vars(method).keys() & set(HOOKS)):  # unseen by whoever asks the class
+            raise PluginError(f"{assigned[0]} was assigned to self: define it in the class")
         if len(self.targets) < card.budget.batch_size:
             raise PluginError(
                 f"task {card.slug} has {len(self.targets)} training examples, "
@@ -419,5 +421,5 @@ def _needs_closure(optimizer: Optimizer) -> bool:
 def _switch(optimizers: Sequence[Optimizer], mode: str) -> None:
     """Put schedule-free optimizers into `train` or `eval` mode."""
     for optimizer in optimizers:
-        if (switch := getattr(optimizer, mode, None)) is not None:
+        if callable(switch := getattr(optimizer, mode, None)):
             switch()

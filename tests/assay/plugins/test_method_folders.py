@@ -217,6 +217,15 @@ def test_imports_of_a_folder(pool: Pool, folder: Path, line: str, says: str) -> 
     assert says in said if says else said == ""
 
 
+def test_a_range_in_place_of_a_type_is_told_where_ranges_stand(pool: Pool, folder: Path) -> None:
+    (folder / "method.py").write_text(
+        "from assay import LogUniform, Method\n\n\nclass M(Method):\n"
+        "    class Hyperparameters(Method.Hyperparameters):\n"
+        "        lr: LogUniform(1e-3, 1.0) = 0.1\n"
+    )
+    assert "write Annotated[float, LogUniform(low=0.001, high=1.0)]" in described(pool, folder)
+
+
 def test_an_init_file_is_run_first(pool: Pool, folder: Path) -> None:
     (folder / "__init__.py").write_text("from .helper import BASE\n")
     method = "from assay import Method\nfrom . import BASE\n\n\nclass M(Method):\n    pass\n"

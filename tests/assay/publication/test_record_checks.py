@@ -57,6 +57,13 @@ def isolated(level: Any, mechanism: Any) -> dict[str, Any]:
     return {"isolation": Isolation(level=level, mechanism=mechanism)}
 
 
+def trained_on(bundle: Bundle, share: float) -> dict[str, Any]:
+    """The last batch ends at that multiple of the budget."""
+    spent = int(share * card_of(bundle).budget.example_passes)
+    changed = curve_of(bundle, -1, example_passes=spent)
+    return {**changed, **usage_of(bundle, example_passes=spent)}
+
+
 RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "a better test score": (lambda b: result_of(b, test=1.0), "selected"),
     "a better last score": (lambda b: result_of(b, test_last=1.0), "selected"),
@@ -72,6 +79,7 @@ RUN_CHANGES: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "no curve": (lambda b: {"curve": []}, "curve"),
     "a shorter curve": (lambda b: {"curve": repetition(b).curve[:-1]}, "curve"),
     "another place": (lambda b: curve_of(b, 0, example_passes=1), "curve"),
+    "training beyond the budget": (lambda b: trained_on(b, 1.11), "curve"),
     "more batches": (lambda b: curve_of(b, -1, batch=10**6), "curve"),
     "time that goes back": (lambda b: curve_of(b, -1, seconds=0.0), "curve"),
     "passes that go back": (lambda b: curve_of(b, -1, passes=0), "curve"),
@@ -126,6 +134,10 @@ def test_what_a_run_cannot_say_is_an_error(good: Bundle, name: str) -> None:
     change, code = RUN_CHANGES[name]
     with contextlib.suppress(BundleError, ValidationError):  # or it cannot even be read
         assert code in codes(verify(run_with(good, **change(good))))
+
+
+def test_the_batch_that_spends_the_budget_may_end_a_little_later(good: Bundle) -> None:
+    assert "curve" not in codes(verify(run_with(good, **trained_on(good, 1.09))))
 
 
 def test_equals_in_a_record_may_have_differed_in_their_last_bit(good: Bundle) -> None:

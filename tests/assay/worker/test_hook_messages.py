@@ -61,6 +61,20 @@ def hook(name: str, statement: str) -> str:
     return f"{decorator}    def {name}({SIGNATURES[name]}):\n        {statement}\n"
 
 
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_that_is_assigned_to_self_is_refused_not_ignored(tmp_path: Path, name: str) -> None:
+    body = hook("__init__", f"self.{name} = lambda *_: 1 / 0")
+    assert said(tmp_path, body) == f"{name} was assigned to self: define it in the class"
+
+
+def test_an_attribute_called_train_is_no_mode_of_the_optimizer(tmp_path: Path) -> None:
+    body = hook(
+        "configure_optimizer",
+        "made = torch.optim.SGD(model.parameters(), lr=0.1); made.train = True; return made",
+    )
+    assert said(tmp_path, body) is None
+
+
 def test_every_hook_is_tried() -> None:
     assert set(HOOKS) == set(SIGNATURES) - {"__init__", "passes_per_batch"}
 
