@@ -278,7 +278,8 @@ def spending_problem(spent: Sequence[int], card: TaskCard) -> str | None:
     if card.family != "functions" and spent[-1] > (1 + MAX_OVERRUN) * card.budget.example_passes:
         return (
             f"it ends at {spent[-1]} example-passes, more than {MAX_OVERRUN:.0%} beyond the budget "
-            f"of {card.budget.example_passes}: one call of training_step may not spend so much"
+            f"of {card.budget.example_passes}: one call of training_step or finalize_model may not "
+            "spend so much"
         )
     before = 0
     for now in spent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,19 @@ def expect_passes(passes: Any) -> float:
             f"passes_per_batch is {_shown(passes)}, expected a positive number{advice}"
         )
     return passes
+
+
+def expect_count(given: Any, name: str) -> int:
+    """What a method gave step.count_pass as `name`: a whole number, 0 or more."""
+    try:
+        count = operator.index(given)
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise PluginError(
+            f"step.count_pass was given {name}={_shown(given)}, expected a whole number, 0 or more"
+        )
+    return count
 
 
 def optimizers_of(returned: Any) -> list[Optimizer]:

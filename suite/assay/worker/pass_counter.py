@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, autograd, nn
+from torch._C import _functorch  # no public name says how large the enclosing vmaps are
 
 from assay.families.oracle import BudgetSpent, Oracle
+from assay.worker import hook_returns
 
 _run_backward = getattr(autograd, "_engine_run_backward")  # noqa: B009  (no public name)
 
@@ -41,21 +43,29 @@ class PassCounter:
         self.example_passes += n * (self.examples if examples is None else examples)
 
     def claim(self, n: int = 1, examples: int | None = None) -> None:
-        """What a method says of itself (Step.count_pass): as `add`."""
+        """What a method says of itself (Step.count_pass): as `add`.
+
+        Raises:
+            PluginError: it is no number of passes; a negative one would pay others back.
+        """
+        n = hook_returns.expect_count(n, "n")
+        if examples is not None:
+            examples = hook_returns.expect_count(examples, "examples")
         self.add(n, examples)
 
-    def begin_batch(self, examples: int) -> None:
-        """The passes that follow are over a batch of `examples`."""
-        self.examples, self._forwarded = examples, 0
+    def begin_batch(self) -> None:
+        """Forget what went through the model in the last batch and was not differentiated."""
+        self._forwarded = 0
 
     def watch(self, model: nn.Module) -> None:
         """Charge what goes through the model."""
-        model.register_forward_pre_hook(self.note_inputs)
+        model.register_forward_pre_hook(self.note_inputs, with_kwargs=True)
 
-    def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def note_inputs(self, model: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Forward pre-hook: what goes through the model with gradients will be charged."""
-        if inputs and isinstance(inputs[0], Tensor):
-            n = len(inputs[0])
+        first = next(iter((*inputs, *named.values())), None)
+        if isinstance(first, Tensor):
+            n = len(first) * _mapped()
             self.forward_examples += n
             if torch.is_grad_enabled():
                 self._forwarded += n
@@ -75,6 +85,18 @@ class PassCounter:
 
     def __exit__(self, *_: object) -> None:
         setattr(autograd, "_engine_run_backward", _run_backward)  # noqa: B010
+
+
+def _mapped() -> int:
+    """How many calls one call stands for: torch.func.vmap makes one of many.
+
+    Of a batch in parts it sees the length of a part; and of many models on one batch, the batch.
+    """
+    n = 1
+    for level in _functorch.get_interpreter_stack() or ():
+        if level.key() == _functorch.TransformType.Vmap:
+            n *= _functorch.CVmapInterpreterPtr(level).batchSize()
+    return n
 
 
 class CallCounter:
@@ -108,9 +130,8 @@ class CallCounter:
     def claim(self, n: int = 1, examples: int | None = None) -> None:
         """Do nothing: what a method says of itself has been counted already."""
 
-    def begin_batch(self, examples: int) -> None:
-        """Note the examples of the next batch."""
-        self.examples = examples
+    def begin_batch(self) -> None:
+        """Do nothing: each evaluation was counted when it was made."""
 
     def watch(self, model: nn.Module) -> None:
         """Do nothing: the oracle sees every call."""

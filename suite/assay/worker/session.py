@@ -196,7 +196,8 @@ class Session:
         self.seconds = 0.0
         """In training so far, evaluation excluded."""
         self.plan = method.plan = plan_of(task, access, reference, self.targets, seeds, device)
-        self.plan.total_batches = total_batches(method, self.plan)
+        with self.counter:
+            self.plan.total_batches = total_batches(method, self.plan)
         self._losses = _Losses()
         if oracle is None:
             model = task.build_model(train)
@@ -255,9 +256,10 @@ class Session:
         began = time.perf_counter()
         for _ in range(n_batches):
             with counter:
+                counter.begin_batch()  # once: the hooks before the step may run the model for it
                 step.batch = self._next_batch()
                 examples = len(step.batch.indices)
-                counter.begin_batch(max(examples, len(step.batch.inputs)))
+                counter.examples = max(examples, len(step.batch.inputs))
                 before, epoch = counter.passes, plan.epoch
                 self._set_lr(lr_factor(plan.elapsed))
                 with contextlib.suppress(BudgetSpent):
@@ -283,7 +285,6 @@ class Session:
                         epoch_end(self.model), "on_epoch_end", "keep values in `self`"
                     )
                     plan.spent = counter.example_passes
-            self.stopped = plan.spent >= plan.budget
             if plan.spent >= self._thresholds[0]:
                 self.seconds += time.perf_counter() - began
                 point = self.take_point()
@@ -292,6 +293,8 @@ class Session:
                 on_point(point)
                 self._thresholds = [n for n in self._thresholds if n > plan.spent]
                 began = time.perf_counter()
+            # After the snapshot, whose making may spend the rest; a plan is the method's to change.
+            self.stopped = not self._thresholds
             if self.stopped:
                 break
         self._losses.settle(plan.batch)
@@ -304,7 +307,7 @@ class Session:
         except StopIteration:
             raise hook_returns.stream_ended(self.plan.batch) from None
         taken = self._take(indices)
-        self.counter.begin_batch(len(indices))
+        self.counter.examples = len(indices)
         if self._decode is not None:
             taken = self._decode(taken)
         if self._augment is not None:
@@ -351,19 +354,19 @@ class Session:
         """The weights as they would be scored now."""
         self._losses.settle(self.plan.batch)
         training = self.model.training
-        _switch(self.optimizers, "eval")
-        with self.counter:
+        with self.counter:  # an optimizer's modes and a model's export are a method's code too
+            _switch(self.optimizers, "eval")
             final: Any = self.method.finalize_model(self.model, self.calibration)
+            hook_returns.expect(final, nn.Module, "finalize_model")
+            with torch.no_grad():
+                # A copy: a file must not change with the training that goes on, nor share memory.
+                state = {
+                    name: tensor.detach().to("cpu", copy=True).contiguous()
+                    for name, tensor in self.task.export(final).items()
+                }
+            self.model.train(training)
+            _switch(self.optimizers, "train")
         self.plan.spent = self.counter.example_passes
-        hook_returns.expect(final, nn.Module, "finalize_model")
-        with torch.no_grad():
-            # A copy: a file must not change with the training that goes on, nor share memory.
-            state = {
-                name: tensor.detach().to("cpu", copy=True).contiguous()
-                for name, tensor in self.task.export(final).items()
-            }
-        self.model.train(training)
-        _switch(self.optimizers, "train")
         for name, tensor in state.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise Diverged(f"{name} was not finite after batch {self.plan.batch}")

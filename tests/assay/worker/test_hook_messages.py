@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from assay.method import Batch, Calibration, Method, Step, TrainingSet, method_s
 from assay.plugins.loading import load_method
 from assay.worker.findings import explained
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from tests.assay.worker.conftest import toy_session
 
@@ -287,3 +289,149 @@ def test_schedulers_of_ones_own_are_refused_by_name(tmp_path: Path, statement: s
     assert text is not None
     assert text.startswith("configure_optimizer returned a ")
     assert text.endswith("schedules belong in lr_factor")
+
+
+class OnAll(Method):
+    """Trains on pictures of its choice; what is spent is counted."""
+
+    updates = 0
+
+    def sampler(self, dataset: TrainingSet) -> Iterator[Tensor]:
+        self.inputs, self.targets = dataset.inputs.repeat(5, 1, 1, 1), dataset.targets.repeat(5)
+        return super().sampler(dataset)
+
+    def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        self.model = model
+        return super().configure_optimizer(model)
+
+    def training_step(self, step: Step) -> None:
+        step.zero_grad()
+        step.backward(self.plan.loss(self.outputs(step), self.targets))
+        step.optimizer_step()
+
+    def outputs(self, step: Step) -> Tensor:
+        raise NotImplementedError
+
+
+class ByName(OnAll):
+    def outputs(self, step: Step) -> Tensor:
+        outputs: Tensor = step.model(input=self.inputs)
+        return outputs
+
+
+class BeforeTheStep(OnAll):
+    def transform_batch(self, batch: Batch) -> Batch:
+        self.found = self.model(self.inputs)
+        return batch
+
+    def outputs(self, step: Step) -> Tensor:
+        return self.found
+
+
+class PartsAtOnce(OnAll):
+    def training_step(self, step: Step) -> None:
+        def loss(w: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+            return self.plan.loss(functional_call(step.model, w, (inputs,)), targets)
+
+        w = {name: p.detach() for name, p in step.model.named_parameters()}
+        parts = self.inputs.view(5, 16, 1, 8, 8), self.targets.view(5, 16)
+        gradients = vmap(grad(loss), (None, 0, 0))(w, *parts)
+        for name, p in step.model.named_parameters():
+            p.grad = gradients[name].mean(0)
+        step.optimizer_step()
+
+
+class ModelsAtOnce(OnAll):
+    def training_step(self, step: Step) -> None:
+        def loss(w: dict[str, Tensor]) -> Tensor:
+            outputs = functional_call(step.model, w, (step.batch.inputs,))
+            return self.plan.loss(outputs, step.batch.targets)
+
+        named = dict(step.model.named_parameters())
+        many = {name: p.detach().expand(10, *p.shape) for name, p in named.items()}
+        for name, part in vmap(grad(loss))(many).items():
+            named[name].grad = part.mean(0)
+        step.optimizer_step()
+
+
+@pytest.mark.parametrize("method", [ByName, BeforeTheStep, PartsAtOnce, ModelsAtOnce])
+@pytest.mark.filterwarnings("ignore")  # of torch, as it loads its transforms
+def test_examples_beyond_the_batch_are_counted_however_they_reach_the_model(
+    method: type[Method],
+) -> None:
+    """80 examples a step, of a budget of 160."""
+    session = toy_session(method, 20)
+    session.train_batches(20, lambda point: None)
+    assert (session.plan.batch, session.counter.example_passes) == (2, 160)
+
+
+def test_a_run_of_the_model_that_nothing_is_made_of_is_not_charged_to_the_next_batch() -> None:
+    class Looks(Method):
+        def training_step(self, step: Step) -> None:
+            step.automatic()
+            step.forward()
+
+    session = toy_session(Looks, 4)
+    session.train_batches(4, lambda point: None)
+    assert session.plan.batch == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("-1", "n=int (-1)"),
+        ("1 / 3", "n=float (0.3333333333333333)"),
+        ("1, examples=-8", "examples=int (-8)"),
+    ],
+)
+def test_passes_that_a_method_counts_are_whole_and_none_is_paid_back(
+    tmp_path: Path, given: str, shown: str
+) -> None:
+    text = said(tmp_path, hook("training_step", f"step.automatic(); step.count_pass({given})"))
+    assert text == f"step.count_pass was given {shown}, expected a whole number, 0 or more"
+
+
+def test_a_snapshot_that_spends_the_rest_of_the_budget_is_the_last() -> None:
+    class Calibrating(Method):
+        def finalize_model(self, model: nn.Module, calibration: Calibration) -> nn.Module:
+            own = copy.deepcopy(model)
+            if 0.7 < self.plan.elapsed < 1:
+                for inputs in (*calibration.batches(2), *calibration.batches(2)):
+                    own(inputs).sum().backward()
+            return own
+
+    session, points = toy_session(Calibrating, 16), []
+    session.train_batches(16, points.append)
+    assert session.stopped
+    assert [point.example_passes for point in points] == [32, 64, 128]
+
+
+def test_a_method_that_gives_itself_a_larger_budget_has_the_cards() -> None:
+    class Generous(Method):
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            self.plan.budget *= 3
+            return super().configure_optimizer(model)
+
+    session = toy_session(Generous, 4)
+    session.train_batches(12, lambda point: None)
+    assert (session.stopped, session.plan.batch) == (True, 4)
+
+
+def test_passes_of_a_snapshots_making_are_counted_outside_of_hooks_too() -> None:
+    class Switching(torch.optim.SGD):
+        def eval(self) -> None:
+            torch.ones(1, requires_grad=True).backward()
+
+    class Averaging(Method):
+        @property
+        def passes_per_batch(self) -> float:
+            torch.ones(1, requires_grad=True).backward()
+            return 1.0
+
+        def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            return Switching(model.parameters(), lr=0.1)
+
+    session, points = toy_session(Averaging, 16), []
+    assert session.counter.passes == 1
+    session.train_batches(16, points.append)
+    assert points[0].passes == points[0].batch + 2
