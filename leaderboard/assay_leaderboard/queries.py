@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def board(
     catalogue, evidence = read(names, results, published=published, flagged=True)
     _check_epoch(epoch, evidence)
     evidence = replace(evidence, epoch=epoch)
-    _check_methods(methods, evidence)
+    _check_methods(methods, evidence, names, results)
     made = boards.build(evidence, catalogue, list(catalogue.tasks), RULESET, budget)
     return boards.only(made, list(methods)) if methods else made
 
@@ -84,7 +85,7 @@ def compare(
     """Two methods compared task by task. Arguments and errors are those of `board`."""
     _check_budget(budget)
     catalogue, evidence = read(names, results, published=published)
-    _check_methods([a, b], evidence)
+    _check_methods([a, b], evidence, names, results)
     return two_methods.compare(evidence, catalogue, (a, b), list(catalogue.tasks), RULESET, budget)
 
 
@@ -283,19 +284,22 @@ def _check_epoch(epoch: str | None, evidence: Evidence) -> None:
         raise UnknownName("epoch with results here", epoch, known)
 
 
-def _check_methods(names: Collection[str], evidence: Evidence) -> None:
-    """Check that every method has a record here.
+def _check_methods(
+    methods: Collection[str], evidence: Evidence, tasks: Collection[str], results: Path
+) -> None:
+    """Check that every method has a record here; `tasks` and `results` are those asked for.
 
     Raises:
         UnknownName: there is no method of that name.
         AssayError: it has no record on the selected tasks.
     """
     recorded = _recorded(evidence)
-    for name in names:
+    for name in methods:
         if name in recorded:
             continue
         known = {*registry.method_entries(), *recorded}
         if name not in known:
             raise UnknownName("method", name, known)
-        raise AssayError(f"no results of {name} here; make some with: assay run {name} "
-                         "--tier lite --quick")  # fmt: skip
+        chosen = [word for task in tasks for word in ("--task", task)] or ["--tier", "lite"]
+        command = ["assay", "run", name, *chosen, "--quick", "--results", str(results)]
+        raise AssayError(f"no results of {name} here; make some with: {shlex.join(command)}")

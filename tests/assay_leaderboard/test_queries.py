@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,9 @@ def test_what_is_not_known(results: Path) -> None:
         queries.board([], results, methods=["adamm"])
     with pytest.raises(AssayError, match="no results of unused here"):
         queries.compare("unused", "sgd", [], results)
+    command = f"assay run unused --task 'dig*' --task letters --quick --results {results}"
+    with pytest.raises(AssayError, match=f"{re.escape(command)}$"):
+        queries.compare("unused", "sgd", ["dig*", "letters"], results)
     with pytest.raises(AssayError, match="assay run METHOD"):
         queries.board([], results.parent / "nowhere")
 
