@@ -182,7 +182,8 @@ class Method:
     then for each batch `transform_batch`, `training_step` (or: `compute_loss`, backward,
     `transform_gradients`, optimizer step), and before every scored snapshot `finalize_model`.
     Training ends after the batch in which the budget of example-passes is spent: two passes a
-    batch are half the batches. A batch that goes on for more than a tenth beyond it fails the run.
+    batch are half the batches. A batch that goes far beyond it (more than a tenth, and than
+    32 batches) fails the run.
 
     Must: keep all state in the instance, its model and its optimizers, never in the module.
     May: draw from `plan.generator` or from torch's global generator, which is seeded for each run;

@@ -6,6 +6,7 @@ points of a path beyond that are left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from statistics import median
@@ -154,7 +155,7 @@ class _Method:
         """The targets of the card; empty without a repetition."""
         found, ended = [], len(self.drawn)
         # One that broke off would not have reached it later: it stays among those that have not.
-        never = [Attempt(MAX_SCORE, False) for run in self.runs if not run.result]
+        never = [Attempt(math.inf, False) for run in self.runs if not run.result]
         for target, (passes, seconds) in zip(self.card.targets, self.attempts, strict=True):
             if not passes:
                 continue

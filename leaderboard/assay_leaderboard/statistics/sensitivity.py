@@ -20,8 +20,8 @@ def learning_rate(names: Collection[str]) -> str | None:
     """Which of the hyperparameters is the learning rate, by its name; None if none is.
 
     "lr" or "learning_rate", else a name that ends so after a point (such as `reference.lr`, of the
-    reference optimizer), the first in the alphabet. One that ends in "_lr" may be that of a part,
-    or a multiple.
+    reference optimizer): the one with the fewest points, then the first in the alphabet. One that
+    ends in "_lr" may be that of a part, or a multiple.
     """
     found = sorted(
         (name.count("."), name) for name in names if name.rsplit(".", 1)[-1] in _LEARNING_RATES

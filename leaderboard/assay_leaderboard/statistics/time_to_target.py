@@ -1,7 +1,8 @@
 """How often and how soon a target is reached: rates, running times, survival curves.
 
 A repetition that never reached a target is censored at what it spent; that is not averaged as if it
-were the time of a success.
+were the time of a success. In a survival curve one that broke off is never censored: it would not
+have reached the target later.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class Attempt(NamedTuple):
     """What one repetition spent on the way to a target."""
 
     cost: float
-    """Until it reached the target, or in all if it never did."""
+    """Until it reached the target, or in all if it never did.
+
+    Infinite: more would not have helped.
+    """
     reached: bool
 
 

@@ -72,7 +72,8 @@ class RunRequest:
                 address is none.
         """
         scheme = scheme_of(self.mlflow or "off")
-        if self.mlflow not in (None, "off") and scheme in ("no address", "file"):
+        named = (None, "off", "databricks", "databricks-uc")
+        if self.mlflow not in named and scheme in ("no address", "file"):
             raise AssayError(
                 "MLflow: expected a tracking server, http://HOST:PORT, or a PostgreSQL database, "
                 f"{SCHEME}://USER@HOST/NAME, or off, got {scheme}; without one it is mlflow.db in "

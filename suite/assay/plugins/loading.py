@@ -132,7 +132,7 @@ def _advice(error: Exception, path: Path) -> str:
     if name and (path.parent / f"{name}.py").is_file():
         return f"; {name}.py is in this folder: write `from . import {name}`"
     if isinstance(error, AttributeError) and isinstance(error.obj, Marker):
-        return f"; a range stands beside the type: write Annotated[float, {error.obj}], or int, ..."
+        return f"; a range stands beside the type, here float: write Annotated[float, {error.obj}]"
     return ""
 
 

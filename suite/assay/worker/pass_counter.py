@@ -91,6 +91,7 @@ def _mapped() -> int:
     """How many calls one call stands for: torch.func.vmap makes one of many.
 
     Of a batch in parts it sees the length of a part; and of many models on one batch, the batch.
+    Inputs keep a batch dimension in it (`x.unsqueeze(0)`): else their features pass for examples.
     """
     n = 1
     for level in _functorch.get_interpreter_stack() or ():
@@ -128,7 +129,10 @@ class CallCounter:
             self._oracle.charge(self.examples)
 
     def claim(self, n: int = 1, examples: int | None = None) -> None:
-        """Do nothing: what a method says of itself has been counted already."""
+        """Check it and do nothing: what a method says of itself has been counted already."""
+        hook_returns.expect_count(n, "n")
+        if examples is not None:
+            hook_returns.expect_count(examples, "examples")
 
     def begin_batch(self) -> None:
         """Do nothing: each evaluation was counted when it was made."""

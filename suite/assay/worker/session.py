@@ -182,8 +182,7 @@ class Session:
         self.targets = train["targets"].to(device)
         self.global_seed = seeds.method
         _seed_global(self.global_seed, device)
-        if assigned := sorted(vars(method).keys() & set(HOOKS)):  # unseen by whoever asks the class
-            raise PluginError(f"{assigned[0]} was assigned to self: define it in the class")
+        self._refuse_assigned_hooks()
         if len(self.targets) < card.budget.batch_size:
             raise PluginError(
                 f"task {card.slug} has {len(self.targets)} training examples, "
@@ -215,6 +214,7 @@ class Session:
             self._stream = hook_returns.stream_of(
                 method.sampler(TrainingSet(self.inputs, self.targets))
             )
+        self._refuse_assigned_hooks()
         self.plan.spent = self.counter.example_passes
         self._base_lrs: list[tuple[dict[str, Any], float | None]] = []
         self.calibration = _Calibration(task, self.inputs, card.budget.batch_size)
@@ -229,6 +229,11 @@ class Session:
         """The method's hook of that name, or None where the method does not override it."""
         defined = getattr(type(self.method), name) is not getattr(Method, name)
         return getattr(self.method, name) if defined else None
+
+    def _refuse_assigned_hooks(self) -> None:
+        """Refuse hooks on the instance: whoever asks the class what it overrides sees none."""
+        if assigned := sorted(vars(self.method).keys() & set(HOOKS)):
+            raise PluginError(f"{assigned[0]} was assigned to self: define it in the class")
 
     def note_loss(self, loss: Tensor) -> None:
         """Keep a loss for the curve and the divergence guard.
@@ -328,14 +333,17 @@ class Session:
         return taken
 
     def _set_lr(self, factor: Any) -> None:
-        """Scale the learning rate of every group, those added or replaced since then too."""
+        """Scale the learning rate of every group, those added since the last batch too.
+
+        One in the place of another has its base rate, as after load_state_dict.
+        """
         self._factor = hook_returns.expect_factor(factor, self.plan.elapsed)
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         if len(groups) != len(self._base_lrs) or any(
             group is not old for group, (old, _) in zip(groups, self._base_lrs, strict=True)
         ):
             known = {id(group): lr for group, lr in self._base_lrs}
-            if len(groups) == len(self._base_lrs):  # load_state_dict put new ones in their places
+            if len(groups) == len(self._base_lrs):
                 places = zip(groups, self._base_lrs, strict=True)
                 known = {id(group): lr for group, (_, lr) in places} | known
             self._base_lrs = [(group, known.get(id(group), group.get("lr"))) for group in groups]
@@ -352,6 +360,7 @@ class Session:
 
     def take_point(self) -> Point:
         """The weights as they would be scored now."""
+        self._refuse_assigned_hooks()
         self._losses.settle(self.plan.batch)
         training = self.model.training
         with self.counter:  # an optimizer's modes and a model's export are a method's code too

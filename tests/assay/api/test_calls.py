@@ -197,6 +197,7 @@ def test_to_ask_for_nothing_is_one_line(
     call: Any, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_MLFLOW", raising=False)
     monkeypatch.delenv("ASSAY_OPTUNA_STORAGE", raising=False)
     with pytest.raises(AssayError, match=says):
         call()

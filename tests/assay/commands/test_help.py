@@ -50,6 +50,7 @@ def test_completion_is_that_of_assay_however_it_was_called() -> None:
     command = [sys.executable, "-m", "assay", "--show-completion", "bash"]
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     said = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
     assert "_ASSAY_COMPLETE=complete_bash" in said.stdout
     assert said.stdout.strip().endswith(" assay")
 

@@ -44,9 +44,7 @@ def test_what_is_incomplete_or_stale_is_left_out_and_said(submission: Any, tmp_p
         pack_method(submission.method, submission.store, tmp_path / "out")
 
 
-def test_the_command_that_makes_runs_finds_the_method_and_tasks(
-    submission: Any, tmp_path: Path
-) -> None:
+def test_the_command_that_makes_runs_finds_the_method(submission: Any, tmp_path: Path) -> None:
     (place := tmp_path / "my methods").mkdir()
     shutil.copytree(submission.folder, place / "my_opt")
     method = find_method(str(place / "my_opt"))

@@ -65,8 +65,10 @@ def hook(name: str, statement: str) -> str:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_a_hook_that_is_assigned_to_self_is_refused_not_ignored(tmp_path: Path, name: str) -> None:
-    body = hook("__init__", f"self.{name} = lambda *_: 1 / 0")
-    assert said(tmp_path, body) == f"{name} was assigned to self: define it in the class"
+    refusal = f"{name} was assigned to self: define it in the class"
+    assert said(tmp_path, hook("__init__", f"self.{name} = lambda *_: 1 / 0")) == refusal
+    later = f"self.{name} = getattr(self, {name!r}); return torch.optim.SGD(model.parameters())"
+    assert said(tmp_path, hook("configure_optimizer", later)) == refusal
 
 
 def test_an_attribute_called_train_is_no_mode_of_the_optimizer(tmp_path: Path) -> None:
