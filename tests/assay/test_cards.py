@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.cards import FAMILIES, HOOKS, TRACKS, Evaluation, SubmissionCard, TaskCard, read_card
+from assay.cards import (
+    FAMILIES,
+    HOOKS,
+    TRACKS,
+    Evaluation,
+    SubmissionCard,
+    TaskCard,
+    read_card,
+    spending_problem,
+)
 from assay.errors import CardError
 from assay.method import Method
 from assay.paths import ROOT
@@ -185,6 +194,19 @@ def test_evaluation_points(points: int, spacing: Any, total: int) -> None:
     assert batches[0] >= 1
     assert batches[-1] == total
     assert len(batches) <= points
+
+
+@pytest.mark.parametrize(
+    ("batches", "most"),
+    [(120, 152), (1000, 1100)],  # 32 batches; a tenth
+)
+def test_how_far_beyond_its_budget_a_run_may_end(batches: int, most: int) -> None:
+    card = read_card(ROOT / "tasks/digits_mlp/card.toml", TaskCard)
+    size = card.budget.batch_size
+    card = card.model_copy(update={"budget": card.budget.model_copy(update={"batches": batches})})
+    points = card.evaluation.thresholds(card.budget)[:-1]
+    assert spending_problem([*points, most * size], card) is None
+    assert "beyond the budget" in (spending_problem([*points, most * size + 1], card) or "")
 
 
 def test_tracks_and_hooks_name_what_a_method_has() -> None:
